@@ -1,0 +1,63 @@
+"""What a person sees on the terminal: bars where there is one, plain lines where there is not."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["console", "progress", "say"]
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Advance = Callable[[int], None]
+"""Called with the number of units done since the last call."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(message: str) -> None:
+    """Print one line for the person at the terminal (to standard error, as all messages)."""
+    console.print(message, markup=False)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int) -> Iterator[Advance]:
+    """Show how far long work is; gives a function to call with the units done since the last call.
+
+    On a terminal that is a bar; otherwise (a log file) a plain line every ten seconds.
+    """
+    if sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(description, total=total)
+            yield lambda units: bar.advance(task, units)
+        return
+    done = 0
+    last = started = time.monotonic()
+
+    def advance(units: int) -> None:
+        nonlocal done, last
+        done += units
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - started) * (total - done) / max(done, 1)
+            say(f"{description}: {done} of {total}, about {left:.0f} s left")
+
+    yield advance

@@ -1,0 +1,30 @@
+"""The two ways a command can end badly, and how their messages are put together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "RunError", "ScoresweepError", "did_you_mean"]
+
+
+class ScoresweepError(Exception):
+    """An error whose message is written for the person at the terminal."""
+
+    exit_code = 1
+
+
+class InputError(ScoresweepError):
+    """What was given is wrong (a study, a file, a dataset): exit code 2, nothing was written."""
+
+    exit_code = 2
+
+
+class RunError(ScoresweepError):
+    """The input was right and the work failed while it ran: exit code 1."""
+
+
+def did_you_mean(word: str, valid: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest valid word, or "" when none is near."""
+    near = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

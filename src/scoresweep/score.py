@@ -1,0 +1,22 @@
+"""The one interface between networks, oracles, objectives, samplers and metrics."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["Score", "expand_sigma"]
+
+
+class Score(Protocol):
+    """Anything that returns the score ∇ₓ log q_σ(x): a trained network or an exact oracle."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the score at `x`, shape (N, ...), for the noise levels `sigma`, shape (N,)."""
+        ...
+
+
+def expand_sigma(sigma: Tensor, x: Tensor) -> Tensor:
+    """Reshape `sigma` from (N,) to (N, 1, ..., 1) so that it broadcasts over `x` of shape (N, ...)."""
+    return sigma.reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,74 @@
+"""What every part of a study file has in common."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "result_fields"]
+
+NO_EFFECT = {"affects_result": False}
+"""Marks a field (`json_schema_extra`) that changes how a result is made, never the result."""
+
+
+class Config(BaseModel):
+    """A block of the study file: unknown keys and wrong types are refused, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class Component(Config):
+    """A part chosen by `name`: the typed options of one class or function, and where it lives.
+
+    `target` is "module:attribute". It is imported by `load` alone, so that a study can be read
+    without importing torch. The fields other than `name` are the target's keyword arguments.
+    """
+
+    target: ClassVar[str]
+
+    def load(self) -> Any:
+        """Import and return the class or function that these options are for."""
+        module, attribute = self.target.split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments for the target."""
+        return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
+
+
+def result_fields(config: Config) -> dict[str, Any]:
+    """Return the fields of `config` that affect a result, nested blocks included, as JSON values."""
+    kept: dict[str, Any] = {}
+    for key, field in type(config).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("affects_result") is False:
+            continue
+        value = getattr(config, key)
+        kept[key] = result_fields(value) if isinstance(value, Config) else value
+    return kept
+
+
+def content_hash(*parts: Any) -> str:
+    """Return eight hexadecimal digits that stand for `parts`; equal contents give equal digits."""
+
+    def jsonable(value: Any) -> Any:
+        return result_fields(value) if isinstance(value, Config) else str(value)
+
+    text = json.dumps(parts, sort_keys=True, default=jsonable, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def positive(description: str, default: Any = ..., **extra: Any) -> Any:
+    """Return a field that must be greater than zero."""
+    return Field(default, gt=0, description=description, **extra)

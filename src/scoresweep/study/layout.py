@@ -1,0 +1,102 @@
+"""Where the files of a study lie: the only place that puts paths together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of a study, relative to the folder in which the workflow runs."""
+
+    study: str
+    """Name of the study."""
+    root: Path = Path()
+    """Folder that holds `data/` and `results/`."""
+
+    @property
+    def results(self) -> Path:
+        """Everything that the study makes, except for staged data."""
+        return self.root / "results" / self.study
+
+    def dataset_store(self, dataset: str) -> Path:
+        """Zarr store of a staged dataset."""
+        return self.root / "data" / f"{dataset}.zarr"
+
+    def dataset_manifest(self, dataset: str) -> Path:
+        """Written last, beside the store: a dataset whose manifest exists is whole."""
+        return self.root / "data" / f"{dataset}.json"
+
+    def reference(self, dataset: str, extractor: str) -> Path:
+        """Features of the real samples, and what real samples and noise score on them."""
+        return self.root / "data" / f"{dataset}.{extractor}.nc"
+
+    def extractor_weights(self, dataset: str, extractor: str) -> Path:
+        """Weights of an extractor that is trained on the dataset itself."""
+        return self.root / "data" / f"{dataset}.{extractor}.safetensors"
+
+    def run(self, run: str) -> Path:
+        """Folder of a training run."""
+        return self.results / "runs" / run
+
+    def run_config(self, run: str) -> Path:
+        """Resolved configuration of a run."""
+        return self.run(run) / "config.yaml"
+
+    def weights(self, run: str) -> Path:
+        """EMA weights: the last file that training writes."""
+        return self.run(run) / "model.safetensors"
+
+    def training_curves(self, run: str) -> Path:
+        """Training curves."""
+        return self.run(run) / "training.nc"
+
+    def tensorboard(self, run: str) -> Path:
+        """TensorBoard's log directory."""
+        return self.run(run) / "tensorboard"
+
+    def checkpoints(self, run: str) -> Path:
+        """Folder of checkpoints; no rule declares it."""
+        return self.run(run) / "checkpoints"
+
+    def progress(self, run: str) -> Path:
+        """State of a running training, for `scoresweep status`."""
+        return self.run(run) / "progress.json"
+
+    def provenance(self, run: str) -> Path:
+        """Code, versions and machine that made a run."""
+        return self.run(run) / "provenance.json"
+
+    def samples(self, run: str, setting: str) -> Path:
+        """Zarr store of samples."""
+        return self.results / "samples" / run / f"{setting}.zarr"
+
+    def samples_manifest(self, run: str, setting: str) -> Path:
+        """Written last, beside the store: samples whose manifest exists are whole."""
+        return self.results / "samples" / run / f"{setting}.json"
+
+    def score_error(self, run: str) -> Path:
+        """Score error of a run's network, which no sampler setting changes."""
+        return self.results / "metrics" / run / "score_error.nc"
+
+    def metrics(self, run: str, setting: str) -> Path:
+        """Every metric of a setting."""
+        return self.results / "metrics" / run / f"{setting}.nc"
+
+    @property
+    def report(self) -> Path:
+        """The labelled report."""
+        return self.results / "report.nc"
+
+    @property
+    def report_page(self) -> Path:
+        """The report as a page."""
+        return self.results / "report.html"
+
+    @property
+    def metrics_table(self) -> Path:
+        """The report's numbers as one long table."""
+        return self.results / "metrics.csv"
