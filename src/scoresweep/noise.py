@@ -1,0 +1,189 @@
+"""Noise ladders σ_1 > … > σ_L, and NCSNv2's four rules for choosing their numbers from the data.
+
+With u = 0, 1/(L−1), …, 1 the ladders between σ_1 and σ_L are
+
+    geometric   σ = σ_1 (σ_L/σ_1)^u
+    uniform     σ = σ_1 + u (σ_L − σ_1)
+    cosine      σ = σ_L + (σ_1 − σ_L) (1 + cos πu)/2
+    karras      σ = (σ_1^(1/ρ) + u (σ_L^(1/ρ) − σ_1^(1/ρ)))^ρ
+
+The techniques are those of Song and Ermon, "Improved techniques for training score-based generative
+models" (2020): 1 is `max_distance`, 2 is `levels_for`, 4 is `step_size_for`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import ndtr
+from torch import Tensor
+
+__all__ = [
+    "build_ladder",
+    "cosine",
+    "explicit",
+    "geometric",
+    "karras",
+    "levels_for",
+    "max_distance",
+    "max_rms",
+    "step_size_for",
+    "uniform",
+]
+
+
+def geometric(sigma_max: float, sigma_min: float, levels: int) -> Tensor:
+    """Return σ (levels,), float64, that falls by the same factor from level to level.
+
+    Raises ValueError unless 0 < `sigma_min` < `sigma_max` and `levels` ≥ 2, as every ladder does.
+    """
+    u = _fractions(levels)
+    return _ladder(sigma_max * (sigma_min / sigma_max) ** u, sigma_max, sigma_min)
+
+
+def uniform(sigma_max: float, sigma_min: float, levels: int) -> Tensor:
+    """Return σ (levels,), float64, that falls by the same amount from level to level."""
+    u = _fractions(levels)
+    return _ladder(sigma_max + u * (sigma_min - sigma_max), sigma_max, sigma_min)
+
+
+def cosine(sigma_max: float, sigma_min: float, levels: int) -> Tensor:
+    """Return σ (levels,), float64, along half a cosine wave: small steps at both ends."""
+    wave = (1 + torch.cos(math.pi * _fractions(levels))) / 2
+    return _ladder(sigma_min + (sigma_max - sigma_min) * wave, sigma_max, sigma_min)
+
+
+def karras(sigma_max: float, sigma_min: float, levels: int, rho: float = 7.0) -> Tensor:
+    """Return σ (levels,), float64, whose ρ-th root falls evenly (Karras et al. 2022, eq. 5)."""
+    first, last = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return _ladder((first + _fractions(levels) * (last - first)) ** rho, sigma_max, sigma_min)
+
+
+def explicit(sigmas: Sequence[float]) -> Tensor:
+    """Return the written-out levels `sigmas` as σ (L,), float64."""
+    return _ladder(torch.tensor(sigmas, dtype=torch.float64), sigmas[0], sigmas[-1])
+
+
+def build_ladder(
+    ladder: Callable[..., Tensor],
+    options: Mapping[str, Any],
+    points: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Call `ladder(**options)` with what is to be found from the data replaced by numbers.
+
+    Args:
+        ladder: one of this module's ladders.
+        options: its keyword arguments, where `sigma_max` may also be "max_distance" or "max_rms",
+            and `levels` may be "auto" (`levels_for`).
+        points: the training samples, (N, D).
+        generator: draws the subset of large sets (see `max_distance`).
+    """
+    options = dict(options)
+    from_data = {"max_distance": max_distance, "max_rms": max_rms}
+    if options.get("sigma_max") in from_data:
+        options["sigma_max"] = from_data[options["sigma_max"]](points, generator)
+    if options.get("levels") == "auto":
+        ends = options["sigma_max"], options["sigma_min"]
+        options["levels"] = levels_for(*ends, dimension=points.shape[1])
+    return ladder(**options)
+
+
+def max_distance(
+    points: Tensor, generator: torch.Generator | None = None, *, block: int = 2048
+) -> float:
+    """Return the largest L2 distance between two of `points` (N, D): Technique 1's σ_1.
+
+    Exact up to 60,000 points; of more, 10,000 drawn at random with `generator` are compared.
+    Points are compared `block` by `block`, the farthest from the centre first, and blocks that are
+    too near the centre to hold a larger distance are left out.
+    """
+    if len(points) > 60_000:
+        points = points[torch.randperm(len(points), generator=generator)[:10_000]]
+    points = points - points.mean(0)
+    radius, order = points.norm(dim=1).sort(descending=True)
+    points = points[order]
+    largest = 0.0
+    for i in range(0, len(points), block):
+        for j in range(i, len(points), block):
+            if radius[i] + radius[j] <= largest:
+                break
+            largest = max(largest, _largest(points[i : i + block], points[j : j + block]))
+    return largest
+
+
+def max_rms(points: Tensor, generator: torch.Generator | None = None) -> float:
+    """Return `max_distance` divided by √D: the largest root-mean-square difference."""
+    return max_distance(points, generator) / math.sqrt(points.shape[1])
+
+
+def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: float = 0.567) -> int:
+    """Return the number of geometric levels that Technique 2 asks for.
+
+    With γ = σ_{i−1}/σ_i and D = `dimension`, γ solves
+    Φ(√(2D)(γ−1) + 3γ) − Φ(√(2D)(γ−1) − 3γ) = C (NCSNv2, eq. 4), and L = 1 + ln(σ_1/σ_L)/ln γ. The
+    paper says C ≈ 0.5; the ladders it publishes follow from C = 0.567.
+
+    Raises:
+        ValueError: if D < 5, where neighbouring levels overlap whatever γ is.
+    """
+    if dimension < 5:
+        raise ValueError(
+            f"levels: 'auto' needs data of 5 dimensions or more, found {dimension}: give a number"
+        )
+    root = math.sqrt(2 * dimension)
+
+    def excess(gamma: float) -> float:
+        shift = root * (gamma - 1)
+        return float(ndtr(shift + 3 * gamma) - ndtr(shift - 3 * gamma)) - coverage
+
+    gamma = brentq(excess, 1.0, 1 + 100 / (root - 3), xtol=1e-14)
+    return max(2, round(1 + math.log(sigma_max / sigma_min) / math.log(gamma)))
+
+
+def step_size_for(sigmas: Tensor, steps_per_level: int) -> float:
+    """Return the step size ε that Technique 4 asks for.
+
+    With a = ε/σ_L², b = 2a/(1 − (1−a)²) and γ = σ_{i−1}/σ_i, it brings the variance that is left
+    after T steps, over σ_i², (1−a)^{2T} (γ² − b) + b, nearest to 1 (NCSNv2, Proposition 3). On
+    ladders that are not geometric, γ is the geometric mean of the ratios.
+
+    Args:
+        sigmas: the ladder, (L,).
+        steps_per_level: T.
+    """
+    first, last = float(sigmas[0]), float(sigmas[-1])
+    gamma2 = (first / last) ** (2 / (len(sigmas) - 1))
+
+    # b = 2/(2−a) and γ² are above 1, and so is what lies between them: the nearest is the least.
+    def variance(a: float) -> float:
+        b = 2 / (2 - a)
+        return float((1 - a) ** (2 * steps_per_level) * (gamma2 - b) + b)
+
+    best = minimize_scalar(variance, bounds=(0, 1), method="bounded", options={"xatol": 1e-10})
+    return float(best.x) * last**2
+
+
+def _fractions(levels: int) -> Tensor:
+    if levels < 2:
+        raise ValueError(f"levels must be 2 or more, found {levels}")
+    return torch.linspace(0, 1, levels, dtype=torch.float64)
+
+
+def _ladder(sigmas: Tensor, sigma_max: float, sigma_min: float) -> Tensor:
+    """Set the ends of `sigmas` exactly and check that it falls to a positive end."""
+    sigmas[0], sigmas[-1] = sigma_max, sigma_min
+    if not (sigma_min > 0 and bool((sigmas.diff() < 0).all())):
+        raise ValueError(f"noise levels must fall and stay above 0, found {sigmas.tolist()}")
+    return sigmas
+
+
+def _largest(a: Tensor, b: Tensor) -> float:
+    """Return the largest distance between a row of `a` and a row of `b`, in float64."""
+    squared = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
+    row, column = divmod(int(squared.argmax()), len(b))
+    return float((a[row].double() - b[column].double()).norm())

@@ -1,0 +1,47 @@
+"""Where a sampler starts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["initial"]
+
+
+def initial(
+    kind: Literal["uniform", "normal", "data_plus_noise"],
+    count: int,
+    shape: tuple[int, ...],
+    *,
+    sigma_max: float,
+    data: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Return `count` starting points, (count, *shape), float32.
+
+    Args:
+        kind: "uniform": U[0, 1]; "normal": N(0, σ_1²); "data_plus_noise": samples drawn from `data`
+            with replacement, plus N(0, σ_1²).
+        count: number of points.
+        shape: shape of one point.
+        sigma_max: σ_1.
+        data: the training samples, (N, *shape); "data_plus_noise" alone uses them.
+        generator: source of the random numbers, on `device`.
+        device: where the points are drawn.
+
+    Raises:
+        ValueError: if "data_plus_noise" is asked for without `data`.
+    """
+    size = (count, *shape)
+    if kind == "uniform":
+        return torch.rand(size, generator=generator, device=device)
+    noise = sigma_max * torch.randn(size, generator=generator, device=device)
+    if kind == "normal":
+        return noise
+    if data is None:
+        raise ValueError("initial: 'data_plus_noise' needs the training samples as data")
+    chosen = torch.randint(len(data), (count,), generator=generator, device=device)
+    return data[chosen.to(data.device)].to(device) + noise

@@ -1,0 +1,46 @@
+"""Step sizes η_i of the levels of a ladder, all set by one step size ε.
+
+    variance   η_i = ε σ_i²/σ_L²   (Song and Ermon 2019, Algorithm 1)
+    linear     η_i = ε σ_i/σ_1
+    constant   η_i = ε
+    denoise    η_i = σ_i²          (a step is x ← E[x₀ | x] + √2 σ z; ε plays no part)
+
+A step is x ← x + η s(x, σ) + √(2η) z.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["StepRule", "step_sizes"]
+
+StepRule = Literal["variance", "linear", "constant", "denoise"]
+
+
+def step_sizes(rule: StepRule, sigmas: Tensor, step_size: float) -> Tensor:
+    """Return η_1 … η_L, (L,), float64 on the CPU, for the ladder `sigmas` (L,).
+
+    Raises:
+        ValueError: if `step_size` is not positive; under "variance", also if ε ≥ 2σ_L², where the
+            walk diverges: with a = ε/σ_L² a step multiplies distances by about |1 − a| at the large
+            levels, which outweigh the data.
+    """
+    sigmas = sigmas.double().cpu()
+    if step_size <= 0:
+        raise ValueError(f"step_size must be above 0, found {step_size:g}")
+    limit = 2 * float(sigmas[-1]) ** 2
+    if rule == "variance" and step_size >= limit:
+        raise ValueError(
+            f"step_size {step_size:g} diverges: under the step rule 'variance' it must be below "
+            f"2·sigma_min² = {limit:g}"
+        )
+    rules = {
+        "variance": step_size * (sigmas / sigmas[-1]) ** 2,
+        "linear": step_size * sigmas / sigmas[0],
+        "constant": torch.full_like(sigmas, step_size),
+        "denoise": sigmas**2,
+    }
+    return rules[rule]
