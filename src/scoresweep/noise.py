@@ -125,8 +125,8 @@ def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: flo
     """Return the number of geometric levels that Technique 2 asks for.
 
     With γ = σ_{i−1}/σ_i and D = `dimension`, γ solves
-    Φ(√(2D)(γ−1) + 3γ) − Φ(√(2D)(γ−1) − 3γ) = C (NCSNv2, eq. 4), and L = 1 + ln(σ_1/σ_L)/ln γ. The
-    paper says C ≈ 0.5; the ladders it publishes follow from C = 0.567.
+    Φ(√(2D)(γ−1) + 3γ) − Φ(√(2D)(γ−1) − 3γ) = C (NCSNv2, eq. 4), and L = 1 + ln(σ_1/σ_L)/ln γ,
+    rounded down. The paper says C ≈ 0.5; the four ladders it publishes follow from C = 0.567.
 
     Raises:
         ValueError: if D < 5, where neighbouring levels overlap whatever γ is.
@@ -142,7 +142,7 @@ def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: flo
         return float(ndtr(shift + 3 * gamma) - ndtr(shift - 3 * gamma)) - coverage
 
     gamma = brentq(excess, 1.0, 1 + 100 / (root - 3), xtol=1e-14)
-    return max(2, round(1 + math.log(sigma_max / sigma_min) / math.log(gamma)))
+    return max(2, math.floor(1 + math.log(sigma_max / sigma_min) / math.log(gamma)))
 
 
 def step_size_for(sigmas: Tensor, steps_per_level: int) -> float:

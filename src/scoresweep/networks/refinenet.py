@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, outputs, H, W), or half that height and width, of `x` (N, inputs, H, W)."""
-        h = self.conv1(elu(self.norm1(x)))
+        h: Tensor = self.conv1(elu(self.norm1(x)))
         h = self.conv2(elu(self.norm2(h)))
         if self.halve:
             # A mean and a 1×1 convolution commute; this order convolves a quarter of the pixels.
