@@ -78,6 +78,18 @@ class Layout:
         """Written last, beside the store: samples whose manifest exists are whole."""
         return self.results / "samples" / run / f"{setting}.json"
 
+    def samples_progress(self, run: str, setting: str) -> Path:
+        """State of the drawing of samples, for `scoresweep status`."""
+        return self.results / "samples" / run / f"{setting}.progress.json"
+
+    def samples_parts(self, run: str, setting: str) -> Path:
+        """Chunks that are drawn already, until all of them are."""
+        return self.results / "samples" / run / f"{setting}.parts"
+
+    def sample_progress(self, run: str, setting: str) -> Path:
+        """State of a sampling job, for `scoresweep status`."""
+        return self.results / "samples" / run / f"{setting}.progress.json"
+
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, which no sampler setting changes."""
         return self.results / "metrics" / run / "score_error.nc"
@@ -95,6 +107,11 @@ class Layout:
     def report_page(self) -> Path:
         """The report as a page."""
         return self.results / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the report's figures."""
+        return self.results / "figures"
 
     @property
     def metrics_table(self) -> Path:
