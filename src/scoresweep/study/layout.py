@@ -86,10 +86,6 @@ class Layout:
         """Chunks that are drawn already, until all of them are."""
         return self.results / "samples" / run / f"{setting}.parts"
 
-    def sample_progress(self, run: str, setting: str) -> Path:
-        """State of a sampling job, for `scoresweep status`."""
-        return self.results / "samples" / run / f"{setting}.progress.json"
-
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, which no sampler setting changes."""
         return self.results / "metrics" / run / "score_error.nc"
