@@ -1,0 +1,1 @@
+"""From the measurements of a study to labelled tables, figures and a page."""

@@ -1,0 +1,80 @@
+"""Read thousands of small NetCDF files of the same layout quickly.
+
+`xarray.open_dataset` takes about 170 ms for a file of 70 scalars, nearly all of it spent on
+attributes and dimensions. Files of one study share those: they are read once for each layout, and
+of every further file the values alone, which takes 3 ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+from h5py import h5d, h5s, h5t
+
+__all__ = ["NetcdfReader", "Variable"]
+
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """The values of a variable or coordinate, and the names of its dimensions."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray[Any, Any]
+
+
+@dataclass
+class NetcdfReader:
+    """Reads files that share a few layouts; `attributes` collects those of every variable."""
+
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Variable name to attributes; one that differs between kinds of file is a list of values."""
+    _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
+
+    def read(self, path: Path, kind: str = "") -> dict[str, Variable]:
+        """Return the variables and coordinates of a file by name.
+
+        Attributes are read from the first file of each layout and `kind` (whatever the attributes
+        depend on, such as the dataset). Raises `OSError` where the file is no whole NetCDF file.
+        """
+        with h5py.File(path, "r") as file:
+            arrays = {name: _read_array(file, name) for name in file}
+        key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
+        if key not in self._dims:
+            self._dims[key] = self._read_dims(path)
+        return {name: Variable(dims, arrays[name]) for name, dims in self._dims[key].items()}
+
+    def _read_dims(self, path: Path) -> dict[str, tuple[str, ...]]:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            for name, variable in dataset.variables.items():
+                merge_attributes(self.attributes.setdefault(str(name), {}), variable.attrs)
+            return {
+                str(name): tuple(str(dim) for dim in variable.dims)
+                for name, variable in dataset.variables.items()
+            }
+
+
+def merge_attributes(known: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add `more` to `known`; where both have a key with other values, keep a list of them."""
+    for key, value in more.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        before = known.setdefault(key, plain)
+        values = before if isinstance(before, list) else [before]
+        if plain not in values:
+            known[key] = [*values, plain]
+
+
+def _read_array(file: h5py.File, name: str) -> np.ndarray[Any, Any]:
+    """Read one array; the low-level interface takes a third of the time of `file[name][()]`."""
+    dataset = h5d.open(file.id, name.encode())
+    if dataset.get_type().get_class() not in (h5t.FLOAT, h5t.INTEGER):
+        return np.asarray(file[name].asstr()[()], dtype=object)
+    array = np.empty(dataset.shape, dtype=dataset.dtype)
+    dataset.read(h5s.ALL, h5s.ALL, array)
+    return array

@@ -1,0 +1,254 @@
+"""From the files of a study to one labelled tree, and from that to tables.
+
+The tree has the groups `training`, `score_error` and `sampling`. Every swept axis is a dimension
+with its values as coordinates; a point that is missing is NaN there, and `state` tells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.status import Job
+from scoresweep.provenance import provenance
+from scoresweep.report.gather import Gather
+from scoresweep.report.grid import Grid, grid_of
+from scoresweep.report.netcdf import NetcdfReader, Variable
+from scoresweep.study import Plan
+
+__all__ = ["Gap", "Tables", "collect", "long_table", "metric_names", "wide_table"]
+
+SCHEMA_VERSION = 1
+"""Version of the layout of `report.nc`; it rises when readers have to change."""
+
+COMPANIONS = ("low", "high", "real", "noise")
+"""`frechet_pixels_low` goes with `frechet_pixels`, and so on: interval and reference values."""
+
+CURVE_POINTS = 500
+"""Most points of a training curve in the report; a longer one is thinned out evenly."""
+
+ALL_CURVE_POINTS = 100_000
+"""Most points of all training curves together, but for ten a run: bounds the report's memory."""
+
+
+class Gap(NamedTuple):
+    """A part of the study that has no result."""
+
+    part: Literal["training", "score error", "sampling"]
+    run: str
+    setting: str | None
+    state: Literal["missing", "failed"]
+    reason: str
+
+
+class _Source(NamedTuple):
+    """A file of results: where its values go, and the job that makes it."""
+
+    position: tuple[int, ...]
+    path: Path
+    kind: str
+    """What its attributes depend on."""
+    job: Job
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything that was measured, and what was not."""
+
+    tree: xr.DataTree
+    gaps: list[Gap]
+    run_axes: list[str]
+    """Swept axes of the training grid, the dataset included."""
+    setting_axes: list[str]
+    """Swept axes of the sampling grid."""
+    evaluation_axes: list[str]
+    """Swept axes of the evaluation grid."""
+
+    @property
+    def axes(self) -> list[str]:
+        """All swept axes."""
+        return [*self.run_axes, *self.setting_axes, *self.evaluation_axes]
+
+
+def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
+    """Read every file of results that there is; `jobs` are the states of all runs and settings.
+
+    The cost is linear in the number of files.
+    """
+    layout, gaps = plan.layout, list[Gap]()
+    run_jobs = {job.run: job for job in jobs if job.setting is None}
+    runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
+    names = [setting.id for setting in plan.settings]
+    settings = grid_of([setting.axes for setting in plan.settings], names, "setting")
+    trained, measured, sampled = [], [], []
+    for run, at in zip(plan.runs, runs.positions, strict=True):
+        job, kind = run_jobs[run.id], run.dataset.id
+        trained.append(_Source(at, layout.training_curves(run.id), kind, job))
+        measured.append(_Source(at, layout.score_error(run.id), kind, job))
+    setting_jobs = {(job.run, job.setting): job for job in jobs}
+    for run, at in zip(plan.runs, runs.positions, strict=True):
+        for setting, along in zip(plan.settings, settings.positions, strict=True):
+            path, job = layout.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
+            kind = f"{run.dataset.id} {setting.sample.count}"
+            sampled.append(_Source(at + along, path, kind, job))
+    ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
+    if "score_error" not in plan.study.evaluate.metrics:
+        measured = []
+    points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
+    groups = {
+        "training": _group([runs], trained, "training", run_jobs, gaps, points).assign(ids),
+        "score_error": _group([runs], measured, "score error", run_jobs, gaps).assign(ids),
+    }
+    ids["setting"] = (tuple(settings.shape), settings.labels(names))
+    sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps).assign(ids)
+    groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings))
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan)), **groups})
+    first = plan.runs[0], plan.settings[0], plan.evaluations[0]
+    return Tables(tree, gaps, *(list(point.axes) for point in first))
+
+
+def metric_names(dataset: xr.Dataset) -> list[str]:
+    """Return the variables of a group that are measurements, without their companions."""
+    names = [str(name) for name, v in dataset.data_vars.items() if v.dtype.kind == "f"]
+    return [
+        name
+        for name in names
+        if name not in ("sigma", "n_generated") and not _is_companion(name, names)
+    ]
+
+
+def wide_table(tables: Tables) -> pd.DataFrame:
+    """Return one row for each measured setting: `run`, `setting`, its axes and every metric.
+
+    Metrics are the variables of the group `sampling` that are one number for a setting; companions
+    stand in columns `<metric>_low` and so on.
+    """
+    sampling = tables.tree["sampling"].to_dataset()
+    points = set(sampling["state"].dims) | set(tables.evaluation_axes)
+    scalar = [name for name, variable in sampling.data_vars.items() if set(variable.dims) <= points]
+    frame = _flat(sampling[scalar].drop_dims(set(sampling[scalar].dims) - points))
+    return frame[frame["state"] == "done"].reset_index(drop=True)
+
+
+def long_table(tables: Tables) -> pd.DataFrame:
+    """Return every measured number as a row: run, setting, axes, metric, value, low, high, n."""
+    groups = [tables.tree[group].to_dataset() for group in ("score_error", "sampling")]
+    parts = [_long(group, name) for group in groups for name in metric_names(group)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    inner = [name for name in ("split", "level", "sigma", "class") if name in table]
+    columns = ["run", "setting", *tables.axes, *inner, "metric", "value", *COMPANIONS]
+    return table.reindex(columns=[*columns, "n_generated", "extractor"])
+
+
+def _long(dataset: xr.Dataset, metric: str) -> pd.DataFrame:
+    """Stack one metric, with its companions and what identifies it as columns."""
+    columns = {"value": dataset[metric]}
+    columns |= {c: dataset[f"{metric}_{c}"] for c in COMPANIONS if f"{metric}_{c}" in dataset}
+    columns |= {
+        name: dataset[name]
+        for name in ("run", "setting", "n_generated", "sigma")
+        if name in dataset and set(dataset[name].dims) <= set(dataset[metric].dims)
+    }
+    frame = _flat(xr.Dataset(columns))
+    frame = frame[frame["value"].notna()]
+    return frame.assign(metric=metric, extractor=dataset[metric].attrs.get("extractor", ""))
+
+
+def _flat(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return a dataset as a table with a row for each of its points, also where there is one."""
+    along = dataset if dataset.dims else dataset.expand_dims("point")
+    frame = along.to_dataframe().reset_index()
+    return frame.drop(columns="point") if "point" in frame else frame
+
+
+def _group(
+    grids: Sequence[Grid],
+    sources: Iterable[_Source],
+    part: Literal["training", "score error", "sampling"],
+    runs: Mapping[str, Job],
+    gaps: list[Gap],
+    curve_points: int = CURVE_POINTS,
+) -> xr.Dataset:
+    """Read `sources` into arrays over `grids`; what there is not is added to `gaps`."""
+    shape = {dim: size for grid in grids for dim, size in grid.shape.items()}
+    state = np.full(tuple(shape.values()), "", dtype=object)
+    gather, reader = Gather(shape), NetcdfReader()
+    for source in sources:
+        try:
+            variables = reader.read(source.path, source.kind)
+        except OSError as error:
+            gap = _gap(part, source, runs[source.job.run], error)
+            gaps.append(gap)
+            state[source.position] = gap.state
+            continue
+        gather.add(source.position, _thinned(variables, curve_points))
+        state[source.position] = "done"
+    dataset = gather.dataset().assign(state=(tuple(shape), state))
+    for name in set(dataset.variables) & set(reader.attributes):
+        dataset[name].attrs |= reader.attributes[str(name)]
+    return dataset.assign_coords({k: v for grid in grids for k, v in grid.coordinates.items()})
+
+
+def _thinned(variables: dict[str, Variable], points: int) -> dict[str, Variable]:
+    """Keep every k-th point along `step`, so that at most `points` remain."""
+    steps = variables["step"].values.size if "step" in variables else 0
+    every = -(-steps // points)
+    if every <= 1:
+        return variables
+    return {
+        name: Variable(v.dims, v.values[tuple(_cut(dim, every) for dim in v.dims)])
+        for name, v in variables.items()
+    }
+
+
+def _cut(dim: str, every: int) -> slice:
+    return slice(None, None, every) if dim == "step" else slice(None)
+
+
+def _gap(
+    part: Literal["training", "score error", "sampling"], source: _Source, run: Job, error: OSError
+) -> Gap:
+    """Say why a file of results cannot be read."""
+    job = source.job
+    if not isinstance(error, FileNotFoundError):
+        reason = f"{source.path} cannot be read; delete it and run the workflow again ({error})"
+        return Gap(part, job.run, job.setting, "failed", reason)
+    if job.state == "failed" and (part != "score error"):
+        return Gap(part, job.run, job.setting, "failed", job.message)
+    if run.state != "done" and part != "training":
+        return Gap(
+            part, job.run, job.setting, "missing", f"its network is not trained ({run.state})"
+        )
+    reasons = {"sampled": "sampled, not evaluated", "waiting": "not begun", "done": "not measured"}
+    reason = reasons.get(job.state, f"{job.state} {job.message}".strip())
+    return Gap(part, job.run, job.setting, "missing", reason)
+
+
+def _counts(plan: Plan, settings: Grid) -> xr.DataArray:
+    """Return how many samples each setting draws."""
+    counts = np.full(tuple(settings.shape.values()), np.nan)
+    for setting, position in zip(plan.settings, settings.positions, strict=True):
+        counts[position] = setting.sample.count
+    return xr.DataArray(counts, dims=tuple(settings.shape), attrs={"long_name": "samples drawn"})
+
+
+def _attributes(plan: Plan) -> dict[str, Any]:
+    """Return what made the report, as attributes that NetCDF can hold."""
+    study = json.dumps(plan.study.model_dump(mode="json"), default=str)
+    made = {
+        key: json.dumps(value) if isinstance(value, dict | bool) else value
+        for key, value in provenance().items()
+    }
+    return {"schema_version": SCHEMA_VERSION, "study": plan.study.study, "config": study, **made}
+
+
+def _is_companion(name: str, names: Iterable[str]) -> bool:
+    stem, _, last = name.rpartition("_")
+    return last in COMPANIONS and stem in names

@@ -1,0 +1,163 @@
+"""A finished study whose files hold made-up numbers, written as the stages write theirs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from scoresweep.jobstate import JobState
+from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
+
+CONTENT: dict[str, Any] = {
+    "study": "faked",
+    "dataset": {"name": "digits"},
+    "train": {
+        "network": {"name": "mlp", "width": 8, "blocks": 1},
+        "noise": {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.05, "levels": 4},
+        "steps": 100,
+        "batch_size": 16,
+        "grid": {"noise.levels": [6, 4], "seed": [0, 1]},
+    },
+    "sample": {
+        "sampler": {"name": "annealed_langevin", "step_size": 2e-5},
+        "count": 20,
+        "grid": {"sampler.step_size": [8e-5, 5e-6, 2e-5]},
+    },
+    "evaluate": {"extractors": ["classifier"]},
+}
+
+REAL, NOISE = 0.1, 9.9
+"""What real samples and uniform noise score on the Fréchet distance."""
+
+
+def fake_plan(root: Path, **changes: Any) -> Plan:
+    """Return the plan of the study with whole blocks replaced by `changes`."""
+    return plan_study(parse_study(CONTENT | changes, "study.yaml"), root)
+
+
+def frechet(run: Run, setting: Setting) -> float:
+    """The made-up Fréchet distance: least at a step size of 2e-5, at six levels, at seed 0."""
+    step = abs(np.log10(setting.axes.get("step_size", 2e-5) / 2e-5))
+    return float(0.2 + step + 0.3 / run.axes.get("levels", 3) + 0.05 * run.axes.get("seed", 0))
+
+
+def sigmas(run: Run) -> np.ndarray[Any, Any]:
+    """The run's ladder."""
+    return np.geomspace(8.0, 0.05, run.train.noise.levels)
+
+
+def fake_study(plan: Plan) -> None:
+    """Write every file that the stages before the report leave behind."""
+    for dataset in plan.study.dataset:
+        fake_dataset(plan, dataset.id)
+    for run in plan.runs:
+        fake_run(plan, run)
+        fake_score_error(plan, run)
+        for setting in plan.settings:
+            fake_samples(plan, run, setting)
+            fake_metrics(plan, run, setting)
+
+
+def fake_dataset(plan: Plan, dataset: str) -> None:
+    """Write a staged dataset of grey 8×8 images."""
+    root = zarr.open_group(plan.layout.dataset_store(dataset), mode="w")
+    attributes = {"source": "made up", "licence": "CC0", "pixel_range": [0, 255]}
+    root.attrs.update(attributes)
+    for split, count in (("train", 50), ("test", 30)):
+        group = root.create_group(split)
+        pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
+        names = ("sample", "y", "x", "channel")
+        group.create_array("image", data=pixels, dimension_names=names)
+    plan.layout.dataset_manifest(dataset).write_text(json.dumps({"attributes": attributes}))
+
+
+def fake_run(plan: Plan, run: Run) -> None:
+    """Write the products of a training."""
+    steps, levels = np.arange(25, 101, 25), run.train.noise.levels
+    loss = 30.0 + 1000.0 / steps
+    level_loss = loss[:, None] * np.linspace(0.5, 1.5, levels)
+    level_loss[0, 0] = np.nan
+    xr.Dataset(
+        {
+            "loss": ("step", loss, {"long_name": "training loss", "units": "1"}),
+            "level_loss": (("step", "level"), level_loss),
+            "gradient_norm": ("step", 1.0 / steps),
+            "learning_rate": ("step", np.full(4, 1e-3)),
+            "images_per_second": ("step", np.full(4, 4000.0)),
+            "sigma": ("level", sigmas(run)),
+        },
+        coords={"step": steps, "level": np.arange(1, levels + 1)},
+        attrs={"run": run.id, "seconds": 2.0, "parameters": 3080, "device": "cpu"},
+    ).to_netcdf(_parent(plan.layout.training_curves(run.id)), engine="h5netcdf")
+    plan.layout.weights(run.id).write_bytes(b"weights")
+    state = JobState("done", 100, 100, images_per_second=4000.0, seconds=2.0)
+    state.write(plan.layout.progress(run.id))
+
+
+def fake_score_error(plan: Plan, run: Run) -> None:
+    """Write the score error of a run: σ² times it is 1/σ on training points, 2/σ on test points."""
+    sigma = sigmas(run)
+    error = np.stack([1 / sigma, 2 / sigma])
+    names = {
+        "score_error": error / sigma**2,
+        "score_error_sigma2": error,
+        "score_error_relative": error / 64,
+        "score_cosine": 1 - error / 100,
+        "dsm_loss": 1 + error,
+    }
+    dims = ("split", "level")
+    xr.Dataset(
+        {"sigma": ("level", sigma)}
+        | {name: (dims, values, {"long_name": name}) for name, values in names.items()},
+        coords={
+            "split": ("split", np.array(["train", "test"], dtype=object)),
+            "level": np.arange(1, len(sigma) + 1),
+        },
+    ).to_netcdf(_parent(plan.layout.score_error(run.id)), engine="h5netcdf")
+
+
+def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
+    """Write the samples of a setting: grey 8×8 images."""
+    root = zarr.open_group(plan.layout.samples(run.id, setting.id), mode="w")
+    root.attrs.update({"run": run.id, "setting": setting.id, "pixel_range": [0, 255]})
+    count = setting.sample.count
+    pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
+    root.create_array("image", data=pixels, dimension_names=("sample", "y", "x", "channel"))
+    manifest = {"count": count, "shape": [1, 8, 8], "seconds": 3.0}
+    plan.layout.samples_manifest(run.id, setting.id).write_text(json.dumps(manifest))
+
+
+def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
+    """Write the metrics of a setting; a grid of the evaluation gives its axes as dimensions."""
+    axes = list(plan.evaluations[0].axes)
+    coords = {axis: sorted({e.axes[axis] for e in plan.evaluations}) for axis in axes}
+    one = np.ones([len(coords[axis]) for axis in axes])
+    value = frechet(run, setting)
+    about = {"extractor": "classifier", "n_real": 30, "n_generated": 20, "seed": 0, "units": "1"}
+    distance = {"long_name": "Fréchet distance", "better": "lower", **about}
+    xr.Dataset(
+        {
+            "frechet_classifier": (axes, value * one, distance),
+            "frechet_classifier_low": (axes, (value - 0.01) * one),
+            "frechet_classifier_high": (axes, (value + 0.02) * one),
+            "frechet_classifier_real": (axes, REAL * one),
+            "frechet_classifier_noise": (axes, NOISE * one),
+            "precision_classifier": (
+                axes,
+                one / (1 + value),
+                {"long_name": "precision", "better": "higher", **about},
+            ),
+            "class_share": ("class", np.full(10, 0.1)),
+        },
+        coords=coords,
+    ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
+
+
+def _parent(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
