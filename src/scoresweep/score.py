@@ -18,5 +18,5 @@ class Score(Protocol):
 
 
 def expand_sigma(sigma: Tensor, x: Tensor) -> Tensor:
-    """Reshape `sigma` from (N,) to (N, 1, ..., 1) so that it broadcasts over `x` of shape (N, ...)."""
+    """Reshape `sigma` from (N,) to (N, 1, ..., 1), which broadcasts over `x` of shape (N, ...)."""
     return sigma.reshape(-1, *[1] * (x.ndim - 1))

@@ -7,7 +7,7 @@ import importlib
 import json
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 __all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "result_fields"]
 
@@ -48,7 +48,7 @@ class Component(Config):
 
 
 def result_fields(config: Config) -> dict[str, Any]:
-    """Return the fields of `config` that affect a result, nested blocks included, as JSON values."""
+    """Return the fields of `config` that affect a result, nested blocks included."""
     kept: dict[str, Any] = {}
     for key, field in type(config).model_fields.items():
         extra = field.json_schema_extra
@@ -67,8 +67,3 @@ def content_hash(*parts: Any) -> str:
 
     text = json.dumps(parts, sort_keys=True, default=jsonable, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def positive(description: str, default: Any = ..., **extra: Any) -> Any:
-    """Return a field that must be greater than zero."""
-    return Field(default, gt=0, description=description, **extra)

@@ -51,7 +51,7 @@ class Dataset(Component):
 
     @property
     def id(self) -> str:
-        """Name of the staged store: the dataset's name, and a hash where an option is not default."""
+        """Name of the staged store: the dataset's, and a hash where an option is not default."""
         options = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
         return f"{self.name}_{content_hash(options)}" if options else self.name
 
@@ -215,9 +215,7 @@ class Explicit(Component):
         return self
 
 
-AnyNoise = Annotated[
-    Geometric | Uniform | Cosine | Karras | Explicit, Field(discriminator="name")
-]
+AnyNoise = Annotated[Geometric | Uniform | Cosine | Karras | Explicit, Field(discriminator="name")]
 
 # ── Networks ────────────────────────────────────────────────────────────────────────────────────
 
@@ -232,8 +230,8 @@ class MLP(Component):
     blocks: int = Field(4, ge=1)
     """Residual blocks, two layers each."""
     conditioning: Literal["divide", "input", "none"] = "divide"
-    """How σ enters: "divide": the output is divided by σ; "input": log σ is an input as well and the
-    output is divided by σ; "none": not at all."""
+    """How σ enters: "divide": the output is divided by σ; "input": log σ is an input as well, and
+    the output is divided by σ; "none": not at all."""
 
 
 class NCSNv2(Component):
@@ -278,8 +276,6 @@ class AnnealedLangevin(Component):
     """η_i: "variance" ε σ_i²/σ_L², "linear" ε σ_i/σ_1, "constant" ε, "denoise" σ_i²."""
     denoise: bool = True
     """End with the step x + σ_L² s(x, σ_L), without noise."""
-    initial: Literal["uniform", "normal", "data_plus_noise"] = "uniform"
-    """Start from U[0, 1], from N(0, σ_1²), or from training samples plus N(0, σ_1²)."""
 
 
 AnySampler = Annotated[AnnealedLangevin, Field(discriminator="name")]

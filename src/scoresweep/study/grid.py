@@ -57,7 +57,8 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
 
 def _product(sweep: Sweep) -> Iterator[Point]:
     """Yield the points of the product of the grid's axes and the zip groups."""
-    factors: list[list[Point]] = [[{path: v} for v in values] for path, values in sweep.grid.items()]
+    axes = sweep.grid.items()
+    factors: list[list[Point]] = [[{path: value} for value in values] for path, values in axes]
     for group in sweep.zip:
         rows = zip(*group.values(), strict=True)
         factors.append([dict(zip(group, row, strict=True)) for row in rows])

@@ -19,7 +19,7 @@ __all__ = ["describe_errors", "load_study", "parse_study", "read_yaml"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans and numbers: `no` is a word, `2e-5` a number; a repeated key is an error."""
+    """YAML 1.2's booleans and numbers: `no` is a word, `2e-5` a number; no key stands twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -6,16 +6,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scoresweep.errors import InputError, did_you_mean
-from scoresweep.study.base import content_hash, result_fields
+from scoresweep.study.base import content_hash
 from scoresweep.study.components import Dataset
 from scoresweep.study.grid import Point, expand
 from scoresweep.study.layout import Layout
 from scoresweep.study.schema import Evaluate, Sample, Study, Train
 
-__all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "plan_study"]
+__all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "plan_study"]
 
 RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metric", "interval"}
 """Dimensions of the report that no axis may be called."""
@@ -48,6 +48,9 @@ class Setting:
     id: str
     sample: Sample
     axes: Point
+
+
+R = TypeVar("R", Run, Setting)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,17 @@ class Plan:
                 f"{did_you_mean(dataset_id, datasets)} Known: {', '.join(datasets)}."
             )
         return datasets[dataset_id]
+
+    @property
+    def extractors(self) -> list[str]:
+        """Names of the feature extractors that the study's metrics need."""
+        named = [name for e in self.evaluations for name in e.evaluate.extractors]
+        return list(dict.fromkeys(named))
+
+    @property
+    def measures_score_error(self) -> bool:
+        """Whether the score error is among the metrics."""
+        return any("score_error" in e.evaluate.metrics for e in self.evaluations)
 
     def evaluate_hash(self) -> str:
         """Return a hash of what is measured: a change of it runs the evaluations again."""
@@ -185,7 +199,7 @@ def _known_names(*folders: Path) -> dict[str, str]:
     return names
 
 
-def _find(items: list[Any], wanted: str, what: str) -> Any:
+def _find(items: list[R], wanted: str, what: str) -> R:
     """Return the item whose id or hash is `wanted`."""
     for item in items:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
@@ -195,6 +209,3 @@ def _find(items: list[Any], wanted: str, what: str) -> Any:
         f"{what} {wanted!r} is not part of the study.{did_you_mean(wanted, known)} "
         f"`scoresweep plan` lists them."
     )
-
-
-__all__ += ["axis_value", "result_fields"]

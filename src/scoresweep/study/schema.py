@@ -8,12 +8,12 @@ from pydantic import BeforeValidator, Field
 
 from scoresweep.study.base import NO_EFFECT, Config
 from scoresweep.study.components import (
+    DSM,
     AnyDataset,
     AnyNetwork,
     AnyNoise,
     AnyObjective,
     AnySampler,
-    DSM,
     ExtractorName,
     MetricName,
 )
@@ -115,11 +115,13 @@ class Sample(Config):
     """The sampler."""
     noise: AnyNoise | None = None
     """Noise ladder to walk down; null: the run's own."""
+    initial: Literal["uniform", "normal", "data_plus_noise"] = "uniform"
+    """Start from U[0, 1], from N(0, σ_1²), or from training samples plus N(0, σ_1²)."""
     count: int = Field(1000, ge=2)
     """Samples to draw."""
     chunk: int = Field(250, ge=1)
-    """Samples drawn together; each chunk has its own random numbers, so the chunks can be shared out
-    in any way."""
+    """Samples drawn together; each chunk has its own random numbers, so that the chunks can be
+    shared out in any way."""
     precision: Literal["no", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
     trajectories: int = Field(0, ge=0)
@@ -152,13 +154,13 @@ class Evaluate(Config):
 class Sweep(Config):
     """The values a block is swept over; keys are dotted paths into the block."""
 
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
     """Every combination of these values is run."""
-    zip: list[dict[str, list[Any]]] = []
+    zip: list[dict[str, list[Any]]] = Field(default_factory=list)
     """Groups of lists that advance together; each group is one factor of the product."""
-    include: list[dict[str, Any]] = []
+    include: list[dict[str, Any]] = Field(default_factory=list)
     """Further points, each given by the values that differ from the base."""
-    exclude: list[dict[str, Any]] = []
+    exclude: list[dict[str, Any]] = Field(default_factory=list)
     """Points to leave out: those that have all the values of an entry."""
 
 

@@ -1,0 +1,44 @@
+"""A study, from its data to its report.
+
+snakemake --cores 2                                        runs config/config.yaml
+snakemake --cores 2 --configfile config/studies/NAME.yaml  runs another study
+"""
+
+import os
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from scoresweep.errors import ScoresweepError
+from scoresweep.study import load_study, plan_study
+
+min_version("9.9")
+
+# The study is read by its own loader, not by Snakemake's `configfile:` directive: that would merge
+# the default study into the one that is named on the command line.
+STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])
+try:
+    plan = plan_study(load_study(Path(STUDY)), where=STUDY)
+except ScoresweepError as error:
+    raise WorkflowError(str(error))
+layout = plan.layout
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    extractor="[a-z0-9_]+",
+    run="[^/]+",
+    setting="[^/]+",
+
+
+include: "workflow/rules/stage.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        layout.report,

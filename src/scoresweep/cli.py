@@ -1,0 +1,230 @@
+"""The command line: one command per stage of a study, and commands that look at one.
+
+What a command needs beyond the study file is imported inside it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from scoresweep.console import say
+from scoresweep.errors import ScoresweepError
+from scoresweep.study import Plan, Study, load_study, plan_study
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="scoresweep",
+    help="Ablation studies of noise-conditional score networks.\n\n"
+    "A study is one YAML file. `snakemake --cores 2 --configfile STUDY` runs all of it; the "
+    "commands below are its steps, in the order in which they are run, and ways to look at it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+Root = Annotated[Path, typer.Option(help="Folder that holds data/ and results/.")]
+RunId = Annotated[str | None, typer.Option("--run", help="Id of the run; all where left out.")]
+SettingId = Annotated[
+    str | None, typer.Option("--setting", help="Id of the sampler setting; all where left out.")
+]
+DatasetId = Annotated[
+    str | None, typer.Option("--dataset", help="Id of the dataset; all where left out.")
+]
+Processes = Annotated[int, typer.Option(min=1, help="Processes (on each node).")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs (on each node); 0: CPU.")]
+
+STEPS = "Steps of a study"
+LOOK = "Look at a study"
+
+
+def _plan(study: Path, root: Path) -> Plan:
+    return plan_study(load_study(study), root, where=str(study))
+
+
+def _runs(plan: Plan, run: str | None) -> list[str]:
+    return [plan.run(run).id] if run else [r.id for r in plan.runs]
+
+
+def _settings(plan: Plan, setting: str | None) -> list[str]:
+    return [plan.setting(setting).id] if setting else [s.id for s in plan.settings]
+
+
+def _datasets(plan: Plan, dataset: str | None) -> list[str]:
+    return [plan.dataset(dataset).id] if dataset else [d.id for d in plan.study.dataset]
+
+
+@app.command(rich_help_panel=STEPS)
+def stage(study: StudyFile, dataset: DatasetId = None, root: Root = Path()) -> None:
+    """Fetch a dataset, check it and write it as a sharded Zarr store."""
+    from scoresweep.pipeline.stage import stage as run_stage
+
+    plan = _plan(study, root)
+    for name in _datasets(plan, dataset):
+        run_stage(plan, name)
+
+
+@app.command(rich_help_panel=STEPS)
+def reference(
+    study: StudyFile,
+    dataset: DatasetId = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="Feature extractor; all of the study where left out.")
+    ] = None,
+    threads: Threads = 1,
+    root: Root = Path(),
+) -> None:
+    """Compute the features of the real samples, with which samples are compared."""
+    from scoresweep.pipeline.evaluate import reference as run_reference
+
+    plan = _plan(study, root)
+    _set_threads(threads)
+    for name in _datasets(plan, dataset):
+        for one in [extractor] if extractor else plan.extractors:
+            run_reference(plan, name, one)
+
+
+@app.command(rich_help_panel=STEPS)
+def train(
+    study: StudyFile,
+    run: RunId = None,
+    cluster: Annotated[
+        Literal["local", "slurm"], typer.Option(help="Where the processes are started.")
+    ] = "local",
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes (SLURM).")] = 1,
+    processes: Processes = 1,
+    gpus: Gpus = 0,
+    threads: Threads = 1,
+    root: Root = Path(),
+) -> None:
+    """Train a network; goes on from its newest checkpoint."""
+    from scoresweep.launch import Resources
+    from scoresweep.pipeline.train import train as run_train
+
+    plan = _plan(study, root)
+    resources = Resources(cluster, nodes, processes, gpus, threads)
+    for name in _runs(plan, run):
+        run_train(plan, name, resources)
+
+
+@app.command("score-error", rich_help_panel=STEPS)
+def score_error(
+    study: StudyFile, run: RunId = None, threads: Threads = 1, root: Root = Path()
+) -> None:
+    """Measure a trained network against the exact score, level by level."""
+    from scoresweep.pipeline.evaluate import score_error as run_score_error
+
+    plan = _plan(study, root)
+    _set_threads(threads)
+    for name in _runs(plan, run):
+        run_score_error(plan, name)
+
+
+@app.command(rich_help_panel=STEPS)
+def sample(
+    study: StudyFile,
+    run: RunId = None,
+    setting: SettingId = None,
+    processes: Processes = 1,
+    gpus: Gpus = 0,
+    threads: Threads = 1,
+    root: Root = Path(),
+) -> None:
+    """Draw the samples of a setting from a trained network."""
+    from scoresweep.pipeline.sample import sample as run_sample
+
+    plan = _plan(study, root)
+    for name in _runs(plan, run):
+        for one in _settings(plan, setting):
+            run_sample(plan, name, one, processes, threads, gpus)
+
+
+@app.command(rich_help_panel=STEPS)
+def evaluate(
+    study: StudyFile,
+    run: RunId = None,
+    setting: SettingId = None,
+    threads: Threads = 1,
+    root: Root = Path(),
+) -> None:
+    """Compute every metric of the samples of a setting."""
+    from scoresweep.pipeline.evaluate import evaluate as run_evaluate
+
+    plan = _plan(study, root)
+    _set_threads(threads)
+    for name in _runs(plan, run):
+        for one in _settings(plan, setting):
+            run_evaluate(plan, name, one)
+
+
+@app.command(rich_help_panel=STEPS)
+def report(study: StudyFile, root: Root = Path()) -> None:
+    """Gather what is finished into report.nc, metrics.csv and report.html."""
+    from scoresweep.pipeline.report import report as run_report
+
+    run_report(_plan(study, root))
+
+
+@app.command(rich_help_panel=LOOK)
+def plan(
+    study: StudyFile,
+    probe: Annotated[
+        bool, typer.Option(help="Measure a few steps where no earlier run tells the cost.")
+    ] = True,
+    root: Root = Path(),
+) -> None:
+    """Print what a study will run, how many files it makes and what it will cost."""
+    from scoresweep.pipeline.estimate import estimate
+
+    estimate(_plan(study, root), probe=probe)
+
+
+@app.command(rich_help_panel=LOOK)
+def status(study: StudyFile, root: Root = Path()) -> None:
+    """Show how far each run and each setting is, while a study runs and after it."""
+    from scoresweep.pipeline.status import status as show_status
+
+    show_status(_plan(study, root))
+
+
+@app.command(rich_help_panel=LOOK)
+def schema() -> None:
+    """Print the JSON schema of a study file."""
+    typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, as `workflow/schemas/study.schema.json` holds it."""
+    return {"title": "A scoresweep study"} | Study.model_json_schema()
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def main() -> None:
+    """Run the command line; 0 done, 1 failed while running, 2 wrong input."""
+    try:
+        app()
+    except ScoresweepError as error:
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        say(f"Error: {error.filename or 'a file'}: no space left on the disk; make room and repeat")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("Stopped.")
+        sys.exit(130)

@@ -1,0 +1,59 @@
+"""The store of a setting's samples: samples, the seeds they were drawn from, diagnostics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from torch import Tensor
+
+from scoresweep.data.store import DIMENSIONS, write_array
+from scoresweep.files import whole
+
+__all__ = ["write_samples"]
+
+LEVEL_ATTRIBUTES = {
+    "sigma": {"long_name": "Noise level", "units": "data"},
+    "step_size": {"long_name": "Step size of the level", "units": "data^2"},
+    "rms": {"long_name": "Root mean square of x after the level", "units": "data"},
+    "score_norm": {"long_name": "Mean of sigma |score| / sqrt(D) at the level", "units": "1"},
+}
+
+
+def write_samples(
+    store: Path,
+    x: Tensor,
+    *,
+    chunk_seed: Tensor,
+    levels: dict[str, Tensor],
+    trajectory: Tensor | None,
+    attributes: dict[str, Any],
+) -> str:
+    """Write samples in model space to a Zarr store, whole or not at all; return their SHA-256.
+
+    Images (N, C, H, W) are clamped to [0, 1] and kept as the nearest of 256 grey values, the form
+    in which image metrics are published; points (N, D) are kept as they are. `levels` holds
+    diagnostics of shape (L,), `trajectory` states of shape (K, L, *sample).
+    """
+    kind = "image" if x.ndim == 4 else "point"
+    pixels = {"pixel_range": [0, 255]} if kind == "image" else None
+    with whole(store) as temporary:
+        root = zarr.create_group(temporary, attributes=attributes)
+        digest = write_array(root, kind, _stored(x), DIMENSIONS[kind], pixels)
+        write_array(root, "chunk_seed", chunk_seed.numpy(), ("sample",))
+        for name, values in levels.items():
+            write_array(root, name, values.double().numpy(), ("level",), LEVEL_ATTRIBUTES[name])
+        if trajectory is not None:
+            frames = trajectory.movedim(2, -1) if kind == "image" else trajectory
+            names = ("path", "level", *DIMENSIONS[kind][1:])
+            write_array(root, "trajectory", frames.contiguous().numpy(), names)
+    return digest
+
+
+def _stored(x: Tensor) -> npt.NDArray[Any]:
+    if x.ndim != 4:
+        return np.asarray(x.float().numpy())
+    return np.asarray((x.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy())

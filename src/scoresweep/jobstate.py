@@ -1,0 +1,53 @@
+"""How far a job is: a small file that the job keeps writing and `scoresweep status` reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scoresweep.files import write_json
+
+__all__ = ["JobState"]
+
+
+@dataclass
+class JobState:
+    """State of one training run or of the sampling of one setting."""
+
+    state: str
+    """"running", "done" or "failed"."""
+    step: int
+    """Steps (or chunks) done."""
+    steps: int
+    """Steps (or chunks) in all."""
+    images_per_second: float = 0.0
+    """Samples processed per second, over all processes."""
+    seconds: float = 0.0
+    """Seconds of work so far, earlier starts included."""
+    message: str = ""
+    """Why it failed, or what it is doing."""
+    restarts: int = 0
+    """How often it went on from a checkpoint."""
+    pid: int = field(default_factory=os.getpid)
+    """Process that writes this."""
+    host: str = field(default_factory=socket.gethostname)
+    """Machine of that process."""
+    updated: float = 0.0
+    """Unix time of the last change."""
+
+    def write(self, path: Path) -> None:
+        """Write the state to `path`, stamped with the time."""
+        self.updated = time.time()
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> JobState | None:
+        """Return the state at `path`, or None where there is none."""
+        if not path.exists():
+            return None
+        return cls(**json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,320 @@
+"""Rule `sample`: draw the samples of one setting from one trained network.
+
+The samples are cut into fixed chunks, each drawn from a generator seeded by (seed, chunk). A chunk
+is a function of weights, setting, seed and its index: any number of processes or restarts gives the
+same samples. A chunk that is done lies in a file until all of them are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scoresweep.console import progress, say
+from scoresweep.data.samples import write_samples
+from scoresweep.data.store import read_split
+from scoresweep.errors import InputError, RunError, ScoresweepError
+from scoresweep.files import remove, sha256_of, whole, write_json
+from scoresweep.jobstate import JobState
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.noise import step_size_for
+from scoresweep.samplers import initial, step_sizes
+from scoresweep.score import Score
+from scoresweep.seeds import derive_seed, generator_for
+from scoresweep.study import Layout, Plan, Run, Sample, Setting
+from scoresweep.training.ladder import resolve_ladder
+from scoresweep.training.weights import load_network
+
+__all__ = ["sample"]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a process needs to draw chunks."""
+
+    run: Run
+    setting: Setting
+    layout: Layout
+    threads: int
+    device: str
+    weights_sha256: str
+
+    @property
+    def parts(self) -> Path:
+        return self.layout.samples_parts(self.run.id, self.setting.id)
+
+    @property
+    def seed(self) -> int:
+        """The setting's seed, or the run's, so that repeats over the run's seed are independent."""
+        seed = self.setting.sample.seed
+        return self.run.train.seed if seed is None else seed
+
+
+def sample(
+    plan: Plan, run_id: str, setting_id: str, processes: int = 1, threads: int = 1, gpus: int = 0
+) -> None:
+    """Draw the samples of a setting in `processes` processes and write them as one Zarr store.
+
+    Raises `InputError` where the setting does not fit the run (a step size that diverges), and
+    `RunError` where samples are not finite.
+    """
+    run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
+    manifest = layout.samples_manifest(run.id, setting.id)
+    if manifest.exists():
+        return
+    device = "cuda" if gpus else "cpu"
+    weights = layout.weights(run.id)
+    digest = sha256_of(weights) if weights.exists() else ""
+    work = _Work(run, setting, layout, threads, device, digest)
+    state = JobState("running", 0, math.ceil(setting.sample.count / setting.sample.chunk))
+    state_path = layout.samples_progress(run.id, setting.id)
+    started = time.monotonic()
+    try:
+        network = load_network(layout.run(run.id))
+        sigmas, step_size = _ladder(work, network)
+        _draw_all(work, processes, state, state_path)
+        _write(work, sigmas, step_size, network, time.monotonic() - started)
+    except ScoresweepError as error:
+        state.state, state.message = "failed", str(error)
+        state.write(state_path)
+        raise
+    state.state, state.seconds = "done", time.monotonic() - started
+    state.write(state_path)
+    remove(work.parts)
+
+
+def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:
+    """Return the ladder to walk down, shape (L,), and the step size ε."""
+    sample_, sampler = work.setting.sample, work.setting.sample.sampler
+    if sample_.noise is None:
+        sigmas = network.sigmas.double()
+    else:
+        split = read_split(work.layout.dataset_store(work.run.dataset.id), "train")
+        sigmas = resolve_ladder(sample_.noise, split.model_space())
+    step_size = sampler.step_size
+    if step_size == "auto":
+        step_size = step_size_for(sigmas, sampler.steps_per_level)
+    try:
+        step_sizes(sampler.step_rule, sigmas, step_size)
+    except ValueError as error:
+        raise InputError(
+            f"setting {work.setting.id} does not fit run {work.run.id}: {error}"
+        ) from None
+    return sigmas, float(step_size)
+
+
+# ── chunks ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _draw_all(work: _Work, processes: int, state: JobState, state_path: Path) -> None:
+    """Draw the chunks that are not drawn yet."""
+    work.parts.mkdir(parents=True, exist_ok=True)
+    missing = [chunk for chunk in range(state.steps) if not _is_whole(work, chunk)]
+    state.step = state.steps - len(missing)
+    state.write(state_path)
+    started = time.monotonic()
+    options, before = work.setting.sample, state.step
+    with progress(f"sample {work.run.id} {work.setting.id}", state.steps) as advance:
+        advance(before)
+        for done in _drawn(work, missing, processes):
+            advance(done - state.step + before)
+            state.step = before + done
+            state.seconds = time.monotonic() - started
+            state.images_per_second = done * options.chunk / state.seconds
+            state.write(state_path)
+
+
+def _drawn(work: _Work, chunks: list[int], processes: int) -> Iterator[int]:
+    """Draw `chunks`; yield how many of them are done, from time to time and at the end."""
+    if processes == 1 or len(chunks) < 2:
+        yield from _draw(work, chunks)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        shares = [pool.submit(_draw_share, work, chunks[i::processes]) for i in range(processes)]
+        waiting: set[Future[None]] = set(shares)
+        while waiting:
+            finished, waiting = wait(waiting, timeout=1, return_when=FIRST_EXCEPTION)
+            for share in finished:
+                share.result()
+            yield sum(_part(work, chunk).exists() for chunk in chunks)
+
+
+def _draw_share(work: _Work, chunks: list[int]) -> None:
+    """Draw `chunks` in this process, one of several."""
+    for _ in _draw(work, chunks):
+        pass
+
+
+def _draw(work: _Work, chunks: list[int]) -> Iterator[int]:
+    """Draw `chunks` one after the other; yield how many are done after each."""
+    torch.set_num_threads(work.threads)
+    network = load_network(work.layout.run(work.run.id)).to(work.device)
+    sigmas, step_size = _ladder(work, network)
+    data = None
+    if work.setting.sample.initial == "data_plus_noise":
+        store = work.layout.dataset_store(work.run.dataset.id)
+        data = read_split(store, "train").model_space()
+    for done, chunk in enumerate(chunks, start=1):
+        _draw_chunk(work, chunk, network, sigmas, step_size, data)
+        yield done
+
+
+def _draw_chunk(
+    work: _Work,
+    chunk: int,
+    network: ScoreNetwork,
+    sigmas: Tensor,
+    step_size: float,
+    data: Tensor | None,
+) -> None:
+    """Draw one chunk and write it to its file."""
+    options = work.setting.sample
+    count = min(options.chunk, options.count - chunk * options.chunk)
+    generator = generator_for(work.seed, "sample", chunk, device=work.device)
+    x = initial(
+        options.initial,
+        count,
+        network.shape,
+        sigma_max=float(sigmas[0]),
+        data=data,
+        generator=generator,
+        device=work.device,
+    )
+    watch = _Watch(sigmas, min(count, max(0, options.trajectories - chunk * options.chunk)))
+    arguments = options.sampler.arguments() | {"step_size": step_size}
+    x = options.sampler.load()(
+        _score(network, options), x, sigmas, generator=generator, observe=watch, **arguments
+    )
+    _check_finite(x, work, chunk, watch)
+    with whole(_part(work, chunk)) as temporary:
+        drawn = {"x": x.contiguous().cpu(), **watch.tensors()}
+        save_file(drawn, temporary, metadata={"weights_sha256": work.weights_sha256})
+
+
+def _score(network: ScoreNetwork, options: Sample) -> Score:
+    """Return the network, under automatic mixed precision where asked for."""
+    if options.precision == "no":
+        return network
+
+    def score(x: Tensor, sigma: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            output: Tensor = network(x, sigma).to(x.dtype)
+        return output
+
+    return score
+
+
+class _Watch:
+    """Diagnostics of each level, and the trajectories of the first samples, kept on the device."""
+
+    def __init__(self, sigmas: Tensor, trajectories: int) -> None:
+        self.sigmas = sigmas
+        self.trajectories = trajectories
+        self.rms: list[Tensor] = []
+        self.score_norm: list[Tensor] = []
+        self.frames: list[Tensor] = []
+
+    def __call__(self, level: int, x: Tensor, score: Tensor) -> None:
+        """Note the state after a level."""
+        self.rms.append(x.flatten(1).square().mean(1).sqrt().mean())
+        norms = score.flatten(1).square().mean(1).sqrt()
+        self.score_norm.append(norms.mean() * float(self.sigmas[level]))
+        if self.trajectories:
+            self.frames.append(x[: self.trajectories].to("cpu", copy=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return (level,) diagnostics and (trajectory, level, ...) trajectories."""
+        kept = {
+            "rms": torch.stack(self.rms).cpu(),
+            "score_norm": torch.stack(self.score_norm).cpu(),
+        }
+        if self.frames:
+            kept["trajectory"] = torch.stack(self.frames, dim=1).contiguous()
+        return kept
+
+
+def _check_finite(x: Tensor, work: _Work, chunk: int, watch: _Watch) -> None:
+    bad = (~torch.isfinite(x.flatten(1)).all(1)).sum().item()
+    if bad:
+        finite = torch.isfinite(torch.stack(watch.rms))
+        level = int((~finite).nonzero()[0]) + 1 if not bool(finite.all()) else len(finite)
+        raise RunError(
+            f"run {work.run.id}, setting {work.setting.id}: {bad} of {len(x)} samples of chunk "
+            f"{chunk} are not finite from level {level} on (sigma {watch.sigmas[level - 1]:.4g}); "
+            f"a smaller step_size may help"
+        )
+
+
+def _part(work: _Work, chunk: int) -> Path:
+    return work.parts / f"chunk-{chunk:06d}.safetensors"
+
+
+def _is_whole(work: _Work, chunk: int) -> bool:
+    """Return whether a chunk is drawn, from these weights; a damaged file is named."""
+    path = _part(work, chunk)
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            fits = file.metadata() == {"weights_sha256": work.weights_sha256}
+    except SafetensorError as error:
+        say(f"{path} is damaged ({error}); it is drawn again")
+        fits = False
+    if not fits:
+        path.unlink()
+    return fits
+
+
+# ── the store ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(
+    work: _Work, sigmas: Tensor, step_size: float, network: ScoreNetwork, seconds: float
+) -> None:
+    """Put the chunks together to one store; its manifest comes last."""
+    options, run, setting = work.setting.sample, work.run, work.setting
+    chunks = math.ceil(options.count / options.chunk)
+    parts = [load_file(_part(work, chunk)) for chunk in range(chunks)]
+    sizes = [len(part["x"]) for part in parts]
+    seeds = [derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)]
+    weights = torch.tensor(sizes, dtype=torch.float64) / options.count
+    levels = {
+        name: (torch.stack([part[name] for part in parts]).double() * weights[:, None]).sum(0)
+        for name in ("rms", "score_norm")
+    }
+    levels["sigma"] = sigmas
+    levels["step_size"] = step_sizes(options.sampler.step_rule, sigmas, step_size)
+    frames = [part["trajectory"] for part in parts if "trajectory" in part]
+    attributes: dict[str, Any] = {
+        "run": run.id,
+        "setting": setting.id,
+        "sample": options.model_dump_json(),
+        "step_size": step_size,
+        "seed": work.seed,
+        "seconds": seconds,
+        "device": work.device,
+        "weights_sha256": work.weights_sha256,
+    }
+    digest = write_samples(
+        work.layout.samples(run.id, setting.id),
+        torch.cat([part["x"] for part in parts]),
+        chunk_seed=torch.tensor(seeds).repeat_interleave(torch.tensor(sizes)),
+        levels=levels,
+        trajectory=torch.cat(frames) if frames else None,
+        attributes=attributes,
+    )
+    write_json(
+        work.layout.samples_manifest(run.id, setting.id),
+        {"count": options.count, "shape": list(network.shape), "sha256": digest, **attributes},
+    )

@@ -1,0 +1,102 @@
+"""Rule `train`: one run, in as many processes as asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from scoresweep.console import progress
+from scoresweep.errors import InputError, ScoresweepError
+from scoresweep.files import whole
+from scoresweep.jobstate import JobState
+from scoresweep.launch import Resources, launch
+from scoresweep.study import Layout, Plan, Run
+
+__all__ = ["train"]
+
+
+def train(plan: Plan, run_id: str, resources: Resources) -> None:
+    """Train the run `run_id`, going on from its newest checkpoint; a finished run is left alone.
+
+    The work itself is done by `train_here`, in processes that submitit starts.
+    """
+    run, layout = plan.run(run_id), plan.layout
+    if layout.weights(run.id).exists():
+        return
+    if not layout.dataset_manifest(run.dataset.id).exists():
+        raise InputError(
+            f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
+        )
+    _check_precision(run, resources)
+    with _bar(run, layout) as watch:
+        launch(
+            train_here,
+            run,
+            layout,
+            resources,
+            resources=resources,
+            logs=layout.run(run.id) / "logs",
+            watch=watch,
+        )
+
+
+def train_here(run: Run, layout: Layout, resources: Resources) -> None:
+    """Train in this process, together with the others of its job if there are several."""
+    from scoresweep.training.session import make_trainer, write_products
+
+    folder = layout.run(run.id)
+    with _lock(folder, first=int(os.environ.get("RANK", "0")) == 0):
+        if layout.weights(run.id).exists():
+            return
+        if int(os.environ.get("RANK", "0")) == 0:
+            with whole(layout.run_config(run.id)) as temporary:
+                temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
+        trainer = make_trainer(run, layout, gpus=resources.gpus)
+        try:
+            trainer.run()
+            if trainer.accelerator.is_main_process:
+                write_products(trainer, run, layout)
+        except ScoresweepError as error:
+            if trainer.accelerator.is_main_process:
+                trainer.job_state("failed", str(error)).write(layout.progress(run.id))
+            raise
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, first: bool) -> Iterator[None]:
+    """Let one job at a time write to a run; the lock goes with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not first:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for a job that is still at it
+        yield
+
+
+def _check_precision(run: Run, resources: Resources) -> None:
+    if run.train.precision == "fp16" and not resources.gpus:
+        raise InputError(
+            "train.precision: 'fp16': needs a GPU (--gpus 1); expected 'no' or 'bf16' on a CPU"
+        )
+
+
+@contextlib.contextmanager
+def _bar(run: Run, layout: Layout) -> Iterator[Callable[[], None]]:
+    """Show the steps that the run reports; gives the function that looks at them."""
+    with progress(f"train {run.id}", run.train.steps) as advance:
+        shown = 0
+
+        def look() -> None:
+            nonlocal shown
+            state = JobState.read(layout.progress(run.id))
+            if state and state.state != "failed" and state.step > shown:
+                advance(state.step - shown)
+                shown = state.step
+
+        yield look

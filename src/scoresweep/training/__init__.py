@@ -1,0 +1,1 @@
+"""Training of one network: the loop, its random numbers, its checkpoints, its curves."""

@@ -1,0 +1,133 @@
+"""Checkpoints: a folder a step, written whole, checked when read.
+
+`checkpoints/step-00001000/` holds safetensors files and `state.json`, which names the SHA-256 of
+each. A folder is written under a temporary name, flushed to disk and renamed; one that does not
+match its `state.json` is not used. Nothing in it is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from scoresweep.files import remove, sha256_of, whole
+
+__all__ = [
+    "Checkpoint",
+    "load_checkpoint",
+    "load_optimizer",
+    "newest_checkpoint",
+    "optimizer_tensors",
+    "save_checkpoint",
+]
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Checkpoint:
+    """The state of a run after `step` steps."""
+
+    step: int
+    tensors: dict[str, Tensors]
+    """File name (without suffix) to named tensors."""
+    values: dict[str, Any]
+    """Plain values: world size, seconds of work, restarts, the scaler's state."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write `checkpoint` below `folder`, then remove all but the `keep` newest; return its path."""
+    target = folder / f"step-{checkpoint.step:08d}"
+    with whole(target) as temporary:
+        temporary.mkdir(parents=True)
+        digests = {}
+        for name, tensors in checkpoint.tensors.items():
+            file = temporary / f"{name}.safetensors"
+            save_file({key: value.contiguous() for key, value in tensors.items()}, file)
+            digests[file.name] = sha256_of(file)
+        state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
+        (temporary / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+        _flush(temporary)
+    for old in _folders(folder)[keep:]:
+        remove(old)
+    return target
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read the checkpoint at `path`; raise `ValueError` saying what is damaged."""
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        step, digests = state.pop("step"), state.pop("sha256")
+        tensors = {}
+        for name, digest in digests.items():
+            file = path / name
+            if not file.exists():
+                raise ValueError(f"{name} is missing")
+            if sha256_of(file) != digest:
+                raise ValueError(f"{name} is damaged: its SHA-256 is not the one in state.json")
+            tensors[file.stem] = load_file(file)
+    except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return Checkpoint(step, tensors, state)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest whole checkpoint below `folder`, and what was wrong with newer ones."""
+    problems = []
+    for path in _folders(folder):
+        try:
+            return load_checkpoint(path), problems
+        except ValueError as error:
+            problems.append(f"checkpoint {path} cannot be used: {error}")
+    return None, problems
+
+
+def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """Return the optimiser's state as "name of the parameter|name of the state" to tensor."""
+    return {
+        f"{name}|{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Put back what `optimizer_tensors` returned, each tensor laid out in memory as its parameter.
+
+    The fused optimisers walk the raw memory of parameter and state together: a state in another
+    memory format would be applied to the wrong weights.
+    """
+    parameters = dict(network.named_parameters())
+    for full_name, value in tensors.items():
+        name, key = full_name.split("|")
+        parameter = parameters[name]
+        like = parameter if value.shape == parameter.shape else value
+        optimizer.state[parameter][key] = torch.empty_like(
+            like,
+            dtype=value.dtype,
+            device=value.device if key == "step" else parameter.device,
+            requires_grad=False,
+        ).copy_(value)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the checkpoints below `folder`, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _flush(folder: Path) -> None:
+    """Make the disk hold what was written, so that the rename never shows an empty file."""
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

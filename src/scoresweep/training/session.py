@@ -1,0 +1,122 @@
+"""From a run of a study to a trainer, and from a trained trainer to the files of the run."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+
+from scoresweep.data.store import read_split
+from scoresweep.errors import InputError, RunError
+from scoresweep.files import whole, write_json
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.noise import step_size_for
+from scoresweep.provenance import provenance
+from scoresweep.samplers import annealed_langevin, initial
+from scoresweep.seeds import generator_for
+from scoresweep.study import Layout, Run
+from scoresweep.training.ladder import resolve_ladder
+from scoresweep.training.loop import Folders, Trainer
+from scoresweep.training.tracking import write_hparams
+from scoresweep.training.weights import save_network
+
+__all__ = ["make_accelerator", "make_trainer", "write_products"]
+
+
+def make_accelerator(precision: str, gpus: int) -> Accelerator:
+    """Return Accelerate's engine; raise if the processes would train apart from each other."""
+    if gpus and not torch.cuda.is_available():
+        raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
+    accelerator = Accelerator(
+        mixed_precision=precision,
+        cpu=not gpus,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ],
+    )
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != wanted:
+        raise RunError(f"{accelerator.num_processes} processes found each other, not {wanted}")
+    return accelerator
+
+
+def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
+    """Read the data of `run` and build its trainer."""
+    split = read_split(layout.dataset_store(run.dataset.id), "train")
+    if run.train.batch_size > len(split.values):
+        raise InputError(
+            f"train.batch_size: {run.train.batch_size}: the dataset {run.dataset.id} has only "
+            f"{len(split.values)} training samples; expected that many or fewer"
+        )
+    sigmas = resolve_ladder(run.train.noise, split.model_space())
+    folders = Folders(
+        layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
+    )
+    accelerator = make_accelerator(run.train.precision, gpus)
+    count = run.train.log.image_count
+    picture = functools.partial(_picture, sigmas=sigmas, shape=split.shape, count=count)
+    drawn = picture if len(split.shape) == 3 else None
+    return Trainer(run.train, split, sigmas, accelerator, folders, drawn)
+
+
+@torch.no_grad()
+def _picture(
+    network: ScoreNetwork, *, sigmas: Tensor, shape: tuple[int, ...], count: int
+) -> Tensor:
+    """Draw `count` samples from `network` for TensorBoard, always from the same random numbers."""
+    device = next(network.parameters()).device
+    generator = generator_for("picture", device=device)
+    start = initial(
+        "uniform", count, shape, sigma_max=float(sigmas[0]), generator=generator, device=device
+    )
+    return annealed_langevin(
+        network,
+        start,
+        sigmas,
+        generator=generator,
+        step_size=step_size_for(sigmas, 3),
+        steps_per_level=3,
+        step_rule="variance",
+        denoise=True,
+    )
+
+
+def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
+    """Write curves, provenance, TensorBoard's HParams and, last, the averaged weights."""
+    curves = trainer.curves.dataset()
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    curves.attrs = {
+        "run": run.id,
+        "dataset": run.dataset.id,
+        "steps": run.train.steps,
+        "seconds": trainer.seconds,
+        "device": str(trainer.accelerator.device),
+        "parameters": parameters,
+        "precision": run.train.precision,
+        "processes": trainer.accelerator.num_processes,
+        "restarts": trainer.restarts,
+        "axes": json.dumps(run.axes),
+    }
+    with whole(layout.training_curves(run.id)) as temporary:
+        curves.to_netcdf(temporary, engine="h5netcdf")
+    write_json(
+        layout.provenance(run.id),
+        provenance()
+        | {
+            "device": str(trainer.accelerator.device),
+            "processes": trainer.accelerator.num_processes,
+            "seconds": trainer.seconds,
+            "restarts": trainer.restarts,
+            "finished": time.time(),
+        },
+    )
+    final = {"training_loss": trainer.curves.scalars["loss"][-1]}
+    write_hparams(layout.tensorboard(run.id), run.axes, final)
+    trainer.job_state("done").write(layout.progress(run.id))
+    save_network(layout.weights(run.id), trainer.averaged, run.train.network)

@@ -1,0 +1,60 @@
+"""The finished product of training: averaged weights that load without anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scoresweep.errors import InputError
+from scoresweep.files import whole
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.study.base import Component
+from scoresweep.study.components import AnyNetwork
+
+__all__ = ["build_network", "load_network", "save_network"]
+
+
+def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
+    """Return the network that `component` describes, for samples of `shape` and a ladder (L,)."""
+    network: ScoreNetwork = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
+    if len(shape) == 3:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def save_network(path: Path, network: ScoreNetwork, component: Component) -> None:
+    """Write weights, ladder, options and sample shape to one safetensors file."""
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    metadata = {"network": component.model_dump_json(), "shape": json.dumps(network.shape)}
+    with whole(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_network(run_folder: Path) -> ScoreNetwork:
+    """Return the network of a finished run: averaged weights, evaluation mode, no gradients.
+
+    It carries its noise ladder as `sigmas` and its sample shape as `shape`. Raises `InputError`
+    where the weights are missing or damaged.
+    """
+    path = run_folder / "model.safetensors"
+    if not path.exists():
+        raise InputError(f"{path}: is missing; train the run first (`scoresweep train`)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        component: Component = TypeAdapter(AnyNetwork).validate_json(metadata["network"])
+        shape = tuple(json.loads(metadata["shape"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: is not a whole file of weights ({error}); remove it and train the run again"
+        ) from None
+    network = build_network(component, shape, tensors["sigmas"])
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,9 @@
+# The Zarr store itself is not declared: Snakemake would delete it on a failure. Its manifest is
+# written last, so a store whose manifest exists is whole.
+rule stage:
+    output:
+        layout.dataset_manifest("{dataset}"),
+    log:
+        layout.results / "logs" / "stage" / "{dataset}.log",
+    shell:
+        "scoresweep stage {STUDY:q} --dataset {wildcards.dataset:q} 2>&1 | tee {log:q}"
