@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -11,14 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scoresweep.errors import RunError
+
 __all__ = ["remove", "sha256_of", "whole", "write_json"]
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a full disk, an exhausted quota and a limit on the size of files."""
 
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, to be written as a file or folder, then rename it.
 
-    If the body raises, what it wrote is removed and `path` is left as it was.
+    If the body raises, what it wrote is removed and `path` is left as it was. Raises `RunError`
+    where the disk, or a quota or limit on it, is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -28,6 +35,13 @@ def whole(path: Path) -> Iterator[Path]:
         if path.is_dir():
             remove(path)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise RunError(
+            f"{path}: could not be written ({error.strerror}). Nothing half-written is left; free "
+            f"some space and run the same command again."
+        ) from error
     finally:
         remove(temporary)
 

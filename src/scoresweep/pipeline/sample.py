@@ -267,7 +267,7 @@ def _is_whole(work: _Work, chunk: int) -> bool:
         return False
     try:
         with safe_open(path, framework="pt") as file:
-            fits = file.metadata() == {"weights_sha256": work.weights_sha256}
+            fits = bool(file.metadata() == {"weights_sha256": work.weights_sha256})
     except SafetensorError as error:
         say(f"{path} is damaged ({error}); it is drawn again")
         fits = False

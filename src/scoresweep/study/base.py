@@ -8,10 +8,11 @@ import json
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 __all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "result_fields"]
 
-NO_EFFECT = {"affects_result": False}
+NO_EFFECT: JsonDict = {"affects_result": False}
 """Marks a field (`json_schema_extra`) that changes how a result is made, never the result."""
 
 

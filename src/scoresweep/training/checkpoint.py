@@ -81,7 +81,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest whole checkpoint below `folder`, and what was wrong with newer ones."""
-    problems = []
+    problems: list[str] = []
     for path in _folders(folder):
         try:
             return load_checkpoint(path), problems

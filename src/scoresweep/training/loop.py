@@ -345,9 +345,7 @@ class Trainer:
             return
         if self._agree(self.stop_requested) and self.step < self.train.steps:
             self._save()
-            raise StoppedError(
-                f"stopped on request at step {self.step}; it was saved and can go on"
-            )
+            raise StoppedError(f"stopped on request at step {self.step}, which was saved")
 
 
 def _share(train: Train, accelerator: Accelerator) -> int:

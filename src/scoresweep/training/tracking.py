@@ -65,8 +65,8 @@ def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, floa
     }
     values = {f"final/{key}": float(value) for key, value in metrics.items()}
     writer = SummaryWriter(str(folder), filename_suffix=".hparams")
-    for summary in hparams(plain, values):
-        writer.file_writer.add_summary(summary)
+    for summary in hparams(plain, values):  # type: ignore[no-untyped-call]
+        writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
     for key, value in values.items():
         writer.add_scalar(key, value)
     writer.close()
