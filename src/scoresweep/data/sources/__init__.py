@@ -1,0 +1,1 @@
+"""Readers of datasets: one file per family, one `read_*` function per dataset."""

@@ -1,0 +1,53 @@
+"""What a reader of a dataset returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from scoresweep.data.store import Split
+
+__all__ = ["Staged", "hold_out"]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A dataset that has been read and checked."""
+
+    train: Split
+    test: Split
+    source: str
+    """Where it came from, for people."""
+    licence: str
+    """The terms that it is published under, for people."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every source file."""
+
+
+def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
+    """Cut one set into train and test, shuffled, with ⌈N·fraction⌉ samples in test.
+
+    With labels, every class gives its share (largest remainders first). The cut depends on nothing
+    but N, the labels and the fraction.
+    """
+    count = len(whole.values)
+    # The stream of RandomState is frozen for good; that of numpy's newer generators may change.
+    order = np.random.RandomState(0).permutation(count)
+    labels = np.zeros(count, np.int64) if whole.labels is None else whole.labels
+    _, classes, sizes = np.unique(labels[order], return_inverse=True, return_counts=True)
+    share = sizes * fraction
+    quota = np.floor(share).astype(np.int64)
+    missing = int(np.ceil(count * fraction)) - quota.sum()
+    quota[np.argsort(quota - share, kind="stable")[:missing]] += 1
+    by_class = np.argsort(classes, kind="stable")
+    rank = np.empty(count, np.int64)
+    rank[by_class] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    is_test = rank < quota[classes]
+    return _take(whole, order[~is_test]), _take(whole, order[is_test])
+
+
+def _take(split: Split, index: npt.NDArray[np.int64]) -> Split:
+    labels = None if split.labels is None else split.labels[index]
+    return Split(split.values[index], labels, split.pixel_range, split.class_names)

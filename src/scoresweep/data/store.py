@@ -1,0 +1,270 @@
+"""The store of a dataset: sharded Zarr with labelled dimensions, and a manifest written last.
+
+A missing shard reads as zeros and a store says nothing of its own size, so the manifest beside it
+(`mnist.json` for `mnist.zarr`) holds the size of every file and the SHA-256 of every array. Sizes
+are compared whenever a store is opened, the hash whenever a whole split is read; inner chunks
+carry checksums of their own for those who read only a part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from scoresweep.errors import InputError
+from scoresweep.files import whole, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "DIMENSIONS",
+    "Split",
+    "check_store",
+    "manifest_path",
+    "read_samples",
+    "read_split",
+    "write_array",
+    "write_store",
+]
+
+Array = npt.NDArray[Any]
+
+CHUNK = 128
+"""Samples of a chunk: about a batch."""
+SHARD = 4096
+"""Samples of a shard (one file), as long as it stays below `SHARD_BYTES`."""
+SHARD_BYTES = 256 * 1024**2
+DIMENSIONS = {"image": ("sample", "y", "x", "channel"), "point": ("sample", "feature")}
+"""Names of the dimensions of samples."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split, as they are stored."""
+
+    values: Array
+    """Images uint8 (N, H, W, C) or points float32 (N, D)."""
+    labels: Array | None = None
+    """Class of each sample, int64 (N,)."""
+    pixel_range: tuple[float, float] | None = None
+    """Stored values that mean black and white; None for points."""
+    class_names: list[str] | None = None
+    """Name of each class."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample in model space: (C, H, W) or (D,)."""
+        if self.pixel_range is None:
+            return self.values.shape[1:]
+        height, width, channels = self.values.shape[1:]
+        return (channels, height, width)
+
+    def model_space(self, index: slice | Array = slice(None)) -> Tensor:
+        """Return samples as float32, images (N, C, H, W) in [0, 1], channels-last in memory."""
+        import torch
+
+        from scoresweep.data.model_space import to_model_space
+
+        return to_model_space(torch.from_numpy(self.values[index]), self.pixel_range)
+
+    def first(self, count: int) -> Split:
+        """Return the first `count` samples."""
+        labels = None if self.labels is None else self.labels[:count]
+        return replace(self, values=self.values[:count], labels=labels)
+
+
+def manifest_path(store: Path) -> Path:
+    """Return where the manifest of a store lies."""
+    return store.with_suffix(".json")
+
+
+def write_array(
+    group: zarr.Group,
+    name: str,
+    values: Array,
+    dimensions: tuple[str, ...],
+    attributes: dict[str, Any] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> str:
+    """Write `values` into `group`, cut along the first axis, and return the SHA-256 of its bytes.
+
+    `advance` is called with the number of samples written since its last call.
+    """
+    row_bytes = max(values[:1].nbytes, 1)
+    most = -(-len(values) // CHUNK) * CHUNK
+    rows = max(CHUNK, min(SHARD, most, SHARD_BYTES // row_bytes // CHUNK * CHUNK))
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(CHUNK, *values.shape[1:]),
+        shards=(rows, *values.shape[1:]),
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        dimension_names=dimensions,
+        attributes=attributes,
+        # A shard of zeros is written too: then one that is missing is known to be lost.
+        config={"write_empty_chunks": True},
+    )
+    digest = hashlib.sha256()
+    slab = 4 * rows
+    for start in range(0, len(values), slab):
+        part = np.ascontiguousarray(values[start : start + slab])
+        digest.update(part.data)
+        array[start : start + slab] = part
+        if advance:
+            advance(len(part))
+    return digest.hexdigest()
+
+
+def write_store(
+    store: Path,
+    splits: dict[str, Split],
+    attributes: dict[str, Any],
+    advance: Callable[[int], None] | None = None,
+) -> None:
+    """Write a store and then its manifest, each under a temporary name first.
+
+    Raises `RunError` where the disk is full; what was there before stays.
+    """
+    described: dict[str, Any] = {}
+    with whole(store) as temporary:
+        root = zarr.create_group(temporary, attributes=attributes)
+        for name, split in splits.items():
+            described[name] = _write_split(root.create_group(name), split, advance)
+        files = {
+            str(file.relative_to(temporary)): file.stat().st_size
+            for file in sorted(temporary.rglob("*"))
+            if file.is_file()
+        }
+        manifest_path(store).unlink(missing_ok=True)
+    write_json(
+        manifest_path(store),
+        {"store": store.name, "attributes": attributes, "splits": described, "files": files},
+    )
+
+
+def _write_split(
+    group: zarr.Group, split: Split, advance: Callable[[int], None] | None
+) -> dict[str, Any]:
+    """Write one split and describe its arrays for the manifest."""
+    name = "point" if split.pixel_range is None else "image"
+    attributes = {} if split.pixel_range is None else {"pixel_range": list(split.pixel_range)}
+    hashes = {
+        name: write_array(group, name, split.values, DIMENSIONS[name], attributes, advance),
+    }
+    arrays = {name: split.values}
+    if split.labels is not None:
+        named = {} if split.class_names is None else {"class_names": split.class_names}
+        arrays["label"] = split.labels.astype(np.int64)
+        hashes["label"] = write_array(group, "label", arrays["label"], ("sample",), named)
+    return {
+        key: {"shape": list(a.shape), "dtype": str(a.dtype), "sha256": hashes[key]}
+        for key, a in arrays.items()
+    }
+
+
+def check_store(store: Path) -> dict[str, Any]:
+    """Return the manifest of a store after comparing the size of every file with it.
+
+    Raises `InputError` where the store or its manifest is missing or a file is not whole.
+    """
+    path = manifest_path(store)
+    if not (store.is_dir() and path.is_file()):
+        missing = path if store.is_dir() else store
+        raise InputError(f"{missing}: there is no such file. {_make_again(store)}")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files: dict[str, int] = manifest["files"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: is damaged ({error}). {_make_again(store)}") from error
+    for name, size in files.items():
+        file = store / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != size:
+            problem = "is missing" if found is None else f"has {found:,} bytes, not {size:,}"
+            raise InputError(f"{file}: {problem}; the store was cut short. {_make_again(store)}")
+    return manifest
+
+
+def read_split(store: Path, split: str) -> Split:
+    """Read one split into memory.
+
+    Raises `InputError` where the store is missing, cut short or damaged.
+    """
+    described = check_store(store)["splits"]
+    if split not in described:
+        raise InputError(f"{store}: has no split {split!r}; it has {', '.join(described)}.")
+    group = zarr.open_group(store, path=split, mode="r")
+    arrays = {name: _read_array(group, name, store) for name in described[split]}
+    for name, values in arrays.items():
+        _compare(store, f"{split}/{name}", values, described[split][name]["sha256"])
+    return _as_split(group, arrays)
+
+
+def read_samples(store: Path) -> Split:
+    """Read a store of generated samples (arrays in its root group) into memory.
+
+    Raises `InputError` where it is missing, cut short or damaged.
+    """
+    try:
+        group = zarr.open_group(store, mode="r")
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{store}: there are no samples here ({error}).") from error
+    name = next((name for name in DIMENSIONS if name in group), None)
+    if name is None:
+        raise InputError(f"{store}: holds neither `image` nor `point`. {_make_again(store)}")
+    values = _read_array(group, name, store)
+    if manifest_path(store).is_file():
+        expected = json.loads(manifest_path(store).read_text(encoding="utf-8"))["sha256"]
+        _compare(store, name, values, expected)
+    return _as_split(group, {name: values})
+
+
+def _compare(store: Path, name: str, values: Array, expected: str) -> None:
+    """Raise `InputError` where the content of an array is not what was written."""
+    found = hashlib.sha256(values.data).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{store}: {name} is damaged or was cut short: SHA-256 {found}, expected {expected}. "
+            f"{_make_again(store)}"
+        )
+
+
+def _read_array(group: zarr.Group, name: str, store: Path) -> Array:
+    """Read a whole array; a shard or chunk that is missing or damaged is an `InputError`."""
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"{store}: {name} is not an array. {_make_again(store)}")
+    try:
+        return np.asarray(array[:])
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{store}: {array.path} is damaged ({error}). {_make_again(store)}"
+        ) from error
+
+
+def _as_split(group: zarr.Group, arrays: dict[str, Array]) -> Split:
+    """Put the arrays of a group and their attributes together."""
+    name = "image" if "image" in arrays else "point"
+    described: dict[str, Any] = dict(group[name].attrs)
+    pixel_range = None
+    if name == "image":
+        low, high = described["pixel_range"]
+        pixel_range = (float(low), float(high))
+    labels = arrays.get("label")
+    named: dict[str, Any] = {} if labels is None else dict(group["label"].attrs)
+    return Split(arrays[name], labels, pixel_range, named.get("class_names"))
+
+
+def _make_again(store: Path) -> str:
+    return f"To make it again, delete {manifest_path(store)} and run the study again."

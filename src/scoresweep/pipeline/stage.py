@@ -1,0 +1,83 @@
+"""The rule `stage`: fetch a dataset, check it, write it as a sharded Zarr store."""
+
+from __future__ import annotations
+
+import time
+
+from scoresweep import __version__
+from scoresweep.console import progress, say
+from scoresweep.data.staged import Staged
+from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
+from scoresweep.errors import InputError
+from scoresweep.study import Plan
+from scoresweep.study.components import Dataset
+
+__all__ = ["read_dataset", "stage"]
+
+
+def stage(plan: Plan, dataset_id: str) -> None:
+    """Stage one dataset of the study; one that is whole is left alone.
+
+    Raises `InputError` where the data cannot be had or is wrong, `RunError` where the disk is full;
+    neither leaves a store behind.
+    """
+    dataset, store = plan.dataset(dataset_id), plan.layout.dataset_store(dataset_id)
+    if manifest_path(store).exists():
+        try:
+            for split in check_store(store)["splits"]:
+                read_split(store, split)
+        except InputError as problem:
+            say(f"{problem} Staging it again.")
+        else:
+            say(f"{store} is staged already")
+            return
+    started = time.monotonic()
+    staged = read_dataset(dataset)
+    splits = {"train": staged.train, "test": staged.test}
+    total = sum(len(split.values) for split in splits.values())
+    with progress(f"stage {dataset_id}", total) as advance:
+        write_store(store, splits, _attributes(dataset, staged), advance)
+    say(
+        f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
+        f"{_size(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
+    )
+
+
+def read_dataset(dataset: Dataset) -> Staged:
+    """Fetch and read a dataset with its own reader, cut to its `subset`."""
+    options = dataset.arguments()
+    subset = options.pop("subset")
+    options.pop("title", None)
+    staged: Staged = dataset.load()(**options)
+    if subset is None:
+        return staged
+    return Staged(
+        staged.train.first(subset),
+        staged.test.first(subset),
+        staged.source,
+        staged.licence,
+        staged.files,
+    )
+
+
+def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:
+    """Return the attributes of the store's root."""
+    attributes: dict[str, object] = {
+        "dataset": dataset.model_dump(mode="json"),
+        "source": staged.source,
+        "licence": staged.licence,
+        "sha256": staged.files,
+        "version": __version__,
+    }
+    if staged.train.pixel_range is not None:
+        attributes["pixel_range"] = list(staged.train.pixel_range)
+    if staged.train.class_names is not None:
+        attributes["class_names"] = staged.train.class_names
+    return attributes
+
+
+def _size(split: Split) -> str:
+    if split.pixel_range is None:
+        return f"{split.shape[0]} features"
+    channels, height, width = split.shape
+    return f"{width}×{height} pixels, {channels} channel{'s' if channels > 1 else ''}"
