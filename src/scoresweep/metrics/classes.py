@@ -1,0 +1,35 @@
+"""What a classifier says of the samples: how they share out over the classes, and how surely."""
+
+from __future__ import annotations
+
+import torch
+
+from scoresweep.metrics.features import Features, Measure, Options
+
+__all__ = ["classes"]
+
+
+def classes(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
+    """Measure `class_share` (of each class) and `class_confidence` (mean top-class probability).
+
+    Nothing is measured on features of an extractor that gives no class probabilities.
+    """
+    if generated.probabilities is None:
+        return {}
+    confidence, predicted = generated.probabilities.max(dim=1)
+    counts = torch.bincount(predicted, minlength=generated.probabilities.shape[1])
+    return {
+        "class_share": Measure(
+            counts / len(generated),
+            "share of samples that look most like the class",
+            n_real=len(real),
+            per_extractor=False,
+        ),
+        "class_confidence": Measure(
+            float(confidence.mean(dtype=torch.float64)),
+            "mean probability of the most likely class",
+            n_real=len(real),
+            better="higher",
+            per_extractor=False,
+        ),
+    }

@@ -1,0 +1,37 @@
+"""A feature extractor: one class in one file."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from scoresweep.metrics.features import Features
+
+__all__ = ["Extractor"]
+
+
+class Extractor(nn.Module):
+    """Turns samples into features on which the metrics compare real and generated ones.
+
+    A subclass sets `name`, takes `(shape, classes)` and defines `forward`; one that learns from the
+    real training samples defines `fit` too. What it has learned is its `state_dict`.
+    """
+
+    name: ClassVar[str]
+    """Becomes part of the metrics' names: `frechet_<name>`."""
+    resize: ClassVar[str] = "none"
+    """How images are brought to the size that the extractor expects."""
+    needs_images: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
+        """Make one for samples of `shape`, (C, H, W) or (D,), in `classes` classes, or 0."""
+        super().__init__()
+
+    def fit(self, samples: Tensor, labels: Tensor | None, seed: int) -> None:
+        """Learn from the real training `samples` (N, ...) and `labels` (N,); most learn nothing."""
+
+    def forward(self, samples: Tensor) -> Features:
+        """Return the features of `samples`: images (N, C, H, W) in [0, 1], or points (N, D)."""
+        raise NotImplementedError

@@ -1,0 +1,137 @@
+"""A small convolutional classifier, trained on the labelled real training images.
+
+Its features are the activations before the last layer. A classifier that has seen nothing but
+real images is sure of its answer on noise too, which would make its confidence worthless as a
+measure of samples: it is taught to be undecided on uniform noise (outlier exposure, Hendrycks et
+al. 2019). Its probabilities are then calibrated by temperature scaling (Guo et al. 2017) on
+training images that it was not trained on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot, pad, softmax
+
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.features import Features
+from scoresweep.seeds import derive_seed, generator_for
+
+__all__ = ["Classifier"]
+
+STEPS = 500
+BATCH_SIZE = 128
+LEARNING_RATE = 3e-3
+HELD_OUT = 0.1
+"""Share of the training images on which the temperature is chosen."""
+NOISE = BATCH_SIZE // 4
+"""Images of uniform noise that are added to a batch."""
+FEATURES = 64
+
+
+class Classifier(Extractor):
+    """Convolutional network for images of any size, channels and number of classes.
+
+    A convolution at full size, then halvings down to about four pixels a side, each followed by a
+    convolution with twice the maps, then a layer of 64 features. The number of training steps is
+    fixed, so the time is bounded whatever the size of the dataset.
+    """
+
+    name = "classifier"
+    needs_images = True
+    needs_labels = True
+    temperature: Tensor
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        """Make an untrained classifier for images of `shape` (C, H, W)."""
+        super().__init__(shape, classes)
+        channels, height, width = shape
+        halvings = max(0, round(math.log2(min(height, width) / 4)))
+        maps = [32 * 2 ** min(stage, 2) for stage in range(halvings + 1)]
+        layers = _convolution(channels, maps[0])
+        for before, after in itertools.pairwise(maps):
+            layers += [nn.MaxPool2d(2), *_convolution(before, after)]
+        cells = (height >> halvings) * (width >> halvings)
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(maps[-1] * cells, FEATURES), nn.ReLU()
+        )
+        self.head = nn.Linear(FEATURES, classes)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, samples: Tensor) -> Features:
+        """Return features (N, 64) and class probabilities (N, K) of images (N, C, H, W)."""
+        features = torch.cat([self.body(part) for part in torch.split(samples, BATCH_SIZE)])
+        return Features(features, softmax(self.head(features) / self.temperature, dim=1))
+
+    def fit(self, samples: Tensor, labels: Tensor | None, seed: int) -> None:
+        """Train on images (N, C, H, W) and `labels` (N,), then choose the temperature.
+
+        Raises:
+            ValueError: if there are no labels.
+        """
+        if labels is None:
+            raise ValueError("the classifier is trained on labels, and there are none")
+        generator = generator_for(seed, "classifier")
+        order = torch.randperm(len(samples), generator=generator)
+        held_out, kept = order.tensor_split([max(1, int(HELD_OUT * len(order)))])
+        self._reset(seed)
+        self._train_on(samples, labels, kept, generator)
+        with torch.no_grad():
+            logits = self.head(self(samples[held_out]).values)
+        self.temperature.copy_(_best_temperature(logits, labels[held_out]))
+
+    def _reset(self, seed: int) -> None:
+        """Draw the first weights, and leave torch's own random numbers as they were."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "classifier weights"))
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+                    module.reset_parameters()
+
+    def _train_on(
+        self, samples: Tensor, labels: Tensor, kept: Tensor, generator: torch.Generator
+    ) -> None:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
+        classes = self.head.out_features
+        undecided = torch.full((NOISE, classes), 1 / classes)
+        self.train()
+        for _ in range(STEPS):
+            batch = kept[torch.randint(len(kept), (BATCH_SIZE,), generator=generator)]
+            images = _shift(samples[batch], generator)
+            noise = torch.rand(NOISE, *images.shape[1:], generator=generator)
+            logits = self.head(self.body(torch.cat([images, noise])))
+            wanted = torch.cat([one_hot(labels[batch], classes), undecided])
+            loss = cross_entropy(logits, wanted)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        self.eval()
+
+
+def _convolution(channels: int, maps: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, maps, 3, padding=1, bias=False),
+        nn.BatchNorm2d(maps),
+        nn.ReLU(),
+    ]
+
+
+def _shift(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift a batch (N, C, H, W) by up to an eighth of its size, the same way for all images."""
+    height, width = images.shape[2:]
+    reach = min(height, width) // 8
+    down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
+    padded = pad(images, [reach] * 4, mode="replicate")
+    return padded[:, :, down : down + height, right : right + width]
+
+
+def _best_temperature(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the temperature in [0.1, 10] with the smallest cross-entropy."""
+    candidates = torch.logspace(-1, 1, 201)
+    losses = torch.stack([cross_entropy(logits / t, labels) for t in candidates])
+    return candidates[losses.argmin()]

@@ -1,0 +1,82 @@
+"""What a metric of sample quality is: real and generated features in, named measures out.
+
+A metric is one function `metric(real, generated, options) -> {name: Measure}`. To add one, write it
+in a file of this package and give it a line in the table of metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["Features", "Measure", "Metric", "Options"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an extractor sees in N samples."""
+
+    values: Tensor
+    """(N, D), float32 or float64."""
+    probabilities: Tensor | None = None
+    """Class probabilities (N, K), where the extractor gives them."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Tensor) -> Features:
+        """Return the samples that `index` names."""
+        probabilities = self.probabilities
+        return Features(self.values[index], None if probabilities is None else probabilities[index])
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Mean (D,), float64."""
+        return self.values.mean(dim=0, dtype=torch.float64)
+
+    @cached_property
+    def covariance_factor(self) -> Tensor:
+        """R (min(N, D), D) with RᵀR the unbiased covariance, float64, from a QR decomposition."""
+        centred = self.values.double() - self.mean
+        factor: Tensor = torch.linalg.qr(centred / (len(self) - 1) ** 0.5, mode="r").R
+        return factor
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured value and what a table says about it."""
+
+    value: float | Tensor
+    """A number, or one for each class (K,)."""
+    long_name: str
+    n_real: int
+    """Real samples that went into the value."""
+    better: Literal["lower", "higher"] | None = None
+    units: str = "1"
+    note: str | None = None
+    """A warning to the reader of this value."""
+    per_extractor: bool = True
+    """Whether the extractor becomes part of the name."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of all metrics."""
+
+    neighbours: int = 5
+    """Neighbourhood size k of precision, recall, density and coverage."""
+    kid_subsets: int = 100
+    """Subsets over which the kernel distance is averaged."""
+    kid_subset_size: int = 250
+    """Samples of each such subset (fewer where there are fewer)."""
+    seed: int = 0
+    """Seed of everything a metric draws."""
+
+
+Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, Measure]]
+"""`metric(real, generated, options)`; raises ValueError where there are too few samples for it."""

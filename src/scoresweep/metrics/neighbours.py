@@ -1,0 +1,126 @@
+"""Metrics of nearest neighbours.
+
+With B_k(x) the ball about x that reaches its k-th neighbour in x's own set, of real points x_i and
+generated points y_j (Kynkäänniemi et al. 2019; Naeem et al. 2020):
+
+    precision  share of y_j that lie in some B_k(x_i)
+    recall     share of x_i that lie in some B_k(y_j)
+    density    mean over j of #{i: y_j ∈ B_k(x_i)} / k
+    coverage   share of B_k(x_i) that hold some y_j
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.seeds import generator_for
+
+__all__ = ["nearest", "nearest_distances", "prdc", "precision_recall_density_coverage"]
+
+BLOCK = 2**21
+"""Largest number of distances held at a time."""
+
+COPY_RATIO = 1 / 3
+"""Distance to the nearest over that to the second nearest, below which a sample is a copy."""
+
+
+def nearest_distances(x: Tensor, points: Tensor, k: int) -> Tensor:
+    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), rising."""
+    blocks = [
+        squares.topk(k, dim=1, largest=False).values for _, squares in _squared_distances(x, points)
+    ]
+    return torch.cat(blocks).sqrt()
+
+
+def precision_recall_density_coverage(
+    real: Tensor, generated: Tensor, k: int
+) -> tuple[float, float, float, float]:
+    """Return the four shares defined above for `real` (N, D) and `generated` (M, D).
+
+    Raises:
+        ValueError: if a set has no more than `k` samples.
+    """
+    if min(len(real), len(generated)) <= k:
+        raise ValueError(
+            f"more samples than the {k} neighbours are needed, found {len(real)} real and "
+            f"{len(generated)} generated ones"
+        )
+    # A point is its own nearest neighbour, which does not count.
+    real_radius = nearest_distances(real, real, k + 1)[:, -1].square()
+    own_radius = nearest_distances(generated, generated, k + 1)[:, -1].square()
+    holders = torch.zeros(len(generated), dtype=torch.long)
+    nearest_to_real = torch.full_like(real_radius, torch.inf)
+    recalled = torch.zeros(len(real), dtype=torch.bool)
+    for rows, squares in _squared_distances(generated, real):
+        holders[rows] = (squares <= real_radius).sum(dim=1)
+        nearest_to_real = torch.minimum(nearest_to_real, squares.amin(dim=0))
+        recalled |= (squares <= own_radius[rows, None]).any(dim=0)
+    return (
+        float((holders > 0).double().mean()),
+        float(recalled.double().mean()),
+        float(holders.double().mean() / k),
+        float((nearest_to_real <= real_radius).double().mean()),
+    )
+
+
+def prdc(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+    """Measure `precision`, `recall`, `density` and `coverage`.
+
+    A ball shrinks as its set grows, so the sets have to be of one size: where there are more real
+    than generated samples, as many of them are drawn.
+    """
+    generator = generator_for(options.seed, "prdc")
+    chosen = torch.randperm(len(real), generator=generator)[: len(generated)]
+    values = precision_recall_density_coverage(
+        real.values[chosen], generated.values, options.neighbours
+    )
+    return {
+        name: Measure(value, name, n_real=len(chosen), better="higher")
+        for name, value in zip(("precision", "recall", "density", "coverage"), values, strict=True)
+    }
+
+
+def nearest(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
+    """Measure `nearest_distance` and `nearest_memorised`.
+
+    A sample counts as memorised when its nearest real sample is at most a third as far away as the
+    second nearest (Yoon et al. 2023). Fresh real samples hardly ever are, whatever the scale of the
+    features; a copy always is. How near the samples are beside real test samples, the
+    mean distance says.
+
+    Raises:
+        ValueError: if there are fewer than two real samples.
+    """
+    if len(real) < 2:
+        raise ValueError(f"2 real samples or more are needed, found {len(real)}")
+    first, second = nearest_distances(generated.values, real.values, 2).unbind(dim=1)
+    return {
+        "nearest_distance": Measure(
+            float(first.mean()),
+            "mean distance to the nearest training sample",
+            n_real=len(real),
+            units="feature units",
+        ),
+        "nearest_memorised": Measure(
+            float((first <= COPY_RATIO * second).double().mean()),
+            "share of samples three times nearer to one training sample than to any other",
+            n_real=len(real),
+            better="lower",
+        ),
+    }
+
+
+def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Give ranges of rows of `x` and their squared distances to all `points`, float64."""
+    points = points.double()
+    squares = points.square().sum(dim=1)
+    size = max(1, BLOCK // len(points))
+    for start in range(0, len(x), size):
+        rows = slice(start, min(start + size, len(x)))
+        block = x[rows].double()
+        distances = block.square().sum(dim=1, keepdim=True) + squares
+        yield rows, distances.addmm_(block, points.T, alpha=-2).clamp_(min=0)

@@ -1,0 +1,134 @@
+"""How far a score s is from the exact score s* of an oracle, at one noise level.
+
+On noisy points x = y + σz of clean points y:
+
+    score_error           ½ E‖s − s*‖²
+    score_error_sigma2    ½ σ² E‖s − s*‖²
+    score_error_relative  E‖s − s*‖² / E‖s*‖²
+    score_cosine          E cos(s, s*)
+    dsm_loss              ½ E‖σs + z‖²   (denoising score matching, Vincent 2011, weighted by σ²)
+
+If y is drawn from the data whose smoothed density the oracle knows, then
+E‖σs + z‖² − (D − σ²E‖s*‖²) = σ²E‖s − s*‖². Of held-out y the points are held-out, while s* remains
+the score of the smoothed training set, which puts no mass near them at small σ: there the error
+shows how far the network is from memorising, and the loss how well it does on new points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scoresweep.metrics.intervals import NORMAL_95
+from scoresweep.score import Score
+
+__all__ = ["SCORE_ERROR_NAMES", "Estimate", "compare_scores", "score_error"]
+
+SCORE_ERROR_NAMES = {
+    "score_error": "half mean squared error of the score",
+    "score_error_sigma2": "half mean squared error of the score, times σ²",
+    "score_error_relative": "squared error of the score relative to the exact score",
+    "score_cosine": "mean cosine between the score and the exact score",
+    "dsm_loss": "denoising score matching loss, weighted by σ²",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over points and its standard error (normal approximation)."""
+
+    value: float
+    error: float
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - NORMAL_95 * self.error
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + NORMAL_95 * self.error
+
+
+def score_error(
+    score: Score,
+    oracle: Score,
+    clean: Tensor,
+    sigma: float,
+    generator: torch.Generator,
+    batch_size: int = 256,
+) -> dict[str, Estimate]:
+    """Compare `score` with `oracle` at the level `sigma` on noisy versions of `clean`.
+
+    Args:
+        score: the score to judge.
+        oracle: the exact score s*.
+        clean: clean points y (N, ...), each used once.
+        sigma: noise level, in units of the data.
+        generator: draws the noise, on the CPU.
+        batch_size: points taken together.
+
+    Returns:
+        An estimate for each of `SCORE_ERROR_NAMES`.
+    """
+    noise = torch.randn(clean.shape, generator=generator).to(clean)
+    rows = [
+        _per_point(score, oracle, y + sigma * z, sigma, z)
+        for y, z in zip(torch.split(clean, batch_size), torch.split(noise, batch_size), strict=True)
+    ]
+    square, norm, cosine, loss = torch.cat(rows).unbind(dim=1)
+    return _errors(square, norm, cosine, sigma) | {"dsm_loss": _mean(loss)}
+
+
+def compare_scores(
+    score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
+) -> dict[str, Estimate]:
+    """Compare `score` with `oracle` at the points `x` (N, ...) themselves, a sampler's states say.
+
+    Returns:
+        An estimate for each of `SCORE_ERROR_NAMES` but the loss.
+    """
+    rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
+    square, norm, cosine = torch.cat(rows).unbind(dim=1)
+    return _errors(square, norm, cosine, sigma)
+
+
+def _per_point(
+    score: Score, oracle: Score, x: Tensor, sigma: float, noise: Tensor | None = None
+) -> Tensor:
+    """Return ‖s−s*‖², ‖s*‖², cos(s, s*) and, given the noise, ½‖σs+z‖²: (N, 3 or 4), float64."""
+    sigmas = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
+    found = score(x, sigmas).flatten(1).double()
+    exact = oracle(x, sigmas).flatten(1).double()
+    columns = [
+        (found - exact).square().sum(dim=1),
+        exact.square().sum(dim=1),
+        torch.cosine_similarity(found, exact, dim=1),
+    ]
+    if noise is not None:
+        columns.append(0.5 * (sigma * found + noise.flatten(1)).square().sum(dim=1))
+    return torch.stack(columns, dim=1)
+
+
+def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[str, Estimate]:
+    error = _mean(0.5 * square)
+    return {
+        "score_error": error,
+        "score_error_sigma2": Estimate(sigma**2 * error.value, sigma**2 * error.error),
+        "score_error_relative": _ratio(square, norm),
+        "score_cosine": _mean(cosine),
+    }
+
+
+def _mean(values: Tensor) -> Estimate:
+    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Estimate:
+    """Return the ratio of two means, with the error of its first-order expansion."""
+    ratio = numerator.mean() / denominator.mean()
+    residual = (numerator - ratio * denominator) / denominator.mean()
+    return Estimate(float(ratio), float(residual.std() / len(residual) ** 0.5))

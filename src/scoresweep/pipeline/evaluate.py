@@ -1,0 +1,247 @@
+"""Rules `reference`, `score_error` and `evaluate`: measure real samples, networks and samples."""
+
+from __future__ import annotations
+
+import pkgutil
+
+import numpy as np
+import torch
+import xarray as xr
+import zarr
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scoresweep.console import progress
+from scoresweep.data.store import Split, read_samples, read_split
+from scoresweep.distributions import SmoothedData
+from scoresweep.errors import InputError, RunError
+from scoresweep.files import whole
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.features import Features
+from scoresweep.metrics.score_error import Estimate, compare_scores
+from scoresweep.metrics.score_error import score_error as score_error_at
+from scoresweep.pipeline.measures import (
+    FeatureSets,
+    join_evaluations,
+    level_dataset,
+    measure_samples,
+    path_variable,
+    write_dataset,
+)
+from scoresweep.seeds import generator_for
+from scoresweep.study import Plan, Run, Setting
+from scoresweep.study.components import EXTRACTORS
+from scoresweep.training.weights import load_network
+
+__all__ = ["evaluate", "reference", "score_error"]
+
+# ── Real samples ────────────────────────────────────────────────────────────────────────────────
+
+
+def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
+    """Write the features of a dataset's real samples, after fitting the extractor to it.
+
+    All studies share the file and the extractor's weights: both depend on the dataset alone.
+
+    Raises:
+        InputError: if the dataset does not have what the extractor needs.
+    """
+    dataset, layout = plan.dataset(dataset_id), plan.layout
+    store = layout.dataset_store(dataset.id)
+    train, test = read_split(store, "train"), read_split(store, "test")
+    model = _make_extractor(extractor, train, dataset.id)
+    labels = None if train.labels is None else torch.from_numpy(train.labels)
+    samples = train.model_space()
+    model.fit(samples, labels, seed=0)
+    weights = model.state_dict()
+    if weights:
+        with whole(layout.extractor_weights(dataset.id, extractor)) as temporary:
+            save_file(weights, temporary)
+    content = xr.Dataset(attrs={"dataset": dataset.id, "extractor": extractor})
+    with torch.no_grad():
+        features = {"train": model(samples), "test": model(test.model_space())}
+    for split, found in features.items():
+        sample = f"{split}_sample"
+        content[f"{split}_features"] = ((sample, "feature"), found.values.numpy())
+        if found.probabilities is not None:
+            content[f"{split}_probabilities"] = ((sample, "class"), found.probabilities.numpy())
+    probabilities = features["test"].probabilities
+    if probabilities is not None and test.labels is not None:
+        right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
+        content.attrs["test_accuracy"] = float(right.double().mean())
+    write_dataset(content, layout.reference(dataset.id, extractor))
+
+
+def _make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
+    """Return an extractor that has learned nothing yet."""
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+    lacks = None
+    if kind.needs_images and split.pixel_range is None:
+        lacks = "images, and this dataset has points"
+    elif kind.needs_labels and split.labels is None:
+        lacks = "labels, and this dataset has none"
+    if lacks:
+        raise InputError(
+            f"evaluate.extractors: {name} on dataset {dataset_id}: the extractor needs {lacks}. "
+            f"Choose another one: evaluate.extractors: [pixels]"
+        )
+    names, labels = split.class_names, split.labels
+    classes = len(names) if names else 0 if labels is None else int(labels.max()) + 1
+    model = kind(split.shape, classes)
+    model.eval()
+    return model
+
+
+def _load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
+    """Return the extractor as `reference` fitted it."""
+    model = _make_extractor(name, train, run.dataset.id)
+    path = plan.layout.extractor_weights(run.dataset.id, name)
+    if model.state_dict():
+        try:
+            model.load_state_dict(load_file(path))
+        except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+            raise _make_reference_again(path, error) from error
+    return model
+
+
+def _read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
+    """Return the features of the splits `train` and `test`."""
+    path = plan.layout.reference(run.dataset.id, extractor)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            content = file.load()
+    except (FileNotFoundError, OSError) as error:
+        raise _make_reference_again(path, error) from error
+    tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
+    return {
+        split: Features(tensors[f"{split}_features"], tensors.get(f"{split}_probabilities"))
+        for split in ("train", "test")
+    }
+
+
+def _make_reference_again(path: object, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: cannot be read ({error}). `scoresweep reference STUDY` makes it (again)."
+    )
+
+
+# ── Networks ────────────────────────────────────────────────────────────────────────────────────
+
+
+def score_error(plan: Plan, run_id: str) -> None:
+    """Write how far a run's network is from the exact score of the smoothed training set.
+
+    Raises:
+        InputError: if the study does not ask for it.
+    """
+    run = plan.run(run_id)
+    asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
+    if not asked:
+        raise InputError(
+            f"evaluate.metrics of the study {plan.study.study} does not have score_error"
+        )
+    network = load_network(plan.layout.run(run.id))
+    store = plan.layout.dataset_store(run.dataset.id)
+    clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
+    oracle = SmoothedData(clean["train"])
+    sigmas: list[float] = network.sigmas.double().tolist()
+    parts = []
+    with progress(f"score error {run.id}", len(asked) * len(clean) * len(sigmas)) as advance:
+        for evaluation in asked:
+            count, seed = evaluation.evaluate.score_error_samples, evaluation.evaluate.seed
+            rows: dict[str, list[dict[str, Estimate]]] = {split: [] for split in clean}
+            for split, points in clean.items():
+                chosen = points[_choose(len(points), count, seed, "score_error", split)]
+                for level, sigma in enumerate(sigmas):
+                    generator = generator_for(seed, "score_error", split, level)
+                    rows[split].append(score_error_at(network, oracle, chosen, sigma, generator))
+                    advance(1)
+            parts.append((level_dataset(rows, sigmas, {"seed": seed}), evaluation.axes))
+    content = join_evaluations(parts).assign_attrs(run=run.id, dataset=run.dataset.id)
+    write_dataset(content, plan.layout.score_error(run.id))
+
+
+def _choose(available: int, count: int, *seed: int | str) -> Tensor:
+    """Return the indices of `count` samples, or of all where there are fewer."""
+    return torch.randperm(available, generator=generator_for(*seed))[:count]
+
+
+# ── Generated samples ───────────────────────────────────────────────────────────────────────────
+
+
+def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
+    """Write every metric of the samples that a setting drew from a run's network.
+
+    Raises:
+        InputError: if files are missing, or a metric cannot be had from these samples.
+        RunError: if there are samples that are not finite.
+    """
+    run, setting = plan.run(run_id), plan.setting(setting_id)
+    train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
+    samples = _read_finite(plan, run, setting)
+    noise = _uniform_noise(samples, train)
+    sets = {name: _make_sets(plan, run, name, train, samples, noise) for name in plan.extractors}
+    paths = _path_score_error(plan, run, setting, train)
+    parts = []
+    for evaluation in plan.evaluations:
+        options = evaluation.evaluate
+        try:
+            content = measure_samples(options, sets, train.class_names)
+        except InputError as error:
+            raise InputError(f"run {run.id}, setting {setting.id}: {error}") from error
+        if "score_error" in options.metrics and paths is not None:
+            content["path_score_error_sigma2"] = paths
+        parts.append((content, evaluation.axes))
+    attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
+    content = join_evaluations(parts).assign_attrs(attributes)
+    write_dataset(content, plan.layout.metrics(run.id, setting.id))
+
+
+def _read_finite(plan: Plan, run: Run, setting: Setting) -> Tensor:
+    """Return the samples in model space."""
+    samples = read_samples(plan.layout.samples(run.id, setting.id)).model_space()
+    where = f"run {run.id}, setting {setting.id}"
+    bad = int((~torch.isfinite(samples.flatten(1)).all(dim=1)).sum())
+    if bad:
+        raise RunError(f"{where}: {bad} of {len(samples)} samples are not finite; draw them again")
+    if len(samples) < 2:
+        raise InputError(f"{where}: {len(samples)} sample; metrics need 2 or more (sample.count)")
+    return samples
+
+
+def _uniform_noise(samples: Tensor, train: Split) -> Tensor:
+    """Return noise shaped like `samples`: in [0, 1] for images, else in the box of the data."""
+    noise = torch.rand(samples.shape, generator=generator_for("uniform noise"))
+    if train.pixel_range is not None:
+        return noise
+    points = train.model_space()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return low + (high - low) * noise
+
+
+def _make_sets(
+    plan: Plan, run: Run, name: str, train: Split, samples: Tensor, noise: Tensor
+) -> FeatureSets:
+    real = _read_reference(plan, run, name)
+    model = _load_extractor(plan, run, name, train)
+    test = real["test"][_choose(len(real["test"]), len(samples), "test")]
+    with torch.no_grad():
+        return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
+
+
+def _path_score_error(plan: Plan, run: Run, setting: Setting, train: Split) -> xr.Variable | None:
+    """Return the score error at the sampler's own states, where trajectories were kept."""
+    group = zarr.open_group(plan.layout.samples(run.id, setting.id), mode="r")
+    if "trajectory" not in group or not plan.measures_score_error:
+        return None
+    frames = torch.from_numpy(np.asarray(group["trajectory"]))
+    if train.pixel_range is not None:
+        frames = frames.movedim(-1, 2)
+    sigmas = np.asarray(group["sigma"]).tolist()
+    network, oracle = load_network(plan.layout.run(run.id)), SmoothedData(train.model_space())
+    estimates = [
+        compare_scores(network, oracle, frames[:, level], sigma)["score_error_sigma2"]
+        for level, sigma in enumerate(sigmas)
+    ]
+    return path_variable(estimates, len(frames))
