@@ -30,6 +30,8 @@ from scoresweep.study.components import Source
 __all__ = ["Fetched", "Published", "cache_folder", "fetch", "unpack"]
 
 BLOCK = 1 << 20
+ORIGIN = "ORIGIN"
+"""Written last into a dataset's folder of the cache: the place that its files came from."""
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile)
 """What the readers of archives raise on one that was cut short or altered."""
 
@@ -61,7 +63,7 @@ class Fetched:
     files: dict[str, Path]
     hashes: dict[str, str]
     place: str
-    """Where they were found."""
+    """Where they came from."""
 
 
 def cache_folder() -> Path:
@@ -99,7 +101,7 @@ def _cached(published: Published, folder: Path) -> Fetched | None:
     """Return the files that the cache has, checked again; None where it has no complete form."""
     for form in published.forms:
         files = {name: folder / name for name in form}
-        if all(file.is_file() for file in files.values()):
+        if all(file.is_file() for file in [*files.values(), folder / ORIGIN]):
             for name, file in files.items():
                 found = sha256_of(file)
                 if found != form[name]:
@@ -108,7 +110,7 @@ def _cached(published: Published, folder: Path) -> Fetched | None:
                         f"{_mismatch(file, form[name], found)} It was removed from the cache; "
                         f"run the same command again to fetch it."
                     )
-            return Fetched(files, form, "the cache")
+            return Fetched(files, form, (folder / ORIGIN).read_text(encoding="utf-8").strip())
     return None
 
 
@@ -123,6 +125,8 @@ def _fetch_from(place: Source, published: Published, folder: Path) -> Fetched:
                     file: _adopt(found[_plain(file)], folder / file, sha256)
                     for file, sha256 in form.items()
                 }
+                with whole(folder / ORIGIN) as temporary:
+                    temporary.write_text(f"{_name(place)}\n", encoding="utf-8")
                 return Fetched(files, form, _name(place))
     wanted = " or ".join(", ".join(form) for form in published.forms)
     raise UnreachableError(f"does not hold all of the files {wanted}")

@@ -34,7 +34,8 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     """
     count = len(whole.values)
     # The stream of RandomState is frozen for good; that of numpy's newer generators may change.
-    order = np.random.RandomState(0).permutation(count)
+    random = np.random.RandomState(0)
+    order = random.permutation(count)
     labels = np.zeros(count, np.int64) if whole.labels is None else whole.labels
     _, classes, sizes = np.unique(labels[order], return_inverse=True, return_counts=True)
     share = sizes * fraction
@@ -44,8 +45,11 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     by_class = np.argsort(classes, kind="stable")
     rank = np.empty(count, np.int64)
     rank[by_class] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    is_test = rank < quota[classes]
-    return _take(whole, order[~is_test]), _take(whole, order[is_test])
+    is_test = np.empty(count, bool)
+    is_test[order] = rank < quota[classes]
+    # Shuffled anew: in the first order, classes whose share is full early come late in test.
+    order = random.permutation(count)
+    return _take(whole, order[~is_test[order]]), _take(whole, order[is_test[order]])
 
 
 def _take(split: Split, index: npt.NDArray[np.int64]) -> Split:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import ZstdCodec
 
 from scoresweep.errors import InputError
 from scoresweep.files import whole, write_json
@@ -109,7 +109,7 @@ def write_array(
         dtype=values.dtype,
         chunks=(CHUNK, *values.shape[1:]),
         shards=(rows, *values.shape[1:]),
-        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        compressors=[ZstdCodec(level=1, checksum=True)],
         dimension_names=dimensions,
         attributes=attributes,
         # A shard of zeros is written too: then one that is missing is known to be lost.

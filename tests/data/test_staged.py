@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scoresweep.data.staged import hold_out
+from scoresweep.data.store import Split
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("sizes", [(50, 50), (7, 90, 3), (1, 1, 1)])
+def test_every_class_gives_its_share(sizes, fraction):
+    labels = np.repeat(np.arange(len(sizes)) * 10, sizes)
+    values = np.arange(len(labels), dtype=np.float32)[:, None]
+    train, test = hold_out(Split(values, labels), fraction)
+    assert len(test.values) == np.ceil(sum(sizes) * fraction)
+    both = np.concatenate([train.values, test.values])
+    np.testing.assert_array_equal(np.sort(both, axis=0), values)
+    for label, size in zip(np.unique(labels), sizes, strict=True):
+        assert abs((test.labels == label).sum() - size * fraction) < 1
+    for split in (train, test):
+        np.testing.assert_array_equal(split.labels, labels[split.values[:, 0].astype(int)])
+
+
+def test_without_labels_and_the_same_every_time():
+    values = np.arange(1000, dtype=np.float32)[:, None]
+    first, second = hold_out(Split(values), 0.1), hold_out(Split(values), 0.1)
+    assert len(first[1].values) == 100
+    np.testing.assert_array_equal(first[0].values, second[0].values)
+
+
+def test_both_parts_are_shuffled():
+    labels = np.repeat([0, 1], 500)
+    values = np.arange(1000, dtype=np.float32)[:, None]
+    for split in hold_out(Split(values, labels), 0.2):
+        start = split.labels[: len(split.labels) // 10]
+        assert 0.2 < start.mean() < 0.8
