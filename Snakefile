@@ -31,6 +31,7 @@ wildcard_constraints:
     setting="[^/]+",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/stage.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"

@@ -204,7 +204,7 @@ def schema() -> None:
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, as `workflow/schemas/study.schema.json` holds it."""
-    return {"title": "A scoresweep study"} | Study.model_json_schema()
+    return Study.model_json_schema() | {"title": "A scoresweep study"}
 
 
 def _set_threads(threads: int) -> None:

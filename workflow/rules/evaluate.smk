@@ -1,9 +1,3 @@
-def references_of_run(wildcards):
-    """Features of the real samples, on every extractor of the study."""
-    dataset = plan.run(wildcards.run).dataset.id
-    return [layout.reference(dataset, extractor) for extractor in plan.extractors]
-
-
 rule reference:
     input:
         layout.dataset_manifest("{dataset}"),
@@ -11,9 +5,13 @@ rule reference:
         layout.reference("{dataset}", "{extractor}"),
     log:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
+    conda:
+        "scoresweep"
+    params:
+        study=study_file,
     threads: 1
     shell:
-        "scoresweep reference {STUDY:q} --dataset {wildcards.dataset:q}"
+        "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
         " --extractor {wildcards.extractor:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -26,11 +24,14 @@ rule score_error:
         layout.score_error("{run}"),
     log:
         layout.results / "logs" / "score_error" / "{run}.log",
+    conda:
+        "scoresweep"
     params:
+        study=study_file,
         measured=plan.evaluate_hash(),
     threads: 1
     shell:
-        "scoresweep score-error {STUDY:q} --run {wildcards.run:q} --threads {threads}"
+        "scoresweep score-error {params.study:q} --run {wildcards.run:q} --threads {threads}"
         " 2>&1 | tee {log:q}"
 
 
@@ -42,11 +43,14 @@ rule evaluate:
         layout.metrics("{run}", "{setting}"),
     log:
         layout.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
+    conda:
+        "scoresweep"
     params:
+        study=study_file,
         measured=plan.evaluate_hash(),
     threads: 1
     shell:
-        "scoresweep evaluate {STUDY:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
+        "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --threads {threads} 2>&1 | tee {log:q}"
 
 

@@ -8,5 +8,9 @@ rule report:
         report(layout.report_page, caption="../report/page.rst", category="Report"),
     log:
         layout.results / "logs" / "report.log",
+    conda:
+        "scoresweep"
+    params:
+        study=study_file,
     shell:
-        "scoresweep report {STUDY:q} 2>&1 | tee {log:q}"
+        "scoresweep report {params.study:q} 2>&1 | tee {log:q}"

@@ -5,11 +5,15 @@ rule sample:
         layout.samples_manifest("{run}", "{setting}"),
     log:
         layout.results / "logs" / "sample" / "{run}" / "{setting}.log",
+    conda:
+        "scoresweep"
+    params:
+        study=study_file,
     threads: 1
     resources:
         processes=1,
         gpu=0,
     shell:
-        "scoresweep sample {STUDY:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
+        "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"
         " 2>&1 | tee {log:q}"

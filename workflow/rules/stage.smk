@@ -5,5 +5,9 @@ rule stage:
         layout.dataset_manifest("{dataset}"),
     log:
         layout.results / "logs" / "stage" / "{dataset}.log",
+    conda:
+        "scoresweep"
+    params:
+        study=study_file,
     shell:
-        "scoresweep stage {STUDY:q} --dataset {wildcards.dataset:q} 2>&1 | tee {log:q}"
+        "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee {log:q}"

@@ -1,8 +1,3 @@
-def dataset_of_run(wildcards):
-    """The staged dataset that a run is trained on."""
-    return layout.dataset_manifest(plan.run(wildcards.run).dataset.id)
-
-
 # Checkpoints, curves and TensorBoard files are not declared: Snakemake would delete them when a
 # training that can go on is started again. The weights are written last.
 rule train:
@@ -12,6 +7,10 @@ rule train:
         layout.weights("{run}"),
     log:
         layout.results / "logs" / "train" / "{run}.log",
+    conda:
+        "scoresweep"
+    params:
+        study=study_file,
     threads: 1
     resources:
         nodes=1,
@@ -19,6 +18,6 @@ rule train:
         gpu=0,
         training_slots=1,
     shell:
-        "scoresweep train {STUDY:q} --run {wildcards.run:q} --nodes {resources.nodes}"
+        "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"
         " 2>&1 | tee {log:q}"

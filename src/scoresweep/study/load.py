@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from scoresweep.errors import InputError, did_you_mean
 from scoresweep.study.schema import Study
 
-__all__ = ["describe_errors", "load_study", "parse_study", "read_yaml"]
+__all__ = ["describe_errors", "load_study", "parse_study", "parse_yaml", "read_yaml"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,6 +57,11 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file; expected a study in YAML") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path | str) -> Any:
+    """Return the plain values that `text` describes; `path` is what error messages call it."""
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values alone
     except yaml.YAMLError as error:

@@ -205,7 +205,8 @@ def _find(items: list[R], wanted: str, what: str) -> R:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
     known = [item.id for item in items]
+    listed = ", ".join(known[:6]) + (", ..." if len(known) > 6 else "")
     raise InputError(
         f"{what} {wanted!r} is not part of the study.{did_you_mean(wanted, known)} "
-        f"`scoresweep plan` lists them."
+        f"Known: {listed}."
     )

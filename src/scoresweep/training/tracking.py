@@ -17,8 +17,8 @@ class Tracker:
     """Writes the points of the curves and pictures of samples."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the history in `folder`; what it holds of steps from `step` on is hidden."""
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        """Open the history in `folder`; what it holds of steps after `step` is hidden."""
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def point(self, step: int, scalars: dict[str, float], level_loss: list[float]) -> None:
         """Write a point of the curves."""

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from scoresweep.training.draws import BLOCK, Draws
+
+CPU = torch.device("cpu")
+
+
+def test_any_cut_of_a_batch_gives_the_same_numbers():
+    draws = Draws(3, (2,), 7, CPU)
+    levels, noise = draws(5, 0, 100)
+    for cuts in ([0, 50, 100], [0, 25, 50, 75, 100], [0, 1, BLOCK, BLOCK + 1, 100]):
+        parts = [draws(5, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        assert torch.equal(torch.cat([p[0] for p in parts]), levels)
+        assert torch.equal(torch.cat([p[1] for p in parts]), noise)
+
+
+@pytest.mark.parametrize("other", [(3, 6), (4, 5)])
+def test_other_seeds_and_steps_give_other_numbers(other):
+    first = Draws(3, (2,), 7, CPU)(5, 0, 64)[1]
+    second = Draws(other[0], (2,), 7, CPU)(other[1], 0, 64)[1]
+    assert not torch.isclose(first, second).any()
+
+
+def test_levels_are_uniform_and_noise_is_standard_normal():
+    draws = Draws(0, (3,), 4, CPU)
+    drawn = [draws(step, 0, 128) for step in range(400)]
+    levels = torch.cat([d[0] for d in drawn])
+    noise = torch.cat([d[1] for d in drawn]).double()
+    shares = torch.bincount(levels, minlength=4) / len(levels)
+    standard_error = (0.25 * 0.75 / len(levels)) ** 0.5
+    assert (shares - 0.25).abs().max() < 4 * standard_error
+    assert noise.mean().abs() < 4 / noise.numel() ** 0.5
+    assert (noise.square().mean() - 1).abs() < 4 * (2 / noise.numel()) ** 0.5
+
+
+def test_blocks_do_not_repeat():
+    noise = Draws(0, (1,), 2, CPU)(0, 0, 4 * BLOCK)[1].flatten()
+    assert len(noise.unique()) == 4 * BLOCK

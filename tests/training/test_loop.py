@@ -1,0 +1,271 @@
+"""The loop's promises: exact resume, independence of the number of processes, no silent failure."""
+
+import json
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import xarray as xr
+from accelerate.state import AcceleratorState
+from conftest import tiny_plan
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from scoresweep.errors import InputError, RunError
+from scoresweep.launch import Resources
+from scoresweep.pipeline.train import train, train_here
+from scoresweep.training.loop import Trainer
+
+HERE = Resources()
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps the precision of the first run of a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def train_run(plan, resources=HERE):
+    """Train the first run of `plan` in this process; return its folder."""
+    train_here(plan.runs[0], plan.layout, resources)
+    return plan.layout.run(plan.runs[0].id)
+
+
+def curves(folder):
+    return xr.load_dataset(folder / "training.nc").drop_vars("images_per_second")
+
+
+def logged_steps(folder, tag="loss/all_levels"):
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    return [event.step for event in events.Scalars(tag)]
+
+
+def assert_same_run(folder, undisturbed):
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, undisturbed))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+    xr.testing.assert_identical(
+        curves(folder).drop_attrs(), curves(undisturbed).drop_attrs()
+    )
+    assert logged_steps(folder) == curves(undisturbed).step.values.tolist()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(staged, tmp_path_factory):
+    """The tiny run, trained without a stop."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    (root / "data").symlink_to(staged / "data")
+    return train_run(tiny_plan(root))
+
+
+@pytest.mark.parametrize("steps", [[0], [1], [39], [40], [52], [119], [60, 90, 100]])
+def test_a_run_that_crashes_goes_on_to_the_same_weights_and_curves(
+    make_plan, undisturbed, monkeypatch, steps
+):
+    plan = make_plan()
+    update = Trainer._update
+    for crash in steps:
+
+        def crashing(self, crash=crash):
+            if self.step == crash:
+                raise KeyboardInterrupt
+            return update(self)
+
+        monkeypatch.setattr(Trainer, "_update", crashing)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(plan)
+    monkeypatch.setattr(Trainer, "_update", update)
+    assert_same_run(train_run(plan), undisturbed)
+
+
+def test_a_run_killed_outright_goes_on_to_the_same_weights_and_curves(
+    make_plan, scoresweep, tmp_path
+):
+    slow = {"steps": 1500, "checkpoint": {"steps": 20}, "network": {"name": "mlp", "width": 128}}
+    undisturbed = train_run(make_plan("undisturbed", **slow))
+    plan = make_plan("killed", **slow)
+    run, layout = plan.runs[0], plan.layout
+    def kill():
+        for _ in range(600):
+            state = layout.progress(run.id)
+            if len(list(layout.checkpoints(run.id).glob("step-*"))) and state.exists():
+                psutil.Process(json.loads(state.read_text())["pid"]).send_signal(signal.SIGKILL)
+                return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    killed = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
+    killer.join()
+    assert killed.returncode == 1
+    assert "ended without a result" in killed.stderr
+    assert "Traceback" not in killed.stderr
+    assert not layout.weights(run.id).exists()
+    again = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
+    assert again.returncode == 0, again.stderr
+    assert_same_run(layout.run(run.id), undisturbed)
+    assert json.loads(layout.progress(run.id).read_text())["restarts"] == 1
+
+
+def test_a_run_asked_to_stop_saves_and_goes_on(make_plan, undisturbed, monkeypatch):
+    plan = make_plan()
+    update = Trainer._update
+
+    def stopping(self):
+        if self.step == 57:
+            signal.raise_signal(signal.SIGTERM)
+        return update(self)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Trainer, "_update", stopping)
+    with pytest.raises(RunError, match="stopped on request at step 58"):
+        train_run(plan)
+    signal.signal(signal.SIGTERM, before)
+    monkeypatch.setattr(Trainer, "_update", update)
+    assert_same_run(train_run(plan), undisturbed)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_gradient_accumulation_changes_the_order_of_sums_alone(make_plan, undisturbed, parts):
+    ours = curves(train_run(make_plan(gradient_accumulation=parts)))
+    np.testing.assert_allclose(ours.loss, curves(undisturbed).loss, rtol=1e-4)
+
+
+def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
+    plan = make_plan()
+    run, layout = plan.runs[0], plan.layout
+    train(plan, run.id, Resources(processes=2))
+    ours = xr.load_dataset(layout.training_curves(run.id))
+    assert ours.attrs["processes"] == 2
+    np.testing.assert_allclose(ours.loss, curves(undisturbed).loss, rtol=1e-4)
+    np.testing.assert_allclose(
+        ours.level_loss.values, curves(undisturbed).level_loss.values, rtol=1e-3
+    )
+    weights = load_file(layout.weights(run.id))
+    for name, value in load_file(undisturbed / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    make_plan, undisturbed, monkeypatch, capsys
+):
+    plan = make_plan()
+    update = Trainer._update
+    monkeypatch.setattr(
+        Trainer, "_update", lambda self: update(self) if self.step < 100 else 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        train_run(plan)
+    monkeypatch.setattr(Trainer, "_update", update)
+    newest = plan.layout.checkpoints(plan.runs[0].id) / "step-00000080" / "network.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    folder = train_run(plan)
+    said = capsys.readouterr().err
+    assert "step-00000080 cannot be used: network.safetensors is damaged" in said
+    assert "going on from step 40 of 120" in said
+    assert_same_run(folder, undisturbed)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monkeypatch):
+    plan = make_plan()
+    loss = Trainer._loss
+
+    def broken(self, part):
+        value = loss(self, part)
+        return value * float("nan") if self.step == 87 else value
+
+    monkeypatch.setattr(Trainer, "_loss", broken)
+    with pytest.raises(RunError, match="not finite from step 88 on") as error:
+        train_run(plan)
+    run, layout = plan.runs[0], plan.layout
+    assert "learning_rate" in str(error.value)
+    assert [p.name for p in sorted(layout.checkpoints(run.id).iterdir())] == [
+        "step-00000040",
+        "step-00000080",
+    ]
+    state = json.loads(layout.progress(run.id).read_text())
+    assert state["state"] == "failed"
+    assert "step 88" in state["message"]
+    assert not layout.weights(run.id).exists()
+
+
+def test_a_diverging_run_names_the_levels(make_plan):
+    plan = make_plan(optimizer={"learning_rate": 1e30})
+    with pytest.raises(RunError, match=r"not finite from step \d+ on, at level .*sigma"):
+        train_run(plan)
+
+
+def test_bf16_trains_as_well_as_float32(make_plan, undisturbed):
+    ours = curves(train_run(make_plan(precision="bf16")))
+    np.testing.assert_allclose(ours.loss, curves(undisturbed).loss, rtol=0.05)
+    assert not np.array_equal(ours.loss, curves(undisturbed).loss)
+
+
+def test_fp16_without_a_gpu_is_refused(make_plan):
+    plan = make_plan(precision="fp16")
+    with pytest.raises(InputError, match=r"train.precision: 'fp16': needs a GPU"):
+        train(plan, plan.runs[0].id, HERE)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(make_plan):
+    with pytest.raises(InputError, match=r"batch_size: 64: expected a multiple of 3"):
+        train_run(make_plan(gradient_accumulation=3))
+
+
+def test_a_batch_larger_than_the_dataset_is_refused(make_plan):
+    with pytest.raises(InputError, match=r"batch_size: 5000: the dataset digits has only 1437"):
+        train_run(make_plan(batch_size=5000))
+
+
+def test_clipping_bounds_the_gradient(make_plan, undisturbed):
+    free = curves(undisturbed)
+    clipped = curves(train_run(make_plan(gradient_clip=1e-9, optimizer={"eps": 1.0})))
+    assert (clipped.gradient_norm > 1).all()
+    assert clipped.loss[-1] > 2 * free.loss[-1]
+
+
+def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):
+    seen = []
+    average = Trainer._average
+
+    def noting(self):
+        average(self)
+        seen.append([p.detach().clone() for p in self.network.parameters()])
+
+    monkeypatch.setattr(Trainer, "_average", noting)
+    plan = make_plan(ema=0.9, steps=30)
+    trainer_start = []
+    init = Trainer.__init__
+
+    def keeping(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        trainer_start.append([p.detach().clone() for p in self.network.parameters()])
+
+    monkeypatch.setattr(Trainer, "__init__", keeping)
+    folder = train_run(plan)
+    expected = trainer_start[0][0].double()
+    for step, parameters in enumerate(seen):
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * parameters[0].double()
+    weights = load_file(folder / "model.safetensors")
+    torch.testing.assert_close(weights["first.weight"].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):
+    events = EventAccumulator(str(undisturbed / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"loss/all_levels", "loss_of_level/0005", "speed/images_per_second"} <= set(
+        tags["scalars"]
+    )
+    assert {"optimiser/gradient_norm", "optimiser/learning_rate"} <= set(tags["scalars"])
+    assert [e.step for e in events.Images("samples/averaged_weights")] == [60, 120]
+    picture = events.Images("samples/averaged_weights")[0]
+    assert (picture.width, picture.height) == (128, 128)
+    assert "final/training_loss" in tags["scalars"]

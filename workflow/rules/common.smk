@@ -1,0 +1,18 @@
+def study_file(wildcards, threads):
+    """The study file, for the commands of the rules.
+
+    Snakemake leaves parameters that depend on `threads` out of its record of a job: a study file
+    that is moved or renamed runs nothing again.
+    """
+    return STUDY
+
+
+def dataset_of_run(wildcards):
+    """The staged dataset that a run is trained on."""
+    return layout.dataset_manifest(plan.run(wildcards.run).dataset.id)
+
+
+def references_of_run(wildcards):
+    """Features of the real samples, on every extractor of the study."""
+    dataset = plan.run(wildcards.run).dataset.id
+    return [layout.reference(dataset, extractor) for extractor in plan.extractors]
