@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
-import zarr
 
+from scoresweep.data.samples import write_samples
+from scoresweep.data.store import Split, write_store
+from scoresweep.files import write_json
 from scoresweep.jobstate import JobState
 from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
 
@@ -33,6 +35,9 @@ CONTENT: dict[str, Any] = {
 
 REAL, NOISE = 0.1, 9.9
 """What real samples and uniform noise score on the Fréchet distance."""
+
+SPLITS = {"train": 50, "test": 40}
+"""Samples of the staged dataset."""
 
 
 def fake_plan(root: Path, **changes: Any) -> Plan:
@@ -64,16 +69,15 @@ def fake_study(plan: Plan) -> None:
 
 
 def fake_dataset(plan: Plan, dataset: str) -> None:
-    """Write a staged dataset of grey 8×8 images."""
-    root = zarr.open_group(plan.layout.dataset_store(dataset), mode="w")
-    attributes = {"source": "made up", "licence": "CC0", "pixel_range": [0, 255]}
-    root.attrs.update(attributes)
-    for split, count in (("train", 50), ("test", 30)):
-        group = root.create_group(split)
-        pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
-        names = ("sample", "y", "x", "channel")
-        group.create_array("image", data=pixels, dimension_names=names)
-    plan.layout.dataset_manifest(dataset).write_text(json.dumps({"attributes": attributes}))
+    """Stage a dataset of grey 8×8 images."""
+    splits = {name: Split(pixels(n), pixel_range=(0, 255)) for name, n in SPLITS.items()}
+    about = {"source": "made up", "licence": "CC0"}
+    write_store(plan.layout.dataset_store(dataset), splits, about)
+
+
+def pixels(count: int) -> np.ndarray[Any, Any]:
+    """Random grey images, uint8 (count, 8, 8, 1)."""
+    return np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
 
 
 def fake_run(plan: Plan, run: Run) -> None:
@@ -123,13 +127,17 @@ def fake_score_error(plan: Plan, run: Run) -> None:
 
 def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     """Write the samples of a setting: grey 8×8 images."""
-    root = zarr.open_group(plan.layout.samples(run.id, setting.id), mode="w")
-    root.attrs.update({"run": run.id, "setting": setting.id, "pixel_range": [0, 255]})
     count = setting.sample.count
-    pixels = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
-    root.create_array("image", data=pixels, dimension_names=("sample", "y", "x", "channel"))
-    manifest = {"count": count, "shape": [1, 8, 8], "seconds": 3.0}
-    plan.layout.samples_manifest(run.id, setting.id).write_text(json.dumps(manifest))
+    digest = write_samples(
+        plan.layout.samples(run.id, setting.id),
+        torch.from_numpy(pixels(count)).permute(0, 3, 1, 2) / 255,
+        chunk_seed=torch.zeros(count, dtype=torch.int64),
+        levels={"sigma": torch.from_numpy(sigmas(run))},
+        trajectory=None,
+        attributes={"run": run.id, "setting": setting.id},
+    )
+    manifest = {"count": count, "shape": [1, 8, 8], "sha256": digest, "seconds": 3.0}
+    write_json(plan.layout.samples_manifest(run.id, setting.id), manifest)
 
 
 def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:

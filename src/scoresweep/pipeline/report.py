@@ -1,0 +1,88 @@
+"""Rule `report`: gather what is finished into one labelled file, one table and one page."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from scoresweep.console import say
+from scoresweep.errors import InputError
+from scoresweep.files import whole
+from scoresweep.pipeline.status import jobs
+from scoresweep.report.page import Pictures, render_page
+from scoresweep.report.pictures import (
+    metric_maps,
+    sample_sheets,
+    score_errors,
+    training_curves,
+)
+from scoresweep.report.summary import Metric, main_metric
+from scoresweep.report.tables import Tables, collect, long_table, metric_names, wide_table
+from scoresweep.study import Plan
+
+__all__ = ["report"]
+
+
+def report(plan: Plan) -> None:
+    """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` of what is there.
+
+    What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
+    there is nothing to report at all.
+    """
+    layout = plan.layout
+    tables = collect(plan, jobs(plan))
+    if all(not metric_names(group.to_dataset()) for group in tables.tree.children.values()):
+        raise InputError(
+            f"{layout.results}: holds no result of the study {plan.study.study}; run it first: "
+            f"snakemake --cores all --configfile STUDY"
+        )
+    wide = wide_table(tables)
+    metrics = _metrics(tables, wide)
+    pictures = _pictures(plan, tables, wide, metrics)
+    with whole(layout.report) as temporary:
+        tables.tree.to_netcdf(temporary, engine="h5netcdf")
+    with whole(layout.metrics_table) as temporary:
+        long_table(tables).to_csv(temporary, index=False)
+    with whole(layout.figures) as folder:
+        folder.mkdir()
+        for picture in itertools.chain(*pictures):
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
+    with whole(layout.report_page) as temporary:
+        temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
+    missing = f"; {len(tables.gaps):,} parts are missing and named in it" if tables.gaps else ""
+    say(f"{layout.report_page} reports {len(wide):,} settings{missing}")
+
+
+def _metrics(tables: Tables, wide: pd.DataFrame) -> list[Metric]:
+    """Return the measures of a setting that can be ranked, the main one first."""
+    sampling = tables.tree["sampling"].to_dataset()
+    found = []
+    for name in metric_names(sampling):
+        about = {str(key): value for key, value in sampling[name].attrs.items()}
+        if name in wide and "better" in about:
+            found.append(Metric(name, _title(name, about), about["better"], about))
+    main = main_metric(found)
+    return sorted(found, key=lambda metric: metric is not main)
+
+
+def _title(name: str, about: Mapping[str, Any]) -> str:
+    """Return "Fréchet distance (classifier)": the extractor is always said."""
+    title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
+    return title if not extractor or extractor in title else f"{title} ({extractor})"
+
+
+def _pictures(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> Pictures:
+    maps = [
+        picture
+        for metric in metrics
+        for picture in metric_maps(tables, wide, metric, every_pair=metric is metrics[0])
+    ]
+    names = [dataset.id for dataset in plan.study.dataset]
+    main = metrics[0] if metrics else None
+    sheets = list(sample_sheets(plan.layout, tables, wide, main, names))
+    return Pictures(maps, list(score_errors(tables)), sheets, list(training_curves(tables)))

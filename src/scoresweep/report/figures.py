@@ -1,0 +1,260 @@
+"""The figures of the report, one function each; they take tables and return matplotlib figures.
+
+Colours are Okabe and Ito's eight, which colour-blind people tell apart, and cividis. A figure is
+narrow, so that its text stays readable on a phone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from scoresweep.report.summary import (
+    Metric,
+    best,
+    configurations,
+    coordinate,
+    describe,
+    is_repeat,
+    number,
+    words,
+)
+
+__all__ = ["curves", "heat_map", "lines", "png", "points", "score_error"]
+
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+}
+WIDTH = 5.4
+"""Inches."""
+ANNOTATED = 120
+"""Most cells of a heat map that carry their value."""
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the report's style and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()  # text and layout take the style when first drawn
+            return figure
+
+    return wrapped
+
+
+def png(figure: Figure, dpi: int = 160) -> bytes:
+    """Return a figure as a PNG file; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@styled
+def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
+    """Draw the mean of a metric over the axes `x` and `y`, with half its interval in each cell.
+
+    `summary` has one row for each cell (`summarise`). Bright is better; the best is outlined.
+    """
+    columns, rows = _values(summary, x), _values(summary, y)
+    mean = _cells(summary, "mean", x, y)
+    half = (_cells(summary, "high", x, y) - _cells(summary, "low", x, y)) / 2
+    height = max(2.0, min(9.0, 1.3 + 0.62 * len(rows)))
+    figure = Figure(figsize=(max(WIDTH, min(10.0, 1.6 + 0.8 * len(columns))), height))
+    axes = figure.add_subplot()
+    axes.grid(False)
+    lower = metric.better == "lower"
+    norm = _norm(mean)
+    image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
+    axes.set_xticks(range(len(columns)), [coordinate(v) for v in columns])
+    axes.set_yticks(range(len(rows)), [coordinate(v) for v in rows])
+    axes.set(xlabel=words(x), ylabel=words(y), title=metric.title)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.minorticks_off()
+    ticks = np.unique([np.nanmin(mean), np.nanmax(mean)])
+    bar.set_ticks(list(ticks), labels=[number(tick) for tick in ticks])
+    if mean.size <= ANNOTATED:
+        _annotate(axes, mean, half, norm, lower)
+    top = best(summary, metric)
+    at = columns.index(top[x]) - 0.5, rows.index(top[y]) - 0.5
+    axes.add_patch(Rectangle(at, 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
+    return figure
+
+
+@styled
+def lines(summary: pd.DataFrame, metric: Metric, x: str, real: float) -> Figure:
+    """Draw the mean of a metric with its interval along the one axis `x`."""
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes = figure.add_subplot()
+    ordered = summary.sort_values(x)
+    values = ordered[x].tolist()
+    mean, ends = ordered["mean"].to_numpy(), ordered[["low", "high"]].to_numpy().T
+    error = np.nan_to_num(np.abs(ends - mean))
+    if ordered[x].dtype.kind in "fiu":
+        axes.errorbar(values, mean, error, marker="o", capsize=4)
+        if min(values) > 0 and max(values) / min(values) >= 8:
+            axes.set_xscale("log")
+        axes.set_xticks(values, [coordinate(v) for v in values])
+        axes.minorticks_off()
+    else:
+        axes.errorbar(range(len(values)), mean, error, marker="o", linestyle="", capsize=4)
+        axes.set_xticks(range(len(values)), values)
+    if np.isfinite(real):
+        axes.axhline(real, color="#666666", linestyle=":", label=f"real samples {number(real)}")
+        axes.legend()
+    axes.set(xlabel=words(x), title=metric.title)
+    return figure
+
+
+@styled
+def score_error(frame: pd.DataFrame, columns: Sequence[tuple[str, str]], axes: list[str]) -> Figure:
+    """Draw score errors against σ, training points solid and test points dashed.
+
+    `frame` has the columns `sigma`, `level`, `split`, the run's `axes` and one for each pair
+    (column, title) of `columns`, which get a panel each. A line is a configuration, its band goes
+    from the least to the greatest of the seeds.
+    """
+    figure = Figure(figsize=(WIDTH, 3.3 * len(columns)))
+    panels = figure.subplots(len(columns), squeeze=False)[:, 0]
+    keys = [axis for axis in axes if not is_repeat(axis)]
+    shown = _spread(list(configurations(frame, keys)))
+    for panel, (column, title) in zip(panels, columns, strict=True):
+        for colour, (key, part) in zip(COLOURS, shown, strict=False):
+            for split, style in (("train", "-"), ("test", "--")):
+                curve = part[part["split"] == split].dropna(subset=column).groupby("level")
+                sigma = curve["sigma"].mean()
+                panel.plot(sigma, curve[column].mean(), style, color=colour, marker=".")
+                low, high = curve[column].min(), curve[column].max()
+                panel.fill_between(sigma, low, high, color=colour, alpha=0.15, linewidth=0)
+            label = describe(dict(zip(keys, key, strict=True))) or "network"
+            panel.plot([], [], color=colour, label=label)
+        panel.set(xscale="log", yscale="log", title=title)
+    panels[-1].set_xlabel("noise level σ")
+    panels[0].plot([], [], "-", color="#666666", label="training points")
+    panels[0].plot([], [], "--", color="#666666", label="test points")
+    panels[0].legend()
+    return figure
+
+
+@styled
+def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[str, str]) -> Figure:
+    """Draw `y` along `x`, one line for each configuration of the run's `axes`, banded over seeds.
+
+    `labels` are the arguments `title`, `xlabel` and so on of matplotlib's `Axes.set`.
+    """
+    figure = Figure(figsize=(WIDTH, 3.3))
+    panel = figure.add_subplot()
+    keys = [axis for axis in axes if not is_repeat(axis)]
+    for colour, (key, part) in zip(
+        COLOURS, _spread(list(configurations(frame, keys))), strict=False
+    ):
+        curve = part.dropna(subset=y).groupby(x)[y]
+        label = describe(dict(zip(keys, key, strict=True)))
+        panel.plot(curve.mean(), color=colour, label=label or None)
+        panel.fill_between(
+            curve.mean().index, curve.min(), curve.max(), color=colour, alpha=0.15, linewidth=0
+        )
+    panel.set(**labels)
+    if keys:
+        panel.legend()
+    return figure
+
+
+@styled
+def points(drawn: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> Figure:
+    """Draw points (N, D) over real ones: a scatter of the first two features, or a histogram."""
+    figure = Figure(figsize=(2.6, 2.6))
+    axes = figure.add_subplot()
+    if drawn.shape[1] == 1:
+        edges = np.histogram_bin_edges(real[:, 0], 40).tolist()
+        axes.hist(real[:, 0], edges, density=True, color="#bbbbbb", label="real")
+        axes.hist(drawn[:, 0], edges, density=True, histtype="step", label="drawn")
+    else:
+        axes.scatter(real[:, 0], real[:, 1], s=2, color="#bbbbbb", label="real")
+        axes.scatter(drawn[:, 0], drawn[:, 1], s=2, color=COLOURS[0], label="drawn")
+        margin = 0.2 * np.ptp(real[:, :2], axis=0)
+        low, high = real[:, :2].min(0) - margin, real[:, :2].max(0) + margin
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+def _values(summary: pd.DataFrame, axis: str) -> list[Any]:
+    """Return the values along an axis: numbers in rising order, texts as they come."""
+    values = list(dict.fromkeys(summary[axis].tolist()))
+    return sorted(values) if summary[axis].dtype.kind in "fiu" else values
+
+
+def _cells(summary: pd.DataFrame, column: str, x: str, y: str) -> np.ndarray[Any, Any]:
+    table = summary.pivot(index=y, columns=x, values=column)
+    table = table.reindex(index=_values(summary, y), columns=_values(summary, x))
+    return table.to_numpy(dtype=np.float64)
+
+
+def _norm(mean: np.ndarray[Any, Any]) -> Normalize:
+    """Return a logarithmic colour scale where the values span more than a factor of eight."""
+    low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
+    return LogNorm(low, high) if low > 0 and high > 8 * low else Normalize(low, high)
+
+
+def _annotate(
+    axes: Axes,
+    mean: np.ndarray[Any, Any],
+    half: np.ndarray[Any, Any],
+    norm: Normalize,
+    lower: bool,
+) -> None:
+    """Write mean and half interval into the cells, dark on bright and bright on dark."""
+    for (row, column), value in np.ndenumerate(mean):
+        if not np.isfinite(value):
+            axes.text(column, row, "missing", ha="center", va="center", color="#777777")
+            continue
+        share = float(norm(value))
+        colour = "#111111" if (1 - share if lower else share) > 0.5 else "#ffffff"
+        place: dict[str, Any] = {"ha": "center", "color": colour}
+        spread = half[row, column]
+        axes.text(
+            column, row, number(value), va="bottom" if spread == spread else "center", **place
+        )
+        if np.isfinite(spread):
+            axes.text(column, row, f"± {number(spread)}", va="top", fontsize=8, **place)
+
+
+def _spread(items: list[Any]) -> list[Any]:
+    """Return at most as many items as there are colours, evenly spread over the list."""
+    if len(items) <= len(COLOURS):
+        return items
+    chosen = np.linspace(0, len(items) - 1, len(COLOURS)).round().astype(int)
+    return [items[index] for index in chosen]

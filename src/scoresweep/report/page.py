@@ -1,0 +1,331 @@
+"""The report as one page that needs nothing beside it: no network, no server, no other file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from scoresweep.report.pictures import Picture, is_apart, shown_settings
+from scoresweep.report.summary import (
+    Metric,
+    best,
+    configurations,
+    coordinate,
+    describe,
+    is_repeat,
+    number,
+    summarise,
+    words,
+)
+from scoresweep.report.tables import Gap, Tables
+from scoresweep.study import Plan
+
+__all__ = ["Pictures", "render_page"]
+
+TABLE_ROWS = 200
+"""Most configurations of the table of all numbers."""
+
+TABLE_METRICS = 8
+"""Most measures of the table of all numbers."""
+
+GAP_ROWS = 100
+"""Most missing parts that are listed."""
+
+
+class Pictures(NamedTuple):
+    """The figures of the page, section by section."""
+
+    maps: list[Picture]
+    score_errors: list[Picture]
+    sheets: list[Picture]
+    curves: list[Picture]
+
+
+def render_page(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric], pictures: Pictures
+) -> str:
+    """Return the page; `metrics` are those of `wide`, the main one first."""
+    folder = files("scoresweep.report")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["data_url"] = _data_url
+    template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    rows = _best_rows(tables, wide, metrics)
+    gaps = [_gap_row(gap) for gap in tables.gaps[:GAP_ROWS]]
+    table = _table(tables, wide, metrics)
+    return template.render(
+        style=Markup(style),
+        study=plan.study.study,
+        lead=_lead(plan),
+        contents=_contents(pictures, bool(table["rows"]), bool(gaps)),
+        headlines=_headlines(tables, wide, metrics),
+        best_rows=rows,
+        interval_note=_interval_note(tables, wide),
+        facts=_facts(plan, tables),
+        **pictures._asdict(),
+        sheets_lead=_sheets_lead(pictures.sheets, len(wide)),
+        table=table,
+        gaps=gaps,
+        gaps_lead=_gaps_lead(plan, tables.gaps),
+        more_gaps=max(0, len(tables.gaps) - GAP_ROWS),
+        origins=_origins(plan, tables),
+        config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
+    )
+
+
+def _data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _contents(pictures: Pictures, table: bool, gaps: bool) -> list[tuple[str, str]]:
+    """Return the sections that the page has: anchor and title."""
+    sections = [
+        ("best", "Best setting", True),
+        ("study", "The study", True),
+        ("maps", "Every setting", bool(pictures.maps)),
+        ("score-error", "Score error", bool(pictures.score_errors)),
+        ("samples", "Samples", bool(pictures.sheets)),
+        ("training", "Training", bool(pictures.curves)),
+        ("table", "All numbers", table),
+        ("gaps", "Missing or failed", gaps),
+        ("provenance", "Where this comes from", True),
+    ]
+    return [(anchor, title) for anchor, title, there in sections if there]
+
+
+def _lead(plan: Plan) -> str:
+    names = ", ".join(dataset.id for dataset in plan.study.dataset)
+    runs, settings = len(plan.runs), len(plan.settings)
+    return (
+        f"{runs:,} trained network{'s' * (runs != 1)} × {settings:,} sampler "
+        f"setting{'s' * (settings != 1)} on {names}."
+    )
+
+
+def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
+    """Return what the study is: the swept axes with their values, then what is the same in all."""
+    swept: dict[str, list[Any]] = {axis: [] for axis in tables.axes}
+    points = [
+        point.axes for group in (plan.runs, plan.settings, plan.evaluations) for point in group
+    ]
+    for point in points:
+        for axis, value in point.items():
+            swept[axis].append(value)
+    axes = {
+        f"swept: {words(axis)}": ", ".join(coordinate(v) for v in dict.fromkeys(values))
+        for axis, values in swept.items()
+    }
+    train, sample = plan.study.train, plan.study.sample
+    fixed = {
+        "network": _options(train.network.model_dump(mode="json")),
+        "objective": _options(train.objective.model_dump(mode="json")),
+        "noise ladder": _options(train.noise.model_dump(mode="json")),
+        "training": f"{train.steps:,} steps of {train.batch_size:,} samples, "
+        f"learning rate {coordinate(train.optimizer.learning_rate)}, "
+        f"averaged weights {coordinate(train.ema)}, precision {train.precision}",
+        "sampler": _options(sample.sampler.model_dump(mode="json")),
+        "samples": f"{sample.count:,} for each setting",
+    }
+    return [*axes.items(), *fixed.items()]
+
+
+def _options(block: dict[str, Any]) -> str:
+    """Write a named block: "geometric (sigma max 8, sigma min 0.05, levels 10)"."""
+    rest = describe({key: value for key, value in block.items() if key != "name"})
+    return f"{block['name']} ({rest})" if rest else str(block["name"])
+
+
+# ── the best ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _apart(tables: Tables) -> list[str]:
+    return [axis for axis in tables.axes if is_apart(tables, axis)]
+
+
+def _varied(tables: Tables) -> list[str]:
+    """Return the axes whose values make a configuration: all but repeats."""
+    return [axis for axis in tables.axes if not is_repeat(axis)]
+
+
+def _tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> list[pd.Series[Any]]:
+    """Return the best configuration of each dataset and point of the evaluation grid."""
+    measured = wide[wide[metric.name].notna()]
+    return [
+        best(summarise(part, metric.name, _varied(tables)), metric)
+        for _, part in configurations(measured, _apart(tables))
+        if len(part)
+    ]
+
+
+def _headlines(
+    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> list[dict[str, str]]:
+    """Return the best by the main metric, written out."""
+    if not metrics:
+        return []
+    main = metrics[0]
+    lines = []
+    for top in _tops(tables, wide, main):
+        detail = [f"95 % interval {_interval(top)}" if _interval(top) != "–" else ""]
+        detail.append(f"mean of {top['n']:.0f} seeds" if top["n"] > 1 else "one measurement")
+        detail += [
+            f"{title} {number(top[side])}"
+            for side, title in (("real", "real test samples"), ("noise", "uniform noise"))
+            if top[side] == top[side]
+        ]
+        where = describe({axis: top[axis] for axis in _varied(tables)})
+        lines.append(
+            {
+                "value": number(top["mean"]),
+                "metric": main.title,
+                "where": where[:1].upper() + where[1:],
+                "detail": "; ".join(part for part in detail if part),
+            }
+        )
+    return lines
+
+
+def _best_rows(
+    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> list[dict[str, str]]:
+    return [
+        {
+            "metric": metric.title,
+            "better": metric.better,
+            "where": describe({axis: top[axis] for axis in _varied(tables)}),
+            "mean": number(top["mean"]),
+            "interval": _interval(top),
+            "real": number(top["real"]),
+            "noise": number(top["noise"]),
+        }
+        for metric in metrics
+        for top in _tops(tables, wide, metric)
+    ]
+
+
+def _interval(row: pd.Series[Any]) -> str:
+    if row["low"] != row["low"]:
+        return "–"
+    return f"{number(row['low'])} to {number(row['high'])}"
+
+
+def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
+    repeats = [a for a in tables.axes if is_repeat(a) and len(wide) and wide[a].nunique() > 1]
+    if not repeats:
+        return "One measurement each; the interval is that of resampling its samples."
+    counts = " × ".join(str(wide[axis].nunique()) for axis in repeats)
+    return (
+        f"Mean and Student's 95 % interval over {counts} seeds; with few seeds it is wide, and it "
+        f"may reach beyond the values that are possible."
+    )
+
+
+# ── all numbers ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Return the table of all configurations, the best of them where there are many."""
+    shown, axes = metrics[:TABLE_METRICS], _varied(tables)
+    if not shown:
+        return {"rows": [], "axes": [], "metrics": [], "lead": ""}
+    summaries = [summarise(wide, metric.name, axes) for metric in shown]
+    main = summaries[0]
+    ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
+    keys = [tuple(row) for row in ordered[axes].head(TABLE_ROWS).itertuples(index=False)]
+    cells = [{tuple(row[axis] for axis in axes): row for _, row in s.iterrows()} for s in summaries]
+    rows = [
+        {
+            "axes": [coordinate(value) for value in key],
+            "cells": [_cell(by_key.get(key)) for by_key in cells],
+        }
+        for key in keys
+    ]
+    lead = f"Means, with half of the 95 % interval, sorted by {shown[0].title}."
+    if len(main) > TABLE_ROWS:
+        lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
+    if len(metrics) > TABLE_METRICS:
+        lead += f" {len(metrics) - TABLE_METRICS} more measures are in metrics.csv."
+    titles = [metric.title for metric in shown]
+    return {"rows": rows, "axes": [words(a) for a in axes], "metrics": titles, "lead": lead}
+
+
+def _cell(row: pd.Series[Any] | None) -> dict[str, str]:
+    if row is None:
+        return {"mean": "–", "half": ""}
+    half = (row["high"] - row["low"]) / 2
+    return {"mean": number(row["mean"]), "half": number(half) if half == half else ""}
+
+
+def _sheets_lead(sheets: Sequence[Picture], settings: int) -> str:
+    shown = shown_settings(sheets)
+    which = f"the best {shown} of {settings:,}" if shown < settings else "every setting"
+    return (
+        f"Real samples are framed; beside them stand the first samples of {which}, not chosen, "
+        f"enlarged without smoothing."
+    )
+
+
+# ── what is missing, and where it comes from ────────────────────────────────────────────────────
+
+
+def _gaps_lead(plan: Plan, gaps: Sequence[Gap]) -> str:
+    sampling = [gap for gap in gaps if gap.part == "sampling"]
+    failed = sum(gap.state == "failed" for gap in gaps)
+    total = len(plan.runs) * len(plan.settings)
+    text = f"{len(sampling):,} of {total:,} settings have no result"
+    others = len(gaps) - len(sampling)
+    if others:
+        text += f", nor have {others:,} trainings or score errors"
+    return f"{text}; {failed:,} failed." if failed else f"{text}."
+
+
+def _gap_row(gap: Gap) -> dict[str, str]:
+    which = f"--run {gap.run}" + (f" --setting {gap.setting}" if gap.setting else "")
+    steps = {"training": ["train"], "score error": ["score-error"], "sampling": ["evaluate"]}
+    commands = steps[gap.part]
+    if gap.part == "sampling" and "not evaluated" not in gap.reason:
+        commands = ["sample", "evaluate"]
+    return {
+        "part": gap.part,
+        "name": f"{gap.run} / {gap.setting}" if gap.setting else gap.run,
+        "state": gap.state,
+        "reason": gap.reason,
+        "command": " && ".join(f"scoresweep {command} STUDY {which}" for command in commands),
+    }
+
+
+def _origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
+    """Return program, machine and data of the report."""
+    about = tables.tree.attrs
+    versions: dict[str, str] = json.loads(about["versions"])
+    commit = about["commit"] or "no repository"
+    if about["commit"] and json.loads(about["uncommitted_changes"]):
+        commit += " with uncommitted changes"
+    found = {
+        "written": about["created"],
+        "commit": commit,
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+        "machine": f"{about['processor']}, {about['cores']} cores, Python {about['python']}, "
+        f"{about['platform']}",
+    }
+    return [*found.items(), *_datasets(plan)]
+
+
+def _datasets(plan: Plan) -> Iterable[tuple[str, str]]:
+    """Yield source and licence of every staged dataset."""
+    for dataset in plan.study.dataset:
+        path = plan.layout.dataset_manifest(dataset.id)
+        if path.exists():
+            about = json.loads(path.read_text(encoding="utf-8"))["attributes"]
+            source, licence = about.get("source", "unknown"), about.get("licence", "unknown")
+            yield f"data: {dataset.id}", f"{source}; licence: {licence}"

@@ -1,0 +1,122 @@
+"""Means and intervals over seeds, the best setting, and how values are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+import pandas as pd
+
+from scoresweep.report.intervals import Interval, mean_interval
+
+__all__ = [
+    "Metric",
+    "best",
+    "configurations",
+    "coordinate",
+    "describe",
+    "is_repeat",
+    "main_metric",
+    "number",
+    "summarise",
+    "words",
+]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of sample quality, as its variable in the report describes it."""
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    about: Mapping[str, Any]
+    """All its attributes: extractor, sample counts, seed, units."""
+
+
+def is_repeat(axis: str) -> bool:
+    """Tell whether an axis repeats a measurement instead of changing what is measured."""
+    return axis == "seed" or axis.endswith("_seed")
+
+
+def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield the values of `axes` as a tuple, and the rows that have them."""
+    if not axes:
+        yield (), frame
+        return
+    yield from frame.groupby(list(axes), sort=True)
+
+
+def summarise(frame: pd.DataFrame, metric: str, axes: Sequence[str]) -> pd.DataFrame:
+    """Return `axes`, mean, low, high, n, real and noise of `metric` for each point of `axes`.
+
+    The interval is Student's over the rows of a point; a single row keeps its own interval, where
+    it was measured.
+    """
+    rows = []
+    for key, part in configurations(frame, axes):
+        interval = mean_interval(part[metric].tolist())
+        if interval.n == 1 and f"{metric}_low" in part:
+            only = part[part[metric].notna()].iloc[0]
+            interval = Interval(
+                interval.mean, only[f"{metric}_low"], only[f"{metric}_high"], interval.n
+            )
+        sides = {
+            side: part[f"{metric}_{side}"].mean() if f"{metric}_{side}" in part else math.nan
+            for side in ("real", "noise")
+        }
+        rows.append({**dict(zip(axes, key, strict=True)), **interval._asdict(), **sides})
+    columns = [*axes, *Interval._fields, "real", "noise"]
+    return pd.DataFrame(rows, columns=columns).dropna(subset="mean").reset_index(drop=True)
+
+
+def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
+    """Return the row of a summary that is best by its mean."""
+    ordered = summary.sort_values("mean", ascending=metric.better == "lower")
+    return ordered.iloc[0]
+
+
+def main_metric(metrics: Sequence[Metric]) -> Metric | None:
+    """Return the measure by which settings are ranked: a Fréchet distance before anything else."""
+    ranked = sorted(metrics, key=lambda m: ("frechet" not in m.name, m.name.endswith("_pixels")))
+    return ranked[0] if ranked else None
+
+
+def number(value: Any) -> str:
+    """Write a value with three significant digits: "0.213", "2e-5", "1,500"; "–" where none is."""
+    if not isinstance(value, Real):
+        return str(value)
+    x = float(value)
+    if not math.isfinite(x):
+        return "–"
+    if x.is_integer() and abs(x) < 1e6:
+        return f"{x:,.0f}"
+    if 1e3 <= abs(x) < 1e6:
+        return f"{x:,.0f}"
+    if 1e-3 <= abs(x) < 1e3:
+        return f"{x:#.3g}".rstrip(".")
+    return _short_exponent(f"{x:.3g}")
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Write the values of axes for people: "levels 10, step size 2e-5"."""
+    return ", ".join(f"{words(axis)} {coordinate(value)}" for axis, value in values.items())
+
+
+def coordinate(value: Any) -> str:
+    """Write the value of an axis: as short as it was in the study."""
+    return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
+
+
+def words(name: str) -> str:
+    """Return the name of an axis as words."""
+    return name.replace("_", " ")
+
+
+def _short_exponent(text: str) -> str:
+    """Return "2e-5" for "2e-05"."""
+    mantissa, letter, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if letter else text
