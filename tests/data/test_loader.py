@@ -51,9 +51,7 @@ def test_any_cut_into_slices_gives_the_same_batch(cuts, step, flip):
     loader = Loader(IMAGES, 40, seed=1, flip=flip)
     edges = [0, *sorted(cuts), 40]
     parts = [
-        loader.batch(step, start, stop)
-        for start, stop in itertools.pairwise(edges)
-        if stop > start
+        loader.batch(step, start, stop) for start, stop in itertools.pairwise(edges) if stop > start
     ]
     assert torch.equal(torch.cat(parts), Loader(IMAGES, 40, seed=1, flip=flip).batch(step))
 

@@ -46,12 +46,9 @@ def read_array(path: Path, test_fraction: float = 0.1) -> Staged:
     if not path.is_file():
         raise InputError(f"dataset.path: {path}: there is no such file.")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            arrays = {"x": loaded}
-        else:
-            with loaded:
-                arrays = {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except DAMAGED as error:
         raise InputError(
             f"{path}: cannot be read ({error}). Expected an .npy or .npz file of plain numbers; "

@@ -152,6 +152,9 @@ def _decode(file: Path, size: int | None, grey: bool) -> tuple[npt.NDArray[Any],
     except BROKEN as error:
         raise InputError(f"{file}: cannot be read as an image ({error}).") from error
     if size is not None:
-        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+        side, (width, height) = min(image.size), image.size
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
     values = np.asarray(image)
     return values.reshape(*values.shape[:2], -1), hashlib.sha256(content).hexdigest()

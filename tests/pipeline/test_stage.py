@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import resource
+import signal
+
+import numpy as np
+import pytest
+import zarr
+
+from scoresweep.data.store import manifest_path, read_split
+from scoresweep.errors import InputError, RunError
+from scoresweep.pipeline.stage import stage
+from scoresweep.study import parse_study, plan_study
+
+
+def plan_of(dataset, root):
+    content = {
+        "study": "toy",
+        "dataset": dataset,
+        "train": {
+            "network": {"name": "mlp"},
+            "noise": {"name": "geometric", "sigma_max": 1.0, "sigma_min": 0.1, "levels": 2},
+            "steps": 1,
+        },
+        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-5}},
+    }
+    plan = plan_study(parse_study(content, "toy.yaml"), root)
+    return plan, plan.study.dataset[0].id
+
+
+def test_the_digits(tmp_path, capsys):
+    plan, name = plan_of({"name": "digits"}, tmp_path)
+    stage(plan, name)
+    store = tmp_path / "data" / "digits.zarr"
+    train = read_split(store, "train")
+    assert train.shape == (1, 8, 8)
+    assert (len(train.values), len(read_split(store, "test").values)) == (1437, 360)
+    attributes = zarr.open_group(store, mode="r").attrs
+    assert attributes["pixel_range"] == [0, 16]
+    assert attributes["licence"] == "CC BY 4.0"
+    assert {"source", "sha256", "version", "class_names"} <= set(attributes)
+    assert "1,437 + 360 samples of 8×8 pixels" in capsys.readouterr().err
+
+
+def test_staging_again_does_nothing(tmp_path, capsys):
+    plan, name = plan_of({"name": "digits"}, tmp_path)
+    stage(plan, name)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")}
+    stage(plan, name)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")} == before
+    assert "is staged already" in capsys.readouterr().err
+
+
+def test_a_store_that_was_cut_short_is_staged_again(tmp_path, capsys):
+    plan, name = plan_of({"name": "digits"}, tmp_path)
+    stage(plan, name)
+    store = plan.layout.dataset_store(name)
+    expected = read_split(store, "train")
+    file = next(f for f in (store / "train" / "image" / "c").rglob("*") if f.is_file())
+    file.write_bytes(file.read_bytes()[:-1])
+    stage(plan, name)
+    assert "cut short" in capsys.readouterr().err
+    np.testing.assert_array_equal(read_split(store, "train").values, expected.values)
+
+
+def test_a_subset_is_the_first_samples(tmp_path):
+    whole, subset = {"name": "digits"}, {"name": "digits", "subset": 50}
+    for dataset in (whole, subset):
+        stage(*plan_of(dataset, tmp_path))
+    stores = [plan.layout.dataset_store(name) for plan, name in map_plans(tmp_path, whole, subset)]
+    for split in ("train", "test"):
+        every, first = (read_split(store, split) for store in stores)
+        np.testing.assert_array_equal(first.values, every.values[:50])
+        np.testing.assert_array_equal(first.labels, every.labels[:50])
+
+
+def map_plans(root, *datasets):
+    return [plan_of(dataset, root) for dataset in datasets]
+
+
+def test_own_points(tmp_path):
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    np.save(tmp_path / "p.npy", points)
+    plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
+    stage(plan, name)
+    assert read_split(plan.layout.dataset_store(name), "test").values.shape == (4, 2)
+
+
+def test_wrong_data_leaves_nothing(tmp_path):
+    np.save(tmp_path / "p.npy", np.full((40, 2), np.nan))
+    plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
+    with pytest.raises(InputError, match="80 values are NaN"):
+        stage(plan, name)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def small_files():
+    """The system lets no file grow beyond 20 kB, and tells so as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_no_space_leaves_nothing(tmp_path):
+    plan, name = plan_of({"name": "digits"}, tmp_path)
+    with pytest.raises(RunError, match=r"digits\.zarr: could not be written \(.*free some space"):
+        stage(plan, name)
+    assert list((tmp_path / "data").iterdir()) == []
+    assert not manifest_path(plan.layout.dataset_store(name)).exists()
