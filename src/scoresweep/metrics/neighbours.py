@@ -24,6 +24,9 @@ __all__ = ["nearest", "nearest_distances", "prdc", "precision_recall_density_cov
 BLOCK = 2**21
 """Largest number of distances held at a time."""
 
+ROUNDING = 1e-9
+"""A ball holds the neighbour on its rim, whichever way the distance between the two is rounded."""
+
 COPY_RATIO = 1 / 3
 """Distance to the nearest over that to the second nearest, below which a sample is a copy."""
 
@@ -49,9 +52,11 @@ def precision_recall_density_coverage(
             f"more samples than the {k} neighbours are needed, found {len(real)} real and "
             f"{len(generated)} generated ones"
         )
-    # A point is its own nearest neighbour, which does not count.
-    real_radius = nearest_distances(real, real, k + 1)[:, -1].square()
-    own_radius = nearest_distances(generated, generated, k + 1)[:, -1].square()
+    real_radius, own_radius = (
+        # A point is its own nearest neighbour, which does not count.
+        nearest_distances(points, points, k + 1)[:, -1].square() * (1 + ROUNDING)
+        for points in (real, generated)
+    )
     holders = torch.zeros(len(generated), dtype=torch.long)
     nearest_to_real = torch.full_like(real_radius, torch.inf)
     recalled = torch.zeros(len(real), dtype=torch.bool)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
+
+from scoresweep.metrics import Features, Options, kernel_distance, kid
+from scoresweep.metrics.kernel import squared_mmd
+
+
+def pair(count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(count, 7, generator=generator, dtype=torch.float64)
+    return x, 1.2 * torch.randn(count, 7, generator=generator, dtype=torch.float64) + 0.3
+
+
+def test_agrees_with_torchmetrics() -> None:
+    x, y = pair()
+    assert float(squared_mmd(x, y)) == pytest.approx(float(poly_mmd(x, y)), rel=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
+def test_agrees_with_torchmetrics_over_subsets() -> None:
+    class Identity(torch.nn.Module):
+        num_features = 7
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    x, y = pair()
+    theirs = KernelInceptionDistance(Identity(), subsets=50, subset_size=40).set_dtype(
+        torch.float64
+    )
+    theirs.update(x, real=True)
+    theirs.update(y, real=False)
+    torch.manual_seed(0)
+    mean, std = theirs.compute()
+    ours = kernel_distance(x, y, 50, 40, torch.Generator().manual_seed(0))
+    assert ours == pytest.approx(float(mean), abs=5 * float(std) * (2 / 50) ** 0.5)
+
+
+def test_is_unbiased_for_equal_distributions() -> None:
+    """The mean over independent pairs is zero within five standard errors."""
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randn(2, 400, 10, 3, generator=generator, dtype=torch.float64)
+    values = torch.stack([squared_mmd(x, y) for x, y in zip(*draws, strict=True)])
+    assert abs(values.mean()) < 5 * values.std() / 20
+
+
+def test_depends_on_the_seed_alone_and_takes_all_of_a_small_set() -> None:
+    x, y = pair()
+    options = Options(kid_subsets=3, kid_subset_size=20, seed=1)
+    first, second = (kid(Features(x), Features(y), options)["kid"].value for _ in range(2))
+    assert first == second
+    assert kid(Features(x), Features(y), Options(3, 3, 20, seed=2))["kid"].value != first
+    generator = torch.Generator().manual_seed(0)
+    assert kernel_distance(x, y, 2, 250, generator) == pytest.approx(float(squared_mmd(x, y)))
+    with pytest.raises(ValueError, match="2 samples or more"):
+        kernel_distance(x, y[:1], 2, 250, generator)

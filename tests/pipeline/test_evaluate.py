@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+from scoresweep.data.samples import write_samples
+from scoresweep.data.store import Split, read_split, write_store
+from scoresweep.distributions import SmoothedData
+from scoresweep.errors import InputError, RunError
+from scoresweep.metrics import Features, compare_scores, frechet_distance
+from scoresweep.metrics.extractors import classifier
+from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.study import Plan, parse_study, plan_study
+from scoresweep.training.weights import build_network, save_network
+
+SIGMAS = [5.0, 0.5, 0.05]
+
+
+def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any) -> Plan:
+    study = {
+        "study": "measured",
+        "dataset": dataset or {"name": "digits"},
+        "train": {
+            "network": {"name": "mlp", "width": 8, "blocks": 1},
+            "noise": {"name": "explicit", "sigmas": SIGMAS},
+            "steps": 1,
+        },
+        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}, "count": 50},
+        "evaluate": {"bootstrap": 4, "kid_subsets": 5, "score_error_samples": 40} | options,
+    }
+    return plan_study(parse_study(study, "study.yaml"), root)
+
+
+@pytest.fixture(scope="module")
+def digits(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the staged digits and the references on both extractors."""
+    root = tmp_path_factory.mktemp("evaluate")
+    (root / "data").mkdir()
+    for name in ("digits.zarr", "digits.json"):
+        (root / "data" / name).symlink_to(staged / "data" / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "STEPS", 60)
+        for extractor in ("pixels", "classifier"):
+            reference(make_plan(root), "digits", extractor)
+    return root
+
+
+def real_digits(root: Path, split: str) -> Tensor:
+    return read_split(root / "data" / "digits.zarr", split).model_space()
+
+
+def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
+    """Write `samples` as what the plan's one setting has drawn from its one run."""
+    write_samples(
+        plan.layout.samples(plan.runs[0].id, plan.settings[0].id),
+        samples,
+        chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
+        levels={"sigma": torch.tensor(SIGMAS, dtype=torch.float64)},
+        trajectory=trajectory,
+        attributes={},
+    )
+
+
+def measure(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> xr.Dataset:
+    write(plan, samples, trajectory)
+    run, setting = plan.runs[0].id, plan.settings[0].id
+    evaluate(plan, run, setting)
+    with xr.open_dataset(plan.layout.metrics(run, setting), engine="h5netcdf") as file:
+        return file.load()
+
+
+def save_zero_network(plan: Plan) -> None:
+    """Save a network that returns the score zero."""
+    component = plan.runs[0].train.network
+    network = build_network(component, (1, 8, 8), torch.tensor(SIGMAS))
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    path = plan.layout.weights(plan.runs[0].id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_network(path, network, component)
+
+
+def test_reference_holds_features_and_accuracy(digits: Path) -> None:
+    layout = make_plan(digits).layout
+    with xr.open_dataset(layout.reference("digits", "pixels"), engine="h5netcdf") as pixels:
+        expected = real_digits(digits, "test").flatten(1).numpy()
+        np.testing.assert_array_equal(pixels["test_features"], expected)
+        assert pixels["train_features"].shape == (len(real_digits(digits, "train")), 64)
+    assert not layout.extractor_weights("digits", "pixels").exists()
+    with xr.open_dataset(layout.reference("digits", "classifier"), engine="h5netcdf") as learned:
+        predicted = learned["test_probabilities"].values.argmax(1)
+        labels = read_split(digits / "data" / "digits.zarr", "test").labels
+        assert learned.attrs["test_accuracy"] == pytest.approx((predicted == labels).mean())
+        assert learned.attrs["test_accuracy"] > 0.9
+
+
+def test_metrics_of_real_digits(digits: Path) -> None:
+    """Training digits handed in as samples: copies are found, real digits and noise are apart."""
+    plan = make_plan(
+        digits,
+        metrics=["frechet", "kid", "prdc", "nearest", "classes"],
+        extractors=["pixels", "classifier"],
+    )
+    train, test = real_digits(digits, "train"), real_digits(digits, "test")
+    found = measure(plan, train[:200])
+    to_train = [
+        frechet_distance(Features(train.flatten(1)), Features(x.flatten(1)))
+        for x in (train[:200], test)
+    ]
+    # Digits have 17 grey levels; samples are stored with 256.
+    assert float(found["frechet_pixels"]) == pytest.approx(to_train[0], abs=0.01)
+    assert float(found["frechet_pixels_low"]) < to_train[0] < float(found["frechet_pixels_high"])
+    assert float(found["frechet_pixels_noise"]) == pytest.approx(9.9, abs=0.3)
+    assert to_train[1] < float(found["frechet_pixels_real"]) < 0.3
+    assert float(found["nearest_distance_pixels"]) < 0.03 < found["nearest_distance_pixels_real"]
+    assert float(found["nearest_memorised_pixels"]) == 1
+    assert float(found["nearest_memorised_pixels_real"]) < 0.05
+    assert float(found["precision_classifier"]) > 0.8 > float(found["precision_classifier_noise"])
+    assert float(found["class_share"].sum()) == pytest.approx(1)
+    assert float(found["class_share"].sel({"class": "0"})) == pytest.approx(0.1, abs=0.05)
+    assert float(found["class_confidence_noise"]) < 0.4 < float(found["class_confidence"])
+    assert found["frechet_classifier"].attrs == {
+        "long_name": "Fréchet distance",
+        "units": "squared feature units",
+        "better": "lower",
+        "extractor": "classifier",
+        "n_real": len(train),
+        "n_generated": 200,
+        "resize": "none",
+        "seed": 0,
+    }
+    assert found["precision_classifier_real"].attrs["n_real"] == 200
+    assert found["recall_pixels_high"].attrs["long_name"] == "recall, high end of the 95 % interval"
+
+
+def test_real_baseline_has_as_many_samples_as_were_generated(digits: Path) -> None:
+    plan = make_plan(digits, metrics=["frechet"], extractors=["pixels"], bootstrap=0)
+    found = measure(plan, real_digits(digits, "train")[:60])
+    assert found["frechet_pixels_real"].attrs["n_generated"] == 60
+    assert found["frechet_pixels_real"].attrs["note"].startswith("60 samples for 64 features")
+    assert float(found["frechet_pixels_real"]) == pytest.approx(
+        float(found["frechet_pixels"]), rel=0.3
+    )
+    assert "frechet_pixels_low" not in found
+
+
+def test_evaluation_grid_becomes_dimensions(digits: Path) -> None:
+    plan = make_plan(
+        digits,
+        metrics=["prdc"],
+        extractors=["pixels"],
+        bootstrap=0,
+        grid={"neighbours": [2, 8], "seed": [0, 1]},
+    )
+    found = measure(plan, 0.7 * real_digits(digits, "test")[:80])
+    assert found["recall_pixels"].sizes == {"neighbours": 2, "seed": 2}
+    assert bool(
+        (found["recall_pixels"].sel(neighbours=2) < found["recall_pixels"].sel(neighbours=8)).all()
+    )
+
+
+def test_score_error_of_a_zero_score(digits: Path) -> None:
+    """s = 0: the error is the exact score itself, and the loss ½E|z|² = D/2."""
+    plan = make_plan(digits)
+    save_zero_network(plan)
+    score_error(plan, plan.runs[0].id)
+    path = plan.layout.score_error(plan.runs[0].id)
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        assert found["score_error"].sizes == {"split": 2, "level": 3}
+        np.testing.assert_allclose(found["sigma"], SIGMAS)
+        np.testing.assert_allclose(found["score_error_relative"], 1, rtol=1e-6)
+        np.testing.assert_allclose(found["score_cosine"], 0, atol=1e-6)
+        assert (found["dsm_loss_low"] < 32).all()
+        assert (found["dsm_loss_high"] > 32).all()
+        small = found.sel(split="test", level=3)
+        # A test digit is about a unit away from the training set, so that s* is some 1/σ².
+        assert small["score_error_sigma2"] > 5 * found["score_error_sigma2"].sel(
+            split="train", level=3
+        )
+        np.testing.assert_allclose(
+            small["score_error_sigma2"], small["score_error"] * SIGMAS[2] ** 2, rtol=1e-6
+        )
+
+
+def test_score_error_must_be_asked_for(digits: Path) -> None:
+    plan = make_plan(digits, metrics=["frechet"])
+    with pytest.raises(InputError, match=r"evaluate\.metrics of the study measured"):
+        score_error(plan, plan.runs[0].id)
+
+
+def test_score_error_along_trajectories(digits: Path) -> None:
+    plan = make_plan(digits, metrics=["score_error"])
+    save_zero_network(plan)
+    frames = torch.rand(6, 3, 1, 8, 8)
+    found = measure(plan, frames[:, -1], frames)["path_score_error_sigma2"]
+    assert found.attrs["paths"] == 6
+    oracle = SmoothedData(real_digits(digits, "train"))
+    for level, sigma in enumerate(SIGMAS):
+        expected = compare_scores(lambda x, _: 0 * x, oracle, frames[:, level], sigma)
+        assert float(found[level]) == pytest.approx(expected["score_error_sigma2"].value, rel=1e-6)
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Plan:
+    """A plan on two-dimensional points without labels."""
+    path = tmp_path / "cloud.npy"
+    path.touch()
+    plan = make_plan(
+        tmp_path, {"name": "array", "path": str(path)}, metrics=["frechet"], extractors=["pixels"]
+    )
+    draw = np.random.default_rng(0).normal
+    splits = {name: Split(3 + draw(size=(80, 2)).astype(np.float32)) for name in ("train", "test")}
+    write_store(plan.layout.dataset_store(plan.runs[0].dataset.id), splits, {})
+    return plan
+
+
+def test_points_without_labels(points: Plan) -> None:
+    reference(points, points.runs[0].dataset.id, "pixels")
+    found = measure(points, 3 + torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
+    assert float(found["frechet_pixels"]) < 0.5
+    # Noise fills the box of the points, so its mean is near theirs.
+    assert 0.2 < float(found["frechet_pixels_noise"]) < 2
+
+
+def test_samples_that_are_not_finite_are_counted(points: Plan) -> None:
+    samples = torch.zeros(50, 2)
+    samples[3:5, 1] = torch.nan
+    with pytest.raises(RunError, match=rf"run {points.runs[0].id}, setting \w+: 2 of 50 samples"):
+        measure(points, samples)
+    assert not points.layout.metrics(points.runs[0].id, points.settings[0].id).exists()
+
+
+def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> None:
+    dataset = points.runs[0].dataset.id
+    with pytest.raises(
+        InputError, match=f"classifier on dataset {dataset}.*this dataset has points"
+    ):
+        reference(points, dataset, "classifier")
+    pictures = np.zeros((10, 8, 8, 1), np.uint8)
+    splits = {name: Split(pictures, pixel_range=(0, 255)) for name in ("train", "test")}
+    write_store(points.layout.dataset_store(dataset), splits, {})
+    with pytest.raises(InputError, match="needs labels, and this dataset has none"):
+        reference(points, dataset, "classifier")
+    assert not points.layout.reference(dataset, "classifier").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        (1, {}, "1 sample; metrics need 2 or more"),
+        (6, {"metrics": ["prdc"]}, "prdc on pixels: more samples than the 5 neighbours"),
+        (50, {"metrics": ["classes"]}, "classes needs class probabilities.*Add classifier"),
+    ],
+)
+def test_metrics_that_cannot_be_had(
+    digits: Path, count: int, options: dict[str, Any], message: str
+) -> None:
+    plan = make_plan(digits, extractors=["pixels"], **{"metrics": ["frechet"]} | options)
+    with pytest.raises(InputError, match=message):
+        measure(plan, torch.rand(count, 1, 8, 8))
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, damage])
+@pytest.mark.parametrize("suffix", ["nc", "safetensors"])
+def test_a_missing_or_damaged_reference_is_named(
+    digits: Path, tmp_path: Path, suffix: str, harm: Callable[[Path], None]
+) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("digits.zarr", "digits.json"):
+        (tmp_path / "data" / name).symlink_to(digits / "data" / name)
+    for name in ("nc", "safetensors"):
+        file = Path("data") / f"digits.classifier.{name}"
+        (tmp_path / file).write_bytes((digits / file).read_bytes())
+    harm(tmp_path / "data" / f"digits.classifier.{suffix}")
+    plan = make_plan(tmp_path, metrics=["frechet"])
+    with pytest.raises(InputError, match=rf"digits\.classifier\.{suffix}: cannot be read"):
+        measure(plan, torch.rand(20, 1, 8, 8))
