@@ -19,6 +19,7 @@ from scoresweep.launch.task import Failure, Task
 __all__ = ["Resources", "launch"]
 
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_TO_STOP = 60
 LINES_OF_LOG = 30
 
 
@@ -105,12 +106,16 @@ def _port() -> int:
 
 
 def _stop(job: submitit.Job[Any]) -> None:
-    """Ask the work to save and end; on this machine wait for it."""
+    """Ask the work to save and end; on this machine wait for it, and end it by force if need be."""
     if not isinstance(job, submitit.LocalJob) or job._process is None:
         return
-    for process in _tasks(job._process.pid):
-        process.terminate()
-    psutil.wait_procs(_tasks(job._process.pid), timeout=60)
+    tasks = _tasks(job._process.pid)
+    for task in tasks:
+        task.terminate()
+    _, left = psutil.wait_procs(tasks, timeout=SECONDS_TO_STOP)
+    for task in left:
+        task.kill()
+    job._process.wait()
 
 
 def _tasks(controller: int) -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Task:
         """Set up the process, call the function; return the failure that a person can act on."""
         environment = submitit.JobEnvironment()
         self._export(environment)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it
         import torch  # after the number of threads is set
 
         torch.set_num_threads(self.threads)

@@ -1,0 +1,87 @@
+import os
+import sys
+import threading
+import time
+
+import cloudpickle
+import psutil
+import pytest
+
+from scoresweep.errors import InputError, RunError
+from scoresweep.launch import Resources, launch
+
+# The processes that are started cannot import this file.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+
+
+def note(folder):
+    import torch
+
+    rank = os.environ.get("RANK", "alone")
+    found = [os.environ.get(name, "") for name in NAMES]
+    (folder / rank).write_text(" ".join([*found, str(torch.get_num_threads())]))
+
+
+def refuse():
+    raise InputError("the cat is on the keyboard")
+
+
+def crash():
+    raise ZeroDivisionError("a fault of the program")
+
+
+def vanish():
+    os._exit(9)
+
+
+def sleep(folder):
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_processes_learn_their_rank_and_where_they_meet(tmp_path):
+    launch(note, tmp_path, resources=Resources(processes=2), logs=tmp_path / "logs")
+    ranks = [(tmp_path / rank).read_text().split() for rank in ("0", "1")]
+    assert [rank[:3] for rank in ranks] == [["0", "2", "0"], ["1", "2", "1"]]
+    assert ranks[0][3:] == ranks[1][3:]
+    assert ranks[0][3] == "127.0.0.1"
+    assert 20000 <= int(ranks[0][4]) < 32768  # above, the system hands ports out by itself
+
+
+def test_one_process_is_not_told_of_others_and_gets_its_threads(tmp_path):
+    launch(note, tmp_path, resources=Resources(threads=2), logs=tmp_path / "logs")
+    assert (tmp_path / "alone").read_text().split() == ["2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (refuse, InputError, "^the cat is on the keyboard$"),
+        (crash, RunError, r"a process failed; its log .*a fault of the program"),
+        (vanish, RunError, "a process ended without a result"),
+    ],
+)
+def test_a_failure_comes_back(tmp_path, function, error, message):
+    import re
+
+    with pytest.raises(error) as raised:
+        launch(function, resources=Resources(), logs=tmp_path)
+    assert re.search(message, str(raised.value), re.DOTALL)
+
+
+def test_an_interrupted_launch_stops_what_it_started(tmp_path):
+    def interrupt():
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(sleep, tmp_path, resources=Resources(), logs=tmp_path / "logs", watch=interrupt)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_this_machine_is_one_node(tmp_path):
+    with pytest.raises(InputError, match="nodes: 2"):
+        launch(crash, resources=Resources(nodes=2), logs=tmp_path)
+    assert threading.active_count() == 1
