@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from scoresweep.networks.base import ScoreNetwork, centre
 from scoresweep.score import expand_sigma
@@ -15,7 +16,13 @@ __all__ = ["MLP"]
 
 
 class MLP(ScoreNetwork):
-    """Residual MLP: linear, `blocks` pre-activation blocks h + W₂ silu(W₁ silu(norm h)), linear.
+    """Residual MLP F whose input is scaled to unit size, with a linear path from input to output.
+
+    With u the flattened sample (images in [−1, 1]) and r = √(1 + |u|²/D), the score is
+    (F(u/r, log r) − u/r)/σ. At large σ, u/r is nearly the noise z, so F has only the rest of σs = −z
+    to learn, and its input has the same size at every level without being told σ.
+
+    F is linear, `blocks` pre-activation blocks h + W₂ silu(W₁ silu(LayerNorm h)), silu, linear.
 
     Args:
         shape: shape of one sample.
@@ -23,7 +30,7 @@ class MLP(ScoreNetwork):
         width: units of a hidden layer.
         blocks: residual blocks.
         conditioning: how σ enters. "divide": the output is divided by σ; "input": log σ is an input
-            as well and the output is divided by σ; "none": not at all.
+            of F as well and the output is divided by σ; "none": not at all.
     """
 
     def __init__(
@@ -38,21 +45,21 @@ class MLP(ScoreNetwork):
         super().__init__(shape, sigmas)
         self.conditioning = conditioning
         dimension = math.prod(shape)
-        self.first = nn.Linear(dimension + (conditioning == "input"), width)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.first = nn.Linear(dimension + (2 if conditioning == "input" else 1), width)
+        self.blocks = nn.Sequential(*[_Block(width) for _ in range(blocks)])
         self.last = nn.Linear(width, dimension)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, *shape) for the noise levels `sigma` (N,), as `x`."""
-        h = centre(x).flatten(1)
+        u = centre(x).flatten(1)
+        r = (1 + u.square().mean(1, keepdim=True)).sqrt()
+        inputs = [u / r, r.log()]
         if self.conditioning == "input":
-            h = torch.cat([h, sigma.log()[:, None]], dim=1)
-        h = self.first(h)
-        for block in self.blocks:
-            h = block(h)
-        output: Tensor = self.last(nn.functional.silu(h)).reshape(x.shape)
+            inputs.append(sigma.log()[:, None])
+        h = self.blocks(self.first(torch.cat(inputs, dim=1)))
+        output: Tensor = (self.last(silu(h)) - u / r).reshape(x.shape)
         if self.conditioning == "none":
-            return output.to(x.dtype)
+            return output
         return output / expand_sigma(sigma, output)
 
 
@@ -64,6 +71,5 @@ class _Block(nn.Module):
         self.outer = nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
-        inner = self.inner(nn.functional.silu(self.norm(h)))
-        outer: Tensor = self.outer(nn.functional.silu(inner))
-        return h + outer
+        update: Tensor = self.outer(silu(self.inner(silu(self.norm(h)))))
+        return h + update
