@@ -184,7 +184,7 @@ def test_a_client_that_fails_is_quoted(tmp_path, monkeypatch):
     client.write_text("#!/bin/sh\necho first >&2; echo no such version >&2; exit 1\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(InputError, match="`npm pack` failed: no such version"):
+    with pytest.raises(InputError, match=r"`npm pack .*` failed: first / no such version"):
         fetch(TOY, Source(package="npm:toy@1.0.0"))
 
 
@@ -244,3 +244,28 @@ def test_processes_share_the_cache(folder, cache):
     assert [process.wait(60) for process in started] == [0, 0, 0]
     assert_fetched(fetch(TOY), folder)
     assert leftovers(cache) == set()
+
+
+PIP = """
+import os, pathlib, sys
+if "--only-binary=:all:" in sys.argv:
+    sys.exit("no wheel")
+folder = pathlib.Path(os.environ["TMPDIR"], "pip-unpacked")
+folder.mkdir()
+for name, content in {content}.items():
+    (folder / name).write_bytes(content)
+sys.exit("not a Python project")
+"""
+
+
+def test_a_source_package_that_pip_unpacks_but_cannot_build(tmp_path, monkeypatch):
+    (tmp_path / "pip.py").write_text(PIP.format(content=CONTENT))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert_fetched(fetch(TOY, Source(package="pypi:toy==1.0")), "pypi:toy==1.0")
+
+
+def test_a_python_package_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "pip.py").write_text("raise SystemExit('no such version')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"pypi:toy==1\.0: .* failed: no such version"):
+        fetch(TOY, Source(package="pypi:toy==1.0"))

