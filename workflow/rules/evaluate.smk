@@ -6,7 +6,7 @@ rule reference:
     log:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
     threads: 1
@@ -25,7 +25,7 @@ rule score_error:
     log:
         layout.results / "logs" / "score_error" / "{run}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
         measured=plan.evaluate_hash(),
@@ -44,7 +44,7 @@ rule evaluate:
     log:
         layout.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
         measured=plan.evaluate_hash(),

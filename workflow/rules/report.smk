@@ -9,7 +9,7 @@ rule report:
     log:
         layout.results / "logs" / "report.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
     shell:

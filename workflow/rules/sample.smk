@@ -6,7 +6,7 @@ rule sample:
     log:
         layout.results / "logs" / "sample" / "{run}" / "{setting}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
     threads: 1

@@ -6,7 +6,7 @@ rule stage:
     log:
         layout.results / "logs" / "stage" / "{dataset}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
     shell:

@@ -8,7 +8,7 @@ rule train:
     log:
         layout.results / "logs" / "train" / "{run}.log",
     conda:
-        "scoresweep"
+        "../../environment.yml"
     params:
         study=study_file,
     threads: 1
