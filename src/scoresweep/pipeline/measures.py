@@ -32,8 +32,8 @@ __all__ = [
     "write_dataset",
 ]
 
-SUBSETS_OF_A_HALF = 20
-"""Subsets of the kernel distance of one random half: enough for a standard error."""
+SUBSETS_OF_A_HALF = 10
+"""Fewest subsets over which the kernel distance of one random half is averaged."""
 
 Variables = dict[str, xr.Variable]
 
@@ -121,7 +121,10 @@ def _standard_errors(
     """Return the standard error of each measure over random halves of the generated samples."""
     if resamplings < 2:
         return {}
-    options = replace(options, kid_subsets=min(options.kid_subsets, SUBSETS_OF_A_HALF))
+    # All subsets of every half would take longer than everything else; one cover of it does.
+    cover = len(sets.generated) // 2 // options.kid_subset_size
+    subsets = min(options.kid_subsets, max(cover, SUBSETS_OF_A_HALF))
+    options = replace(options, kid_subsets=subsets)
 
     def statistics(index: Tensor) -> dict[str, Tensor]:
         measures = function(sets.train, sets.generated[index], options)

@@ -56,7 +56,12 @@ class Classifier(Extractor):
             layers += [nn.MaxPool2d(2), *_convolution(before, after)]
         cells = (height >> halvings) * (width >> halvings)
         self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(maps[-1] * cells, FEATURES), nn.ReLU()
+            *layers,
+            nn.Flatten(),
+            nn.Linear(maps[-1] * cells, FEATURES, bias=False),
+            # Features of one scale, whatever the dataset.
+            nn.BatchNorm1d(FEATURES),
+            nn.ReLU(),
         )
         self.head = nn.Linear(FEATURES, classes)
         self.register_buffer("temperature", torch.ones(()))
@@ -88,7 +93,7 @@ class Classifier(Extractor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "classifier weights"))
             for module in self.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d | nn.BatchNorm1d):
                     module.reset_parameters()
 
     def _train_on(
