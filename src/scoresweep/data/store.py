@@ -31,6 +31,9 @@ __all__ = [
     "Split",
     "check_store",
     "manifest_path",
+    "open_array",
+    "pixel_range_of",
+    "read_rows",
     "read_samples",
     "read_split",
     "write_array",
@@ -240,29 +243,43 @@ def _compare(store: Path, name: str, values: Array, expected: str) -> None:
         )
 
 
-def _read_array(group: zarr.Group, name: str, store: Path) -> Array:
-    """Read a whole array; a shard or chunk that is missing or damaged is an `InputError`."""
-    array = group[name]
+def open_array(group: zarr.Group, name: str, store: Path) -> zarr.Array[Any]:
+    """Return an array of a group; raise `InputError` where there is none."""
+    array = group.get(name)
     if not isinstance(array, zarr.Array):
-        raise InputError(f"{store}: {name} is not an array. {_make_again(store)}")
+        raise InputError(f"{store}: has no array {name}. {_make_again(store)}")
+    return array
+
+
+def read_rows(array: zarr.Array[Any], start: int, stop: int, store: Path) -> Array:
+    """Read the samples [start, stop); raise `InputError` where a chunk of them is damaged."""
     try:
-        return np.asarray(array[:])
+        return np.asarray(array[start:stop])
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{store}: {array.path} is damaged ({error}). {_make_again(store)}"
         ) from error
 
 
+def _read_array(group: zarr.Group, name: str, store: Path) -> Array:
+    array = open_array(group, name, store)
+    return read_rows(array, 0, array.shape[0], store)
+
+
+def pixel_range_of(attributes: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the stored values that mean black and white; None where samples are no images."""
+    if "pixel_range" not in attributes:
+        return None
+    low, high = attributes["pixel_range"]
+    return float(low), float(high)
+
+
 def _as_split(group: zarr.Group, arrays: dict[str, Array]) -> Split:
     """Put the arrays of a group and their attributes together."""
     name = "image" if "image" in arrays else "point"
-    described: dict[str, Any] = dict(group[name].attrs)
-    pixel_range = None
-    if name == "image":
-        low, high = described["pixel_range"]
-        pixel_range = (float(low), float(high))
+    pixel_range = pixel_range_of(group[name].attrs.asdict())
     labels = arrays.get("label")
-    named: dict[str, Any] = {} if labels is None else dict(group["label"].attrs)
+    named: dict[str, Any] = {} if labels is None else group["label"].attrs.asdict()
     return Split(arrays[name], labels, pixel_range, named.get("class_names"))
 
 
