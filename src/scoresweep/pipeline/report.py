@@ -15,6 +15,7 @@ from scoresweep.pipeline.status import jobs
 from scoresweep.report.page import Pictures, render_page
 from scoresweep.report.pictures import (
     metric_maps,
+    overview,
     sample_sheets,
     score_errors,
     training_curves,
@@ -52,8 +53,7 @@ def report(plan: Plan) -> None:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
     with whole(layout.report_page) as temporary:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
-    missing = f"; {len(tables.gaps):,} parts are missing and named in it" if tables.gaps else ""
-    say(f"{layout.report_page} reports {len(wide):,} settings{missing}")
+    say(f"{layout.report_page}: {len(wide):,} settings; {len(tables.gaps):,} results are missing")
 
 
 def _metrics(tables: Tables, wide: pd.DataFrame) -> list[Metric]:
@@ -82,7 +82,12 @@ def _pictures(
         for metric in metrics
         for picture in metric_maps(tables, wide, metric, every_pair=metric is metrics[0])
     ]
+    shown = plan.layout, tables, wide, metrics[0] if metrics else None
     names = [dataset.id for dataset in plan.study.dataset]
-    main = metrics[0] if metrics else None
-    sheets = list(sample_sheets(plan.layout, tables, wide, main, names))
-    return Pictures(maps, list(score_errors(tables)), sheets, list(training_curves(tables)))
+    return Pictures(
+        overview=list(overview(*shown, names)),
+        maps=maps,
+        score_errors=list(score_errors(tables)),
+        sheets=list(sample_sheets(*shown, names)),
+        curves=list(training_curves(tables)),
+    )

@@ -31,7 +31,7 @@ from scoresweep.report.summary import (
     words,
 )
 
-__all__ = ["curves", "heat_map", "lines", "png", "points", "score_error"]
+__all__ = ["curves", "heat_map", "lines", "png", "points", "score_error", "side_by_side"]
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
 STYLE: dict[Any, Any] = {
@@ -139,32 +139,41 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str, real: float) -> Figure:
 
 
 @styled
-def score_error(frame: pd.DataFrame, columns: Sequence[tuple[str, str]], axes: list[str]) -> Figure:
-    """Draw score errors against σ, training points solid and test points dashed.
+def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -> Figure:
+    """Draw a score error against σ, training points solid and test points dashed.
 
-    `frame` has the columns `sigma`, `level`, `split`, the run's `axes` and one for each pair
-    (column, title) of `columns`, which get a panel each. A line is a configuration, its band goes
-    from the least to the greatest of the seeds.
+    `frame` has the columns `sigma`, `level`, `split`, `column` and the run's `axes`. A line is a
+    configuration, its band goes from the least to the greatest of the seeds.
     """
-    figure = Figure(figsize=(WIDTH, 3.3 * len(columns)))
-    panels = figure.subplots(len(columns), squeeze=False)[:, 0]
+    figure = Figure(figsize=(WIDTH, 3.6))
+    panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
     shown = _spread(list(configurations(frame, keys)))
-    for panel, (column, title) in zip(panels, columns, strict=True):
-        for colour, (key, part) in zip(COLOURS, shown, strict=False):
-            for split, style in (("train", "-"), ("test", "--")):
-                curve = part[part["split"] == split].dropna(subset=column).groupby("level")
-                sigma = curve["sigma"].mean()
-                panel.plot(sigma, curve[column].mean(), style, color=colour, marker=".")
-                low, high = curve[column].min(), curve[column].max()
-                panel.fill_between(sigma, low, high, color=colour, alpha=0.15, linewidth=0)
-            label = describe(dict(zip(keys, key, strict=True))) or "network"
-            panel.plot([], [], color=colour, label=label)
-        panel.set(xscale="log", yscale="log", title=title)
-    panels[-1].set_xlabel("noise level σ")
-    panels[0].plot([], [], "-", color="#666666", label="training points")
-    panels[0].plot([], [], "--", color="#666666", label="test points")
-    panels[0].legend()
+    for colour, (key, part) in zip(COLOURS, shown, strict=False):
+        for split, style in (("train", "-"), ("test", "--")):
+            curve = part[part["split"] == split].dropna(subset=column).groupby("level")
+            sigma = curve["sigma"].mean()
+            panel.plot(sigma, curve[column].mean(), style, color=colour, marker=".")
+            low, high = curve[column].min(), curve[column].max()
+            panel.fill_between(sigma, low, high, color=colour, alpha=0.15, linewidth=0)
+        label = describe(dict(zip(keys, key, strict=True)))
+        panel.plot([], [], color=colour, label=label or None)
+    panel.plot([], [], "-", color="#666666", label="training points")
+    panel.plot([], [], "--", color="#666666", label="test points")
+    panel.set(xscale="log", yscale="log", title=title, xlabel="noise level σ")
+    panel.legend()
+    return figure
+
+
+@styled
+def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
+    """Draw images (H, W[, 3]), each under its title, without smoothing."""
+    figure = Figure(figsize=(3.4 * len(images), 3.7))
+    panels = figure.subplots(1, len(images), squeeze=False)[0]
+    for panel, (title, image) in zip(panels, images, strict=True):
+        panel.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        panel.set_title(title, loc="center")
+        panel.set_axis_off()
     return figure
 
 

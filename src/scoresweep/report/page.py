@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from scoresweep.report.grid import coordinate as grid_coordinate
 from scoresweep.report.pictures import Picture, is_apart, shown_settings
 from scoresweep.report.summary import (
     Metric,
@@ -27,6 +29,8 @@ from scoresweep.report.summary import (
 )
 from scoresweep.report.tables import Gap, Tables
 from scoresweep.study import Plan
+from scoresweep.study.grid import swept_paths
+from scoresweep.study.schema import SampleBlock, TrainBlock
 
 __all__ = ["Pictures", "render_page"]
 
@@ -43,6 +47,7 @@ GAP_ROWS = 100
 class Pictures(NamedTuple):
     """The figures of the page, section by section."""
 
+    overview: list[Picture]
     maps: list[Picture]
     score_errors: list[Picture]
     sheets: list[Picture]
@@ -122,26 +127,43 @@ def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         for axis, value in point.items():
             swept[axis].append(value)
     axes = {
-        f"swept: {words(axis)}": ", ".join(coordinate(v) for v in dict.fromkeys(values))
+        f"swept: {words(axis)}": ", ".join(coordinate(v) for v in grid_coordinate(values).tolist())
         for axis, values in swept.items()
     }
-    train, sample = plan.study.train, plan.study.sample
+    train, sample = _marked(plan.study.train), _marked(plan.study.sample)
     fixed = {
-        "network": _options(train.network.model_dump(mode="json")),
-        "objective": _options(train.objective.model_dump(mode="json")),
-        "noise ladder": _options(train.noise.model_dump(mode="json")),
-        "training": f"{train.steps:,} steps of {train.batch_size:,} samples, "
-        f"learning rate {coordinate(train.optimizer.learning_rate)}, "
-        f"averaged weights {coordinate(train.ema)}, precision {train.precision}",
-        "sampler": _options(sample.sampler.model_dump(mode="json")),
-        "samples": f"{sample.count:,} for each setting",
+        "network": _options(train["network"]),
+        "objective": _options(train["objective"]),
+        "noise ladder": _options(train["noise"]),
+        "optimizer": _options(train["optimizer"]),
+        "training": f"{train['steps']} steps of {train['batch_size']} samples, averaged weights "
+        f"{train['ema']}, mixed precision {train['precision']}",
+        "sampler": _options(sample["sampler"]),
+        "samples": f"{sample['count']} for each setting",
     }
     return [*axes.items(), *fixed.items()]
 
 
-def _options(block: dict[str, Any]) -> str:
-    """Write a named block: "geometric (sigma max 8, sigma min 0.05, levels 10)"."""
+def _marked(block: TrainBlock | SampleBlock) -> dict[str, Any]:
+    """Return a block with "swept" in place of the base value of every swept path."""
+    content = block.model_dump(mode="json")
+    for path in swept_paths(block):
+        *parents, last = path.split(".")
+        part: Any = content
+        for parent in parents:
+            part = part[parent] if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part[last] = "swept"
+    return content
+
+
+def _options(block: dict[str, Any] | str) -> str:
+    """Write a block: "geometric (sigma max 8, sigma min 0.05, levels 10)"."""
+    if isinstance(block, str):
+        return block
     rest = describe({key: value for key, value in block.items() if key != "name"})
+    if "name" not in block:
+        return rest
     return f"{block['name']} ({rest})" if rest else str(block["name"])
 
 
@@ -279,14 +301,14 @@ def _sheets_lead(sheets: Sequence[Picture], settings: int) -> str:
 
 
 def _gaps_lead(plan: Plan, gaps: Sequence[Gap]) -> str:
-    sampling = [gap for gap in gaps if gap.part == "sampling"]
+    parts: Counter[str] = Counter(gap.part for gap in gaps)
+    totals = {"training": len(plan.runs), "score error": len(plan.runs)}
+    totals["sampling"] = len(plan.runs) * len(plan.settings)
+    names = {"training": "trainings", "score error": "score errors", "sampling": "settings"}
+    counts = [f"{parts[part]:,} of {totals[part]:,} {names[part]}" for part in names if parts[part]]
     failed = sum(gap.state == "failed" for gap in gaps)
-    total = len(plan.runs) * len(plan.settings)
-    text = f"{len(sampling):,} of {total:,} settings have no result"
-    others = len(gaps) - len(sampling)
-    if others:
-        text += f", nor have {others:,} trainings or score errors"
-    return f"{text}; {failed:,} failed." if failed else f"{text}."
+    text = f"Without a result: {', '.join(counts)}"
+    return f"{text}. Failed: {failed:,}." if failed else f"{text}."
 
 
 def _gap_row(gap: Gap) -> dict[str, str]:

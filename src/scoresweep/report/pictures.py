@@ -12,7 +12,7 @@ import xarray as xr
 from scoresweep.data.store import Split, read_samples, read_split
 from scoresweep.errors import InputError
 from scoresweep.report import figures
-from scoresweep.report.sheets import contact_sheet
+from scoresweep.report.sheets import contact_sheet, tile
 from scoresweep.report.summary import (
     Metric,
     best,
@@ -26,7 +26,7 @@ from scoresweep.report.summary import (
 from scoresweep.report.tables import Tables
 from scoresweep.study import Layout
 
-__all__ = ["Picture", "metric_maps", "sample_sheets", "score_errors", "training_curves"]
+__all__ = ["Picture", "metric_maps", "overview", "sample_sheets", "score_errors", "training_curves"]
 
 MAPS = 6
 """Most heat maps of the main metric, one for each pair of axes."""
@@ -36,6 +36,12 @@ SHEETS = 24
 
 LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
 """Axes of the noise ladder: the first choice for the rows of a heat map."""
+
+SCORE_ERROR = (
+    "How far the network's score s is from the exact score s* of the smoothed training set. Where "
+    "this is high, the network is wrong rather than the sampler. Test points above training points "
+    "mean that it has learned those by heart. Bands go from the least to the greatest of the seeds."
+)
 
 
 class Picture(NamedTuple):
@@ -137,25 +143,19 @@ def _caption(
 
 
 def score_errors(tables: Tables) -> Iterator[Picture]:
-    """Yield the figure of the score error against σ, where it was measured."""
+    """Yield figures of the score error against σ, where it was measured."""
     dataset = tables.tree["score_error"].to_dataset()
     known = {
         "score_error_sigma2": "score error, ½ σ² E‖s − s*‖²",
         "score_error_relative": "relative score error, E‖s − s*‖² / E‖s*‖²",
     }
-    columns = [(name, title) for name, title in known.items() if name in dataset]
-    if not columns:
-        return
-    frame = dataset[["sigma", *(name for name, _ in columns)]].to_dataframe().reset_index()
-    axes = [axis for axis in tables.axes if axis in frame]
-    figure = figures.score_error(frame, columns, axes)
-    caption = (
-        "How far the network's score s is from the exact score s* of the smoothed training set, by "
-        "noise level. Where both curves are high, the network is wrong rather than the sampler. Test "
-        "points above training points mean that it has learned those by heart. Bands go from the "
-        "least to the greatest of the seeds."
-    )
-    yield Picture("score_error", "Score error against noise level", caption, figures.png(figure))
+    for name, title in known.items():
+        if name not in dataset:
+            continue
+        frame = _frame(dataset[["sigma", name]])
+        axes = [axis for axis in tables.axes if axis in frame]
+        figure = figures.score_error(frame, name, title, axes)
+        yield Picture(name, title, SCORE_ERROR, figures.png(figure))
 
 
 def training_curves(tables: Tables) -> Iterator[Picture]:
@@ -200,27 +200,60 @@ def sample_sheets(
     Of more settings than fit, the best by `metric` are shown. A store that is not there any more,
     or not whole, has no sheet.
     """
-    real = {}
-    for dataset in datasets:
-        try:
-            real[dataset] = read_split(layout.dataset_store(dataset), "test")
-        except InputError:
-            continue
-        title = f"Real: {dataset}"
-        yield Picture(_safe(f"samples_real_{dataset}"), title, "test set", _sheet(real[dataset]))
+    real = {dataset: _real(layout, dataset) for dataset in datasets}
+    for dataset, split in real.items():
+        if split:
+            title = f"Real: {dataset}"
+            yield Picture(_safe(f"samples_real_{dataset}"), title, "test set", _sheet(split))
     shown = wide
     if metric and len(wide) > SHEETS:
-        shown = wide.sort_values(metric.name, ascending=metric.better == "lower").head(SHEETS)
+        shown = wide.sort_values(metric.name, ascending=metric.better == "lower")
     for _, row in shown.head(SHEETS).iterrows():
-        try:
-            drawn = read_samples(layout.samples(row["run"], row["setting"]))
-        except InputError:
-            continue
-        title = describe({axis: row[axis] for axis in tables.axes}) or "samples"
-        caption = f"{metric.title} {number(row[metric.name])}" if metric else ""
-        beside = real.get(row.get("dataset", datasets[0]))
-        name = _safe(f"samples_{row['run']}_{row['setting']}")
-        yield Picture(name, title, caption, _sheet(drawn, beside))
+        drawn = _drawn(layout, row)
+        if drawn:
+            title = describe({axis: row[axis] for axis in tables.axes}) or "samples"
+            caption = f"{metric.title} {number(row[metric.name])}" if metric else ""
+            name = _safe(f"samples_{row['run']}_{row['setting']}")
+            beside = real[row.get("dataset", datasets[0])]
+            yield Picture(name, title, caption, _sheet(drawn, beside))
+
+
+def overview(
+    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
+) -> Iterator[Picture]:
+    """Yield real images beside those of the best configuration (its first seed), if there are any.
+
+    Of several datasets it shows the first.
+    """
+    first = wide[wide["dataset"] == datasets[0]] if "dataset" in wide else wide
+    if metric is None or first[metric.name].isna().all():
+        return
+    axes = [axis for axis in tables.axes if not is_repeat(axis)]
+    top = best(summarise(first, metric.name, axes), metric)
+    same = first[(first[axes] == top[axes]).all(axis="columns")] if axes else first
+    real, drawn = _real(layout, datasets[0]), _drawn(layout, same.iloc[0])
+    if not real or not drawn or real.pixel_range is None:
+        return
+    where = describe({axis: top[axis] for axis in axes}) or "samples"
+    figure = figures.side_by_side([("real test images", tile(real)), (where, tile(drawn))])
+    caption = f"Real images and the first ones drawn with the best setting, {where}; not chosen."
+    yield Picture("overview", "Real and drawn", caption, figures.png(figure))
+
+
+def _real(layout: Layout, dataset: str) -> Split | None:
+    """Return the test set; None where it is not there any more."""
+    try:
+        return read_split(layout.dataset_store(dataset), "test")
+    except InputError:
+        return None
+
+
+def _drawn(layout: Layout, row: pd.Series[Any]) -> Split | None:
+    """Return the samples of a setting; None where they are not there any more."""
+    try:
+        return read_samples(layout.samples(row["run"], row["setting"]))
+    except InputError:
+        return None
 
 
 def _sheet(split: Split, real: Split | None = None) -> bytes:

@@ -11,29 +11,38 @@ from PIL import Image
 
 from scoresweep.data.store import Split
 
-__all__ = ["contact_sheet"]
+__all__ = ["contact_sheet", "tile"]
 
 SIDE = 320
 """Width in pixels that a sheet is enlarged to, in whole multiples."""
+
+COLUMNS = 6
+"""Images in a row; a sheet has as many rows."""
 
 GAP = 1
 """Pixels between two images, before enlarging."""
 
 
-def contact_sheet(split: Split, columns: int = 6) -> bytes:
-    """Return the first images of `split`, `columns` × `columns` of them, as a PNG file.
+def contact_sheet(split: Split) -> bytes:
+    """Return the first images of `split` as a PNG file.
 
-    Images are enlarged by a whole factor without smoothing, so that every pixel is seen as it is.
+    They are enlarged by a whole factor without smoothing, so that every pixel is seen as it is.
     """
-    low, high = split.pixel_range or (0.0, 255.0)
-    images = split.values[: columns * columns].astype(np.float32)
-    grey = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
-    sheet = _tile(grey, columns)
+    sheet = tile(split)
     factor = max(1, round(SIDE / sheet.shape[1]))
     sheet = sheet.repeat(factor, axis=0).repeat(factor, axis=1)
     buffer = io.BytesIO()
-    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet[..., :3]).save(buffer, "PNG")
+    Image.fromarray(sheet).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def tile(split: Split) -> np.ndarray[Any, Any]:
+    """Put the first images of `split` side by side: uint8 (H, W), or (H, W, 3) in colour."""
+    low, high = split.pixel_range or (0.0, 255.0)
+    images = split.values[: COLUMNS**2].astype(np.float32)
+    images = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
+    sheet = _tile(images, COLUMNS)
+    return sheet[..., 0] if sheet.shape[-1] == 1 else sheet[..., :3]
 
 
 def _tile(images: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:

@@ -92,11 +92,13 @@ def number(value: Any) -> str:
     x = float(value)
     if not math.isfinite(x):
         return "–"
-    if x.is_integer() and abs(x) < 1e6:
+    if x < 0:
+        return f"−{number(-x)}"
+    if x.is_integer() and x < 1e6:
         return f"{x:,.0f}"
-    if 1e3 <= abs(x) < 1e6:
+    if 1e3 <= x < 1e6:
         return f"{x:,.0f}"
-    if 1e-3 <= abs(x) < 1e3:
+    if 1e-3 <= x < 1e3:
         return f"{x:#.3g}".rstrip(".")
     return _short_exponent(f"{x:.3g}")
 
@@ -108,6 +110,8 @@ def describe(values: Mapping[str, Any]) -> str:
 
 def coordinate(value: Any) -> str:
     """Write the value of an axis: as short as it was in the study."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
 
 

@@ -99,7 +99,7 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
             kind = f"{run.dataset.id} {setting.sample.count}"
             sampled.append(_Source(at + along, path, kind, job))
     ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
-    if "score_error" not in plan.study.evaluate.metrics:
+    if not plan.measures_score_error:
         measured = []
     points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
     groups = {

@@ -1,0 +1,74 @@
+"""How long a training step and a sampler step take here: a few of each, on random data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scoresweep.study import Sample, Train
+
+__all__ = ["Speed", "probe"]
+
+ENOUGH = 0.3
+"""Seconds of one measured piece of work above which it is not enlarged."""
+
+
+class Speed(NamedTuple):
+    """What one network costs on this machine."""
+
+    step_seconds: float
+    """Seconds of a training step."""
+    sample_seconds: float
+    """Seconds of one evaluation of the score, for each sample."""
+    parameters: int
+
+
+def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
+    """Measure a few training and sampler steps of the network on random samples of `shape`.
+
+    The work is enlarged until it takes 0.3 s or is as large as in the study; what is left is
+    extrapolated linearly.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
+    network = train.network
+    model: nn.Module = network.load()(shape=shape, sigmas=sigmas, **network.arguments())
+    model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def scores(size: int, precision: str) -> Tensor:
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        x = torch.rand(size, *shape, device=device).to(memory_format=layout)
+        with torch.autocast(device, dtype=kind, enabled=kind is not None):
+            return model(x, torch.ones(size, device=device))  # type: ignore[no-any-return]
+
+    def step(size: int) -> None:
+        scores(size, train.precision).square().mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    chunk = min(sample.chunk, sample.count)
+    step_seconds = _seconds(step, train.batch_size)
+    with torch.no_grad():
+        drawing = _seconds(lambda size: scores(size, sample.precision), chunk)
+    return Speed(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))
+
+
+def _seconds(work: Callable[[int], object], full: int) -> float:
+    """Return the seconds of `work(full)`, from smaller pieces where those take long already."""
+    size = min(full, 8)
+    work(size)  # the first call also pays for allocation and the choice of kernels
+    while True:
+        started = time.perf_counter()
+        work(size)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        if size == full or seconds > ENOUGH:
+            return seconds * full / size
+        size = min(full, 4 * size)
