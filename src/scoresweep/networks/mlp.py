@@ -19,8 +19,8 @@ class MLP(ScoreNetwork):
     """Residual MLP F whose input is scaled to unit size, with a linear path from input to output.
 
     With u the flattened sample (images in [−1, 1]) and r = √(1 + |u|²/D), the score is
-    (F(u/r, log r) − u/r)/σ. At large σ, u/r is nearly the noise z, so F has only the rest of σs = −z
-    to learn, and its input has the same size at every level without being told σ.
+    (F(u/r, log r) − u/r)/σ. At large σ, u/r is nearly the noise z, so F has only the rest of
+    σs = −z to learn, and its input has the same size at every level without being told σ.
 
     F is linear, `blocks` pre-activation blocks h + W₂ silu(W₁ silu(LayerNorm h)), silu, linear.
 
