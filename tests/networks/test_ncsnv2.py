@@ -29,8 +29,8 @@ def fill_with_waves(net):
 
 
 # What the authors' program gives, in float64 with 4 channels, for weights filled with waves and two
-# images of cosines at σ = 2 and 0.5: norms of the two scores, pixel (0, 3, 5) of the first and pixel
-# (−1, −1, 0) of the second.
+# images of cosines at σ = 2 and 0.5: norms of the two scores, pixel (0, 3, 5) of the first and
+# pixel (−1, −1, 0) of the second.
 AUTHORS = {
     (3, 32, 32): (31.118787321194564, 124.68552563303398, 1.0427221891619616, 0.9578869096825816),
     (1, 28, 28): (21.079389895955767, 84.42049042467322, -0.9547733067436749, -1.612192069219512),
@@ -79,6 +79,7 @@ def test_every_parameter_is_used():
 def test_the_score_is_float32_under_autocast():
     net = network((1, 8, 8), channels=8)
     x, sigma = torch.rand(2, 1, 8, 8), torch.tensor([2.0, 0.01])
+    net.requires_grad_(False)
     exact = net(x, sigma)
     with torch.autocast("cpu", torch.bfloat16):
         found = net(x, sigma)
