@@ -1,0 +1,117 @@
+"""The figures show the numbers that they are given and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from scoresweep.data.store import Split
+from scoresweep.report import figures
+from scoresweep.report.sheets import GAP, contact_sheet, tile
+from scoresweep.report.summary import Metric
+
+DISTANCE = Metric("frechet", "Fréchet distance", "lower", {})
+CELLS = pd.DataFrame(
+    {
+        "levels": [10, 10, 30, 30],
+        "step_size": [8e-5, 2e-5, 8e-5, 2e-5],
+        "mean": [4.0, 0.5, 3.0, math.nan],
+        "low": [3.9, 0.4, math.nan, math.nan],
+        "high": [4.1, 0.6, math.nan, math.nan],
+    }
+)
+
+
+def texts(axes: matplotlib.axes.Axes) -> dict[tuple[float, float], list[str]]:
+    found: dict[tuple[float, float], list[str]] = {}
+    for text in axes.texts:
+        found.setdefault(text.get_position(), []).append(text.get_text())
+    return found
+
+
+def test_heat_map_writes_every_value_in_its_cell() -> None:
+    figure = figures.heat_map(CELLS.dropna(subset="mean"), DISTANCE, "step_size", "levels")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2e-5", "8e-5"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["10", "30"]
+    assert texts(axes) == {
+        (0, 0): ["0.500", "± 0.100"],
+        (1, 0): ["4", "± 0.100"],
+        (1, 1): ["3"],
+        (0, 1): ["missing"],
+    }
+    outline = axes.patches[0].get_xy()
+    assert outline == (-0.5, -0.5)
+
+
+def test_lines_follow_the_numbers() -> None:
+    summary = CELLS[CELLS["levels"] == 10]
+    axes = figures.lines(summary, DISTANCE, "step_size", 0.1).axes[0]
+    line = axes.lines[0]
+    assert line.get_xdata().tolist() == [2e-5, 8e-5]
+    assert line.get_ydata().tolist() == [0.5, 4.0]
+    assert any("0.100" in text.get_text() for text in axes.get_legend().get_texts())
+
+
+def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
+    rows = [
+        {"split": split, "level": level, "sigma": sigma, "seed": seed, "e": (seed + 1) / sigma}
+        for split in ("train", "test")
+        for level, sigma in ((1, 4.0), (2, 0.5))
+        for seed in (0, 2)
+    ]
+    axes = figures.score_error(pd.DataFrame(rows), "e", "error", ["seed"]).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    solid, dashed = axes.lines[:2]
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    np.testing.assert_allclose(solid.get_xdata(), [4.0, 0.5])
+    np.testing.assert_allclose(solid.get_ydata(), [0.5, 4.0])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.25, 6.0)
+
+
+def test_many_configurations_are_thinned_out_evenly() -> None:
+    frame = pd.DataFrame({"width": range(50), "step": 1, "loss": range(50)})
+    axes = figures.curves(frame, "step", "loss", ["width"], {"title": "loss"}).axes[0]
+    drawn = [line.get_label() for line in axes.lines]
+    assert drawn[0] == "width 0"
+    assert drawn[-1] == "width 49"
+    assert len(drawn) == len(figures.COLOURS)
+
+
+def test_matplotlib_is_left_as_it_was() -> None:
+    before = dict(matplotlib.rcParams)
+    figures.png(figures.lines(CELLS[CELLS["levels"] == 10], DISTANCE, "step_size", math.nan))
+    assert dict(matplotlib.rcParams) == before
+    assert matplotlib._pylab_helpers.Gcf.figs == {}
+
+
+def test_equal_figures_are_equal_files() -> None:
+    summary = CELLS[CELLS["levels"] == 10]
+    one, two = (figures.png(figures.lines(summary, DISTANCE, "step_size", 0.1)) for _ in range(2))
+    assert one == two
+    assert Image.open(io.BytesIO(one)).format == "PNG"
+
+
+def test_sheets_show_every_pixel_as_it_is() -> None:
+    values = np.random.default_rng(0).integers(0, 17, (8, 5, 4, 1)).astype(np.uint8)
+    split = Split(values, pixel_range=(0.0, 16.0))
+    sheet = tile(split)
+    assert sheet.shape == (2 * (5 + GAP) + GAP, 6 * (4 + GAP) + GAP)
+    top, left = 5 + 2 * GAP, 4 + 2 * GAP
+    expected = np.round(values[7, :, :, 0] / 16 * 255)
+    np.testing.assert_array_equal(sheet[top : top + 5, left : left + 4], expected)
+    enlarged = np.asarray(Image.open(io.BytesIO(contact_sheet(split))))
+    factor = enlarged.shape[0] // sheet.shape[0]
+    assert factor > 1
+    np.testing.assert_array_equal(enlarged[::factor, ::factor], sheet)
+
+
+def test_colour_images_stay_in_colour() -> None:
+    values = np.full((1, 2, 2, 3), (10, 20, 30), dtype=np.uint8)
+    assert tile(Split(values, pixel_range=(0.0, 255.0)))[1, 1].tolist() == [10, 20, 30]

@@ -1,0 +1,83 @@
+"""Means, the best setting, and how values are written."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from scoresweep.report.intervals import mean_interval
+from scoresweep.report.summary import (
+    Metric,
+    best,
+    coordinate,
+    describe,
+    is_repeat,
+    main_metric,
+    number,
+    summarise,
+)
+
+FRAME = pd.DataFrame(
+    {
+        "levels": [10, 10, 30, 30],
+        "seed": [0, 1, 0, 1],
+        "distance": [1.0, 2.0, 0.5, math.nan],
+        "distance_low": [0.9, 1.9, 0.4, math.nan],
+        "distance_high": [1.2, 2.2, 0.7, math.nan],
+        "distance_real": [0.1, 0.3, 0.1, 0.3],
+    }
+)
+DISTANCE = Metric("distance", "distance", "lower", {})
+
+
+def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
+    table = summarise(FRAME, "distance", ["levels"]).set_index("levels")
+    both = mean_interval([1.0, 2.0])
+    assert table.loc[10, ["mean", "low", "high", "n"]].tolist() == pytest.approx(list(both))
+    assert table.loc[30, ["mean", "low", "high", "n"]].tolist() == [0.5, 0.4, 0.7, 1]
+    assert table.loc[10, "real"] == pytest.approx(0.2)
+    assert math.isnan(table.loc[10, "noise"])
+
+
+def test_best_goes_by_what_is_better() -> None:
+    table = summarise(FRAME, "distance", ["levels"])
+    assert best(table, DISTANCE)["levels"] == 30
+    assert best(table, Metric("distance", "", "higher", {}))["levels"] == 10
+
+
+def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
+    names = ["kid_classifier", "frechet_pixels", "frechet_classifier"]
+    found = main_metric([Metric(name, name, "lower", {}) for name in names])
+    assert found is not None
+    assert found.name == "frechet_classifier"
+    assert main_metric([]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.21349, "0.213"),
+        (0.1, "0.100"),
+        (12.345, "12.3"),
+        (2e-5, "2e-5"),
+        (1234.5, "1,234"),
+        (1500, "1,500"),
+        (3.2e7, "3.2e7"),
+        (-0.0427, "−0.0427"),
+        (0.0, "0"),
+        (math.nan, "–"),
+        ("auto", "auto"),
+    ],
+)
+def test_numbers_have_three_digits(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+def test_axes_are_written_as_in_the_study() -> None:
+    assert coordinate(0.000025) == "2.5e-5"
+    assert describe({"step_size": 2e-5, "levels": 10}) == "step size 2e-5, levels 10"
+    assert is_repeat("seed")
+    assert is_repeat("sample_seed")
+    assert not is_repeat("levels")
