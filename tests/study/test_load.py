@@ -23,7 +23,11 @@ MISTAKES = {
     "no name": ("{name: mlp, width: 16", "{width: 16", ["train.network.name: is missing"]),
     "unknown network": ("name: mlp", "name: mpl", ["train.network.name: 'mpl'", "'mlp'?"]),
     "option of another network": ("blocks: 1", "channels: 1", ["network.channels", "Known: "]),
-    "sigma_min above sigma_max": ("sigma_max: 8.0", "sigma_max: 0.01", ["train.noise", "0.1 and 0"]),
+    "sigma_min above sigma_max": (
+        "sigma_max: 8.0",
+        "sigma_max: 0.01",
+        ["train.noise", "0.1 and 0"],
+    ),
     "one level": ("levels: 5", "levels: 1", ["train.noise", "levels of 2 or more, found 1"]),
     "negative sigma": ("sigma_min: 0.1", "sigma_min: -0.1", ["sigma_min: -0.1", "greater than 0"]),
     "zero step size": ("step_size: 2e-3", "step_size: 0", ["sampler.step_size: 0", "greater than"]),

@@ -65,8 +65,12 @@ def test_whole_blocks_null_and_lists_can_be_swept():
     )
     assert [run.train.noise.name for run in found.runs] == ["explicit"] * 2 + ["karras"] * 2
     assert [run.axes["gradient_clip"] for run in found.runs] == ["none", 1.0] * 2
-    swept = plan(train={"grid": {"noise.sigmas": [[3.0, 1.0], [2.0, 1.0]]},
-                        "noise": {"name": "explicit", "sigmas": [2.0, 1.0]}})
+    swept = plan(
+        train={
+            "grid": {"noise.sigmas": [[3.0, 1.0], [2.0, 1.0]]},
+            "noise": {"name": "explicit", "sigmas": [2.0, 1.0]},
+        }
+    )
     assert [run.axes["sigmas"] for run in swept.runs] == ["[3.0,1.0]", "[2.0,1.0]"]
 
 
@@ -186,7 +190,8 @@ def test_own_data_is_named_after_its_path_and_options():
 
 def test_an_unknown_id_is_named():
     found = plan()
-    with pytest.raises(InputError, match=r"run 'seed=0_466ccda5' is not part.*Did you mean 'seed=0"):
+    message = r"run 'seed=0_466ccda5' is not part.*Did you mean 'seed=0"
+    with pytest.raises(InputError, match=message):
         found.run("seed=0_466ccda5")
     with pytest.raises(InputError, match="dataset 'digit' is not part"):
         found.dataset("digit")

@@ -50,9 +50,7 @@ def assert_same_run(folder, undisturbed):
     assert ours.keys() == theirs.keys()
     for name in ours:
         assert torch.equal(ours[name], theirs[name]), name
-    xr.testing.assert_identical(
-        curves(folder).drop_attrs(), curves(undisturbed).drop_attrs()
-    )
+    xr.testing.assert_identical(curves(folder).drop_attrs(), curves(undisturbed).drop_attrs())
     assert logged_steps(folder) == curves(undisturbed).step.values.tolist()
 
 
@@ -91,6 +89,7 @@ def test_a_run_killed_outright_goes_on_to_the_same_weights_and_curves(
     undisturbed = train_run(make_plan("undisturbed", **slow))
     plan = make_plan("killed", **slow)
     run, layout = plan.runs[0], plan.layout
+
     def kill():
         for _ in range(600):
             state = layout.progress(run.id)
@@ -157,9 +156,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
 ):
     plan = make_plan()
     update = Trainer._update
-    monkeypatch.setattr(
-        Trainer, "_update", lambda self: update(self) if self.step < 100 else 1 / 0
-    )
+    monkeypatch.setattr(Trainer, "_update", lambda self: update(self) if self.step < 100 else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train_run(plan)
     monkeypatch.setattr(Trainer, "_update", update)

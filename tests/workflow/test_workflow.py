@@ -1,0 +1,165 @@
+"""The workflow as people run it: `snakemake` on a study, again, and after a change."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+
+
+def snakemake(folder, *arguments, study="study.yaml"):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--cores", "2", "--configfile", study, *arguments]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def planned(folder, study="study.yaml"):
+    """Count the jobs that a dry run plans, rule by rule."""
+    output = snakemake(folder, "--dry-run", study=study)
+    assert output.returncode == 0, output.stderr
+    table = re.search(r"job +count\n-+  -+\n(.*?)\n\n", output.stdout + output.stderr, re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in output.stdout + output.stderr
+        return {}
+    rows = [line.split() for line in table[1].splitlines()]
+    return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
+
+
+@pytest.fixture(scope="module")
+def finished(staged, tmp_path_factory):
+    """A folder in which the tiny study has run."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(staged / "data", folder / "data")
+    (folder / "study.yaml").write_text(TINY)
+    assert planned(folder) == {
+        "reference": 1,
+        "train": 2,
+        "score_error": 2,
+        "sample": 4,
+        "evaluate": 4,
+        "report": 1,
+    }
+    ended = snakemake(folder)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
+
+
+def test_the_default_study_plans_all_of_its_jobs():
+    jobs = planned(ROOT, study="config/config.yaml") or pytest.fail("nothing is planned")
+    assert jobs["report"] == 1
+
+
+def test_a_study_ends_in_a_report(finished):
+    with xr.open_datatree(finished / "results/tiny/report.nc", engine="h5netcdf") as report:
+        frechet = report["sampling/frechet_pixels"]
+        assert set(frechet.dims) == {"seed", "step_size"}
+        assert frechet.step_size.values.tolist() == [2e-3, 4e-3]
+        assert bool((frechet > 0).all())
+        assert set(report["score_error"].sizes) >= {"seed", "level", "split"}
+        assert report["training/loss"].sizes["step"] == 5
+    assert (finished / "results/tiny/report.html").stat().st_size > 10_000
+    with (finished / "results/tiny/metrics.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert {row["metric"] for row in rows} >= {"frechet_pixels"}
+
+
+def test_nothing_half_written_is_left(finished):
+    left = [p for p in (finished / "results").rglob("*") if ".part" in p.name]
+    assert left == []
+
+
+def test_a_second_run_does_nothing(finished):
+    assert planned(finished) == {}
+
+
+def test_a_renamed_study_file_runs_nothing(folder):
+    (folder / "study.yaml").rename(folder / "renamed.yaml")
+    assert planned(folder, study="renamed.yaml") == {}
+
+
+def test_one_more_step_size_runs_its_samples_and_evaluations_alone(folder):
+    study = folder / "study.yaml"
+    study.write_text(TINY.replace("[2e-3, 4e-3]", "[2e-3, 3e-3, 4e-3]"))
+    assert planned(folder) == {"sample": 2, "evaluate": 2, "report": 1}
+
+
+def test_one_more_axis_keeps_what_is_finished(folder):
+    text = TINY.replace("{seed: [0, 1]}", "{seed: [0, 1], noise.levels: [5, 7]}")
+    (folder / "study.yaml").write_text(text)
+    assert planned(folder) == {
+        "train": 2,
+        "score_error": 2,
+        "sample": 4,
+        "evaluate": 4,
+        "report": 1,
+    }
+
+
+def test_one_more_metric_measures_again_and_draws_nothing(folder):
+    (folder / "study.yaml").write_text(TINY.replace("[score_error, frechet]", "[frechet, kid]"))
+    assert planned(folder) == {"evaluate": 4, "report": 1}
+
+
+def test_a_deleted_result_is_made_again(folder):
+    next((folder / "results/tiny/metrics").glob("*/step_size*.nc")).unlink()
+    assert planned(folder) == {"evaluate": 1, "report": 1}
+
+
+def test_a_setting_that_fails_leaves_the_others_and_is_named_in_the_report(folder, scoresweep):
+    # 2 sigma_min^2 = 0.02: a step size of 0.03 diverges.
+    (folder / "study.yaml").write_text(TINY.replace("[2e-3, 4e-3]", "[2e-3, 3e-3, 0.03, 4e-3]"))
+    ended = snakemake(folder, "--keep-going")
+    assert ended.returncode != 0
+    assert "step_size 0.03 diverges" in ended.stdout + ended.stderr
+    assert planned(folder) == {"sample": 2, "evaluate": 2, "report": 1}  # 0.03, for two seeds
+    reported = scoresweep("report", "study.yaml", cwd=folder)
+    assert reported.returncode == 0, reported.stderr
+    with xr.open_datatree(folder / "results/tiny/report.nc", engine="h5netcdf") as report:
+        frechet = report["sampling/frechet_pixels"]
+        state = report["sampling/state"]
+        assert int(frechet.notnull().sum()) == 6
+        assert set(state.sel(step_size=0.03).values.flatten()) == {"failed"}
+    page = (folder / "results/tiny/report.html").read_text()
+    assert "step_size=0.03" in page
+    shown = scoresweep("status", "study.yaml", cwd=folder)
+    assert shown.returncode == 0
+    assert "failed" in shown.stdout + shown.stderr
+
+
+def test_a_wrong_study_ends_before_any_job(tmp_path):
+    (tmp_path / "study.yaml").write_text(TINY.replace("steps: 120", "stepps: 120"))
+    ended = snakemake(tmp_path)
+    assert ended.returncode != 0
+    assert "study.yaml: train.stepps: 120: is not a known key" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_misspelt_study_file_is_named(tmp_path):
+    ended = snakemake(tmp_path, study="none.yaml")
+    assert ended.returncode != 0
+    assert "none.yaml" in ended.stderr
+
+
+def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
+    page = tmp_path / "snakemake.html"
+    ended = snakemake(finished, "--report", str(page))
+    assert ended.returncode == 0, ended.stderr
+    assert page.stat().st_size > 100_000
