@@ -1,0 +1,169 @@
+"""The whole report of a study whose files hold known numbers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet
+from PIL import Image
+
+from scoresweep.errors import InputError
+from scoresweep.jobstate import JobState
+from scoresweep.pipeline.report import report
+from scoresweep.report.intervals import mean_interval
+from scoresweep.report.summary import number
+from scoresweep.study import Plan
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page and fails on a tag that is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def read_page(plan: Plan) -> Page:
+    return Page(plan.layout.report_page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = fake_plan(tmp_path_factory.mktemp("study"))
+    fake_study(plan)
+    report(plan)
+    return plan
+
+
+def test_needs_nothing_beside_it(finished: Plan) -> None:
+    page = read_page(finished)
+    sources = [value for name, value in page.attributes if name in ("src", "href")]
+    assert sources
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    style = finished.layout.report_page.read_text(encoding="utf-8").split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
+    sources = [value for name, value in read_page(finished).attributes if name == "src"]
+    embedded = {base64.b64decode(source.split(",")[1]) for source in sources}
+    for content in embedded:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+        assert image.format == "PNG"
+        assert min(image.size) > 50
+    on_disk = {path.read_bytes() for path in finished.layout.figures.glob("*.png")}
+    assert on_disk == embedded
+    # An overview, two metrics, two score errors, 13 sheets and two curves.
+    assert len(sources) == 20
+
+
+def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
+    setting = next(s for s in finished.settings if s.axes["step_size"] == 2e-5)
+    runs = [run for run in finished.runs if run.axes["levels"] == 6]
+    interval = mean_interval([frechet(run, setting) for run in runs])
+    text = read_page(finished).text
+    assert "Levels 6, step size 2e-5" in text
+    assert f"95 % interval {number(interval.low)} to {number(interval.high)}" in text
+    assert "mean of 2 seeds; real test samples 0.100; uniform noise 9.90" in text
+    assert "Missing or failed" not in text
+
+
+def test_files_hold_the_same_numbers(finished: Plan) -> None:
+    run, setting = finished.runs[1], finished.settings[2]
+    with xr.open_datatree(finished.layout.report, engine="h5netcdf") as tree:
+        point = tree["sampling/frechet_classifier"].sel({**run.axes, **setting.axes})
+        assert point.item() == frechet(run, setting)
+    table = pd.read_csv(finished.layout.metrics_table)
+    rows = table[(table["run"] == run.id) & (table["setting"] == setting.id)]
+    rows = rows[rows["metric"] == "frechet_classifier"]
+    assert rows["value"].tolist() == [pytest.approx(frechet(run, setting))]
+    left = {path.name for path in finished.layout.results.iterdir() if path.name.startswith(".")}
+    assert left == set()
+
+
+def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    run, setting = plan.runs[2], plan.settings[0]
+    plan.layout.metrics(run.id, setting.id).unlink()
+    plan.layout.samples_manifest(run.id, setting.id).unlink()
+    state = JobState("failed", 1, 2, message="</td><script>not finite</script>")
+    state.write(plan.layout.samples_progress(run.id, setting.id))
+    report(plan)
+    text = read_page(plan).text
+    assert "Without a result: 1 of 12 settings. Failed: 1." in text
+    assert f"{run.id} / {setting.id}" in text
+    assert "</td><script>not finite</script>" in text
+    assert "<script" not in plan.layout.report_page.read_text(encoding="utf-8")
+    command = f"scoresweep sample STUDY --run {run.id} --setting {setting.id}"
+    assert command in text
+    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+        assert int((tree["sampling/state"] == "done").sum()) == 11
+
+
+def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {"noise.levels": [4, 6]}})
+    fake_study(plan)
+    report(plan)
+    low = min(frechet(run, setting) for run in plan.runs for setting in plan.settings) - 0.01
+    assert f"95 % interval {number(low)} to {number(low + 0.03)}; one" in read_page(plan).text
+
+
+def test_works_without_samples_and_data(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_run(plan, plan.runs[0])
+    fake_metrics(plan, plan.runs[0], plan.settings[0])
+    report(plan)
+    text = read_page(plan).text
+    assert "Without a result: 3 of 4 trainings, 4 of 4 score errors, 11 of 12 settings." in text
+    assert not list(plan.layout.figures.glob("samples_*"))
+
+
+def test_several_datasets_are_never_averaged(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path, dataset=[{"name": "digits"}, {"name": "digits", "subset": 20}])
+    fake_study(plan)
+    report(plan)
+    names = [path.stem for path in plan.layout.figures.glob("metric_frechet_*")]
+    assert len(names) == 2
+    assert len({run.dataset.id for run in plan.runs}) == 2
+    text = read_page(plan).text
+    for dataset in plan.study.dataset:
+        assert f"Dataset {dataset.id}, levels 6, step size 2e-5" in text
+
+
+def test_nothing_to_report_is_an_input_error(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    with pytest.raises(InputError, match="holds no result of the study faked"):
+        report(plan)
+    assert not plan.layout.report.exists()
+    assert not plan.layout.report_page.exists()
