@@ -28,7 +28,7 @@ def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any)
         "study": "measured",
         "dataset": dataset or {"name": "digits"},
         "train": {
-            "network": {"name": "mlp", "width": 8, "blocks": 1},
+            "network": {"name": "ncsnv2", "channels": 4},
             "noise": {"name": "explicit", "sigmas": SIGMAS},
             "steps": 1,
         },

@@ -146,7 +146,7 @@ class Evaluate(Config):
     kid_subset_size: int = Field(250, ge=2)
     """Samples of each such subset (fewer where there are fewer)."""
     bootstrap: int = Field(50, ge=0)
-    """Resamplings for the 95 % interval of one setting; 0: none."""
+    """Random halves of the samples, whose scatter gives the 95 % intervals; 0: none."""
     seed: int = Field(0, ge=0)
     """Seed of subsets, probes and resamplings."""
 
