@@ -158,8 +158,12 @@ def test_a_staged_store_is_read_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["filters", "compressor"])
-def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place):
-    path = tmp_path / "a.zarr"
+@pytest.mark.parametrize("name", ["", "image"])
+def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place, name):
+    store = tmp_path / "a.zarr"
+    path = store / name
+    if name:
+        zarr.create_group(store, zarr_format=2)
     zarr.create_array(path, data=IMAGES, chunks=IMAGES.shape, zarr_format=2, compressors=None)
     described = json.loads((path / ".zarray").read_text())
     codec = {"id": "pickle", "protocol": 5}
@@ -167,5 +171,5 @@ def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place):
     (path / ".zarray").write_text(json.dumps(described))
     (path / "0.0.0").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(InputError, match="pickle"):
-        read_zarr(path)
+        read_zarr(store)
     assert "unpickled" not in capsys.readouterr().out

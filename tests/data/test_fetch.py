@@ -165,6 +165,13 @@ def test_what_was_tried_is_told(monkeypatch, tmp_path, cache):
     assert f"copy the folder toy of another machine's cache to {cache}" in message
 
 
+def test_a_cache_that_cannot_be_written(folder, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="Set SCORESWEEP_CACHE"):
+        fetch(TOY, Source(path=folder))
+
+
 def test_an_unknown_registry():
     with pytest.raises(InputError, match=r"'gem:toy' is neither npm:"):
         fetch(TOY, Source(package="gem:toy"))

@@ -72,6 +72,12 @@ def test_a_block_mixes_its_shards_in_another_order_each_epoch(store):
     assert set(first[0].tolist()) != set(first[1].tolist())
 
 
+def test_no_two_blocks_are_shuffled_alike(store):
+    row = order(opened(store, COUNT), 1)
+    within_shards = {tuple((row[row // 128 == shard] % 128).tolist()) for shard in range(7)}
+    assert len(within_shards) == 7
+
+
 def test_another_seed_gives_another_order(store):
     assert not torch.equal(opened(store).batch(0), opened(store, seed=1).batch(0))
 

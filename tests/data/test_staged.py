@@ -29,9 +29,10 @@ def test_without_labels_and_the_same_every_time():
     np.testing.assert_array_equal(first[0].values, second[0].values)
 
 
-def test_both_parts_are_shuffled():
-    labels = np.repeat([0, 1], 500)
-    values = np.arange(1000, dtype=np.float32)[:, None]
-    for split in hold_out(Split(values, labels), 0.2):
-        start = split.labels[: len(split.labels) // 10]
-        assert 0.2 < start.mean() < 0.8
+def test_both_parts_begin_with_all_classes():
+    labels = np.repeat(np.arange(10), 180)
+    train, test = hold_out(Split(labels.astype(np.float32)[:, None], labels), 0.2)
+    for split in (train, test):
+        for part in (split.labels[:50], split.labels[-50:]):
+            assert np.bincount(part, minlength=10).max() <= 14
+            assert len(np.unique(part)) >= 9

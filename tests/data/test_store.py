@@ -79,6 +79,11 @@ def test_images_in_model_space():
     assert x.tolist() == [[[[0.0, 0.25], [0.5, 1.0]]]]
 
 
+def test_black_need_not_be_zero():
+    split = Split(np.array([[[[10], [35]], [[60], [110]]]], np.uint8), pixel_range=(10.0, 110.0))
+    assert split.model_space().tolist() == [[[[0.0, 0.25], [0.5, 1.0]]]]
+
+
 def test_images_are_channels_last_in_memory():
     split = images(6)
     x = split.model_space(slice(2, 5))

@@ -81,7 +81,13 @@ def fetch(published: Published, source: Source | None = None) -> Fetched:
         cached = _cached(published, folder)
         if cached:
             return cached
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the cache cannot be written ({error.strerror}). Set SCORESWEEP_CACHE to a "
+            f"folder that can."
+        ) from error
     tried = []
     for place in [source] if source else published.places:
         try:
