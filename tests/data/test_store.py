@@ -49,7 +49,7 @@ def test_what_was_written_is_read(store, split):
     assert_same(read_split(path, split), splits[split])
 
 
-def test_several_shards_and_slabs(tmp_path, monkeypatch):
+def test_several_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SHARD", 128)
     split = Split(RANDOM.normal(size=(1500, 3)).astype(np.float32))
     write_store(tmp_path / "points.zarr", {"train": split}, {})

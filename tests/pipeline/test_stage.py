@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import zarr
 
-from scoresweep.data.store import manifest_path, read_split
+from scoresweep.data import store as store_module
+from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import parse_study, plan_study
@@ -95,20 +96,20 @@ def test_wrong_data_leaves_nothing(tmp_path):
 
 
 @pytest.fixture
-def small_files():
-    """The system lets no file grow beyond 20 kB, and tells so as a full disk does."""
+def limit_files():
+    """Let the system stop files from growing, and tell so as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("small_files")
-def test_no_space_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(("shard", "size"), [(4096, 20_000), (128, 3_000)])
+def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size):
+    monkeypatch.setattr(store_module, "SHARD", shard)
     plan, name = plan_of({"name": "digits"}, tmp_path)
+    limit_files(size)
     with pytest.raises(RunError, match=r"digits\.zarr: could not be written \(.*free some space"):
         stage(plan, name)
     assert list((tmp_path / "data").iterdir()) == []
-    assert not manifest_path(plan.layout.dataset_store(name)).exists()

@@ -119,11 +119,11 @@ def write_array(
         config={"write_empty_chunks": True},
     )
     digest = hashlib.sha256()
-    slab = 4 * rows
-    for start in range(0, len(values), slab):
-        part = np.ascontiguousarray(values[start : start + slab])
+    # One shard at a time: of several, some would still be written after one of them has failed.
+    for start in range(0, len(values), rows):
+        part = np.ascontiguousarray(values[start : start + rows])
         digest.update(part.data)
-        array[start : start + slab] = part
+        array[start : start + rows] = part
         if advance:
             advance(len(part))
     return digest.hexdigest()
