@@ -160,7 +160,8 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
                 one / (1 + value),
                 {"long_name": "precision", "better": "higher", **about},
             ),
-            "class_share": ("class", np.full(10, 0.1)),
+            "class_share": ("class", np.arange(10) / 45),
+            "class_share_real": ("class", np.full(10, 0.1)),
         },
         coords=coords,
     ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")

@@ -83,8 +83,8 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
         assert min(image.size) > 50
     on_disk = {path.read_bytes() for path in finished.layout.figures.glob("*.png")}
     assert on_disk == embedded
-    # An overview, two metrics, two score errors, 13 sheets and two curves.
-    assert len(sources) == 20
+    # An overview, two metrics, class shares, two score errors, 13 sheets and two curves.
+    assert len(sources) == 21
 
 
 def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
@@ -95,6 +95,7 @@ def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     assert "Levels 6, step size 2e-5" in text
     assert f"95 % interval {number(interval.low)} to {number(interval.high)}" in text
     assert "mean of 2 seeds; real test samples 0.100; uniform noise 9.90" in text
+    assert "Least frequent: class 0 with 0.0 %" in text
     assert "Missing or failed" not in text
 
 

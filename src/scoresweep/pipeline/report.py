@@ -14,6 +14,7 @@ from scoresweep.files import whole
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.page import Pictures, render_page
 from scoresweep.report.pictures import (
+    class_shares,
     metric_maps,
     overview,
     sample_sheets,
@@ -82,6 +83,8 @@ def _pictures(
         for metric in metrics
         for picture in metric_maps(tables, wide, metric, every_pair=metric is metrics[0])
     ]
+    if metrics:
+        maps += class_shares(tables, wide, metrics[0])
     shown = plan.layout, tables, wide, metrics[0] if metrics else None
     names = [dataset.id for dataset in plan.study.dataset]
     return Pictures(

@@ -7,6 +7,7 @@ narrow, so that its text stays readable on a phone.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 
 from scoresweep.report.summary import (
     Metric,
@@ -31,7 +33,16 @@ from scoresweep.report.summary import (
     words,
 )
 
-__all__ = ["curves", "heat_map", "lines", "png", "points", "score_error", "side_by_side"]
+__all__ = [
+    "class_shares",
+    "curves",
+    "heat_map",
+    "lines",
+    "png",
+    "points",
+    "score_error",
+    "side_by_side",
+]
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
 STYLE: dict[Any, Any] = {
@@ -51,7 +62,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "figure.constrained_layout.use": True,
 }
-WIDTH = 5.4
+WIDTH = 4.9
 """Inches."""
 ANNOTATED = 120
 """Most cells of a heat map that carry their value."""
@@ -89,7 +100,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     columns, rows = _values(summary, x), _values(summary, y)
     mean = _cells(summary, "mean", x, y)
     half = (_cells(summary, "high", x, y) - _cells(summary, "low", x, y)) / 2
-    height = max(2.0, min(9.0, 1.3 + 0.62 * len(rows)))
+    height = max(2.0, min(9.0, 1.2 + 0.6 * len(rows)))
     figure = Figure(figsize=(max(WIDTH, min(10.0, 1.6 + 0.8 * len(columns))), height))
     axes = figure.add_subplot()
     axes.grid(False)
@@ -98,7 +109,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
     axes.set_xticks(range(len(columns)), [coordinate(v) for v in columns])
     axes.set_yticks(range(len(rows)), [coordinate(v) for v in rows])
-    axes.set(xlabel=words(x), ylabel=words(y), title=metric.title)
+    axes.set(xlabel=words(x), ylabel=words(y), title=_wrapped(metric.title))
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
@@ -134,7 +145,7 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str, real: float) -> Figure:
     if np.isfinite(real):
         axes.axhline(real, color="#666666", linestyle=":", label=f"real samples {number(real)}")
         axes.legend()
-    axes.set(xlabel=words(x), title=metric.title)
+    axes.set(xlabel=words(x), title=_wrapped(metric.title))
     return figure
 
 
@@ -166,9 +177,29 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
 
 
 @styled
+def class_shares(drawn: pd.Series[float], real: pd.Series[float] | None) -> Figure:
+    """Draw the share of samples in each class beside that of real ones."""
+    figure = Figure(figsize=(WIDTH, 3.2))
+    panel = figure.add_subplot()
+    at = np.arange(len(drawn))
+    width = 0.8 if real is None else 0.4
+    panel.bar(at, drawn.to_numpy(), -width, align="edge" if real is not None else "center")
+    if real is not None:
+        panel.bar(at, real.to_numpy(), width, align="edge", color="#bbbbbb")
+        panel.legend(
+            ["drawn", "real test samples"], loc="lower right", framealpha=0.9, frameon=True
+        )
+    panel.set_xticks(at, [str(name) for name in drawn.index])
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set(xlabel="class", title="share of samples in each class")
+    panel.grid(False, axis="x")
+    return figure
+
+
+@styled
 def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
     """Draw images (H, W[, 3]), each under its title, without smoothing."""
-    figure = Figure(figsize=(3.4 * len(images), 3.7))
+    figure = Figure(figsize=(2.9 * len(images), 3.1))
     panels = figure.subplots(1, len(images), squeeze=False)[0]
     for panel, (title, image) in zip(panels, images, strict=True):
         panel.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -220,6 +251,10 @@ def points(drawn: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> Figure:
     return figure
 
 
+def _wrapped(title: str) -> str:
+    return textwrap.fill(title, 46)
+
+
 def _values(summary: pd.DataFrame, axis: str) -> list[Any]:
     """Return the values along an axis: numbers in rising order, texts as they come."""
     values = list(dict.fromkeys(summary[axis].tolist()))
@@ -258,7 +293,7 @@ def _annotate(
             column, row, number(value), va="bottom" if spread == spread else "center", **place
         )
         if np.isfinite(spread):
-            axes.text(column, row, f"± {number(spread)}", va="top", fontsize=8, **place)
+            axes.text(column, row, f"± {number(spread)}", va="top", fontsize=9, **place)
 
 
 def _spread(items: list[Any]) -> list[Any]:

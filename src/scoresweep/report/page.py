@@ -223,6 +223,7 @@ def _best_rows(
     return [
         {
             "metric": metric.title,
+            "note": str(metric.about.get("note", "")),
             "better": metric.better,
             "where": describe({axis: top[axis] for axis in _varied(tables)}),
             "mean": number(top["mean"]),

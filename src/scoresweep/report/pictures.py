@@ -26,7 +26,15 @@ from scoresweep.report.summary import (
 from scoresweep.report.tables import Tables
 from scoresweep.study import Layout
 
-__all__ = ["Picture", "metric_maps", "overview", "sample_sheets", "score_errors", "training_curves"]
+__all__ = [
+    "Picture",
+    "class_shares",
+    "metric_maps",
+    "overview",
+    "sample_sheets",
+    "score_errors",
+    "training_curves",
+]
 
 MAPS = 6
 """Most heat maps of the main metric, one for each pair of axes."""
@@ -37,11 +45,21 @@ SHEETS = 24
 LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
 """Axes of the noise ladder: the first choice for the rows of a heat map."""
 
-SCORE_ERROR = (
-    "How far the network's score s is from the exact score s* of the smoothed training set. Where "
-    "this is high, the network is wrong rather than the sampler. Test points above training points "
-    "mean that it has learned those by heart. Bands go from the least to the greatest of the seeds."
-)
+SCORE_ERRORS = {
+    "score_error_sigma2": (
+        "score error, ½ σ² E‖s − s*‖²",
+        "How far the network's score s is from the exact score s* of the smoothed training set. "
+        "Where this is high, the network is wrong rather than the sampler. Test points above "
+        "training points mean that it has learned those by heart. Bands go from the least to the "
+        "greatest of the seeds.",
+    ),
+    "score_error_relative": (
+        "relative score error, E‖s − s*‖² / E‖s*‖²",
+        "The same, as a share of the exact score: at 1 the network is no better than a score of "
+        "zero.",
+    ),
+}
+"""Variable to title and caption."""
 
 
 class Picture(NamedTuple):
@@ -120,7 +138,7 @@ def _caption(
     summary: pd.DataFrame, metric: Metric, pair: list[str], repeats: list[str], others: list[str]
 ) -> str:
     top = best(summary, metric)
-    found = f"Best: {describe({a: top[a] for a in pair})} with {number(top['mean'])}"
+    found = f"Best: {describe({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
     sentences = [f"{metric.better.capitalize()} is better. {found}."]
     references = [
         f"{title} {number(summary[side].mean())}"
@@ -130,7 +148,7 @@ def _caption(
     if references:
         sentences.append(f"For comparison: {', '.join(references)}.")
     if repeats:
-        over = " and ".join(words(axis) for axis in repeats)
+        over = " and ".join(f"{words(axis)}s" for axis in repeats)
         sentences.append(f"Mean over {over}; ± is half of Student's 95 % interval over them.")
     elif summary["low"].notna().any():
         sentences.append("± is half of the 95 % interval of a single measurement.")
@@ -139,23 +157,39 @@ def _caption(
     return " ".join(sentences)
 
 
+def class_shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+    """Yield the share of each class among the samples of the best configuration by `metric`."""
+    sampling = tables.tree["sampling"].to_dataset()
+    if "class_share" not in sampling:
+        return
+    axes = [axis for axis in tables.axes if not is_repeat(axis)]
+    top = best(summarise(wide, metric.name, axes), metric)
+    names = [name for name in ("class_share", "class_share_real") if name in sampling]
+    frame = _frame(sampling[names])
+    shares = frame[(frame[axes] == top[axes]).all(axis="columns")].groupby("class")[names].mean()
+    real = shares["class_share_real"] if len(names) == 2 else None
+    figure = figures.class_shares(shares["class_share"], real)
+    caption = (
+        f"What the classifier takes the samples of the best setting for, "
+        f"{describe({axis: top[axis] for axis in axes})}. Least frequent: class "
+        f"{shares['class_share'].idxmin()} with {100 * shares['class_share'].min():.1f} %."
+    )
+    yield Picture("class_shares", "Share of each class", caption, figures.png(figure))
+
+
 # ── curves ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def score_errors(tables: Tables) -> Iterator[Picture]:
     """Yield figures of the score error against σ, where it was measured."""
     dataset = tables.tree["score_error"].to_dataset()
-    known = {
-        "score_error_sigma2": "score error, ½ σ² E‖s − s*‖²",
-        "score_error_relative": "relative score error, E‖s − s*‖² / E‖s*‖²",
-    }
-    for name, title in known.items():
+    for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
         frame = _frame(dataset[["sigma", name]])
         axes = [axis for axis in tables.axes if axis in frame]
         figure = figures.score_error(frame, name, title, axes)
-        yield Picture(name, title, SCORE_ERROR, figures.png(figure))
+        yield Picture(name, title, caption, figures.png(figure))
 
 
 def training_curves(tables: Tables) -> Iterator[Picture]:
