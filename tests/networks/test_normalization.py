@@ -59,6 +59,7 @@ def test_gradients_agree_with_finite_differences(norm):
         return torch.func.functional_call(norm, dict(zip(names, values, strict=True)), (x,))
 
     assert torch.autograd.gradcheck(call, (x, *parameters))
+    assert torch.autograd.gradgradcheck(call, (x, *parameters))
 
 
 def test_initial_parameters_are_near_one_and_zero():

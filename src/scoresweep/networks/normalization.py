@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ class InstanceNormPlus(nn.Module):
 
     γ·[(x − μ)/√(var + 1e-5) + α·(μ − m)/√(v + 1e-5)] + β, where μ and var are the mean and the
     biased variance of a channel over its pixels, m and v the mean and the unbiased variance of μ
-    over channels, and α, γ, β are learned per channel.
+    over channels, and α, γ, β are learned per channel. Statistics are taken in float32 or wider.
 
     Args:
         channels: number of channels C of the input (N, C, H, W), 2 or more.
@@ -27,13 +29,37 @@ class InstanceNormPlus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised `x`, (N, C, H, W), in its own precision."""
-        wide = torch.promote_types(x.dtype, torch.float32)
-        # Two passes with `mean`: `var_mean` over the pixels is many times slower in channels-last.
-        mean = x.mean((2, 3), keepdim=True, dtype=wide)
-        centred = x - mean
-        var = centred.square().mean((2, 3), keepdim=True)
+        mean, var = _PixelMoments.apply(x)  # type: ignore[no-untyped-call]
         v, m = torch.var_mean(mean, dim=1, keepdim=True)
         gamma, alpha, beta = (p[:, None, None] for p in (self.gamma, self.alpha, self.beta))
         scale = gamma * torch.rsqrt(var + 1e-5)
-        shift = beta + gamma * alpha * (mean - m) * torch.rsqrt(v + 1e-5)
-        return torch.addcmul(shift, centred, scale).to(x.dtype)
+        shift = beta + gamma * alpha * (mean - m) * torch.rsqrt(v + 1e-5) - mean * scale
+        return torch.addcmul(shift, x, scale).to(x.dtype)
+
+
+class _PixelMoments(torch.autograd.Function):
+    """Mean and biased variance over pixels, (N, C, 1, 1), in float32 or wider.
+
+    In channels-last, `torch.var_mean` over pixels is many times slower than two means, and the
+    gradients that autograd makes for them come in another memory format: hence this function. It
+    can be differentiated twice.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        wide = torch.promote_types(x.dtype, torch.float32)
+        mean = x.mean((2, 3), keepdim=True, dtype=wide)
+        return mean, (x - mean).square().mean((2, 3), keepdim=True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, output[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad_mean: Tensor, grad_var: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        pixels = x.shape[2] * x.shape[3]
+        slope = 2 / pixels * grad_var
+        return torch.addcmul(grad_mean / pixels - slope * mean, x, slope).to(x.dtype)
