@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Literal
 
 import matplotlib
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from scoresweep.data.store import Split
@@ -47,6 +49,15 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
     }
     outline = axes.patches[0].get_xy()
     assert outline == (-0.5, -0.5)
+
+
+@pytest.mark.parametrize(("better", "best"), [("lower", 0.5), ("higher", 4.0)])
+def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> None:
+    metric = Metric("frechet", "Fréchet distance", better, {})
+    cells = CELLS.dropna(subset="mean")
+    image = figures.heat_map(cells, metric, "step_size", "levels").axes[0].images[0]
+    brightness = {value: sum(image.cmap(image.norm(value))[:3]) for value in cells["mean"]}
+    assert max(brightness, key=lambda value: brightness[value]) == best
 
 
 def test_lines_follow_the_numbers() -> None:
