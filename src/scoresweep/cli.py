@@ -5,7 +5,6 @@ What a command needs beyond the study file is imported inside it, so that `--hel
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from scoresweep.console import say
 from scoresweep.errors import ScoresweepError
+from scoresweep.files import NO_SPACE
 from scoresweep.study import Plan, Study, load_study, plan_study
 
 __all__ = ["app", "main"]
@@ -221,9 +221,9 @@ def main() -> None:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_SPACE:
             raise
-        say(f"Error: {error.filename or 'a file'}: no space left on the disk; make room and repeat")
+        say(f"Error: {error.filename or 'a file'}: {error.strerror}")
         sys.exit(1)
     except KeyboardInterrupt:
         say("Stopped.")

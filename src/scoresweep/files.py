@@ -14,7 +14,7 @@ from typing import Any
 
 from scoresweep.errors import RunError
 
-__all__ = ["remove", "sha256_of", "whole", "write_json"]
+__all__ = ["NO_SPACE", "remove", "sha256_of", "whole", "write_json"]
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit on the size of files."""

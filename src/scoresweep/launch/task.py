@@ -11,6 +11,7 @@ from typing import Any
 import submitit
 
 from scoresweep.errors import ScoresweepError
+from scoresweep.files import NO_SPACE
 
 __all__ = ["Failure", "Task"]
 
@@ -44,6 +45,10 @@ class Task:
             self.function(*self.arguments)
         except ScoresweepError as error:
             return Failure(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            return Failure(f"{error.filename or 'a file'}: {error.strerror}", exit_code=1)
         return None
 
     def _export(self, environment: submitit.JobEnvironment) -> None:

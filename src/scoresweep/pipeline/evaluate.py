@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 import zarr
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress
@@ -32,6 +32,7 @@ from scoresweep.pipeline.measures import (
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.components import EXTRACTORS
+from scoresweep.tensors import write_tensors
 from scoresweep.training.weights import load_network
 
 __all__ = ["evaluate", "reference", "score_error"]
@@ -54,10 +55,10 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
     labels = None if train.labels is None else torch.from_numpy(train.labels)
     samples = train.model_space()
     model.fit(samples, labels, seed=0)
-    weights = model.state_dict()
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if weights:
         with whole(layout.extractor_weights(dataset.id, extractor)) as temporary:
-            save_file(weights, temporary)
+            write_tensors(temporary, weights)
     content = xr.Dataset(attrs={"dataset": dataset.id, "extractor": extractor})
     with torch.no_grad():
         features = {"train": model(samples), "test": model(test.model_space())}

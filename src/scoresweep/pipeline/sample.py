@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress, say
@@ -33,6 +33,7 @@ from scoresweep.samplers import initial, step_sizes
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
+from scoresweep.tensors import write_tensors
 from scoresweep.training.ladder import resolve_ladder
 from scoresweep.training.weights import load_network
 
@@ -198,8 +199,8 @@ def _draw_chunk(
     )
     _check_finite(x, work, chunk, watch)
     with whole(_part(work, chunk)) as temporary:
-        drawn = {"x": x.contiguous().cpu(), **watch.tensors()}
-        save_file(drawn, temporary, metadata={"weights_sha256": work.weights_sha256})
+        drawn = {"x": x.cpu(), **watch.tensors()}
+        write_tensors(temporary, drawn, {"weights_sha256": work.weights_sha256})
 
 
 def _score(network: ScoreNetwork, options: Sample) -> Score:
@@ -240,7 +241,7 @@ class _Watch:
             "score_norm": torch.stack(self.score_norm).cpu(),
         }
         if self.frames:
-            kept["trajectory"] = torch.stack(self.frames, dim=1).contiguous()
+            kept["trajectory"] = torch.stack(self.frames, dim=1)
         return kept
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scoresweep.files import remove, sha256_of, whole
+from scoresweep.tensors import write_tensors
 
 __all__ = [
     "Checkpoint",
@@ -51,7 +52,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         digests = {}
         for name, tensors in checkpoint.tensors.items():
             file = temporary / f"{name}.safetensors"
-            save_file({key: value.contiguous() for key, value in tensors.items()}, file)
+            write_tensors(file, tensors)
             digests[file.name] = sha256_of(file)
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
         (temporary / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from scoresweep.errors import InputError
@@ -16,6 +15,7 @@ from scoresweep.files import whole
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.study.base import Component
 from scoresweep.study.components import AnyNetwork
+from scoresweep.tensors import write_tensors
 
 __all__ = ["build_network", "load_network", "save_network"]
 
@@ -30,10 +30,9 @@ def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) 
 
 def save_network(path: Path, network: ScoreNetwork, component: Component) -> None:
     """Write weights, ladder, options and sample shape to one safetensors file."""
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     metadata = {"network": component.model_dump_json(), "shape": json.dumps(network.shape)}
     with whole(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        write_tensors(temporary, network.state_dict(), metadata)
 
 
 def load_network(run_folder: Path) -> ScoreNetwork:
