@@ -59,6 +59,24 @@ def test_several_shards(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "chunk", "shard"),
+    [
+        (np.zeros((5000, 28, 28, 1), np.uint8), 128, 4096),
+        (np.zeros((5000, 8, 8, 1), np.uint8), 1024, 4096),
+        (np.zeros((300, 28, 28, 1), np.uint8), 128, 384),
+        (np.zeros((10_000, 2), np.float32), 4096, 4096),
+        (np.zeros(10, np.int64), 10, 10),
+        (np.zeros((6, 2048, 2048, 1), np.uint8), 4, 8),
+    ],
+)
+def test_chunks_of_a_batch_in_shards_of_many(values, chunk, shard):
+    group = zarr.create_group(zarr.storage.MemoryStore())
+    names = ("sample", "y", "x", "channel")[: values.ndim]
+    write_array(group, "a", values, names)
+    assert (group["a"].chunks[0], group["a"].shards[0]) == (chunk, shard)
+
+
 def test_xarray_opens_a_split_without_warnings(store):
     path, splits = store
     opened = xr.open_zarr(path, group="train", consolidated=False)

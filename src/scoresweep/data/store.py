@@ -43,7 +43,9 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 CHUNK = 128
-"""Samples of a chunk: about a batch."""
+"""Samples of a chunk: about a batch, as long as that lies within `CHUNK_BYTES`."""
+CHUNK_BYTES = (64 * 1024, 16 * 1024**2)
+"""Below, a chunk costs more time than its bytes; above, more memory than a reader expects."""
 SHARD = 4096
 """Samples of a shard (one file), as long as it stays below `SHARD_BYTES`."""
 SHARD_BYTES = 256 * 1024**2
@@ -103,14 +105,12 @@ def write_array(
 
     `advance` is called with the number of samples written since its last call.
     """
-    row_bytes = max(values[:1].nbytes, 1)
-    most = -(-len(values) // CHUNK) * CHUNK
-    rows = max(CHUNK, min(SHARD, most, SHARD_BYTES // row_bytes // CHUNK * CHUNK))
+    chunk, rows = _cut(len(values), max(values[:1].nbytes, 1))
     array = group.create_array(
         name,
         shape=values.shape,
         dtype=values.dtype,
-        chunks=(CHUNK, *values.shape[1:]),
+        chunks=(chunk, *values.shape[1:]),
         shards=(rows, *values.shape[1:]),
         # Level -5 costs a fifth less time than 1 and a seventh more space (28×28 grey images).
         compressors=[ZstdCodec(level=-5, checksum=True)],
@@ -128,6 +128,14 @@ def write_array(
         if advance:
             advance(len(part))
     return digest.hexdigest()
+
+
+def _cut(count: int, row_bytes: int) -> tuple[int, int]:
+    """Return the samples of a chunk and of a shard, which is a whole number of chunks."""
+    small, large = (max(size // row_bytes, 1) for size in CHUNK_BYTES)
+    chunk = max(1, min(count, SHARD, large, max(CHUNK, small)))
+    most = min(SHARD, SHARD_BYTES // row_bytes, -(-count // chunk) * chunk)
+    return chunk, max(chunk, most // chunk * chunk)
 
 
 def write_store(
