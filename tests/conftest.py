@@ -36,7 +36,7 @@ evaluate:
   metrics: [score_error, frechet]
   extractors: [pixels]
   score_error_samples: 32
-  bootstrap: 0
+  resamplings: 0
 """
 
 

@@ -33,7 +33,7 @@ def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any)
             "steps": 1,
         },
         "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}, "count": 50},
-        "evaluate": {"bootstrap": 4, "kid_subsets": 5, "score_error_samples": 40} | options,
+        "evaluate": {"resamplings": 4, "kid_subsets": 5, "score_error_samples": 40} | options,
     }
     return plan_study(parse_study(study, "study.yaml"), root)
 
@@ -141,7 +141,7 @@ def test_metrics_of_real_digits(digits: Path) -> None:
 
 
 def test_real_baseline_has_as_many_samples_as_were_generated(digits: Path) -> None:
-    plan = make_plan(digits, metrics=["frechet"], extractors=["pixels"], bootstrap=0)
+    plan = make_plan(digits, metrics=["frechet"], extractors=["pixels"], resamplings=0)
     found = measure(plan, real_digits(digits, "train")[:60])
     assert found["frechet_pixels_real"].attrs["n_generated"] == 60
     assert found["frechet_pixels_real"].attrs["note"].startswith("60 samples for 64 features")
@@ -156,7 +156,7 @@ def test_evaluation_grid_becomes_dimensions(digits: Path) -> None:
         digits,
         metrics=["prdc"],
         extractors=["pixels"],
-        bootstrap=0,
+        resamplings=0,
         grid={"neighbours": [2, 8], "seed": [0, 1]},
     )
     found = measure(plan, 0.7 * real_digits(digits, "test")[:80])

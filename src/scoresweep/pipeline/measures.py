@@ -71,7 +71,7 @@ def measure_samples(
             except ValueError as error:
                 raise InputError(
                     f"metric {metric} on {extractor}: {error}. Draw more samples (sample.count), "
-                    f"or lower evaluate.neighbours or evaluate.bootstrap"
+                    f"or lower evaluate.neighbours or evaluate.resamplings"
                 ) from error
         if not found:
             raise InputError(
@@ -94,7 +94,7 @@ def _measure(metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets)
         kid_subset_size=evaluate.kid_subset_size,
         seed=evaluate.seed,
     )
-    errors = _standard_errors(function, options, evaluate.bootstrap, sets)
+    errors = _standard_errors(function, options, evaluate.resamplings, sets)
     variables: Variables = {}
     for suffix, features, what in (
         ("", sets.generated, ""),

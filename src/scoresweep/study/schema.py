@@ -145,7 +145,7 @@ class Evaluate(Config):
     """Subsets over which the kernel distance is averaged."""
     kid_subset_size: int = Field(250, ge=2)
     """Samples of each such subset (fewer where there are fewer)."""
-    bootstrap: int = Field(50, ge=0)
+    resamplings: int = Field(50, ge=0)
     """Random halves of the samples, whose scatter gives the 95 % intervals; 0: none."""
     seed: int = Field(0, ge=0)
     """Seed of subsets, probes and resamplings."""
