@@ -224,7 +224,8 @@ def test_clipping_bounds_the_gradient(make_plan, undisturbed):
     free = curves(undisturbed)
     clipped = curves(train_run(make_plan(gradient_clip=1e-9, optimizer={"eps": 1.0})))
     assert (clipped.gradient_norm > 1).all()
-    assert clipped.loss[-1] > 2 * free.loss[-1]
+    assert clipped.loss[-1] > 0.9 * clipped.loss[0]
+    assert clipped.loss[-1] > 1.2 * free.loss[-1]
 
 
 def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):

@@ -41,6 +41,15 @@ class Batches(ABC):
         self.flip = flip
 
     @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples of an epoch."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample in model space: (C, H, W) or (D,)."""
+        return tuple(self.batch(0, 0, 1).shape[1:])
+
+    @abstractmethod
     def rows(self, first: int, end: int) -> Tensor:
         """Return the samples [first, end) of the endless row, on the device, as they are stored."""
 
@@ -76,6 +85,9 @@ class Loader(Batches):
         super().__init__(split.pixel_range, batch_size, seed, device, flip)
         self._values = torch.from_numpy(split.values).to(self.device)
         self._orders: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def rows(self, first: int, end: int) -> Tensor:
         """Return the samples [first, end) of the endless row."""

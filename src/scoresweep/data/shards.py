@@ -83,6 +83,9 @@ class ShardLoader(Batches):
         self._blocks: dict[tuple[int, int], Future[Block]] = {}
         self._plans: dict[int, list[list[tuple[int, int]]]] = {}
 
+    def __len__(self) -> int:
+        return self._count
+
     def rows(self, first: int, end: int) -> Tensor:
         """Return the samples [first, end) of the endless row."""
         parts = []

@@ -155,21 +155,11 @@ def _levels(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
 
 
 def _levels_from_data(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
-    import torch
-
-    from scoresweep.data.store import read_split
     from scoresweep.training.ladder import resolve_ladder
 
-    shape = _shape(plan, dataset)
-    if shape is None:
+    if not plan.layout.dataset_manifest(dataset.id).exists():
         return None
-    if plan.layout.dataset_manifest(dataset.id).exists():
-        points = read_split(plan.layout.dataset_store(dataset.id), "train").model_space()
-    elif isinstance(getattr(noise, "sigma_max", None), str):
-        return None
-    else:
-        points = torch.zeros(2, *shape)  # the dimension is all that matters
-    return len(resolve_ladder(noise, points))
+    return len(resolve_ladder(noise, plan.layout.dataset_store(dataset.id)))
 
 
 # ── what things cost ────────────────────────────────────────────────────────────────────────────

@@ -101,8 +101,7 @@ def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:
     if sample_.noise is None:
         sigmas = network.sigmas.double()
     else:
-        split = read_split(work.layout.dataset_store(work.run.dataset.id), "train")
-        sigmas = resolve_ladder(sample_.noise, split.model_space())
+        sigmas = resolve_ladder(sample_.noise, work.layout.dataset_store(work.run.dataset.id))
     step_size = sampler.step_size
     if step_size == "auto":
         step_size = step_size_for(sigmas, sampler.steps_per_level)

@@ -24,8 +24,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scoresweep.console import say
-from scoresweep.data.loader import Loader
-from scoresweep.data.store import Split
+from scoresweep.data.loader import Batches
 from scoresweep.errors import InputError, RunError
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
@@ -71,7 +70,7 @@ class Trainer:
     def __init__(
         self,
         train: Train,
-        split: Split,
+        loader: Batches,
         sigmas: Tensor,
         accelerator: Accelerator,
         folders: Folders,
@@ -79,8 +78,8 @@ class Trainer:
     ) -> None:
         """Build everything from the seed.
 
-        `sigmas` is the ladder, shape (L,). `picture` draws a few samples, shape (N, C, H, W), from
-        a network, for TensorBoard.
+        `loader` gives the batches, `sigmas` is the ladder, shape (L,). `picture` draws a few
+        samples, shape (N, C, H, W), from a network, for TensorBoard.
         """
         self.train = train
         self.accelerator = accelerator
@@ -89,7 +88,7 @@ class Trainer:
         self.share = _share(train, accelerator)
         device = accelerator.device
         torch.manual_seed(derive_seed(train.seed, "weights"))
-        self.network = build_network(train.network, split.shape, sigmas).to(device)
+        self.network = build_network(train.network, loader.shape, sigmas).to(device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.objective = functools.partial(train.objective.load(), **train.objective.arguments())
         self.optimizer = torch.optim.AdamW(
@@ -101,8 +100,8 @@ class Trainer:
             fused=True,
         )
         self.sigmas = sigmas.to(device, torch.float32)
-        self.loader = Loader(split, train.batch_size, train.seed, device, flip=train.flip)
-        self.draws = Draws(train.seed, split.shape, len(sigmas), device)
+        self.loader = loader
+        self.draws = Draws(train.seed, loader.shape, len(sigmas), device)
         self.accumulator = Accumulator(len(sigmas), device)
         self.step_losses = torch.zeros(train.log.scalars, device=device)
         self.curves = Curves(sigmas.tolist())

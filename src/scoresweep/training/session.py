@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
-from scoresweep.data.store import read_split
+from scoresweep.data.shards import open_loader
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole, write_json
 from scoresweep.networks.base import ScoreNetwork
@@ -48,21 +48,24 @@ def make_accelerator(precision: str, gpus: int) -> Accelerator:
 
 def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
     """Read the data of `run` and build its trainer."""
-    split = read_split(layout.dataset_store(run.dataset.id), "train")
-    if run.train.batch_size > len(split.values):
+    train, store = run.train, layout.dataset_store(run.dataset.id)
+    accelerator = make_accelerator(train.precision, gpus)
+    loader = open_loader(
+        store, "train", train.batch_size, train.seed, accelerator.device, train.flip
+    )
+    if train.batch_size > len(loader):
         raise InputError(
-            f"train.batch_size: {run.train.batch_size}: the dataset {run.dataset.id} has only "
-            f"{len(split.values)} training samples; expected that many or fewer"
+            f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
+            f"{len(loader)} training samples; expected that many or fewer"
         )
-    sigmas = resolve_ladder(run.train.noise, split.model_space())
+    sigmas = resolve_ladder(train.noise, store)
     folders = Folders(
         layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
     )
-    accelerator = make_accelerator(run.train.precision, gpus)
-    count = run.train.log.image_count
-    picture = functools.partial(_picture, sigmas=sigmas, shape=split.shape, count=count)
-    drawn = picture if len(split.shape) == 3 else None
-    return Trainer(run.train, split, sigmas, accelerator, folders, drawn)
+    count = train.log.image_count
+    picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)
+    drawn = picture if len(loader.shape) == 3 else None
+    return Trainer(train, loader, sigmas, accelerator, folders, drawn)
 
 
 @torch.no_grad()
