@@ -155,11 +155,20 @@ def _levels(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
 
 
 def _levels_from_data(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
-    from scoresweep.training.ladder import resolve_ladder
+    import torch
 
-    if not plan.layout.dataset_manifest(dataset.id).exists():
+    from scoresweep.training.ladder import resolve_ladder, training_points
+
+    shape = _shape(plan, dataset)
+    if shape is None:
         return None
-    return len(resolve_ladder(noise, plan.layout.dataset_store(dataset.id)))
+    if plan.layout.dataset_manifest(dataset.id).exists():
+        points = training_points(plan.layout.dataset_store(dataset.id))
+    elif isinstance(getattr(noise, "sigma_max", None), str):
+        return None
+    else:
+        points = torch.zeros(2, *shape)  # the dimension is all that matters
+    return len(resolve_ladder(noise, points))
 
 
 # ── what things cost ────────────────────────────────────────────────────────────────────────────

@@ -34,7 +34,7 @@ from scoresweep.score import Score
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
 from scoresweep.tensors import write_tensors
-from scoresweep.training.ladder import resolve_ladder
+from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
 
 __all__ = ["sample"]
@@ -101,7 +101,8 @@ def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:
     if sample_.noise is None:
         sigmas = network.sigmas.double()
     else:
-        sigmas = resolve_ladder(sample_.noise, work.layout.dataset_store(work.run.dataset.id))
+        store = work.layout.dataset_store(work.run.dataset.id)
+        sigmas = resolve_ladder(sample_.noise, training_points(store))
     step_size = sampler.step_size
     if step_size == "auto":
         step_size = step_size_for(sigmas, sampler.steps_per_level)

@@ -21,7 +21,7 @@ from scoresweep.provenance import provenance
 from scoresweep.samplers import annealed_langevin, initial
 from scoresweep.seeds import generator_for
 from scoresweep.study import Layout, Run
-from scoresweep.training.ladder import resolve_ladder
+from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.loop import Folders, Trainer
 from scoresweep.training.tracking import write_hparams
 from scoresweep.training.weights import save_network
@@ -58,7 +58,7 @@ def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
             f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
             f"{len(loader)} training samples; expected that many or fewer"
         )
-    sigmas = resolve_ladder(train.noise, store)
+    sigmas = resolve_ladder(train.noise, training_points(store))
     folders = Folders(
         layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
     )
