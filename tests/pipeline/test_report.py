@@ -13,11 +13,11 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet
 from PIL import Image
+from scipy import stats
 
 from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
 from scoresweep.pipeline.report import report
-from scoresweep.report.intervals import mean_interval
 from scoresweep.report.summary import number
 from scoresweep.study import Plan
 
@@ -90,10 +90,11 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
 def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     setting = next(s for s in finished.settings if s.axes["step_size"] == 2e-5)
     runs = [run for run in finished.runs if run.axes["levels"] == 6]
-    interval = mean_interval([frechet(run, setting) for run in runs])
+    values = [frechet(run, setting) for run in runs]
+    low, high = stats.t.interval(0.95, 1, loc=sum(values) / 2, scale=stats.sem(values))
     text = read_page(finished).text
     assert "Levels 6, step size 2e-5" in text
-    assert f"95 % interval {number(interval.low)} to {number(interval.high)}" in text
+    assert f"95 % interval {number(low)} to {number(high)}" in text
     assert "mean of 2 seeds; real test samples 0.100; uniform noise 9.90" in text
     assert "Least frequent: class 0 with 0.0 %" in text
     assert "Missing or failed" not in text
@@ -138,6 +139,17 @@ def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
     report(plan)
     low = min(frechet(run, setting) for run in plan.runs for setting in plan.settings) - 0.01
     assert f"95 % interval {number(low)} to {number(low + 0.03)}; one" in read_page(plan).text
+
+
+def test_a_study_of_one_setting_has_a_report(tmp_path: Path) -> None:
+    plan = fake_plan(
+        tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=CONTENT["sample"] | {"grid": {}}
+    )
+    fake_study(plan)
+    report(plan)
+    text = read_page(plan).text
+    assert "1 trained network × 1 sampler setting on digits." in text
+    assert f"{number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
 
 
 def test_works_without_samples_and_data(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 import pytest
+from scipy import stats
 
-from scoresweep.report.intervals import mean_interval
 from scoresweep.report.summary import (
     Metric,
     best,
@@ -34,8 +34,9 @@ DISTANCE = Metric("distance", "distance", "lower", {})
 
 def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
     table = summarise(FRAME, "distance", ["levels"]).set_index("levels")
-    both = mean_interval([1.0, 2.0])
-    assert table.loc[10, ["mean", "low", "high", "n"]].tolist() == pytest.approx(list(both))
+    low, high = stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))
+    expected = [1.5, low, high, 2]
+    assert table.loc[10, ["mean", "low", "high", "n"]].tolist() == pytest.approx(expected)
     assert table.loc[30, ["mean", "low", "high", "n"]].tolist() == [0.5, 0.4, 0.7, 1]
     assert table.loc[10, "real"] == pytest.approx(0.2)
     assert math.isnan(table.loc[10, "noise"])

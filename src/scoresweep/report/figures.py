@@ -76,9 +76,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # text and layout take the style when first drawn
-            return figure
+            return draw(*args, **kwargs)
 
     return wrapped
 

@@ -1,44 +1,27 @@
-"""Mean and 95 % confidence interval over repeats.
+"""The 95 % confidence interval of a mean over repeats.
 
-For n repeats with mean m and sample standard deviation s, Student's interval is
-m ± t · s / √n with t the (1 + confidence) / 2 quantile of the t distribution with n − 1 degrees of
-freedom (Student 1908). It is honest for few repeats: two seeds give a wide interval.
+For n repeats with mean m and sample standard deviation s, Student's interval is m ± t · s / √n with
+t the 97.5 % quantile of the t distribution with n − 1 degrees of freedom (Student 1908). It is
+honest for few repeats: two seeds give a wide interval.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
-__all__ = ["Interval", "mean_interval"]
+__all__ = ["half_width"]
 
 
-class Interval(NamedTuple):
-    """A mean, the ends of its interval (NaN where there is none) and the number of repeats."""
+def half_width(deviation: npt.ArrayLike, n: npt.ArrayLike) -> np.ndarray[Any, Any]:
+    """Return half of Student's 95 % interval of means of `n` values, of the shape of the arguments.
 
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean of the finite `values` and Student's interval for it.
-
-    A single value has no interval, no value no mean: these are NaN.
+    `deviation` is their sample standard deviation (the one that divides by n − 1). Fewer than two
+    values have no interval: NaN.
     """
-    finite = np.asarray(values, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
-    n = finite.size
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(finite.mean())
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    t = float(stats.t.ppf((1 + confidence) / 2, n - 1))
-    half = t * float(finite.std(ddof=1)) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
+    count = np.asarray(n, dtype=np.float64)
+    freedom = np.where(count > 1, count - 1, np.nan)
+    return np.asarray(stats.t.ppf(0.975, freedom) * np.asarray(deviation) / np.sqrt(count))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -264,8 +264,8 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     summaries = [summarise(wide, metric.name, axes) for metric in shown]
     main = summaries[0]
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
-    keys = [tuple(row) for row in ordered[axes].head(TABLE_ROWS).itertuples(index=False)]
-    cells = [{tuple(row[axis] for axis in axes): row for _, row in s.iterrows()} for s in summaries]
+    keys = _keys(ordered, axes)[:TABLE_ROWS]
+    cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
     rows = [
         {
             "axes": [coordinate(value) for value in key],
@@ -282,7 +282,12 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     return {"rows": rows, "axes": [words(a) for a in axes], "metrics": titles, "lead": lead}
 
 
-def _cell(row: pd.Series[Any] | None) -> dict[str, str]:
+def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the point of each row: the values of `axes`."""
+    return [tuple(key) for key in summary[list(axes)].to_numpy(dtype=object).tolist()]
+
+
+def _cell(row: Mapping[Hashable, Any] | None) -> dict[str, str]:
     if row is None:
         return {"mean": "–", "half": ""}
     half = (row["high"] - row["low"]) / 2

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from scoresweep.report.intervals import Interval, mean_interval
+from scoresweep.report.intervals import half_width
 
 __all__ = [
     "Metric",
@@ -56,21 +57,20 @@ def summarise(frame: pd.DataFrame, metric: str, axes: Sequence[str]) -> pd.DataF
     The interval is Student's over the rows of a point; a single row keeps its own interval, where
     it was measured.
     """
-    rows = []
-    for key, part in configurations(frame, axes):
-        interval = mean_interval(part[metric].tolist())
-        if interval.n == 1 and f"{metric}_low" in part:
-            only = part[part[metric].notna()].iloc[0]
-            interval = Interval(
-                interval.mean, only[f"{metric}_low"], only[f"{metric}_high"], interval.n
-            )
-        sides = {
-            side: part[f"{metric}_{side}"].mean() if f"{metric}_{side}" in part else math.nan
-            for side in ("real", "noise")
-        }
-        rows.append({**dict(zip(axes, key, strict=True)), **interval._asdict(), **sides})
-    columns = [*axes, *Interval._fields, "real", "noise"]
-    return pd.DataFrame(rows, columns=columns).dropna(subset="mean").reset_index(drop=True)
+    measured = frame[frame[metric].notna()]
+    points = measured.groupby(list(axes) if axes else np.zeros(len(measured)), sort=True)
+    values = points[metric]
+    table = pd.DataFrame({"mean": values.mean(), "n": values.count()})
+    half = half_width(values.std(), table["n"])
+    for side, sign in (("low", -1), ("high", 1)):
+        table[side] = table["mean"] + sign * half
+        if f"{metric}_{side}" in frame:
+            own = points[f"{metric}_{side}"].first()
+            table[side] = table[side].where(table["n"] > 1, own)
+    for side in ("real", "noise"):
+        there = f"{metric}_{side}" in frame
+        table[side] = points[f"{metric}_{side}"].mean() if there else np.nan
+    return table.reset_index() if axes else table.reset_index(drop=True)
 
 
 def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
