@@ -152,6 +152,22 @@ def test_a_study_of_one_setting_has_a_report(tmp_path: Path) -> None:
     assert f"{number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
 
 
+def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
+    fake_study(plan)
+    for setting in plan.settings:
+        path = plan.layout.metrics(plan.runs[0].id, setting.id)
+        with xr.open_dataset(path, engine="h5netcdf") as content:
+            alike = content.load().assign(precision_classifier=content["precision_classifier"] * 0)
+        alike["precision_classifier"].attrs = content["precision_classifier"].attrs
+        path.unlink()
+        alike.to_netcdf(path, engine="h5netcdf")
+    report(plan)
+    assert "precision (classifier) higher all settings alike" in read_page(plan).text
+    names = {path.stem for path in plan.layout.figures.glob("metric_*")}
+    assert names == {"metric_frechet_classifier_step_size"}
+
+
 def test_works_without_samples_and_data(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_run(plan, plan.runs[0])

@@ -86,6 +86,15 @@ def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
     assert (band.min(), band.max()) == (0.25, 6.0)
 
 
+def test_class_shares_stand_beside_real_ones() -> None:
+    drawn, real = pd.Series([0.75, 0.25], ["cat", "dog"]), pd.Series([0.5, 0.5], ["cat", "dog"])
+    axes = figures.class_shares(drawn, real).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [0.75, 0.25, 0.5, 0.5]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
+    alone = figures.class_shares(drawn, None).axes[0]
+    assert len(alone.patches) == 2
+
+
 def test_many_configurations_are_thinned_out_evenly() -> None:
     frame = pd.DataFrame({"width": range(50), "step": 1, "loss": range(50)})
     axes = figures.curves(frame, "step", "loss", ["width"], {"title": "loss"}).axes[0]

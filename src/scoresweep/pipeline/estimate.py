@@ -194,6 +194,9 @@ def _earlier(plan: Plan, found: Sequence[Job]) -> Costs:
     """Return what the jobs took that are done or under way."""
     costs, states = Costs(), iter(found)
     for run in plan.runs:
+        weights = plan.layout.weights(run.id)
+        if weights.exists():
+            costs.parameters[_network_key(run)] = weights.stat().st_size // 4
         progress = next(states).progress
         if progress and progress.step and progress.seconds:
             costs.steps.setdefault(_train_key(run), progress.seconds / progress.step)

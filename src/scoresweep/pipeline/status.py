@@ -8,6 +8,7 @@ workflow runs and after it.
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,8 @@ COLOURS: dict[State, str] = {
     "done": "green",
 }
 """Every state, the ones that want attention first."""
+
+HEADINGS = ["run / setting", "state", "step", "images/s", "time left", "restarts", "message"]
 
 
 @dataclass(frozen=True)
@@ -89,29 +92,35 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
 
     Those that want attention come first; at most `limit` of each kind are listed, the rest counted.
     """
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     found = jobs(plan)
     groups = {
         "runs": [job for job in found if job.setting is None],
         "settings": [job for job in found if job.setting is not None],
     }
-    table = Table(title=f"Study {plan.study.study}", title_justify="left")
-    table.add_column("run / setting", overflow="fold")
-    table.add_column("state")
-    for heading in ("step", "images/s", "time left", "restarts"):
-        table.add_column(heading, justify="right")
-    table.add_column("message", overflow="fold")
+    rows = []
     for kind, group in groups.items():
         listed = [job for job in group if kind == "runs" or job.state != "done"]
-        for job in sorted(listed, key=lambda job: list(COLOURS).index(job.state))[:limit]:
-            table.add_row(*_row(job))
+        urgent = sorted(listed, key=lambda job: list(COLOURS).index(job.state))
+        rows += [_row(job) for job in urgent[:limit]]
         if len(listed) > limit:
-            table.add_row(f"and {len(listed) - limit:,} more {kind}", style="dim")
-    if table.row_count:
-        console.print(table)
+            rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
+    console.print(_table(plan, rows))
     for kind, group in groups.items():
         console.print(f"{kind}: {_counts(group)}", markup=False)
     return found
+
+
+def _table(plan: Plan, rows: list[list[str]]) -> Table:
+    """Return a table of `rows` without the columns that are empty in all of them."""
+    used = [index for index in range(len(HEADINGS)) if any(row[index] for row in rows)]
+    table = Table(title=f"Study {plan.study.study}", title_justify="left")
+    for index in used:
+        right = HEADINGS[index] in ("step", "images/s", "time left", "restarts")
+        table.add_column(HEADINGS[index], justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[index] for index in used))
+    return table
 
 
 def duration(seconds: float) -> str:

@@ -184,11 +184,11 @@ def class_shares(drawn: pd.Series[float], real: pd.Series[float] | None) -> Figu
     panel.bar(at, drawn.to_numpy(), -width, align="edge" if real is not None else "center")
     if real is not None:
         panel.bar(at, real.to_numpy(), width, align="edge", color="#bbbbbb")
-        panel.legend(
-            ["drawn", "real test samples"], loc="lower right", framealpha=0.9, frameon=True
-        )
+        panel.legend(["drawn", "real test samples"], loc="upper right", ncols=2)
+    panel.set_ylim(top=1.2 * panel.get_ylim()[1])
+    panel.set_axisbelow(True)
     panel.set_xticks(at, [str(name) for name in drawn.index])
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.yaxis.set_major_formatter(PercentFormatter(1))
     panel.set(xlabel="class", title="share of samples in each class")
     panel.grid(False, axis="x")
     return figure
@@ -225,6 +225,8 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
             curve.mean().index, curve.min(), curve.max(), color=colour, alpha=0.15, linewidth=0
         )
     panel.set(**labels)
+    if frame[y].min() > 0 and frame[y].max() > 20 * frame[y].min():
+        panel.set_yscale("log")
     if keys:
         panel.legend()
     return figure

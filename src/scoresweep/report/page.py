@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -179,14 +179,21 @@ def _varied(tables: Tables) -> list[str]:
     return [axis for axis in tables.axes if not is_repeat(axis)]
 
 
-def _tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> list[pd.Series[Any]]:
-    """Return the best configuration of each dataset and point of the evaluation grid."""
-    measured = wide[wide[metric.name].notna()]
-    return [
-        best(summarise(part, metric.name, _varied(tables)), metric)
-        for _, part in configurations(measured, _apart(tables))
-        if len(part)
-    ]
+def _tops(
+    tables: Tables, wide: pd.DataFrame, metric: Metric
+) -> Iterator[tuple[pd.Series[Any], str]]:
+    """Yield the best row of each dataset and point of the evaluation grid, and which it is."""
+    measured, axes = wide[wide[metric.name].notna()], _varied(tables)
+    for key, part in configurations(measured, _apart(tables)):
+        summary = summarise(part, metric.name, axes)
+        if summary.empty:
+            continue
+        top = best(summary, metric)
+        if len(summary) > 1 and summary["mean"].nunique() == 1:
+            same = describe(dict(zip(_apart(tables), key, strict=True)))
+            yield top, ", ".join(part for part in (same, "all settings alike") if part)
+        else:
+            yield top, describe({axis: top[axis] for axis in axes})
 
 
 def _headlines(
@@ -197,7 +204,7 @@ def _headlines(
         return []
     main = metrics[0]
     lines = []
-    for top in _tops(tables, wide, main):
+    for top, where in _tops(tables, wide, main):
         detail = [f"95 % interval {_interval(top)}" if _interval(top) != "–" else ""]
         detail.append(f"mean of {top['n']:.0f} seeds" if top["n"] > 1 else "one measurement")
         detail += [
@@ -205,7 +212,6 @@ def _headlines(
             for side, title in (("real", "real test samples"), ("noise", "uniform noise"))
             if top[side] == top[side]
         ]
-        where = describe({axis: top[axis] for axis in _varied(tables)})
         lines.append(
             {
                 "value": number(top["mean"]),
@@ -225,14 +231,14 @@ def _best_rows(
             "metric": metric.title,
             "note": str(metric.about.get("note", "")),
             "better": metric.better,
-            "where": describe({axis: top[axis] for axis in _varied(tables)}),
+            "where": where,
             "mean": number(top["mean"]),
             "interval": _interval(top),
             "real": number(top["real"]),
             "noise": number(top["noise"]),
         }
         for metric in metrics
-        for top in _tops(tables, wide, metric)
+        for top, where in _tops(tables, wide, metric)
     ]
 
 

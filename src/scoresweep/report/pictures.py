@@ -83,6 +83,8 @@ def metric_maps(
     """
     apart = [axis for axis in tables.axes if is_apart(tables, axis)]
     for key, part in configurations(wide[wide[metric.name].notna()], apart):
+        if part[metric.name].nunique() == 1:
+            continue  # there is nothing to see in a map of one value
         where = dict(zip(apart, key, strict=True))
         pairs = _pairs(tables, part)
         for pair in pairs[: MAPS if every_pair else 1]:
@@ -199,7 +201,7 @@ def training_curves(tables: Tables) -> Iterator[Picture]:
         return
     axes = [axis for axis in tables.run_axes if axis in dataset.coords]
     frame = _frame(dataset[["loss"]])
-    labels = {"xlabel": "step", "title": "training loss", "yscale": "log"}
+    labels = {"xlabel": "step", "title": "training loss"}
     figure = figures.curves(frame, "step", "loss", axes, labels)
     caption = (
         "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
