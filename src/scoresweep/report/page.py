@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
 
 from scoresweep.report.grid import coordinate as grid_coordinate
 from scoresweep.report.pictures import Picture, is_apart, shown_settings
@@ -69,7 +68,7 @@ def render_page(
     gaps = [_gap_row(gap) for gap in tables.gaps[:GAP_ROWS]]
     table = _table(tables, wide, metrics)
     return template.render(
-        style=Markup(style),
+        style=style,
         study=plan.study.study,
         lead=_lead(plan),
         contents=_contents(pictures, bool(table["rows"]), bool(gaps)),
