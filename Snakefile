@@ -14,6 +14,10 @@ from scoresweep.study import load_study, plan_study
 
 min_version("9.9")
 
+
+report: "workflow/report/workflow.rst"
+
+
 # The study is read by its own loader, not by Snakemake's `configfile:` directive: that would merge
 # the default study into the one that is named on the command line.
 STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])

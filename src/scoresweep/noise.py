@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import ndtr
 from torch import Tensor
 
 __all__ = [
@@ -135,6 +133,9 @@ def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: flo
         raise ValueError(
             f"levels: 'auto' needs data of 5 dimensions or more, found {dimension}: give a number"
         )
+    from scipy.optimize import brentq  # slow to import, and few studies need it
+    from scipy.special import ndtr
+
     root = math.sqrt(2 * dimension)
 
     def excess(gamma: float) -> float:
@@ -156,6 +157,8 @@ def step_size_for(sigmas: Tensor, steps_per_level: int) -> float:
         sigmas: the ladder, (L,).
         steps_per_level: T.
     """
+    from scipy.optimize import minimize_scalar
+
     first, last = float(sigmas[0]), float(sigmas[-1])
     gamma2 = (first / last) ** (2 / (len(sigmas) - 1))
 

@@ -7,9 +7,9 @@ rule reference:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
     conda:
         "../../environment.yml"
+    threads: 1
     params:
         study=study_file,
-    threads: 1
     shell:
         "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
         " --extractor {wildcards.extractor:q} --threads {threads} 2>&1 | tee {log:q}"
@@ -26,10 +26,10 @@ rule score_error:
         layout.results / "logs" / "score_error" / "{run}.log",
     conda:
         "../../environment.yml"
+    threads: 1
     params:
         study=study_file,
         measured=plan.evaluate_hash(),
-    threads: 1
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --threads {threads}"
         " 2>&1 | tee {log:q}"
@@ -45,10 +45,10 @@ rule evaluate:
         layout.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
     conda:
         "../../environment.yml"
+    threads: 1
     params:
         study=study_file,
         measured=plan.evaluate_hash(),
-    threads: 1
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --threads {threads} 2>&1 | tee {log:q}"

@@ -7,12 +7,12 @@ rule sample:
         layout.results / "logs" / "sample" / "{run}" / "{setting}.log",
     conda:
         "../../environment.yml"
-    params:
-        study=study_file,
     threads: 1
     resources:
         processes=1,
         gpu=0,
+    params:
+        study=study_file,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"

@@ -9,14 +9,14 @@ rule train:
         layout.results / "logs" / "train" / "{run}.log",
     conda:
         "../../environment.yml"
-    params:
-        study=study_file,
     threads: 1
     resources:
         nodes=1,
         processes=1,
         gpu=0,
         training_slots=1,
+    params:
+        study=study_file,
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"
