@@ -207,6 +207,5 @@ def _find(items: list[R], wanted: str, what: str) -> R:
     known = [item.id for item in items]
     listed = ", ".join(known[:6]) + (", ..." if len(known) > 6 else "")
     raise InputError(
-        f"{what} {wanted!r} is not part of the study.{did_you_mean(wanted, known)} "
-        f"Known: {listed}."
+        f"{what} {wanted!r} is not part of the study.{did_you_mean(wanted, known)} Known: {listed}."
     )
