@@ -122,6 +122,7 @@ def fake_score_error(plan: Plan, run: Run) -> None:
             "split": ("split", np.array(["train", "test"], dtype=object)),
             "level": np.arange(1, len(sigma) + 1),
         },
+        attrs={"measured": plan.score_error_hash()},
     ).to_netcdf(_parent(plan.layout.score_error(run.id)), engine="h5netcdf")
 
 
@@ -164,6 +165,7 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
             "class_share_real": ("class", np.full(10, 0.1)),
         },
         coords=coords,
+        attrs={"measured": plan.evaluate_hash()},
     ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
 
 

@@ -18,7 +18,7 @@ def blocks(language):
 def test_the_example_without_the_workflow(capsys):
     (example,) = blocks("python")
     namespace: dict[str, object] = {}
-    exec(example, namespace)  # noqa: S102
+    exec(example, namespace)
     share = float(namespace["share"])  # type: ignore[arg-type]
     # Four standard errors of 2,000 draws, and what 1,200 steps leave of the start's even shares.
     assert abs(share - 0.2) < 4 * (0.2 * 0.8 / 2000) ** 0.5 + 0.02

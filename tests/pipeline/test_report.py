@@ -14,6 +14,8 @@ import xarray as xr
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet
 from PIL import Image
 from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
@@ -196,3 +198,44 @@ def test_nothing_to_report_is_an_input_error(tmp_path: Path) -> None:
         report(plan)
     assert not plan.layout.report.exists()
     assert not plan.layout.report_page.exists()
+
+
+def test_numbers_measured_with_other_options_are_not_reported(finished: Plan) -> None:
+    changed = CONTENT["evaluate"] | {"neighbours": 3}
+    plan = fake_plan(finished.layout.root, evaluate=changed)
+    report(plan)
+    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+        assert set(tree["sampling/state"].values.flatten()) == {"missing"}
+        assert set(tree["score_error/state"].values.flatten()) == {"done"}
+    page = Page(plan.layout.report_page.read_text())
+    assert "measured before `evaluate` was changed" in page.text
+
+
+def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan) -> None:
+    finals = {}
+    for run in finished.runs:
+        folder = finished.layout.tensorboard(run.id)
+        folder.mkdir(exist_ok=True)
+    report(finished)
+    report(finished)  # again: a run stays one line of the table
+    for run in finished.runs:
+        folder = finished.layout.tensorboard(run.id)
+        assert len(list(folder.glob("*.hparams"))) == 1
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        finals[run.id] = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
+        (session,) = (
+            value
+            for tag, value in events.summary_metadata.items()
+            if tag == "_hparams_/session_start_info"
+        )
+        start = HParamsPluginData.FromString(session.plugin_data.content).session_start_info
+        assert start.hparams["network.width"].number_value == 8
+        assert start.hparams["noise.levels"].number_value == run.axes["levels"]
+        assert start.hparams["dataset"].string_value == "digits"
+    for run in finished.runs:
+        best = min(finished.settings, key=lambda setting, run=run: frechet(run, setting))
+        final = finals[run.id]
+        assert final["final/frechet_classifier"] == pytest.approx(frechet(run, best), rel=1e-6)
+        assert final["best/step_size"] == pytest.approx(best.axes["step_size"], rel=1e-6)
+        assert final["final/training_loss"] == pytest.approx(40.0)

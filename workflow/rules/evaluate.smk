@@ -29,7 +29,7 @@ rule score_error:
     threads: 1
     params:
         study=study_file,
-        measured=plan.evaluate_hash(),
+        measured=plan.score_error_hash(),
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -159,7 +159,8 @@ def score_error(plan: Plan, run_id: str) -> None:
                     rows[split].append(score_error_at(network, oracle, chosen, sigma, generator))
                     advance(1)
             parts.append((level_dataset(rows, sigmas, {"seed": seed}), evaluation.axes))
-    content = join_evaluations(parts).assign_attrs(run=run.id, dataset=run.dataset.id)
+    attributes = {"run": run.id, "dataset": run.dataset.id, "measured": plan.score_error_hash()}
+    content = join_evaluations(parts).assign_attrs(attributes)
     write_dataset(content, plan.layout.score_error(run.id))
 
 
@@ -195,6 +196,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
             content["path_score_error_sigma2"] = paths
         parts.append((content, evaluation.axes))
     attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
+    attributes["measured"] = plan.evaluate_hash()
     content = join_evaluations(parts).assign_attrs(attributes)
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 

@@ -23,6 +23,7 @@ from scoresweep.report.pictures import (
 )
 from scoresweep.report.summary import Metric, main_metric
 from scoresweep.report.tables import Tables, collect, long_table, metric_names, wide_table
+from scoresweep.report.tensorboard import write_final_metrics
 from scoresweep.study import Plan
 
 __all__ = ["report"]
@@ -54,6 +55,7 @@ def report(plan: Plan) -> None:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
     with whole(layout.report_page) as temporary:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
+    write_final_metrics(plan, wide, metrics)
     say(f"{layout.report_page}: {len(wide):,} settings; {len(tables.gaps):,} results are missing")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from h5py import h5d, h5s
 
-__all__ = ["NetcdfReader", "Variable"]
+__all__ = ["NetcdfReader", "OutdatedError", "Variable"]
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -29,6 +29,10 @@ class Variable:
     values: np.ndarray[Any, Any]
 
 
+class OutdatedError(OSError):
+    """A file holds measurements that were made with other options than are asked for now."""
+
+
 @dataclass
 class NetcdfReader:
     """Reads files that share a few layouts; `attributes` collects those of every variable."""
@@ -38,13 +42,18 @@ class NetcdfReader:
     _kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
-    def read(self, path: Path, kind: str = "") -> dict[str, Variable]:
+    def read(self, path: Path, kind: str = "", measured: str | None = None) -> dict[str, Variable]:
         """Return the variables and coordinates of a file by name.
+
+        A file whose attribute `measured` is not the one that is given holds measurements of
+        another kind: that raises `OutdatedError`.
 
         Attributes are read from the first file of each layout and `kind` (whatever the attributes
         depend on, such as the dataset). Raises `OSError` where the file is no whole NetCDF file.
         """
         with h5py.File(path, "r") as file:
+            if measured is not None and file.attrs.get("measured") != measured:
+                raise OutdatedError(f"{path} was measured with other options")
             arrays = {name: self._read_array(file, name) for name in file}
         key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
         if key not in self._dims:

@@ -20,7 +20,7 @@ from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
 from scoresweep.report.gather import Gather
 from scoresweep.report.grid import Grid, grid_of
-from scoresweep.report.netcdf import NetcdfReader, Variable
+from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
 from scoresweep.study import Plan
 
 __all__ = ["Gap", "Tables", "collect", "long_table", "metric_names", "wide_table"]
@@ -56,6 +56,8 @@ class _Source(NamedTuple):
     kind: str
     """What its attributes depend on."""
     job: Job
+    measured: str | None = None
+    """Hash of the options that it must have been measured with."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,17 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     names = [setting.id for setting in plan.settings]
     settings = grid_of([setting.axes for setting in plan.settings], names, "setting")
     trained, measured, sampled = [], [], []
+    errors, metrics = plan.score_error_hash(), plan.evaluate_hash()
     for run, at in zip(plan.runs, runs.positions, strict=True):
         job, kind = run_jobs[run.id], run.dataset.id
         trained.append(_Source(at, layout.training_curves(run.id), kind, job))
-        measured.append(_Source(at, layout.score_error(run.id), kind, job))
+        measured.append(_Source(at, layout.score_error(run.id), kind, job, errors))
     setting_jobs = {(job.run, job.setting): job for job in jobs}
     for run, at in zip(plan.runs, runs.positions, strict=True):
         for setting, along in zip(plan.settings, settings.positions, strict=True):
             path, job = layout.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
             kind = f"{run.dataset.id} {setting.sample.count}"
-            sampled.append(_Source(at + along, path, kind, job))
+            sampled.append(_Source(at + along, path, kind, job, metrics))
     ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     if not plan.measures_score_error:
         measured = []
@@ -182,7 +185,7 @@ def _group(
     gather, reader = Gather(shape), NetcdfReader()
     for source in sources:
         try:
-            variables = reader.read(source.path, source.kind)
+            variables = reader.read(source.path, source.kind, source.measured)
         except OSError as error:
             gap = _gap(part, source, runs[source.job.run], error)
             gaps.append(gap)
@@ -217,6 +220,9 @@ def _gap(
 ) -> Gap:
     """Say why a file of results cannot be read."""
     job = source.job
+    if isinstance(error, OutdatedError):
+        reason = "measured before `evaluate` was changed; run the workflow again"
+        return Gap(part, job.run, job.setting, "missing", reason)
     if not isinstance(error, FileNotFoundError):
         reason = f"{source.path} cannot be read; delete it and run the workflow again ({error})"
         return Gap(part, job.run, job.setting, "failed", reason)

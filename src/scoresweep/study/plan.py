@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoresweep.errors import InputError, did_you_mean
-from scoresweep.study.base import content_hash
+from scoresweep.study.base import content_hash, result_fields
 from scoresweep.study.components import Dataset
 from scoresweep.study.grid import Point, expand
 from scoresweep.study.layout import Layout
@@ -39,6 +39,10 @@ class Run:
             "train": self.train.model_dump(mode="json"),
             "axes": self.axes,
         }
+
+    def options(self) -> dict[str, Any]:
+        """Return every option that affects the run, as dotted path to value."""
+        return {"dataset": self.dataset.id, **_flat(result_fields(self.train))}
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,22 @@ class Plan:
         return any("score_error" in e.evaluate.metrics for e in self.evaluations)
 
     def evaluate_hash(self) -> str:
-        """Return a hash of what is measured: a change of it runs the evaluations again."""
-        return content_hash(self.study.evaluate)
+        """Return a hash of what is measured on samples: a change runs the evaluations again."""
+        options = [
+            (e.evaluate.model_dump(exclude={"score_error_samples"}), e.axes)
+            for e in self.evaluations
+        ]
+        return content_hash(options)
+
+    def score_error_hash(self) -> str:
+        """Return a hash of how networks are measured: a change runs `score_error` again."""
+        return content_hash(
+            [
+                (e.evaluate.score_error_samples, e.evaluate.seed, e.axes)
+                for e in self.evaluations
+                if "score_error" in e.evaluate.metrics
+            ]
+        )
 
 
 def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
@@ -185,6 +203,16 @@ def _readable(axes: Point, digest: str) -> str:
     ]
     text = re.sub(r"[^A-Za-z0-9=._+-]+", "-", "_".join(parts))[:100].strip("-_")
     return f"{text}_{digest}" if text else digest
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _known_names(*folders: Path) -> dict[str, str]:

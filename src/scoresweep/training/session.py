@@ -119,7 +119,7 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
             "finished": time.time(),
         },
     )
-    final = {"training_loss": trainer.curves.scalars["loss"][-1]}
-    write_hparams(layout.tensorboard(run.id), run.axes, final)
+    final = {"final/training_loss": trainer.curves.scalars["loss"][-1]}
+    write_hparams(layout.tensorboard(run.id), run.options(), final)
     trainer.job_state("done").write(layout.progress(run.id))
     save_network(layout.weights(run.id), trainer.averaged, run.train.network)

@@ -63,7 +63,7 @@ def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, floa
         key: value if isinstance(value, int | float | str | bool) else str(value)
         for key, value in options.items()
     }
-    values = {f"final/{key}": float(value) for key, value in metrics.items()}
+    values = {key: float(value) for key, value in metrics.items()}
     writer = SummaryWriter(str(folder), filename_suffix=".hparams")
     for summary in hparams(plain, values):  # type: ignore[no-untyped-call]
         writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
