@@ -32,8 +32,10 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(description: str, total: int) -> Iterator[Advance]:
+def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show how far long work is; gives a function to call with the units done since the last call.
+
+    Of the `total` units, `done` were done by an earlier start, which tells nothing about the speed.
 
     On a terminal that is a bar; otherwise (a log file) a plain line every ten seconds.
     """
@@ -45,10 +47,10 @@ def progress(description: str, total: int) -> Iterator[Advance]:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task(description, total=total)
+            task = bar.add_task(description, total=total, completed=done)
             yield lambda units: bar.advance(task, units)
         return
-    done = 0
+    before = done
     last = started = time.monotonic()
 
     def advance(units: int) -> None:
@@ -57,7 +59,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            left = (now - started) * (total - done) / max(done, 1)
+            left = (now - started) * (total - done) / max(done - before, 1)
             say(f"{description}: {done} of {total}, about {left:.0f} s left")
 
     yield advance

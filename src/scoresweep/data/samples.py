@@ -18,7 +18,7 @@ __all__ = ["write_samples"]
 LEVEL_ATTRIBUTES = {
     "sigma": {"long_name": "Noise level", "units": "data"},
     "step_size": {"long_name": "Step size of the level", "units": "data^2"},
-    "rms": {"long_name": "Root mean square of x after the level", "units": "data"},
+    "rms": {"long_name": "Mean of |x| / sqrt(D) after the level", "units": "data"},
     "score_norm": {"long_name": "Mean of sigma |score| / sqrt(D) at the level", "units": "1"},
 }
 

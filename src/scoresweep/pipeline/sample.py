@@ -8,11 +8,14 @@ same samples. A chunk that is done lies in a file until all of them are.
 from __future__ import annotations
 
 import math
+import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +51,7 @@ class _Work:
     setting: Setting
     layout: Layout
     threads: int
-    device: str
+    gpus: int
     weights_sha256: str
 
     @property
@@ -61,36 +64,41 @@ class _Work:
         seed = self.setting.sample.seed
         return self.run.train.seed if seed is None else seed
 
+    def device(self, process: int = 0) -> str:
+        """Where a process draws: the GPUs are shared out in turn."""
+        return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
+
 
 def sample(
     plan: Plan, run_id: str, setting_id: str, processes: int = 1, threads: int = 1, gpus: int = 0
 ) -> None:
     """Draw the samples of a setting in `processes` processes and write them as one Zarr store.
 
-    Raises `InputError` where the setting does not fit the run (a step size that diverges), and
-    `RunError` where samples are not finite.
+    Raises `InputError` where the setting does not fit the run (a step size that diverges) or there
+    are fewer GPUs, and `RunError` where samples are not finite or a process is killed.
     """
     run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
     manifest = layout.samples_manifest(run.id, setting.id)
     if manifest.exists():
         return
-    device = "cuda" if gpus else "cpu"
+    if gpus and gpus > torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
-    work = _Work(run, setting, layout, threads, device, digest)
+    work = _Work(run, setting, layout, threads, gpus, digest)
     state = JobState("running", 0, math.ceil(setting.sample.count / setting.sample.chunk))
     state_path = layout.samples_progress(run.id, setting.id)
-    started = time.monotonic()
     try:
         network = load_network(layout.run(run.id))
         sigmas, step_size = _ladder(work, network)
         _draw_all(work, processes, state, state_path)
-        _write(work, sigmas, step_size, network, time.monotonic() - started)
+        _write(work, sigmas, step_size, network, state.seconds)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
         state.write(state_path)
         raise
-    state.state, state.seconds = "done", time.monotonic() - started
+    state.state = "done"
     state.write(state_path)
     remove(work.parts)
 
@@ -122,58 +130,88 @@ def _draw_all(work: _Work, processes: int, state: JobState, state_path: Path) ->
     """Draw the chunks that are not drawn yet."""
     work.parts.mkdir(parents=True, exist_ok=True)
     missing = [chunk for chunk in range(state.steps) if not _is_whole(work, chunk)]
-    state.step = state.steps - len(missing)
+    before = state.step = state.steps - len(missing)
+    earlier = JobState.read(state_path)
+    if earlier and before:
+        state.seconds, state.restarts = earlier.seconds, earlier.restarts + 1
     state.write(state_path)
-    started = time.monotonic()
-    options, before = work.setting.sample, state.step
-    with progress(f"sample {work.run.id} {work.setting.id}", state.steps) as advance:
-        advance(before)
+    options, seconds, started = work.setting.sample, state.seconds, time.monotonic()
+    with progress(f"sample {work.run.id} {work.setting.id}", state.steps, before) as advance:
         for done in _drawn(work, missing, processes):
             advance(done - state.step + before)
             state.step = before + done
-            state.seconds = time.monotonic() - started
-            state.images_per_second = done * options.chunk / state.seconds
+            passed = time.monotonic() - started
+            state.seconds = seconds + passed
+            state.images_per_second = min(done * options.chunk, options.count) / passed
             state.write(state_path)
 
 
 def _drawn(work: _Work, chunks: list[int], processes: int) -> Iterator[int]:
     """Draw `chunks`; yield how many of them are done, from time to time and at the end."""
     if processes == 1 or len(chunks) < 2:
-        yield from _draw(work, chunks)
+        yield from _draw(work, chunks, work.device())
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        shares = [pool.submit(_draw_share, work, chunks[i::processes]) for i in range(processes)]
-        waiting: set[Future[None]] = set(shares)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
+        waiting: set[Future[None]] = {
+            pool.submit(_draw_share, work, chunks[i::processes], work.device(i))
+            for i in range(processes)
+        }
         while waiting:
             finished, waiting = wait(waiting, timeout=1, return_when=FIRST_EXCEPTION)
             for share in finished:
-                share.result()
+                _raise_failure(work, share)
             yield sum(_part(work, chunk).exists() for chunk in chunks)
 
 
-def _draw_share(work: _Work, chunks: list[int]) -> None:
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed: nobody would ever stop it."""
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _raise_failure(work: _Work, share: Future[None]) -> None:
+    """Raise what went wrong in a process, if anything did."""
+    try:
+        share.result()
+    except BrokenProcessPool:
+        raise RunError(
+            f"run {work.run.id}, setting {work.setting.id}: a process was killed, often for want "
+            f"of memory. The chunks that are drawn are kept: run the same command again, with "
+            f"fewer processes"
+        ) from None
+
+
+def _draw_share(work: _Work, chunks: list[int], device: str) -> None:
     """Draw `chunks` in this process, one of several."""
-    for _ in _draw(work, chunks):
+    for _ in _draw(work, chunks, device):
         pass
 
 
-def _draw(work: _Work, chunks: list[int]) -> Iterator[int]:
+def _draw(work: _Work, chunks: list[int], device: str) -> Iterator[int]:
     """Draw `chunks` one after the other; yield how many are done after each."""
     torch.set_num_threads(work.threads)
-    network = load_network(work.layout.run(work.run.id)).to(work.device)
+    network = load_network(work.layout.run(work.run.id)).to(device)
     sigmas, step_size = _ladder(work, network)
     data = None
     if work.setting.sample.initial == "data_plus_noise":
         store = work.layout.dataset_store(work.run.dataset.id)
         data = read_split(store, "train").model_space()
     for done, chunk in enumerate(chunks, start=1):
-        _draw_chunk(work, chunk, network, sigmas, step_size, data)
+        _draw_chunk(work, chunk, device, network, sigmas, step_size, data)
         yield done
 
 
 def _draw_chunk(
     work: _Work,
     chunk: int,
+    device: str,
     network: ScoreNetwork,
     sigmas: Tensor,
     step_size: float,
@@ -182,7 +220,7 @@ def _draw_chunk(
     """Draw one chunk and write it to its file."""
     options = work.setting.sample
     count = min(options.chunk, options.count - chunk * options.chunk)
-    generator = generator_for(work.seed, "sample", chunk, device=work.device)
+    generator = generator_for(work.seed, "sample", chunk, device=device)
     x = initial(
         options.initial,
         count,
@@ -190,7 +228,7 @@ def _draw_chunk(
         sigma_max=float(sigmas[0]),
         data=data,
         generator=generator,
-        device=work.device,
+        device=device,
     )
     watch = _Watch(sigmas, min(count, max(0, options.trajectories - chunk * options.chunk)))
     arguments = options.sampler.arguments() | {"step_size": step_size}
@@ -304,7 +342,7 @@ def _write(
         "step_size": step_size,
         "seed": work.seed,
         "seconds": seconds,
-        "device": work.device,
+        "device": work.device().split(":")[0],
         "weights_sha256": work.weights_sha256,
     }
     digest = write_samples(
