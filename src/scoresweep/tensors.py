@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+
+from scoresweep.files import NO_SPACE
 
 __all__ = ["write_tensors"]
 
@@ -24,6 +26,7 @@ def write_tensors(
     try:
         save_file(plain, path, metadata=metadata)
     except SafetensorError as error:
-        if f"os error {errno.ENOSPC}" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        code = re.search(r"os error (\d+)", str(error))
+        if code and int(code[1]) in NO_SPACE:
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         raise
