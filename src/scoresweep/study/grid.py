@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -37,8 +37,12 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
     assert isinstance(block, Sweep)
     base = block.model_dump(include=set(model.model_fields))
     paths = swept_paths(block)
-    for path in paths:
-        _check_path(base, path, where)
+    groups: dict[str, Iterable[str]] = {"grid": block.grid}
+    groups |= {f"zip[{index}]": group for index, group in enumerate(block.zip)}
+    groups |= {f"include[{index}]": group for index, group in enumerate(block.include)}
+    for name, group in groups.items():
+        for path in group:
+            _check_path(base, path, f"{where}.{name}")
     _check_lists(block, where)
     points = [p for p in _product(block) if not any(_matches(p, e) for e in block.exclude)]
     for index, entry in enumerate(block.exclude):
@@ -85,13 +89,12 @@ def _check_path(base: dict[str, Any], path: str, where: str) -> None:
         parent = ".".join(path.split(".")[:depth])
         if not isinstance(value, dict):
             found = "is not set" if value is None else f"is {value!r}"
-            raise InputError(f"{where}.grid.{path}: {parent!r} {found} and has no part {part!r}")
+            raise InputError(f"{where}.{path}: {parent!r} {found} and has no part {part!r}")
         if part not in value:
             hint = did_you_mean(part, value)
             place = f"of {parent!r}" if parent else f"of this block{_top_hint(path)}"
             raise InputError(
-                f"{where}.grid.{path}: {part!r} is not a key {place}.{hint} Known: "
-                f"{', '.join(value)}."
+                f"{where}.{path}: {part!r} is not a key {place}.{hint} Known: {', '.join(value)}."
             )
         value = value[part]
 

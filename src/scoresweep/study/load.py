@@ -22,8 +22,9 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2's booleans and numbers: `no` is a word, `2e-5` a number; no key stands twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key_node, key in zip((k for k, _ in node.value), keys, strict=True):
+        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in written]
+        for key_node, key in zip(written, keys, strict=True):
             if keys.count(key) > 1:
                 line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(
