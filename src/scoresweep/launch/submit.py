@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -76,6 +77,8 @@ def _executor(resources: Resources, logs: Path) -> submitit.Executor:
         raise InputError(
             f"nodes: {resources.nodes}: this machine is one node; expected 1, or --cluster slurm"
         )
+    if resources.cluster == "slurm" and shutil.which("srun") is None:
+        raise InputError("cluster: slurm: this machine has no `srun`; expected local")
     executor = submitit.AutoExecutor(folder=logs, cluster=resources.cluster)
     executor.update_parameters(
         nodes=resources.nodes,
@@ -107,7 +110,10 @@ def _port() -> int:
 
 def _stop(job: submitit.Job[Any]) -> None:
     """Ask the work to save and end; on this machine wait for it, and end it by force if need be."""
-    if not isinstance(job, submitit.LocalJob) or job._process is None:
+    if not isinstance(job, submitit.LocalJob):
+        job.cancel(check=False)
+        return
+    if job._process is None:
         return
     tasks = _tasks(job._process.pid)
     for task in tasks:
