@@ -27,7 +27,8 @@ PACKAGES = (
 
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine as plain values."""
-    commit = _git("rev-parse", "HEAD")
+    # A copy that is installed may lie inside some other project's repository.
+    commit = _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else ""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
