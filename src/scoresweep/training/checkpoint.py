@@ -45,7 +45,10 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `checkpoint` below `folder`, then remove all but the `keep` newest; return its path."""
+    """Write `checkpoint` below `folder`, then remove all but the `keep` newest; return its path.
+
+    What a process that was killed has half written is removed too.
+    """
     target = folder / f"step-{checkpoint.step:08d}"
     with whole(target) as temporary:
         temporary.mkdir(parents=True)
@@ -57,7 +60,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
         (temporary / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
         _flush(temporary)
-    for old in _folders(folder)[keep:]:
+    for old in [*_folders(folder)[keep:], *folder.glob(".*.part")]:
         remove(old)
     return target
 

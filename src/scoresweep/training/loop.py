@@ -252,6 +252,15 @@ class Trainer:
             f"train.optimizer.learning_rate, train.gradient_clip: 1.0, or precision: no."
         )
 
+    def _check_weights(self) -> None:
+        """Raise `RunError` where a gradient that was not finite has spoilt the weights."""
+        if not bool(torch.isfinite(get_total_norm(self.network.parameters()))):
+            raise RunError(
+                f"the weights are not finite after step {self.step}, whose losses are. The last "
+                f"checkpoint is kept in {self.folders.checkpoints}. Try train.gradient_clip: 1.0, "
+                f"a smaller train.optimizer.learning_rate, or precision: no."
+            )
+
     def _should_draw(self) -> bool:
         log = self.train.log
         due = self.step % log.images == 0 or self.step == self.train.steps
@@ -284,6 +293,7 @@ class Trainer:
         """Write a checkpoint; only finite ones are kept."""
         sums = self.accelerator.reduce(self.accumulator.sums, reduction="sum")
         self._check_finite(sums)
+        self._check_weights()
         self.saved_time = time.monotonic()
         if not self._leads:
             return
