@@ -49,21 +49,25 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     """Train in this process, together with the others of its job if there are several."""
     from scoresweep.training.session import make_trainer, write_products
 
-    folder = layout.run(run.id)
-    with _lock(folder, first=int(os.environ.get("RANK", "0")) == 0):
+    folder, steps = layout.run(run.id), run.train.steps
+    first = int(os.environ.get("RANK", "0")) == 0
+    with _lock(folder, first):
         if layout.weights(run.id).exists():
             return
-        if int(os.environ.get("RANK", "0")) == 0:
+        if first:
             with whole(layout.run_config(run.id)) as temporary:
                 temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
-        trainer = make_trainer(run, layout, gpus=resources.gpus)
+        trainer = None
         try:
+            trainer = make_trainer(run, layout, gpus=resources.gpus)
             trainer.run()
-            if trainer.accelerator.is_main_process:
+            if first:
                 write_products(trainer, run, layout)
         except ScoresweepError as error:
-            if trainer.accelerator.is_main_process:
-                trainer.job_state("failed", str(error)).write(layout.progress(run.id))
+            if first:
+                state = trainer.job_state("failed") if trainer else JobState("failed", 0, steps)
+                state.message = str(error)
+                state.write(layout.progress(run.id))
             raise
 
 
