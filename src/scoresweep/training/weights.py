@@ -29,10 +29,14 @@ def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) 
 
 
 def save_network(path: Path, network: ScoreNetwork, component: Component) -> None:
-    """Write weights, ladder, options and sample shape to one safetensors file."""
-    metadata = {"network": component.model_dump_json(), "shape": json.dumps(network.shape)}
+    """Write weights, ladder, options and sample shape to one safetensors file.
+
+    Equal weights make equal files: safetensors puts several metadata in random order, so all of it
+    is one.
+    """
+    model = {"network": component.model_dump(mode="json"), "shape": network.shape}
     with whole(path) as temporary:
-        write_tensors(temporary, network.state_dict(), metadata)
+        write_tensors(temporary, network.state_dict(), {"model": json.dumps(model)})
 
 
 def load_network(run_folder: Path) -> ScoreNetwork:
@@ -48,12 +52,13 @@ def load_network(run_folder: Path) -> ScoreNetwork:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        component: Component = TypeAdapter(AnyNetwork).validate_json(metadata["network"])
-        shape = tuple(json.loads(metadata["shape"]))
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        model = json.loads(metadata["model"])
+        component: Component = TypeAdapter(AnyNetwork).validate_python(model["network"])
+        network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
+        network.load_state_dict(tensors)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise InputError(
-            f"{path}: is not a whole file of weights ({error}); remove it and train the run again"
+            f"{path}: does not hold the weights of a network of this program ({error}); remove it "
+            f"and train the run again"
         ) from None
-    network = build_network(component, shape, tensors["sigmas"])
-    network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)

@@ -1,0 +1,32 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoresweep.seeds import derive_seed, generator_for
+
+parts = st.lists(st.one_of(st.integers(), st.text(max_size=5)), max_size=4)
+
+
+def test_seeds_do_not_change_between_versions():
+    """A change here would change every sample and every trained network."""
+    assert derive_seed(0, "sample", 3) == 5041318349904775329
+    assert derive_seed("max_distance") == 4018748291002998563
+
+
+@given(parts, parts)
+def test_equal_parts_alone_give_equal_seeds(first, second):
+    assert (derive_seed(*first) == derive_seed(*second)) == (first == second)
+    assert 0 <= derive_seed(*first) < 2**63
+
+
+def test_where_one_part_ends_and_what_type_it_has_matters():
+    alike = [("ab",), ("a", "b"), (1, 2), (12,), ("1", "2"), (1, "2"), ("", "ab"), ()]
+    assert len({derive_seed(*some) for some in alike}) == len(alike)
+
+
+def test_a_generator_is_seeded_with_it():
+    ours = torch.randn(5, generator=generator_for(0, "x"))
+    assert torch.equal(ours, torch.randn(5, generator=generator_for(0, "x")))
+    theirs = torch.Generator().manual_seed(derive_seed(0, "x"))
+    assert torch.equal(ours, torch.randn(5, generator=theirs))
+    assert generator_for("x", device="cpu").device == torch.device("cpu")
