@@ -79,13 +79,14 @@ def test_chunks_of_a_batch_in_shards_of_many(values, chunk, shard):
 
 def test_xarray_opens_a_split_without_warnings(store):
     path, splits = store
-    opened = xr.open_zarr(path, group="train", consolidated=False)
+    opened = xr.open_zarr(path, group="train")
     assert opened.image.dims == ("sample", "y", "x", "channel")
     assert opened.image.dtype == np.uint8
     assert opened.image.attrs["pixel_range"] == [0, 255]
     np.testing.assert_array_equal(opened.image, splits["train"].values)
     np.testing.assert_array_equal(opened.label, splits["train"].labels)
-    assert zarr.open_group(path, mode="r").attrs["source"] == "made up"
+    assert xr.open_zarr(path).attrs["source"] == "made up"
+    assert xr.open_datatree(path, engine="zarr")["test/image"].shape == (130, 5, 4, 3)
 
 
 def test_images_in_model_space():

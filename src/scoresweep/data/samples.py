@@ -10,7 +10,7 @@ import numpy.typing as npt
 import zarr
 from torch import Tensor
 
-from scoresweep.data.store import DIMENSIONS, write_array
+from scoresweep.data.store import DIMENSIONS, consolidate, write_array
 from scoresweep.files import whole
 
 __all__ = ["write_samples"]
@@ -50,6 +50,7 @@ def write_samples(
             frames = trajectory.movedim(2, -1) if kind == "image" else trajectory
             names = ("path", "level", *DIMENSIONS[kind][1:])
             write_array(root, "trajectory", frames.contiguous().numpy(), names)
+        consolidate(temporary)
     return digest
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.errors import ZarrUserWarning
 
 from scoresweep.errors import InputError
 from scoresweep.files import whole, write_json
@@ -30,6 +32,7 @@ __all__ = [
     "DIMENSIONS",
     "Split",
     "check_store",
+    "consolidate",
     "manifest_path",
     "open_array",
     "pixel_range_of",
@@ -138,6 +141,17 @@ def _cut(count: int, row_bytes: int) -> tuple[int, int]:
     return chunk, max(chunk, most // chunk * chunk)
 
 
+def consolidate(store: Path) -> None:
+    """Copy the metadata of all groups and arrays into the root, where `xarray.open_zarr` looks.
+
+    Zarr warns that version 3 of its specification does not have this yet; readers that do not know
+    it read the metadata beside the arrays, which stays.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
+        zarr.consolidate_metadata(store)
+
+
 def write_store(
     store: Path,
     splits: dict[str, Split],
@@ -153,6 +167,7 @@ def write_store(
         root = zarr.create_group(temporary, attributes=attributes)
         for name, split in splits.items():
             described[name] = _write_split(root.create_group(name), split, advance)
+        consolidate(temporary)
         files = {
             str(file.relative_to(temporary)): file.stat().st_size
             for file in sorted(temporary.rglob("*"))
