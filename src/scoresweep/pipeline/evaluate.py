@@ -26,7 +26,7 @@ from scoresweep.pipeline.measures import (
     join_evaluations,
     level_dataset,
     measure_samples,
-    path_variable,
+    path_dataset,
     write_dataset,
 )
 from scoresweep.seeds import generator_for
@@ -193,7 +193,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
         except InputError as error:
             raise InputError(f"run {run.id}, setting {setting.id}: {error}") from error
         if "score_error" in options.metrics and paths is not None:
-            content["path_score_error_sigma2"] = paths
+            content = content.merge(paths)
         parts.append((content, evaluation.axes))
     attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()
@@ -233,7 +233,7 @@ def _make_sets(
         return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
 
 
-def _path_score_error(plan: Plan, run: Run, setting: Setting, train: Split) -> xr.Variable | None:
+def _path_score_error(plan: Plan, run: Run, setting: Setting, train: Split) -> xr.Dataset | None:
     """Return the score error at the sampler's own states, where trajectories were kept."""
     group = zarr.open_group(plan.layout.samples(run.id, setting.id), mode="r")
     if "trajectory" not in group or not plan.measures_score_error:
@@ -247,4 +247,4 @@ def _path_score_error(plan: Plan, run: Run, setting: Setting, train: Split) -> x
         compare_scores(network, oracle, frames[:, level], sigma)["score_error_sigma2"]
         for level, sigma in enumerate(sigmas)
     ]
-    return path_variable(estimates, len(frames))
+    return path_dataset(estimates, sigmas, len(frames))

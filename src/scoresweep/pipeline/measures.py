@@ -28,7 +28,7 @@ __all__ = [
     "join_evaluations",
     "level_dataset",
     "measure_samples",
-    "path_variable",
+    "path_dataset",
     "write_dataset",
 ]
 
@@ -119,7 +119,7 @@ def _standard_errors(
     function: Metric, options: Options, resamplings: int, sets: FeatureSets
 ) -> dict[str, Tensor]:
     """Return the standard error of each measure over random halves of the generated samples."""
-    if resamplings < 2:
+    if resamplings == 0:
         return {}
     # All subsets of every half would take longer than everything else; one cover of it does.
     cover = len(sets.generated) // 2 // options.kid_subset_size
@@ -173,15 +173,25 @@ def level_dataset(
     return content
 
 
-def path_variable(estimates: Sequence[Estimate], paths: int) -> xr.Variable:
-    """Return the score error (level,) at the states of a sampler's `paths`."""
+def path_dataset(
+    estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int
+) -> xr.Dataset:
+    """Return the score error (level,) at the states in which a sampler leaves each of its levels.
+
+    The noise levels are a coordinate: no axis of the evaluation grid changes them.
+    """
     attributes = {
         "long_name": "half mean squared error of the score at the sampler's states, times σ²",
         "units": "1",
         "better": "lower",
         "paths": paths,
     }
-    return xr.Variable("level", [estimate.value for estimate in estimates], attributes)
+    values = [estimate.value for estimate in estimates]
+    about = {"long_name": "noise level of the sampler", "units": "data"}
+    return xr.Dataset(
+        {"path_score_error_sigma2": ("level", values, attributes)},
+        {"level": np.arange(1, len(sigmas) + 1), "sigma": ("level", list(sigmas), about)},
+    )
 
 
 def join_evaluations(parts: Sequence[tuple[xr.Dataset, Point]]) -> xr.Dataset:
