@@ -6,15 +6,16 @@ What a command needs beyond the study file is imported inside it, so that `--hel
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
 
 from scoresweep.console import say
 from scoresweep.errors import ScoresweepError
-from scoresweep.files import NO_SPACE
 from scoresweep.study import Plan, Study, load_study, plan_study
 
 __all__ = ["app", "main"]
@@ -89,7 +90,7 @@ def reference(
     plan = _plan(study, root)
     _set_threads(threads)
     for name in _datasets(plan, dataset):
-        for one in [extractor] if extractor else plan.extractors:
+        for one in [plan.extractor(extractor)] if extractor else plan.extractors:
             run_reference(plan, name, one)
 
 
@@ -213,17 +214,21 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _end(number: int, _frame: FrameType | None) -> None:
+    """On SIGTERM, leave as on Ctrl-C: what was started is asked to stop."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command line; 0 done, 1 failed while running, 2 wrong input."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except ScoresweepError as error:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        say(f"Error: {error.filename or 'a file'}: {error.strerror}")
+        say(f"Error: {error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
         say("Stopped.")

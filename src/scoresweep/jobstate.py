@@ -47,7 +47,8 @@ class JobState:
 
     @classmethod
     def read(cls, path: Path) -> JobState | None:
-        """Return the state at `path`, or None where there is none."""
-        if not path.exists():
+        """Return the state at `path`, or None where there is none or it is damaged."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
-        return cls(**json.loads(path.read_text(encoding="utf-8")))

@@ -85,6 +85,11 @@ def build_ladder(
     from_data = {"max_distance": max_distance, "max_rms": max_rms}
     if options.get("sigma_max") in from_data:
         options["sigma_max"] = from_data[options["sigma_max"]](points, generator)
+        if options["sigma_max"] <= options["sigma_min"]:
+            raise ValueError(
+                f"the measured sigma_max is {options['sigma_max']:.4g}, which is not above "
+                f"sigma_min {options['sigma_min']:g}"
+            )
     if options.get("levels") == "auto":
         ends = options["sigma_max"], options["sigma_min"]
         options["levels"] = levels_for(*ends, dimension=points.shape[1])

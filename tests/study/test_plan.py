@@ -1,4 +1,6 @@
 import copy
+import json
+from pathlib import Path
 
 import pytest
 from conftest import TINY
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from scoresweep.errors import InputError
 from scoresweep.study import parse_study, plan_study
+from scoresweep.study.base import Config
 from scoresweep.study.components import EXTRACTORS, METRICS, ImageFolder
 from scoresweep.study.load import parse_yaml
 
@@ -20,8 +23,6 @@ def content(**blocks):
 
 
 def plan(root="/nowhere", **blocks):
-    from pathlib import Path
-
     return plan_study(parse_study(content(**blocks), "tiny.yaml"), Path(root))
 
 
@@ -160,7 +161,32 @@ def test_ids_do_not_change_between_versions():
     assert ids(plan()) == GOLDEN
 
 
-GOLDEN: tuple[list[str], list[str]] = ([], [])
+GOLDEN = (
+    ["seed=0_148adb1f", "seed=1_240545c4"],
+    ["step_size=0.002_9dea4bc1", "step_size=0.004_1a92eb02"],
+)
+
+
+def test_a_default_never_changes():
+    """Ids leave defaults out: with another default, other results would have the old names."""
+    recorded = json.loads((Path(__file__).parent / "defaults.json").read_text())
+    found = {
+        f"{kind.__name__}.{key}": json.loads(json.dumps(default, default=repr))
+        for kind in every_config()
+        for key, field in kind.model_fields.items()
+        if not field.is_required()
+        for default in [field.get_default(call_default_factory=True)]
+    }
+    assert {key: found.get(key) for key in recorded} == recorded
+
+
+def every_config():
+    """All blocks of a study file that have fields of their own."""
+    waiting = [Config]
+    while waiting:
+        kind = waiting.pop()
+        yield kind
+        waiting += kind.__subclasses__()
 
 
 def test_dimensions_are_named_after_the_last_part_that_is_free():

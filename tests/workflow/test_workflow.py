@@ -123,21 +123,24 @@ def test_a_deleted_result_is_made_again(folder):
 
 
 def test_a_setting_that_fails_leaves_the_others_and_is_named_in_the_report(folder, scoresweep):
-    # 2 sigma_min^2 = 0.02: a step size of 0.03 diverges.
-    (folder / "study.yaml").write_text(TINY.replace("[2e-3, 4e-3]", "[2e-3, 3e-3, 0.03, 4e-3]"))
+    grid = "grid: {sampler.step_size: [2e-3, 3e-3, 4e-3]}"
+    include = "include: [{sampler.step_rule: constant, sampler.step_size: 1e30}]"
+    text = TINY.replace("grid: {sampler.step_size: [2e-3, 4e-3]}", f"{grid}\n  {include}")
+    (folder / "study.yaml").write_text(text)
     ended = snakemake(folder, "--keep-going")
     assert ended.returncode != 0
-    assert "step_size 0.03 diverges" in ended.stdout + ended.stderr
-    assert planned(folder) == {"sample": 2, "evaluate": 2, "report": 1}  # 0.03, for two seeds
+    assert "are not finite from level 1 on" in ended.stdout + ended.stderr
+    assert planned(folder) == {"sample": 2, "evaluate": 2, "report": 1}  # 1e30, for two seeds
     reported = scoresweep("report", "study.yaml", cwd=folder)
     assert reported.returncode == 0, reported.stderr
     with xr.open_datatree(folder / "results/tiny/report.nc", engine="h5netcdf") as report:
         frechet = report["sampling/frechet_pixels"]
         state = report["sampling/state"]
         assert int(frechet.notnull().sum()) == 6
-        assert set(state.sel(step_size=0.03).values.flatten()) == {"failed"}
+        failed = state.sel(step_size=1e30, step_rule="constant")
+        assert failed.values.tolist() == ["failed", "failed"]
     page = (folder / "results/tiny/report.html").read_text()
-    assert "step_size=0.03" in page
+    assert "step_size=1e+30" in page
     shown = scoresweep("status", "study.yaml", cwd=folder)
     assert shown.returncode == 0
     assert "failed" in shown.stdout + shown.stderr
@@ -156,6 +159,7 @@ def test_a_misspelt_study_file_is_named(tmp_path):
     ended = snakemake(tmp_path, study="none.yaml")
     assert ended.returncode != 0
     assert "none.yaml" in ended.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):

@@ -7,6 +7,11 @@ def study_file(wildcards, threads):
     return STUDY
 
 
+def threads_each(wildcards, threads, resources):
+    """The threads of one of a job's processes: `threads` is what the job may use in all."""
+    return max(1, threads // resources.processes)
+
+
 def dataset_of_run(wildcards):
     """The staged dataset that a run is trained on."""
     return layout.dataset_manifest(plan.run(wildcards.run).dataset.id)

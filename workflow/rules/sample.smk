@@ -13,7 +13,8 @@ rule sample:
         gpu=0,
     params:
         study=study_file,
+        threads_each=threads_each,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
-        " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"
+        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
         " 2>&1 | tee {log:q}"

@@ -17,7 +17,8 @@ rule train:
         training_slots=1,
     params:
         study=study_file,
+        threads_each=threads_each,
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
-        " --processes {resources.processes} --gpus {resources.gpu} --threads {threads}"
+        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
         " 2>&1 | tee {log:q}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +61,8 @@ def launch(
     """
     executor = _executor(resources, logs)
     task = Task(function, arguments, resources.threads, _port())
-    job = executor.submit(task)
+    with _without_interrupts():
+        job = executor.submit(task)
     try:
         while not job.done():
             watch()
@@ -70,6 +73,20 @@ def launch(
     watch()
     for rank in range(resources.nodes * resources.processes):
         _raise_failure(job.task(rank))
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let what is started in the body ignore Ctrl-C.
+
+    A terminal sends it to every process of the group; the one that launched the others is to ask
+    them to stop, so that they save first.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _executor(resources: Resources, logs: Path) -> submitit.Executor:

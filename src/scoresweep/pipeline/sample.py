@@ -7,6 +7,7 @@ same samples. A chunk that is done lies in a file until all of them are.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
@@ -78,15 +79,14 @@ def sample(
     are fewer GPUs, and `RunError` where samples are not finite or a process is killed.
     """
     run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
-    manifest = layout.samples_manifest(run.id, setting.id)
-    if manifest.exists():
-        return
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     work = _Work(run, setting, layout, threads, gpus, digest)
+    if _is_drawn(work):
+        return
     state = JobState("running", 0, math.ceil(setting.sample.count / setting.sample.chunk))
     state_path = layout.samples_progress(run.id, setting.id)
     try:
@@ -101,6 +101,17 @@ def sample(
     state.state = "done"
     state.write(state_path)
     remove(work.parts)
+
+
+def _is_drawn(work: _Work) -> bool:
+    """Return whether the samples of these weights are there; others are named."""
+    manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
+    if not manifest.exists():
+        return False
+    drawn = json.loads(manifest.read_text(encoding="utf-8")).get("weights_sha256")
+    what = "are drawn already" if drawn == work.weights_sha256 else "came from other weights"
+    say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
+    return bool(drawn == work.weights_sha256)
 
 
 def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from scoresweep.console import progress
+from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
 from scoresweep.files import whole
 from scoresweep.jobstate import JobState
@@ -27,22 +27,23 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
     """
     run, layout = plan.run(run_id), plan.layout
     if layout.weights(run.id).exists():
+        say(f"{run.id} is trained already: {layout.weights(run.id)}")
         return
     if not layout.dataset_manifest(run.dataset.id).exists():
         raise InputError(
             f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
         )
     _check_precision(run, resources)
+    if _is_locked(layout.run(run.id)):
+        say(f"{run.id}: another process is training it; waiting for that one")
+    logs = layout.run(run.id) / "logs"
     with _bar(run, layout) as watch:
-        launch(
-            train_here,
-            run,
-            layout,
-            resources,
-            resources=resources,
-            logs=layout.run(run.id) / "logs",
-            watch=watch,
-        )
+        try:
+            launch(train_here, run, layout, resources, resources=resources, logs=logs, watch=watch)
+        except (KeyboardInterrupt, SystemExit):
+            if state := JobState.read(layout.progress(run.id)):
+                say(f"{run.id}: {state.message}")
+            raise
 
 
 def train_here(run: Run, layout: Layout, resources: Resources) -> None:
@@ -81,6 +82,17 @@ def _lock(folder: Path, first: bool) -> Iterator[None]:
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # waits for a job that is still at it
         yield
+
+
+def _is_locked(folder: Path) -> bool:
+    """Tell whether a process is training in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _check_precision(run: Run, resources: Resources) -> None:

@@ -48,23 +48,32 @@ class Component(Config):
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
 
-def result_fields(config: Config) -> dict[str, Any]:
-    """Return the fields of `config` that affect a result, nested blocks included."""
+def result_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
+    """Return the fields of `config` that affect a result, nested blocks included.
+
+    Without `defaults`, those that have their default value are left out.
+    """
     kept: dict[str, Any] = {}
     for key, field in type(config).model_fields.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("affects_result") is False:
             continue
         value = getattr(config, key)
-        kept[key] = result_fields(value) if isinstance(value, Config) else value
+        if defaults or value != field.get_default(call_default_factory=True):
+            nested = isinstance(value, Config)
+            kept[key] = result_fields(value, defaults=defaults) if nested else value
     return kept
 
 
 def content_hash(*parts: Any) -> str:
-    """Return eight hexadecimal digits that stand for `parts`; equal contents give equal digits."""
+    """Return eight hexadecimal digits that stand for `parts`; equal contents give equal digits.
+
+    Options at their default value do not count: a later version may add options without giving
+    every finished result another name. So a default must never change (a test holds them).
+    """
 
     def jsonable(value: Any) -> Any:
-        return result_fields(value) if isinstance(value, Config) else str(value)
+        return result_fields(value, defaults=False) if isinstance(value, Config) else str(value)
 
     text = json.dumps(parts, sort_keys=True, default=jsonable, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

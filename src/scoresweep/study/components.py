@@ -297,6 +297,12 @@ EXTRACTORS: dict[str, str] = {
 }
 """Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
 
+CLASS_METRICS = frozenset({"classes"})
+"""Metrics that need the class probabilities of an extractor."""
+
+CLASS_EXTRACTORS = frozenset({"classifier"})
+"""Extractors that give class probabilities."""
+
 
 def _one_of(*names: str) -> Any:
     def check(value: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from scoresweep.errors import InputError, did_you_mean
 from scoresweep.study.base import content_hash, result_fields
+from scoresweep.study.checks import check_plan
 from scoresweep.study.components import Dataset
 from scoresweep.study.grid import Point, expand
 from scoresweep.study.layout import Layout
@@ -99,6 +100,15 @@ class Plan:
         named = [name for e in self.evaluations for name in e.evaluate.extractors]
         return list(dict.fromkeys(named))
 
+    def extractor(self, name: str) -> str:
+        """Return the extractor with this name; raise `InputError` if the study has none."""
+        if name not in self.extractors:
+            raise InputError(
+                f"extractor {name!r} is not part of the study {self.study.study}."
+                f"{did_you_mean(name, self.extractors)} Known: {', '.join(self.extractors)}."
+            )
+        return name
+
     @property
     def measures_score_error(self) -> bool:
         """Whether the score error is among the metrics."""
@@ -154,7 +164,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
         Evaluation(e, {names["evaluate"][path]: axis_value(v) for path, v in point.items()})
         for point, e in evaluate
     ]
-    return Plan(study, layout, runs, settings, evaluations)
+    return check_plan(Plan(study, layout, runs, settings, evaluations), where)
 
 
 def axis_names(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from scoresweep.study.base import NO_EFFECT, Config
 from scoresweep.study.components import (
@@ -146,9 +146,16 @@ class Evaluate(Config):
     kid_subset_size: int = Field(250, ge=2)
     """Samples of each such subset (fewer where there are fewer)."""
     resamplings: int = Field(50, ge=0)
-    """Random halves of the samples, whose scatter gives the 95 % intervals; 0: none."""
+    """Random halves of the samples, whose scatter gives the 95 % intervals: 2 or more; 0: none."""
     seed: int = Field(0, ge=0)
     """Seed of subsets, probes and resamplings."""
+
+    @field_validator("resamplings")
+    @classmethod
+    def _scatter(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("0 or at least 2: one half has no scatter")
+        return value
 
 
 class Sweep(Config):

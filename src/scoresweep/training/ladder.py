@@ -35,4 +35,4 @@ def resolve_ladder(component: Component, points: Tensor) -> Tensor:
     try:
         return build_ladder(component.load(), options, points.flatten(1), generator)
     except ValueError as error:
-        raise InputError(f"noise: {options}: does not fit this dataset: {error}") from None
+        raise InputError(f"noise: {component}: does not fit this dataset: {error}") from None
