@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 
 import numpy as np
 import pytest
 import zarr
+from PIL import Image
 
 from scoresweep.data import store as store_module
 from scoresweep.data.store import read_split
@@ -85,6 +87,35 @@ def test_own_points(tmp_path):
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
     stage(plan, name)
     assert read_split(plan.layout.dataset_store(name), "test").values.shape == (4, 2)
+
+
+@pytest.mark.parametrize("kind", ["array", "zarr", "folder"])
+def test_own_data_that_has_changed_is_staged_again(tmp_path, capsys, kind):
+    source = tmp_path / "own"
+    plan, name = plan_of({"name": kind, "path": str(source), "test_fraction": 0.5}, tmp_path)
+    store = plan.layout.dataset_store(name)
+    values = np.zeros((6, 4, 4), np.uint8)
+    for grey, message in ((0, "staged"), (0, "is staged already"), (9, "own has changed since")):
+        values[:] = grey
+        write_own(source, kind, values)
+        stage(plan, name)
+        assert message in capsys.readouterr().err
+        assert np.unique(read_split(store, "train").values) == grey
+    shutil.rmtree(source) if source.is_dir() else source.unlink()
+    stage(plan, name)
+    assert "is staged already" in capsys.readouterr().err
+
+
+def write_own(source, kind, values):
+    if kind == "array":
+        with source.open("wb") as file:
+            np.save(file, values)
+    elif kind == "zarr":
+        zarr.create_array(source, data=values, overwrite=True)
+    else:
+        source.mkdir(exist_ok=True)
+        for index, image in enumerate(values):
+            Image.fromarray(image).save(source / f"{index}.png")
 
 
 def test_wrong_data_leaves_nothing(tmp_path):

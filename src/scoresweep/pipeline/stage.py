@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from scoresweep import __version__
 from scoresweep.console import progress, say
+from scoresweep.data.sources.own import own_files
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.study import Plan
-from scoresweep.study.components import Dataset
+from scoresweep.study.components import Dataset, OwnData
 
 __all__ = ["read_dataset", "stage"]
 
 
 def stage(plan: Plan, dataset_id: str) -> None:
-    """Stage one dataset of the study; one that is whole is left alone.
+    """Stage one dataset of the study; one that is whole, and still what it came from, is left alone.
 
     Raises `InputError` where the data cannot be had or is wrong, `RunError` where the disk is full;
     neither leaves a store behind.
     """
     dataset, store = plan.dataset(dataset_id), plan.layout.dataset_store(dataset_id)
     if manifest_path(store).exists():
-        try:
-            for split in check_store(store)["splits"]:
-                read_split(store, split)
-        except InputError as problem:
-            say(f"{problem} Staging it again.")
-        else:
+        problem = _outdated(dataset, store)
+        if not problem:
             say(f"{store} is staged already")
             return
+        say(f"{problem} Staging it again.")
     started = time.monotonic()
     staged = read_dataset(dataset)
     splits = {"train": staged.train, "test": staged.test}
@@ -41,6 +40,23 @@ def stage(plan: Plan, dataset_id: str) -> None:
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
         f"{_size(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
     )
+
+
+def _outdated(dataset: Dataset, store: Path) -> str:
+    """Say why a store is not what staging would make of the dataset, or return "".
+
+    Own data that is not there any more cannot have changed.
+    """
+    try:
+        manifest = check_store(store)
+        for split in manifest["splits"]:
+            read_split(store, split)
+    except InputError as problem:
+        return str(problem)
+    own = dataset.path if isinstance(dataset, OwnData) else None
+    if own is None or not own.exists() or own_files(own) == manifest["attributes"]["sha256"]:
+        return ""
+    return f"{own} has changed since {store} was made of it."
 
 
 def read_dataset(dataset: Dataset) -> Staged:

@@ -11,7 +11,6 @@ A file with a single array needs no name. Samples are images, unsigned bytes (N,
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from scoresweep.data.sources.own import own_files
 from scoresweep.data.staged import Staged, hold_out
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
-from scoresweep.files import sha256_of
 
 __all__ = ["read_array", "read_zarr"]
 
@@ -53,7 +52,7 @@ def read_array(path: Path, test_fraction: float = 0.1) -> Staged:
             f"{path}: cannot be read ({error}). Expected an .npy or .npz file of plain numbers; "
             f"Python objects are never unpickled."
         ) from error
-    return _stage(path, arrays, test_fraction, {path.name: sha256_of(path)})
+    return _stage(path, arrays, test_fraction, own_files(path))
 
 
 def read_zarr(path: Path, test_fraction: float = 0.1) -> Staged:
@@ -69,9 +68,6 @@ def read_zarr(path: Path, test_fraction: float = 0.1) -> Staged:
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise InputError(f"dataset.path: {path}: cannot be read as Zarr ({error}).") from error
     arrays = {name: _load(path, array) for name, array in found.items()}
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    listed = "".join(f"{sha256_of(file)}  {file.relative_to(path)}\n" for file in files)
-    every = {f"{path.name} ({len(files)} files)": hashlib.sha256(listed.encode()).hexdigest()}
     attributes: dict[str, Any] = {}
     for array in found.values():
         attributes.update(array.attrs.asdict())
@@ -80,7 +76,7 @@ def read_zarr(path: Path, test_fraction: float = 0.1) -> Staged:
         path,
         arrays,
         test_fraction,
-        every,
+        own_files(path),
         pixel_range=(float(low), float(high)),
         class_names=attributes.get("class_names"),
     )

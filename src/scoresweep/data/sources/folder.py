@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from scoresweep.console import progress
+from scoresweep.data.sources.own import own_files
 from scoresweep.data.staged import Staged, hold_out
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
@@ -51,7 +50,7 @@ def read_folder(path: Path, size: int | None = None, test_fraction: float = 0.1)
     roots = [path / name for name in ("train", "test") if (path / "train").is_dir()] or [path]
     listings = [_list(root) for root in roots if root.is_dir()]
     files = [file for listing in listings for file in listing.files]
-    images, hashes = _read_all(files, size)
+    images = _read_all(files, size)
     names = sorted({name for listing in listings for name in listing.classes or []})
     splits, start = [], 0
     for listing in listings:
@@ -64,11 +63,7 @@ def read_folder(path: Path, size: int | None = None, test_fraction: float = 0.1)
         splits.append(Split(images[start:stop], labels, (0.0, 255.0), names or None))
         start = stop
     train, test = splits if len(splits) == 2 else hold_out(splits[0], test_fraction)
-    listed = "".join(
-        f"{digest}  {file.relative_to(path)}\n" for file, digest in zip(files, hashes, strict=True)
-    )
-    every = {f"{path.name} ({len(files)} files)": hashlib.sha256(listed.encode()).hexdigest()}
-    return Staged(train, test, str(path), "your own", every)
+    return Staged(train, test, str(path), "your own", own_files(path))
 
 
 def _list(root: Path) -> Listing:
@@ -100,17 +95,16 @@ def _images(entries: Any) -> list[Path]:
     )
 
 
-def _read_all(files: list[Path], size: int | None) -> tuple[npt.NDArray[Any], list[str]]:
-    """Decode every image into one array (N, H, W, C); return it and each file's SHA-256."""
+def _read_all(files: list[Path], size: int | None) -> npt.NDArray[Any]:
+    """Decode every image into one array (N, H, W, C)."""
     grey = all(_is_grey(file) for file in files)
     images: npt.NDArray[Any] | None = None
-    hashes = []
     with (
         ThreadPoolExecutor() as pool,
         progress("read images", len(files)) as advance,
     ):
         decoded = pool.map(lambda file: _decode(file, size, grey), files)
-        for index, (image, digest) in enumerate(decoded):
+        for index, image in enumerate(decoded):
             if images is None:
                 images = np.empty((len(files), *image.shape), np.uint8)
             elif image.shape != images.shape[1:]:
@@ -121,10 +115,9 @@ def _read_all(files: list[Path], size: int | None) -> tuple[npt.NDArray[Any], li
                     f"image to one size."
                 )
             images[index] = image
-            hashes.append(digest)
             advance(1)
     assert images is not None
-    return images, hashes
+    return images
 
 
 def _is_grey(file: Path) -> bool:
@@ -139,11 +132,10 @@ def _is_grey(file: Path) -> bool:
     return mode in GREY
 
 
-def _decode(file: Path, size: int | None, grey: bool) -> tuple[npt.NDArray[Any], str]:
-    """Return one image (H, W, C) and the SHA-256 of its file."""
-    content = file.read_bytes()
+def _decode(file: Path, size: int | None, grey: bool) -> npt.NDArray[Any]:
+    """Return one image (H, W, C)."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
                 over = image.convert("RGBA")
@@ -157,4 +149,4 @@ def _decode(file: Path, size: int | None, grey: bool) -> tuple[npt.NDArray[Any],
         image = image.crop((left, top, left + side, top + side))
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     values = np.asarray(image)
-    return values.reshape(*values.shape[:2], -1), hashlib.sha256(content).hexdigest()
+    return values.reshape(*values.shape[:2], -1)
