@@ -113,6 +113,27 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     assert f"{run.id} / {two.id}" in text
 
 
+@pytest.mark.parametrize("left", [0, 5000, -1])
+def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
+    run, setting = plan.runs[1], plan.settings[0]
+    fake_metrics(plan, run, setting)
+    metrics = plan.layout.metrics(run.id, setting.id)
+    metrics.write_bytes(metrics.read_bytes()[:left])
+    (failed,) = (job for job in jobs(plan) if job.state == "failed")
+    assert failed.name == f"{run.id} / {setting.id}"
+    assert failed.message == f"{metrics} is damaged; delete it and run the workflow again"
+
+
+def test_a_damaged_progress_file_is_none(plan: Plan) -> None:
+    write(plan)
+    progress = plan.layout.progress(plan.runs[0].id)
+    progress.write_text(progress.read_text()[:-20])
+    assert first(plan).state == "waiting"
+    plan.layout.weights(plan.runs[0].id).write_bytes(b"weights")
+    assert (first(plan).state, first(plan).progress) == ("done", None)
+    assert "1 done" in printed(plan)
+
+
 def test_many_are_counted_and_the_urgent_ones_listed(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [1e-6 * (k + 1) for k in range(2500)]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})

@@ -18,7 +18,7 @@ __all__ = ["read_dataset", "stage"]
 
 
 def stage(plan: Plan, dataset_id: str) -> None:
-    """Stage one dataset of the study; one that is whole, and still what it came from, is left alone.
+    """Stage one dataset of the study; one that is whole and not outdated is left alone.
 
     Raises `InputError` where the data cannot be had or is wrong, `RunError` where the disk is full;
     neither leaves a store behind.

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scoresweep.hdf5 import is_whole
 from scoresweep.jobstate import JobState
 from scoresweep.study import Plan
 
@@ -142,14 +143,22 @@ def _settings(plan: Plan, run: str) -> Iterator[Job]:
     measured = _names(layout.results / "metrics" / run)
     for setting in plan.settings:
         progress = layout.samples_progress(run, setting.id)
-        if layout.metrics(run, setting.id).name in measured:
-            yield Job(run, setting.id, "done")
+        metrics = layout.metrics(run, setting.id)
+        if metrics.name in measured:
+            yield _measured(run, setting.id, metrics)
         elif layout.samples_manifest(run, setting.id).name in sampled:
             yield Job(run, setting.id, "sampled", "not evaluated yet")
         elif progress.name in sampled:
             yield _at_work(run, setting.id, progress)
         else:
             yield Job(run, setting.id, "waiting")
+
+
+def _measured(run: str, setting: str, metrics: Path) -> Job:
+    if is_whole(metrics):
+        return Job(run, setting, "done")
+    message = f"{metrics} is damaged; delete it and run the workflow again"
+    return Job(run, setting, "failed", message)
 
 
 def _names(folder: Path) -> set[str]:

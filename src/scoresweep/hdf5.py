@@ -1,0 +1,24 @@
+"""Tell whether an HDF5 (NetCDF 4) file is whole from its first bytes, without a library.
+
+The superblock at its beginning holds the address at which the file ends (HDF5 File Format
+Specification, section II.A): a file that is shorter was cut off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["is_whole"]
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
+"""Version of the superblock, the byte after the signature, to the place of the address (8 bytes)."""
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether `path` begins as an HDF5 file and is as long as it says."""
+    with path.open("rb", buffering=0) as file:
+        head = file.read(64)
+        size = file.seek(0, 2)
+    place = END_OF_FILE.get(head[8]) if head.startswith(SIGNATURE) and len(head) == 64 else None
+    return place is not None and size >= int.from_bytes(head[place : place + 8], "little")
