@@ -1,8 +1,10 @@
 """The loop's promises: exact resume, independence of the number of processes, no silent failure."""
 
 import json
+import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -21,6 +23,7 @@ from scoresweep.pipeline.train import train, train_here
 from scoresweep.training.loop import Trainer
 
 HERE = Resources()
+MAIN = "from scoresweep.cli import main; main()"
 
 
 @pytest.fixture(autouse=True)
@@ -82,34 +85,70 @@ def test_a_run_that_crashes_goes_on_to_the_same_weights_and_curves(
     assert_same_run(train_run(plan), undisturbed)
 
 
-def test_a_run_killed_outright_goes_on_to_the_same_weights_and_curves(
-    make_plan, scoresweep, tmp_path
+def kill_the_process(command, training):
+    training.kill()
+
+
+def press_ctrl_c(command, training):
+    """A terminal sends it to every process of the group."""
+    os.killpg(command.pid, signal.SIGINT)
+
+
+def end_the_command(command, training):
+    """What a scheduler does."""
+    command.terminate()
+
+
+@pytest.fixture(scope="module")
+def slow_run(staged, tmp_path_factory):
+    """A longer run, trained without a stop."""
+    root = tmp_path_factory.mktemp("slow")
+    (root / "data").symlink_to(staged / "data")
+    return train_run(tiny_plan(root, **SLOW))
+
+
+SLOW = {
+    "steps": 1500,
+    "checkpoint": {"steps": 20},
+    "network": {"name": "mlp", "width": 128, "blocks": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "message"),
+    [
+        (kill_the_process, 1, "ended without a result"),
+        (press_ctrl_c, 130, "stopped on request at step"),
+        (end_the_command, 143, "stopped on request at step"),
+    ],
+)
+def test_a_training_that_is_stopped_goes_on_to_the_same_weights_and_curves(
+    make_plan, scoresweep, slow_run, stop, code, message
 ):
-    slow = {"steps": 1500, "checkpoint": {"steps": 20}, "network": {"name": "mlp", "width": 128}}
-    undisturbed = train_run(make_plan("undisturbed", **slow))
-    plan = make_plan("killed", **slow)
+    plan = make_plan(**SLOW)
     run, layout = plan.runs[0], plan.layout
-
-    def kill():
-        for _ in range(600):
-            state = layout.progress(run.id)
-            if len(list(layout.checkpoints(run.id).glob("step-*"))) and state.exists():
-                psutil.Process(json.loads(state.read_text())["pid"]).send_signal(signal.SIGKILL)
-                return
-            time.sleep(0.05)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    killed = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
-    killer.join()
-    assert killed.returncode == 1
-    assert "ended without a result" in killed.stderr
-    assert "Traceback" not in killed.stderr
+    command = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "train", "study.yaml", "--run", run.id],
+        cwd=layout.root,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (layout.progress(run.id).exists() and any(layout.checkpoints(run.id).glob("step*"))):
+        time.sleep(0.05)
+    training = psutil.Process(json.loads(layout.progress(run.id).read_text())["pid"])
+    stop(command, training)
+    _, said = command.communicate()
+    assert command.returncode == code
+    assert message in said
+    assert "Traceback" not in said
+    assert not training.is_running()
     assert not layout.weights(run.id).exists()
     again = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
     assert again.returncode == 0, again.stderr
-    assert_same_run(layout.run(run.id), undisturbed)
+    assert_same_run(layout.run(run.id), slow_run)
     assert json.loads(layout.progress(run.id).read_text())["restarts"] == 1
+    assert len(list(layout.checkpoints(run.id).iterdir())) == 1
 
 
 def test_a_run_asked_to_stop_saves_and_goes_on(make_plan, undisturbed, monkeypatch):
@@ -192,6 +231,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monke
     assert not layout.weights(run.id).exists()
 
 
+def test_weights_that_a_gradient_has_spoilt_are_not_saved(make_plan, monkeypatch):
+    plan = make_plan()
+    norm = Trainer._gradient_norm
+
+    def spoiling(self):
+        if self.step == 79:  # the losses of this step, after which a checkpoint is due, are finite
+            next(iter(self.network.parameters())).grad[0] = float("inf")
+        return norm(self)
+
+    monkeypatch.setattr(Trainer, "_gradient_norm", spoiling)
+    with pytest.raises(RunError, match="the weights are not finite after step 80"):
+        train_run(plan)
+    run, layout = plan.runs[0], plan.layout
+    assert [p.name for p in layout.checkpoints(run.id).iterdir()] == ["step-00000040"]
+    assert json.loads(layout.progress(run.id).read_text())["state"] == "failed"
+
+
 def test_a_diverging_run_names_the_levels(make_plan):
     plan = make_plan(optimizer={"learning_rate": 1e30})
     with pytest.raises(RunError, match=r"not finite from step \d+ on, at level .*sigma"):
@@ -211,8 +267,12 @@ def test_fp16_without_a_gpu_is_refused(make_plan):
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(make_plan):
-    with pytest.raises(InputError, match=r"batch_size: 64: expected a multiple of 3"):
-        train_run(make_plan(gradient_accumulation=3))
+    plan = make_plan(gradient_accumulation=3)
+    with pytest.raises(InputError, match=r"batch_size: 64: expected a multiple of 3") as error:
+        train_run(plan)
+    state = json.loads(plan.layout.progress(plan.runs[0].id).read_text())
+    assert (state["state"], state["step"], state["steps"]) == ("failed", 0, 120)
+    assert state["message"] == str(error.value)
 
 
 def test_a_batch_larger_than_the_dataset_is_refused(make_plan):

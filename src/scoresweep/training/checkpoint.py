@@ -27,6 +27,7 @@ __all__ = [
     "load_optimizer",
     "newest_checkpoint",
     "optimizer_tensors",
+    "prune_checkpoints",
     "save_checkpoint",
 ]
 
@@ -45,10 +46,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `checkpoint` below `folder`, then remove all but the `keep` newest; return its path.
-
-    What a process that was killed has half written is removed too.
-    """
+    """Write `checkpoint` below `folder`, then prune the folder; return the new one's path."""
     target = folder / f"step-{checkpoint.step:08d}"
     with whole(target) as temporary:
         temporary.mkdir(parents=True)
@@ -60,9 +58,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
         (temporary / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
         _flush(temporary)
+    prune_checkpoints(folder, keep)
+    return target
+
+
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Remove all but the `keep` newest, and what a process that was killed has half written."""
     for old in [*_folders(folder)[keep:], *folder.glob(".*.part")]:
         remove(old)
-    return target
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -21,6 +21,7 @@ from scoresweep.provenance import provenance
 from scoresweep.samplers import annealed_langevin, initial
 from scoresweep.seeds import generator_for
 from scoresweep.study import Layout, Run
+from scoresweep.training.checkpoint import prune_checkpoints
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.loop import Folders, Trainer
 from scoresweep.training.tracking import write_hparams
@@ -123,3 +124,4 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     write_hparams(layout.tensorboard(run.id), run.options(), final)
     trainer.job_state("done").write(layout.progress(run.id))
     save_network(layout.weights(run.id), trainer.averaged, run.train.network)
+    prune_checkpoints(layout.checkpoints(run.id), keep=1)
