@@ -1,6 +1,5 @@
 import os
 import sys
-import threading
 import time
 
 import cloudpickle
@@ -83,5 +82,70 @@ def test_an_interrupted_launch_stops_what_it_started(tmp_path):
 
 def test_this_machine_is_one_node(tmp_path):
     with pytest.raises(InputError, match="nodes: 2"):
-        launch(crash, resources=Resources(nodes=2), logs=tmp_path)
-    assert threading.active_count() == 1
+        launch(crash, resources=Resources(nodes=2), logs=tmp_path / "logs")
+    assert not (tmp_path / "logs").exists()
+
+
+def test_slurm_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match="cluster: slurm: this machine has no `srun`"):
+        launch(crash, resources=Resources(cluster="slurm"), logs=tmp_path)
+
+
+SBATCH = """#!/bin/sh
+cp "$(eval echo \\${$#})" "$SLURM_NOTES/script"
+echo "Submitted batch job 42"
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Commands of SLURM that note what they are asked for; the job never ends."""
+    commands = {
+        "srun": "",
+        "sacct": "",
+        "sbatch": SBATCH,
+        "scancel": 'echo "$@" > $SLURM_NOTES/ended',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, script in commands.items():
+        file = tmp_path / "bin" / name
+        file.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_NOTES", str(tmp_path))
+    return tmp_path
+
+
+def test_slurm_is_asked_for_the_resources_and_an_interrupted_launch_cancels_its_job(slurm):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    resources = Resources(
+        cluster="slurm",
+        nodes=2,
+        processes=3,
+        gpus=3,
+        threads=4,
+        minutes=90,
+        memory_mb=2000,
+        partition="gpu",
+        account="us",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        launch(refuse, resources=resources, logs=slurm / "logs", watch=interrupt)
+    asked = (slurm / "script").read_text()
+    for option in (
+        "--nodes=2",
+        "--ntasks-per-node=3",
+        "--gpus-per-node=3",
+        "--cpus-per-task=4",
+        "--time=90",
+        "--mem=2000M",
+        "--partition=gpu",
+        "--account=us",
+        "--distribution=block",
+    ):
+        assert f"#SBATCH {option}\n" in asked
+    assert "--kill-on-bad-exit=1" in asked
+    assert (slurm / "ended").read_text() == "42\n"

@@ -97,6 +97,15 @@ def test_numbers_and_words_are_read_as_people_write_them():
     assert [type(v) for v in values[:3]] == [float] * 3
 
 
+def test_blocks_are_shared_as_yaml_has_it():
+    text = "base: &base {a: 1, b: 2}\none: {<<: *base, b: 3}\ntwo: {<<: [*base, {c: 4}]}"
+    values = parse_yaml(text, "x")
+    assert values["one"] == {"a": 1, "b": 3}
+    assert values["two"] == {"a": 1, "b": 2, "c": 4}
+    with pytest.raises(InputError, match=r"'b' stands twice \(line 2\)"):
+        parse_yaml(text.replace("b: 3", "b: 3, b: 4"), "x")
+
+
 def test_the_command_ends_with_2_and_one_message(scoresweep, tmp_path):
     (tmp_path / "wrong.yaml").write_text(TINY.replace("steps: 120", "stepps: 120"))
     for command in ("stage", "train", "sample", "score-error", "evaluate", "report", "status"):

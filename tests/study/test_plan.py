@@ -89,6 +89,22 @@ def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
         plan(train={"exclude": [{"seed": 0}, {"seed": 1}]})
 
 
+@pytest.mark.parametrize(
+    ("sweep", "place"),
+    [
+        ({"grid": {"stepz": [1]}}, r"train\.grid\.stepz: 'stepz' is not a key"),
+        ({"zip": [{"seed": [1]}, {"stepz": [1]}]}, r"train\.zip\[1\]\.stepz: 'stepz'"),
+        ({"include": [{"noise.level": 3}]}, r"train\.include\[0\]\.noise\.level: 'level'"),
+        ({"include": [{"gradient_clip.x": 3}]}, r"'gradient_clip' is not set and has no part 'x'"),
+        ({"grid": {"seed.x": [3]}}, r"train\.grid\.seed\.x: 'seed' is 0 and has no part 'x'"),
+        ({"grid": {"steps": [5, "x"]}}, r"steps: 'x': .*\n  at the grid's point steps='x'"),
+    ],
+)
+def test_a_wrong_path_or_value_is_named_where_it_stands(sweep, place):
+    with pytest.raises(InputError, match=place):
+        plan(train={"grid": {}} | sweep)
+
+
 @given(st.lists(st.floats(1e-6, 1e-2), min_size=1, max_size=5, unique=True))
 def test_adding_a_value_changes_no_id(more):
     before = plan(sample={"grid": {"sampler.step_size": [2e-3]}})

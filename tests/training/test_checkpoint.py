@@ -30,6 +30,14 @@ def test_only_the_newest_are_kept_and_nothing_half_written(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000100", "step-00002000"]
 
 
+def test_what_a_killed_process_has_half_written_is_removed(tmp_path):
+    left = tmp_path / ".step-00000005.12345.part"
+    left.mkdir()
+    (left / "network.safetensors").write_bytes(b"half")
+    save_checkpoint(tmp_path, checkpoint(10), keep=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000010"]
+
+
 def cut_short(path):
     file = path / "network.safetensors"
     file.write_bytes(file.read_bytes()[:-5])

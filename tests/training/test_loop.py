@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -20,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train, train_here
-from scoresweep.training.loop import Trainer
+from scoresweep.training.loop import Trainer, _share
 
 HERE = Resources()
 MAIN = "from scoresweep.cli import main; main()"
@@ -267,17 +268,21 @@ def test_fp16_without_a_gpu_is_refused(make_plan):
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(make_plan):
-    plan = make_plan(gradient_accumulation=3)
-    with pytest.raises(InputError, match=r"batch_size: 64: expected a multiple of 3") as error:
+    train = make_plan(gradient_accumulation=4).runs[0].train
+    assert _share(train, SimpleNamespace(num_processes=8)) == 8
+    message = r"batch_size: 64: expected a multiple of 12 \(3 processes x 4 parts"
+    with pytest.raises(InputError, match=message):
+        _share(train, SimpleNamespace(num_processes=3))
+
+
+def test_a_batch_larger_than_the_dataset_is_refused(make_plan):
+    plan = make_plan(batch_size=5000)
+    message = r"batch_size: 5000: the dataset digits has only 1437"
+    with pytest.raises(InputError, match=message) as error:
         train_run(plan)
     state = json.loads(plan.layout.progress(plan.runs[0].id).read_text())
     assert (state["state"], state["step"], state["steps"]) == ("failed", 0, 120)
     assert state["message"] == str(error.value)
-
-
-def test_a_batch_larger_than_the_dataset_is_refused(make_plan):
-    with pytest.raises(InputError, match=r"batch_size: 5000: the dataset digits has only 1437"):
-        train_run(make_plan(batch_size=5000))
 
 
 def test_clipping_bounds_the_gradient(make_plan, undisturbed):
