@@ -12,7 +12,7 @@ __all__ = ["is_whole"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
-"""Version of the superblock, the byte after the signature, to the place of the address (8 bytes)."""
+"""Version of the superblock (the byte after the signature) to the place of the 8-byte address."""
 
 
 def is_whole(path: Path) -> bool:

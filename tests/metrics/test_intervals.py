@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
-from scoresweep.metrics import Features, frechet_distance, half_sample_errors
+from scoresweep.metrics import Features, bounded_interval, frechet_distance, half_sample_errors
 
 
 @pytest.mark.parametrize("count", [200, 201])
@@ -38,3 +42,42 @@ def test_error_of_a_frechet_distance_is_its_scatter_over_fresh_samples() -> None
         generator,
     )
     assert float(errors["d"]) == pytest.approx(float(fresh), rel=0.3)
+
+
+def test_what_is_positive_has_a_positive_interval() -> None:
+    """The interval of the logarithm: its standard error is that of the mean over the mean."""
+    values = [0.9, 1.3]
+    mean, error = np.mean(values), stats.sem(values)
+    half = stats.t.ppf(0.975, 1) * error
+    low, high = bounded_interval(mean, half, 0, None)
+    expected = np.exp(stats.t.interval(0.95, 1, loc=math.log(mean), scale=error / mean))
+    assert (low, high) == pytest.approx(tuple(expected))
+    assert mean - half < 0 < low
+
+
+def test_narrow_intervals_are_the_same_on_both_scales() -> None:
+    low, high = bounded_interval([5.0, 0.5], 0.01, 0, None)
+    np.testing.assert_allclose(low, [4.99, 0.49], rtol=3e-4)
+    np.testing.assert_allclose(high, [5.01, 0.51], rtol=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "limits", "ends"),
+    [
+        (0.9, 0.2, (0, 1), (0.7, 1)),
+        (0.1, 0.2, (0, 1), (0, 0.3)),
+        (0.1, 0.2, (None, None), (-0.1, 0.3)),
+        (0.0, 0.2, (0, None), (0, 0.2)),
+    ],
+)
+def test_intervals_stay_within_what_is_possible(
+    value: float,
+    half: float,
+    limits: tuple[float | None, float | None],
+    ends: tuple[float, float],
+) -> None:
+    assert bounded_interval(value, half, *limits) == pytest.approx(ends)
+
+
+def test_no_interval_stays_none() -> None:
+    assert np.isnan(bounded_interval([1.0, 0.0], np.nan, 0, None)).all()

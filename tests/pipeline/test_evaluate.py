@@ -130,6 +130,7 @@ def test_metrics_of_real_digits(digits: Path) -> None:
         "long_name": "Fréchet distance",
         "units": "squared feature units",
         "better": "lower",
+        "valid_min": 0.0,
         "extractor": "classifier",
         "n_real": len(train),
         "n_generated": 200,
@@ -137,6 +138,10 @@ def test_metrics_of_real_digits(digits: Path) -> None:
         "seed": 0,
     }
     assert found["precision_classifier_real"].attrs["n_real"] == 200
+    assert "noise among them" in found["recall_pixels"].attrs["caveat"]
+    assert not {"caveat", "valid_max"} & set(found["kid_pixels"].attrs)
+    assert [found["coverage_pixels"].attrs[f"valid_{end}"] for end in ("min", "max")] == [0, 1]
+    assert float(found["nearest_memorised_pixels_high"]) == 1
     assert found["recall_pixels_high"].attrs["long_name"] == "recall, high end of the 95 % interval"
 
 

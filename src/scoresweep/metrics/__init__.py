@@ -3,7 +3,7 @@
 from scoresweep.metrics.classes import classes
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
-from scoresweep.metrics.intervals import half_sample_errors
+from scoresweep.metrics.intervals import bounded_interval, half_sample_errors
 from scoresweep.metrics.kernel import kernel_distance, kid
 from scoresweep.metrics.neighbours import (
     nearest,
@@ -18,6 +18,7 @@ __all__ = [
     "Measure",
     "Metric",
     "Options",
+    "bounded_interval",
     "classes",
     "compare_scores",
     "frechet",

@@ -57,6 +57,12 @@ class Measure:
     n_real: int
     """Real samples that went into the value."""
     better: Literal["lower", "higher"] | None = None
+    minimum: float | None = None
+    """Least value that is possible."""
+    maximum: float | None = None
+    """Greatest value that is possible."""
+    caveat: str | None = None
+    """What scores well on this measure without being good: it ranks nothing by itself."""
     units: str = "1"
     note: str | None = None
     """A warning to the reader of this value."""

@@ -41,6 +41,7 @@ def frechet(real: Features, generated: Features, options: Options) -> dict[str, 
             "Fréchet distance",
             n_real=len(real),
             better="lower",
+            minimum=0.0,
             units="squared feature units",
             note=f"{fewest} samples for {dimension} features: the covariance is singular"
             if fewest <= dimension

@@ -16,13 +16,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["NORMAL_95", "half_sample_errors"]
+__all__ = ["NORMAL_95", "bounded_interval", "half_sample_errors"]
 
 NORMAL_95 = 1.959963984540054
 """Half width of a 95 % interval in standard errors."""
+
+
+def bounded_interval(
+    value: npt.ArrayLike, half: npt.ArrayLike, minimum: float | None, maximum: float | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the ends of the intervals `value` ± `half`, within the values that are possible.
+
+    Of what is positive and has no upper limit, the interval is that of the logarithm, to first
+    order (delta method): value · exp(±half/value). Any other is cut off at its limits.
+    """
+    centre, half = np.asarray(value, np.float64), np.asarray(half, np.float64)
+    limits = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
+    low, high = np.clip(centre - half, *limits), np.clip(centre + half, *limits)
+    if minimum != 0 or maximum is not None:
+        return low, high
+    positive = centre > 0
+    with np.errstate(over="ignore"):
+        factor = np.exp(half / np.where(positive, centre, 1))
+    return np.where(positive, centre / factor, low), np.where(positive, centre * factor, high)
 
 
 def half_sample_errors(

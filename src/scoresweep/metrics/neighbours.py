@@ -27,6 +27,13 @@ BLOCK = 2**21
 ROUNDING = 1e-9
 """A ball holds the neighbour on its rim, whichever way the distance between the two is rounded."""
 
+CAVEATS = {
+    "precision": "a few good samples drawn over and over reach 1, too",
+    "recall": "samples scattered far apart, noise among them, reach 1, too",
+    "density": "samples crowded where real ones are densest score more than real ones do",
+}
+"""Why these rank nothing by themselves; only good samples of all kinds reach a high coverage."""
+
 COPY_RATIO = 1 / 3
 """Distance to the nearest over that to the second nearest, below which a sample is a copy."""
 
@@ -84,7 +91,15 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Mea
         real.values[chosen], generated.values, options.neighbours
     )
     return {
-        name: Measure(value, name, n_real=len(chosen), better="higher")
+        name: Measure(
+            value,
+            name,
+            n_real=len(chosen),
+            better="higher",
+            minimum=0.0,
+            maximum=None if name == "density" else 1.0,
+            caveat=CAVEATS.get(name),
+        )
         for name, value in zip(("precision", "recall", "density", "coverage"), values, strict=True)
     }
 
@@ -108,6 +123,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             float(first.mean()),
             "mean distance to the nearest training sample",
             n_real=len(real),
+            minimum=0.0,
             units="feature units",
         ),
         "nearest_memorised": Measure(
@@ -115,6 +131,9 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             "share of samples three times nearer to one training sample than to any other",
             n_real=len(real),
             better="lower",
+            minimum=0.0,
+            maximum=1.0,
+            caveat="noise is no copy of a training sample, either",
         ),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import xarray as xr
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.features import Features, Measure, Metric, Options
-from scoresweep.metrics.intervals import NORMAL_95, half_sample_errors
+from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sample_errors
 from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, Estimate
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
@@ -105,11 +106,12 @@ def _measure(metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets)
         for key, measure in function(sets.train, features, options).items():
             name = f"{key}_{extractor}" if measure.per_extractor else key
             attributes = _attributes(measure, what) | common | {"extractor": extractor}
-            value = torch.as_tensor(measure.value).double()
+            value = torch.as_tensor(measure.value).double().numpy()
             variables[name + suffix] = _variable(value, attributes)
             if suffix == "" and errors:
                 half = NORMAL_95 * errors[key]
-                for end, bound in (("low", value - half), ("high", value + half)):
+                ends = bounded_interval(value, half, measure.minimum, measure.maximum)
+                for end, bound in zip(("low", "high"), ends, strict=True):
                     label = f"{measure.long_name}, {end} end of the 95 % interval"
                     variables[f"{name}_{end}"] = _variable(bound, attributes | {"long_name": label})
     return variables
@@ -135,7 +137,13 @@ def _standard_errors(
 
 
 def _attributes(measure: Measure, what: str) -> dict[str, Any]:
-    given = {"better": measure.better, "note": measure.note}
+    given = {
+        "better": measure.better,
+        "valid_min": measure.minimum,
+        "valid_max": measure.maximum,
+        "caveat": measure.caveat,
+        "note": measure.note,
+    }
     return {
         "long_name": measure.long_name + what,
         "units": measure.units,
@@ -144,9 +152,9 @@ def _attributes(measure: Measure, what: str) -> dict[str, Any]:
     }
 
 
-def _variable(value: Tensor, attributes: dict[str, Any]) -> xr.Variable:
+def _variable(value: npt.NDArray[np.float64], attributes: dict[str, Any]) -> xr.Variable:
     """Return a scalar, or a value for each class."""
-    return xr.Variable(("class",)[: value.ndim], value.numpy(), attributes)
+    return xr.Variable(("class",)[: value.ndim], value, attributes)
 
 
 def level_dataset(
@@ -173,9 +181,7 @@ def level_dataset(
     return content
 
 
-def path_dataset(
-    estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int
-) -> xr.Dataset:
+def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:
     """Return the score error (level,) at the states in which a sampler leaves each of its levels.
 
     The noise levels are a coordinate: no axis of the evaluation grid changes them.
