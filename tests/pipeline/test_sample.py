@@ -276,6 +276,16 @@ def test_samples_that_are_drawn_are_left_alone(make, monkeypatch):
     assert chunks == []
 
 
+def test_samples_of_other_weights_are_drawn_again(make, capsys):
+    plan = make()
+    first = draw(plan)
+    write_weights(plan, seed=1)
+    second = draw(plan)
+    assert "came from other weights" in capsys.readouterr().err
+    assert second.attrs["weights_sha256"] != first.attrs["weights_sha256"]
+    assert not np.array_equal(second.image, first.image)
+
+
 @pytest.mark.parametrize("left", [0, 5, 1000])
 def test_a_damaged_chunk_is_named_and_drawn_again(make, monkeypatch, capsys, left):
     undisturbed = draw(make("undisturbed"))
@@ -300,6 +310,12 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
     write_weights(plan, seed=1)
+    with monkeypatch.context() as patch:
+        note_chunks(patch, stop_before=0)
+        with pytest.raises(KeyboardInterrupt):
+            draw(plan)
+    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    assert list(parts.iterdir()) == []
     chunks = note_chunks(monkeypatch)
     ours = draw(plan)
     assert chunks == [0, 1, 2]

@@ -75,6 +75,18 @@ def test_whole_blocks_null_and_lists_can_be_swept():
     assert [run.axes["sigmas"] for run in swept.runs] == ["[3.0,1.0]", "[2.0,1.0]"]
 
 
+@pytest.mark.parametrize("order", [("noise", "noise.levels"), ("noise.levels", "noise")])
+def test_a_block_and_a_part_of_it_can_be_swept_together(order):
+    ends = {"sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
+    values = {
+        "noise": [{"name": "karras", **ends}, {"name": "cosine", **ends}],
+        "noise.levels": [3, 7],
+    }
+    found = plan(train={"grid": {path: values[path] for path in order}})
+    ladders = {(run.train.noise.name, run.train.noise.levels) for run in found.runs}
+    assert ladders == {("karras", 3), ("karras", 7), ("cosine", 3), ("cosine", 7)}
+
+
 def test_a_point_that_occurs_twice_is_run_once():
     found = plan(train={"grid": {"seed": [0, 1, 0]}, "include": [{"seed": 1}]})
     assert [run.axes["seed"] for run in found.runs] == [0, 1]
