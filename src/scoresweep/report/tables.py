@@ -47,6 +47,11 @@ class Gap(NamedTuple):
     state: Literal["missing", "failed"]
     reason: str
 
+    @property
+    def name(self) -> str:
+        """Run id, or run id and setting id."""
+        return f"{self.run} / {self.setting}" if self.setting else self.run
+
 
 class _Source(NamedTuple):
     """A file of results: where its values go, and the job that makes it."""
@@ -200,19 +205,16 @@ def _group(
 
 
 def _thinned(variables: dict[str, Variable], points: int) -> dict[str, Variable]:
-    """Keep every k-th point along `step`, so that at most `points` remain."""
+    """Keep every k-th point along `step`, the last included, so that at most `points` remain."""
     steps = variables["step"].values.size if "step" in variables else 0
     every = -(-steps // points)
     if every <= 1:
         return variables
+    kept = {"step": slice((steps - 1) % every, None, every)}
     return {
-        name: Variable(v.dims, v.values[tuple(_cut(dim, every) for dim in v.dims)])
+        name: Variable(v.dims, v.values[tuple(kept.get(dim, slice(None)) for dim in v.dims)])
         for name, v in variables.items()
     }
-
-
-def _cut(dim: str, every: int) -> slice:
-    return slice(None, None, every) if dim == "step" else slice(None)
 
 
 def _gap(

@@ -4,40 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
 
 from scoresweep.report.summary import Metric
-from scoresweep.study import Plan, Run
+from scoresweep.report.tables import Tables
+from scoresweep.study import Plan
+
+if TYPE_CHECKING:
+    from pandas.core.groupby import SeriesGroupBy
 
 __all__ = ["write_final_metrics"]
 
 
-def write_final_metrics(plan: Plan, wide: pd.DataFrame, metrics: Sequence[Metric]) -> None:
-    """Write, beside the curves of each run, its options and what its best setting scores.
+def write_final_metrics(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> None:
+    """Write, beside the curves of each run, its options and how well it did.
 
-    `wide` has a row for each measured setting, `metrics` are the measures that can be ranked, the
-    one that decides first.
+    `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
+    one that ranks settings first.
     """
     from scoresweep.training.tracking import write_hparams
 
+    losses, errors = _losses(tables), _score_errors(tables)
     for run in plan.runs:
+        final = {"final/training_loss": losses[run.id]} if run.id in losses else {}
+        final |= {"final/score_error": errors[run.id]} if run.id in errors else {}
         rows = wide[wide["run"] == run.id]
-        if metrics and len(rows) and plan.layout.tensorboard(run.id).is_dir():
-            best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
-            write_hparams(
-                plan.layout.tensorboard(run.id), run.options(), _final(plan, run, best, metrics)
-            )
+        if metrics and len(rows):
+            final |= _best(plan, rows, metrics)
+        if final and plan.layout.tensorboard(run.id).is_dir():
+            write_hparams(plan.layout.tensorboard(run.id), run.options(), final)
 
 
-def _final(
-    plan: Plan, run: Run, best: pd.Series[Any], metrics: Sequence[Metric]
-) -> dict[str, float]:
-    """Return the training loss, every metric of the best setting, and that setting's values."""
-    with xr.open_dataset(plan.layout.training_curves(run.id), engine="h5netcdf") as curves:
-        final = {"final/training_loss": float(curves["loss"][-1])}
-    final |= {f"final/{metric.name}": float(best[metric.name]) for metric in metrics}
+def _losses(tables: Tables) -> dict[str, float]:
+    """Return the last training loss of each run that has one."""
+    training = tables.tree["training"].to_dataset()
+    if "loss" not in training:
+        return {}
+    return _by_run(_values(training, "loss").last())
+
+
+def _score_errors(tables: Tables) -> dict[str, float]:
+    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
+    errors, name = tables.tree["score_error"].to_dataset(), "score_error_sigma2"
+    if name not in errors:
+        return {}
+    return _by_run(_values(errors.sel(split="test"), name).mean())
+
+
+def _values(dataset: xr.Dataset, name: str) -> SeriesGroupBy[Any, Any]:
+    """Return what there is of a variable, run by run, in the order of its dimensions."""
+    return dataset[["run", name]].to_dataframe().dropna(subset=name).groupby("run")[name]
+
+
+def _by_run(series: pd.Series[float]) -> dict[str, float]:
+    return {str(run): value for run, value in series.items()}
+
+
+def _best(plan: Plan, rows: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, float]:
+    """Return every metric of the best of a run's settings, and that setting's values."""
+    best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
+    final = {f"final/{metric.name}": float(best[metric.name]) for metric in metrics}
     axes = plan.settings[0].axes
     return final | {f"best/{a}": float(best[a]) for a in axes if isinstance(best[a], Real)}
