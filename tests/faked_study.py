@@ -148,19 +148,21 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
     one = np.ones([len(coords[axis]) for axis in axes])
     value = frechet(run, setting)
     about = {"extractor": "classifier", "n_real": 30, "n_generated": 20, "seed": 0, "units": "1"}
-    distance = {"long_name": "Fréchet distance", "better": "lower", **about}
+    distance = {"long_name": "Fréchet distance", "better": "lower", "valid_min": 0.0, **about}
+    share = {"better": "higher", "valid_min": 0.0, "valid_max": 1.0, **about}
     xr.Dataset(
         {
             "frechet_classifier": (axes, value * one, distance),
             "frechet_classifier_low": (axes, (value - 0.01) * one),
             "frechet_classifier_high": (axes, (value + 0.02) * one),
-            "frechet_classifier_real": (axes, REAL * one),
+            "frechet_classifier_real": (axes, REAL * one, about | {"n_generated": 12}),
             "frechet_classifier_noise": (axes, NOISE * one),
             "precision_classifier": (
                 axes,
                 one / (1 + value),
-                {"long_name": "precision", "better": "higher", **about},
+                {"long_name": "precision", "caveat": "copies reach 1, too", **share},
             ),
+            "coverage_classifier": (axes, one / (2 + value), {"long_name": "coverage", **share}),
             "class_share": ("class", np.arange(10) / 45),
             "class_share_real": ("class", np.full(10, 0.1)),
         },

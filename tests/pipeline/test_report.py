@@ -8,10 +8,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet
+from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet, sigmas
 from PIL import Image
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -85,21 +86,66 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
         assert min(image.size) > 50
     on_disk = {path.read_bytes() for path in finished.layout.figures.glob("*.png")}
     assert on_disk == embedded
-    # An overview, two metrics, class shares, two score errors, 13 sheets and two curves.
-    assert len(sources) == 21
+    # An overview, three metrics, class shares, three score errors, 13 sheets and two curves.
+    assert len(sources) == 23
 
 
 def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     setting = next(s for s in finished.settings if s.axes["step_size"] == 2e-5)
     runs = [run for run in finished.runs if run.axes["levels"] == 6]
     values = [frechet(run, setting) for run in runs]
-    low, high = stats.t.interval(0.95, 1, loc=sum(values) / 2, scale=stats.sem(values))
+    mean, error = sum(values) / 2, stats.sem(values)
+    low, high = np.exp(stats.t.interval(0.95, 1, loc=np.log(mean), scale=error / mean))
     text = read_page(finished).text
     assert "Levels 6, step size 2e-5" in text
     assert f"95 % interval {number(low)} to {number(high)}" in text
-    assert "mean of 2 seeds; real test samples 0.100; uniform noise 9.90" in text
+    assert "mean of 2 seeds, n = 20; real test samples (n = 12) 0.100; uniform noise 9.90" in text
     assert "Least frequent: class 0 with 0.0 %" in text
     assert "Missing or failed" not in text
+
+
+def test_what_noise_can_win_ranks_nothing(finished: Plan) -> None:
+    text = read_page(finished).text
+    best, rest = text.split("What else it scores")
+    best = best.split("The best of each measure")[1]
+    assert "coverage (classifier) higher levels 6, step size 2e-5" in best
+    assert "precision (classifier)" not in best
+    assert "describe the setting that is best by Fréchet distance (classifier)" in rest
+    assert "precision (classifier) copies reach 1, too higher 0.7" in rest
+    assert "Higher is better, but copies reach 1, too." in rest
+
+
+def test_score_errors_say_what_overfitting_looks_like(finished: Plan) -> None:
+    text = read_page(finished).text
+    loss, error = text.index("How well the network denoises"), text.index("How far the network's")
+    assert loss < error
+    assert "where test points lie above training points, it has begun to learn" in text
+    assert "learned the training set by heart has no error on test points either" in text
+
+
+def test_what_is_missing_is_named_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    report(plan)
+    assert "12 settings; no result is missing" in capsys.readouterr().err
+    names = [
+        plan.layout.metrics(run.id, setting.id) for run in plan.runs for setting in plan.settings
+    ]
+    names[0].write_bytes(names[0].read_bytes()[:3000])
+    report(plan)
+    said = capsys.readouterr().err
+    assert "11 settings; 1 result is missing:" in said
+    where = f"{plan.runs[0].id} / {plan.settings[0].id}"
+    assert f"sampling of {where}: {names[0]} cannot be read; delete it" in said
+    for name in names[1:7]:
+        name.unlink()
+    report(plan)
+    said = capsys.readouterr().err
+    assert "5 settings; 7 results are missing:" in said
+    assert "sampled, not evaluated" in said
+    assert "and 2 more; the page lists them" in said
 
 
 def test_files_hold_the_same_numbers(finished: Plan) -> None:
@@ -160,14 +206,15 @@ def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
     for setting in plan.settings:
         path = plan.layout.metrics(plan.runs[0].id, setting.id)
         with xr.open_dataset(path, engine="h5netcdf") as content:
-            alike = content.load().assign(precision_classifier=content["precision_classifier"] * 0)
-        alike["precision_classifier"].attrs = content["precision_classifier"].attrs
+            alike = content.load().assign(coverage_classifier=content["coverage_classifier"] * 0)
+        alike["coverage_classifier"].attrs = content["coverage_classifier"].attrs
         path.unlink()
         alike.to_netcdf(path, engine="h5netcdf")
     report(plan)
-    assert "precision (classifier) higher all settings alike" in read_page(plan).text
+    assert "coverage (classifier) higher all settings alike" in read_page(plan).text
     names = {path.stem for path in plan.layout.figures.glob("metric_*")}
-    assert names == {"metric_frechet_classifier_step_size"}
+    measures = ("frechet", "precision")
+    assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}
 
 
 def test_works_without_samples_and_data(tmp_path: Path) -> None:
@@ -239,3 +286,4 @@ def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan) -> N
         assert final["final/frechet_classifier"] == pytest.approx(frechet(run, best), rel=1e-6)
         assert final["best/step_size"] == pytest.approx(best.axes["step_size"], rel=1e-6)
         assert final["final/training_loss"] == pytest.approx(40.0)
+        assert final["final/score_error"] == pytest.approx(np.mean(2 / sigmas(run)), rel=1e-6)

@@ -25,6 +25,8 @@ CELLS = pd.DataFrame(
         "mean": [4.0, 0.5, 3.0, math.nan],
         "low": [3.9, 0.4, math.nan, math.nan],
         "high": [4.1, 0.6, math.nan, math.nan],
+        "real": 0.1,
+        "noise": math.nan,
     }
 )
 
@@ -42,13 +44,19 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2e-5", "8e-5"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["10", "30"]
     assert texts(axes) == {
-        (0, 0): ["0.500", "± 0.100"],
-        (1, 0): ["4", "± 0.100"],
+        (0, 0): ["0.500", "0.400 to 0.600"],
+        (1, 0): ["4", "3.90 to 4.10"],
         (1, 1): ["3"],
         (0, 1): ["missing"],
     }
     outline = axes.patches[0].get_xy()
     assert outline == (-0.5, -0.5)
+
+
+def test_what_ranks_nothing_has_no_best_cell() -> None:
+    metric = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
+    figure = figures.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
+    assert list(figure.axes[0].patches) == []
 
 
 @pytest.mark.parametrize(("better", "best"), [("lower", 0.5), ("higher", 4.0)])
@@ -62,11 +70,13 @@ def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> No
 
 def test_lines_follow_the_numbers() -> None:
     summary = CELLS[CELLS["levels"] == 10]
-    axes = figures.lines(summary, DISTANCE, "step_size", 0.1).axes[0]
+    metric = Metric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
+    axes = figures.lines(summary, metric, "step_size").axes[0]
     line = axes.lines[0]
     assert line.get_xdata().tolist() == [2e-5, 8e-5]
     assert line.get_ydata().tolist() == [0.5, 4.0]
-    assert any("0.100" in text.get_text() for text in axes.get_legend().get_texts())
+    (label,) = axes.get_legend().get_texts()
+    assert label.get_text() == "real test samples (n = 360) 0.100"
 
 
 def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
@@ -106,14 +116,14 @@ def test_many_configurations_are_thinned_out_evenly() -> None:
 
 def test_matplotlib_is_left_as_it_was() -> None:
     before = dict(matplotlib.rcParams)
-    figures.png(figures.lines(CELLS[CELLS["levels"] == 10], DISTANCE, "step_size", math.nan))
+    figures.png(figures.lines(CELLS[CELLS["levels"] == 10], DISTANCE, "step_size"))
     assert dict(matplotlib.rcParams) == before
     assert matplotlib._pylab_helpers.Gcf.figs == {}
 
 
 def test_equal_figures_are_equal_files() -> None:
     summary = CELLS[CELLS["levels"] == 10]
-    one, two = (figures.png(figures.lines(summary, DISTANCE, "step_size", 0.1)) for _ in range(2))
+    one, two = (figures.png(figures.lines(summary, DISTANCE, "step_size")) for _ in range(2))
     assert one == two
     assert Image.open(io.BytesIO(one)).format == "PNG"
 

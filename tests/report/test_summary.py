@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -13,6 +14,7 @@ from scoresweep.report.summary import (
     best,
     coordinate,
     describe,
+    interval,
     is_repeat,
     main_metric,
     number,
@@ -33,7 +35,7 @@ DISTANCE = Metric("distance", "distance", "lower", {})
 
 
 def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
-    table = summarise(FRAME, "distance", ["levels"]).set_index("levels")
+    table = summarise(FRAME, DISTANCE, ["levels"]).set_index("levels")
     low, high = stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))
     expected = [1.5, low, high, 2]
     assert table.loc[10, ["mean", "low", "high", "n"]].tolist() == pytest.approx(expected)
@@ -42,8 +44,36 @@ def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
     assert math.isnan(table.loc[10, "noise"])
 
 
+def test_what_is_positive_has_a_positive_interval() -> None:
+    metric = Metric("distance", "distance", "lower", {"valid_min": 0.0})
+    row = summarise(FRAME, metric, ["levels"]).set_index("levels").loc[10]
+    error = stats.sem([1.0, 2.0]) / 1.5
+    expected = np.exp(stats.t.interval(0.95, 1, loc=math.log(1.5), scale=error))
+    assert row[["low", "high"]].tolist() == pytest.approx(expected.tolist())
+    assert row["low"] > 0 > stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))[0]
+
+
+def test_a_share_stays_a_share() -> None:
+    metric = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+    frame = FRAME.assign(distance=[0.5, 0.9, 0.5, math.nan])
+    row = summarise(frame, metric, ["levels"]).set_index("levels").loc[10]
+    assert row[["mean", "low", "high"]].tolist() == [0.7, 0, 1]
+    assert interval(row) == "0 to 1"
+
+
+def test_references_tell_their_numbers_of_samples() -> None:
+    metric = Metric("distance", "distance", "lower", {}, {"": [100, 1000], "real": 360})
+    assert metric.count() == "n = 100 or 1,000"
+    row = {"real": 0.107, "noise": 9.9}
+    assert metric.references(row) == [
+        "real test samples (n = 360) 0.107",
+        "uniform noise 9.90",
+    ]
+    assert metric.references({"real": math.nan, "noise": math.nan}) == []
+
+
 def test_best_goes_by_what_is_better() -> None:
-    table = summarise(FRAME, "distance", ["levels"])
+    table = summarise(FRAME, DISTANCE, ["levels"])
     assert best(table, DISTANCE)["levels"] == 30
     assert best(table, Metric("distance", "", "higher", {}))["levels"] == 10
 
@@ -54,6 +84,9 @@ def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
     assert found is not None
     assert found.name == "frechet_classifier"
     assert main_metric([]) is None
+    recall = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
+    coverage = Metric("coverage_pixels", "coverage", "higher", {})
+    assert main_metric([recall, coverage]) is coverage
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,14 @@ from scoresweep.report.pictures import (
     training_curves,
 )
 from scoresweep.report.summary import Metric, main_metric
-from scoresweep.report.tables import Tables, collect, long_table, metric_names, wide_table
+from scoresweep.report.tables import Gap, Tables, collect, long_table, metric_names, wide_table
 from scoresweep.report.tensorboard import write_final_metrics
 from scoresweep.study import Plan
 
 __all__ = ["report"]
+
+NAMED = 5
+"""Most missing results that are named on the terminal."""
 
 
 def report(plan: Plan) -> None:
@@ -55,8 +58,22 @@ def report(plan: Plan) -> None:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
     with whole(layout.report_page) as temporary:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
-    write_final_metrics(plan, wide, metrics)
-    say(f"{layout.report_page}: {len(wide):,} settings; {len(tables.gaps):,} results are missing")
+    write_final_metrics(plan, tables, wide, metrics)
+    _say_what_there_is(plan, tables.gaps, len(wide))
+
+
+def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:
+    """Name the report and the first of the results that it does not have."""
+    counts = f"{settings:,} setting{'s' * (settings != 1)}"
+    if not gaps:
+        say(f"{plan.layout.report_page}: {counts}; no result is missing")
+        return
+    missing = "1 result is missing" if len(gaps) == 1 else f"{len(gaps):,} results are missing"
+    say(f"{plan.layout.report_page}: {counts}; {missing}:")
+    for gap in gaps[:NAMED]:
+        say(f"  {gap.part} of {gap.name}: {gap.reason}")
+    if len(gaps) > NAMED:
+        say(f"  and {len(gaps) - NAMED:,} more; the page lists them")
 
 
 def _metrics(tables: Tables, wide: pd.DataFrame) -> list[Metric]:
@@ -66,7 +83,13 @@ def _metrics(tables: Tables, wide: pd.DataFrame) -> list[Metric]:
     for name in metric_names(sampling):
         about = {str(key): value for key, value in sampling[name].attrs.items()}
         if name in wide and "better" in about:
-            found.append(Metric(name, _title(name, about), about["better"], about))
+            sides = {"": name, "real": f"{name}_real", "noise": f"{name}_noise"}
+            sizes = {
+                side: sampling[variable].attrs["n_generated"]
+                for side, variable in sides.items()
+                if variable in sampling and "n_generated" in sampling[variable].attrs
+            }
+            found.append(Metric(name, _title(name, about), about["better"], about, sizes))
     main = main_metric(found)
     return sorted(found, key=lambda metric: metric is not main)
 

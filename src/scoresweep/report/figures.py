@@ -28,6 +28,7 @@ from scoresweep.report.summary import (
     configurations,
     coordinate,
     describe,
+    interval,
     is_repeat,
     number,
     words,
@@ -66,6 +67,8 @@ WIDTH = 4.9
 """Inches."""
 ANNOTATED = 120
 """Most cells of a heat map that carry their value."""
+ANNOTATED_COLUMNS = 8
+"""Most columns whose cells are wide enough for an interval."""
 
 P = ParamSpec("P")
 
@@ -91,15 +94,15 @@ def png(figure: Figure, dpi: int = 160) -> bytes:
 
 @styled
 def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
-    """Draw the mean of a metric over the axes `x` and `y`, with half its interval in each cell.
+    """Draw the mean of a metric over the axes `x` and `y`, with its interval in each cell.
 
-    `summary` has one row for each cell (`summarise`). Bright is better; the best is outlined.
+    `summary` has one row for each cell (`summarise`). Bright is better; the best is outlined, of a
+    metric that ranks.
     """
     columns, rows = _values(summary, x), _values(summary, y)
     mean = _cells(summary, "mean", x, y)
-    half = (_cells(summary, "high", x, y) - _cells(summary, "low", x, y)) / 2
     height = max(2.0, min(9.0, 1.2 + 0.6 * len(rows)))
-    figure = Figure(figsize=(max(WIDTH, min(10.0, 1.6 + 0.8 * len(columns))), height))
+    figure = Figure(figsize=(max(WIDTH, min(10.0, 1.6 + 0.9 * len(columns))), height))
     axes = figure.add_subplot()
     axes.grid(False)
     lower = metric.better == "lower"
@@ -115,16 +118,20 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     ticks = np.unique([np.nanmin(mean), np.nanmax(mean)])
     bar.set_ticks(list(ticks), labels=[number(tick) for tick in ticks])
     if mean.size <= ANNOTATED:
-        _annotate(axes, mean, half, norm, lower)
-    top = best(summary, metric)
-    at = columns.index(top[x]) - 0.5, rows.index(top[y]) - 0.5
-    axes.add_patch(Rectangle(at, 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
+        few = len(columns) <= ANNOTATED_COLUMNS
+        rows_of = {(row[y], row[x]): interval(row) for _, row in summary.iterrows()} if few else {}
+        spans = [[rows_of.get((row, column), "") for column in columns] for row in rows]
+        _annotate(axes, mean, spans, norm, lower)
+    if not metric.caveat:
+        top = best(summary, metric)
+        at = columns.index(top[x]) - 0.5, rows.index(top[y]) - 0.5
+        axes.add_patch(Rectangle(at, 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
     return figure
 
 
 @styled
-def lines(summary: pd.DataFrame, metric: Metric, x: str, real: float) -> Figure:
-    """Draw the mean of a metric with its interval along the one axis `x`."""
+def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
+    """Draw the mean of a metric with its interval along the one axis `x`, and real samples'."""
     figure = Figure(figsize=(WIDTH, 3.2))
     axes = figure.add_subplot()
     ordered = summary.sort_values(x)
@@ -140,8 +147,10 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str, real: float) -> Figure:
     else:
         axes.errorbar(range(len(values)), mean, error, marker="o", linestyle="", capsize=4)
         axes.set_xticks(range(len(values)), values)
-    if np.isfinite(real):
-        axes.axhline(real, color="#666666", linestyle=":", label=f"real samples {number(real)}")
+    means = summary[["real", "noise"]].mean()
+    if np.isfinite(real := means["real"]):
+        reference = metric.references(means)[0]
+        axes.axhline(real, color="#666666", linestyle=":", label=reference)
         axes.legend()
     axes.set(xlabel=words(x), title=_wrapped(metric.title))
     return figure
@@ -276,11 +285,11 @@ def _norm(mean: np.ndarray[Any, Any]) -> Normalize:
 def _annotate(
     axes: Axes,
     mean: np.ndarray[Any, Any],
-    half: np.ndarray[Any, Any],
+    spans: list[list[str]],
     norm: Normalize,
     lower: bool,
 ) -> None:
-    """Write mean and half interval into the cells, dark on bright and bright on dark."""
+    """Write mean and interval into the cells, dark on bright and bright on dark."""
     for (row, column), value in np.ndenumerate(mean):
         if not np.isfinite(value):
             axes.text(column, row, "missing", ha="center", va="center", color="#777777")
@@ -288,12 +297,10 @@ def _annotate(
         share = float(norm(value))
         colour = "#111111" if (1 - share if lower else share) > 0.5 else "#ffffff"
         place: dict[str, Any] = {"ha": "center", "color": colour}
-        spread = half[row, column]
-        axes.text(
-            column, row, number(value), va="bottom" if spread == spread else "center", **place
-        )
-        if np.isfinite(spread):
-            axes.text(column, row, f"± {number(spread)}", va="top", fontsize=9, **place)
+        span = spans[row][column]
+        axes.text(column, row, number(value), va="bottom" if span else "center", **place)
+        if span:
+            axes.text(column, row, span, va="top", fontsize=8, **place)
 
 
 def _spread(items: list[Any]) -> list[Any]:

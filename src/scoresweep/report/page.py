@@ -21,6 +21,7 @@ from scoresweep.report.summary import (
     configurations,
     coordinate,
     describe,
+    interval,
     is_repeat,
     number,
     summarise,
@@ -64,7 +65,6 @@ def render_page(
     environment.filters["data_url"] = _data_url
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    rows = _best_rows(tables, wide, metrics)
     gaps = [_gap_row(gap) for gap in tables.gaps[:GAP_ROWS]]
     table = _table(tables, wide, metrics)
     return template.render(
@@ -73,7 +73,8 @@ def render_page(
         lead=_lead(plan),
         contents=_contents(pictures, bool(table["rows"]), bool(gaps)),
         headlines=_headlines(tables, wide, metrics),
-        best_rows=rows,
+        best_rows=_best_rows(tables, wide, metrics),
+        other_rows=_other_rows(tables, wide, metrics),
         interval_note=_interval_note(tables, wide),
         facts=_facts(plan, tables),
         **pictures._asdict(),
@@ -184,7 +185,7 @@ def _tops(
     """Yield the best row of each dataset and point of the evaluation grid, and which it is."""
     measured, axes = wide[wide[metric.name].notna()], _varied(tables)
     for key, part in configurations(measured, _apart(tables)):
-        summary = summarise(part, metric.name, axes)
+        summary = summarise(part, metric, axes)
         if summary.empty:
             continue
         top = best(summary, metric)
@@ -204,12 +205,11 @@ def _headlines(
     main = metrics[0]
     lines = []
     for top, where in _tops(tables, wide, main):
-        detail = [f"95 % interval {_interval(top)}" if _interval(top) != "–" else ""]
-        detail.append(f"mean of {top['n']:.0f} seeds" if top["n"] > 1 else "one measurement")
-        detail += [
-            f"{title} {number(top[side])}"
-            for side, title in (("real", "real test samples"), ("noise", "uniform noise"))
-            if top[side] == top[side]
+        repeats = f"mean of {top['n']:.0f} seeds" if top["n"] > 1 else "one measurement"
+        detail = [
+            f"95 % interval {interval(top)}" if interval(top) else "",
+            f"{repeats}, {main.count()}" if main.count() else repeats,
+            *main.references(top),
         ]
         lines.append(
             {
@@ -225,26 +225,48 @@ def _headlines(
 def _best_rows(
     tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
 ) -> list[dict[str, str]]:
+    """Return the best of each measure that ranks settings, and by the main one in any case."""
     return [
-        {
-            "metric": metric.title,
-            "note": str(metric.about.get("note", "")),
-            "better": metric.better,
-            "where": where,
-            "mean": number(top["mean"]),
-            "interval": _interval(top),
-            "real": number(top["real"]),
-            "noise": number(top["noise"]),
-        }
+        _row(metric, top, where, str(metric.about.get("note", "")))
         for metric in metrics
+        if metric is metrics[0] or not metric.caveat
         for top, where in _tops(tables, wide, metric)
     ]
 
 
-def _interval(row: pd.Series[Any]) -> str:
-    if row["low"] != row["low"]:
-        return "–"
-    return f"{number(row['low'])} to {number(row['high'])}"
+def _other_rows(
+    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> list[dict[str, str]]:
+    """Return what the best by the main metric has on the measures that rank nothing themselves."""
+    axes, rows = _varied(tables), []
+    for metric in metrics[1:]:
+        if metric.caveat:
+            points = summarise(wide, metric, axes)
+            by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
+            for top, where in _tops(tables, wide, metrics[0]):
+                row = by_key.get(tuple(top[axes].tolist()))
+                if row is not None:
+                    rows.append(_row(metric, row, where, metric.caveat))
+    return rows
+
+
+def _row(
+    metric: Metric, row: Mapping[Any, Any] | pd.Series[Any], where: str, note: str
+) -> dict[str, str]:
+    """Return a row of the tables of measures."""
+    return {
+        "metric": metric.title,
+        "note": note,
+        "better": metric.better,
+        "where": where,
+        "mean": number(row["mean"]),
+        "n": metric.count(),
+        "interval": interval(row) or "–",
+        "real": number(row["real"]),
+        "n_real": metric.count("real"),
+        "noise": number(row["noise"]),
+        "n_noise": metric.count("noise"),
+    }
 
 
 def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
@@ -253,8 +275,9 @@ def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
         return "One measurement each; the interval is that of resampling its samples."
     counts = " × ".join(str(wide[axis].nunique()) for axis in repeats)
     return (
-        f"Mean and Student's 95 % interval over {counts} seeds; with few seeds it is wide, and it "
-        f"may reach beyond the values that are possible."
+        f"Mean and Student's 95 % interval over {counts} seeds; with few seeds it is wide. That of "
+        f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
+        f"of a share is cut off at 0 and 1."
     )
 
 
@@ -266,7 +289,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     shown, axes = metrics[:TABLE_METRICS], _varied(tables)
     if not shown:
         return {"rows": [], "axes": [], "metrics": [], "lead": ""}
-    summaries = [summarise(wide, metric.name, axes) for metric in shown]
+    summaries = [summarise(wide, metric, axes) for metric in shown]
     main = summaries[0]
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
@@ -278,7 +301,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
         }
         for key in keys
     ]
-    lead = f"Means, with half of the 95 % interval, sorted by {shown[0].title}."
+    lead = f"Means, with their 95 % intervals, sorted by {shown[0].title}."
     if len(main) > TABLE_ROWS:
         lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
     if len(metrics) > TABLE_METRICS:
@@ -294,9 +317,8 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
 
 def _cell(row: Mapping[Hashable, Any] | None) -> dict[str, str]:
     if row is None:
-        return {"mean": "–", "half": ""}
-    half = (row["high"] - row["low"]) / 2
-    return {"mean": number(row["mean"]), "half": number(half) if half == half else ""}
+        return {"mean": "–", "interval": ""}
+    return {"mean": number(row["mean"]), "interval": interval(row)}
 
 
 def _sheets_lead(sheets: Sequence[Picture], settings: int) -> str:
@@ -330,7 +352,7 @@ def _gap_row(gap: Gap) -> dict[str, str]:
         commands = ["sample", "evaluate"]
     return {
         "part": gap.part,
-        "name": f"{gap.run} / {gap.setting}" if gap.setting else gap.run,
+        "name": gap.name,
         "state": gap.state,
         "reason": gap.reason,
         "command": " && ".join(f"scoresweep {command} STUDY {which}" for command in commands),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -45,13 +46,22 @@ SHEETS = 24
 LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
 """Axes of the noise ladder: the first choice for the rows of a heat map."""
 
+BANDS = "Bands go from the least to the greatest of the seeds."
+
 SCORE_ERRORS = {
+    "dsm_loss": (
+        "denoising loss on fresh noise, ½ E‖σs + z‖²",
+        "How well the network denoises points of the training set (solid) and of the test set "
+        "(dashed). The two lie together while it generalises; where test points lie above training "
+        f"points, it has begun to learn those by heart. {BANDS}",
+    ),
     "score_error_sigma2": (
         "score error, ½ σ² E‖s − s*‖²",
-        "How far the network's score s is from the exact score s* of the smoothed training set. "
-        "Where this is high, the network is wrong rather than the sampler. Test points above "
-        "training points mean that it has learned those by heart. Bands go from the least to the "
-        "greatest of the seeds.",
+        "How far the network's score s is from s*, the exact score of the smoothed training set. "
+        "High on training points: the network is wrong, rather than the sampler. A network that "
+        "has learned the training set by heart has no error on test points either, for it returns "
+        "s* itself, which at small σ leads back to the nearest training point; one that "
+        f"generalises lies above its training points there. {BANDS}",
     ),
     "score_error_relative": (
         "relative score error, E‖s − s*‖² / E‖s*‖²",
@@ -113,14 +123,10 @@ def _metric_map(
     others = [
         axis for axis in tables.axes if axis not in [*pair, *repeats] and part[axis].nunique() > 1
     ]
-    summary = summarise(_averaged(part, metric, [*pair, *repeats], others), metric.name, pair)
+    summary = summarise(_averaged(part, metric, [*pair, *repeats], others), metric, pair)
     title = f"{metric.title}, {describe(where)}" if where else metric.title
-    titled = Metric(metric.name, title, metric.better, metric.about)
-    real = float(summary["real"].mean())
-    if len(pair) == 2:
-        figure = figures.heat_map(summary, titled, *pair)
-    else:
-        figure = figures.lines(summary, titled, pair[0], real)
+    draw = figures.heat_map if len(pair) == 2 else figures.lines
+    figure = draw(summary, replace(metric, title=title), *pair)
     name = "_".join(["metric", metric.name, *pair, *(str(value) for value in where.values())])
     caption = _caption(summary, metric, pair, repeats, others)
     return Picture(_safe(name), title, caption, figures.png(figure))
@@ -140,23 +146,31 @@ def _caption(
     summary: pd.DataFrame, metric: Metric, pair: list[str], repeats: list[str], others: list[str]
 ) -> str:
     top = best(summary, metric)
-    found = f"Best: {describe({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
-    sentences = [f"{metric.better.capitalize()} is better. {found}."]
-    references = [
-        f"{title} {number(summary[side].mean())}"
-        for side, title in (("real", "real test samples"), ("noise", "uniform noise"))
-        if summary[side].notna().any()
-    ]
+    if metric.caveat:
+        sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
+    else:
+        found = f"{describe({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
+        sentences = [f"{metric.better.capitalize()} is better. Best: {found}."]
+    if metric.count():
+        sentences.append(f"Samples: {metric.count()}.")
+    references = metric.references(summary[["real", "noise"]].mean())
     if references:
         sentences.append(f"For comparison: {', '.join(references)}.")
     if repeats:
         over = " and ".join(f"{words(axis)}s" for axis in repeats)
-        sentences.append(f"Mean over {over}; ± is half of Student's 95 % interval over them.")
+        sentences.append(f"Mean over {over}, and Student's 95 % interval of it{_scale(metric)}.")
     elif summary["low"].notna().any():
-        sentences.append("± is half of the 95 % interval of a single measurement.")
+        sentences.append("With the 95 % interval of a single measurement.")
     if others:
         sentences.append(f"Averaged over {', '.join(words(axis) for axis in others)}.")
     return " ".join(sentences)
+
+
+def _scale(metric: Metric) -> str:
+    """Say how an interval is kept where values are possible."""
+    if "valid_min" not in metric.about:
+        return ""
+    return ", cut off at 0 and 1" if "valid_max" in metric.about else ", on a logarithmic scale"
 
 
 def class_shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
@@ -165,7 +179,7 @@ def class_shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator
     if "class_share" not in sampling:
         return
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    top = best(summarise(wide, metric.name, axes), metric)
+    top = best(summarise(wide, metric, axes), metric)
     names = [name for name in ("class_share", "class_share_real") if name in sampling]
     frame = _frame(sampling[names])
     shares = frame[(frame[axes] == top[axes]).all(axis="columns")].groupby("class")[names].mean()
@@ -265,7 +279,7 @@ def overview(
     if metric is None or first[metric.name].isna().all():
         return
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    top = best(summarise(first, metric.name, axes), metric)
+    top = best(summarise(first, metric, axes), metric)
     same = first[(first[axes] == top[axes]).all(axis="columns")] if axes else first
     real, drawn = _real(layout, datasets[0]), _drawn(layout, same.iloc[0])
     if not real or not drawn or real.pixel_range is None:

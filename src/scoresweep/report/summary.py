@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from scoresweep.metrics.intervals import bounded_interval
 from scoresweep.report.intervals import half_width
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "configurations",
     "coordinate",
     "describe",
+    "interval",
     "is_repeat",
     "main_metric",
     "number",
@@ -36,6 +38,29 @@ class Metric:
     better: Literal["lower", "higher"]
     about: Mapping[str, Any]
     """All its attributes: extractor, sample counts, seed, units."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """Number of samples (a list, where it differs) of what was drawn (""), `real` and `noise`."""
+
+    @property
+    def caveat(self) -> str:
+        """What scores well without being good, where there is such; then it ranks nothing."""
+        return str(self.about.get("caveat", ""))
+
+    def count(self, side: str = "") -> str:
+        """Return "n = 1,000", or "" where that is not known."""
+        sizes = np.atleast_1d(self.sizes.get(side, [])).tolist()
+        return f"n = {' or '.join(number(size) for size in sizes)}" if sizes else ""
+
+    def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
+        """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""
+        named = {"real": "real test samples", "noise": "uniform noise"}
+        return [
+            f"{name} ({self.count(side)}) {number(row[side])}"
+            if self.count(side)
+            else f"{name} {number(row[side])}"
+            for side, name in named.items()
+            if row[side] == row[side]
+        ]
 
 
 def is_repeat(axis: str) -> bool:
@@ -51,25 +76,28 @@ def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[A
     yield from frame.groupby(list(axes), sort=True)
 
 
-def summarise(frame: pd.DataFrame, metric: str, axes: Sequence[str]) -> pd.DataFrame:
+def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
     """Return `axes`, mean, low, high, n, real and noise of `metric` for each point of `axes`.
 
-    The interval is Student's over the rows of a point; a single row keeps its own interval, where
-    it was measured.
+    The interval is Student's over the rows of a point, within what is possible
+    (`bounded_interval`); a single row keeps its own interval, where it was measured.
     """
-    measured = frame[frame[metric].notna()]
+    name = metric.name
+    measured = frame[frame[name].notna()]
     points = measured.groupby(list(axes) if axes else np.zeros(len(measured)), sort=True)
-    values = points[metric]
+    values = points[name]
     table = pd.DataFrame({"mean": values.mean(), "n": values.count()})
     half = half_width(values.std(), table["n"])
-    for side, sign in (("low", -1), ("high", 1)):
-        table[side] = table["mean"] + sign * half
-        if f"{metric}_{side}" in frame:
-            own = points[f"{metric}_{side}"].first()
+    limits = metric.about.get("valid_min"), metric.about.get("valid_max")
+    ends = bounded_interval(table["mean"], half, *limits)
+    for side, end in zip(("low", "high"), ends, strict=True):
+        table[side] = end
+        if f"{name}_{side}" in frame:
+            own = points[f"{name}_{side}"].first()
             table[side] = table[side].where(table["n"] > 1, own)
     for side in ("real", "noise"):
-        there = f"{metric}_{side}" in frame
-        table[side] = points[f"{metric}_{side}"].mean() if there else np.nan
+        there = f"{name}_{side}" in frame
+        table[side] = points[f"{name}_{side}"].mean() if there else np.nan
     return table.reset_index() if axes else table.reset_index(drop=True)
 
 
@@ -81,8 +109,18 @@ def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
 
 def main_metric(metrics: Sequence[Metric]) -> Metric | None:
     """Return the measure by which settings are ranked: a Fréchet distance before anything else."""
-    ranked = sorted(metrics, key=lambda m: ("frechet" not in m.name, m.name.endswith("_pixels")))
+    ranked = sorted(
+        metrics,
+        key=lambda m: ("frechet" not in m.name, bool(m.caveat), m.name.endswith("_pixels")),
+    )
     return ranked[0] if ranked else None
+
+
+def interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
+    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none."""
+    if not math.isfinite(row["low"]):
+        return ""
+    return f"{number(row['low'])} to {number(row['high'])}"
 
 
 def number(value: Any) -> str:
