@@ -53,6 +53,12 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
     assert outline == (-0.5, -0.5)
 
 
+def test_long_intervals_take_two_lines() -> None:
+    cells = CELLS.iloc[[1, 2]].assign(low=-0.000482, high=0.000782)
+    axes = figures.heat_map(cells, DISTANCE, "step_size", "levels").axes[0]
+    assert texts(axes)[0, 0] == ["0.500", "−0.000482\nto 0.000782"]
+
+
 def test_what_ranks_nothing_has_no_best_cell() -> None:
     metric = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
     figure = figures.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
@@ -76,7 +82,7 @@ def test_lines_follow_the_numbers() -> None:
     assert line.get_xdata().tolist() == [2e-5, 8e-5]
     assert line.get_ydata().tolist() == [0.5, 4.0]
     (label,) = axes.get_legend().get_texts()
-    assert label.get_text() == "real test samples (n = 360) 0.100"
+    assert " ".join(label.get_text().split()) == "real test samples (n = 360) 0.100"
 
 
 def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:

@@ -63,10 +63,10 @@ def test_a_share_stays_a_share() -> None:
 
 def test_references_tell_their_numbers_of_samples() -> None:
     metric = Metric("distance", "distance", "lower", {}, {"": [100, 1000], "real": 360})
-    assert metric.count() == "n = 100 or 1,000"
+    assert metric.count() == "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100 or 1,000"
     row = {"real": 0.107, "noise": 9.9}
     assert metric.references(row) == [
-        "real test samples (n = 360) 0.107",
+        f"real test samples ({metric.count('real')}) 0.107",
         "uniform noise 9.90",
     ]
     assert metric.references({"real": math.nan, "noise": math.nan}) == []

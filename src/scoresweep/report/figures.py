@@ -69,6 +69,8 @@ ANNOTATED = 120
 """Most cells of a heat map that carry their value."""
 ANNOTATED_COLUMNS = 8
 """Most columns whose cells are wide enough for an interval."""
+LONG_SPAN = 17
+"""Letters of an interval above which it takes two lines of a cell."""
 
 P = ParamSpec("P")
 
@@ -300,7 +302,8 @@ def _annotate(
         span = spans[row][column]
         axes.text(column, row, number(value), va="bottom" if span else "center", **place)
         if span:
-            axes.text(column, row, span, va="top", fontsize=8, **place)
+            lines = span if len(span) <= LONG_SPAN else span.replace(" to ", "\nto ")
+            axes.text(column, row, lines, va="top", fontsize=8, linespacing=1, **place)
 
 
 def _spread(items: list[Any]) -> list[Any]:

@@ -28,6 +28,8 @@ __all__ = [
     "words",
 ]
 
+NBSP = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -47,9 +49,9 @@ class Metric:
         return str(self.about.get("caveat", ""))
 
     def count(self, side: str = "") -> str:
-        """Return "n = 1,000", or "" where that is not known."""
+        """Return "n = 1,000" (in spaces that do not break), or "" where that is not known."""
         sizes = np.atleast_1d(self.sizes.get(side, [])).tolist()
-        return f"n = {' or '.join(number(size) for size in sizes)}" if sizes else ""
+        return f"n{NBSP}={NBSP}{' or '.join(number(size) for size in sizes)}" if sizes else ""
 
     def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
         """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""
