@@ -59,6 +59,7 @@ def test_a_share_stays_a_share() -> None:
     row = summarise(frame, metric, ["levels"]).set_index("levels").loc[10]
     assert row[["mean", "low", "high"]].tolist() == [0.7, 0, 1]
     assert interval(row) == "0 to 1"
+    assert interval({"low": 1.0, "high": 1.0}) == interval({"low": math.nan, "high": 1.0}) == ""
 
 
 def test_references_tell_their_numbers_of_samples() -> None:

@@ -119,8 +119,11 @@ def main_metric(metrics: Sequence[Metric]) -> Metric | None:
 
 
 def interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none."""
-    if not math.isfinite(row["low"]):
+    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none.
+
+    Repeats that agree to the last digit, shares of 0 say, do not tell how sure their mean is.
+    """
+    if not row["low"] < row["high"]:
         return ""
     return f"{number(row['low'])} to {number(row['high'])}"
 
