@@ -22,9 +22,16 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train, train_here
 from scoresweep.training.loop import Trainer, _share
+from scoresweep.training.session import make_trainer
 
 HERE = Resources()
-MAIN = "from scoresweep.cli import main; main()"
+# What is started in the background of a script ignores SIGINT.
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from scoresweep.cli import main
+main()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +175,59 @@ def test_a_run_asked_to_stop_saves_and_goes_on(make_plan, undisturbed, monkeypat
     signal.signal(signal.SIGTERM, before)
     monkeypatch.setattr(Trainer, "_update", update)
     assert_same_run(train_run(plan), undisturbed)
+
+
+def crash_at(plan, step, monkeypatch):
+    """Train up to `step` and crash there; return the folder of checkpoints."""
+    update = Trainer._update
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", lambda self: update(self) if self.step < step else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run(plan)
+    return plan.layout.checkpoints(plan.runs[0].id)
+
+
+def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, monkeypatch):
+    plan = make_plan()
+    state = crash_at(plan, 52, monkeypatch) / "step-00000040" / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"seconds": 1000.0}))
+    attributes = curves(train_run(plan)).attrs
+    assert attributes["restarts"] == 1
+    assert 1000 < attributes["seconds"] < 1060
+
+
+def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):
+    plan = make_plan(checkpoint={"steps": 1000, "minutes": 1e-9, "keep": 9})
+    folder = crash_at(plan, 60, monkeypatch)
+    names = [path.name for path in sorted(folder.iterdir())]
+    assert names == ["step-00000025", "step-00000050"]
+
+
+def test_the_options_of_a_run_reach_what_they_are_for(make_plan, monkeypatch):
+    optimizer = {"learning_rate": 0.01, "schedule": "cosine", "warmup": 30}
+    optimizer |= {"beta1": 0.5, "beta2": 0.7, "eps": 1e-3, "weight_decay": 0.2}
+    plan = make_plan(optimizer=optimizer, flip=True)
+    first, second = (make_trainer(run, plan.layout, gpus=0) for run in plan.runs)
+    wanted = {"lr": 0.01, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.2}
+    assert {key: first.optimizer.defaults[key] for key in wanted} == wanted
+    assert first.loader.flip
+    torch.manual_seed(5)
+    again = make_trainer(plan.runs[0], plan.layout, gpus=0)
+    weights = [trainer.network.first.weight for trainer in (first, again, second)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    used, average = [], Trainer._average
+
+    def noting(self):
+        used.append(self.optimizer.param_groups[0]["lr"])
+        average(self)
+
+    monkeypatch.setattr(Trainer, "_average", noting)
+    rates = curves(train_run(plan)).learning_rate.values
+    half_waves = [(step - 1 - 30) / 90 for step in (50, 75, 100, 120)]
+    wanted = [0.01 * 25 / 30, *(0.005 * (1 + np.cos(np.pi * done)) for done in half_waves)]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-6)
+    np.testing.assert_allclose([used[step - 1] for step in (25, 50, 75, 100, 120)], wanted)
 
 
 @pytest.mark.parametrize("parts", [2, 4])
