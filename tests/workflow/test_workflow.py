@@ -6,11 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from conftest import TINY
+
+from scoresweep.study import load_study, plan_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,9 +28,9 @@ def snakemake(folder, *arguments, study="study.yaml"):
     )
 
 
-def planned(folder, study="study.yaml"):
+def planned(folder, *targets, study="study.yaml"):
     """Count the jobs that a dry run plans, rule by rule."""
-    output = snakemake(folder, "--dry-run", study=study)
+    output = snakemake(folder, "--dry-run", *targets, study=study)
     assert output.returncode == 0, output.stderr
     table = re.search(r"job +count\n-+  -+\n(.*?)\n\n", output.stdout + output.stderr, re.DOTALL)
     if table is None:
@@ -167,3 +171,16 @@ def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
     ended = snakemake(finished, "--report", str(page))
     assert ended.returncode == 0, ended.stderr
     assert page.stat().st_size > 100_000
+
+
+def test_own_data_that_is_newer_is_staged_again(tmp_path):
+    data = tmp_path / "own.npy"
+    np.save(data, np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32))
+    text = TINY.replace("{name: digits}", f"{{name: array, path: {data}}}")
+    (tmp_path / "study.yaml").write_text(text)
+    manifest = next(iter(plan_study(load_study(tmp_path / "study.yaml")).study.dataset)).id
+    target = f"data/{manifest}.json"
+    assert snakemake(tmp_path, "--", target).returncode == 0
+    assert planned(tmp_path, target) == {}
+    os.utime(data, (time.time() + 5, time.time() + 5))
+    assert planned(tmp_path, target) == {"stage": 1}

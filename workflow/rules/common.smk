@@ -7,6 +7,15 @@ def study_file(wildcards, threads):
     return STUDY
 
 
+def own_data(wildcards):
+    """People's own file or folder, when a dataset is one: if it is newer, it is staged again.
+
+    One that does not exist is left to `scoresweep stage`, which says so in the study's words.
+    """
+    path = getattr(plan.dataset(wildcards.dataset), "path", None)
+    return [path] if path and path.exists() else []
+
+
 def threads_each(wildcards, threads, resources):
     """The threads of one of a job's processes: `threads` is what the job may use in all."""
     return max(1, threads // resources.processes)

@@ -1,6 +1,8 @@
 # The Zarr store itself is not declared: Snakemake would delete it on a failure. Its manifest is
 # written last, so a store whose manifest exists is whole.
 rule stage:
+    input:
+        own_data,
     output:
         layout.dataset_manifest("{dataset}"),
     log:
