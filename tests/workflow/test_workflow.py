@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from conftest import TINY
 
-from scoresweep.study import load_study, plan_study
+from scoresweep.study import load_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,14 +173,15 @@ def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
     assert page.stat().st_size > 100_000
 
 
-def test_own_data_that_is_newer_is_staged_again(tmp_path):
-    data = tmp_path / "own.npy"
-    np.save(data, np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32))
+def test_own_data_that_has_changed_is_staged_again(tmp_path):
+    data, draw = tmp_path / "own.npy", np.random.default_rng(0)
+    np.save(data, draw.normal(size=(40, 2)).astype(np.float32))
     text = TINY.replace("{name: digits}", f"{{name: array, path: {data}}}")
     (tmp_path / "study.yaml").write_text(text)
-    manifest = next(iter(plan_study(load_study(tmp_path / "study.yaml")).study.dataset)).id
-    target = f"data/{manifest}.json"
+    (dataset,) = load_study(tmp_path / "study.yaml").dataset
+    target = f"data/{dataset.id}.json"
     assert snakemake(tmp_path, "--", target).returncode == 0
     assert planned(tmp_path, target) == {}
+    np.save(data, draw.normal(size=(40, 2)).astype(np.float32))
     os.utime(data, (time.time() + 5, time.time() + 5))
     assert planned(tmp_path, target) == {"stage": 1}
