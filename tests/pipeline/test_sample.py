@@ -32,7 +32,7 @@ def write_weights(plan, seed=0):
     points = torch.tensor([[0.0], [1.0]])
     for run in plan.runs:
         torch.manual_seed(seed)
-        sigmas = resolve_ladder(run.train.noise, points)
+        sigmas = resolve_ladder(run.train.noise, lambda: points)
         network = build_network(run.train.network, (1, 8, 8), sigmas)
         save_network(plan.layout.weights(run.id), network, run.train.network)
 
@@ -102,10 +102,10 @@ def by_hand(plan, start="uniform", step_size=2e-3, seed=0):
     sigmas = network.sigmas.double()
     data = read_split(plan.layout.dataset_store("digits"), "train").model_space()
     xs, states, scores = [], [], []
-    for chunk, count in enumerate((20, 20, 10)):
+    for chunk in range(3):  # 20 samples each; 10 of the last one are dropped
         generator = generator_for(seed, "sample", chunk)
         shape, sigma_max = (1, 8, 8), float(sigmas[0])
-        x = initial(start, count, shape, sigma_max=sigma_max, data=data, generator=generator)
+        x = initial(start, 20, shape, sigma_max=sigma_max, data=data, generator=generator)
         seen = []
         arguments = options.sampler.arguments() | {"step_size": step_size, "generator": generator}
         observe = lambda _, x, s, seen=seen: seen.append((x.clone(), s.clone()))  # noqa: E731
@@ -119,7 +119,7 @@ def test_samples_and_diagnostics_are_those_of_the_library(make):
     plan = make()
     found = draw(plan)
     x, states, scores, sigmas = by_hand(plan)
-    pixels = np.floor(255 * x.clamp(0, 1).numpy() + 0.5).astype(np.uint8)
+    pixels = np.floor(255 * x[:50].clamp(0, 1).numpy() + 0.5).astype(np.uint8)
     np.testing.assert_array_equal(found.image, pixels.transpose(0, 2, 3, 1))
     assert found.image.dims == ("sample", "y", "x", "channel")
     assert 0 < int((found.image == 255).sum()) < found.image.size / 2
@@ -233,8 +233,8 @@ def test_a_seed_of_its_own_counts_for_every_run(make):
 
 
 def test_more_samples_begin_with_the_same_ones(make):
-    few, many = draw(make("few", count=40)), draw(make("many", count=70))
-    np.testing.assert_array_equal(few.image, many.image[:40])
+    few, many = draw(make("few", count=33)), draw(make("many", count=70))
+    np.testing.assert_array_equal(few.image, many.image[:33])
 
 
 # ── in which processes, after which stops ───────────────────────────────────────────────────────

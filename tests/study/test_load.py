@@ -51,6 +51,12 @@ MISTAKES = {
         ["digits stands 2 times"],
     ),
     "one resampling": ("resamplings: 0", "resamplings: 1", ["resamplings: 1: expected 0 or at"]),
+    "automatic steps of another rule": (
+        "grid: {sampler.step_size: [2e-3, 4e-3]}",
+        "grid: {sampler.step_size: [auto], sampler.step_rule: [linear]}",
+        ["'auto': is for the step rule"],
+    ),
+    "a sweep without effect": ("{seed: [0, 1]}", "{log.scalars: [5, 9]}", ["cannot be swept"]),
     "key twice": ("  steps: 120", "  steps: 120\n  steps: 9", ["'steps' stands twice (line 7)"]),
     "not YAML": ("dataset: {name: digits}", "dataset: {name: [", ["is not valid YAML", "line"]),
     "a list": (TINY, "- 1", ["holds a list; expected the keys study, dataset"]),

@@ -219,11 +219,11 @@ def every_config():
 
 def test_dimensions_are_named_after_the_last_part_that_is_free():
     found = plan(
-        train={"grid": {"noise.levels": [5], "seed": [0], "steps": [1], "log.scalars": [5]}},
+        train={"grid": {"noise.levels": [5], "seed": [0], "steps": [1], "optimizer.beta1": [0.5]}},
         sample={"grid": {"seed": [1], "sampler.step_size": [1e-3], "count": [50]}},
         evaluate={"grid": {"seed": [0, 1]}},
     )
-    assert list(found.runs[0].axes) == ["levels", "seed", "steps", "scalars"]
+    assert list(found.runs[0].axes) == ["levels", "seed", "steps", "beta1"]
     assert list(found.settings[0].axes) == ["sample_seed", "step_size", "count"]
     assert list(found.evaluations[0].axes) == ["evaluate_seed"]
 

@@ -123,6 +123,7 @@ def test_one_more_metric_measures_again_and_draws_nothing(folder):
 
 def test_a_deleted_result_is_made_again(folder):
     next((folder / "results/tiny/metrics").glob("*/step_size*.nc")).unlink()
+    (folder / "results/tiny/report.nc").unlink()
     assert planned(folder) == {"evaluate": 1, "report": 1}
 
 

@@ -168,7 +168,7 @@ def _levels_from_data(plan: Plan, noise: Component, dataset: Dataset) -> int | N
         return None
     else:
         points = torch.zeros(2, *shape)  # the dimension is all that matters
-    return len(resolve_ladder(noise, points))
+    return len(resolve_ladder(noise, lambda: points))
 
 
 # ── what things cost ────────────────────────────────────────────────────────────────────────────

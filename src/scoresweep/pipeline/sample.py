@@ -7,6 +7,7 @@ same samples. A chunk that is done lies in a file until all of them are.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -121,7 +122,7 @@ def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:
         sigmas = network.sigmas.double()
     else:
         store = work.layout.dataset_store(work.run.dataset.id)
-        sigmas = resolve_ladder(sample_.noise, training_points(store))
+        sigmas = resolve_ladder(sample_.noise, functools.partial(training_points, store))
     step_size = sampler.step_size
     if step_size == "auto":
         step_size = step_size_for(sigmas, sampler.steps_per_level)
@@ -228,20 +229,24 @@ def _draw_chunk(
     step_size: float,
     data: Tensor | None,
 ) -> None:
-    """Draw one chunk and write it to its file."""
+    """Draw one chunk and write it to its file.
+
+    A chunk is drawn whole, also the last one of which only a part is kept: what a sample is then
+    does not depend on how many are asked for.
+    """
     options = work.setting.sample
-    count = min(options.chunk, options.count - chunk * options.chunk)
     generator = generator_for(work.seed, "sample", chunk, device=device)
     x = initial(
         options.initial,
-        count,
+        options.chunk,
         network.shape,
         sigma_max=float(sigmas[0]),
         data=data,
         generator=generator,
         device=device,
     )
-    watch = _Watch(sigmas, min(count, max(0, options.trajectories - chunk * options.chunk)))
+    kept = min(options.trajectories, options.count) - chunk * options.chunk
+    watch = _Watch(sigmas, min(options.chunk, max(0, kept)))
     arguments = options.sampler.arguments() | {"step_size": step_size}
     x = options.sampler.load()(
         _score(network, options), x, sigmas, generator=generator, observe=watch, **arguments
@@ -336,11 +341,9 @@ def _write(
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = math.ceil(options.count / options.chunk)
     parts = [load_file(_part(work, chunk)) for chunk in range(chunks)]
-    sizes = [len(part["x"]) for part in parts]
-    seeds = [derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)]
-    weights = torch.tensor(sizes, dtype=torch.float64) / options.count
+    seeds = torch.tensor([derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)])
     levels = {
-        name: (torch.stack([part[name] for part in parts]).double() * weights[:, None]).sum(0)
+        name: torch.stack([part[name] for part in parts]).double().mean(0)
         for name in ("rms", "score_norm")
     }
     levels["sigma"] = sigmas
@@ -358,8 +361,8 @@ def _write(
     }
     digest = write_samples(
         work.layout.samples(run.id, setting.id),
-        torch.cat([part["x"] for part in parts]),
-        chunk_seed=torch.tensor(seeds).repeat_interleave(torch.tensor(sizes)),
+        torch.cat([part["x"] for part in parts])[: options.count],
+        chunk_seed=seeds.repeat_interleave(options.chunk)[: options.count],
         levels=levels,
         trajectory=torch.cat(frames) if frames else None,
         attributes=attributes,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
-__all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "result_fields"]
+__all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "is_without_effect", "result_fields"]
 
 NO_EFFECT: JsonDict = {"affects_result": False}
 """Marks a field (`json_schema_extra`) that changes how a result is made, never the result."""
@@ -48,6 +48,12 @@ class Component(Config):
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
 
+def is_without_effect(kind: type[Config], key: str) -> bool:
+    """Tell whether a field of `kind` changes how a result is made, never the result."""
+    extra = kind.model_fields[key].json_schema_extra
+    return isinstance(extra, dict) and extra.get("affects_result") is False
+
+
 def result_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
     """Return the fields of `config` that affect a result, nested blocks included.
 
@@ -55,8 +61,7 @@ def result_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     for key, field in type(config).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("affects_result") is False:
+        if is_without_effect(type(config), key):
             continue
         value = getattr(config, key)
         if defaults or value != field.get_default(call_default_factory=True):

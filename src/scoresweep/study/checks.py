@@ -51,7 +51,14 @@ def _step_sizes(plan: Plan) -> Iterable[str]:
     ends = {_smallest(run.train.noise) for run in plan.runs}
     for setting in plan.settings:
         sampler, own = setting.sample.sampler, setting.sample.noise
-        if sampler.step_rule != "variance" or sampler.step_size == "auto":
+        if sampler.step_size == "auto":
+            if sampler.step_rule != "variance":
+                yield (
+                    f"sample.sampler.step_size: 'auto': is for the step rule 'variance'; expected "
+                    f"a number with {sampler.step_rule!r}"
+                )
+            continue
+        if sampler.step_rule != "variance":
             continue
         for sigma in [_smallest(own)] if own else sorted(ends):
             if sampler.step_size >= 2 * sigma**2:

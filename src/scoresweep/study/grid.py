@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from scoresweep.errors import InputError, did_you_mean
-from scoresweep.study.base import Config, content_hash
+from scoresweep.study.base import Config, content_hash, is_without_effect
 from scoresweep.study.load import describe_errors
 from scoresweep.study.schema import Sweep
 
@@ -43,6 +43,8 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
     for name, group in groups.items():
         for path in group:
             _check_path(base, path, f"{where}.{name}")
+            if is_without_effect(model, path.split(".")[0]):
+                raise InputError(f"{where}.{name}.{path}: changes no result and cannot be swept")
     _check_lists(block, where)
     points = [p for p in _product(block) if not any(_matches(p, e) for e in block.exclude)]
     for index, entry in enumerate(block.exclude):
@@ -122,7 +124,7 @@ def _validate(base: dict[str, Any], point: Point, model: type[C], where: str) ->
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        message = describe_errors(error, content, where, model)
+        message = describe_errors(error, content, where, model).replace(f"{where}: ", f"{where}.")
         values = ", ".join(f"{path}={value!r}" for path, value in point.items())
         raise InputError(f"{message}\n  at the grid's point {values}") from None
 

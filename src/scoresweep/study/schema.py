@@ -121,7 +121,7 @@ class Sample(Config):
     """Samples to draw."""
     chunk: int = Field(250, ge=1)
     """Samples drawn together; each chunk has its own random numbers, so that the chunks can be
-    shared out in any way."""
+    shared out in any way. The last one is drawn whole, and what is too much is dropped."""
     precision: Literal["no", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
     trajectories: int = Field(0, ge=0)

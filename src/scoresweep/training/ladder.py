@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from scoresweep.data.shards import open_loader
@@ -24,15 +26,17 @@ def training_points(store: Path) -> Tensor:
     return loader.batch(0, 0, min(len(loader), MOST_POINTS))
 
 
-def resolve_ladder(component: Component, points: Tensor) -> Tensor:
-    """Return σ_1 > … > σ_L, float64, shape (L,), for training samples `points`, shape (N, ...).
+def resolve_ladder(component: Component, points: Callable[[], Tensor]) -> Tensor:
+    """Return σ_1 > … > σ_L, float64, shape (L,).
 
-    Raises `InputError` where what is measured on the data does not make a ladder (a largest
+    `points` returns training samples, shape (N, ...); it is called where the ladder depends on
+    them. Raises `InputError` where what is measured on the data does not make a ladder (a largest
     distance below sigma_min, say).
     """
-    options = component.arguments()
-    generator = generator_for("max_distance")
+    options, generator = component.arguments(), generator_for("max_distance")
+    depends = isinstance(options.get("sigma_max"), str) or options.get("levels") == "auto"
+    flat = points().flatten(1) if depends else torch.empty(0, 0)
     try:
-        return build_ladder(component.load(), options, points.flatten(1), generator)
+        return build_ladder(component.load(), options, flat, generator)
     except ValueError as error:
         raise InputError(f"noise: {component}: does not fit this dataset: {error}") from None

@@ -59,7 +59,7 @@ def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
             f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
             f"{len(loader)} training samples; expected that many or fewer"
         )
-    sigmas = resolve_ladder(train.noise, training_points(store))
+    sigmas = resolve_ladder(train.noise, functools.partial(training_points, store))
     folders = Folders(
         layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
     )
