@@ -22,7 +22,7 @@ install: .venv/installed  ## Make .venv with everything in it (quick when nothin
 	touch .venv/installed
 
 study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
-	@scoresweep plan --no-probe $(STUDY)
+	@scoresweep plan $(STUDY)
 	snakemake --cores $(CORES) --configfile $(STUDY)
 
 test: install lint  ## Check the code and run the tests

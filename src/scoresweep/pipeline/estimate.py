@@ -313,7 +313,7 @@ def _bytes(plan: Plan, costs: Costs) -> float | None:
         total += each * (count + len(runs) * samples)
         for run in runs:
             parameters = costs.parameters.get(_network_key(run), 0)
-            total += parameters * (4 + CHECKPOINT_BYTES * run.train.checkpoint.keep)
+            total += parameters * (4 + CHECKPOINT_BYTES)
     return total
 
 
