@@ -264,7 +264,7 @@ def test_a_stop_costs_the_chunk_that_it_interrupts(make, monkeypatch):
     assert chunks == [2]
     state = state_of(plan)
     assert (state.state, state.step, state.restarts) == ("done", 3, 1)
-    assert 1000 < state.seconds < 1010
+    assert state.seconds > 1000  # those before the stop are counted
     assert not plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id).exists()
 
 

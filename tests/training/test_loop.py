@@ -193,7 +193,7 @@ def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, m
     state.write_text(json.dumps(json.loads(state.read_text()) | {"seconds": 1000.0}))
     attributes = curves(train_run(plan)).attrs
     assert attributes["restarts"] == 1
-    assert 1000 < attributes["seconds"] < 1060
+    assert attributes["seconds"] > 1000  # those before the crash are counted
 
 
 def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):
