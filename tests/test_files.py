@@ -2,11 +2,20 @@ import errno
 import hashlib
 import json
 import os
+import threading
 
 import pytest
 
 from scoresweep.errors import RunError
-from scoresweep.files import NO_SPACE, remove, sha256_of, whole, write_json
+from scoresweep.files import (
+    NO_SPACE,
+    exclusive,
+    is_taken,
+    remove,
+    sha256_of,
+    whole,
+    write_json,
+)
 
 
 def names(folder):
@@ -94,3 +103,20 @@ def test_json_is_written_for_people(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_one_process_at_a_time_is_let_in(tmp_path):
+    lock, entered = tmp_path / "folder" / "lock", threading.Event()
+
+    def second():
+        with exclusive(lock):
+            entered.set()
+
+    waiting = threading.Thread(target=second)
+    with exclusive(lock):
+        assert is_taken(lock)
+        waiting.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(10)
+    waiting.join()
+    assert not is_taken(lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 from scoresweep.errors import RunError
 
-__all__ = ["NO_SPACE", "remove", "sha256_of", "whole", "write_json"]
+__all__ = ["NO_SPACE", "exclusive", "is_taken", "remove", "sha256_of", "whole", "write_json"]
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit on the size of files."""
@@ -44,6 +45,29 @@ def whole(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         remove(temporary)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Let one process at a time into the body; `path` is the lock's file.
+
+    The system drops the lock when its process ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for the process that is in
+        yield
+
+
+def is_taken(path: Path) -> bool:
+    """Tell whether a process is inside `exclusive(path)`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def remove(path: Path) -> None:

@@ -57,6 +57,10 @@ def make(staged, tmp_path):
     return plan_in
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def draw(plan, run=0, **options):
     """Draw the samples of one run; return what is in the store."""
     run, setting = plan.runs[run], plan.settings[0]
@@ -388,7 +392,8 @@ def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch)
     state = state_of(plan)
     assert (state.state, state.message) == ("failed", str(error.value))
     folder = plan.layout.samples_progress(plan.runs[0].id, plan.settings[0].id).parent
-    assert [path.name for path in folder.iterdir()] == [f"{plan.settings[0].id}.progress.json"]
+    setting = plan.settings[0].id
+    assert names(folder) == [f".{setting}.lock", f"{setting}.progress.json"]
 
 
 def test_samples_that_are_not_finite_are_named(make, monkeypatch):
@@ -458,3 +463,20 @@ def test_a_gpu_draws_samples_of_the_same_distribution(make):
     assert ours.attrs["device"] == "cuda"
     np.testing.assert_allclose(ours.rms, theirs.rms, rtol=0.05)
     np.testing.assert_allclose(ours.score_norm, theirs.score_norm, rtol=0.05)
+
+
+def test_two_commands_that_draw_the_same_setting_take_turns(make, monkeypatch):
+    plan, outcomes = make(), []
+    chunks = note_chunks(monkeypatch)
+
+    def draw_it():
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
+        outcomes.append("drawn")
+
+    commands = [threading.Thread(target=draw_it) for _ in range(2)]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join()
+    assert outcomes == ["drawn", "drawn"]
+    assert chunks == [0, 1, 2]

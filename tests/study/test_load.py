@@ -19,6 +19,11 @@ MISTAKES = {
     "missing key": ("  steps: 120\n", "", ["train.steps: is missing"]),
     "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected a valid integer"]),
     "a truth value for a number": ("steps: 120", "steps: true", ["train.steps: True: expected"]),
+    "neither number nor word": (
+        "sigma_max: 8.0",
+        "sigma_max: big",
+        ["expected a valid number or 'max_distance' or"],
+    ),
     "unknown dataset": ("name: digits", "name: digit", ["dataset.name: 'digit'", "'digits'?"]),
     "no name": ("{name: mlp, width: 16", "{width: 16", ["train.network.name: is missing"]),
     "unknown network": ("name: mlp", "name: mpl", ["train.network.name: 'mpl'", "'mlp'?"]),

@@ -30,7 +30,7 @@ from scoresweep.console import progress, say
 from scoresweep.data.samples import write_samples
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError, ScoresweepError
-from scoresweep.files import remove, sha256_of, whole, write_json
+from scoresweep.files import exclusive, remove, sha256_of, whole, write_json
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import step_size_for
@@ -86,8 +86,14 @@ def sample(
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     work = _Work(run, setting, layout, threads, gpus, digest)
-    if _is_drawn(work):
-        return
+    with exclusive(layout.samples_lock(run.id, setting.id)):
+        if not _is_drawn(work):
+            _sample(work, processes)
+
+
+def _sample(work: _Work, processes: int) -> None:
+    """Draw and write the samples, and keep telling how far that is."""
+    run, setting, layout = work.run, work.setting, work.layout
     state = JobState("running", 0, math.ceil(setting.sample.count / setting.sample.chunk))
     state_path = layout.samples_progress(run.id, setting.id)
     try:

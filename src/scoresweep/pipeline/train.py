@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import yaml
 
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
-from scoresweep.files import whole
+from scoresweep.files import exclusive, is_taken, whole
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Resources, launch
 from scoresweep.study import Layout, Plan, Run
@@ -34,7 +32,7 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
             f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
         )
     _check_precision(run, resources)
-    if _is_locked(layout.run(run.id)):
+    if is_taken(layout.training_lock(run.id)):
         say(f"{run.id}: another process is training it; waiting for that one")
     logs = layout.run(run.id) / "logs"
     with _bar(run, layout) as watch:
@@ -50,9 +48,8 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     """Train in this process, together with the others of its job if there are several."""
     from scoresweep.training.session import make_trainer, write_products
 
-    folder, steps = layout.run(run.id), run.train.steps
-    first = int(os.environ.get("RANK", "0")) == 0
-    with _lock(folder, first):
+    steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
+    with exclusive(layout.training_lock(run.id)) if first else contextlib.nullcontext():
         if layout.weights(run.id).exists():
             return
         if first:
@@ -70,29 +67,6 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
                 state.message = str(error)
                 state.write(layout.progress(run.id))
             raise
-
-
-@contextlib.contextmanager
-def _lock(folder: Path, first: bool) -> Iterator[None]:
-    """Let one job at a time write to a run; the lock goes with the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not first:
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # waits for a job that is still at it
-        yield
-
-
-def _is_locked(folder: Path) -> bool:
-    """Tell whether a process is training in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _check_precision(run: Run, resources: Resources) -> None:

@@ -66,6 +66,14 @@ class Layout:
         """State of a running training, for `scoresweep status`."""
         return self.run(run) / "progress.json"
 
+    def training_lock(self, run: str) -> Path:
+        """Held by the process that trains."""
+        return self.run(run) / ".lock"
+
+    def samples_lock(self, run: str, setting: str) -> Path:
+        """Held by the process that draws."""
+        return self.results / "samples" / run / f".{setting}.lock"
+
     def provenance(self, run: str) -> Path:
         """Code, versions and machine that made a run."""
         return self.run(run) / "provenance.json"

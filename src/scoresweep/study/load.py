@@ -101,9 +101,13 @@ def describe_errors(
         if found:
             key += f": {_short(value)}"
         lines.setdefault(key, []).append(_expected(detail, model))
-    return "\n".join(
-        f"{key}: {' or '.join(dict.fromkeys(wanted))}" for key, wanted in lines.items()
-    )
+    return "\n".join(f"{key}: {_either(wanted)}" for key, wanted in lines.items())
+
+
+def _either(wanted: list[str]) -> str:
+    """Join what would have been right: "expected a valid integer or 'auto'"."""
+    first, *others = dict.fromkeys(wanted)
+    return " or ".join([first, *(other.removeprefix("expected ") for other in others)])
 
 
 def _locate(detail: ErrorDetails, content: Any) -> tuple[str, Any, bool]:
