@@ -14,13 +14,15 @@ from scoresweep.training.checkpoint import (
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, {"network": {"w": torch.full((3,), float(step))}}, {"seconds": 1.5})
+    return Checkpoint(
+        step, {"network": {"w": torch.full((3,), float(step))}}, {"seconds": 1.5, "data": "digits"}
+    )
 
 
 def test_what_was_saved_comes_back(tmp_path):
     found = load_checkpoint(save_checkpoint(tmp_path, checkpoint(7), keep=2))
     assert found.step == 7
-    assert found.values == {"seconds": 1.5}
+    assert found.values == {"seconds": 1.5, "data": "digits"}
     assert torch.equal(found.tensors["network"]["w"], torch.full((3,), 7.0))
 
 
@@ -68,11 +70,17 @@ def drop_a_key(path):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
     save_checkpoint(tmp_path, checkpoint(10), keep=3)
     damage(save_checkpoint(tmp_path, checkpoint(20), keep=3))
-    found, problems = newest_checkpoint(tmp_path)
+    found, unusable = newest_checkpoint(tmp_path, "digits")
     assert found is not None
     assert found.step == 10
-    assert len(problems) == 1
-    assert "step-00000020 cannot be used" in problems[0]
+    assert [path.name for path in unusable] == ["step-00000020"]
+
+
+def test_a_checkpoint_of_other_data_is_not_used(tmp_path):
+    path = save_checkpoint(tmp_path, checkpoint(10), keep=3)
+    found, unusable = newest_checkpoint(tmp_path, "other digits")
+    assert found is None
+    assert unusable == {path: "the dataset has changed since"}
 
 
 def test_the_optimiser_goes_on_exactly_in_channels_last(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from conftest import tiny_plan
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train, train_here
@@ -264,9 +266,27 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     newest.write_bytes(newest.read_bytes()[:1000])
     folder = train_run(plan)
     said = capsys.readouterr().err
-    assert "step-00000080 cannot be used: network.safetensors is damaged" in said
+    assert "step-00000080 cannot be used, and is removed: network.safetensors is damaged" in said
     assert "going on from step 40 of 120" in said
     assert_same_run(folder, undisturbed)
+
+
+def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
+    old, new = make_plan("old"), make_plan("new")
+    store = old.layout.dataset_store("digits")
+    train_, test = read_split(store, "train"), read_split(store, "test")
+    mirrored = {
+        "train": replace(train_, values=np.ascontiguousarray(train_.values[:, :, ::-1])),
+        "test": test,
+    }
+    train_run(old)
+    for plan in (old, new):
+        plan.layout.dataset_store("digits").parent.unlink()  # the link to the shared data
+        write_store(plan.layout.dataset_store("digits"), mirrored, {})
+    old.layout.weights(old.runs[0].id).unlink()
+    folder = train_run(old)
+    assert "the dataset has changed since" in capsys.readouterr().err
+    assert_same_run(folder, train_run(new))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monkeypatch):

@@ -86,15 +86,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(step, tensors, state)
 
 
-def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest whole checkpoint below `folder`, and what was wrong with newer ones."""
-    problems: list[str] = []
+def newest_checkpoint(folder: Path, data: str) -> tuple[Checkpoint | None, dict[Path, str]]:
+    """Return the newest checkpoint below `folder` that is whole and was made on `data`.
+
+    `data` is the SHA-256 of the training set. Beside it, what is wrong with each newer one.
+    """
+    unusable: dict[Path, str] = {}
     for path in _folders(folder):
         try:
-            return load_checkpoint(path), problems
+            checkpoint = load_checkpoint(path)
         except ValueError as error:
-            problems.append(f"checkpoint {path} cannot be used: {error}")
-    return None, problems
+            unusable[path] = str(error)
+            continue
+        if checkpoint.values["data"] == data:
+            return checkpoint, unusable
+        unusable[path] = "the dataset has changed since"
+    return None, unusable
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:

@@ -26,6 +26,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from scoresweep.console import say
 from scoresweep.data.loader import Batches
 from scoresweep.errors import InputError, RunError
+from scoresweep.files import remove
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.seeds import derive_seed
@@ -71,6 +72,7 @@ class Trainer:
         self,
         train: Train,
         loader: Batches,
+        data: str,
         sigmas: Tensor,
         accelerator: Accelerator,
         folders: Folders,
@@ -78,7 +80,8 @@ class Trainer:
     ) -> None:
         """Build everything from the seed.
 
-        `loader` gives the batches, `sigmas` is the ladder, shape (L,). `picture` draws a few
+        `loader` gives the batches of the training set, whose SHA-256 is `data`. `sigmas` is the
+        ladder, shape (L,). `picture` draws a few
         samples, shape (N, C, H, W), from a network, for TensorBoard.
         """
         self.train = train
@@ -101,6 +104,7 @@ class Trainer:
         )
         self.sigmas = sigmas.to(device, torch.float32)
         self.loader = loader
+        self.data = data
         self.draws = Draws(train.seed, loader.shape, len(sigmas), device)
         self.accumulator = Accumulator(len(sigmas), device)
         self.step_losses = torch.zeros(train.log.scalars, device=device)
@@ -308,6 +312,7 @@ class Trainer:
                 "curves": self.curves.state() | {"sums": sums},
             },
             {
+                "data": self.data,
                 "processes": self.accelerator.num_processes,
                 "seconds": self.seconds,
                 "restarts": self.restarts,
@@ -320,10 +325,12 @@ class Trainer:
 
     def _resume(self) -> None:
         """Take over the newest whole checkpoint, if there is one."""
-        checkpoint, problems = newest_checkpoint(self.folders.checkpoints)
+        checkpoint, unusable = newest_checkpoint(self.folders.checkpoints, self.data)
+        self.accelerator.wait_for_everyone()  # all have read before any is removed
         if self._leads:
-            for problem in problems:
-                say(f"{problem}; going on from an earlier one")
+            for path, problem in unusable.items():
+                say(f"checkpoint {path} cannot be used, and is removed: {problem}")
+                remove(path)
         if checkpoint is None:
             return
         self.step = checkpoint.step

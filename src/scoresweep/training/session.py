@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import time
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -13,6 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from scoresweep.data.shards import open_loader
+from scoresweep.data.store import check_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole, write_json
 from scoresweep.networks.base import ScoreNetwork
@@ -66,7 +68,13 @@ def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
     count = train.log.image_count
     picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)
     drawn = picture if len(loader.shape) == 3 else None
-    return Trainer(train, loader, sigmas, accelerator, folders, drawn)
+    return Trainer(train, loader, _data_sha256(store), sigmas, accelerator, folders, drawn)
+
+
+def _data_sha256(store: Path) -> str:
+    """Return the SHA-256 of the training samples, as the staged store's manifest tells it."""
+    arrays = check_store(store)["splits"]["train"]
+    return str(arrays["image" if "image" in arrays else "point"]["sha256"])
 
 
 @torch.no_grad()
