@@ -81,6 +81,6 @@ def _class_metrics(plan: Plan) -> Iterable[str]:
         needy = CLASS_METRICS.intersection(options.metrics)
         if needy and not CLASS_EXTRACTORS.intersection(options.extractors):
             yield (
-                f"evaluate.metrics: {', '.join(needy)}: needs class probabilities; expected one of "
-                f"{', '.join(CLASS_EXTRACTORS)} among evaluate.extractors"
+                f"evaluate.metrics: {', '.join(sorted(needy))}: needs class probabilities; "
+                f"expected one of {', '.join(sorted(CLASS_EXTRACTORS))} among evaluate.extractors"
             )

@@ -81,8 +81,8 @@ class Trainer:
         """Build everything from the seed.
 
         `loader` gives the batches of the training set, whose SHA-256 is `data`. `sigmas` is the
-        ladder, shape (L,). `picture` draws a few
-        samples, shape (N, C, H, W), from a network, for TensorBoard.
+        ladder, shape (L,). `picture` draws a few samples, shape (N, C, H, W), from a network, for
+        TensorBoard.
         """
         self.train = train
         self.accelerator = accelerator
