@@ -78,6 +78,14 @@ class Layout:
         """Code, versions and machine that made a run."""
         return self.run(run) / "provenance.json"
 
+    def code(self, run: str) -> Path:
+        """Folder of the code and the environments that a run was started with."""
+        return self.run(run) / "code"
+
+    def job_record(self, run: str) -> Path:
+        """The SLURM job that trains, or has trained, a run."""
+        return self.run(run) / "job.json"
+
     def samples(self, run: str, setting: str) -> Path:
         """Zarr store of samples."""
         return self.results / "samples" / run / f"{setting}.zarr"
@@ -101,6 +109,11 @@ class Layout:
     def metrics(self, run: str, setting: str) -> Path:
         """Every metric of a setting."""
         return self.results / "metrics" / run / f"{setting}.nc"
+
+    @property
+    def slurm_runs(self) -> Path:
+        """Names that Snakemake gave the study's SLURM jobs, one for each start of the workflow."""
+        return self.results / "slurm_runs.txt"
 
     @property
     def report(self) -> Path:
