@@ -1,0 +1,84 @@
+"""What SLURM says about this user's jobs.
+
+Everything is asked of the controller (`squeue`), which every site has; accounting (`sacct`) may be
+switched off. A question that is not answered is no answer: nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+__all__ = ["QueuedJob", "cancel", "is_live", "my_jobs"]
+
+SECONDS_TO_ANSWER = 30
+SEPARATOR = "|"
+FIELDS = ("%i", "%T", "%N", "%r", "%j", "%k")
+LIVE = {
+    "PENDING",
+    "CONFIGURING",
+    "RUNNING",
+    "COMPLETING",
+    "STAGE_OUT",
+    "SUSPENDED",
+    "STOPPED",
+    "SIGNALING",
+    "RESIZING",
+    "REQUEUED",
+    "REQUEUE_FED",
+    "REQUEUE_HOLD",
+    "RESV_DEL_HOLD",
+    "SPECIAL_EXIT",
+}
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job of this user that SLURM still knows; tasks of an array count as jobs ("12_3")."""
+
+    job_id: str
+    state: str
+    """SLURM's name: "PENDING", "RUNNING", "NODE_FAIL", ..."""
+    nodes: str
+    """As SLURM writes them: "n[1-2]"."""
+    reason: str
+    """Why it waits, or why it ended."""
+    name: str
+    comment: str
+
+
+def is_live(state: str) -> bool:
+    """Return whether a job in `state` runs or may still run."""
+    return state in LIVE
+
+
+def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
+    """Return this user's jobs, those that ended a short while ago too; None without an answer.
+
+    With `name` only the jobs called that.
+    """
+    command = ["squeue", "--me", "--array", "--states=all", "--noheader"]
+    command.append("--format=" + SEPARATOR.join(FIELDS))
+    if name is not None:
+        command.append(f"--name={name}")
+    answer = _ask(command)
+    if answer is None:
+        return None
+    rows = (line.split(SEPARATOR, len(FIELDS) - 1) for line in answer.splitlines())
+    return [QueuedJob(*(part.strip() for part in row)) for row in rows]
+
+
+def cancel(job_ids: list[str]) -> bool:
+    """Cancel jobs; return whether SLURM took the wish."""
+    return _ask(["scancel", *job_ids]) is not None
+
+
+def _ask(command: list[str]) -> str | None:
+    """Return what a SLURM program prints, or None where SLURM does not answer or says no."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
