@@ -1,4 +1,4 @@
-"""Tell whether an HDF5 (NetCDF 4) file is whole from its first bytes, without a library.
+"""Look at an HDF5 (NetCDF 4) file without a library: is it whole, does it mention a text?
 
 The superblock at its beginning holds the address at which the file ends (HDF5 File Format
 Specification, section II.A): a file that is shorter was cut off.
@@ -6,9 +6,10 @@ Specification, section II.A): a file that is shorter was cut off.
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
-__all__ = ["is_whole"]
+__all__ = ["is_whole", "mentions"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
@@ -22,3 +23,12 @@ def is_whole(path: Path) -> bool:
         size = file.seek(0, 2)
     place = END_OF_FILE.get(head[8]) if head.startswith(SIGNATURE) and len(head) == 64 else None
     return place is not None and size >= int.from_bytes(head[place : place + 8], "little")
+
+
+def mentions(path: Path, text: str) -> bool:
+    """Return whether `text` stands in `path`, which must not be empty, as attributes do."""
+    with (
+        path.open("rb", buffering=0) as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return content.find(text.encode()) >= 0

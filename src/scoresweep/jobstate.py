@@ -15,6 +15,13 @@ from scoresweep.files import write_json
 __all__ = ["JobState"]
 
 
+def _slurm_job() -> str:
+    environment = os.environ
+    if "SLURM_ARRAY_TASK_ID" in environment:
+        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return environment.get("SLURM_JOB_ID", "")
+
+
 @dataclass
 class JobState:
     """State of one training run or of the sampling of one setting."""
@@ -37,6 +44,10 @@ class JobState:
     """Process that writes this."""
     host: str = field(default_factory=socket.gethostname)
     """Machine of that process."""
+    job_id: str = field(default_factory=_slurm_job)
+    """SLURM's number of the job that this process belongs to, "12" or "12_3"; "" without SLURM."""
+    nodes: str = field(default_factory=lambda: os.environ.get("SLURM_JOB_NODELIST", ""))
+    """Nodes of that job, as SLURM writes them: "n[1-2]"."""
     updated: float = 0.0
     """Unix time of the last change."""
 

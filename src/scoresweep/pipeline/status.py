@@ -1,8 +1,9 @@
 """What every run and setting of a study is doing, from the files that the jobs leave behind.
 
-Nothing here talks to a scheduler: a job that is done has left its last file, one that runs or has
-failed says so in its progress file. So it works on any machine that sees the files, while the
-workflow runs and after it.
+A job that is done has left its last file, one that runs or has failed says so in its progress file.
+So it works on any machine that sees the files, while the workflow runs and after it. Where the
+study uses SLURM, one question to it tells what files cannot: what waits in the queue, and what was
+ended before it could say so.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +22,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scoresweep.hdf5 import is_whole
+from scoresweep.hdf5 import is_whole, mentions
 from scoresweep.jobstate import JobState
+from scoresweep.launch.slurm import QueuedJob, is_live
+from scoresweep.pipeline.slurm_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.study import Plan
 
 __all__ = ["Job", "State", "duration", "jobs", "status"]
 
-State = Literal["failed", "stale", "running", "sampled", "waiting", "done"]
-"""`stale`: says that it runs and shows no sign of life; `sampled`: a setting to be evaluated."""
+State = Literal["failed", "stale", "running", "queued", "sampled", "waiting", "done"]
+"""`stale`: was started and shows no sign of life; `queued`: waits for SLURM; `sampled`: a setting
+to be evaluated."""
 
 STALE_AFTER = 300.0
 """Seconds without a sign of life after which a running job is called stale."""
@@ -37,13 +41,17 @@ COLOURS: dict[State, str] = {
     "failed": "red",
     "stale": "yellow",
     "running": "cyan",
+    "queued": "magenta",
     "sampled": "blue",
     "waiting": "dim",
     "done": "green",
 }
 """Every state, the ones that want attention first."""
 
-HEADINGS = ["run / setting", "state", "step", "images/s", "time left", "restarts", "message"]
+HEADINGS = ["run / setting", "state", "job", "nodes", "step", "images/s", "time left", "restarts"]
+HEADINGS += ["message"]
+LOGS = 5
+"""Most logs that are named."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class Job:
     message: str = ""
     progress: JobState | None = None
     """What the job last said."""
+    slurm: QueuedJob | None = None
+    """What SLURM says, where the job waits or runs there."""
 
     @property
     def name(self) -> str:
@@ -92,9 +102,11 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
     """Print a table of the study's runs and of the settings that are not done; return all of them.
 
     Those that want attention come first; at most `limit` of each kind are listed, the rest counted.
+    Below stand the numbers of other jobs that SLURM has, and the logs of what did not go well.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    found = jobs(plan)
+    slurm = study_jobs(plan)
+    found = jobs(plan) if slurm is None else [_on_slurm(job, slurm) for job in jobs(plan)]
     groups = {
         "runs": [job for job in found if job.setting is None],
         "settings": [job for job in found if job.setting is not None],
@@ -107,8 +119,13 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
         if len(listed) > limit:
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
     console.print(_table(plan, rows))
-    for kind, group in groups.items():
-        console.print(f"{kind}: {_counts(group)}", markup=False)
+    lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
+    if slurm is None:
+        lines.append("SLURM does not answer: this is what the files say")
+    else:
+        lines += [f"on SLURM: {line}" for line in count_by_rule(slurm.of_rules())]
+    for line in [*lines, *_logs(plan, found)]:
+        console.print(line, markup=False, soft_wrap=True)
     return found
 
 
@@ -141,24 +158,24 @@ def _settings(plan: Plan, run: str) -> Iterator[Job]:
     layout = plan.layout
     sampled = _names(layout.results / "samples" / run)
     measured = _names(layout.results / "metrics" / run)
+    options = plan.evaluate_hash()
     for setting in plan.settings:
         progress = layout.samples_progress(run, setting.id)
         metrics = layout.metrics(run, setting.id)
-        if metrics.name in measured:
-            yield _measured(run, setting.id, metrics)
-        elif layout.samples_manifest(run, setting.id).name in sampled:
-            yield Job(run, setting.id, "sampled", "not evaluated yet")
+        is_sampled = layout.samples_manifest(run, setting.id).name in sampled
+        if metrics.name in measured and not is_whole(metrics):
+            message = f"{metrics} is damaged; delete it and run the workflow again"
+            yield Job(run, setting.id, "failed", message)
+        elif metrics.name in measured and mentions(metrics, options):
+            yield Job(run, setting.id, "done")
+        elif is_sampled:
+            outdated = metrics.name in measured
+            message = "outdated: measured with other options" if outdated else "not evaluated yet"
+            yield Job(run, setting.id, "sampled", message)
         elif progress.name in sampled:
             yield _at_work(run, setting.id, progress)
         else:
             yield Job(run, setting.id, "waiting")
-
-
-def _measured(run: str, setting: str, metrics: Path) -> Job:
-    if is_whole(metrics):
-        return Job(run, setting, "done")
-    message = f"{metrics} is damaged; delete it and run the workflow again"
-    return Job(run, setting, "failed", message)
 
 
 def _names(folder: Path) -> set[str]:
@@ -189,12 +206,56 @@ def _no_life(progress: JobState) -> str:
     return f"no sign of life for {duration(age)}" if age > STALE_AFTER else ""
 
 
+def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
+    """Return `job` with what SLURM knows better: its queue, and which of its jobs have ended."""
+    if job.state in ("done", "sampled"):
+        return job
+    progress, record = job.progress, slurm.records.get(job.run) if job.setting is None else None
+    ours = slurm.named(record.name) if record else None
+    if ours and is_live(ours.state):
+        return _live(job, ours)
+    number = progress.job_id if progress else record.job_id if record else None
+    if job.state == "failed" or not number:
+        return job
+    known = ours if record and record.job_id == number else slurm.numbered(number)
+    if known and is_live(known.state):
+        return _live(job, known)
+    ended = f"SLURM job {number} " + (f"ended: {known.state}" if known else "is gone")
+    said = progress.message if progress else ""
+    return replace(job, state="stale", message=f"{ended}; {said}" if said else ended)
+
+
+def _live(job: Job, slurm: QueuedJob) -> Job:
+    """Return `job` as one that SLURM runs or is going to run, whatever an earlier start said."""
+    if not is_running(slurm):
+        reason = slurm.state.lower() if slurm.reason in ("", "None") else slurm.reason
+        return replace(job, state="queued", message=reason, slurm=slurm)
+    said = job.progress
+    if job.state == "stale" and said and time.time() - said.updated > STALE_AFTER:
+        return replace(job, slurm=slurm)
+    message = said.message if said else "starting"
+    return replace(job, state="running", message=message, slurm=slurm)
+
+
+def _logs(plan: Plan, found: Iterable[Job]) -> list[str]:
+    """Name the logs of jobs that have failed or show no sign of life."""
+    folder, paths = plan.layout.results / "logs" / "sample", []
+    for job in found:
+        if job.state in ("failed", "stale"):
+            run = plan.layout.run(job.run) / "logs" / "latest.log"
+            paths.append(run if job.setting is None else folder / job.run / f"{job.setting}.log")
+    there = [path for path in paths[:LOGS] if path.exists()]
+    return [f"log: {path}" for path in there]
+
+
 def _row(job: Job) -> list[str]:
-    p, colour = job.progress, COLOURS[job.state]
+    p, slurm, colour = job.progress, job.slurm, COLOURS[job.state]
     left = job.seconds_left
     return [
         escape(job.name),
         f"[{colour}]{job.state}[/{colour}]",
+        slurm.job_id if slurm else p.job_id if p else "",
+        escape(slurm.nodes if slurm else p.nodes if p else ""),
         f"{p.step:,} of {p.steps:,}" if p else "",
         f"{p.images_per_second:,.0f}" if p and p.images_per_second else "",
         duration(left) if left is not None else "",
