@@ -2,6 +2,8 @@ import errno
 import hashlib
 import json
 import os
+import socket
+import subprocess
 import threading
 
 import pytest
@@ -56,7 +58,7 @@ def test_a_folder_is_replaced_as_one(tmp_path):
 
 
 def test_what_an_earlier_try_left_under_the_temporary_name_is_not_mixed_in(tmp_path):
-    left = tmp_path / f".store.{os.getpid()}.part"
+    left = tmp_path / f".store.{socket.gethostname()}.{os.getpid()}.part"
     left.mkdir()
     (left / "stray").touch()
     with whole(tmp_path / "store") as temporary:
@@ -120,3 +122,18 @@ def test_one_process_at_a_time_is_let_in(tmp_path):
     assert entered.wait(10)
     waiting.join()
     assert not is_taken(lock)
+
+
+def test_what_a_killed_process_left_of_a_file_goes_and_the_rest_stays(tmp_path):
+    left = subprocess.Popen(["sleep", "0"])
+    left.wait()  # no process has this number now
+    host = socket.gethostname()
+    gone, others = tmp_path / f".file.{host}.{left.pid}.part", []
+    gone.mkdir()
+    (gone / "half").touch()
+    for name in (f"file.{host}.1", f"file.elsewhere.{left.pid}", f"another.{host}.{left.pid}"):
+        others.append(f".{name}.part")
+        (tmp_path / others[-1]).touch()
+    with whole(tmp_path / "file") as temporary:
+        temporary.touch()
+    assert names(tmp_path) == sorted([*others, "file"])

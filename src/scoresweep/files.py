@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from scoresweep.errors import RunError
 
-__all__ = ["NO_SPACE", "exclusive", "is_taken", "remove", "sha256_of", "whole", "write_json"]
+__all__ = [
+    "NO_SPACE",
+    "exclusive",
+    "flush",
+    "is_taken",
+    "remove",
+    "sha256_of",
+    "whole",
+    "write_json",
+]
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit on the size of files."""
@@ -25,12 +38,14 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def whole(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, to be written as a file or folder, then rename it.
 
-    If the body raises, what it wrote is removed and `path` is left as it was. Raises `RunError`
-    where the disk, or a quota or limit on it, is full.
+    If the body raises, what it wrote is removed and `path` is left as it was; what a process that
+    was killed has left of `path` goes as well. Raises `RunError` where the disk, or a quota or
+    limit on it, is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     remove(temporary)
+    _remove_left(path)
     try:
         yield temporary
         if path.is_dir():
@@ -45,6 +60,16 @@ def whole(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         remove(temporary)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes of this machine that are gone have half written of `path`."""
+    name = glob.escape(f".{path.name}.{socket.gethostname()}.")
+    for left in path.parent.glob(f"{name}*.part"):
+        pid = left.name.removesuffix(".part").rpartition(".")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            with contextlib.suppress(FileNotFoundError):  # another process removes it, too
+                remove(left)
 
 
 @contextlib.contextmanager
@@ -76,6 +101,16 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def flush(folder: Path) -> None:
+    """Make the disk hold the files of a folder, so that a rename never shows an empty one."""
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -52,6 +52,11 @@ def flip_a_byte(path):
     file.write_bytes(content)
 
 
+def change_the_state(path):
+    file = path / "state.json"
+    file.write_text(file.read_text().replace("1.5", "1.6"))
+
+
 def lose_a_file(path):
     (path / "network.safetensors").unlink()
 
@@ -65,7 +70,7 @@ def drop_a_key(path):
 
 
 @pytest.mark.parametrize(
-    "damage", [cut_short, flip_a_byte, lose_a_file, empty_the_state, drop_a_key]
+    "damage", [cut_short, flip_a_byte, change_the_state, lose_a_file, empty_the_state, drop_a_key]
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
     save_checkpoint(tmp_path, checkpoint(10), keep=3)

@@ -14,8 +14,10 @@ import psutil
 import pytest
 import torch
 import xarray as xr
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from conftest import tiny_plan
+from faults.undisturbed import assert_same_run, curves
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,8 +25,12 @@ from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train, train_here
-from scoresweep.training.loop import Trainer, _share
-from scoresweep.training.session import make_trainer
+from scoresweep.training import session
+from scoresweep.training.checkpoint import load_checkpoint, save_checkpoint
+from scoresweep.training.draws import Draws
+from scoresweep.training.loop import StoppedError, Trainer, _share
+from scoresweep.training.session import make_trainer, write_products
+from scoresweep.training.stop import SIGNALS
 
 HERE = Resources()
 # What is started in the background of a script ignores SIGINT.
@@ -37,34 +43,19 @@ main()
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerator():
-    """Accelerate keeps the precision of the first run of a process."""
+def fresh_process():
+    """Accelerate keeps the precision of the first run of a process, which notes signals."""
     AcceleratorState._reset_state(reset_partial_state=True)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def train_run(plan, resources=HERE):
     """Train the first run of `plan` in this process; return its folder."""
     train_here(plan.runs[0], plan.layout, resources)
     return plan.layout.run(plan.runs[0].id)
-
-
-def curves(folder):
-    return xr.load_dataset(folder / "training.nc").drop_vars("images_per_second")
-
-
-def logged_steps(folder, tag="loss/all_levels"):
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    return [event.step for event in events.Scalars(tag)]
-
-
-def assert_same_run(folder, undisturbed):
-    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, undisturbed))
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert torch.equal(ours[name], theirs[name]), name
-    xr.testing.assert_identical(curves(folder).drop_attrs(), curves(undisturbed).drop_attrs())
-    assert logged_steps(folder) == curves(undisturbed).step.values.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +118,7 @@ SLOW = {
 @pytest.mark.parametrize(
     ("stop", "code", "message"),
     [
-        (kill_the_process, 1, "ended without a result"),
+        (kill_the_process, 0, "starting again"),
         (press_ctrl_c, 130, "stopped on request at step"),
         (end_the_command, 143, "stopped on request at step"),
     ],
@@ -153,30 +144,74 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_weights_and_curves(
     assert message in said
     assert "Traceback" not in said
     assert not training.is_running()
-    assert not layout.weights(run.id).exists()
-    again = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
-    assert again.returncode == 0, again.stderr
+    if code:
+        assert not layout.weights(run.id).exists()
+        again = scoresweep("train", "study.yaml", "--run", run.id, cwd=layout.root)
+        assert again.returncode == 0, again.stderr
     assert_same_run(layout.run(run.id), slow_run)
     assert json.loads(layout.progress(run.id).read_text())["restarts"] == 1
     assert len(list(layout.checkpoints(run.id).iterdir())) == 1
 
 
-def test_a_run_asked_to_stop_saves_and_goes_on(make_plan, undisturbed, monkeypatch):
+@pytest.mark.parametrize(("number", "requeue"), [(signal.SIGTERM, False), (signal.SIGUSR2, True)])
+def test_a_run_asked_to_stop_saves_and_goes_on(
+    make_plan, undisturbed, monkeypatch, number, requeue
+):
     plan = make_plan()
     update = Trainer._update
 
     def stopping(self):
         if self.step == 57:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         return update(self)
 
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Trainer, "_update", stopping)
-    with pytest.raises(RunError, match="stopped on request at step 58"):
+    with pytest.raises(StoppedError, match="stopped on request at step 58") as stopped:
         train_run(plan)
-    signal.signal(signal.SIGTERM, before)
+    assert stopped.value.requeue == requeue
     monkeypatch.setattr(Trainer, "_update", update)
     assert_same_run(train_run(plan), undisturbed)
+
+
+def test_a_wish_that_came_while_the_run_was_set_up_is_granted(make_plan, undisturbed, monkeypatch):
+    plan = make_plan()
+    folder = crash_at(plan, 52, monkeypatch)
+    before = sorted(path.stat().st_ino for path in folder.iterdir())
+    prepare = Trainer._resume
+
+    def stopping(self):
+        signal.raise_signal(signal.SIGUSR2)
+        prepare(self)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])  # as a launcher may leave it
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_resume", stopping)
+        with pytest.raises(StoppedError, match="stopped on request at step 40"):
+            train_run(plan)
+    assert sorted(path.stat().st_ino for path in folder.iterdir()) == before
+    assert_same_run(train_run(plan), undisturbed)
+
+
+def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan):
+    plan = make_plan()
+    run, layout, owned = plan.runs[0], plan.layout, [True, True, False]
+
+    def check_owner():
+        if not owned.pop(0):
+            raise RunError("the run belongs to job 12")
+
+    trainer = make_trainer(run, layout, gpus=0, check_owner=check_owner)
+    with pytest.raises(RunError, match="belongs to job 12"):
+        trainer.run()
+    names = sorted(path.name for path in layout.checkpoints(run.id).iterdir())
+    assert names == ["step-00000040", "step-00000080"]
+    owned.extend([True, False])
+    trainer = make_trainer(run, layout, gpus=0, check_owner=check_owner)
+    trainer.run()
+    with pytest.raises(RunError, match="belongs to job 12"):
+        write_products(trainer, run, layout)
+    assert not layout.training_curves(run.id).exists()
+    assert not layout.weights(run.id).exists()
 
 
 def crash_at(plan, step, monkeypatch):
@@ -191,18 +226,20 @@ def crash_at(plan, step, monkeypatch):
 
 def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, monkeypatch):
     plan = make_plan()
-    state = crash_at(plan, 52, monkeypatch) / "step-00000040" / "state.json"
-    state.write_text(json.dumps(json.loads(state.read_text()) | {"seconds": 1000.0}))
+    folder = crash_at(plan, 52, monkeypatch)
+    saved = load_checkpoint(folder / "step-00000040")
+    saved.values["seconds"] = 1000.0
+    save_checkpoint(folder, saved, keep=1)
     attributes = curves(train_run(plan)).attrs
     assert attributes["restarts"] == 1
     assert attributes["seconds"] > 1000  # those before the crash are counted
 
 
 def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):
-    plan = make_plan(checkpoint={"steps": 1000, "minutes": 1e-9, "keep": 9})
-    folder = crash_at(plan, 60, monkeypatch)
+    plan = make_plan(checkpoint={"steps": 1000, "minutes": 1e-9, "keep": 3})
+    folder = crash_at(plan, 52, monkeypatch)
     names = [path.name for path in sorted(folder.iterdir())]
-    assert names == ["step-00000025", "step-00000050"]
+    assert names == ["step-00000050", "step-00000051", "step-00000052"]
 
 
 def test_the_options_of_a_run_reach_what_they_are_for(make_plan, monkeypatch):
@@ -220,9 +257,9 @@ def test_the_options_of_a_run_reach_what_they_are_for(make_plan, monkeypatch):
     assert not torch.equal(weights[0], weights[2])
     used, average = [], Trainer._average
 
-    def noting(self):
+    def noting(self, taken):
         used.append(self.optimizer.param_groups[0]["lr"])
-        average(self)
+        average(self, taken)
 
     monkeypatch.setattr(Trainer, "_average", noting)
     rates = curves(train_run(plan)).learning_rate.values
@@ -291,16 +328,22 @@ def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monkeypatch):
     plan = make_plan()
-    loss = Trainer._loss
+    draw, bad = Draws.__call__, []
 
-    def broken(self, part):
-        value = loss(self, part)
-        return value * float("nan") if self.step == 87 else value
+    def broken(self, step, start, stop):
+        levels, z = draw(self, step, start, stop)
+        if step == 87:
+            z[3] = float("nan")
+            bad.append(int(levels[3]) + 1)
+        return levels, z
 
-    monkeypatch.setattr(Trainer, "_loss", broken)
+    monkeypatch.setattr(Draws, "__call__", broken)
     with pytest.raises(RunError, match="not finite from step 88 on") as error:
         train_run(plan)
     run, layout = plan.runs[0], plan.layout
+    assert f"on, at level {bad[0]} (sigma" in str(error.value)
+    last = layout.checkpoints(run.id) / "step-00000080"
+    assert f"The last good checkpoint is {last}." in str(error.value)
     assert "learning_rate" in str(error.value)
     assert [p.name for p in sorted(layout.checkpoints(run.id).iterdir())] == [
         "step-00000040",
@@ -341,6 +384,57 @@ def test_bf16_trains_as_well_as_float32(make_plan, undisturbed):
     assert not np.array_equal(ours.loss, curves(undisturbed).loss)
 
 
+@pytest.fixture
+def half_precision(monkeypatch):
+    """Make Accelerate train in fp16 with a loss scaler on a CPU, which it refuses to by itself.
+
+    Returns the steps that the scaler skipped.
+    """
+    skipped, average = [], Trainer._average
+
+    def make(precision, gpus):
+        accelerator = Accelerator(cpu=True)
+        accelerator.state._mixed_precision = "fp16"
+        accelerator.native_amp = True
+        # The first scales overflow; it grows into the next overflow every few steps.
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40, growth_interval=7)
+        return accelerator
+
+    def noting(self, taken):
+        before = [p.clone() for p in self.averaged.parameters()]
+        average(self, taken)
+        moved = any(
+            not torch.equal(a, b) for a, b in zip(before, self.averaged.parameters(), strict=True)
+        )
+        assert moved == bool(taken)
+        if not taken:
+            skipped.append(self.step)
+
+    monkeypatch.setattr(session, "make_accelerator", make)
+    monkeypatch.setattr(Trainer, "_average", noting)
+    return skipped
+
+
+def test_fp16_goes_on_with_its_scaler_and_leaves_out_what_overflows(
+    make_plan, undisturbed, half_precision, monkeypatch
+):
+    whole = train_run(make_plan("whole"))
+    skipped = half_precision.copy()
+    assert skipped[0] == 0
+    assert len([step for step in skipped if 40 < step < 60]) > 0
+    assert len([step for step in skipped if step > 60]) > 0
+    np.testing.assert_allclose(curves(whole).loss, curves(undisturbed).loss, rtol=0.5)
+    plan = make_plan("broken")
+    half_precision.clear()
+    folder = crash_at(plan, 60, monkeypatch)
+    scaler = load_checkpoint(folder / "step-00000040").values["scaler"]
+    assert scaler["scale"] < 2.0**40
+    assert half_precision == [step for step in skipped if step < 60]
+    half_precision.clear()
+    assert_same_run(train_run(plan), whole)
+    assert half_precision == [step for step in skipped if step >= 40]
+
+
 def test_fp16_without_a_gpu_is_refused(make_plan):
     plan = make_plan(precision="fp16")
     with pytest.raises(InputError, match=r"train.precision: 'fp16': needs a GPU"):
@@ -377,8 +471,8 @@ def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):
     seen = []
     average = Trainer._average
 
-    def noting(self):
-        average(self)
+    def noting(self, taken):
+        average(self, taken)
         seen.append([p.detach().clone() for p in self.network.parameters()])
 
     monkeypatch.setattr(Trainer, "_average", noting)

@@ -1,14 +1,14 @@
 """Checkpoints: a folder a step, written whole, checked when read.
 
 `checkpoints/step-00001000/` holds safetensors files and `state.json`, which names the SHA-256 of
-each. A folder is written under a temporary name, flushed to disk and renamed; one that does not
-match its `state.json` is not used. Nothing in it is unpickled.
+each and, last, of itself. A folder is written under a temporary name, flushed to disk and renamed;
+one that does not match its `state.json` is not used. Nothing in it is unpickled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoresweep.files import remove, sha256_of, whole
+from scoresweep.files import flush, remove, sha256_of, whole
 from scoresweep.tensors import write_tensors
 
 __all__ = [
     "Checkpoint",
+    "checkpoint_path",
     "load_checkpoint",
     "load_optimizer",
     "newest_checkpoint",
@@ -45,9 +46,14 @@ class Checkpoint:
     """Plain values: world size, seconds of work, restarts, the scaler's state."""
 
 
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return where below `folder` the checkpoint of `step` lies."""
+    return folder / f"step-{step:08d}"
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write `checkpoint` below `folder`, then prune the folder; return the new one's path."""
-    target = folder / f"step-{checkpoint.step:08d}"
+    target = checkpoint_path(folder, checkpoint.step)
     with whole(target) as temporary:
         temporary.mkdir(parents=True)
         digests = {}
@@ -56,8 +62,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             write_tensors(file, tensors)
             digests[file.name] = sha256_of(file)
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
-        (temporary / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-        _flush(temporary)
+        (temporary / "state.json").write_text(_sealed(state), encoding="utf-8")
+        flush(temporary)
     prune_checkpoints(folder, keep)
     return target
 
@@ -71,7 +77,11 @@ def prune_checkpoints(folder: Path, keep: int) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read the checkpoint at `path`; raise `ValueError` saying what is damaged."""
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        text = (path / "state.json").read_text(encoding="utf-8")
+        state = json.loads(text)
+        del state["seal"]
+        if text != _sealed(state):
+            raise ValueError("state.json is damaged: its SHA-256 is not the one at its end")
         step, digests = state.pop("step"), state.pop("sha256")
         tensors = {}
         for name, digest in digests.items():
@@ -81,7 +91,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if sha256_of(file) != digest:
                 raise ValueError(f"{name} is damaged: its SHA-256 is not the one in state.json")
             tensors[file.stem] = load_file(file)
-    except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
+    except json.JSONDecodeError as error:
+        raise ValueError(f"state.json is damaged: {error}") from error
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return Checkpoint(step, tensors, state)
 
@@ -125,23 +137,16 @@ def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors
         parameter = parameters[name]
         like = parameter if value.shape == parameter.shape else value
         optimizer.state[parameter][key] = torch.empty_like(
-            like,
-            dtype=value.dtype,
-            device=value.device if key == "step" else parameter.device,
-            requires_grad=False,
+            like, dtype=value.dtype, device=parameter.device, requires_grad=False
         ).copy_(value)
+
+
+def _sealed(state: dict[str, Any]) -> str:
+    """Write `state` as JSON whose last entry is the SHA-256 of the others."""
+    content = json.dumps(state, indent=2)
+    return json.dumps(state | {"seal": hashlib.sha256(content.encode()).hexdigest()}, indent=2)
 
 
 def _folders(folder: Path) -> list[Path]:
     """Return the checkpoints below `folder`, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
-
-
-def _flush(folder: Path) -> None:
-    """Make the disk hold what was written, so that the rename never shows an empty file."""
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

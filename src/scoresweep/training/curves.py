@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-__all__ = ["CURVES", "Accumulator", "Curves"]
+__all__ = ["CURVES", "Accumulator", "Curves", "first_bad"]
 
 CURVES = {
     "loss": ("Training loss", "1"),
@@ -27,19 +27,36 @@ CURVES = {
 class Accumulator:
     """Sums of losses since the last point of the curves."""
 
-    def __init__(self, levels: int, device: torch.device) -> None:
+    def __init__(self, steps: int, levels: int, device: torch.device) -> None:
         self.sums = torch.zeros(2, levels, dtype=torch.float64, device=device)
         """Sum of losses and number of samples, per level."""
+        self.steps = torch.zeros(steps, levels, dtype=torch.float64, device=device)
+        """Sum of losses of each step, per level; step t is in row t modulo `steps`."""
 
-    def add(self, levels: Tensor, losses: Tensor) -> None:
+    def begin(self, step: int) -> None:
+        """Forget the losses of the step whose row `step` takes."""
+        self.steps[step % len(self.steps)].zero_()
+
+    def add(self, step: int, levels: Tensor, losses: Tensor) -> None:
         """Add the `losses`, shape (n,), of samples at `levels`, shape (n,)."""
         losses = losses.detach().to(torch.float64)
         both = torch.stack([losses, torch.ones_like(losses)])
         self.sums.index_add_(1, levels, both)
+        self.steps[step % len(self.steps)].index_add_(0, levels, losses)
 
     def reset(self) -> None:
         """Begin a new point."""
         self.sums.zero_()
+
+
+def first_bad(losses: Tensor) -> tuple[int, list[int]]:
+    """Return the first step whose losses, shape (steps, L), are not all finite, and its levels.
+
+    Both count from 1.
+    """
+    bad = ~torch.isfinite(losses)
+    step = int(bad.any(1).nonzero()[0])
+    return step + 1, bad[step].nonzero().flatten().add(1).tolist()
 
 
 @dataclass

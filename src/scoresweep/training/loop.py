@@ -12,16 +12,15 @@ import functools
 import signal
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import get_total_norm
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scoresweep.console import say
 from scoresweep.data.loader import Batches
@@ -33,12 +32,14 @@ from scoresweep.seeds import derive_seed
 from scoresweep.study.schema import Train
 from scoresweep.training.checkpoint import (
     Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
     load_optimizer,
     newest_checkpoint,
     optimizer_tensors,
     save_checkpoint,
 )
-from scoresweep.training.curves import Accumulator, Curves
+from scoresweep.training.curves import Accumulator, Curves, first_bad
 from scoresweep.training.draws import Draws
 from scoresweep.training.schedule import ema_decay, learning_rate
 from scoresweep.training.tracking import Tracker
@@ -47,10 +48,26 @@ from scoresweep.training.weights import build_network
 __all__ = ["Folders", "StoppedError", "Trainer"]
 
 SECONDS_BETWEEN_STATES = 2.0
+SECONDS_BETWEEN_MEETINGS = 5.0
+"""About as often several processes agree on whether to save or stop."""
 
 
 class StoppedError(RunError):
     """Training was asked to stop; it saved and can go on."""
+
+    def __init__(self, message: str, requeue: bool) -> None:
+        super().__init__(message)
+        self.requeue = requeue
+        """Whether to start it again: the signal was SIGUSR2 (a time limit, a preemption)."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What all processes agreed on."""
+
+    save: bool = False
+    stop: bool = False
+    requeue: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,17 +94,22 @@ class Trainer:
         accelerator: Accelerator,
         folders: Folders,
         picture: Callable[[ScoreNetwork], Tensor] | None = None,
+        signals: AbstractSet[int] = frozenset(),
+        check_owner: Callable[[], None] = lambda: None,
     ) -> None:
         """Build everything from the seed.
 
         `loader` gives the batches of the training set, whose SHA-256 is `data`. `sigmas` is the
         ladder, shape (L,). `picture` draws a few samples, shape (N, C, H, W), from a network, for
-        TensorBoard.
+        TensorBoard. `signals` fills with the signals that come (`note_signals`). `check_owner`
+        raises where the run belongs to another job by now; it is asked before files are written.
         """
         self.train = train
         self.accelerator = accelerator
         self.folders = folders
         self.picture = picture
+        self.signals = signals
+        self.check_owner = check_owner
         self.share = _share(train, accelerator)
         device = accelerator.device
         torch.manual_seed(derive_seed(train.seed, "weights"))
@@ -106,13 +128,11 @@ class Trainer:
         self.loader = loader
         self.data = data
         self.draws = Draws(train.seed, loader.shape, len(sigmas), device)
-        self.accumulator = Accumulator(len(sigmas), device)
-        self.step_losses = torch.zeros(train.log.scalars, device=device)
+        self.accumulator = Accumulator(train.log.scalars, len(sigmas), device)
         self.curves = Curves(sigmas.tolist())
-        self.step = 0
+        self.step = self.saved_step = 0
         self.seconds = 0.0
         self.restarts = 0
-        self.stop_requested = False
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────
 
@@ -121,18 +141,17 @@ class Trainer:
         self._resume()
         self.model, self.adam = self.accelerator.prepare(self.network, self.optimizer)
         self.tracker = Tracker(self.folders.tensorboard, self.step) if self._leads else None
-        self._watch_signals()
         self._start_clocks()
         while self.step < self.train.steps:
+            self._grant(self._meet())
             gradient_norm = self._update()
             self.step += 1
             if self.step % self.train.log.scalars == 0 or self.step == self.train.steps:
                 self._log(gradient_norm)
             if self._should_draw():
                 self._draw()
-            if self._should_save():
+            if self.step % self.train.checkpoint.steps == 0 or self.step == self.train.steps:
                 self._save()
-            self._stop_if_asked()
         if self.tracker:
             self.tracker.close()
 
@@ -148,18 +167,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         parts = self.train.gradient_accumulation
-        losses = self.step_losses[self.step % self.train.log.scalars].zero_()
+        self.accumulator.begin(self.step)
         for part in range(parts):
             last = part == parts - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                loss = self._loss(part) / parts
-                self.accelerator.backward(loss)
-            losses += loss.detach()
+                self.accelerator.backward(self._loss(part) / parts)
         norm = self._gradient_norm()
+        before = self._steps_taken() if self.accelerator.scaler else None
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        if not self.accelerator.optimizer_step_was_skipped:
-            self._average()
+        self._average(None if before is None else self._steps_taken() - before)
         return norm
 
     def _loss(self, part: int) -> Tensor:
@@ -169,7 +186,7 @@ class Trainer:
         x = self.loader.batch(self.step, start, start + size)
         levels, z = self.draws(self.step, start, start + size)
         losses: Tensor = self.objective(self.model, x, self.sigmas[levels], z)
-        self.accumulator.add(levels, losses)
+        self.accumulator.add(self.step, levels, losses)
         return losses.mean()
 
     def _gradient_norm(self) -> Tensor | None:
@@ -185,16 +202,31 @@ class Trainer:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         return get_total_norm(gradients)
 
+    def _steps_taken(self) -> Tensor:
+        """Return Adam's own count of steps, which one that fp16's scaler skips does not raise.
+
+        It stays on the device. Accelerate's `optimizer_step_was_skipped` is always False for the
+        fused optimiser, which skips inside its kernel.
+        """
+        counts = (state["step"] for state in self.optimizer.state.values() if state)
+        return next(counts, torch.zeros((), device=self.accelerator.device)).clone()
+
     @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged weights towards the new ones."""
-        update = get_ema_multi_avg_fn(ema_decay(self.train.ema, self.step))  # type: ignore[no-untyped-call]
-        update(list(self.averaged.parameters()), list(self.network.parameters()), None)
+    def _average(self, taken: Tensor | None) -> None:
+        """Move the averaged weights towards the new ones, unless the step was not `taken` (0)."""
+        averaged: list[Tensor] = list(self.averaged.parameters())
+        weights: list[Tensor] = list(self.network.parameters())
+        move = 1 - ema_decay(self.train.ema, self.step)
+        if taken is None:
+            torch._foreach_lerp_(averaged, weights, move)
+        else:
+            torch._foreach_lerp_(averaged, weights, [move * taken] * len(weights))
 
     # ── what is seen of it ──────────────────────────────────────────────────────────────────────
 
     def _start_clocks(self) -> None:
-        self.started = self.point_time = self.saved_time = time.monotonic()
+        self.started = self.point_time = self.saved_time = self.met_time = time.monotonic()
+        self.met_step = self.meeting = self.step
         self.started_seconds = self.seconds
         self.point_step = self.step
         self.state_time = 0.0
@@ -243,27 +275,33 @@ class Trainer:
         """Raise `RunError` naming the step and the levels where the loss was not finite."""
         if bool(torch.isfinite(sums).all()):
             return
-        levels = (~torch.isfinite(sums[0])).nonzero().flatten().add(1).tolist()
+        losses = self.accelerator.reduce(self.accumulator.steps, reduction="sum")
         size = self.train.log.scalars
         first = (self.step - 1) // size * size
-        wrong = (~torch.isfinite(self.step_losses[: self.step - first])).nonzero().flatten()
-        step = first + int(wrong[0]) + 1 if len(wrong) else self.step
+        step, levels = first_bad(losses[: self.step - first])
         raise RunError(
-            f"the loss is not finite from step {step} on, at level "
+            f"the loss is not finite from step {first + step} on, at level "
             f"{', '.join(map(str, levels))} (sigma "
-            f"{', '.join(f'{self.curves.sigmas[level - 1]:.4g}' for level in levels)}). The last "
-            f"checkpoint is kept in {self.folders.checkpoints}. Try a smaller "
-            f"train.optimizer.learning_rate, train.gradient_clip: 1.0, or precision: no."
+            f"{', '.join(f'{self.curves.sigmas[level - 1]:.4g}' for level in levels)}). "
+            f"{self._last_checkpoint()} Try a smaller train.optimizer.learning_rate, "
+            f"train.gradient_clip: 1.0, or precision: no."
         )
 
     def _check_weights(self) -> None:
         """Raise `RunError` where a gradient that was not finite has spoilt the weights."""
         if not bool(torch.isfinite(get_total_norm(self.network.parameters()))):
             raise RunError(
-                f"the weights are not finite after step {self.step}, whose losses are. The last "
-                f"checkpoint is kept in {self.folders.checkpoints}. Try train.gradient_clip: 1.0, "
-                f"a smaller train.optimizer.learning_rate, or precision: no."
+                f"the weights are not finite after step {self.step}, whose losses are. "
+                f"{self._last_checkpoint()} Try train.gradient_clip: 1.0, a smaller "
+                f"train.optimizer.learning_rate, or precision: no."
             )
+
+    def _last_checkpoint(self) -> str:
+        """Say where the last good checkpoint is."""
+        if not self.saved_step:
+            return "There is no checkpoint yet."
+        path = checkpoint_path(self.folders.checkpoints, self.saved_step)
+        return f"The last good checkpoint is {path}."
 
     def _should_draw(self) -> bool:
         log = self.train.log
@@ -277,30 +315,58 @@ class Trainer:
 
     # ── stop and go on ──────────────────────────────────────────────────────────────────────────
 
-    def _should_save(self) -> bool:
-        """Every process must give the same answer: the clock that counts is the leader's."""
-        every = self.train.checkpoint
-        if self.step % every.steps == 0 or self.step == self.train.steps:
-            return True
-        if self.step % self.train.log.scalars:
-            return False
-        return self._agree(time.monotonic() - self.saved_time >= 60 * every.minutes)
+    def _meet(self) -> Wishes:
+        """Agree with the other processes on what to do before the next step.
 
-    def _agree(self, flag: bool) -> bool:
-        """Return whether any process says yes."""
+        Every process must come to the same step for it: they count the steps to the next meeting
+        from the leader's speed, of which each meeting tells them.
+        """
+        several = self.accelerator.num_processes > 1
+        if several and self.step < self.meeting:
+            return Wishes()
+        now = time.monotonic()
+        due = now - self.saved_time >= 60 * self.train.checkpoint.minutes
+        passed = self.step - self.met_step
+        pace = (now - self.met_time) / passed if passed and self._leads else 0.0
+        end, again, save, seconds = self._sum(
+            signal.SIGTERM in self.signals,
+            signal.SIGUSR2 in self.signals,
+            due and self._leads,
+            pace,
+        )
+        steps = int(SECONDS_BETWEEN_MEETINGS / seconds) if seconds else 1
+        self.meeting = self.step + max(1, min(steps, self.train.log.scalars))
+        self.met_time, self.met_step = now, self.step
+        return Wishes(save > 0, end + again > 0, again > 0)
+
+    def _sum(self, *values: float) -> list[float]:
+        """Return the sum of each value over all processes."""
         if self.accelerator.num_processes == 1:
-            return flag
-        votes = torch.tensor(float(flag), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(votes, reduction="sum") > 0)
+            return list(values)
+        votes = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        total: list[float] = self.accelerator.reduce(votes, reduction="sum").tolist()
+        return total
+
+    def _grant(self, wishes: Wishes) -> None:
+        """Save and stop where that was agreed on."""
+        if (wishes.save or wishes.stop) and self.step > self.saved_step:
+            self._save()
+        if wishes.stop:
+            raise StoppedError(
+                f"stopped on request at step {self.step}, from which it goes on when it is started "
+                f"again",
+                wishes.requeue,
+            )
 
     def _save(self) -> None:
         """Write a checkpoint; only finite ones are kept."""
         sums = self.accelerator.reduce(self.accumulator.sums, reduction="sum")
         self._check_finite(sums)
         self._check_weights()
-        self.saved_time = time.monotonic()
+        self.saved_time, self.saved_step = time.monotonic(), self.step
         if not self._leads:
             return
+        self.check_owner()
         self.seconds = self.started_seconds + self.saved_time - self.started
         scaler = self.accelerator.scaler
         checkpoint = Checkpoint(
@@ -320,20 +386,15 @@ class Trainer:
             },
         )
         assert self.tracker is not None
-        self.tracker.writer.flush()
+        self.tracker.flush()
         save_checkpoint(self.folders.checkpoints, checkpoint, self.train.checkpoint.keep)
 
     def _resume(self) -> None:
         """Take over the newest whole checkpoint, if there is one."""
-        checkpoint, unusable = newest_checkpoint(self.folders.checkpoints, self.data)
-        self.accelerator.wait_for_everyone()  # all have read before any is removed
-        if self._leads:
-            for path, problem in unusable.items():
-                say(f"checkpoint {path} cannot be used, and is removed: {problem}")
-                remove(path)
+        checkpoint = self._newest()
         if checkpoint is None:
             return
-        self.step = checkpoint.step
+        self.step = self.saved_step = checkpoint.step
         self.network.load_state_dict(checkpoint.tensors["network"])
         self.averaged.load_state_dict(checkpoint.tensors["averaged"])
         load_optimizer(self.network, self.optimizer, checkpoint.tensors["optimizer"])
@@ -346,22 +407,25 @@ class Trainer:
         self.seconds = checkpoint.values["seconds"]
         self.restarts = checkpoint.values["restarts"] + 1
 
-    def _watch_signals(self) -> None:
-        """On SIGTERM note the wish; all processes grant it at once, at the end of a step."""
-
-        def note(_signal: int, _frame: FrameType | None) -> None:
-            self.stop_requested = True
-
-        signal.signal(signal.SIGTERM, note)
-
-    def _stop_if_asked(self) -> None:
-        """Save and stop; processes agree where a point of the curves is due."""
-        alone = self.accelerator.num_processes == 1
-        if not alone and self.step % self.train.log.scalars:
-            return
-        if self._agree(self.stop_requested) and self.step < self.train.steps:
-            self._save()
-            raise StoppedError(f"stopped on request at step {self.step}, which was saved")
+    def _newest(self) -> Checkpoint | None:
+        """Return the newest usable checkpoint: the leader chooses, all processes take the same."""
+        folder, checkpoint = self.folders.checkpoints, None
+        if self._leads:
+            checkpoint, unusable = newest_checkpoint(folder, self.data)
+            for path, problem in unusable.items():
+                say(f"checkpoint {path} cannot be used, and is removed: {problem}")
+                remove(path)
+        (step,) = self._sum(checkpoint.step if checkpoint else 0)
+        if step and not self._leads:
+            path = checkpoint_path(folder, int(step))
+            try:
+                return load_checkpoint(path)
+            except ValueError as error:
+                raise RunError(
+                    f"{path}: one process can read this checkpoint and another cannot ({error}); "
+                    f"all nodes must see the same files"
+                ) from None
+        return checkpoint
 
 
 def _share(train: Train, accelerator: Accelerator) -> int:

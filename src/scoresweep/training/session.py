@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from scoresweep.study import Layout, Run
 from scoresweep.training.checkpoint import prune_checkpoints
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.loop import Folders, Trainer
+from scoresweep.training.stop import note_signals
 from scoresweep.training.tracking import write_hparams
 from scoresweep.training.weights import save_network
 
@@ -49,8 +51,15 @@ def make_accelerator(precision: str, gpus: int) -> Accelerator:
     return accelerator
 
 
-def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
-    """Read the data of `run` and build its trainer."""
+def make_trainer(
+    run: Run, layout: Layout, gpus: int, check_owner: Callable[[], None] = lambda: None
+) -> Trainer:
+    """Read the data of `run` and build its trainer.
+
+    `check_owner` raises `RunError` where the run belongs to another job by now; it is asked before
+    files are written. From here on SIGTERM and SIGUSR2 are noted instead of obeyed.
+    """
+    signals = note_signals()
     train, store = run.train, layout.dataset_store(run.dataset.id)
     accelerator = make_accelerator(train.precision, gpus)
     loader = open_loader(
@@ -67,8 +76,17 @@ def make_trainer(run: Run, layout: Layout, gpus: int) -> Trainer:
     )
     count = train.log.image_count
     picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)
-    drawn = picture if len(loader.shape) == 3 else None
-    return Trainer(train, loader, _data_sha256(store), sigmas, accelerator, folders, drawn)
+    return Trainer(
+        train,
+        loader,
+        _data_sha256(store),
+        sigmas,
+        accelerator,
+        folders,
+        picture=picture if len(loader.shape) == 3 else None,
+        signals=signals,
+        check_owner=check_owner,
+    )
 
 
 def _data_sha256(store: Path) -> str:
@@ -101,6 +119,7 @@ def _picture(
 
 def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     """Write curves, provenance, TensorBoard's HParams and, last, the averaged weights."""
+    trainer.check_owner()
     curves = trainer.curves.dataset()
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     curves.attrs = {

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from scoresweep.files import flush
+
 __all__ = ["Tracker", "picture", "write_hparams"]
 
 
@@ -32,6 +34,11 @@ class Tracker:
     def image(self, step: int, samples: Tensor) -> None:
         """Write a sheet of samples, shape (N, C, H, W) in [0, 1]."""
         self.writer.add_image("samples/averaged_weights", picture(samples), step)
+
+    def flush(self) -> None:
+        """Make the disk hold what was written."""
+        self.writer.flush()
+        flush(Path(self.writer.log_dir))
 
     def close(self) -> None:
         """Write out what is waiting."""
