@@ -105,14 +105,27 @@ def train(
     processes: Processes = 1,
     gpus: Gpus = 0,
     threads: Threads = 1,
+    minutes: Annotated[
+        int, typer.Option(min=1, help="Time limit (SLURM); the run saves and queues again.")
+    ] = 240,
+    memory: Annotated[
+        int | None, typer.Option(min=1, help="Memory on each node, in MB (SLURM).")
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="Partition (SLURM).")] = None,
+    account: Annotated[str | None, typer.Option(help="Account (SLURM).")] = None,
+    extra: Annotated[
+        str, typer.Option(help="Further options of sbatch: '--qos=long --exclusive'.")
+    ] = "",
     root: Root = Path(),
 ) -> None:
-    """Train a network; goes on from its newest checkpoint."""
+    """Train a network; goes on from its newest checkpoint, or waits for its SLURM job."""
     from scoresweep.launch import Resources
     from scoresweep.pipeline.train import train as run_train
 
     plan = _plan(study, root)
-    resources = Resources(cluster, nodes, processes, gpus, threads)
+    resources = Resources(
+        cluster, nodes, processes, gpus, threads, minutes, memory, partition, account, extra
+    )
     for name in _runs(plan, run):
         run_train(plan, name, resources)
 
@@ -195,6 +208,14 @@ def status(study: StudyFile, root: Root = Path()) -> None:
     from scoresweep.pipeline.status import status as show_status
 
     show_status(_plan(study, root))
+
+
+@app.command(rich_help_panel=LOOK)
+def cancel(study: StudyFile, root: Root = Path()) -> None:
+    """Stop the SLURM jobs of a study; what runs on this machine ends with Ctrl-C."""
+    from scoresweep.pipeline.cancel import cancel as cancel_jobs
+
+    cancel_jobs(_plan(study, root))
 
 
 @app.command(rich_help_panel=LOOK)

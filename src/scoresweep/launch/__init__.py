@@ -1,5 +1,7 @@
 """Start a function on one or several processes, on this machine or on SLURM, through submitit."""
 
-from scoresweep.launch.submit import Resources, launch
+from scoresweep.launch.owner import Owner
+from scoresweep.launch.resources import Resources
+from scoresweep.launch.submit import launch
 
-__all__ = ["Resources", "launch"]
+__all__ = ["Owner", "Resources", "launch"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import submitit
 
+from scoresweep.console import say
 from scoresweep.errors import ScoresweepError
 from scoresweep.files import NO_SPACE
 
 __all__ = ["Failure", "Task"]
+
+SECONDS_TO_BE_REQUEUED = 60
 
 
 @dataclass(frozen=True)
@@ -26,23 +31,36 @@ class Failure:
 
 @dataclass(frozen=True)
 class Task:
-    """A function with its arguments, and where the processes that share it meet."""
+    """A function with its arguments, as each process calls it."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     threads: int
-    port: int
+    port: int | None = None
+    """Where the processes meet; SLURM's jobs derive it from their number."""
 
     def __call__(self) -> Failure | None:
         """Set up the process, call the function; return the failure that a person can act on."""
         environment = submitit.JobEnvironment()
+        _take_signals()
+        # An earlier start of a job that was requeued, or of another with the same number, may
+        # have left its result.
+        environment.paths.result_pickle.unlink(missing_ok=True)
+        if environment.global_rank == 0:
+            _link_log(environment)
         self._export(environment)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it
         import torch  # after the number of threads is set
+
+        from scoresweep.training.loop import StoppedError
 
         torch.set_num_threads(self.threads)
         try:
             self.function(*self.arguments)
+        except StoppedError as stopped:
+            if "SLURM_JOB_ID" not in os.environ:
+                return Failure(str(stopped), stopped.exit_code)
+            say(str(stopped))
+            _leave(environment, stopped.requeue)
         except ScoresweepError as error:
             return Failure(str(error), error.exit_code)
         except OSError as error:
@@ -63,5 +81,39 @@ class Task:
             LOCAL_RANK=str(environment.local_rank),
             LOCAL_WORLD_SIZE=str(processes),
             MASTER_ADDR="127.0.0.1" if environment.num_nodes == 1 else environment.hostnames[0],
-            MASTER_PORT=str(self.port),
+            MASTER_PORT=str(self.port or _port(environment)),
         )
+
+
+def _port(environment: submitit.JobEnvironment) -> int:
+    """Return a port for a SLURM job, below 32768: above, the system hands ports out by itself."""
+    return 20000 + int(environment.raw_job_id) % 12768
+
+
+def _take_signals() -> None:
+    """Undo what submitit does with signals.
+
+    It ignores SIGTERM, and on SIGUSR2 it requeues the job at once, whatever it is doing. Until the
+    function is ready to save and stop, the first ends the process and the second has to wait.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+
+
+def _leave(environment: submitit.JobEnvironment, requeue: bool) -> NoReturn:
+    """End a process of a SLURM job without a result: the job is to go on, or was cancelled."""
+    if requeue:
+        if environment.global_rank == 0:
+            say("asking SLURM to put the job back into the queue")
+            subprocess.run(["scontrol", "requeue", environment.raw_job_id], check=False)
+        time.sleep(SECONDS_TO_BE_REQUEUED)  # SLURM ends the processes
+    raise SystemExit(1)
+
+
+def _link_log(environment: submitit.JobEnvironment) -> None:
+    """Let `latest.log` be the log of this process, for `tail -F`."""
+    link = environment.paths.stdout.with_name("latest.log")
+    temporary = link.with_name(f".latest.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(environment.paths.stdout.name)
+    temporary.replace(link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,7 @@ from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
 from scoresweep.files import exclusive, is_taken, whole
 from scoresweep.jobstate import JobState
-from scoresweep.launch import Resources, launch
+from scoresweep.launch import Owner, Resources, launch
 from scoresweep.study import Layout, Plan, Run
 
 __all__ = ["train"]
@@ -32,14 +33,27 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
             f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
         )
     _check_precision(run, resources)
-    if is_taken(layout.training_lock(run.id)):
+    if is_taken(layout.launch_lock(run.id)):
         say(f"{run.id}: another process is training it; waiting for that one")
-    logs = layout.run(run.id) / "logs"
-    with _bar(run, layout) as watch:
+    with exclusive(layout.launch_lock(run.id)), _bar(run, layout) as watch:
+        if layout.weights(run.id).exists():
+            return
         try:
-            launch(train_here, run, layout, resources, resources=resources, logs=logs, watch=watch)
+            launch(
+                train_here,
+                run,
+                layout,
+                resources,
+                resources=resources,
+                logs=layout.run(run.id) / "logs",
+                title=f"{plan.study.study}.{run.id}",
+                record=layout.job_record(run.id),
+                watch=watch,
+                progress=functools.partial(_saved_step, layout, run.id),
+            )
         except (KeyboardInterrupt, SystemExit):
-            if state := JobState.read(layout.progress(run.id)):
+            state = JobState.read(layout.progress(run.id))
+            if state and resources.cluster == "local":
                 say(f"{run.id}: {state.message}")
             raise
 
@@ -52,7 +66,9 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     with exclusive(layout.training_lock(run.id)) if first else contextlib.nullcontext():
         if layout.weights(run.id).exists():
             return
+        owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
         if first:
+            owner.take()
             with whole(layout.run_config(run.id)) as temporary:
                 temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
         trainer = None
@@ -67,6 +83,12 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
                 state.message = str(error)
                 state.write(layout.progress(run.id))
             raise
+
+
+def _saved_step(layout: Layout, run: str) -> int:
+    """Return the step of the newest checkpoint; 0 where there is none."""
+    names = [path.name for path in layout.checkpoints(run).glob("step-*")]
+    return max((int(name.removeprefix("step-")) for name in names), default=0)
 
 
 def _check_precision(run: Run, resources: Resources) -> None:

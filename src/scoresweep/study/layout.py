@@ -70,6 +70,14 @@ class Layout:
         """Held by the process that trains."""
         return self.run(run) / ".lock"
 
+    def launch_lock(self, run: str) -> Path:
+        """Held by the command that starts the training and waits for it."""
+        return self.run(run) / ".launch.lock"
+
+    def owner_mark(self, run: str) -> Path:
+        """Names the start of the training that may write to the run."""
+        return self.run(run) / ".owner"
+
     def samples_lock(self, run: str, setting: str) -> Path:
         """Held by the process that draws."""
         return self.results / "samples" / run / f".{setting}.lock"

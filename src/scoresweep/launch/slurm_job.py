@@ -1,0 +1,206 @@
+"""Work on nodes of a cluster: submitted to SLURM through submitit, and found again after a crash.
+
+A job outlives the process that submitted it. What it is called is written to disk before it is
+submitted; whoever comes later asks SLURM for that name and waits for the same job, so that a run
+never has two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import submitit
+
+from scoresweep.console import say
+from scoresweep.errors import InputError, RunError
+from scoresweep.launch.outcome import succeeded
+from scoresweep.launch.record import JobRecord
+from scoresweep.launch.resources import Resources
+from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
+from scoresweep.launch.task import Task
+
+__all__ = ["SlurmJob", "attached", "submitted"]
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often the files of a job are looked at."""
+SECONDS_BETWEEN_QUESTIONS = (2.0, 30.0)
+"""How often SLURM is asked: at first, and at most, when nothing has changed for long."""
+SECONDS_TO_SETTLE = 10.0
+"""A job that has ended is asked for again after this: it may be requeued, and files travel."""
+SECONDS_TO_STOP = 90
+"""How long before its time limit a job is told to save, where the limit is long enough."""
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job that SLURM has taken."""
+
+    record: JobRecord
+    logs: Path
+
+    @property
+    def job_id(self) -> str:
+        """SLURM's number of the job."""
+        assert self.record.job_id is not None
+        return self.record.job_id
+
+    @property
+    def tasks(self) -> int:
+        """Number of processes."""
+        return self.record.tasks
+
+    @property
+    def name(self) -> str:
+        """The job in words."""
+        return f"SLURM job {self.job_id}"
+
+    def wait(self, watch: Callable[[], None]) -> str:
+        """Wait for the end and return SLURM's word for it; the job lives on if this is interrupted.
+
+        Raises `RunError` where somebody has cancelled the job.
+        """
+        try:
+            state = self._end(watch)
+        except (KeyboardInterrupt, SystemExit):
+            say(
+                f"{self.name} goes on ({self.record.name}). The same command waits for it again; "
+                f"`scoresweep cancel` with the study file stops it."
+            )
+            raise
+        if state == "CANCELLED":
+            raise RunError(
+                f"{self.name} was cancelled. What it saved is kept: the same command goes on from "
+                f"there"
+            )
+        return state
+
+    def _end(self, watch: Callable[[], None]) -> str:
+        shortest, longest = SECONDS_BETWEEN_QUESTIONS
+        told, pause, due, ended = "", shortest, 0.0, 0.0
+        while not succeeded(self.logs, self.job_id, self.tasks):
+            watch()
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            if time.monotonic() < due:
+                continue
+            state, news = self._ask()
+            if news != told:
+                say(f"{self.name}: {news}")
+                told, pause = news, shortest
+            due, pause = time.monotonic() + pause, min(longest, pause * 1.5)
+            if is_live(state):
+                ended = 0.0
+                continue
+            ended = ended or time.monotonic()
+            due = min(due, ended + SECONDS_TO_SETTLE)
+            if time.monotonic() - ended >= SECONDS_TO_SETTLE:
+                return state
+        return "COMPLETED"
+
+    def _ask(self) -> tuple[str, str]:
+        """Return the job's state and what to tell about it."""
+        jobs = my_jobs(self.record.name)
+        if jobs is None:
+            return "PENDING", "SLURM does not answer; waiting"
+        if not jobs:
+            return "GONE", "SLURM does not know it any more"
+        detail = jobs[0].nodes or (jobs[0].reason if jobs[0].reason != "None" else "")
+        return jobs[0].state, f"{jobs[0].state} {detail}".strip()
+
+
+def attached(path: Path, logs: Path) -> SlurmJob | None:
+    """Return the job whose record lies at `path`, if it runs or may still run."""
+    record = JobRecord.read(path)
+    if record is None:
+        return None
+    found = [job for job in _answer(record.name) if is_live(job.state)]
+    if not found:
+        return None
+    record = dataclasses.replace(record, job_id=found[0].job_id)
+    record.write(path)
+    return SlurmJob(record, logs)
+
+
+def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
+    """Submit `task` as a job of its own, with its record at `path`.
+
+    Raises `InputError` with SLURM's words where it does not take the job.
+    """
+    record = JobRecord.new(title, resources.tasks)
+    executor = _executor(resources, logs, record.name)
+    while True:
+        record.write(path)
+        try:
+            job = executor.submit(task)
+        except submitit.core.utils.FailedJobError as error:
+            if my_jobs(record.name) is not None:
+                path.unlink()
+                raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
+            if lost := attached(path, logs):  # it took the job, and its answer was lost
+                return lost
+            continue
+        record = dataclasses.replace(record, job_id=job.job_id)
+        record.write(path)
+        return SlurmJob(record, logs)
+
+
+def _answer(name: str) -> list[QueuedJob]:
+    """Ask SLURM for the jobs of a name until it answers."""
+    if shutil.which("squeue") is None:
+        raise InputError("cluster: slurm: this machine has no `squeue`; expected local")
+    pause, longest = SECONDS_BETWEEN_QUESTIONS
+    while (jobs := my_jobs(name)) is None:
+        say("SLURM does not answer; waiting")
+        time.sleep(pause)
+        pause = min(longest, 2 * pause)
+    return jobs
+
+
+def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExecutor:
+    executor = submitit.SlurmExecutor(folder=logs)
+    executor.update_parameters(
+        job_name=name,
+        nodes=resources.nodes,
+        ntasks_per_node=resources.processes,
+        cpus_per_task=resources.threads,
+        gpus_per_node=resources.gpus or None,
+        time=resources.minutes,
+        # The time between the signal and the limit must leave most of the job for work.
+        signal_delay_s=min(SECONDS_TO_STOP, 15 * resources.minutes),
+        mem=f"{resources.memory_mb}M" if resources.memory_mb else None,
+        partition=resources.partition,
+        account=resources.account,
+        wckey=None,  # submitit's own would be refused by sites that keep a list
+        stderr_to_stdout=True,
+        # One dead process ends the job, and newer versions of srun do not inherit the cores.
+        srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={resources.threads}"],
+        additional_parameters={
+            "distribution": "block",  # or a setting inherited from sbatch would shuffle the ranks
+            "requeue": True,
+            **_options(resources.extra),
+        },
+    )
+    return executor
+
+
+def _options(extra: str) -> dict[str, str | bool]:
+    """Return options written for a command line by their names."""
+    options: dict[str, str | bool] = {}
+    for word in shlex.split(extra):
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") or name == "--":
+            raise InputError(
+                f"extra: {word!r}: expected options of sbatch in the form --name=value or --name"
+            )
+        options[name[2:]] = value if equals else True
+    return options
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
