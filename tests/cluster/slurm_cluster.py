@@ -1,0 +1,509 @@
+"""A real SLURM of four nodes on this machine, from Debian's packages: for tests and for trying out.
+
+    python tests/cluster/slurm_cluster.py up      (or: make cluster)
+    python tests/cluster/slurm_cluster.py down    (or: make cluster-down)
+
+Every node is a `slurmd` of its own that claims two CPUs; they share the machine. The configuration
+lies where SLURM looks for it, everything else (keys, database, logs) in one folder that only root
+writes to. Where there is a SLURM that this file did not set up, nothing is changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import typer
+
+__all__ = ["NODES", "Cluster", "ClusterError", "UnavailableError"]
+
+NODES = ("n1", "n2", "n3", "n4")
+PACKAGES = {
+    "slurmctld": "slurm-wlm",
+    "slurmdbd": "slurmdbd",
+    "munged": "munge",
+    "mariadbd": "mariadb-server",
+}
+MARKER = "# Written by scoresweep's test cluster; `make cluster-down` takes it away."
+ACCOUNT = "scoresweep"
+A_SLURM = "this machine has a SLURM of its own; nothing was changed"
+LINES_OF_LOG = 30
+SECONDS_TO_START = 60
+
+CONFIGURATION = ("slurm.conf", "slurmdbd.conf", "gres.conf")
+
+SLURM_CONF = """\
+{marker}
+ClusterName=scoresweep
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort=17000
+SlurmctldPidFile={state}/slurmctld.own.pid
+SlurmdPidFile={state}/slurmd.%n.own.pid
+StateSaveLocation={state}/slurmctld
+SlurmdSpoolDir={state}/slurmd.%n
+SlurmctldParameters=enable_configless
+SlurmdParameters=config_overrides
+AuthType=auth/munge
+# A job that is queued again waits for as long as its credential lives.
+AuthInfo=socket={state}/munge/socket,cred_expire=10
+MailProg=/bin/true
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+# Dead nodes are noticed within seconds; a busy machine gets some time to answer.
+SlurmdTimeout=15
+TCPTimeout=10
+BatchStartTimeout=60
+KillWait=5
+MinJobAge=300
+JobRequeue=1
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=5
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=1000
+PreemptType=preempt/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort=17005
+AccountingStoragePass={state}/munge/socket
+AccountingStorageEnforce=associations
+AccountingStoreFlags=job_comment
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=5
+GresTypes=gpu
+NodeName=DEFAULT CPUs=2 RealMemory=6000 Gres=gpu:2
+NodeName=n[1-4] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17001-17004]
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+SLURMDBD_CONF = """\
+{marker}
+AuthType=auth/munge
+AuthInfo=socket={state}/munge/socket
+DbdHost=localhost
+DbdPort=17005
+SlurmUser=root
+PidFile={state}/slurmdbd.own.pid
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm
+"""
+
+
+# Two GPUs on each node in name only: what asks for GPUs can be tried without one.
+GRES_CONF = """\
+{marker}
+Name=gpu File=/dev/null
+Name=gpu File=/dev/zero
+"""
+
+
+class ClusterError(Exception):
+    """The cluster did not do what it should have done."""
+
+
+class UnavailableError(ClusterError):
+    """The cluster cannot be on this machine; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The four-node cluster, and where its files lie."""
+
+    etc: Path = Path("/etc/slurm")
+    hosts: Path = Path("/etc/hosts")
+    state: Path = Path("/var/lib/scoresweep-cluster")
+
+    # -- the cluster as a whole
+
+    def up(self) -> bool:
+        """Bring the cluster up; return False where it was up already."""
+        self.refuse_foreign()
+        install_packages()
+        if self.is_up():
+            return False
+        self._stop_daemons()
+        self._write_files()
+        for name in self._commands():
+            self._start(name)
+            self._wait_for(name)
+            if name == "slurmdbd":
+                add_to_accounting()
+        self.wait_idle()
+        return True
+
+    def down(self) -> bool:
+        """Stop the cluster and take away all that it wrote; return False where there was none."""
+        self.refuse_foreign()
+        if not self.state.exists():
+            return False
+        if self.is_answering():
+            self.cancel_jobs()
+        self._stop_daemons()
+        for name in CONFIGURATION:
+            (self.etc / name).unlink(missing_ok=True)
+        self._write_hosts(add=False)
+        shutil.rmtree(self.state)
+        return True
+
+    def refuse_foreign(self) -> None:
+        """Raise `UnavailableError` where there is a SLURM that this file did not set up."""
+        conf = self.etc / "slurm.conf"
+        elsewhere = os.environ.get("SLURM_CONF", str(conf))
+        if elsewhere != str(conf):
+            raise UnavailableError(f"SLURM_CONF is {elsewhere}: {A_SLURM}")
+        for folder in (self.etc, self.etc.with_name("slurm-llnl")):
+            for path in (folder / name for name in CONFIGURATION):
+                if path.exists() and not path.read_text().startswith(MARKER):
+                    raise UnavailableError(f"{path}: {A_SLURM}")
+        ours = {self._pid(name) for name in self._commands()}
+        for process in psutil.process_iter(["name", "pid", "status"]):
+            if process.info["name"] not in ("slurmctld", "slurmdbd"):
+                continue
+            if process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            if not {process.info["pid"], process.ppid()} & ours:
+                raise UnavailableError(
+                    f"{process.info['name']} is running, process {process.info['pid']}: {A_SLURM}"
+                )
+
+    def is_up(self) -> bool:
+        """Return whether every daemon runs and the four nodes can be used."""
+        return all(self._pid(name) for name in self._commands()) and self.is_answering()
+
+    def is_answering(self) -> bool:
+        """Return whether the controller answers."""
+        try:
+            return run("scontrol", "ping", timeout=15).stdout.find("UP") >= 0
+        except (ClusterError, subprocess.TimeoutExpired):
+            return False
+
+    def node_states(self) -> dict[str, str]:
+        """Return each node's state in SLURM's words: idle, mixed, allocated, down*, ..."""
+        lines = run("sinfo", "--Node", "--noheader", "--format=%N %T").stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    def cancel_jobs(self) -> None:
+        """Cancel every job and wait until none is left."""
+        run("scancel", "--partition=main")
+        wait_until(lambda: not run("squeue", "--noheader").stdout, "an empty queue")
+
+    def wait_idle(self, seconds: float = SECONDS_TO_START) -> None:
+        """Wait until all four nodes are idle."""
+
+        def idle() -> bool:
+            return self.node_states() == dict.fromkeys(NODES, "idle")
+
+        wait_until(idle, "four idle nodes", seconds, self._log("slurmctld"))
+
+    # -- faults
+
+    def kill_node(self, node: str) -> None:
+        """Kill a node as a power cut does: its slurmd and every process of its jobs."""
+        self._signal(f"slurmd.{node}", signal.SIGKILL)
+        for process in self.processes_of(node):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def processes_of(self, node: str) -> list[psutil.Process]:
+        """Return the processes of all jobs on a node, and the slurmstepd that watch them."""
+        return [process for process in psutil.process_iter() if node_of(process) == node]
+
+    def start_node(self, node: str) -> None:
+        """Start a node that was killed, and wait until it can be used."""
+        self._start(f"slurmd.{node}")
+        usable = ("idle", "mixed", "allocated", "completing")
+        wait_until(
+            lambda: self.node_states()[node] in usable,
+            f"{node} back in service",
+            log=self._log(f"slurmd.{node}"),
+        )
+
+    def pause(self, daemon: str) -> None:
+        """Let a daemon (slurmctld, slurmdbd, ...) hang until `resume`."""
+        self._signal(daemon, signal.SIGSTOP)
+
+    def resume(self, daemon: str) -> None:
+        """Let a daemon go on that was paused."""
+        self._signal(daemon, signal.SIGCONT)
+
+    def stop(self, daemon: str) -> None:
+        """Stop one daemon and wait until it has ended."""
+        pid = self._pid(daemon)
+        if pid is None:
+            return
+        process = psutil.Process(pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        try:
+            wait_until(lambda: self._pid(daemon) is None, f"the end of {daemon}", 20)
+        except ClusterError:
+            process.kill()
+            wait_until(lambda: self._pid(daemon) is None, f"the end of {daemon}")
+
+    def start(self, daemon: str) -> None:
+        """Start one daemon that was stopped and wait until it answers."""
+        self._start(daemon)
+        self._wait_for(daemon)
+
+    # -- files
+
+    def _write_files(self) -> None:
+        for folder in ("munge", "mariadb", "slurmctld"):
+            (self.state / folder).mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o755)
+        key = self.state / "munge/key"
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_bytes(secrets.token_bytes(128))
+        self.etc.mkdir(exist_ok=True)
+        values = {"marker": MARKER, "state": self.state, "host": socket.gethostname().split(".")[0]}
+        (self.etc / "slurm.conf").write_text(SLURM_CONF.format(**values))
+        (self.etc / "gres.conf").write_text(GRES_CONF.format(**values))
+        secret = self.etc / "slurmdbd.conf"
+        secret.touch(mode=0o600)
+        secret.write_text(SLURMDBD_CONF.format(**values))
+        self._write_hosts(add=True)
+
+    def _write_hosts(self, *, add: bool) -> None:
+        """Let the nodes' names resolve: the processes of a job meet at its first node's name."""
+        before = self.hosts.read_text()
+        lines = [line for line in before.splitlines() if not line.endswith(MARKER)]
+        if add:
+            lines.append(f"127.0.0.1 {' '.join(NODES)} {MARKER}")
+        after = "\n".join(lines) + "\n"
+        if after != before:
+            self.hosts.write_text(after)
+
+    # -- daemons
+
+    def _commands(self) -> dict[str, list[str]]:
+        """Return the daemons' commands, in the order in which they start."""
+        munge, data = self.state / "munge", self.state / "mariadb"
+        return {
+            "munged": [
+                "munged",
+                "--foreground",
+                f"--key-file={munge}/key",
+                f"--socket={munge}/socket",
+                f"--pid-file={munge}/pid",
+                f"--seed-file={munge}/seed",
+                f"--log-file={munge}/log",
+            ],
+            "mariadbd": [
+                "mariadbd",
+                "--no-defaults",
+                "--user=root",
+                "--skip-networking",
+                f"--datadir={data}",
+                f"--socket={data}/socket",
+                f"--pid-file={data}/pid",
+                "--innodb-lock-wait-timeout=900",
+                "--innodb-flush-log-at-trx-commit=0",
+            ],
+            "slurmdbd": ["slurmdbd", "-D"],
+            "slurmctld": ["slurmctld", "-D"],
+            **{f"slurmd.{node}": ["slurmd", "-D", "-N", node] for node in NODES},
+        }
+
+    def _start(self, name: str) -> None:
+        """Start a daemon that outlives this process, its number and output in the state folder."""
+        data = self.state / "mariadb"
+        if name == "mariadbd" and not (data / "mysql").exists():
+            command = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}"]
+            run(*command, "--skip-test-db")
+        shell = 'echo $$ > "$0"; exec "$@"'
+        pid_file = self.state / f"{name}.pid"
+        pid_file.unlink(missing_ok=True)
+        with self._log(name).open("ab") as log:
+            subprocess.run(
+                ["setsid", "--fork", "sh", "-c", shell, pid_file, *self._commands()[name]],
+                env=clean_environment() | {"MYSQL_UNIX_PORT": f"{data}/socket"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.state,
+                check=True,
+            )
+        wait_until(lambda: self._pid(name) is not None, f"{name}", 10, self._log(name))
+
+    def _wait_for(self, name: str) -> None:
+        """Wait until a daemon answers."""
+        checks: dict[str, Callable[[], bool]] = {
+            "munged": lambda: (self.state / "munge/socket").exists(),
+            "mariadbd": lambda: (self.state / "mariadb/socket").exists(),
+            "slurmdbd": lambda: bool(run("sacctmgr", "show", "cluster")),
+            "slurmctld": self.is_answering,
+        }
+
+        def answers_or_has_ended() -> bool:
+            return self._pid(name) is None or checks.get(name, lambda: True)()
+
+        wait_until(answers_or_has_ended, f"an answer of {name}", log=self._log(name))
+        if self._pid(name) is None:
+            raise ClusterError(f"{name} has ended; {end_of(self._log(name))}")
+
+    def _stop_daemons(self) -> None:
+        for name in reversed(self._commands()):
+            self.stop(name)
+        for process in psutil.process_iter():
+            if node_of(process) in NODES:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def _pid(self, name: str) -> int | None:
+        """Return a daemon's process, or None where it does not run."""
+        try:
+            pid = int((self.state / f"{name}.pid").read_text())
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return pid if process.cmdline() == self._commands()[name] else None
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return None
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        pid = self._pid(name)
+        if pid is not None:
+            os.kill(pid, number)
+
+    def _log(self, name: str) -> Path:
+        return self.state / f"{name}.log"
+
+
+def node_of(process: psutil.Process) -> str | None:
+    """Return the node of this cluster that a process belongs to, if it does."""
+    try:
+        environment = process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return environment.get("SLURMD_NODENAME")
+
+
+def install_packages() -> None:
+    """Install what is missing, with apt-get, or raise `UnavailableError`."""
+    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        raise UnavailableError("the cluster's daemons need root: sudo make cluster")
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise UnavailableError(f"missing: {', '.join(missing)}, and this machine has no apt-get")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "--quiet"], install):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise UnavailableError(f"apt-get could not install {', '.join(missing)}:\n{done.stderr}")
+
+
+def add_to_accounting() -> None:
+    """Let the users of this machine have an account, so that their jobs are in `sacct`."""
+    listed = run("sacctmgr", "--noheader", "--parsable2", "show", "cluster").stdout
+    if "scoresweep" in listed:
+        return
+    run("sacctmgr", "--immediate", "add", "cluster", "scoresweep")
+    run("sacctmgr", "--immediate", "add", "account", ACCOUNT, "Cluster=scoresweep")
+    for user in {"root", os.environ.get("SUDO_USER", "root")}:
+        run("sacctmgr", "--immediate", "add", "user", user, f"Account={ACCOUNT}")
+        run("sacctmgr", "--immediate", "modify", "user", user, "set", f"DefaultAccount={ACCOUNT}")
+
+
+def run(*command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; raise `ClusterError` with what it printed where it fails."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env=clean_environment(),
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".strip())
+    return done
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment with the system's programs in it and without SLURM's variables."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
+    return environment | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    seconds: float = SECONDS_TO_START,
+    log: Path | None = None,
+) -> None:
+    """Wait for a condition; one that raises `ClusterError` is not true yet.
+
+    Raises `ClusterError` with that error and the end of a log when it takes too long.
+    """
+    deadline = time.monotonic() + seconds
+    problem = ""
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+            problem = ""
+        except ClusterError as error:
+            problem = f": {error}"
+        time.sleep(0.2)
+    shown = f"\n{end_of(log)}" if log else ""
+    raise ClusterError(f"waited {seconds:.0f} s for {what}{problem}{shown}")
+
+
+def end_of(log: Path) -> str:
+    """Return the last lines of a log, under its name."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([f"{log} ends with:", *lines[-LINES_OF_LOG:]])
+
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.command()
+def up() -> None:
+    """Bring the cluster up."""
+    with _said_to_people():
+        cluster = Cluster()
+        typer.echo("the cluster is up" if cluster.up() else "the cluster is up already")
+        typer.echo(run("sinfo").stdout.rstrip())
+
+
+@app.command()
+def down() -> None:
+    """Stop the cluster and take away all that `up` wrote."""
+    with _said_to_people():
+        typer.echo("the cluster is down" if Cluster().down() else "there is no cluster")
+
+
+@contextlib.contextmanager
+def _said_to_people() -> Iterator[None]:
+    try:
+        yield
+    except ClusterError as error:
+        typer.echo(error, err=True)
+        sys.exit(2 if isinstance(error, UnavailableError) else 1)
+
+
+if __name__ == "__main__":
+    app()
