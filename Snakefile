@@ -43,6 +43,10 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    note_slurm_jobs()
+
+
 rule all:
     default_target: True
     input:

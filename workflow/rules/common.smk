@@ -1,3 +1,6 @@
+import shlex
+
+
 def study_file(wildcards, threads):
     """The study file, for the commands of the rules.
 
@@ -30,3 +33,34 @@ def references_of_run(wildcards):
     """Features of the real samples, on every extractor of the study."""
     dataset = plan.run(wildcards.run).dataset.id
     return [layout.reference(dataset, extractor) for extractor in plan.extractors]
+
+
+def note_slurm_jobs():
+    """Keep the name that all SLURM jobs of this start bear, for `scoresweep status` and `cancel`.
+
+    Snakemake's executor for SLURM draws it; the others have none.
+    """
+    from scoresweep.pipeline.slurm_jobs import note_head
+
+    name = getattr(workflow.scheduler._executor, "run_uuid", None)
+    if name:
+        note_head(layout, name)
+
+
+def on_slurm(wildcards, threads, resources):
+    """What the training's SLURM job asks for: the resources of the rule, under the names that the
+    executor knows them by for all other rules."""
+    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
+        return ""
+    options = [
+        f"--cluster slurm --minutes {resources.runtime} --memory {resources.mem_mb}"
+    ]
+    for option in ("partition", "account"):
+        if value := resources.get(f"slurm_{option}"):
+            options.append(f"--{option} {value}")
+    extra = [resources.get("slurm_extra") or ""]
+    for option in ("qos", "constraint"):
+        if value := resources.get(option):
+            extra.append(f"--{option}={value}")
+    options.append(f"--extra {shlex.quote(' '.join(extra).strip())}")
+    return " ".join(options)
