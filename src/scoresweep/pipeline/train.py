@@ -14,6 +14,7 @@ from scoresweep.errors import InputError, ScoresweepError
 from scoresweep.files import exclusive, is_taken, whole
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources, launch
+from scoresweep.provenance import note_start
 from scoresweep.study import Layout, Plan, Run
 
 __all__ = ["train"]
@@ -71,6 +72,7 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
             owner.take()
             with whole(layout.run_config(run.id)) as temporary:
                 temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
+            note_start(layout.provenance(run.id), layout.code(run.id))
         trainer = None
         try:
             trainer = make_trainer(run, layout, gpus=resources.gpus)

@@ -17,10 +17,10 @@ from torch import Tensor
 from scoresweep.data.shards import open_loader
 from scoresweep.data.store import check_store
 from scoresweep.errors import InputError, RunError
-from scoresweep.files import whole, write_json
+from scoresweep.files import whole
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import step_size_for
-from scoresweep.provenance import provenance
+from scoresweep.provenance import note_end
 from scoresweep.samplers import annealed_langevin, initial
 from scoresweep.seeds import generator_for
 from scoresweep.study import Layout, Run
@@ -136,10 +136,9 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     }
     with whole(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    write_json(
+    note_end(
         layout.provenance(run.id),
-        provenance()
-        | {
+        {
             "device": str(trainer.accelerator.device),
             "processes": trainer.accelerator.num_processes,
             "seconds": trainer.seconds,
