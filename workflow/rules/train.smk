@@ -1,5 +1,11 @@
 # Checkpoints, curves and TensorBoard files are not declared: Snakemake would delete them when a
 # training that can go on is started again. The weights are written last.
+# On a cluster it runs on this machine, from where it submits a job of its own and waits for it;
+# that job starts itself again, so that Snakemake need not.
+localrules:
+    train,
+
+
 rule train:
     input:
         dataset_of_run,
@@ -7,6 +13,7 @@ rule train:
         layout.weights("{run}"),
     log:
         layout.results / "logs" / "train" / "{run}.log",
+    retries: 0
     conda:
         "../../environment.yml"
     threads: 1
@@ -15,10 +22,12 @@ rule train:
         processes=1,
         gpu=0,
         training_slots=1,
+        runtime=240,
     params:
         study=study_file,
         threads_each=threads_each,
+        on_slurm=on_slurm,
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " 2>&1 | tee {log:q}"
+        " {params.on_slurm} 2>&1 | tee {log:q}"

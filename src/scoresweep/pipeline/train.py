@@ -75,7 +75,7 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
             note_start(layout.provenance(run.id), layout.code(run.id))
         trainer = None
         try:
-            trainer = make_trainer(run, layout, gpus=resources.gpus)
+            trainer = make_trainer(run, layout, resources.gpus, owner.check)
             trainer.run()
             if first:
                 write_products(trainer, run, layout)
