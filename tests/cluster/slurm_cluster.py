@@ -29,11 +29,12 @@ import typer
 __all__ = ["NODES", "Cluster", "ClusterError", "UnavailableError"]
 
 NODES = ("n1", "n2", "n3", "n4")
+# Programs, their packages, and the services that these would start by themselves.
 PACKAGES = {
-    "slurmctld": "slurm-wlm",
-    "slurmdbd": "slurmdbd",
-    "munged": "munge",
-    "mariadbd": "mariadb-server",
+    "slurmctld": ("slurm-wlm", ["slurmctld", "slurmd"]),
+    "slurmdbd": ("slurmdbd", ["slurmdbd"]),
+    "munged": ("munge", ["munge"]),
+    "mariadbd": ("mariadb-server", ["mariadb"]),
 }
 MARKER = "# Written by scoresweep's test cluster; `make cluster-down` takes it away."
 ACCOUNT = "scoresweep"
@@ -58,7 +59,7 @@ SlurmctldParameters=enable_configless
 SlurmdParameters=config_overrides
 AuthType=auth/munge
 # A job that is queued again waits for as long as its credential lives.
-AuthInfo=socket={state}/munge/socket,cred_expire=10
+AuthInfo=socket={state}/munged/socket,cred_expire=10
 MailProg=/bin/true
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -80,7 +81,7 @@ PreemptType=preempt/none
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort=17005
-AccountingStoragePass={state}/munge/socket
+AccountingStoragePass={state}/munged/socket
 AccountingStorageEnforce=associations
 AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
@@ -94,7 +95,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 SLURMDBD_CONF = """\
 {marker}
 AuthType=auth/munge
-AuthInfo=socket={state}/munge/socket
+AuthInfo=socket={state}/munged/socket
 DbdHost=localhost
 DbdPort=17005
 SlurmUser=root
@@ -190,7 +191,7 @@ class Cluster:
     def is_answering(self) -> bool:
         """Return whether the controller answers."""
         try:
-            return run("scontrol", "ping", timeout=15).stdout.find("UP") >= 0
+            return "UP" in run("scontrol", "ping", timeout=15).stdout
         except (ClusterError, subprocess.TimeoutExpired):
             return False
 
@@ -216,14 +217,7 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """Kill a node as a power cut does: its slurmd and every process of its jobs."""
-        self._signal(f"slurmd.{node}", signal.SIGKILL)
-        for process in self.processes_of(node):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-
-    def processes_of(self, node: str) -> list[psutil.Process]:
-        """Return the processes of all jobs on a node, and the slurmstepd that watch them."""
-        return [process for process in psutil.process_iter() if node_of(process) == node]
+        wait_until(lambda: not self._kill_processes_of(node), f"the end of {node}")
 
     def start_node(self, node: str) -> None:
         """Start a node that was killed, and wait until it can be used."""
@@ -266,10 +260,10 @@ class Cluster:
     # -- files
 
     def _write_files(self) -> None:
-        for folder in ("munge", "mariadb", "slurmctld"):
-            (self.state / folder).mkdir(parents=True, exist_ok=True)
+        for name in self._commands():
+            (self.state / name).mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o755)
-        key = self.state / "munge/key"
+        key = self.state / "munged/key"
         if not key.exists():
             key.touch(mode=0o600)
             key.write_bytes(secrets.token_bytes(128))
@@ -296,7 +290,7 @@ class Cluster:
 
     def _commands(self) -> dict[str, list[str]]:
         """Return the daemons' commands, in the order in which they start."""
-        munge, data = self.state / "munge", self.state / "mariadb"
+        munge, data = self.state / "munged", self.state / "mariadbd"
         return {
             "munged": [
                 "munged",
@@ -325,7 +319,7 @@ class Cluster:
 
     def _start(self, name: str) -> None:
         """Start a daemon that outlives this process, its number and output in the state folder."""
-        data = self.state / "mariadb"
+        data = self.state / "mariadbd"
         if name == "mariadbd" and not (data / "mysql").exists():
             command = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}"]
             run(*command, "--skip-test-db")
@@ -339,7 +333,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self.state,
+                cwd=self.state / name,
                 check=True,
             )
         wait_until(lambda: self._pid(name) is not None, f"{name}", 10, self._log(name))
@@ -347,8 +341,8 @@ class Cluster:
     def _wait_for(self, name: str) -> None:
         """Wait until a daemon answers."""
         checks: dict[str, Callable[[], bool]] = {
-            "munged": lambda: (self.state / "munge/socket").exists(),
-            "mariadbd": lambda: (self.state / "mariadb/socket").exists(),
+            "munged": lambda: (self.state / "munged/socket").exists(),
+            "mariadbd": lambda: (self.state / "mariadbd/socket").exists(),
             "slurmdbd": lambda: bool(run("sacctmgr", "show", "cluster")),
             "slurmctld": self.is_answering,
         }
@@ -363,10 +357,25 @@ class Cluster:
     def _stop_daemons(self) -> None:
         for name in reversed(self._commands()):
             self.stop(name)
-        for process in psutil.process_iter():
-            if node_of(process) in NODES:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+        self._kill_processes_of(*NODES)
+
+    def _kill_processes_of(self, *nodes: str) -> int:
+        """Kill what runs on these nodes and return how many processes that were."""
+        found = [process for process in psutil.process_iter() if self._node_of(process) in nodes]
+        for process in sorted(found, key=lambda process: process.pid):  # slurmd is the oldest
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return len(found)
+
+    def _node_of(self, process: psutil.Process) -> str | None:
+        """Return a process's node: a task is told it, the daemons work in its folder."""
+        try:
+            folder = Path(process.cwd())
+            if folder.parent == self.state and folder.suffix[1:] in NODES:
+                return folder.suffix[1:]
+            return process.environ().get("SLURMD_NODENAME")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return None
 
     def _pid(self, name: str) -> int | None:
         """Return a daemon's process, or None where it does not run."""
@@ -388,30 +397,26 @@ class Cluster:
         return self.state / f"{name}.log"
 
 
-def node_of(process: psutil.Process) -> str | None:
-    """Return the node of this cluster that a process belongs to, if it does."""
-    try:
-        environment = process.environ()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
-    return environment.get("SLURMD_NODENAME")
-
-
 def install_packages() -> None:
     """Install what is missing, with apt-get, or raise `UnavailableError`."""
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    path = clean_environment()["PATH"]
+    missing = [PACKAGES[name] for name in PACKAGES if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
-        raise UnavailableError("the cluster's daemons need root: sudo make cluster")
+        raise UnavailableError("only root can start the cluster's daemons; nothing was changed")
     if not missing:
         return
+    names = [package for package, _ in missing]
     if shutil.which("apt-get") is None:
-        raise UnavailableError(f"missing: {', '.join(missing)}, and this machine has no apt-get")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
+        raise UnavailableError(f"missing: {', '.join(names)}, and this machine has no apt-get")
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "--quiet"], install):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
-        raise UnavailableError(f"apt-get could not install {', '.join(missing)}:\n{done.stderr}")
+        raise UnavailableError(f"apt-get could not install {', '.join(names)}:\n{done.stderr}")
+    if Path("/run/systemd/system").exists():
+        services = [service for _, started in missing for service in started]
+        run("systemctl", "disable", "--now", *services)
 
 
 def add_to_accounting() -> None:
