@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scoresweep.hdf5 import is_whole
+from scoresweep.hdf5 import is_whole, mentions
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
@@ -25,3 +25,13 @@ def test_another_file_is_not_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
     path.write_bytes(b"\0" * 1000)
     assert not is_whole(path)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
+def test_attributes_are_found_without_a_library(tmp_path: Path, libver: str) -> None:
+    path = tmp_path / "a.nc"
+    with h5py.File(path, "w", libver=libver) as file:
+        file.create_dataset("x", data=np.arange(1000.0), compression="gzip")
+        file.attrs["measured"] = "60cf6171"
+    assert mentions(path, "60cf6171")
+    assert not mentions(path, "60cf6172")

@@ -1,9 +1,17 @@
+import hashlib
+import json
+import platform
+import shutil
+import socket
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+import torch
+
 from scoresweep import provenance as module
-from scoresweep.provenance import provenance
+from scoresweep.provenance import note_end, note_start, provenance
 
 
 def git(folder, *arguments):
@@ -52,3 +60,112 @@ def test_versions_and_machine_are_named(monkeypatch):
     assert found["created"].endswith("+00:00")
     if Path("/proc/cpuinfo").exists():
         assert found["processor"]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository whose only commit holds the program and a picture."""
+    top = tmp_path / "checkout"
+    installed_in(top / "src" / "scoresweep", monkeypatch)
+    (top / "workflow").mkdir()
+    (top / "workflow" / "a.smk").write_text("rule a:\n")
+    (top / "picture.bin").write_bytes(bytes(range(256)))
+    (top / ".gitignore").write_text("*.pyc\n")
+    git(top, "init")
+    git(top, "config", "color.ui", "always")
+    git(top, "config", "diff.noprefix", "true")
+    git(top, "add", ".")
+    git(top, "commit", "-m", "x")
+    return top
+
+
+def start(folder):
+    """Note a start of a run in `folder`; return it."""
+    note_start(folder / "provenance.json", folder / "code")
+    return json.loads((folder / "provenance.json").read_text())["starts"][-1]
+
+
+def test_a_patch_turns_the_commit_into_the_code_that_ran(checkout, tmp_path):
+    src = checkout / "src" / "scoresweep"
+    (src / "provenance.py").write_bytes(b"2  \r\n\xe9\n")
+    (src / "new file.py").write_text("é\n")
+    (src / "new.bin").write_bytes(bytes(range(256)))
+    (src / "cache.pyc").touch()
+    (checkout / "workflow" / "a.smk").unlink()
+    (checkout / "picture.bin").write_bytes(bytes(reversed(range(256))))
+    (checkout / "notes.txt").write_text("mine\n")
+    patch = start(tmp_path / "run")["patch"]
+    path = tmp_path / "run" / "code" / patch
+    assert patch == hashlib.sha256(path.read_bytes()).hexdigest()[:12] + ".patch"
+    again = tmp_path / "again"
+    git(tmp_path, "clone", checkout, again)
+    git(again, "apply", path)
+    for folder in (again, checkout):
+        shutil.rmtree(folder / ".git")
+    (checkout / "notes.txt").unlink()
+    (src / "cache.pyc").unlink()
+    assert contents(again) == contents(checkout)
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_clean_checkout_needs_no_patch(checkout, tmp_path):
+    head = subprocess.check_output(["git", "-C", checkout, "rev-parse", "HEAD"], text=True).strip()
+    first = start(tmp_path / "run")
+    assert (first["commit"], first["patch"]) == (head, None)
+    assert [p.name for p in (tmp_path / "run" / "code").iterdir()] == [first["environment"]]
+
+
+def test_outside_a_checkout_the_files_are_hashed(tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages" / "scoresweep"
+    file = installed_in(folder, monkeypatch)
+    first = start(tmp_path / "run")
+    assert (first["commit"], first["patch"]) == ("", None)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "a.pyc").touch()
+    assert start(tmp_path / "run")["source_sha256"] == first["source_sha256"]
+    file.write_text("2\n")
+    changed = start(tmp_path / "run")["source_sha256"]
+    assert changed != first["source_sha256"]
+    file.rename(folder / "renamed.py")
+    assert start(tmp_path / "run")["source_sha256"] not in (changed, first["source_sha256"])
+
+
+def test_every_installed_package_is_named(tmp_path):
+    name = start(tmp_path)["environment"]
+    lines = (tmp_path / "code" / name).read_text().splitlines()
+    assert lines[0] == f"# Python {platform.python_version()}"
+    assert lines[1].startswith(f"# torch {torch.__version__}, CUDA {torch.version.cuda}")
+    assert {f"{p}=={version(p)}" for p in ("numpy", "scoresweep", "pytest")} <= set(lines)
+
+
+def test_starts_are_added_and_alike_ones_share_their_files(checkout, tmp_path, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_RESTART_COUNT", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    start(tmp_path)
+    slurm = {
+        "SLURM_JOB_ID": "12",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_RESTART_COUNT": "3",
+        "WORLD_SIZE": "4",
+    }
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    (checkout / "workflow" / "a.smk").write_text("rule b:\n")
+    start(tmp_path)
+    (checkout / "workflow" / "a.smk").write_text("rule c:\n")
+    note_end(tmp_path / "provenance.json", {"seconds": 7.0})
+    content = json.loads((tmp_path / "provenance.json").read_text())
+    where = ("hosts", "slurm_job", "slurm_restarts", "processes", "nodes")
+    assert [tuple(start[key] for key in where) for start in content["starts"]] == [
+        (socket.gethostname(), None, 0, 1, 1),
+        ("n[1-2]", "12", 3, 4, 2),
+    ]
+    assert content["starts"][0]["environment"] == content["starts"][1]["environment"]
+    assert len(list((tmp_path / "code").iterdir())) == 2
+    assert content["seconds"] == 7.0
+    assert content["uncommitted_changes"] is True
+    assert content["commit"] == content["starts"][1]["commit"]

@@ -73,8 +73,11 @@ def note_start(path: Path, code: Path) -> None:
 
 
 def note_end(path: Path, facts: dict[str, Any]) -> None:
-    """Write the provenance of finished work, with its own `facts`; its starts are kept."""
-    write_json(path, _read(path) | provenance() | facts)
+    """Add `facts` about finished work to the provenance that its last start left at `path`.
+
+    The code and the versions are those of that start: a checkout may change while work runs.
+    """
+    write_json(path, _read(path) | facts)
 
 
 def _read(path: Path) -> dict[str, Any]:

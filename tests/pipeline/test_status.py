@@ -113,6 +113,18 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     assert f"{run.id} / {two.id}" in text
 
 
+def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> None:
+    run, (one, two, _) = plan.runs[1], plan.settings
+    fake_metrics(plan, run, one)
+    fake_samples(plan, run, one)
+    fake_metrics(plan, run, two)
+    changed = fake_plan(tmp_path, evaluate={"extractors": ["classifier"], "neighbours": 3})
+    states = {job.setting: job for job in jobs(changed) if job.run == run.id and job.setting}
+    assert states[one.id].state == "sampled"
+    assert states[one.id].message == "outdated: measured with other options"
+    assert states[two.id].state == "waiting"
+
+
 @pytest.mark.parametrize("left", [0, 5000, -1])
 def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
     run, setting = plan.runs[1], plan.settings[0]

@@ -91,7 +91,7 @@ def study_jobs(plan: Plan) -> StudyJobs | None:
 
     It is not asked where it is not installed or where the study has never used it.
     """
-    paths = plan.layout.results.glob("runs/*/job.json")
+    paths = sorted(plan.layout.results.glob("runs/*/job.json"))
     found = {path.parent.name: JobRecord.read(path) for path in paths}
     records = {run: record for run, record in found.items() if record is not None}
     heads = list(_heads(plan.layout))
