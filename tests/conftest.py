@@ -8,44 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from tiny_study import tiny_plan
 
-from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.study.load import parse_yaml
+from scoresweep.study import Plan
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-
-TINY = """
-study: tiny
-dataset: {name: digits}
-train:
-  network: {name: mlp, width: 16, blocks: 1}
-  noise: {name: geometric, sigma_max: 8.0, sigma_min: 0.1, levels: 5}
-  steps: 120
-  batch_size: 64
-  checkpoint: {steps: 40}
-  log: {scalars: 25, images: 60, image_count: 4}
-  grid: {seed: [0, 1]}
-sample:
-  sampler: {name: annealed_langevin, step_size: 2e-3, steps_per_level: 2}
-  count: 50
-  chunk: 20
-  grid: {sampler.step_size: [2e-3, 4e-3]}
-evaluate:
-  metrics: [score_error, frechet]
-  extractors: [pixels]
-  score_error_samples: 32
-  resamplings: 0
-"""
-
-
-def tiny_plan(root: Path, **train: object) -> Plan:
-    """Plan the tiny study in `root`; keywords replace parts of `train`."""
-    content = parse_yaml(TINY, "tiny.yaml")
-    content["train"].update(train)
-    (root / "study.yaml").write_text(yaml.safe_dump(content))
-    return plan_study(parse_study(content, "study.yaml"), root)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import TINY, tiny_plan
+from tiny_study import TINY, tiny_plan
 from typer.testing import CliRunner
 
 from scoresweep import cli

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import tiny_plan
+from tiny_study import tiny_plan
 
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train

@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
-from conftest import TINY
+from tiny_study import TINY
 
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from tiny_study import TINY
 
 from scoresweep.cli import study_schema
 from scoresweep.errors import InputError

@@ -3,9 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_study import TINY
 
 from scoresweep.errors import InputError
 from scoresweep.study import parse_study, plan_study

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import TINY
+from tiny_study import TINY
 
 from scoresweep.study import load_study
 
