@@ -1,6 +1,8 @@
 """The four-node SLURM that the tests in this folder share; they run one after another."""
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +20,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def brought_up() -> Iterator[bool]:
-    """Whether the cluster was brought up for these tests; then it is taken down after them."""
+    """Whether the cluster was brought up for these tests; then it is taken down after them.
+
+    Two test runs on one machine take turns: some tests kill nodes.
+    """
     cluster = Cluster()
-    try:
-        was_down = cluster.up()
-    except UnavailableError as error:
-        if os.environ.get("SCORESWEEP_CLUSTER_TESTS") == "require":
-            pytest.fail(f"SCORESWEEP_CLUSTER_TESTS=require: {error}")
-        pytest.skip(f"THE CLUSTER TESTS WERE LEFT OUT: {error}")
-    yield was_down
-    if was_down:
-        cluster.down()
+    with (Path(tempfile.gettempdir()) / "scoresweep-cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            was_down = cluster.up()
+        except UnavailableError as error:
+            if os.environ.get("SCORESWEEP_CLUSTER_TESTS") == "require":
+                pytest.fail(f"SCORESWEEP_CLUSTER_TESTS=require: {error}")
+            pytest.skip(f"THE CLUSTER TESTS WERE LEFT OUT: {error}")
+        yield was_down
+        if was_down:
+            cluster.down()
 
 
 @pytest.fixture(scope="session")

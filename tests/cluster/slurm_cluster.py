@@ -65,10 +65,10 @@ MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 ReturnToService=2
-# Dead nodes are noticed within seconds; a busy machine gets some time to answer.
-SlurmdTimeout=15
+# Dead nodes and lost jobs are noticed within seconds; a busy machine gets some time to answer.
+SlurmdTimeout=10
 TCPTimeout=10
-BatchStartTimeout=60
+BatchStartTimeout=20
 KillWait=5
 MinJobAge=300
 JobRequeue=1
