@@ -6,10 +6,10 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install study test lint format schema tensorboard clean
+.PHONY: help install study test lint format schema tensorboard cluster cluster-down clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: .venv/installed  ## Make .venv with everything in it (quick when nothing changed)
 
@@ -26,7 +26,7 @@ study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
 	snakemake --cores $(CORES) --configfile $(STUDY)
 
 test: install lint  ## Check the code and run the tests
-	pytest --numprocesses 2
+	pytest --numprocesses 2 --dist loadgroup
 
 lint: install
 	ruff check .
@@ -46,6 +46,12 @@ schema: install  ## Write the JSON schema of study files
 
 tensorboard: install  ## Show the curves of all studies
 	tensorboard --logdir results
+
+cluster: install  ## Start a SLURM of four nodes on this machine, to try the profile (Debian, root)
+	python tests/cluster/slurm_cluster.py up
+
+cluster-down: install  ## Stop it and take away all that it wrote
+	python tests/cluster/slurm_cluster.py down
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv .snakemake results data
