@@ -1,9 +1,10 @@
 """What several tests need: a staged dataset, small studies, the command line."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def make_plan(staged: Path, tmp_path: Path) -> Callable[..., Plan]:
         return tiny_plan(root, **train)
 
     return make
+
+
+@pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """Undo what training leaves behind: Accelerate keeps its precision, signals are noted."""
+    from accelerate.state import AcceleratorState
+
+    from scoresweep.training.stop import SIGNALS
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

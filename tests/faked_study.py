@@ -129,7 +129,7 @@ def fake_score_error(plan: Plan, run: Run) -> None:
 def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     """Write the samples of a setting: grey 8×8 images."""
     count = setting.sample.count
-    digest = write_samples(
+    described = write_samples(
         plan.layout.samples(run.id, setting.id),
         torch.from_numpy(pixels(count)).permute(0, 3, 1, 2) / 255,
         chunk_seed=torch.zeros(count, dtype=torch.int64),
@@ -137,7 +137,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
         trajectory=None,
         attributes={"run": run.id, "setting": setting.id},
     )
-    manifest = {"count": count, "shape": [1, 8, 8], "sha256": digest, "seconds": 3.0}
+    manifest = {"count": count, "shape": [1, 8, 8], "seconds": 3.0} | described
     write_json(plan.layout.samples_manifest(run.id, setting.id), manifest)
 
 

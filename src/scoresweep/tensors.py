@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from scoresweep.files import NO_SPACE
 
-__all__ = ["write_tensors"]
+__all__ = ["sha256_of_tensors", "write_tensors"]
+
+
+def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of the names, types, shapes and contents of `tensors`."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def write_tensors(

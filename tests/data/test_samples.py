@@ -6,16 +6,19 @@ import xarray as xr
 import zarr
 
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import read_samples
+from scoresweep.data.store import manifest_path, read_samples
+from scoresweep.files import write_json
 
 LEVELS = {"sigma": torch.tensor([2.0, 1.0]), "step_size": torch.tensor([4e-3, 1e-3])}
 
 
 def write(store, x, trajectory=None):
     seeds = torch.arange(len(x)) + 2**62
-    return write_samples(
+    described = write_samples(
         store, x, chunk_seed=seeds, levels=LEVELS, trajectory=trajectory, attributes={"run": "a"}
     )
+    write_json(manifest_path(store), described)
+    return described["sha256"]
 
 
 def test_images_are_kept_as_the_nearest_of_256_greys(tmp_path):
@@ -66,4 +69,4 @@ def test_samples_without_trajectories_replace_those_with(tmp_path):
     write(tmp_path / "s.zarr", torch.rand(2, 2), torch.randn(1, 2, 2))
     write(tmp_path / "s.zarr", torch.rand(2, 2))
     assert "trajectory" not in zarr.open_group(tmp_path / "s.zarr", mode="r")
-    assert [path.name for path in tmp_path.iterdir()] == ["s.zarr"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.json", "s.zarr"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from scoresweep.data import store as store_module
 from scoresweep.data.store import (
     Split,
     check_store,
+    describe_files,
     manifest_path,
     read_samples,
     read_split,
@@ -144,7 +146,7 @@ def shard(path):
 def test_a_missing_shard_is_found_without_reading(store):
     path, _ = store
     shard(path).unlink()
-    with pytest.raises(InputError, match=r"train/image/c.*is missing.*delete .*toy\.json"):
+    with pytest.raises(InputError, match=r"train/image/c.*is missing.*scoresweep stage"):
         check_store(path)
 
 
@@ -173,9 +175,7 @@ def test_exchanged_content_of_the_same_size_is_found(store):
     changed[[0, 1]] = (changed[0] + 1) % 3, changed[1]
     group["label"][:] = changed
     manifest = json.loads(manifest_path(path).read_text())
-    for name in manifest["files"]:
-        manifest["files"][name] = (path / name).stat().st_size
-    manifest_path(path).write_text(json.dumps(manifest))
+    manifest_path(path).write_text(json.dumps(manifest | describe_files(path)))
     with pytest.raises(InputError, match="train/label is damaged"):
         read_split(path, "train")
 
@@ -211,7 +211,7 @@ def samples(tmp_path):
     group = zarr.create_group(path)
     names = ("sample", "y", "x", "channel")
     digest = write_array(group, "image", values, names, {"pixel_range": [0, 255]})
-    manifest_path(path).write_text(json.dumps({"sha256": digest}))
+    manifest_path(path).write_text(json.dumps({"sha256": digest} | describe_files(path)))
     return path, values
 
 
@@ -226,10 +226,27 @@ def test_samples_are_read_as_a_split(samples):
 def test_samples_that_lost_a_shard_are_not_taken_for_black_images(samples):
     path, _ = samples
     shutil.rmtree(path / "image/c")
-    with pytest.raises(InputError, match="image is damaged or was cut short"):
+    with pytest.raises(InputError, match=r"image/c/0.* is missing; the store was cut short"):
         read_samples(path)
 
 
 def test_missing_samples_are_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.zarr"):
         read_samples(tmp_path / "nowhere.zarr")
+
+
+def test_a_byte_changed_in_what_describes_the_arrays_is_found(store):
+    path, _ = store
+    file = path / "train/image/zarr.json"
+    file.write_text(file.read_text().replace("255", "254"))
+    with pytest.raises(InputError, match=r"train/image/zarr\.json: is damaged"):
+        check_store(path)
+
+
+def test_data_staged_again_without_a_change_keeps_its_time(store):
+    path, splits = store
+    os.utime(manifest_path(path), (1000, 1000))
+    write_store(path, splits, {"source": "made up", "pixel_range": [0, 255]})
+    assert manifest_path(path).stat().st_mtime == 1000
+    write_store(path, {"train": images(7)}, {"source": "made up", "pixel_range": [0, 255]})
+    assert manifest_path(path).stat().st_mtime > 1000

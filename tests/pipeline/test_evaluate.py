@@ -11,9 +11,10 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import Split, read_split, write_store
+from scoresweep.data.store import Split, manifest_path, read_split, write_store
 from scoresweep.distributions import SmoothedData
 from scoresweep.errors import InputError, RunError
+from scoresweep.files import write_json
 from scoresweep.metrics import Features, compare_scores, frechet_distance
 from scoresweep.metrics.extractors import classifier
 from scoresweep.pipeline.evaluate import evaluate, reference, score_error
@@ -58,14 +59,16 @@ def real_digits(root: Path, split: str) -> Tensor:
 
 def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
     """Write `samples` as what the plan's one setting has drawn from its one run."""
-    write_samples(
-        plan.layout.samples(plan.runs[0].id, plan.settings[0].id),
+    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    described = write_samples(
+        store,
         samples,
         chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
         levels={"sigma": torch.tensor(SIGMAS, dtype=torch.float64)},
         trajectory=trajectory,
         attributes={},
     )
+    write_json(manifest_path(store), described)
 
 
 def measure(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> xr.Dataset:

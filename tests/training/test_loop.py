@@ -15,22 +15,21 @@ import pytest
 import torch
 import xarray as xr
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from conftest import tiny_plan
+from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run, curves
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_study import tiny_plan
 
 from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
-from scoresweep.pipeline.train import train, train_here
+from scoresweep.pipeline.train import train
 from scoresweep.training import session
 from scoresweep.training.checkpoint import load_checkpoint, save_checkpoint
 from scoresweep.training.draws import Draws
 from scoresweep.training.loop import StoppedError, Trainer, _share
 from scoresweep.training.session import make_trainer, write_products
-from scoresweep.training.stop import SIGNALS
 
 HERE = Resources()
 # What is started in the background of a script ignores SIGINT.
@@ -42,20 +41,7 @@ main()
 """
 
 
-@pytest.fixture(autouse=True)
-def fresh_process():
-    """Accelerate keeps the precision of the first run of a process, which notes signals."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def train_run(plan, resources=HERE):
-    """Train the first run of `plan` in this process; return its folder."""
-    train_here(plan.runs[0], plan.layout, resources)
-    return plan.layout.run(plan.runs[0].id)
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +161,7 @@ def test_a_run_asked_to_stop_saves_and_goes_on(
 
 def test_a_wish_that_came_while_the_run_was_set_up_is_granted(make_plan, undisturbed, monkeypatch):
     plan = make_plan()
-    folder = crash_at(plan, 52, monkeypatch)
+    folder = crash_at(plan, 52)
     before = sorted(path.stat().st_ino for path in folder.iterdir())
     prepare = Trainer._resume
 
@@ -190,6 +176,28 @@ def test_a_wish_that_came_while_the_run_was_set_up_is_granted(make_plan, undistu
             train_run(plan)
     assert sorted(path.stat().st_ino for path in folder.iterdir()) == before
     assert_same_run(train_run(plan), undisturbed)
+
+
+@pytest.mark.parametrize(("pace", "between"), [(0.01, 25), (0.5, 10), (20.0, 1)])
+def test_several_processes_meet_every_five_seconds_or_at_every_point(
+    make_plan, monkeypatch, pace, between
+):
+    plan = make_plan()
+    trainer, met = make_trainer(plan.runs[0], plan.layout, gpus=0), []
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + pace * trainer.step)
+    monkeypatch.setattr(trainer, "accelerator", SimpleNamespace(num_processes=2))
+    monkeypatch.setattr(Trainer, "_leads", True)
+
+    def note(*values):
+        met.append(trainer.step)
+        return values
+
+    monkeypatch.setattr(trainer, "_sum", note)
+    trainer.step = 40
+    trainer._start_clocks()
+    for trainer.step in range(40, 100):
+        assert not trainer._meet().stop
+    assert met == [40, *range(41, 100, between)]
 
 
 def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan):
@@ -214,19 +222,9 @@ def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan):
     assert not layout.weights(run.id).exists()
 
 
-def crash_at(plan, step, monkeypatch):
-    """Train up to `step` and crash there; return the folder of checkpoints."""
-    update = Trainer._update
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", lambda self: update(self) if self.step < step else 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            train_run(plan)
-    return plan.layout.checkpoints(plan.runs[0].id)
-
-
 def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, monkeypatch):
     plan = make_plan()
-    folder = crash_at(plan, 52, monkeypatch)
+    folder = crash_at(plan, 52)
     saved = load_checkpoint(folder / "step-00000040")
     saved.values["seconds"] = 1000.0
     save_checkpoint(folder, saved, keep=1)
@@ -237,7 +235,7 @@ def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, m
 
 def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):
     plan = make_plan(checkpoint={"steps": 1000, "minutes": 1e-9, "keep": 3})
-    folder = crash_at(plan, 52, monkeypatch)
+    folder = crash_at(plan, 52)
     names = [path.name for path in sorted(folder.iterdir())]
     assert names == ["step-00000050", "step-00000051", "step-00000052"]
 
@@ -288,24 +286,6 @@ def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
     weights = load_file(layout.weights(run.id))
     for name, value in load_file(undisturbed / "model.safetensors").items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
-
-
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
-    make_plan, undisturbed, monkeypatch, capsys
-):
-    plan = make_plan()
-    update = Trainer._update
-    monkeypatch.setattr(Trainer, "_update", lambda self: update(self) if self.step < 100 else 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        train_run(plan)
-    monkeypatch.setattr(Trainer, "_update", update)
-    newest = plan.layout.checkpoints(plan.runs[0].id) / "step-00000080" / "network.safetensors"
-    newest.write_bytes(newest.read_bytes()[:1000])
-    folder = train_run(plan)
-    said = capsys.readouterr().err
-    assert "step-00000080 cannot be used, and is removed: network.safetensors is damaged" in said
-    assert "going on from step 40 of 120" in said
-    assert_same_run(folder, undisturbed)
 
 
 def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
@@ -426,7 +406,7 @@ def test_fp16_goes_on_with_its_scaler_and_leaves_out_what_overflows(
     np.testing.assert_allclose(curves(whole).loss, curves(undisturbed).loss, rtol=0.5)
     plan = make_plan("broken")
     half_precision.clear()
-    folder = crash_at(plan, 60, monkeypatch)
+    folder = crash_at(plan, 60)
     scaler = load_checkpoint(folder / "step-00000040").values["scaler"]
     assert scaler["scale"] < 2.0**40
     assert half_precision == [step for step in skipped if step < 60]

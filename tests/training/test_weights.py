@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -6,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from scoresweep.errors import InputError
 from scoresweep.noise import geometric
 from scoresweep.study.components import MLP, NCSNv2
+from scoresweep.tensors import sha256_of_tensors
 from scoresweep.training.weights import build_network, load_network, save_network
 
 SIGMAS = geometric(8.0, 0.1, 5)
@@ -61,6 +64,16 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, left):
         load_network(tmp_path)
 
 
+def test_a_changed_byte_is_found(tmp_path):
+    saved(tmp_path)
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged: its SHA-256 .*train the run again"):
+        load_network(tmp_path)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     saved(tmp_path)
     path = tmp_path / "model.safetensors"
@@ -70,8 +83,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_network(tmp_path)
     saved(tmp_path, MLP(name="mlp", width=8, blocks=1))
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    save_file(tensors, path, metadata=metadata)  # two blocks, where one is described
+        model = json.loads(file.metadata()["model"])
+    model["sha256"] = sha256_of_tensors(tensors)
+    save_file(tensors, path, metadata={"model": json.dumps(model)})  # two blocks, not one
     with pytest.raises(InputError, match=r"does not hold [^;]*Unexpected key[^;]*blocks.1"):
         load_network(tmp_path)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import zarr
 from torch import Tensor
 
-from scoresweep.data.store import DIMENSIONS, consolidate, write_array
+from scoresweep.data.store import DIMENSIONS, consolidate, describe_files, write_array
 from scoresweep.files import whole
 
 __all__ = ["write_samples"]
@@ -31,8 +31,10 @@ def write_samples(
     levels: dict[str, Tensor],
     trajectory: Tensor | None,
     attributes: dict[str, Any],
-) -> str:
-    """Write samples in model space to a Zarr store, whole or not at all; return their SHA-256.
+) -> dict[str, Any]:
+    """Write samples in model space to a Zarr store, whole or not at all.
+
+    Returns what its manifest has to say: their SHA-256, and what tells whether each file is whole.
 
     Images (N, C, H, W) are clamped to [0, 1] and kept as the nearest of 256 grey values, the form
     in which image metrics are published; points (N, D) are kept as they are. `levels` holds
@@ -51,7 +53,7 @@ def write_samples(
             names = ("path", "level", *DIMENSIONS[kind][1:])
             write_array(root, "trajectory", frames.contiguous().numpy(), names)
         consolidate(temporary)
-    return digest
+        return {"sha256": digest, **describe_files(temporary)}
 
 
 def _stored(x: Tensor) -> npt.NDArray[Any]:

@@ -1,15 +1,17 @@
 """The store of a dataset: sharded Zarr with labelled dimensions, and a manifest written last.
 
 A missing shard reads as zeros and a store says nothing of its own size, so the manifest beside it
-(`mnist.json` for `mnist.zarr`) holds the size of every file and the SHA-256 of every array. Sizes
-are compared whenever a store is opened, the hash whenever a whole split is read; inner chunks
-carry checksums of their own for those who read only a part.
+(`mnist.json` for `mnist.zarr`) holds the size of every file, the SHA-256 of those that describe the
+arrays (`zarr.json`) and of every array's content. The first two are compared whenever a store is
+opened, the last whenever a whole split is read; inner chunks carry checksums of their own for those
+who read only a part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,19 +25,22 @@ from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 from scoresweep.errors import InputError
-from scoresweep.files import whole, write_json
+from scoresweep.files import sha256_of, whole, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
     "DIMENSIONS",
+    "Paths",
     "Split",
     "check_store",
     "consolidate",
+    "describe_files",
     "manifest_path",
     "open_array",
     "pixel_range_of",
+    "read_paths",
     "read_rows",
     "read_samples",
     "read_split",
@@ -52,6 +57,8 @@ CHUNK_BYTES = (64 * 1024, 16 * 1024**2)
 SHARD = 4096
 """Samples of a shard (one file), as long as it stays below `SHARD_BYTES`."""
 SHARD_BYTES = 256 * 1024**2
+AGAIN = "`scoresweep stage` makes a dataset again, `scoresweep sample` samples."
+"""What to do about a damaged store."""
 DIMENSIONS = {"image": ("sample", "y", "x", "channel"), "point": ("sample", "feature")}
 """Names of the dimensions of samples."""
 
@@ -89,6 +96,16 @@ class Split:
         """Return the first `count` samples."""
         labels = None if self.labels is None else self.labels[:count]
         return replace(self, values=self.values[:count], labels=labels)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The ways of some samples down the noise ladder."""
+
+    states: Array
+    """State after each level, float32 (K, L, C, H, W) or (K, L, D)."""
+    sigmas: list[float]
+    """σ of each level."""
 
 
 def manifest_path(store: Path) -> Path:
@@ -160,24 +177,32 @@ def write_store(
 ) -> None:
     """Write a store and then its manifest, each under a temporary name first.
 
-    Raises `RunError` where the disk is full; what was there before stays.
+    Raises `RunError` where the disk is full; what was there before stays. A manifest that says the
+    same as the one before keeps its time: what was made of the data need not be made again.
     """
     described: dict[str, Any] = {}
+    path = manifest_path(store)
+    before = (path.read_bytes(), path.stat().st_mtime_ns) if path.exists() else (b"", 0)
     with whole(store) as temporary:
         root = zarr.create_group(temporary, attributes=attributes)
         for name, split in splits.items():
             described[name] = _write_split(root.create_group(name), split, advance)
         consolidate(temporary)
-        files = {
-            str(file.relative_to(temporary)): file.stat().st_size
-            for file in sorted(temporary.rglob("*"))
-            if file.is_file()
-        }
-        manifest_path(store).unlink(missing_ok=True)
-    write_json(
-        manifest_path(store),
-        {"store": store.name, "attributes": attributes, "splits": described, "files": files},
-    )
+        files = describe_files(temporary)
+        path.unlink(missing_ok=True)
+    about = {"store": store.name, "attributes": attributes, "splits": described}
+    write_json(path, about | files)
+    if path.read_bytes() == before[0]:
+        os.utime(path, ns=(before[1], before[1]))
+
+
+def describe_files(store: Path) -> dict[str, Any]:
+    """Return what tells whether the files of a store are whole, for its manifest."""
+    files = {str(f.relative_to(store)): f for f in sorted(store.rglob("*")) if f.is_file()}
+    return {
+        "files": {name: file.stat().st_size for name, file in files.items()},
+        "metadata": {name: sha256_of(f) for name, f in files.items() if f.name == "zarr.json"},
+    }
 
 
 def _write_split(
@@ -208,18 +233,21 @@ def check_store(store: Path) -> dict[str, Any]:
     path = manifest_path(store)
     if not (store.is_dir() and path.is_file()):
         missing = path if store.is_dir() else store
-        raise InputError(f"{missing}: there is no such file. {_make_again(store)}")
+        raise InputError(f"{missing}: there is no such file. {AGAIN}")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         files: dict[str, int] = manifest["files"]
+        metadata: dict[str, str] = manifest["metadata"]
     except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: is damaged ({error}). {_make_again(store)}") from error
+        raise InputError(f"{path}: is damaged ({error}). {AGAIN}") from error
     for name, size in files.items():
         file = store / name
         found = file.stat().st_size if file.is_file() else None
         if found != size:
             problem = "is missing" if found is None else f"has {found:,} bytes, not {size:,}"
-            raise InputError(f"{file}: {problem}; the store was cut short. {_make_again(store)}")
+            raise InputError(f"{file}: {problem}; the store was cut short. {AGAIN}")
+        if name in metadata and sha256_of(file) != metadata[name]:
+            raise InputError(f"{file}: is damaged: its SHA-256 is not {metadata[name]}. {AGAIN}")
     return manifest
 
 
@@ -243,18 +271,27 @@ def read_samples(store: Path) -> Split:
 
     Raises `InputError` where it is missing, cut short or damaged.
     """
-    try:
-        group = zarr.open_group(store, mode="r")
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{store}: there are no samples here ({error}).") from error
+    expected = check_store(store)["sha256"]
+    group = zarr.open_group(store, mode="r")
     name = next((name for name in DIMENSIONS if name in group), None)
     if name is None:
-        raise InputError(f"{store}: holds neither `image` nor `point`. {_make_again(store)}")
+        raise InputError(f"{store}: holds neither `image` nor `point`. {AGAIN}")
     values = _read_array(group, name, store)
-    if manifest_path(store).is_file():
-        expected = json.loads(manifest_path(store).read_text(encoding="utf-8"))["sha256"]
-        _compare(store, name, values, expected)
+    _compare(store, name, values, expected)
     return _as_split(group, {name: values})
+
+
+def read_paths(store: Path) -> Paths | None:
+    """Read the paths from a store of generated samples; None where they were not kept.
+
+    Raises `InputError` where they are damaged.
+    """
+    group = zarr.open_group(store, mode="r")
+    if "trajectory" not in group:
+        return None
+    states = _read_array(group, "trajectory", store)
+    sigmas: list[float] = _read_array(group, "sigma", store).tolist()
+    return Paths(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
 
 
 def _compare(store: Path, name: str, values: Array, expected: str) -> None:
@@ -263,7 +300,7 @@ def _compare(store: Path, name: str, values: Array, expected: str) -> None:
     if found != expected:
         raise InputError(
             f"{store}: {name} is damaged or was cut short: SHA-256 {found}, expected {expected}. "
-            f"{_make_again(store)}"
+            f"{AGAIN}"
         )
 
 
@@ -271,7 +308,7 @@ def open_array(group: zarr.Group, name: str, store: Path) -> zarr.Array[Any]:
     """Return an array of a group; raise `InputError` where there is none."""
     array = group.get(name)
     if not isinstance(array, zarr.Array):
-        raise InputError(f"{store}: has no array {name}. {_make_again(store)}")
+        raise InputError(f"{store}: has no array {name}. {AGAIN}")
     return array
 
 
@@ -280,9 +317,7 @@ def read_rows(array: zarr.Array[Any], start: int, stop: int, store: Path) -> Arr
     try:
         return np.asarray(array[start:stop])
     except (ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{store}: {array.path} is damaged ({error}). {_make_again(store)}"
-        ) from error
+        raise InputError(f"{store}: {array.path} is damaged ({error}). {AGAIN}") from error
 
 
 def _read_array(group: zarr.Group, name: str, store: Path) -> Array:
@@ -305,7 +340,3 @@ def _as_split(group: zarr.Group, arrays: dict[str, Array]) -> Split:
     labels = arrays.get("label")
     named: dict[str, Any] = {} if labels is None else group["label"].attrs.asdict()
     return Split(arrays[name], labels, pixel_range, named.get("class_names"))
-
-
-def _make_again(store: Path) -> str:
-    return f"To make it again, delete {manifest_path(store)} and run the study again."

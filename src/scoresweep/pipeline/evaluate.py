@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pkgutil
 
-import numpy as np
 import torch
 import xarray as xr
-import zarr
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress
-from scoresweep.data.store import Split, read_samples, read_split
+from scoresweep.data.store import Paths, Split, manifest_path, read_paths, read_samples, read_split
 from scoresweep.distributions import SmoothedData
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
@@ -177,14 +175,14 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
 
     Raises:
         InputError: if files are missing, or a metric cannot be had from these samples.
-        RunError: if there are samples that are not finite.
+        RunError: if the samples are damaged or not finite.
     """
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
-    samples = _read_finite(plan, run, setting)
+    samples, kept = _read_drawn(plan, run, setting)
     noise = _uniform_noise(samples, train)
     sets = {name: _make_sets(plan, run, name, train, samples, noise) for name in plan.extractors}
-    paths = _path_score_error(plan, run, setting, train)
+    paths = _path_score_error(plan, run, kept, train)
     parts = []
     for evaluation in plan.evaluations:
         options = evaluation.evaluate
@@ -201,16 +199,26 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 
 
-def _read_finite(plan: Plan, run: Run, setting: Setting) -> Tensor:
-    """Return the samples in model space."""
-    samples = read_samples(plan.layout.samples(run.id, setting.id)).model_space()
-    where = f"run {run.id}, setting {setting.id}"
+def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths | None]:
+    """Return the samples in model space, and their paths where these were kept.
+
+    Samples that are damaged lose their manifest, so that the workflow draws them again.
+    """
+    store = plan.layout.samples(run.id, setting.id)
+    manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
+    if not manifest.exists():
+        raise InputError(f"{store}: there are no samples here; draw them (`scoresweep sample`)")
+    try:
+        samples, paths = read_samples(store).model_space(), read_paths(store)
+    except InputError as error:
+        manifest.unlink()
+        raise RunError(f"{error} Running the study again does so as well.") from error
     bad = int((~torch.isfinite(samples.flatten(1)).all(dim=1)).sum())
     if bad:
         raise RunError(f"{where}: {bad} of {len(samples)} samples are not finite; draw them again")
     if len(samples) < 2:
         raise InputError(f"{where}: {len(samples)} sample; metrics need 2 or more (sample.count)")
-    return samples
+    return samples, paths
 
 
 def _uniform_noise(samples: Tensor, train: Split) -> Tensor:
@@ -233,18 +241,14 @@ def _make_sets(
         return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
 
 
-def _path_score_error(plan: Plan, run: Run, setting: Setting, train: Split) -> xr.Dataset | None:
+def _path_score_error(plan: Plan, run: Run, paths: Paths | None, train: Split) -> xr.Dataset | None:
     """Return the score error at the sampler's own states, where trajectories were kept."""
-    group = zarr.open_group(plan.layout.samples(run.id, setting.id), mode="r")
-    if "trajectory" not in group or not plan.measures_score_error:
+    if paths is None or not plan.measures_score_error:
         return None
-    frames = torch.from_numpy(np.asarray(group["trajectory"]))
-    if train.pixel_range is not None:
-        frames = frames.movedim(-1, 2)
-    sigmas = np.asarray(group["sigma"]).tolist()
+    states = torch.from_numpy(paths.states)
     network, oracle = load_network(plan.layout.run(run.id)), SmoothedData(train.model_space())
     estimates = [
-        compare_scores(network, oracle, frames[:, level], sigma)["score_error_sigma2"]
-        for level, sigma in enumerate(sigmas)
+        compare_scores(network, oracle, states[:, level], sigma)["score_error_sigma2"]
+        for level, sigma in enumerate(paths.sigmas)
     ]
-    return path_dataset(estimates, sigmas, len(frames))
+    return path_dataset(estimates, paths.sigmas, len(states))

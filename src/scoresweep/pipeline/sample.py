@@ -23,12 +23,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress, say
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import read_split
+from scoresweep.data.store import read_samples, read_split
 from scoresweep.errors import InputError, RunError, ScoresweepError
 from scoresweep.files import exclusive, remove, sha256_of, whole, write_json
 from scoresweep.jobstate import JobState
@@ -38,7 +37,7 @@ from scoresweep.samplers import initial, step_sizes
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
-from scoresweep.tensors import write_tensors
+from scoresweep.tensors import sha256_of_tensors, write_tensors
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
 
@@ -115,7 +114,12 @@ def _is_drawn(work: _Work) -> bool:
     manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
     if not manifest.exists():
         return False
-    drawn = json.loads(manifest.read_text(encoding="utf-8")).get("weights_sha256")
+    try:
+        read_samples(work.layout.samples(work.run.id, work.setting.id))
+        drawn = json.loads(manifest.read_text(encoding="utf-8")).get("weights_sha256")
+    except InputError as error:
+        say(f"{error} They are drawn again.")
+        return False
     what = "are drawn already" if drawn == work.weights_sha256 else "came from other weights"
     say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
     return bool(drawn == work.weights_sha256)
@@ -260,7 +264,8 @@ def _draw_chunk(
     _check_finite(x, work, chunk, watch)
     with whole(_part(work, chunk)) as temporary:
         drawn = {"x": x.cpu(), **watch.tensors()}
-        write_tensors(temporary, drawn, {"weights_sha256": work.weights_sha256})
+        digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
+        write_tensors(temporary, drawn, digests)
 
 
 def _score(network: ScoreNetwork, options: Sample) -> Score:
@@ -322,19 +327,31 @@ def _part(work: _Work, chunk: int) -> Path:
 
 
 def _is_whole(work: _Work, chunk: int) -> bool:
-    """Return whether a chunk is drawn, from these weights; a damaged file is named."""
+    """Return whether a chunk is drawn, from these weights; another one is named and removed."""
     path = _part(work, chunk)
     if not path.exists():
         return False
     try:
-        with safe_open(path, framework="pt") as file:
-            fits = bool(file.metadata() == {"weights_sha256": work.weights_sha256})
-    except SafetensorError as error:
-        say(f"{path} is damaged ({error}); it is drawn again")
-        fits = False
-    if not fits:
+        _read_part(work, chunk)
+    except ValueError as error:
+        say(f"{path} {error}; it is drawn again")
         path.unlink()
-    return fits
+    return path.exists()
+
+
+def _read_part(work: _Work, chunk: int) -> dict[str, Tensor]:
+    """Return what was drawn of a chunk; raise `ValueError` where that cannot be used."""
+    try:
+        with safe_open(_part(work, chunk), framework="pt") as file:
+            digests = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"is damaged ({error})") from error
+    if digests.get("weights_sha256") != work.weights_sha256:
+        raise ValueError("came from other weights")
+    if digests.get("sha256") != sha256_of_tensors(tensors):
+        raise ValueError("is damaged (its SHA-256 is not the one that it names)")
+    return tensors
 
 
 # ── the store ───────────────────────────────────────────────────────────────────────────────────
@@ -346,7 +363,7 @@ def _write(
     """Put the chunks together to one store; its manifest comes last."""
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = math.ceil(options.count / options.chunk)
-    parts = [load_file(_part(work, chunk)) for chunk in range(chunks)]
+    parts = [_read_part(work, chunk) for chunk in range(chunks)]
     seeds = torch.tensor([derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)])
     levels = {
         name: torch.stack([part[name] for part in parts]).double().mean(0)
@@ -365,7 +382,7 @@ def _write(
         "device": work.device().split(":")[0],
         "weights_sha256": work.weights_sha256,
     }
-    digest = write_samples(
+    described = write_samples(
         work.layout.samples(run.id, setting.id),
         torch.cat([part["x"] for part in parts])[: options.count],
         chunk_seed=seeds.repeat_interleave(options.chunk)[: options.count],
@@ -375,5 +392,5 @@ def _write(
     )
     write_json(
         work.layout.samples_manifest(run.id, setting.id),
-        {"count": options.count, "shape": list(network.shape), "sha256": digest, **attributes},
+        {"count": options.count, "shape": list(network.shape), **attributes, **described},
     )

@@ -91,9 +91,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if sha256_of(file) != digest:
                 raise ValueError(f"{name} is damaged: its SHA-256 is not the one in state.json")
             tensors[file.stem] = load_file(file)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"state.json is damaged: {error}") from error
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return Checkpoint(step, tensors, state)
 

@@ -15,7 +15,7 @@ from scoresweep.files import whole
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.study.base import Component
 from scoresweep.study.components import AnyNetwork
-from scoresweep.tensors import write_tensors
+from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 __all__ = ["build_network", "load_network", "save_network"]
 
@@ -34,9 +34,14 @@ def save_network(path: Path, network: ScoreNetwork, component: Component) -> Non
     Equal weights make equal files: safetensors puts several metadata in random order, so all of it
     is one.
     """
-    model = {"network": component.model_dump(mode="json"), "shape": network.shape}
+    tensors = network.state_dict()
+    model = {
+        "network": component.model_dump(mode="json"),
+        "shape": network.shape,
+        "sha256": sha256_of_tensors(tensors),
+    }
     with whole(path) as temporary:
-        write_tensors(temporary, network.state_dict(), {"model": json.dumps(model)})
+        write_tensors(temporary, tensors, {"model": json.dumps(model)})
 
 
 def load_network(run_folder: Path) -> ScoreNetwork:
@@ -53,6 +58,8 @@ def load_network(run_folder: Path) -> ScoreNetwork:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = json.loads(metadata["model"])
+        if sha256_of_tensors(tensors) != model["sha256"]:
+            raise ValueError("it is damaged: its SHA-256 is not the one that it names")
         component: Component = TypeAdapter(AnyNetwork).validate_python(model["network"])
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)

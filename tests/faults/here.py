@@ -1,0 +1,30 @@
+"""Training in the process of the test itself, which takes no time to start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scoresweep.launch import Resources
+from scoresweep.pipeline.train import train_here
+from scoresweep.study import Plan
+from scoresweep.training.loop import Trainer
+
+__all__ = ["crash_at", "train_run"]
+
+
+def train_run(plan: Plan) -> Path:
+    """Train the first run of `plan`; return its folder."""
+    train_here(plan.runs[0], plan.layout, Resources())
+    return plan.layout.run(plan.runs[0].id)
+
+
+def crash_at(plan: Plan, step: int) -> Path:
+    """Train up to `step` and crash there; return the folder of checkpoints."""
+    update = Trainer._update
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_update", lambda self: update(self) if self.step < step else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run(plan)
+    return plan.layout.checkpoints(plan.runs[0].id)

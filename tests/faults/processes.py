@@ -1,0 +1,123 @@
+"""Training processes that start in a blink: forked from a server that has imported everything.
+
+They do what `scoresweep train` starts on a machine or on the nodes of a SLURM job, without the time
+that each such start takes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from scoresweep.launch import Resources
+from scoresweep.study import Plan
+
+__all__ = ["die_in", "end", "finish", "start", "wait"]
+
+PRELOAD = ["scoresweep.training.session", "scoresweep.pipeline.train", "torch.distributed"]
+
+Fault = Callable[[], None]
+
+
+def start(plan: Plan, processes: int = 2, faults: dict[int, Fault] | None = None):
+    """Start the training of the first run of `plan`; `faults` are prepared in the given ranks."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    port = _free_port()
+    ranks = [
+        context.Process(target=_train, args=(plan, processes, rank, port, (faults or {}).get(rank)))
+        for rank in range(processes)
+    ]
+    for rank in ranks:
+        rank.start()
+    return ranks
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def log(plan: Plan, rank: int) -> Path:
+    """Where a process writes what it has to say."""
+    return plan.layout.root / f"rank{rank}.log"
+
+
+def _train(plan: Plan, processes: int, rank: int, port: int, fault: Fault | None) -> None:
+    descriptor = os.open(log(plan, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 2)
+    import torch
+
+    from scoresweep.errors import RunError
+    from scoresweep.pipeline.train import train_here
+    from scoresweep.training.loop import StoppedError
+
+    torch.set_num_threads(1)
+    if processes > 1:
+        os.environ |= {"RANK": f"{rank}", "WORLD_SIZE": f"{processes}", "LOCAL_RANK": f"{rank}"}
+        os.environ |= {"LOCAL_WORLD_SIZE": f"{processes}"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    if fault:
+        fault()
+    try:
+        train_here(plan.runs[0], plan.layout, Resources(processes=processes))
+    except StoppedError as stopped:
+        sys.stderr.write(f"{stopped}\n")
+        sys.exit(3 if stopped.requeue else 4)
+    except RunError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+def end(ranks: list[BaseProcess]) -> list[int | None]:
+    """Wait until one process has ended, kill the others as a launcher does; return all codes."""
+    multiprocessing.connection.wait([rank.sentinel for rank in ranks], timeout=60)
+    for rank in ranks:
+        rank.join(timeout=0.1)
+        rank.kill()
+        rank.join()
+    return [rank.exitcode for rank in ranks]
+
+
+def wait(ranks: list[BaseProcess]) -> list[int | None]:
+    """Wait until every process has ended by itself; return the codes."""
+    for rank in ranks:
+        rank.join(timeout=120)
+    return [rank.exitcode for rank in ranks]
+
+
+def finish(plan: Plan, processes: int = 2) -> Path:
+    """Train the first run of `plan` to its end; return its folder."""
+    codes = wait(start(plan, processes))
+    assert codes == [0] * processes, log(plan, 0).read_text()
+    return plan.layout.run(plan.runs[0].id)
+
+
+def die_in(name: str, call: int) -> None:
+    """Have this process kill itself in the `call`-th call of the function `name`.
+
+    Of a file that the function writes (its first argument), half has been written.
+    """
+    module, _, attribute = name.rpartition(".")
+    function, calls = getattr(import_module(module), attribute), 0
+
+    def dying(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            path = arguments[0]
+            if isinstance(path, Path) and not path.exists():
+                function(*arguments, **options)
+                os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+
+    setattr(import_module(module), attribute, dying)

@@ -1,0 +1,116 @@
+"""Files that were cut short or changed: detected, named, and the one before used or made again."""
+
+import re
+import shutil
+
+import pytest
+import xarray as xr
+from conftest import tiny_plan
+from faults.here import crash_at, train_run
+from faults.undisturbed import assert_same_run
+
+from scoresweep.errors import InputError, RunError
+from scoresweep.pipeline.evaluate import evaluate, reference
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.stage import stage
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+DAMAGES = pytest.mark.parametrize("damage", [cut_short, flip_a_byte])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(staged, tmp_path_factory):
+    """A folder with the tiny run trained and its first setting drawn and evaluated."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    root = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(staged / "data", root / "data")
+    plan = tiny_plan(root)
+    train_run(plan)
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
+    reference(plan, "digits", "pixels")
+    evaluate(plan, plan.runs[0].id, plan.settings[0].id)
+    return plan
+
+
+@pytest.fixture
+def plan(undisturbed, tmp_path):
+    """A copy of that folder, to be damaged."""
+    shutil.copytree(undisturbed.layout.root, tmp_path / "copy", symlinks=True)
+    return tiny_plan(tmp_path / "copy")
+
+
+CHECKPOINT = ["averaged", "curves", "network", "optimizer"]
+FILES = [*(f"{name}.safetensors" for name in CHECKPOINT), "state.json"]
+
+
+@DAMAGES
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    make_plan, undisturbed, capsys, name, damage
+):
+    plan = make_plan()
+    newest = crash_at(plan, 100) / "step-00000080"
+    assert sorted(path.name for path in newest.iterdir()) == sorted(FILES)
+    damage(newest / name)
+    folder = train_run(plan)
+    said = capsys.readouterr().err
+    assert re.search(rf"{newest} cannot be used, and is removed: {name} is damaged", said)
+    assert "going on from step 40 of 120" in said
+    assert_same_run(folder, undisturbed.layout.run(undisturbed.runs[0].id))
+
+
+def drawn(plan):
+    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
+
+
+@DAMAGES
+@pytest.mark.parametrize("name", ["image/c/0/0/0/0", "image/zarr.json"])
+def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    damage(layout.samples(run, setting) / name)
+    with pytest.raises(RunError, match=rf"{setting}\.zarr.*image.* (damaged|cut short)"):
+        evaluate(plan, run, setting)
+    assert not layout.samples_manifest(run, setting).exists()  # so that the workflow redoes it
+    sample(plan, run, setting)
+    evaluate(plan, run, setting)
+    xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
+
+
+def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, capsys):
+    run, setting = plan.runs[0].id, plan.settings[0].id
+    flip_a_byte(plan.layout.samples(run, setting) / "image/c/0/0/0/0")
+    sample(plan, run, setting)
+    assert re.search(r"image is damaged.* They are drawn again", capsys.readouterr().err)
+    xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
+
+
+@DAMAGES
+@pytest.mark.parametrize("name", ["train/image/c/0/0/0/0", "train/image/zarr.json"])
+def test_a_damaged_dataset_is_named_and_staged_again(plan, undisturbed, name, damage):
+    layout = plan.layout
+    shutil.rmtree(layout.results)
+    store, manifest = layout.dataset_store("digits"), layout.dataset_manifest("digits")
+    before = manifest.stat().st_mtime_ns
+    damage(store / name)
+    with pytest.raises(
+        InputError, match=r"digits\.zarr.*image.* (damaged|cut short).*`scoresweep stage"
+    ):
+        train_run(plan)
+    stage(plan, "digits")
+    assert manifest.stat().st_mtime_ns == before  # what was made of it is not made again
+    assert_same_run(train_run(plan), undisturbed.layout.run(undisturbed.runs[0].id))
