@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from scoresweep.errors import InputError, RunError
-from scoresweep.launch import Resources, launch
+from scoresweep.launch import Resources
+from scoresweep.launch.submit import launch
 
 # The processes that are started cannot import this file.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

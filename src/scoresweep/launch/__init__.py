@@ -2,6 +2,5 @@
 
 from scoresweep.launch.owner import Owner
 from scoresweep.launch.resources import Resources
-from scoresweep.launch.submit import launch
 
-__all__ = ["Owner", "Resources", "launch"]
+__all__ = ["Owner", "Resources"]

@@ -13,7 +13,8 @@ from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
 from scoresweep.files import exclusive, is_taken, whole
 from scoresweep.jobstate import JobState
-from scoresweep.launch import Owner, Resources, launch
+from scoresweep.launch import Owner, Resources
+from scoresweep.launch.submit import launch
 from scoresweep.provenance import note_start
 from scoresweep.study import Layout, Plan, Run
 
