@@ -104,7 +104,7 @@ def finish(plan: Plan, processes: int = 2) -> Path:
 def die_in(name: str, call: int) -> None:
     """Have this process kill itself in the `call`-th call of the function `name`.
 
-    Of a file that the function writes (its first argument), half has been written.
+    Of a file that `write_tensors` writes, half has been written then.
     """
     module, _, attribute = name.rpartition(".")
     function, calls = getattr(import_module(module), attribute), 0
@@ -113,10 +113,9 @@ def die_in(name: str, call: int) -> None:
         nonlocal calls
         calls += 1
         if calls == call:
-            path = arguments[0]
-            if isinstance(path, Path) and not path.exists():
+            if attribute == "write_tensors":
                 function(*arguments, **options)
-                os.truncate(path, path.stat().st_size // 2)
+                os.truncate(arguments[0], arguments[0].stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments, **options)
 

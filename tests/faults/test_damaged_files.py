@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import xarray as xr
-from conftest import tiny_plan
 from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run
+from tiny_study import tiny_plan
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.pipeline.evaluate import evaluate, reference

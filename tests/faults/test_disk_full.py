@@ -1,0 +1,103 @@
+"""A disk that is full ends each command cleanly; where there is room again it goes on."""
+
+import functools
+import resource
+import shutil
+import subprocess
+
+import pytest
+import xarray as xr
+from faults.here import crash_at, train_run
+from faults.processes import end, log, start
+from faults.undisturbed import assert_same_run
+from tiny_study import tiny_plan
+
+from scoresweep.pipeline.sample import sample
+from scoresweep.training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+OFTEN = {"checkpoint": {"steps": 10, "keep": 1}}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 4 MB; `grow` gives it more."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
+    if (
+        not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("a small tmpfs cannot be mounted here, which takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder, leave_kibibytes):
+    with (folder / "filler").open("wb") as file:
+        file.write(b"x" * (shutil.disk_usage(folder).free - 1024 * leave_kibibytes))
+
+
+def grow(folder):
+    subprocess.run(["mount", "-o", "remount,size=16m", str(folder)], check=True)
+
+
+def assert_ended_cleanly(ended, root):
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(root.rglob(".*.part")) == []
+
+
+def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
+    staged, small_disk, make_plan, scoresweep, capsys
+):
+    shutil.copytree(staged / "data", small_disk / "data")
+    plan = tiny_plan(small_disk, **OFTEN)
+    run, layout = plan.runs[0], plan.layout
+    fill(small_disk, leave_kibibytes=110)
+    assert_ended_cleanly(
+        scoresweep("train", "study.yaml", "--run", run.id, cwd=small_disk), small_disk
+    )
+    assert not layout.weights(run.id).exists()
+    (saved,) = layout.checkpoints(run.id).iterdir()
+    step = load_checkpoint(saved).step
+    grow(small_disk)
+    folder = train_run(plan)
+    assert f"going on from step {step} of 120" in capsys.readouterr().err
+    assert_same_run(folder, train_run(make_plan(**OFTEN)))
+
+
+def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scoresweep):
+    undisturbed = make_plan()
+    train_run(undisturbed)
+    run, setting = undisturbed.runs[0], undisturbed.settings[0]
+    sample(undisturbed, run.id, setting.id)
+    shutil.copytree(staged / "data", small_disk / "data")
+    plan = tiny_plan(small_disk)
+    plan.layout.run(run.id).mkdir(parents=True)
+    shutil.copy(undisturbed.layout.weights(run.id), plan.layout.weights(run.id))
+    fill(small_disk, leave_kibibytes=24)
+    command = ("sample", "study.yaml", "--run", run.id, "--setting", setting.id)
+    assert_ended_cleanly(scoresweep(*command, cwd=small_disk), small_disk)
+    assert not plan.layout.samples_manifest(run.id, setting.id).exists()
+    grow(small_disk)
+    sample(plan, run.id, setting.id)
+    found = [
+        xr.load_dataset(p.layout.samples(run.id, setting.id), engine="zarr", consolidated=False)
+        for p in (plan, undisturbed)
+    ]
+    xr.testing.assert_identical(*(data.assign_attrs(seconds=0) for data in found))
+
+
+def test_a_limit_on_the_size_of_files_is_a_full_disk(make_plan, capsys):
+    plan = make_plan()
+    folder = crash_at(plan, 60)
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    assert end(start(plan, 1, faults={0: limit})) == [1]
+    assert "step-00000080: could not be written (File too large)" in log(plan, 0).read_text()
+    assert [path.name for path in folder.iterdir()] == ["step-00000040"]
+    folder = train_run(plan)
+    assert "going on from step 40 of 120" in capsys.readouterr().err
+    assert_same_run(folder, train_run(make_plan("undisturbed")))

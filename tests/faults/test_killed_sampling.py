@@ -1,0 +1,69 @@
+"""A sampling job that is killed draws only what is missing when it is started again."""
+
+import functools
+import multiprocessing
+import signal
+
+import pytest
+import xarray as xr
+from faults.here import train_run
+from faults.processes import PRELOAD, die_in
+
+from scoresweep.pipeline import sample as module
+from scoresweep.pipeline.sample import sample
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+
+def dying(plan, fault):
+    fault()
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
+
+
+def drawn(plan):
+    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
+
+
+def identities(folder):
+    """Which file each one is, and when it was written."""
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.glob("chunk-*")}
+
+
+@pytest.mark.parametrize(
+    ("function", "call", "chunks"),
+    [
+        ("scoresweep.pipeline.sample.write_tensors", 3, 2),  # half of the last chunk is written
+        ("scoresweep.data.samples.consolidate", 1, 3),  # and half of the store
+        ("scoresweep.pipeline.sample.write_json", 1, 3),  # the store, but not its manifest
+    ],
+)
+def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, call, chunks):
+    plan = make_plan()
+    train_run(plan)
+    run, setting = plan.runs[0].id, plan.settings[0].id
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    job = context.Process(target=dying, args=(plan, functools.partial(die_in, function, call)))
+    job.start()
+    job.join(60)
+    assert job.exitcode == -signal.SIGKILL
+    assert not plan.layout.samples_manifest(run, setting).exists()
+    parts = plan.layout.samples_parts(run, setting)
+    kept, used, write = identities(parts), {}, module._write
+    assert len(kept) == chunks
+
+    def noting(work, *rest):
+        used.update(identities(parts))
+        write(work, *rest)
+
+    monkeypatch.setattr(module, "_write", noting)
+    sample(plan, run, setting)
+    assert len(used) == 3
+    assert {name: used[name] for name in kept} == kept
+    again = drawn(plan)
+    plan.layout.samples_manifest(run, setting).unlink()
+    sample(plan, run, setting)  # all of it, undisturbed
+    xr.testing.assert_identical(again, drawn(plan))
+    folder = plan.layout.samples(run, setting).parent
+    assert [path.name for path in folder.iterdir() if "part" in path.name] == []
