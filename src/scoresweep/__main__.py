@@ -1,0 +1,5 @@
+"""`python -m scoresweep`."""
+
+from scoresweep.cli import main
+
+main()

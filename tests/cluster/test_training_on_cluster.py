@@ -1,0 +1,310 @@
+"""Training on two nodes survives what happens to clusters, and ends as if nothing had happened."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faults.processes import finish
+from faults.undisturbed import assert_same_run
+from tiny_study import tiny_plan
+
+from scoresweep.launch.record import JobRecord
+from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
+
+LONG = {"steps": 2000, "checkpoint": {"steps": 100}, "log": {"scalars": 25, "image_count": 0}}
+PATIENCE = 240
+
+
+class Command:
+    """`scoresweep train` of the first run of a study, on two nodes."""
+
+    def __init__(self, root: Path, *arguments: str, steps: int = LONG["steps"]) -> None:
+        self.plan = tiny_plan(root, **LONG | {"steps": steps})
+        self.run = self.plan.layout.run(self.plan.runs[0].id)
+        self.checkpoints = self.plan.layout.checkpoints(self.plan.runs[0].id)
+        self.output = root / "output.txt"
+        command = [
+            sys.executable,
+            "-m",
+            "scoresweep",
+            "train",
+            "study.yaml",
+            "--run",
+            self.run.name,
+        ]
+        command += ["--cluster", "slurm", "--nodes", "2", "--memory", "1000"]
+        with self.output.open("a") as file:
+            self.process = subprocess.Popen(
+                [*command, *arguments], cwd=root, stdout=file, stderr=subprocess.STDOUT
+            )
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """Wait until it has said something."""
+        return self.until(lambda: re.search(pattern, self.output.read_text()), pattern)
+
+    def saved(self, step: int) -> None:
+        """Wait until a checkpoint of this step or a later one is there."""
+        first = f"step-{step:08d}"
+        self.until(lambda: any(p.name >= first for p in self.checkpoints.glob("step-*")), first)
+
+    def job(self) -> QueuedJob:
+        """Return its SLURM job."""
+        record = JobRecord.read(self.run / "job.json")
+        assert record is not None
+        jobs = my_jobs(record.name)
+        assert jobs
+        return jobs[0]
+
+    def ends(self) -> int:
+        """Wait for the end; return the exit code."""
+        return self.process.wait(PATIENCE)
+
+    def until(self, happened, what):
+        deadline = time.monotonic() + PATIENCE
+        while not (result := happened()):
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < deadline, f"{what}: {self.output.read_text()}"
+            time.sleep(0.05)
+        return result
+
+
+@pytest.fixture
+def root(staged, tmp_path):
+    (tmp_path / "data").symlink_to(staged / "data")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(staged, tmp_path_factory):
+    """The same run by two processes of this machine, without SLURM."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    (root / "data").symlink_to(staged / "data")
+    return finish(tiny_plan(root, **LONG))
+
+
+def slurm(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+def log(command: Command) -> str:
+    """Return what the first process has said, in all its starts."""
+    return (command.run / "logs" / f"{command.job().job_id}_0_log.out").read_text()
+
+
+def stopped_by(command: Command, *slurm_command: str) -> str:
+    """Do something to the job and wait until it says at which step it has stopped."""
+    slurm(*slurm_command)
+    pattern = r"stopped on request at step (\d+)"
+    found = command.until(lambda: re.search(pattern, log(command)), pattern)
+    return str(found[1])
+
+
+def submissions(command: Command) -> int:
+    return len(list((command.run / "logs").glob("*_submission.sh")))
+
+
+def restarts(command: Command) -> int:
+    return json.loads((command.run / "progress.json").read_text())["restarts"]
+
+
+def test_two_nodes_train_what_two_processes_train(cluster, root, undisturbed):
+    command = Command(root)
+    assert command.ends() == 0, command.output.read_text()
+    assert_same_run(command.run, undisturbed)
+    assert (command.run / "logs" / "latest.log").resolve().name.endswith("_0_log.out")
+
+
+def test_a_requeued_job_goes_on_from_its_last_checkpoint(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(500)
+    slurm("scontrol", "requeue", command.job().job_id)
+    assert command.ends() == 0, command.output.read_text()
+    assert submissions(command) == 1
+    assert restarts(command) == 1
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(300)
+    step = stopped_by(command, "scancel", "--signal=USR2", command.job().job_id)
+    assert command.ends() == 0, command.output.read_text()
+    assert f"going on from step {step} of" in log(command)  # nothing is lost
+    assert submissions(command) == 1
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root):
+    """The limit is lowered to less than the delay that is left to save."""
+    command = Command(root, steps=20_000)
+    command.saved(100)
+    job = command.job().job_id
+    step = stopped_by(command, "scontrol", "update", f"jobid={job}", "timelimit=1")
+    slurm("scontrol", "update", f"jobid={job}", "timelimit=30")
+    command.until(lambda: f"going on from step {step} of" in log(command), "the second start")
+    assert submissions(command) == 1
+    slurm("scancel", job)
+    command.ends()
+
+
+def test_a_dead_node_is_replaced(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(500)
+    node = command.job().nodes.replace("n[", "n").split("-")[0].split(",")[0].rstrip("]")
+    cluster.kill_node(node)
+    try:
+        assert command.ends() == 0, command.output.read_text()
+    finally:
+        cluster.start_node(node)
+        cluster.wait_idle()
+    assert restarts(command) == 1
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_killed_process_is_replaced(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(500)
+    state = json.loads((command.run / "progress.json").read_text())
+    os.kill(state["pid"], signal.SIGKILL)
+    assert command.ends() == 0, command.output.read_text()
+    assert "starting again" in command.output.read_text()
+    assert submissions(command) == 2
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_command_that_was_killed_finds_its_job_again(cluster, root, undisturbed):
+    first = Command(root)
+    first.saved(200)
+    job = first.job()
+    first.process.kill()
+    first.process.wait()
+    second = Command(root)
+    second.said(f"SLURM job {job.job_id} does this work already; waiting for it")
+    assert second.ends() == 0, second.output.read_text()
+    assert submissions(second) == 1
+    assert restarts(second) == 0
+    assert_same_run(second.run, undisturbed)
+
+
+def test_an_interrupted_command_says_that_its_job_goes_on(cluster, root):
+    command = Command(root)
+    command.saved(100)
+    job = command.job()
+    command.process.send_signal(signal.SIGINT)
+    assert command.ends() == 130
+    assert f"SLURM job {job.job_id} goes on" in command.output.read_text()
+    assert is_live(command.job().state)
+    slurm("scancel", job.job_id)
+
+
+def test_a_number_that_another_job_got_does_not_look_like_this_run(cluster, root, undisturbed):
+    """SLURM counts from one again when its state is lost: another job has the number on disk."""
+    done = subprocess.run(
+        ["sbatch", "--parsable", "--mem=100", "--wrap=sleep 600"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+    )
+    other = done.stdout.strip()
+    plan = tiny_plan(root, **LONG)
+    JobRecord("tiny.run.0123456789ab", other, 2).write(plan.layout.job_record(plan.runs[0].id))
+    try:
+        command = Command(root)
+        assert command.ends() == 0, command.output.read_text()
+    finally:
+        slurm("scancel", other)
+    assert command.job().job_id != other
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_second_command_does_not_submit_a_second_job(cluster, root):
+    first = Command(root)
+    first.saved(100)
+    second = Command(root)
+    second.said("another process is training it; waiting for that one")
+    assert first.ends() == second.ends() == 0
+    assert submissions(first) == 1
+
+
+def test_a_controller_that_is_away_for_a_minute_is_waited_for(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(100)
+    cluster.stop("slurmctld")
+    try:
+        command.said("SLURM does not answer")
+        time.sleep(60)
+    finally:
+        cluster.start("slurmctld")
+    assert command.ends() == 0, command.output.read_text()
+    assert submissions(command) == 1
+    assert_same_run(command.run, undisturbed)
+
+
+def test_a_job_is_submitted_when_the_controller_is_back(cluster, root):
+    cluster.stop("slurmctld")
+    try:
+        command = Command(root)
+        command.said("SLURM does not answer")
+    finally:
+        cluster.start("slurmctld")
+    assert command.ends() == 0, command.output.read_text()
+    assert submissions(command) == 1
+
+
+def test_a_cancelled_job_is_not_started_again(cluster, root, undisturbed):
+    command = Command(root)
+    command.saved(300)
+    slurm("scancel", command.job().job_id)
+    assert command.ends() == 1
+    assert "was cancelled" in command.output.read_text()
+    assert submissions(command) == 1
+    again = Command(root)
+    assert again.ends() == 0
+    assert restarts(again) == 1
+    assert_same_run(again.run, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--partition", "nowhere"], "invalid partition specified: nowhere"),
+        (["--nodes", "9"], "Node count specification invalid|More processors requested"),
+        (["--extra", "qos=long"], "extra: 'qos=long': expected options of sbatch"),
+    ],
+)
+def test_what_slurm_does_not_take_is_wrong_input(cluster, root, option, words):
+    command = Command(root, *option)
+    assert command.ends() == 2
+    assert re.search(words, command.output.read_text())
+    assert not (command.run / "job.json").exists()
+
+
+def test_what_is_asked_for_arrives(cluster, root):
+    options = ["--threads", "2", "--gpus", "1", "--minutes", "17", "--account", "scoresweep"]
+    command = Command(root, *options, "--extra", "--comment=hello --exclusive")
+    command.said("SLURM job [0-9]+ submitted: 2 nodes x 1 processes")
+    job = command.job().job_id
+    shown = subprocess.run(
+        ["scontrol", "show", "job", job], capture_output=True, text=True, check=True
+    ).stdout
+    slurm("scancel", job)
+    command.ends()
+    for fact in (
+        "NumNodes=2",
+        "CPUs/Task=2",
+        "TimeLimit=00:17:00",
+        "Account=scoresweep",
+        "Comment=hello",
+        "OverSubscribe=NO",
+        "MinMemoryNode=1000M",
+        "TresPerNode=gres:gpu:1",
+        "Requeue=1",
+    ):
+        assert fact in shown, shown
