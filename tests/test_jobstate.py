@@ -6,20 +6,29 @@ import pytest
 
 from scoresweep.jobstate import JobState
 
-NAMES = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST")
+NAMES = (
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_NODELIST",
+    "SLURMD_NODENAME",
+)
 
 
 @pytest.mark.parametrize(
     ("environment", "job"),
     [
         ({}, ("", "")),
-        ({"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]"}, ("12", "n[1-2]")),
+        (
+            {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]", "SLURMD_NODENAME": "n1"},
+            ("12", "n[1-2]"),
+        ),
         (
             {
                 "SLURM_JOB_ID": "17",
                 "SLURM_ARRAY_JOB_ID": "15",
                 "SLURM_ARRAY_TASK_ID": "2",
-                "SLURM_JOB_NODELIST": "n3",
+                "SLURMD_NODENAME": "n3",
             },
             ("15_2", "n3"),
         ),

@@ -22,6 +22,12 @@ def _slurm_job() -> str:
     return environment.get("SLURM_JOB_ID", "")
 
 
+def _slurm_nodes() -> str:
+    # Snakemake's executor leaves tasks of an array only the second.
+    environment = os.environ
+    return environment.get("SLURM_JOB_NODELIST", environment.get("SLURMD_NODENAME", ""))
+
+
 @dataclass
 class JobState:
     """State of one training run or of the sampling of one setting."""
@@ -46,7 +52,7 @@ class JobState:
     """Machine of that process."""
     job_id: str = field(default_factory=_slurm_job)
     """SLURM's number of the job that this process belongs to, "12" or "12_3"; "" without SLURM."""
-    nodes: str = field(default_factory=lambda: os.environ.get("SLURM_JOB_NODELIST", ""))
+    nodes: str = field(default_factory=_slurm_nodes)
     """Nodes of that job, as SLURM writes them: "n[1-2]"."""
     updated: float = 0.0
     """Unix time of the last change."""
