@@ -275,7 +275,7 @@ def test_a_cancelled_job_is_not_started_again(cluster, root, undisturbed):
     ("option", "words"),
     [
         (["--partition", "nowhere"], "invalid partition specified: nowhere"),
-        (["--nodes", "9"], "Node count specification invalid|More processors requested"),
+        (["--account", "nobody"], "Invalid account"),
         (["--extra", "qos=long"], "extra: 'qos=long': expected options of sbatch"),
     ],
 )

@@ -98,7 +98,7 @@ class SlurmJob:
                 continue
             ended = ended or time.monotonic()
             due = min(due, ended + SECONDS_TO_SETTLE)
-            if time.monotonic() - ended >= SECONDS_TO_SETTLE:
+            if state == "CANCELLED" or time.monotonic() - ended >= SECONDS_TO_SETTLE:
                 return state
         return "COMPLETED"
 
