@@ -47,10 +47,28 @@ def note_slurm_jobs():
         note_head(layout, name)
 
 
+def uses_slurm():
+    """Whether Snakemake runs the jobs on SLURM (known when the jobs are planned)."""
+    return getattr(workflow.executor_plugin, "name", "") == "slurm"
+
+
+def patient_attempt(wildcards, attempt):
+    """The number of the attempt to run a job, as a resource; before another, wait for SLURM.
+
+    A job that cannot be submitted has failed for Snakemake, and one minute without SLURM's
+    controller would use up all retries.
+    """
+    if attempt > 1 and uses_slurm():
+        from scoresweep.launch.slurm import wait_for_slurm
+
+        wait_for_slurm()
+    return attempt
+
+
 def on_slurm(wildcards, threads, resources):
     """What the training's SLURM job asks for: the resources of the rule, under the names that the
     executor knows them by for all other rules."""
-    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
+    if not uses_slurm():
         return ""
     options = [
         f"--cluster slurm --minutes {resources.runtime} --memory {resources.mem_mb}"

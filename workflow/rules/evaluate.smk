@@ -8,6 +8,8 @@ rule reference:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        attempt=patient_attempt,
     params:
         study=study_file,
     shell:
@@ -27,6 +29,8 @@ rule score_error:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        attempt=patient_attempt,
     params:
         study=study_file,
         measured=plan.score_error_hash(),
@@ -46,6 +50,8 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        attempt=patient_attempt,
     params:
         study=study_file,
         measured=plan.evaluate_hash(),

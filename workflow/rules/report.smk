@@ -10,6 +10,8 @@ rule report:
         layout.results / "logs" / "report.log",
     conda:
         "../../environment.yml"
+    resources:
+        attempt=patient_attempt,
     params:
         study=study_file,
     shell:

@@ -9,6 +9,7 @@ rule sample:
         "../../environment.yml"
     threads: 1
     resources:
+        attempt=patient_attempt,
         processes=1,
         gpu=0,
     params:

@@ -9,6 +9,8 @@ rule stage:
         layout.results / "logs" / "stage" / "{dataset}.log",
     conda:
         "../../environment.yml"
+    resources:
+        attempt=patient_attempt,
     params:
         study=study_file,
     shell:

@@ -7,9 +7,12 @@ switched off. A question that is not answered is no answer: nothing is concluded
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import dataclass
 
-__all__ = ["QueuedJob", "cancel", "is_live", "my_jobs"]
+from scoresweep.console import say
+
+__all__ = ["QueuedJob", "cancel", "is_live", "my_jobs", "wait_for_slurm"]
 
 SECONDS_TO_ANSWER = 30
 SEPARATOR = "|"
@@ -66,6 +69,16 @@ def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
         return None
     rows = (line.split(SEPARATOR, len(FIELDS) - 1) for line in answer.splitlines())
     return [QueuedJob(*(part.strip() for part in row)) for row in rows]
+
+
+def wait_for_slurm(name: str = "none") -> list[QueuedJob]:
+    """Wait until SLURM answers; return this user's jobs that are called `name`."""
+    pause = 2.0
+    while (jobs := my_jobs(name)) is None:
+        say("SLURM does not answer; waiting")
+        time.sleep(pause)
+        pause = min(30.0, 2 * pause)
+    return jobs
 
 
 def cancel(job_ids: list[str]) -> bool:

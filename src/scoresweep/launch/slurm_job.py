@@ -22,7 +22,7 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.launch.outcome import succeeded
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.resources import Resources
-from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
+from scoresweep.launch.slurm import is_live, my_jobs, wait_for_slurm
 from scoresweep.launch.task import Task
 
 __all__ = ["SlurmJob", "attached", "submitted"]
@@ -118,7 +118,12 @@ def attached(path: Path, logs: Path) -> SlurmJob | None:
     record = JobRecord.read(path)
     if record is None:
         return None
-    found = [job for job in _answer(record.name) if is_live(job.state)]
+    if shutil.which("squeue") is None:
+        raise InputError(
+            f"{path}: names a SLURM job, and this machine has no `squeue` to ask for it; expected "
+            f"a machine of that cluster, or remove the file if the job has ended"
+        )
+    found = [job for job in wait_for_slurm(record.name) if is_live(job.state)]
     if not found:
         return None
     record = dataclasses.replace(record, job_id=found[0].job_id)
@@ -147,18 +152,6 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
         record = dataclasses.replace(record, job_id=job.job_id)
         record.write(path)
         return SlurmJob(record, logs)
-
-
-def _answer(name: str) -> list[QueuedJob]:
-    """Ask SLURM for the jobs of a name until it answers."""
-    if shutil.which("squeue") is None:
-        raise InputError("cluster: slurm: this machine has no `squeue`; expected local")
-    pause, longest = SECONDS_BETWEEN_QUESTIONS
-    while (jobs := my_jobs(name)) is None:
-        say("SLURM does not answer; waiting")
-        time.sleep(pause)
-        pause = min(longest, 2 * pause)
-    return jobs
 
 
 def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExecutor:
