@@ -14,7 +14,7 @@ rule reference:
         study=study_file,
     shell:
         "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
-        " --extractor {wildcards.extractor:q} --threads {threads} 2>&1 | tee {log:q}"
+        " --extractor {wildcards.extractor:q} --threads {threads} 2>&1 | tee -i {log:q}"
 
 
 # One for a run: what the network gets wrong does not depend on the sampler.
@@ -36,7 +36,7 @@ rule score_error:
         measured=plan.score_error_hash(),
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --threads {threads}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule evaluate:
@@ -57,7 +57,7 @@ rule evaluate:
         measured=plan.evaluate_hash(),
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
-        " --threads {threads} 2>&1 | tee {log:q}"
+        " --threads {threads} 2>&1 | tee -i {log:q}"
 
 
 # `score_error.nc` and `SETTING.nc` lie in one folder.

@@ -15,4 +15,4 @@ rule report:
     params:
         study=study_file,
     shell:
-        "scoresweep report {params.study:q} 2>&1 | tee {log:q}"
+        "scoresweep report {params.study:q} 2>&1 | tee -i {log:q}"

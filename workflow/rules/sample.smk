@@ -18,4 +18,4 @@ rule sample:
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

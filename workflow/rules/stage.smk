@@ -14,4 +14,4 @@ rule stage:
     params:
         study=study_file,
     shell:
-        "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee {log:q}"
+        "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee -i {log:q}"

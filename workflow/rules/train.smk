@@ -30,4 +30,4 @@ rule train:
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " {params.on_slurm} 2>&1 | tee {log:q}"
+        " {params.on_slurm} 2>&1 | tee -i {log:q}"
