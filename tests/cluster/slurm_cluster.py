@@ -90,6 +90,7 @@ GresTypes=gpu
 NodeName=DEFAULT CPUs=2 RealMemory=6000 Gres=gpu:2
 NodeName=n[1-4] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17001-17004]
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes=n[1-2] MaxTime=1-00:00:00 State=UP
 """
 
 SLURMDBD_CONF = """\
@@ -197,12 +198,13 @@ class Cluster:
 
     def node_states(self) -> dict[str, str]:
         """Return each node's state in SLURM's words: idle, mixed, allocated, down*, ..."""
-        lines = run("sinfo", "--Node", "--noheader", "--format=%N %T").stdout.splitlines()
-        return dict(line.split() for line in lines)
+        table = run("sinfo", "--Node", "--noheader", "--partition=main", "--format=%N %T")
+        return dict(line.split() for line in table.stdout.splitlines())
 
     def cancel_jobs(self) -> None:
         """Cancel every job and wait until none is left."""
-        run("scancel", "--partition=main")
+        if jobs := run("squeue", "--noheader", "--format=%A").stdout.split():
+            run("scancel", *jobs)
         wait_until(lambda: not run("squeue", "--noheader").stdout, "an empty queue")
 
     def wait_idle(self, seconds: float = SECONDS_TO_START) -> None:

@@ -1,0 +1,201 @@
+"""A study with `--profile slurm` is the study: its jobs are SLURM's, its numbers the local ones."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from slurm_cluster import run, wait_until
+
+from scoresweep.launch.record import JobRecord
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
+# Looked at more often than is good manners on a cluster of other people's.
+QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--max-status-checks-per-second", "1")
+PATIENCE = 300
+# One process adds the gradients of a batch in another order than two do. Over the 200 steps of this
+# study that moves losses and distances by less than a thousandth, and shares, which are counted, by
+# a few of the 100 samples.
+TOLERANCE = 2e-3
+COUNTED = ("precision", "recall", "density", "coverage", "class_", "memorised")
+TOLERANCE_COUNTED = 0.05
+
+
+def default_study(**evaluate):
+    """The default study, shortened: one run, two settings."""
+    study = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    study["train"] |= {"steps": 200, "log": {"images": 100}, "grid": {}}
+    study["train"]["network"] |= {"width": 64, "blocks": 2}
+    study["sample"] |= {"count": 100, "grid": {"sampler.step_size": [5e-4, 3e-3]}}
+    study["evaluate"] |= {"extractors": ["pixels"], "resamplings": 2, **evaluate}
+    study["evaluate"]["metrics"].remove("classes")
+    return study
+
+
+def work_folder(folder, study):
+    """A folder to run a study in, with the profile as it is in the repository."""
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "slurm", folder / "slurm")
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return folder
+
+
+@contextlib.contextmanager
+def started(folder, *arguments):
+    """Start `snakemake` in a folder; its output goes to a file there, it ends with the block."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [*SNAKEMAKE, "--configfile", "study.yaml", *arguments],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PATH": path},
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def snakemake(folder, *arguments):
+    """Run `snakemake` to its end and return what it said."""
+    with started(folder, *arguments) as process:
+        status = process.wait(PATIENCE)
+    said = (folder / "output").read_text()
+    assert status == 0, said
+    return said
+
+
+def on_slurm(folder, *arguments):
+    return snakemake(folder, "--profile", "slurm", *QUICK, *arguments)
+
+
+def jobs_in_accounting(folder):
+    """Return what sacct knows of the study's jobs, as (rule, number, state, nodes)."""
+    (runs,) = (folder / "results").glob("*/slurm_runs.txt")
+    names = [line.split()[0] for line in runs.read_text().splitlines()]
+    records = [JobRecord.read(path) for path in (folder / "results").rglob("job.json")]
+    names += [record.name for record in records]
+    form = "--format=comment%200,jobid,state,nnodes"
+    table = run(
+        "sacct", "--noheader", "--parsable2", "--allocations", form, f"--name={','.join(names)}"
+    )
+    jobs = []
+    for line in table.stdout.splitlines():
+        comment, number, state, nodes = line.split("|")
+        rule = re.match("rule_(.*?)(_wildcards|$)", comment)
+        jobs.append((rule[1] if rule else "train", number, state, int(nodes)))
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def on_cluster(cluster, tmp_path_factory):
+    """A folder in which the study has run on the cluster, its training on two nodes."""
+    cluster.wait_idle()
+    folder = work_folder(tmp_path_factory.mktemp("cluster") / "work", default_study())
+    on_slurm(folder, "--set-resources", "train:nodes=2")
+    return folder
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
+def here(request, tmp_path_factory):
+    """A folder in which the study has run on this machine, and the number of its processes."""
+    folder = work_folder(tmp_path_factory.mktemp("here") / "work", default_study())
+    snakemake(folder, "--cores", "2", "--set-resources", f"train:processes={request.param}")
+    return folder, request.param
+
+
+def numbers(folder):
+    """Return every number of the report, but for the speed."""
+    (report,) = (folder / "results").glob("*/report.nc")
+    with xr.open_datatree(report, engine="h5netcdf") as tree:
+        return {
+            f"{group}/{name}": values.values
+            for group in tree.groups
+            for name, values in tree[group].data_vars.items()
+            if values.dtype.kind in "fi" and name != "images_per_second"
+        }
+
+
+def test_every_job_is_in_the_accounting(on_cluster):
+    jobs = jobs_in_accounting(on_cluster)
+    assert {state for _, _, state, _ in jobs} == {"COMPLETED"}
+    single = sorted((rule, nodes) for rule, number, _, nodes in jobs if "_" not in number)
+    assert single == [
+        ("reference", 1),
+        ("report", 1),
+        ("score_error", 1),
+        ("stage", 1),
+        ("train", 2),
+    ]
+    tasks = [(rule, *number.split("_")) for rule, number, _, _ in jobs if "_" in number]
+    assert sorted((rule, task) for rule, _, task in tasks) == [
+        ("evaluate", "1"),
+        ("evaluate", "2"),
+        ("sample", "1"),
+        ("sample", "2"),
+    ]
+    assert len({number for _, number, _ in tasks}) == 2  # one array of each rule
+
+
+def test_the_numbers_are_those_of_a_local_run(on_cluster, here):
+    """Bit for bit by as many processes, wherever they were."""
+    folder, processes = here
+    found, expected = numbers(on_cluster), numbers(folder)
+    assert found.keys() == expected.keys()
+    assert len(found) > 30
+    for name, values in expected.items():
+        if processes == 2:
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
+        elif any(word in name for word in COUNTED):
+            np.testing.assert_allclose(found[name], values, atol=TOLERANCE_COUNTED, err_msg=name)
+        else:
+            scale = np.nanmax(np.abs(values), initial=0.0)
+            np.testing.assert_allclose(found[name], values, atol=TOLERANCE * scale, err_msg=name)
+
+
+def test_nothing_is_run_twice(on_cluster):
+    assert "Nothing to be done" in on_slurm(on_cluster, "--dry-run")
+
+
+def test_a_site_gives_it_a_partition_and_an_account(cluster, tmp_path):
+    folder = work_folder(tmp_path / "work", default_study())
+    profile = folder / "slurm/config.yaml"
+    text = profile.read_text()
+    for name, value in (("partition", "short"), ("account", "root")):
+        assert f"# - slurm_{name}=NAME" in text
+        text = text.replace(f"# - slurm_{name}=NAME", f"- slurm_{name}={value}")
+    profile.write_text(text)
+    on_slurm(folder, "--until", "train")
+    (record,) = (JobRecord.read(path) for path in folder.rglob("job.json"))
+    (runs,) = (folder / "results").glob("*/slurm_runs.txt")
+    names = f"--name={record.name},{runs.read_text().split()[0]}"
+    form = ("--noheader", "--parsable2", "--allocations", "--format=partition,account")
+    assert run("sacct", names, *form).stdout.splitlines() == ["short|root"] * 2
+
+
+@pytest.mark.parametrize("daemon", ["slurmdbd", "slurmctld"])
+def test_a_minute_without_an_answer_is_waited_for(cluster, tmp_path, daemon):
+    folder = work_folder(tmp_path / "work", default_study(metrics=["frechet"]))
+    said = folder / "output"
+    with started(folder, "--profile", "slurm", *QUICK) as head:
+        wait_until(lambda: "SLURM job" in said.read_text(), "the training's job", PATIENCE)
+        cluster.pause(daemon)
+        try:
+            time.sleep(60)
+        finally:
+            cluster.resume(daemon)
+        assert head.wait(PATIENCE) == 0, said.read_text()
+    assert {state for _, _, state, _ in jobs_in_accounting(folder)} == {"COMPLETED"}
+    assert len(list(folder.glob("results/*/report.html"))) == 1
