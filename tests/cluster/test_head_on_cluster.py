@@ -1,0 +1,154 @@
+"""The head `snakemake` may die or be interrupted: what it started on the cluster goes on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from faults.undisturbed import assert_same_run
+from slurm_cluster import wait_until
+from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
+from tiny_study import TINY
+
+from scoresweep.files import is_taken
+from scoresweep.launch.record import JobRecord
+from scoresweep.launch.slurm import is_live, my_jobs
+from scoresweep.study import load_study, plan_study
+
+ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "train:mem_mb=1000")
+
+
+@pytest.fixture
+def plan(cluster, staged, tmp_path):
+    """One run of some seconds on two nodes, two settings."""
+    (tmp_path / "data").symlink_to(staged / "data")
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    study = yaml.safe_load(TINY)
+    study["train"] |= {"steps": 3000, "checkpoint": {"steps": 200}, "grid": {}}
+    study["train"]["log"] = {"image_count": 0}
+    study["sample"]["count"] = 100
+    study["evaluate"]["metrics"] = ["frechet"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    return plan_study(load_study(tmp_path / "study.yaml"), tmp_path)
+
+
+def head(plan, *arguments):
+    """Start `snakemake --profile slurm` as a terminal does, in a process group of its own."""
+    command = [*SNAKEMAKE, "--configfile", "study.yaml", *ON_SLURM, *arguments]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with (plan.layout.root / "output").open("w") as output:
+        return subprocess.Popen(
+            command,
+            cwd=plan.layout.root,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PATH": path},
+            start_new_session=True,
+        )
+
+
+def dies(process):
+    """Kill a head and all processes that it runs on this machine."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def unlock(plan):
+    """Do what Snakemake asks for when a head has died."""
+    command = [*SNAKEMAKE, "--configfile", "study.yaml", "--unlock"]
+    subprocess.run(command, cwd=plan.layout.root, check=True)
+
+
+def scoresweep(root, *arguments):
+    subprocess.run([sys.executable, "-m", "scoresweep", *arguments], cwd=root, check=True)
+
+
+def undisturbed(plan):
+    """Return a folder with the same study, in which nothing has run."""
+    root = plan.layout.root / "undisturbed"
+    root.mkdir()
+    (root / "data").symlink_to(plan.layout.root / "data")
+    shutil.copy(plan.layout.root / "study.yaml", root)
+    return root
+
+
+def said(plan):
+    return (plan.layout.root / "output").read_text()
+
+
+def job(plan):
+    """Return the SLURM job that trains the run."""
+    record = JobRecord.read(plan.layout.job_record(plan.runs[0].id))
+    assert record is not None
+    (found,) = my_jobs(record.name) or pytest.fail(f"{record.name} is not known")
+    return found
+
+
+def trains(plan, process):
+    """Wait until a checkpoint is there."""
+    folder = plan.layout.checkpoints(plan.runs[0].id)
+
+    def saved():
+        assert process.poll() is None, said(plan)
+        return list(folder.glob("step-*"))
+
+    wait_until(saved, "a checkpoint", PATIENCE)
+
+
+def test_a_killed_head_finds_the_training_that_it_had_started(plan):
+    first = head(plan, "--until", "train")
+    trains(plan, first)
+    before = job(plan)
+    dies(first)
+    assert is_live(job(plan).state)
+    unlock(plan)
+    second = head(plan, "--until", "train")
+    assert second.wait(PATIENCE) == 0, said(plan)
+    assert f"SLURM job {before.job_id} does this work already; waiting for it" in said(plan)
+    assert job(plan).job_id == before.job_id
+    run = plan.layout.run(plan.runs[0].id)
+    assert len(list((run / "logs").glob("*_submission.sh"))) == 1
+    root = undisturbed(plan)
+    scoresweep(root, "train", "study.yaml", "--processes", "2")
+    assert_same_run(run, root / run.relative_to(plan.layout.root))
+
+
+def test_an_interrupted_head_says_what_goes_on(plan):
+    process = head(plan)
+    trains(plan, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(PATIENCE) != 0
+    assert f"SLURM job {job(plan).job_id} goes on" in said(plan)
+    assert "scoresweep cancel" in said(plan)
+    assert is_live(job(plan).state)
+    scoresweep(plan.layout.root, "cancel", "study.yaml")
+    wait_until(lambda: not is_live(job(plan).state), "the end of the job")
+
+
+def test_a_head_that_was_killed_while_samples_are_drawn_waits_for_who_draws(plan):
+    """The jobs of the dead head go on; those of the new one take turns with them."""
+    scoresweep(plan.layout.root, "train", "study.yaml")
+    first = head(plan)
+    run, setting = plan.runs[0].id, plan.settings[0].id
+    lock = plan.layout.samples_lock(run, setting)
+    wait_until(lambda: is_taken(lock), "sampling", PATIENCE)
+    dies(first)
+    unlock(plan)
+    second = head(plan)
+    assert second.wait(PATIENCE) == 0, said(plan)
+    assert plan.layout.report_page.exists()
+    root = undisturbed(plan)
+    (root / "results").mkdir()
+    shutil.copytree(plan.layout.run(run), root / plan.layout.run(run).relative_to(plan.layout.root))
+    scoresweep(root, "sample", "study.yaml")
+    for setting in plan.settings:
+        manifest = plan.layout.samples_manifest(run, setting.id)
+        theirs = root / manifest.relative_to(plan.layout.root)
+        assert (
+            json.loads(manifest.read_text())["sha256"] == json.loads(theirs.read_text())["sha256"]
+        )
