@@ -91,3 +91,26 @@ def test_slurm_must_be_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="cluster: slurm: this machine has no `srun`"):
         launch(crash, resources=Resources(cluster="slurm"), logs=tmp_path)
+
+
+def count(folder, lives):
+    """Note this start; die in it unless enough came before."""
+    starts = len(list(folder.glob("start-*")))
+    (folder / f"start-{starts}").touch()
+    if starts < lives:
+        os._exit(9)
+
+
+def test_lost_work_is_started_again_as_long_as_it_gets_further(tmp_path):
+    def starts():
+        return len(list(tmp_path.glob("start-*")))
+
+    logs = tmp_path / "logs"
+    launch(count, tmp_path, 4, resources=Resources(), logs=logs, progress=starts)
+    assert starts() == 5
+
+
+def test_lost_work_that_gets_no_further_is_given_up(tmp_path):
+    with pytest.raises(RunError, match="was lost 3 times at the same point"):
+        launch(count, tmp_path, 9, resources=Resources(), logs=tmp_path / "logs")
+    assert len(list(tmp_path.glob("start-*"))) == 3

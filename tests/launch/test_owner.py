@@ -1,0 +1,36 @@
+import pytest
+
+from scoresweep.errors import RunError
+from scoresweep.launch import Owner
+from scoresweep.launch.record import JobRecord
+
+
+def test_the_latest_start_owns_the_run(tmp_path):
+    first, second = (Owner(tmp_path / ".owner", tmp_path / "job.json") for _ in range(2))
+    first.take()
+    first.check()
+    second.take()
+    second.check()
+    with pytest.raises(RunError, match="another process has taken this run over"):
+        first.check()
+
+
+def test_a_slurm_job_that_was_replaced_does_not_start(tmp_path, monkeypatch):
+    record = JobRecord.new("study.run", tasks=2)
+    record.write(tmp_path / "job.json")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_JOB_NAME", record.name)
+    owner = Owner(tmp_path / ".owner", tmp_path / "job.json")
+    owner.take()
+    JobRecord.new("study.run", tasks=2).write(tmp_path / "job.json")
+    with pytest.raises(RunError, match="has replaced this SLURM job"):
+        owner.take()
+
+
+def test_names_of_jobs_are_never_the_same(tmp_path):
+    names = {JobRecord.new("study.run", tasks=1).name for _ in range(100)}
+    assert len(names) == 100
+    record = JobRecord.new("study.run", tasks=1)
+    record.write(tmp_path / "job.json")
+    assert JobRecord.read(tmp_path / "job.json") == record
+    assert JobRecord.read(tmp_path / "other.json") is None
