@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ class Staged:
     """The terms that it is published under, for people."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every source file."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """What else the store's root is to tell, as plain values."""
 
 
 def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:

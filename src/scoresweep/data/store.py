@@ -30,6 +30,8 @@ from scoresweep.files import sha256_of, whole, write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scoresweep.distributions import GaussianMixture
+
 __all__ = [
     "DIMENSIONS",
     "Paths",
@@ -39,6 +41,7 @@ __all__ = [
     "describe_files",
     "manifest_path",
     "open_array",
+    "oracle_of",
     "pixel_range_of",
     "read_paths",
     "read_rows",
@@ -264,6 +267,25 @@ def read_split(store: Path, split: str) -> Split:
     for name, values in arrays.items():
         _compare(store, f"{split}/{name}", values, described[split][name]["sha256"])
     return _as_split(group, arrays)
+
+
+def oracle_of(store: Path) -> GaussianMixture:
+    """Return the distribution whose score a network of this data is compared with.
+
+    That is the mixture that the samples were drawn from, where the store's attribute `mixture`
+    names one ({"weights": (K,), "means": (K, D), "stds": (K,)}), and else the smoothed training set
+    (`SmoothedData`). Raises `InputError` where the store is missing, cut short or damaged.
+    """
+    import torch
+
+    from scoresweep.distributions import GaussianMixture, SmoothedData
+
+    mixture = check_store(store)["attributes"].get("mixture")
+    if mixture is None:
+        return SmoothedData(read_split(store, "train").model_space())
+    return GaussianMixture(
+        *(torch.tensor(mixture[name], dtype=torch.float64) for name in ("weights", "means", "stds"))
+    )
 
 
 def read_samples(store: Path) -> Split:

@@ -11,8 +11,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress
-from scoresweep.data.store import Paths, Split, manifest_path, read_paths, read_samples, read_split
-from scoresweep.distributions import SmoothedData
+from scoresweep.data.store import (
+    Paths,
+    Split,
+    manifest_path,
+    oracle_of,
+    read_paths,
+    read_samples,
+    read_split,
+)
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
@@ -129,7 +136,7 @@ def _make_reference_again(path: object, error: Exception) -> InputError:
 
 
 def score_error(plan: Plan, run_id: str) -> None:
-    """Write how far a run's network is from the exact score of the smoothed training set.
+    """Write how far a run's network is from the exact score of its data (`oracle_of`).
 
     Raises:
         InputError: if the study does not ask for it.
@@ -143,7 +150,7 @@ def score_error(plan: Plan, run_id: str) -> None:
     network = load_network(plan.layout.run(run.id))
     store = plan.layout.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
-    oracle = SmoothedData(clean["train"])
+    oracle = oracle_of(store)
     sigmas: list[float] = network.sigmas.double().tolist()
     parts = []
     with progress(f"score error {run.id}", len(asked) * len(clean) * len(sigmas)) as advance:
@@ -182,7 +189,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     samples, kept = _read_drawn(plan, run, setting)
     noise = _uniform_noise(samples, train)
     sets = {name: _make_sets(plan, run, name, train, samples, noise) for name in plan.extractors}
-    paths = _path_score_error(plan, run, kept, train)
+    paths = _path_score_error(plan, run, kept)
     parts = []
     for evaluation in plan.evaluations:
         options = evaluation.evaluate
@@ -241,12 +248,13 @@ def _make_sets(
         return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
 
 
-def _path_score_error(plan: Plan, run: Run, paths: Paths | None, train: Split) -> xr.Dataset | None:
+def _path_score_error(plan: Plan, run: Run, paths: Paths | None) -> xr.Dataset | None:
     """Return the score error at the sampler's own states, where trajectories were kept."""
     if paths is None or not plan.measures_score_error:
         return None
     states = torch.from_numpy(paths.states)
-    network, oracle = load_network(plan.layout.run(run.id)), SmoothedData(train.model_space())
+    network = load_network(plan.layout.run(run.id))
+    oracle = oracle_of(plan.layout.dataset_store(run.dataset.id))
     estimates = [
         compare_scores(network, oracle, states[:, level], sigma)["score_error_sigma2"]
         for level, sigma in enumerate(paths.sigmas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from scoresweep import __version__
@@ -67,13 +68,7 @@ def read_dataset(dataset: Dataset) -> Staged:
     staged: Staged = dataset.load()(**options)
     if subset is None:
         return staged
-    return Staged(
-        staged.train.first(subset),
-        staged.test.first(subset),
-        staged.source,
-        staged.licence,
-        staged.files,
-    )
+    return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
 
 
 def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:
@@ -84,6 +79,7 @@ def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:
         "licence": staged.licence,
         "sha256": staged.files,
         "version": __version__,
+        **staged.attributes,
     }
     if staged.train.pixel_range is not None:
         attributes["pixel_range"] = list(staged.train.pixel_range)

@@ -205,8 +205,8 @@ class Explicit(Component):
 
     target: ClassVar[str] = "scoresweep.noise:explicit"
     name: Literal["explicit"]
-    sigmas: list[Sigma] = Field(min_length=2)
-    """σ_1 > … > σ_L, in units of the data."""
+    sigmas: list[Sigma] = Field(min_length=1)
+    """σ_1 > … > σ_L, in units of the data; one is enough."""
 
     @model_validator(mode="after")
     def _falls(self) -> Explicit:
