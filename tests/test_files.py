@@ -1,4 +1,5 @@
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -137,3 +138,16 @@ def test_what_a_killed_process_left_of_a_file_goes_and_the_rest_stays(tmp_path):
     with whole(tmp_path / "file") as temporary:
         temporary.touch()
     assert names(tmp_path) == sorted([*others, "file"])
+
+
+def test_a_file_system_without_locks_lets_everybody_in(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.ENOTSUP))
+    with exclusive(tmp_path / "lock"):
+        assert not is_taken(tmp_path / "lock")
+    monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.EIO))
+    with pytest.raises(OSError, match="Input/output"), exclusive(tmp_path / "lock"):
+        pass
+
+
+def fail(number, _file, _operation):
+    raise OSError(number, os.strerror(number))

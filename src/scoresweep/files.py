@@ -33,6 +33,9 @@ __all__ = [
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit on the size of files."""
 
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
+"""Errors of a file system without locks."""
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -76,11 +79,16 @@ def _remove_left(path: Path) -> None:
 def exclusive(path: Path) -> Iterator[None]:
     """Let one process at a time into the body; `path` is the lock's file.
 
-    The system drops the lock when its process ends, however it ends.
+    The system drops the lock when its process ends, however it ends. Some file systems of clusters
+    have no locks: there everybody is let in.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # waits for the process that is in
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # waits for the process that is in
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
 
 
@@ -92,6 +100,9 @@ def is_taken(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
     return False
 
 
