@@ -132,6 +132,12 @@ def test_technique_4_brings_the_variance_nearest_to_one(levels, steps):
     assert step_size_for(sigmas, steps) / 0.25 == pytest.approx(best, abs=2e-5)
 
 
+def test_one_level_is_a_ladder_that_technique_4_has_no_step_size_for():
+    assert torch.equal(explicit([0.05]), torch.tensor([0.05], dtype=torch.float64))
+    with pytest.raises(ValueError, match="two levels"):
+        step_size_for(explicit([0.05]), 5)
+
+
 def test_build_ladder_takes_what_is_missing_from_the_data():
     points = torch.rand(50, 12, generator=torch.Generator().manual_seed(0))
     first = max_distance(points)

@@ -161,9 +161,14 @@ def step_size_for(sigmas: Tensor, steps_per_level: int) -> float:
     Args:
         sigmas: the ladder, (L,).
         steps_per_level: T.
+
+    Raises:
+        ValueError: if the ladder has one level, whose start is nothing that the rule knows.
     """
     from scipy.optimize import minimize_scalar
 
+    if len(sigmas) < 2:
+        raise ValueError("step_size: 'auto' needs two levels or more, found one: give a number")
     first, last = float(sigmas[0]), float(sigmas[-1])
     gamma2 = (first / last) ** (2 / (len(sigmas) - 1))
 

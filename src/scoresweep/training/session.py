@@ -105,13 +105,16 @@ def _picture(
     start = initial(
         "uniform", count, shape, sigma_max=float(sigmas[0]), generator=generator, device=device
     )
+    steps, step_size = 100, float(sigmas[-1]) ** 2 / 10
+    if len(sigmas) > 1:
+        steps, step_size = 3, step_size_for(sigmas, 3)
     return annealed_langevin(
         network,
         start,
         sigmas,
         generator=generator,
-        step_size=step_size_for(sigmas, 3),
-        steps_per_level=3,
+        step_size=step_size,
+        steps_per_level=steps,
         step_rule="variance",
         denoise=True,
     )
