@@ -1,9 +1,34 @@
-"""Samplers: walks down a noise ladder that turn a score into samples."""
+"""Samplers: walks that turn a score into samples, most of them down a noise ladder.
+
+Each module has one sampler, `sampler(score, x, sigmas, *, generator, observe, **options)`, and its
+`schedule(sigmas, **options)`: the step size η of each level, NaN where there is none, and the check
+of the options.
+"""
 
 from __future__ import annotations
 
 from scoresweep.samplers.annealed_langevin import annealed_langevin
+from scoresweep.samplers.consistent import consistent
+from scoresweep.samplers.denoise_renoise import denoise_renoise
+from scoresweep.samplers.gaussian import interpolated
 from scoresweep.samplers.initial import initial
+from scoresweep.samplers.langevin import langevin
+from scoresweep.samplers.masks import known_part
+from scoresweep.samplers.metropolis import metropolis
+from scoresweep.samplers.predictor_corrector import predictor_corrector
+from scoresweep.samplers.probability_flow import probability_flow
 from scoresweep.samplers.step_rules import step_sizes
 
-__all__ = ["annealed_langevin", "initial", "step_sizes"]
+__all__ = [
+    "annealed_langevin",
+    "consistent",
+    "denoise_renoise",
+    "initial",
+    "interpolated",
+    "known_part",
+    "langevin",
+    "metropolis",
+    "predictor_corrector",
+    "probability_flow",
+    "step_sizes",
+]

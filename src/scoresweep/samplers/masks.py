@@ -1,0 +1,39 @@
+"""Which part of a sample is known in in-painting."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Hidden", "known_part"]
+
+Hidden = Literal["right_half", "lower_half", "centre"]
+
+
+def known_part(hidden: Hidden, shape: tuple[int, ...]) -> Tensor:
+    """Return a mask of the sample `shape`, bool: False where the named part is hidden.
+
+    Args:
+        hidden: "right_half": the right half of an image, the later half of a point's coordinates;
+            "lower_half": that of an image; "centre": the middle square of an image, of half its
+            height and width.
+        shape: (C, H, W) of an image, (D,) of a point.
+
+    Raises:
+        ValueError: if a point is to lose a part that only an image has.
+    """
+    mask = torch.ones(shape, dtype=torch.bool)
+    if hidden == "right_half":
+        mask[..., shape[-1] // 2 :] = False
+        return mask
+    if len(shape) != 3:
+        raise ValueError(f"mask {hidden!r} is for images; expected 'right_half' for points {shape}")
+    height, width = shape[-2:]
+    if hidden == "lower_half":
+        mask[:, height // 2 :] = False
+    else:
+        top, left = height // 4, width // 4
+        mask[:, top : top + height // 2, left : left + width // 2] = False
+    return mask

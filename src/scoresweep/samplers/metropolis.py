@@ -1,0 +1,107 @@
+"""The Metropolis algorithm on the energy u(x) = −log q_σ(x), at one level, the ladder's last.
+
+A proposal x̃ is accepted with probability min(1, exp(u(x) − u(x̃)) · k(x | x̃)/k(x̃ | x)), k its
+density; then q_σ stays as it is whatever the step size, where Langevin dynamics is biased.
+
+    random_walk   x̃ = x + √(2η) z: k is symmetric and drops out (Metropolis et al. 1953; lecture
+                  slides on score matching and generative diffusion)
+    langevin      x̃ = x + η s(x, σ) + √(2η) z, the Metropolis-adjusted Langevin algorithm
+                  (Roberts and Tweedie 1996)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeGuard
+
+import torch
+from torch import Tensor
+
+from scoresweep.samplers.gaussian import independent
+from scoresweep.score import Score, expand_sigma
+
+__all__ = ["metropolis", "schedule"]
+
+
+class _Energetic(Score, Protocol):
+    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+
+def _has_energy(score: Score) -> TypeGuard[_Energetic]:
+    return hasattr(score, "log_density")
+
+
+def schedule(sigmas: Tensor, *, step_size: float, steps: int, **_: object) -> Tensor:
+    """Return η at the last level, (L,), float64, NaN at the others.
+
+    Raises:
+        ValueError: if `step_size` is not above 0 or `steps` is below 1.
+    """
+    if step_size <= 0:
+        raise ValueError(f"step_size must be above 0, found {step_size:g}")
+    if steps < 1:
+        raise ValueError(f"steps must be 1 or more, found {steps}")
+    steps_of_levels = torch.full((len(sigmas),), math.nan, dtype=torch.float64)
+    steps_of_levels[-1] = step_size
+    return steps_of_levels
+
+
+@torch.no_grad()
+def metropolis(
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    step_size: float,
+    steps: int,
+    proposal: Literal["random_walk", "langevin"] = "random_walk",
+    denoise: bool = True,
+    generator: torch.Generator | None = None,
+    observe: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Walk `x` at the last level and return the samples, shape (N, ...), as a new tensor.
+
+    Args:
+        score: the score of the smoothed data, with `log_density(x, sigma) -> (N,)`.
+        x: starting points, (N, ...).
+        sigmas: the ladder, (L,), of which σ_L alone is used.
+        step_size: η.
+        steps: proposals.
+        proposal: "random_walk" or "langevin".
+        denoise: end with x + σ_L² s(x, σ_L).
+        generator: source of the random numbers, on the device of `x`.
+        observe: called once, with L − 1, x after the walk, and the score there.
+
+    Raises:
+        ValueError: if the score has no `log_density`, or an option is outside its range.
+    """
+    schedule(sigmas, step_size=step_size, steps=steps)
+    if not _has_energy(score):
+        raise ValueError("metropolis needs a score with an energy (log_density), as the oracle has")
+    sigma_n = x.new_full((len(x),), float(sigmas[-1]))
+    drift = step_size if proposal == "langevin" else 0.0
+    x, noise = x.clone(), independent(generator)
+    z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    uniform = torch.empty(len(x), dtype=torch.float64, device=x.device)
+    log_density = score.log_density(x, sigma_n)
+    gradient = score(x, sigma_n) if drift else torch.zeros_like(x)
+    for _ in range(steps):
+        proposed = x + drift * gradient + math.sqrt(2 * step_size) * noise(z)
+        proposed_density = score.log_density(proposed, sigma_n)
+        proposed_gradient = score(proposed, sigma_n) if drift else gradient
+        # log k(x | x̃) − log k(x̃ | x); for the random walk both are −‖z‖²/2.
+        back = (x - proposed - drift * proposed_gradient).flatten(1).double().square().sum(1)
+        there = z.flatten(1).double().square().sum(1)
+        correction = 0.5 * there - back / (4 * step_size) if drift else 0.0
+        chance = proposed_density - log_density + correction
+        accepted = uniform.uniform_(generator=generator).log() < chance
+        log_density = torch.where(accepted, proposed_density, log_density)
+        accepted = expand_sigma(accepted, x)
+        x = torch.where(accepted, proposed, x)
+        gradient = torch.where(accepted, proposed_gradient, gradient) if drift else gradient
+    if observe is not None or denoise:
+        gradient = score(x, sigma_n)
+    if observe is not None:
+        observe(len(sigmas) - 1, x, gradient)
+    return x.add_(gradient, alpha=float(sigmas[-1]) ** 2) if denoise else x

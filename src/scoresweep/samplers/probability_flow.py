@@ -1,0 +1,69 @@
+"""The probability-flow ODE of the variance-exploding SDE (Song et al. 2021, section 4.3).
+
+In the noise level itself it reads dx/dσ = −σ s(x, σ) (Karras et al. 2022, eq. 1): x drawn from
+q_{σ_1} is carried to q_σ without noise. It is solved with one step from each level to the next,
+
+    Euler:  x' = x + h f(x, σ_i)                       h = σ_{i+1} − σ_i,  f(x, σ) = −σ s(x, σ)
+    Heun:   x' = x + h (f(x, σ_i) + f(x_Euler, σ_{i+1}))/2
+
+The denoising step x + σ_L² s is Euler's step to σ = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from scoresweep.score import Score
+
+__all__ = ["probability_flow", "schedule"]
+
+
+def schedule(sigmas: Tensor, **_: object) -> Tensor:
+    """Return NaN for each level, (L,), float64: there is no Langevin step."""
+    return torch.full((len(sigmas),), math.nan, dtype=torch.float64)
+
+
+@torch.no_grad()
+def probability_flow(
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    solver: Literal["heun", "euler"] = "heun",
+    denoise: bool = True,
+    generator: torch.Generator | None = None,  # noqa: ARG001 - all samplers are called alike
+    observe: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Carry `x` down the ladder and return the samples, shape (N, ...), as a new tensor.
+
+    Args:
+        score: the score of the smoothed data.
+        x: starting points, (N, ...).
+        sigmas: the ladder σ_1 > … > σ_L, (L,).
+        solver: "heun" (second order) or "euler" (first).
+        denoise: end with x + σ_L² s(x, σ_L).
+        generator: not used: nothing here is random.
+        observe: called at each level with its index (from 0), x, and the score there; x is reused
+            afterwards, so it must be copied to be kept.
+    """
+    ladder = sigmas.tolist()
+    x = x.clone()
+    for level, sigma in enumerate(ladder):
+        gradient = score(x, x.new_full((len(x),), sigma))
+        if observe is not None:
+            observe(level, x, gradient)
+        if level + 1 == len(ladder):
+            break
+        following = ladder[level + 1]
+        rise = sigma * (sigma - following)
+        if solver == "euler":
+            x.add_(gradient, alpha=rise)
+            continue
+        ahead = score(x + rise * gradient, x.new_full((len(x),), following))
+        x.add_(gradient, alpha=0.5 * rise).add_(ahead, alpha=0.5 * following * (sigma - following))
+    return x.add_(gradient, alpha=ladder[-1] ** 2) if denoise else x
