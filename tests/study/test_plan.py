@@ -275,7 +275,8 @@ def test_every_component_offers_the_arguments_of_its_target():
 
     from scoresweep.study import components
 
-    given = {"shape", "sigmas", "score", "x", "sigma", "z", "generator", "observe", "self"}
+    given = {"shape", "sigmas", "score", "x", "sigma", "z", "v", "generator", "observe", "self"}
+    given |= {"known", "mask", "noise"}  # what a task gives to a sampler
     for union in ("AnyNetwork", "AnyObjective", "AnySampler", "AnyNoise", "AnyDataset"):
         annotation = getattr(components, union)
         for component in typing.get_args(typing.get_args(annotation)[0]) or [
@@ -284,6 +285,8 @@ def test_every_component_offers_the_arguments_of_its_target():
             instance = component.model_construct(name="x")
             parameters = inspect.signature(component.load(instance)).parameters
             fields = set(component.model_fields) - {"name", "subset", "title"}
+            if issubclass(component, components.Sliced):
+                fields -= {"projections", "distribution"}  # of which the Trainer makes v
             assert fields <= set(parameters), component
             if union != "AnyDataset":
                 assert set(parameters) - given <= fields, component

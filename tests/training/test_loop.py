@@ -311,11 +311,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monke
     draw, bad = Draws.__call__, []
 
     def broken(self, step, start, stop):
-        levels, z = draw(self, step, start, stop)
+        levels, z, v = draw(self, step, start, stop)
         if step == 87:
             z[3] = float("nan")
             bad.append(int(levels[3]) + 1)
-        return levels, z
+        return levels, z, v
 
     monkeypatch.setattr(Draws, "__call__", broken)
     with pytest.raises(RunError, match="not finite from step 88 on") as error:

@@ -8,6 +8,8 @@ than its own share.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -19,31 +21,46 @@ BLOCK = 32
 
 
 class Draws:
-    """Draws levels and noise for any slice of a global batch."""
+    """Draws levels, noise and random directions for any slice of a global batch."""
 
     def __init__(
-        self, seed: int, shape: tuple[int, ...], levels: int, device: torch.device
+        self,
+        seed: int,
+        shape: tuple[int, ...],
+        levels: int,
+        device: torch.device,
+        projections: int = 0,
+        distribution: Literal["rademacher", "normal"] = "rademacher",
     ) -> None:
+        """Draw for samples of `shape` and `levels` noise levels, with `projections` directions."""
         self.seed = seed
         self.shape = shape
         self.levels = levels
         self.device = device
+        self.projections = projections
+        self.distribution = distribution
         self._generator = torch.Generator(device=device)
 
-    def __call__(self, step: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Return level indices, shape (n,), uniform over the ladder, and normal noise, (n, *shape).
+    def __call__(self, step: int, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return level indices, normal noise and random directions.
 
-        `start` and `stop` are positions in the global batch of `step`; n = stop - start.
+        The levels, (n,), are uniform over the ladder; noise has the shape (n, *shape), directions
+        (M, n, *shape). `start` and `stop` are positions in the global batch of `step`;
+        n = stop - start.
         """
         first, last = start // BLOCK, -(-stop // BLOCK)
         blocks = [self._block(step, block) for block in range(first, last)]
         cut = slice(start - first * BLOCK, stop - first * BLOCK)
-        levels = torch.cat([levels for levels, _ in blocks])[cut]
-        noise = torch.cat([noise for _, noise in blocks])[cut]
-        return levels, noise
+        levels, noise, directions = zip(*blocks, strict=True)
+        return torch.cat(levels)[cut], torch.cat(noise)[cut], torch.cat(directions, dim=1)[:, cut]
 
-    def _block(self, step: int, block: int) -> tuple[Tensor, Tensor]:
+    def _block(self, step: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = self._generator.manual_seed(derive_seed(self.seed, "draws", step, block))
         levels = torch.randint(self.levels, (BLOCK,), generator=generator, device=self.device)
         noise = torch.randn((BLOCK, *self.shape), generator=generator, device=self.device)
-        return levels, noise
+        size = (self.projections, BLOCK, *self.shape)
+        if self.distribution == "normal":
+            directions = torch.randn(size, generator=generator, device=self.device)
+        else:
+            directions = 2.0 * torch.randint(2, size, generator=generator, device=self.device) - 1
+        return levels, noise, directions

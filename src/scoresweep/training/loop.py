@@ -127,7 +127,14 @@ class Trainer:
         self.sigmas = sigmas.to(device, torch.float32)
         self.loader = loader
         self.data = data
-        self.draws = Draws(train.seed, loader.shape, len(sigmas), device)
+        self.draws = Draws(
+            train.seed,
+            loader.shape,
+            len(sigmas),
+            device,
+            train.objective.projections,
+            train.objective.distribution,
+        )
         self.accumulator = Accumulator(train.log.scalars, len(sigmas), device)
         self.curves = Curves(sigmas.tolist())
         self.step = self.saved_step = 0
@@ -184,8 +191,9 @@ class Trainer:
         size = self.share // self.train.gradient_accumulation
         start = self.accelerator.process_index * self.share + part * size
         x = self.loader.batch(self.step, start, start + size)
-        levels, z = self.draws(self.step, start, start + size)
-        losses: Tensor = self.objective(self.model, x, self.sigmas[levels], z)
+        levels, z, v = self.draws(self.step, start, start + size)
+        projected = {"v": v} if len(v) else {}
+        losses: Tensor = self.objective(self.model, x, self.sigmas[levels], z, **projected)
         self.accumulator.add(self.step, levels, losses)
         return losses.mean()
 

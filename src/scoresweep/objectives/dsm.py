@@ -1,0 +1,64 @@
+"""Denoising score matching, ½ λ(σ) E‖s(x + σz, σ) + z/σ‖² (Vincent 2011; Song and Ermon 2019).
+
+At small σ the loss is nearly all noise: with x̃ = x + σz,
+
+    ½‖s(x̃) + z/σ‖² = ½‖s(x̃)‖² + zᵀs(x̃)/σ + ‖z‖²/(2σ²),
+
+whose variance grows as σ⁻⁴, and that of its gradient, through zᵀs(x̃)/σ, as σ⁻². Both come from
+terms known at the clean point: c = zᵀs(x)/σ + (‖z‖² − D)/(2σ²) has mean 0, since z is independent
+of x, so that taking it away changes neither the loss's expectation nor its gradient's,
+
+    ½‖s(x̃) + z/σ‖² − c = ½‖s(x̃)‖² + zᵀ(s(x̃) − s(x))/σ + D/(2σ²).
+
+The last term is a constant, and (s(x̃) − s(x))/σ → ∇s(x) z as σ → 0: what varies tends to
+½‖s‖² + zᵀ∇s z, sliced score matching with variance reduction, and its variance stays bounded. At
+large σ, c tells nothing of the loss and adds noise. (Song and Kingma 2021, "How to train your
+energy-based models", arXiv 2101.03288, after Wang et al. 2020, arXiv 2002.07501.)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.score import Score, expand_sigma
+
+__all__ = ["dsm"]
+
+
+def dsm(
+    score: Score,
+    x: Tensor,
+    sigma: Tensor,
+    z: Tensor,
+    *,
+    weighting: Weighting = "sigma2",
+    control_variate: bool = False,
+) -> Tensor:
+    """Return the denoising score matching losses ½ λ(σ) ‖s(x + σz, σ) + z/σ‖², shape (N,).
+
+    Vincent (2011); Song and Ermon (2019), eq. 5. The squared norm is a sum over dimensions. It is
+    computed as ½ λ(σ)/σ² ‖σs + z‖², whose norm is of the order of D at every level.
+
+    Args:
+        score: what is trained.
+        x: clean samples, (N, ...).
+        sigma: noise level of each sample, (N,).
+        z: standard normal noise, as `x`.
+        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
+        control_variate: take away what has mean 0 and most of the variance at small σ (see the
+            module); costs a score at the clean samples too. A difference of scores is divided by
+            σ: at σ far below the digits of the score, rounding is all that is left.
+    """
+    scale = expand_sigma(sigma, x)
+    noisy = x + scale * z
+    if not control_variate:
+        residual = scale * score(noisy, sigma) + z
+        losses = residual.flatten(1).square().sum(1) / 2
+    else:
+        # One call: the wrapper of several processes expects one before each backward pass.
+        at_noisy, at_clean = score(torch.cat([noisy, x]), sigma.repeat(2)).chunk(2)
+        square = (scale * at_noisy).square() / 2 + scale * z * (at_noisy - at_clean)
+        losses = square.flatten(1).sum(1) + x[0].numel() / 2
+    return weigh(losses, sigma, weighting, divided=2)

@@ -1,0 +1,38 @@
+"""Sliced score matching with variance reduction, λ(σ) E[vᵀ ∇s v + ½ ‖s‖²].
+
+Song et al. 2019, eq. 8. Of `ssm`, E(vᵀs)² = ‖s‖² is taken exactly, which holds for directions with
+E vvᵀ = I.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scoresweep.objectives.sliced import sliced_terms
+from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.score import Score
+
+__all__ = ["ssm_vr"]
+
+
+def ssm_vr(
+    score: Score,
+    x: Tensor,
+    sigma: Tensor,
+    z: Tensor,
+    *,
+    v: Tensor,
+    weighting: Weighting = "sigma2",
+) -> Tensor:
+    """Return the losses λ(σ) [vᵀ∇s v + ½‖s‖²], the first term a mean over v, shape (N,).
+
+    Args:
+        score: what is trained.
+        x: clean samples, (N, ...).
+        sigma: noise level of each sample, (N,).
+        z: standard normal noise, as `x`.
+        v: standard normal or Rademacher directions, (M, N, ...).
+        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
+    """
+    output, curvature, _ = sliced_terms(score, x, sigma, z, v)
+    return weigh(curvature.mean(0) + output.square().sum(1) / 2, sigma, weighting)

@@ -1,0 +1,18 @@
+"""Weights λ(σ) of the noise levels: "sigma2" σ², "sigma" σ, "one" 1."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+__all__ = ["Weighting", "weigh"]
+
+Weighting = Literal["sigma2", "sigma", "one"]
+
+POWER = {"sigma2": 2, "sigma": 1, "one": 0}
+
+
+def weigh(losses: Tensor, sigma: Tensor, weighting: Weighting, divided: int = 0) -> Tensor:
+    """Return `losses` (N,) times λ(σ)/σ^`divided`, for the noise levels `sigma` (N,)."""
+    return losses * sigma ** (POWER[weighting] - divided)
