@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.errors import InputError
-from scoresweep.study.base import Component
-from scoresweep.study.components import CLASS_EXTRACTORS, CLASS_METRICS
+from scoresweep.study.components import (
+    CLASS_EXTRACTORS,
+    CLASS_METRICS,
+    ENERGY_NETWORKS,
+    Interpolation,
+)
 
 if TYPE_CHECKING:
     from scoresweep.study.plan import Plan
@@ -21,7 +25,8 @@ def check_plan(plan: Plan, where: str) -> Plan:
     checks: Iterable[Callable[[Plan], Iterable[str]]] = (
         _datasets,
         _batches,
-        _step_sizes,
+        _samplers,
+        _tasks,
         _class_metrics,
     )
     mistakes = [mistake for check in checks for mistake in check(plan)]
@@ -46,33 +51,37 @@ def _batches(plan: Plan) -> Iterable[str]:
             )
 
 
-def _step_sizes(plan: Plan) -> Iterable[str]:
-    """A step beyond 2σ_L² makes annealed Langevin diverge (see `samplers.step_rules`)."""
-    ends = {_smallest(run.train.noise) for run in plan.runs}
+def _samplers(plan: Plan) -> Iterable[str]:
+    """What a sampler's options do not fit: the ladders it walks down, the networks, its task."""
+    ladders = {run.train.noise.model_dump_json(): run.train.noise for run in plan.runs}
+    networks = sorted({run.train.network.name for run in plan.runs} - ENERGY_NETWORKS)
     for setting in plan.settings:
         sampler, own = setting.sample.sampler, setting.sample.noise
-        if sampler.step_size == "auto":
-            if sampler.step_rule != "variance":
-                yield (
-                    f"sample.sampler.step_size: 'auto': is for the step rule 'variance'; expected "
-                    f"a number with {sampler.step_rule!r}"
-                )
-            continue
-        if sampler.step_rule != "variance":
-            continue
-        for sigma in [_smallest(own)] if own else sorted(ends):
-            if sampler.step_size >= 2 * sigma**2:
-                yield (
-                    f"sample.sampler.step_size: {sampler.step_size:g}: diverges on the ladder that "
-                    f"ends at {sigma:g}; with the step rule 'variance', expected less than "
-                    f"2 sigma_min^2 = {2 * sigma**2:g}"
-                )
+        for noise in [own] if own else ladders.values():
+            for mistake in sampler.mistakes(noise):
+                yield f"sample.sampler.{mistake}"
+        if sampler.needs_energy and networks:
+            yield (
+                f"sample.sampler: {sampler.name}: needs the energy of the data, which the network "
+                f"{networks[0]!r} does not have; expected train.network: {{name: oracle}}"
+            )
 
 
-def _smallest(noise: Component) -> float:
-    """Return σ_L."""
-    sigmas = getattr(noise, "sigmas", None)
-    return float(sigmas[-1] if sigmas else noise.sigma_min)  # type: ignore[attr-defined]
+def _tasks(plan: Plan) -> Iterable[str]:
+    for setting in plan.settings:
+        task, sampler = setting.sample.task, setting.sample.sampler
+        if task is None:
+            continue
+        if not sampler.takes_tasks:
+            yield (
+                f"sample.task: {task.name}: cannot be done by the sampler {sampler.name!r}; "
+                f"expected annealed_langevin"
+            )
+        if isinstance(task, Interpolation) and setting.sample.chunk % task.steps:
+            yield (
+                f"sample.chunk: {setting.sample.chunk}: expected a multiple of the "
+                f"{task.steps} steps of a row (sample.task.steps)"
+            )
 
 
 def _class_metrics(plan: Plan) -> Iterable[str]:

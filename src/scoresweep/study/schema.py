@@ -14,6 +14,7 @@ from scoresweep.study.components import (
     AnyNoise,
     AnyObjective,
     AnySampler,
+    AnyTask,
     ExtractorName,
     MetricName,
 )
@@ -117,6 +118,8 @@ class Sample(Config):
     """Noise ladder to walk down; null: the run's own."""
     initial: Literal["uniform", "normal", "data_plus_noise"] = "uniform"
     """Start from U[0, 1], from N(0, σ_1²), or from training samples plus N(0, σ_1²)."""
+    task: AnyTask | None = None
+    """In-painting or interpolation; null: samples of the data."""
     count: int = Field(1000, ge=2)
     """Samples to draw."""
     chunk: int = Field(250, ge=1)
