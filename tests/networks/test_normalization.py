@@ -9,12 +9,13 @@ import torch
 from scoresweep.networks.normalization import InstanceNormPlus
 
 
-def formula(norm, x):
+def formula(norm, x, level=None):
     """γ·[IN(x) + α·(μ − m)/√(v + 1e-5)] + β, sample by sample and channel by channel."""
-    alpha, gamma, beta = (p.detach().double().numpy() for p in (norm.alpha, norm.gamma, norm.beta))
+    every = [p.detach().double().numpy() for p in (norm.alpha, norm.gamma, norm.beta)]
     x = x.detach().double().numpy()
     out = np.empty_like(x)
     for n, sample in enumerate(x):
+        alpha, gamma, beta = every if level is None else [p[level[n]] for p in every]
         means = [channel.mean() for channel in sample]
         m, v = np.mean(means), np.var(means, ddof=1)
         for c, channel in enumerate(sample):
@@ -39,6 +40,14 @@ def test_it_is_the_formula(norm, layout, size):
     torch.testing.assert_close(norm(x).double(), formula(norm, x), rtol=1e-5, atol=1e-5)
     norm, x = norm.double(), x.double()
     torch.testing.assert_close(norm(x), formula(norm, x), rtol=1e-12, atol=1e-12)
+
+
+def test_each_level_has_its_own_parameters():
+    norm = InstanceNormPlus(6, levels=4).double()
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    x, level = torch.randn(5, 6, 4, 3, dtype=torch.float64), torch.tensor([3, 0, 0, 2, 1])
+    torch.testing.assert_close(norm(x, level), formula(norm, x, level), rtol=1e-12, atol=1e-12)
 
 
 def test_statistics_of_low_precision_inputs_are_taken_in_float32(norm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.mlp import MLP
-from scoresweep.networks.ncsnv2 import NCSNv2
+from scoresweep.networks.ncsn import NCSN
+from scoresweep.networks.ncsnv2 import NCSNv2, NCSNv2Deeper, NCSNv2Deepest
 
-__all__ = ["MLP", "NCSNv2", "ScoreNetwork"]
+__all__ = ["MLP", "NCSN", "NCSNv2", "NCSNv2Deeper", "NCSNv2Deepest", "ScoreNetwork"]

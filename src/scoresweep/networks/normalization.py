@@ -15,23 +15,32 @@ class InstanceNormPlus(nn.Module):
 
     γ·[(x − μ)/√(var + 1e-5) + α·(μ − m)/√(v + 1e-5)] + β, where μ and var are the mean and the
     biased variance of a channel over its pixels, m and v the mean and the unbiased variance of μ
-    over channels, and α, γ, β are learned per channel. Statistics are taken in float32 or wider.
+    over channels, and α, γ, β are learned per channel, or per channel and noise level. Statistics
+    are taken in float32 or wider.
 
     Args:
         channels: number of channels C of the input (N, C, H, W), 2 or more.
+        levels: number of noise levels L that have an α, γ, β each; None: all share one.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, levels: int | None = None) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(torch.empty(channels).normal_(1, 0.02))
-        self.gamma = nn.Parameter(torch.empty(channels).normal_(1, 0.02))
-        self.beta = nn.Parameter(torch.zeros(channels))
+        size = (channels,) if levels is None else (levels, channels)
+        self.alpha = nn.Parameter(torch.empty(size).normal_(1, 0.02))
+        self.gamma = nn.Parameter(torch.empty(size).normal_(1, 0.02))
+        self.beta = nn.Parameter(torch.zeros(size))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised `x`, (N, C, H, W), in its own precision."""
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return the normalised `x`, (N, C, H, W), in its own precision.
+
+        `level` (N,) counts from 0 and is given where the levels have parameters of their own.
+        """
         mean, var = _PixelMoments.apply(x)  # type: ignore[no-untyped-call]
         v, m = torch.var_mean(mean, dim=1, keepdim=True)
-        gamma, alpha, beta = (p[:, None, None] for p in (self.gamma, self.alpha, self.beta))
+        parameters = (self.gamma, self.alpha, self.beta)
+        if level is not None:
+            parameters = tuple(p[level] for p in parameters)
+        gamma, alpha, beta = (p[..., None, None] for p in parameters)
         scale = gamma * torch.rsqrt(var + 1e-5)
         shift = beta + gamma * alpha * (mean - m) * torch.rsqrt(v + 1e-5) - mean * scale
         return torch.addcmul(shift, x, scale).to(x.dtype)

@@ -1,20 +1,81 @@
-"""The parts of NCSNv2's RefineNet: residual blocks on the way down, refine blocks on the way up.
+"""RefineNet with InstanceNorm++: residual blocks on the way down, refine blocks on the way up.
 
 Song and Ermon (2019, 2020), appendix A; after RefineNet (Lin et al. 2017). Every activation is ELU.
+The networks of the two papers differ in their norms. Without `levels` (2020), all levels share the
+parameters of a norm, and only residual blocks have norms. With them (2019), each noise level has
+its own parameters, norms stand inside the refine blocks too, and chained pooling takes means
+instead of maxima.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, max_pool2d
 
+from scoresweep.networks.base import ScoreNetwork, centre
 from scoresweep.networks.normalization import InstanceNormPlus
 
-__all__ = ["RefineBlock", "ResidualBlock"]
+__all__ = ["RefineBlock", "RefineNet", "ResidualBlock"]
+
+DILATIONS = (2, 4)
+"""Dilations of the last stages, which keep the size of the one before them."""
 
 
-def _conv3x3(inputs: int, outputs: int, *, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
+class RefineNet(ScoreNetwork):
+    """The body that the networks of both papers share.
+
+    The first stage works at full size; each further one halves it, but for the last two, which are
+    dilated by 2 and 4 instead. A stage has two residual blocks. One refine block for each stage
+    then leads back up; it puts out as many feature maps as the stage above has.
+
+    Args:
+        shape: (C, H, W) of an image with pixels in [0, 1].
+        sigmas: the ladder, (L,).
+        channels: feature maps of the first stage.
+        levels: number of levels with norms of their own; None: norms do not know the level.
+
+    Raises:
+        ValueError: if `shape` is not that of an image.
+    """
+
+    widths: ClassVar[tuple[int, ...]] = (1, 2, 2, 2)
+    """Feature maps of each stage, in units of those of the first."""
+
+    def __init__(
+        self, shape: tuple[int, ...], sigmas: Tensor, channels: int, levels: int | None = None
+    ) -> None:
+        super().__init__(shape, sigmas)
+        if len(shape) != 3:
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs images of shape (C, H, W), found samples of "
+                f"{shape}"
+            )
+        widths = [channels * width for width in self.widths]
+        self.first = _conv3x3(shape[0], channels)
+        self.stages = nn.ModuleList(_stages(widths, levels))
+        above = [channels, *widths[:-1]]
+        inputs = [[width, below] for width, below in zip(widths, widths, strict=True)]
+        inputs[-1] = [widths[-1]]
+        self.refine = nn.ModuleList(
+            RefineBlock(inputs[i], above[i], units=1 if i else 3, levels=levels)
+            for i in reversed(range(len(widths)))
+        )
+        self.norm = InstanceNormPlus(channels, levels)
+        self.last = _conv3x3(channels, shape[0])
+
+    def features(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return the body's output, (N, C, H, W), for images `x` (N, C, H, W) at `level` (N,)."""
+        maps = [self.first(centre(x))]
+        for stage in self.stages:
+            maps.append(stage(maps[-1], level))
+        deepest, *refine = self.refine
+        h = deepest([maps.pop()], level)
+        for block in refine:
+            h = block([maps.pop(), h], level)
+        output: Tensor = self.last(elu(self.norm(h, level)))
+        return output
 
 
 class ResidualBlock(nn.Module):
@@ -22,10 +83,12 @@ class ResidualBlock(nn.Module):
 
     Args:
         inputs: channels of the input.
-        outputs: channels of the output; other than `inputs` only where the block halves the size.
+        outputs: channels of the output; other than `inputs` only where the shortcut has a
+            convolution.
         halve: follow the second convolution and the shortcut by a 2×2 mean.
         dilation: dilation of the convolutions.
         project: pass the shortcut through a 3×3 convolution of the same dilation.
+        levels: number of levels with norms of their own, or None.
     """
 
     def __init__(
@@ -36,12 +99,13 @@ class ResidualBlock(nn.Module):
         halve: bool = False,
         dilation: int = 1,
         project: bool = False,
+        levels: int | None = None,
     ) -> None:
         super().__init__()
         self.halve = halve
-        self.norm1 = InstanceNormPlus(inputs)
+        self.norm1 = InstanceNormPlus(inputs, levels)
         self.conv1 = _conv3x3(inputs, inputs, dilation=dilation)
-        self.norm2 = InstanceNormPlus(inputs)
+        self.norm2 = InstanceNormPlus(inputs, levels)
         self.conv2 = _conv3x3(inputs, outputs, dilation=dilation)
         self.shortcut: nn.Module = nn.Identity()
         if halve:
@@ -49,10 +113,10 @@ class ResidualBlock(nn.Module):
         elif project:
             self.shortcut = _conv3x3(inputs, outputs, dilation=dilation)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Return (N, outputs, H, W), or half that height and width, of `x` (N, inputs, H, W)."""
-        h: Tensor = self.conv1(elu(self.norm1(x)))
-        h = self.conv2(elu(self.norm2(h)))
+        h: Tensor = self.conv1(elu(self.norm1(x, level)))
+        h = self.conv2(elu(self.norm2(h, level)))
         if self.halve:
             # A mean and a 1×1 convolution commute; this order convolves a quarter of the pixels.
             h, x = avg_pool2d(h, 2), avg_pool2d(x, 2)
@@ -71,57 +135,108 @@ class RefineBlock(nn.Module):
         inputs: channels of each input.
         outputs: channels of the output.
         units: residual convolution units at the end.
+        levels: number of levels with norms of their own; None: the block has no norms.
     """
 
-    def __init__(self, inputs: list[int], outputs: int, *, units: int = 1) -> None:
+    def __init__(
+        self, inputs: list[int], outputs: int, *, units: int = 1, levels: int | None = None
+    ) -> None:
         super().__init__()
-        self.adapt = nn.ModuleList(_units(channels, 2) for channels in inputs)
-        several = len(inputs) > 1
-        self.fuse = nn.ModuleList(_conv3x3(channels, outputs) for channels in inputs if several)
-        self.pool = _ChainedPooling(outputs, 2)
-        self.output = _units(outputs, units)
+        self.adapt = nn.ModuleList(_units(channels, 2, levels) for channels in inputs)
+        fused = inputs if len(inputs) > 1 else []
+        self.fuse_norms = nn.ModuleList(_inner_norm(channels, levels) for channels in fused)
+        self.fuse = nn.ModuleList(_conv3x3(channels, outputs) for channels in fused)
+        self.pool = _ChainedPooling(outputs, 2, levels)
+        self.output = _units(outputs, units, levels)
 
-    def forward(self, *xs: Tensor) -> Tensor:
+    def forward(self, xs: list[Tensor], level: Tensor | None = None) -> Tensor:
         """Return (N, outputs, H, W), with the height and width of the first of `xs`."""
-        hs = [adapt(x) for adapt, x in zip(self.adapt, xs, strict=True)]
+        hs = [adapt(x, level) for adapt, x in zip(self.adapt, xs, strict=True)]
         fused = hs[0]
         if self.fuse:
-            hs = [conv(h) for conv, h in zip(self.fuse, hs, strict=True)]
+            parts = zip(self.fuse, self.fuse_norms, hs, strict=True)
+            hs = [conv(norm(h, level)) for conv, norm, h in parts]
             fused = sum((_resize(h, hs[0]) for h in hs[1:]), start=hs[0])
-        output: Tensor = self.output(self.pool(fused))
+        output: Tensor = self.output(self.pool(fused, level), level)
         return output
 
 
 class _ConvUnit(nn.Module):
-    """Residual convolution unit: ELU, conv, ELU, conv, plus the input; no norm, no bias."""
+    """Residual convolution unit: twice norm (if any), ELU, conv without bias; plus the input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, levels: int | None) -> None:
         super().__init__()
+        self.norm1 = _inner_norm(channels, levels)
         self.conv1 = _conv3x3(channels, channels, bias=False)
+        self.norm2 = _inner_norm(channels, levels)
         self.conv2 = _conv3x3(channels, channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.conv2(elu(self.conv1(elu(x))))
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+        h: Tensor = self.conv1(elu(self.norm1(x, level)))
+        h = self.conv2(elu(self.norm2(h, level)))
         return x + h
 
 
 class _ChainedPooling(nn.Module):
-    """Chained residual pooling: ELU, plus each link of a chain of 5×5 max-pools and convs."""
+    """Chained residual pooling: ELU, plus each link of a chain of norm (if any), 5×5 pool, conv."""
 
-    def __init__(self, channels: int, stages: int) -> None:
+    def __init__(self, channels: int, stages: int, levels: int | None) -> None:
         super().__init__()
+        self.pool = max_pool2d if levels is None else avg_pool2d
+        self.norms = nn.ModuleList(_inner_norm(channels, levels) for _ in range(stages))
         self.convs = nn.ModuleList(_conv3x3(channels, channels, bias=False) for _ in range(stages))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
         total = link = elu(x)
-        for conv in self.convs:
-            link = conv(max_pool2d(link, 5, stride=1, padding=2))
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            link = conv(self.pool(norm(link, level), 5, stride=1, padding=2))
             total = total + link
         return total
 
 
-def _units(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*[_ConvUnit(channels) for _ in range(count)])
+class _Chain(nn.Sequential):
+    """Modules one after the other, each told the level."""
+
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+        for module in self:
+            x = module(x, level)
+        return x
+
+
+class _NoNorm(nn.Module):
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+        return x
+
+
+def _inner_norm(channels: int, levels: int | None) -> nn.Module:
+    """Return the norm inside a refine block."""
+    return _NoNorm() if levels is None else InstanceNormPlus(channels, levels)
+
+
+def _stages(widths: list[int], levels: int | None) -> list[nn.Module]:
+    """Return the stages on the way down, with as many feature maps each as `widths` says."""
+    dilations = [1] * (len(widths) - len(DILATIONS)) + list(DILATIONS)
+    stages: list[nn.Module] = []
+    for i, (width, dilation) in enumerate(zip(widths, dilations, strict=True)):
+        first = ResidualBlock(
+            widths[max(i - 1, 0)],
+            width,
+            halve=i > 0 and dilation == 1,
+            dilation=dilation,
+            project=dilation > 1,
+            levels=levels,
+        )
+        second = ResidualBlock(width, width, dilation=dilation, levels=levels)
+        stages.append(_Chain(first, second))
+    return stages
+
+
+def _units(channels: int, count: int, levels: int | None) -> _Chain:
+    return _Chain(*[_ConvUnit(channels, levels) for _ in range(count)])
+
+
+def _conv3x3(inputs: int, outputs: int, *, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:
