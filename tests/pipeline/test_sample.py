@@ -145,7 +145,7 @@ def test_what_the_store_says_of_itself(make):
     found = draw(plan)
     run, setting = plan.runs[0], plan.settings[0]
     digest = module.sha256_of(plan.layout.weights(run.id))
-    wanted = {"run": run.id, "setting": setting.id, "seed": 0, "step_size": 2e-3, "device": "cpu"}
+    wanted = {"run": run.id, "setting": setting.id, "seed": 0, "task": "none", "device": "cpu"}
     wanted |= {"weights_sha256": digest, "sample": setting.sample.model_dump_json()}
     assert {key: found.attrs[key] for key in wanted} == wanted
     assert found.attrs["seconds"] > 0
@@ -188,7 +188,6 @@ def test_an_automatic_step_size_is_technique_4s(make):
     plan = make(sampler={"name": "annealed_langevin", "step_size": "auto", "steps_per_level": 2})
     found = draw(plan)
     sigmas = load_network(plan.layout.run(plan.runs[0].id)).sigmas.double()
-    assert found.attrs["step_size"] == step_size_for(sigmas, 2)
     np.testing.assert_allclose(
         found.step_size, step_sizes("variance", sigmas, step_size_for(sigmas, 2)), rtol=1e-12
     )

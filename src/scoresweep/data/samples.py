@@ -30,6 +30,7 @@ def write_samples(
     chunk_seed: Tensor,
     levels: dict[str, Tensor],
     trajectory: Tensor | None,
+    original: Tensor | None = None,
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
     """Write samples in model space to a Zarr store, whole or not at all.
@@ -38,7 +39,8 @@ def write_samples(
 
     Images (N, C, H, W) are clamped to [0, 1] and kept as the nearest of 256 grey values, the form
     in which image metrics are published; points (N, D) are kept as they are. `levels` holds
-    diagnostics of shape (L,), `trajectory` states of shape (K, L, *sample).
+    diagnostics of shape (L,), `trajectory` states of shape (K, L, *sample), `original` the indices
+    (N,) of the test samples of which a part was given.
     """
     kind = "image" if x.ndim == 4 else "point"
     pixels = {"pixel_range": [0, 255]} if kind == "image" else None
@@ -52,6 +54,9 @@ def write_samples(
             frames = trajectory.movedim(2, -1) if kind == "image" else trajectory
             names = ("path", "level", *DIMENSIONS[kind][1:])
             write_array(root, "trajectory", frames.contiguous().numpy(), names)
+        if original is not None:
+            about = {"long_name": "Index of the test sample of which a part was given"}
+            write_array(root, "original", original.numpy(), ("sample",), about)
         consolidate(temporary)
         return {"sha256": digest, **describe_files(temporary)}
 

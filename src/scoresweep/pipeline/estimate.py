@@ -138,12 +138,12 @@ def _sampling_seconds(plan: Plan, settings: Sequence[Job], costs: Costs) -> floa
 
 def _evaluations(plan: Plan, run: Run, setting: Setting, costs: Costs) -> int | None:
     """Return how often a sample's score is computed; None where the ladder is not known yet."""
-    noise, sampler = setting.sample.noise or run.train.noise, setting.sample.sampler
+    noise = setting.sample.noise or run.train.noise
     key = (run.dataset.id, noise.model_dump_json())
     if key not in costs.levels:
         costs.levels[key] = _levels(plan, noise, run.dataset)
     levels = costs.levels[key]
-    return None if levels is None else levels * sampler.steps_per_level + sampler.denoise
+    return None if levels is None else setting.sample.sampler.score_calls(levels)
 
 
 def _levels(plan: Plan, noise: Component, dataset: Dataset) -> int | None:

@@ -11,6 +11,7 @@ import functools
 import json
 import math
 import os
+import pkgutil
 import threading
 import time
 from collections.abc import Iterator
@@ -32,11 +33,11 @@ from scoresweep.errors import InputError, RunError, ScoresweepError
 from scoresweep.files import exclusive, remove, sha256_of, whole, write_json
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.noise import step_size_for
-from scoresweep.samplers import initial, step_sizes
+from scoresweep.samplers import initial, interpolated, known_part
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
+from scoresweep.study.components import Inpainting, Interpolation
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
@@ -70,6 +71,18 @@ class _Work:
         return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
 
 
+@dataclass(frozen=True)
+class _Walk:
+    """What the setting's options are on the run's ladder and data."""
+
+    sigmas: Tensor
+    """The ladder to walk down, (L,)."""
+    steps: Tensor
+    """Step size η of each level, (L,); NaN where the sampler has none."""
+    mask: Tensor | None
+    """In-painting: the part of a sample that is known."""
+
+
 def sample(
     plan: Plan, run_id: str, setting_id: str, processes: int = 1, threads: int = 1, gpus: int = 0
 ) -> None:
@@ -97,9 +110,9 @@ def _sample(work: _Work, processes: int) -> None:
     state_path = layout.samples_progress(run.id, setting.id)
     try:
         network = load_network(layout.run(run.id))
-        sigmas, step_size = _ladder(work, network)
+        walk = _walk(work, network)
         _draw_all(work, processes, state, state_path)
-        _write(work, sigmas, step_size, network, state.seconds)
+        _write(work, walk, network, state.seconds)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
         state.write(state_path)
@@ -125,24 +138,25 @@ def _is_drawn(work: _Work) -> bool:
     return bool(drawn == work.weights_sha256)
 
 
-def _ladder(work: _Work, network: ScoreNetwork) -> tuple[Tensor, float]:
-    """Return the ladder to walk down, shape (L,), and the step size ε."""
-    sample_, sampler = work.setting.sample, work.setting.sample.sampler
-    if sample_.noise is None:
+def _walk(work: _Work, network: ScoreNetwork) -> _Walk:
+    """Return ladder, step sizes and mask; raise `InputError` where the options do not fit them."""
+    options = work.setting.sample
+    if options.noise is None:
         sigmas = network.sigmas.double()
     else:
         store = work.layout.dataset_store(work.run.dataset.id)
-        sigmas = resolve_ladder(sample_.noise, functools.partial(training_points, store))
-    step_size = sampler.step_size
-    if step_size == "auto":
-        step_size = step_size_for(sigmas, sampler.steps_per_level)
+        sigmas = resolve_ladder(options.noise, functools.partial(training_points, store))
+    schedule = pkgutil.resolve_name(options.sampler.schedule)
+    mask = None
     try:
-        step_sizes(sampler.step_rule, sigmas, step_size)
+        steps = schedule(sigmas, **options.sampler.arguments())
+        if isinstance(options.task, Inpainting):
+            mask = known_part(options.task.mask, network.shape)
     except ValueError as error:
         raise InputError(
             f"setting {work.setting.id} does not fit run {work.run.id}: {error}"
         ) from None
-    return sigmas, float(step_size)
+    return _Walk(sigmas, steps, mask)
 
 
 # ── chunks ──────────────────────────────────────────────────────────────────────────────────────
@@ -220,13 +234,14 @@ def _draw(work: _Work, chunks: list[int], device: str) -> Iterator[int]:
     """Draw `chunks` one after the other; yield how many are done after each."""
     torch.set_num_threads(work.threads)
     network = load_network(work.layout.run(work.run.id)).to(device)
-    sigmas, step_size = _ladder(work, network)
-    data = None
+    walk, store = _walk(work, network), work.layout.dataset_store(work.run.dataset.id)
+    data = originals = None
     if work.setting.sample.initial == "data_plus_noise":
-        store = work.layout.dataset_store(work.run.dataset.id)
         data = read_split(store, "train").model_space()
+    if walk.mask is not None:
+        originals = read_split(store, "test").model_space()
     for done, chunk in enumerate(chunks, start=1):
-        _draw_chunk(work, chunk, device, network, sigmas, step_size, data)
+        _draw_chunk(work, chunk, device, network, walk, data, originals)
         yield done
 
 
@@ -235,9 +250,9 @@ def _draw_chunk(
     chunk: int,
     device: str,
     network: ScoreNetwork,
-    sigmas: Tensor,
-    step_size: float,
+    walk: _Walk,
     data: Tensor | None,
+    originals: Tensor | None,
 ) -> None:
     """Draw one chunk and write it to its file.
 
@@ -250,27 +265,37 @@ def _draw_chunk(
         options.initial,
         options.chunk,
         network.shape,
-        sigma_max=float(sigmas[0]),
+        sigma_max=float(walk.sigmas[0]),
         data=data,
         generator=generator,
         device=device,
     )
+    given: dict[str, Any] = {}
+    drawn: dict[str, Tensor] = {}
+    if isinstance(options.task, Interpolation):
+        steps = options.task.steps
+        x = x[::steps].repeat_interleave(steps, dim=0)
+        given["noise"] = interpolated(steps, generator)
+    if originals is not None and walk.mask is not None:
+        drawn["original"] = (chunk * options.chunk + torch.arange(len(x))) % len(originals)
+        given |= {"known": originals[drawn["original"]].to(x), "mask": walk.mask.to(device)}
     kept = min(options.trajectories, options.count) - chunk * options.chunk
-    watch = _Watch(sigmas, min(options.chunk, max(0, kept)))
-    arguments = options.sampler.arguments() | {"step_size": step_size}
-    x = options.sampler.load()(
-        _score(network, options), x, sigmas, generator=generator, observe=watch, **arguments
-    )
+    watch = _Watch(walk.sigmas, min(options.chunk, max(0, kept)))
+    given |= {"generator": generator, "observe": watch, **options.sampler.arguments()}
+    x = options.sampler.load()(_score(network, options), x, walk.sigmas, **given)
     _check_finite(x, work, chunk, watch)
     with whole(_part(work, chunk)) as temporary:
-        drawn = {"x": x.cpu(), **watch.tensors()}
+        drawn |= {"x": x.cpu(), **watch.tensors()}
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
         write_tensors(temporary, drawn, digests)
 
 
 def _score(network: ScoreNetwork, options: Sample) -> Score:
-    """Return the network, under automatic mixed precision where asked for."""
-    if options.precision == "no":
+    """Return the network, under automatic mixed precision where asked for.
+
+    An exact score, which has an energy too, is not made less exact.
+    """
+    if options.precision == "no" or hasattr(network, "log_density"):
         return network
 
     def score(x: Tensor, sigma: Tensor) -> Tensor:
@@ -282,17 +307,22 @@ def _score(network: ScoreNetwork, options: Sample) -> Score:
 
 
 class _Watch:
-    """Diagnostics of each level, and the trajectories of the first samples, kept on the device."""
+    """Diagnostics of each level that a sampler visits, and the trajectories of the first samples.
+
+    All stays on the device.
+    """
 
     def __init__(self, sigmas: Tensor, trajectories: int) -> None:
         self.sigmas = sigmas
         self.trajectories = trajectories
+        self.levels: list[int] = []
         self.rms: list[Tensor] = []
         self.score_norm: list[Tensor] = []
         self.frames: list[Tensor] = []
 
     def __call__(self, level: int, x: Tensor, score: Tensor) -> None:
-        """Note the state after a level."""
+        """Note the state at a level."""
+        self.levels.append(level)
         self.rms.append(x.flatten(1).square().mean(1).sqrt().mean())
         norms = score.flatten(1).square().mean(1).sqrt()
         self.score_norm.append(norms.mean() * float(self.sigmas[level]))
@@ -300,8 +330,9 @@ class _Watch:
             self.frames.append(x[: self.trajectories].to("cpu", copy=True))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return (level,) diagnostics and (trajectory, level, ...) trajectories."""
+        """Return (level,) levels and diagnostics, and (trajectory, level, ...) trajectories."""
         kept = {
+            "level": torch.tensor(self.levels),
             "rms": torch.stack(self.rms).cpu(),
             "score_norm": torch.stack(self.score_norm).cpu(),
         }
@@ -314,7 +345,8 @@ def _check_finite(x: Tensor, work: _Work, chunk: int, watch: _Watch) -> None:
     bad = (~torch.isfinite(x.flatten(1)).all(1)).sum().item()
     if bad:
         finite = torch.isfinite(torch.stack(watch.rms))
-        level = int((~finite).nonzero()[0]) + 1 if not bool(finite.all()) else len(finite)
+        first = len(finite) - 1 if bool(finite.all()) else int((~finite).nonzero()[0])
+        level = watch.levels[first] + 1
         raise RunError(
             f"run {work.run.id}, setting {work.setting.id}: {bad} of {len(x)} samples of chunk "
             f"{chunk} are not finite from level {level} on (sigma {watch.sigmas[level - 1]:.4g}); "
@@ -357,9 +389,7 @@ def _read_part(work: _Work, chunk: int) -> dict[str, Tensor]:
 # ── the store ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(
-    work: _Work, sigmas: Tensor, step_size: float, network: ScoreNetwork, seconds: float
-) -> None:
+def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float) -> None:
     """Put the chunks together to one store; its manifest comes last."""
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = math.ceil(options.count / options.chunk)
@@ -369,14 +399,15 @@ def _write(
         name: torch.stack([part[name] for part in parts]).double().mean(0)
         for name in ("rms", "score_norm")
     }
-    levels["sigma"] = sigmas
-    levels["step_size"] = step_sizes(options.sampler.step_rule, sigmas, step_size)
+    visited = parts[0]["level"]
+    levels |= {"sigma": walk.sigmas[visited], "step_size": walk.steps[visited]}
     frames = [part["trajectory"] for part in parts if "trajectory" in part]
+    originals = [part["original"] for part in parts if "original" in part]
     attributes: dict[str, Any] = {
         "run": run.id,
         "setting": setting.id,
         "sample": options.model_dump_json(),
-        "step_size": step_size,
+        "task": options.task.name if options.task else "none",
         "seed": work.seed,
         "seconds": seconds,
         "device": work.device().split(":")[0],
@@ -388,6 +419,7 @@ def _write(
         chunk_seed=seeds.repeat_interleave(options.chunk)[: options.count],
         levels=levels,
         trajectory=torch.cat(frames) if frames else None,
+        original=torch.cat(originals)[: options.count] if originals else None,
         attributes=attributes,
     )
     write_json(
