@@ -1,34 +1,51 @@
 """Measures of scores and of samples: tensors in, numbers out."""
 
+from scoresweep.metrics.asymmetry import asymmetry
 from scoresweep.metrics.classes import classes
+from scoresweep.metrics.density_bins import error_by_density
+from scoresweep.metrics.energy import energy, energy_distance
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
 from scoresweep.metrics.intervals import bounded_interval, half_sample_errors
 from scoresweep.metrics.kernel import kernel_distance, kid
+from scoresweep.metrics.mmd import gaussian_mmd, mmd
+from scoresweep.metrics.modes import modes
 from scoresweep.metrics.neighbours import (
     nearest,
     nearest_distances,
     prdc,
     precision_recall_density_coverage,
 )
+from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import compare_scores, score_error
+from scoresweep.metrics.sliced_wasserstein import sliced_wasserstein, sliced_wasserstein_distance
 
 __all__ = [
     "Features",
     "Measure",
     "Metric",
     "Options",
+    "asymmetry",
     "bounded_interval",
     "classes",
     "compare_scores",
+    "energy",
+    "energy_distance",
+    "error_by_density",
     "frechet",
     "frechet_distance",
+    "gaussian_mmd",
     "half_sample_errors",
     "kernel_distance",
     "kid",
+    "mmd",
+    "modes",
     "nearest",
     "nearest_distances",
     "prdc",
     "precision_recall_density_coverage",
+    "recover_density",
     "score_error",
+    "sliced_wasserstein",
+    "sliced_wasserstein_distance",
 ]

@@ -14,6 +14,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from scoresweep.distributions import GaussianMixture
+from scoresweep.seeds import generator_for
+
 __all__ = ["Features", "Measure", "Metric", "Options"]
 
 
@@ -34,6 +37,11 @@ class Features:
         probabilities = self.probabilities
         return Features(self.values[index], None if probabilities is None else probabilities[index])
 
+    def some(self, count: int, seed: int) -> Features:
+        """Return `count` of the samples, drawn at random, or all where there are fewer."""
+        order = torch.randperm(len(self), generator=generator_for(seed, "some"))
+        return self if len(self) <= count else self[order[:count]]
+
     @cached_property
     def mean(self) -> Tensor:
         """Mean (D,), float64."""
@@ -52,7 +60,7 @@ class Measure:
     """One measured value and what a table says about it."""
 
     value: float | Tensor
-    """A number, or one for each class (K,)."""
+    """A number, or one for each class or mode (K,)."""
     long_name: str
     n_real: int
     """Real samples that went into the value."""
@@ -68,6 +76,12 @@ class Measure:
     """A warning to the reader of this value."""
     per_extractor: bool = True
     """Whether the extractor becomes part of the name."""
+    dimension: str = "class"
+    """What the values (K,) belong to."""
+    n_generated: int | None = None
+    """Generated samples that went into the value, where not all did."""
+    given: bool = False
+    """Whether the data alone says the value: it has no interval and no baselines."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,8 @@ class Options:
     """Samples of each such subset (fewer where there are fewer)."""
     seed: int = 0
     """Seed of everything a metric draws."""
+    mixture: GaussianMixture | None = None
+    """What the data was drawn from, where that is a mixture."""
 
 
 Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, Measure]]

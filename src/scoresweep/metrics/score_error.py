@@ -24,7 +24,15 @@ from torch import Tensor
 from scoresweep.metrics.intervals import NORMAL_95
 from scoresweep.score import Score
 
-__all__ = ["SCORE_ERROR_NAMES", "Estimate", "compare_scores", "score_error"]
+__all__ = [
+    "SCORE_ERROR_NAMES",
+    "Estimate",
+    "compare_scores",
+    "mean_of",
+    "ratio_of",
+    "score_error",
+    "squares",
+]
 
 SCORE_ERROR_NAMES = {
     "score_error": "half mean squared error of the score",
@@ -80,7 +88,7 @@ def score_error(
         for y, z in zip(torch.split(clean, batch_size), torch.split(noise, batch_size), strict=True)
     ]
     square, norm, cosine, loss = torch.cat(rows).unbind(dim=1)
-    return _errors(square, norm, cosine, sigma) | {"dsm_loss": _mean(loss)}
+    return _errors(square, norm, cosine, sigma) | {"dsm_loss": mean_of(loss)}
 
 
 def compare_scores(
@@ -94,6 +102,15 @@ def compare_scores(
     rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
     square, norm, cosine = torch.cat(rows).unbind(dim=1)
     return _errors(square, norm, cosine, sigma)
+
+
+def squares(
+    score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
+) -> tuple[Tensor, Tensor]:
+    """Return ‖s − s*‖² and ‖s*‖² at each of the points `x` (N, ...): (N,) each, float64."""
+    rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
+    square, norm, _ = torch.cat(rows).unbind(dim=1)
+    return square, norm
 
 
 def _per_point(
@@ -114,21 +131,22 @@ def _per_point(
 
 
 def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[str, Estimate]:
-    error = _mean(0.5 * square)
+    error = mean_of(0.5 * square)
     return {
         "score_error": error,
         "score_error_sigma2": Estimate(sigma**2 * error.value, sigma**2 * error.error),
-        "score_error_relative": _ratio(square, norm),
-        "score_cosine": _mean(cosine),
+        "score_error_relative": ratio_of(square, norm),
+        "score_cosine": mean_of(cosine),
     }
 
 
-def _mean(values: Tensor) -> Estimate:
+def mean_of(values: Tensor) -> Estimate:
+    """Return the mean of values (N,) of independent points."""
     return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))
 
 
-def _ratio(numerator: Tensor, denominator: Tensor) -> Estimate:
-    """Return the ratio of two means, with the error of its first-order expansion."""
+def ratio_of(numerator: Tensor, denominator: Tensor) -> Estimate:
+    """Return the ratio of the means of two (N,), with the error of its first-order expansion."""
     ratio = numerator.mean() / denominator.mean()
     residual = (numerator - ratio * denominator) / denominator.mean()
     return Estimate(float(ratio), float(residual.std() / len(residual) ** 0.5))

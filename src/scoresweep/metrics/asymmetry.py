@@ -1,0 +1,77 @@
+"""How far a score is from a gradient: the asymmetry of its Jacobian.
+
+The Jacobian J of a score is a Hessian, ∇∇ log q_σ, and so symmetric; a network's need not be. With
+random v of independent entries ±1 (Hutchinson 1990), for any matrix A,
+
+    E‖Av‖² = ‖A‖²_F,   so that   E‖J − Jᵀ‖²_F = E‖Jv − Jᵀv‖²   and   E‖J‖²_F = ½ E(‖Jv‖² + ‖Jᵀv‖²),
+
+where Jᵀv is one backward pass and Jv, the derivative of u ↦ Jᵀu, one more: neither needs J itself.
+
+    asymmetry           E‖J − Jᵀ‖²_F
+    asymmetry_relative  E‖J − Jᵀ‖²_F / E‖J‖²_F   (0: symmetric, 2: as of independent entries,
+                        4: antisymmetric)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from scoresweep.metrics.score_error import Estimate, mean_of, ratio_of
+from scoresweep.score import Score
+
+__all__ = ["ASYMMETRY_NAMES", "asymmetry"]
+
+ASYMMETRY_NAMES = {
+    "asymmetry": "squared Frobenius norm of the antisymmetric part of the score's Jacobian, J − Jᵀ",
+    "asymmetry_relative": "the same relative to the squared norm of the Jacobian",
+}
+
+
+def asymmetry(
+    score: Score,
+    x: Tensor,
+    sigma: float,
+    probes: int,
+    generator: torch.Generator,
+    batch_size: int = 256,
+) -> dict[str, Estimate]:
+    """Measure the asymmetry of the Jacobian of `score` at the level `sigma` at points `x` (N, ...).
+
+    Args:
+        score: the score to judge.
+        x: points, noisy ones of the level say.
+        sigma: noise level, in units of the data.
+        probes: random vectors v for each point.
+        generator: draws them, on the CPU.
+        batch_size: points taken together.
+
+    Returns:
+        An estimate for each of `ASYMMETRY_NAMES`; its error is the scatter over points.
+    """
+    signs = torch.randint(0, 2, (probes, *x.shape), generator=generator).to(x) * 2 - 1
+    rows = [
+        torch.stack([_per_point(score, part, sigma, v) for v in probe]).mean(dim=0)
+        for part, probe in zip(
+            torch.split(x, batch_size), torch.split(signs, batch_size, 1), strict=True
+        )
+    ]
+    difference, norm = torch.cat(rows).unbind(dim=1)
+    return {"asymmetry": mean_of(difference), "asymmetry_relative": ratio_of(difference, norm)}
+
+
+def _per_point(score: Score, x: Tensor, sigma: float, v: Tensor) -> Tensor:
+    """Return ‖Jv − Jᵀv‖² and ½(‖Jv‖² + ‖Jᵀv‖²) at each point: (N, 2), float64."""
+    sigmas = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
+    # Fused attention has no second derivatives.
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        x = x.detach().requires_grad_()
+        found = score(x, sigmas)
+        u = torch.zeros_like(found, requires_grad=True)
+        (pulled,) = torch.autograd.grad(found, x, u, create_graph=True)
+        (forward,) = torch.autograd.grad(pulled, u, v, retain_graph=True)
+        (reverse,) = torch.autograd.grad(found, x, v)
+    forward, reverse = (part.flatten(1).double() for part in (forward, reverse))
+    norm = 0.5 * (forward.square() + reverse.square())
+    return torch.stack([(forward - reverse).square().sum(dim=1), norm.sum(dim=1)], dim=1)

@@ -1,0 +1,62 @@
+"""The score error where data is dense and where it is rare: by quantile bins of log q_σ.
+
+A score is learned where there is data; its error surges where there is little of it (Song and Ermon
+2019, section 3.2.1). The points are put into bins of as many points each, from the lowest density
+to the highest, and in each bin
+
+    log_density_of_bin            mean log q_σ
+    score_error_of_bin            ½ E‖s − s*‖²
+    score_error_relative_of_bin   E‖s − s*‖² / E‖s*‖²
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from scoresweep.metrics.score_error import Estimate, mean_of, ratio_of, squares
+from scoresweep.score import Score
+
+__all__ = ["DENSITY_BIN_NAMES", "Oracle", "error_by_density"]
+
+DENSITY_BIN_NAMES = {
+    "log_density_of_bin": "mean log density log q_σ of the bin",
+    "score_error_of_bin": "half mean squared error of the score in the bin",
+    "score_error_relative_of_bin": "squared error of the score relative to the exact score, in the "
+    "bin",
+}
+
+
+class Oracle(Score, Protocol):
+    """A score that knows its density."""
+
+    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return log q_σ(x) in nats, (N,), for `x` (N, ...) and `sigma` (N,)."""
+        ...
+
+
+def error_by_density(
+    score: Score, oracle: Oracle, x: Tensor, sigma: float, bins: int, batch_size: int = 256
+) -> dict[str, list[Estimate]]:
+    """Compare `score` with `oracle` at the level `sigma`, bin by bin of the points `x` (N, ...).
+
+    Returns:
+        For each of `DENSITY_BIN_NAMES` an estimate for each bin, the lowest density first.
+
+    Raises:
+        ValueError: if there are fewer than two points for each bin.
+    """
+    if len(x) < 2 * bins:
+        raise ValueError(f"{bins} density bins need {2 * bins} points or more, found {len(x)}")
+    square, norm = squares(score, oracle, x, sigma, batch_size)
+    density = torch.cat(
+        [oracle.log_density(p, p.new_full((len(p),), sigma)) for p in torch.split(x, batch_size)]
+    )
+    parts = density.argsort().tensor_split(bins)
+    return {
+        "log_density_of_bin": [mean_of(density[part]) for part in parts],
+        "score_error_of_bin": [mean_of(0.5 * square[part]) for part in parts],
+        "score_error_relative_of_bin": [ratio_of(square[part], norm[part]) for part in parts],
+    }

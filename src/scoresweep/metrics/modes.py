@@ -1,0 +1,65 @@
+"""How samples share out over the modes of the Gaussian mixture that the data was drawn from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.metrics.features import Features, Measure, Options
+
+__all__ = ["likeliest_mode", "modes", "total_variation"]
+
+
+def likeliest_mode(x: Tensor, mixture: GaussianMixture) -> Tensor:
+    """Return the component of largest responsibility w_k N(x; μ_k, s_k² I) for `x` (N, D): (N,)."""
+    # Components of no width at all take what is nearest to them.
+    variances = mixture.variances.clamp(min=1e-30)
+    squares = torch.cdist(x.double(), mixture.means.double()).square()
+    log_weights = mixture.weights.log() - 0.5 * x.shape[1] * variances.log()
+    return (log_weights - 0.5 * squares / variances).argmax(dim=1)
+
+
+def total_variation(first: Tensor, second: Tensor) -> float:
+    """Return ½ Σ|p − q| of two distributions (K,): the mass that is in the wrong place."""
+    return float(0.5 * (first.double() - second.double()).abs().sum())
+
+
+def modes(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+    """Measure `mode_share` (K,), `mode_weight` (K,), the mixture's, and `mode_error`.
+
+    Works on the samples themselves. Raises ValueError where the data is no mixture's.
+    """
+    if options.mixture is None:
+        raise ValueError("the data was not drawn from a Gaussian mixture")
+    weights = options.mixture.weights
+    found = likeliest_mode(generated.values, options.mixture)
+    shares = torch.bincount(found, minlength=len(weights)).double() / len(generated)
+    return {
+        "mode_share": Measure(
+            shares,
+            "share of samples in the mode",
+            n_real=len(real),
+            minimum=0.0,
+            maximum=1.0,
+            per_extractor=False,
+            dimension="mode",
+        ),
+        "mode_weight": Measure(
+            weights,
+            "weight of the mode in the mixture",
+            n_real=len(real),
+            per_extractor=False,
+            dimension="mode",
+            given=True,
+        ),
+        "mode_error": Measure(
+            total_variation(shares, weights),
+            "error of the mode weights (total variation)",
+            n_real=len(real),
+            better="lower",
+            minimum=0.0,
+            maximum=1.0,
+            per_extractor=False,
+        ),
+    }

@@ -1,0 +1,111 @@
+"""Distances between sets of features against other people's programs and against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import ot
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from scoresweep.metrics import (
+    Features,
+    Options,
+    energy,
+    energy_distance,
+    gaussian_mmd,
+    mmd,
+    sliced_wasserstein,
+    sliced_wasserstein_distance,
+)
+from scoresweep.metrics.mmd import median_distance
+
+LINE = torch.ones(1, 1, dtype=torch.float64)
+"""The only direction that there is in one dimension."""
+
+
+def pair(n: int, m: int, dimension: int = 1) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(n + m)
+    x = torch.randn(n, dimension, generator=draw, dtype=torch.float64)
+    return x, 1.5 * torch.randn(m, dimension, generator=draw, dtype=torch.float64) + 0.4
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 40), (60, 25), (7, 31)])
+def test_one_dimension_agrees_with_scipy(n: int, m: int) -> None:
+    x, y = pair(n, m)
+    ours = sliced_wasserstein_distance(x, y, LINE, p=1)
+    assert ours == pytest.approx(stats.wasserstein_distance(x[:, 0], y[:, 0]), rel=1e-12)
+    theirs = stats.energy_distance(x[:, 0], y[:, 0])
+    assert energy_distance(x, y) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_slices_agree_with_pot() -> None:
+    x, y = pair(50, 35, dimension=4)
+    directions = torch.nn.functional.normalize(pair(20, 1, dimension=4)[0])
+    for p in (1, 2):
+        theirs = ot.sliced_wasserstein_distance(x, y, projections=directions.T, p=p)
+        ours = sliced_wasserstein_distance(x, y, directions, p)
+        assert ours == pytest.approx(float(theirs), rel=1e-9)
+
+
+def test_sliced_wasserstein_of_gaussians() -> None:
+    """SW₂² of N(a, s²I) and N(b, t²I) is ‖a−b‖²/D + (s−t)²: E(θ·v)² = ‖v‖²/D."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(20_000, 3, generator=draw)
+    y = 2 * torch.randn(20_000, 3, generator=draw) + torch.tensor([3.0, 0.0, 0.0])
+    found = sliced_wasserstein(Features(x), Features(y), Options())["sliced_wasserstein"]
+    # 128 directions: (θ·v)² has the relative deviation √(4/5) for D = 3.
+    assert found.value == pytest.approx(2.0, abs=3 * 0.5 * 3 / 4 * math.sqrt(0.8 / 128))
+    assert found.n_real == 10_000
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0])
+def test_mmd_of_gaussians(width: float) -> None:
+    """E k(X, Y) of N(a, s²), N(b, t²) is h/√(h²+s²+t²) exp(−(a−b)²/2(h²+s²+t²)) in a dimension."""
+
+    def kernel(gap: float, spread: float) -> float:
+        total = width**2 + spread
+        return (width / math.sqrt(total) * math.exp(-(gap**2) / (2 * total))) ** 2
+
+    expected = kernel(0, 2) + kernel(0, 2 * 2.25) - 2 * kernel(0.4, 1 + 2.25)
+    found = [gaussian_mmd(*pair(n, 400, dimension=2), width) for n in range(400, 420)]
+    values = torch.tensor(found)
+    assert float(values.mean()) == pytest.approx(expected, abs=3 * float(values.std()) / 20**0.5)
+    assert float(values.std()) < 0.3 * expected
+
+
+def test_mmd_has_no_bias_and_takes_its_width_from_the_real_samples() -> None:
+    """The mean over independent pairs from one distribution is zero within three errors."""
+    draw = torch.Generator().manual_seed(0)
+    draws = torch.randn(2, 300, 8, 2, generator=draw, dtype=torch.float64)
+    values = torch.tensor([gaussian_mmd(x, y, 1.0) for x, y in zip(*draws, strict=True)])
+    assert abs(values.mean()) < 3 * values.std() / 300**0.5
+    assert median_distance(torch.tensor([[0.0], [1.0], [3.0]])) == 2
+    x, y = pair(50, 30, dimension=2)
+    measured = mmd(Features(x), Features(y), Options())["mmd"]
+    width = float(torch.pdist(x).median())
+    assert measured.value == pytest.approx(gaussian_mmd(x, y, width))
+    scaled = mmd(Features(100 * x), Features(100 * y), Options())["mmd"]
+    assert scaled.value == pytest.approx(float(measured.value))
+
+
+def test_mmd_says_what_it_cannot_do() -> None:
+    x, y = pair(5, 1)
+    with pytest.raises(ValueError, match="2 samples or more are needed, found 5 and 1"):
+        gaussian_mmd(x, y, 1.0)
+    with pytest.raises(ValueError, match="median distance between real samples is zero"):
+        mmd(Features(torch.ones(5, 2)), Features(x), Options())
+
+
+def test_large_sets_are_cut_and_say_so() -> None:
+    x, y = pair(2500, 2300)
+    for measure in (energy(Features(x), Features(y), Options())["energy_distance"],):
+        assert (measure.n_real, measure.n_generated) == (2000, 2000)
+        # D² of N(0, s²) and N(b, t²) from E|Z| = √(2/π) s·exp(−b²/2s²) + b·erf(b/√2s).
+        v = math.sqrt(3.25)
+        mean = math.sqrt(2 / math.pi) * v * math.exp(-0.16 / (2 * v**2))
+        mean += 0.4 * math.erf(0.4 / (math.sqrt(2) * v))
+        square = 2 * mean - 2 / math.sqrt(math.pi) - 3 / math.sqrt(math.pi)
+        assert float(measure.value) ** 2 == pytest.approx(square, rel=0.25)
