@@ -45,12 +45,23 @@ class Source(Config):
         return self
 
 
+Size = tuple[tuple[int, ...], int]
+"""Shape of a sample in model space, (C, H, W) or (D,), and number of samples."""
+
+
 class Dataset(Component):
     """What is common to every dataset."""
 
     name: str
     subset: int | None = Field(None, ge=2)
     """Keep only this many training samples and as many test samples (the first ones); null: all."""
+
+    published: ClassVar[Size | None] = None
+
+    @property
+    def known_size(self) -> Size | None:
+        """Shape of a sample and number of samples; None where only staging can tell."""
+        return self.published
 
     @property
     def id(self) -> str:
@@ -63,6 +74,7 @@ class Digits(Dataset):
     """The 1,797 handwritten digits of scikit-learn: 8×8 pixels, 17 grey levels, ten classes."""
 
     target: ClassVar[str] = "scoresweep.data.sources.digits:read_digits"
+    published: ClassVar[Size | None] = ((1, 8, 8), 1_797)
     name: Literal["digits"]
 
 
@@ -70,6 +82,7 @@ class MNIST(Dataset):
     """MNIST: 60,000 + 10,000 handwritten digits, 28×28 grey."""
 
     target: ClassVar[str] = "scoresweep.data.sources.idx:read_mnist"
+    published: ClassVar[Size | None] = ((1, 28, 28), 70_000)
     name: Literal["mnist"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""
@@ -79,6 +92,7 @@ class FashionMNIST(Dataset):
     """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28×28 grey."""
 
     target: ClassVar[str] = "scoresweep.data.sources.idx:read_fashion_mnist"
+    published: ClassVar[Size | None] = ((1, 28, 28), 70_000)
     name: Literal["fashion_mnist"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""
@@ -88,9 +102,127 @@ class CIFAR10(Dataset):
     """CIFAR-10: 50,000 + 10,000 photographs, 32×32 colour, ten classes."""
 
     target: ClassVar[str] = "scoresweep.data.sources.cifar10:read_cifar10"
+    published: ClassVar[Size | None] = ((3, 32, 32), 60_000)
     name: Literal["cifar10"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Points = Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Drawn(Dataset):
+    """What is common to datasets that are drawn and not fetched."""
+
+    train_count: int = Field(10_000, ge=2)
+    """Training samples to draw."""
+    test_count: int = Field(2_000, ge=2)
+    """Test samples to draw."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of the samples."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a sample in model space."""
+        raise NotImplementedError
+
+    @property
+    def known_size(self) -> Size:
+        """Shape of a sample and number of samples."""
+        return self.shape, self.train_count + self.test_count
+
+
+class GaussianMixtureData(Drawn):
+    """Points of a mixture of isotropic Gaussians, whose score is known exactly."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.gaussian_mixture:draw_gaussian_mixture"
+    name: Literal["gaussian_mixture"]
+    weights: list[Positive] | None = None
+    """Weight of each component, scaled to the sum 1; null: equal ones."""
+    means: Points | None = None
+    """Mean of each component, a list of points; null: (±3, ±3), four modes in two dimensions."""
+    stds: Positive | list[Positive] = 0.5
+    """Standard deviation, one for all components or one for each."""
+    dimension: int | None = Field(None, ge=1)
+    """Fill up the means with zeros to so many dimensions; null: those of the means."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> GaussianMixtureData:
+        points = 4 if self.means is None else len(self.means)
+        lengths = {2} if self.means is None else {len(mean) for mean in self.means}
+        if len(lengths) > 1:
+            raise ValueError(f"means of one dimension, found {sorted(lengths)}")
+        for key in ("weights", "stds"):
+            value = getattr(self, key)
+            if isinstance(value, list) and len(value) != points:
+                raise ValueError(f"as many {key} as means, {points}, found {len(value)}")
+        if self.dimension is not None and self.dimension < max(lengths):
+            raise ValueError(f"dimension of {max(lengths)} or more, found {self.dimension}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a point."""
+        return (self.dimension or (2 if self.means is None else len(self.means[0])),)
+
+
+class Shapes(Drawn):
+    """Pictures of five shapes filled with uniform noise, 28×28 grey: triangle, bar, circles, disc
+    and square (Kondracki and Le Bihan 2024)."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.shapes:draw_shapes"
+    name: Literal["shapes"]
+    shares: dict[Literal["triangle", "bar", "circles", "disc", "square"], Share] | None = None
+    """Share of a class by its name, in [0, 1]; the others have equal parts of the rest; null: all
+    equal."""
+    test_count: int = Field(1_000, ge=2)
+    """Test samples to draw."""
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Shapes:
+        if self.shares is not None:
+            total, every = sum(self.shares.values()), len(self.shares) == 5
+            if total > 1 + 1e-9 or (every and total < 1 - 1e-9):
+                expected = "1" if every else "1 or less"
+                raise ValueError(f"shares of the sum {expected}, found {total:g}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a picture."""
+        return (1, 28, 28)
+
+
+class Moons(Drawn):
+    """Points of two half circles that reach into each other, from scikit-learn."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.manifolds:draw_moons"
+    name: Literal["moons"]
+    noise: float = Field(0.05, ge=0)
+    """Standard deviation of the noise."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a point."""
+        return (2,)
+
+
+class SwissRoll(Drawn):
+    """Points of a spiral, or of a roll over it, from scikit-learn."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.manifolds:draw_swiss_roll"
+    name: Literal["swiss_roll"]
+    dimension: Literal[2, 3] = 2
+    """2: the spiral; 3: the roll."""
+    noise: float = Field(0.3, ge=0)
+    """Standard deviation of the noise."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a point."""
+        return (self.dimension,)
 
 
 class OwnData(Dataset):
@@ -135,7 +267,17 @@ class ZarrStore(OwnData):
 
 
 AnyDataset = Annotated[
-    Digits | MNIST | FashionMNIST | CIFAR10 | ImageFolder | ArrayFile | ZarrStore,
+    Digits
+    | MNIST
+    | FashionMNIST
+    | CIFAR10
+    | GaussianMixtureData
+    | Shapes
+    | Moons
+    | SwissRoll
+    | ImageFolder
+    | ArrayFile
+    | ZarrStore,
     Field(discriminator="name"),
 ]
 
@@ -583,9 +725,13 @@ AnyTask = Annotated[Inpainting | Interpolation, Field(discriminator="name")]
 METRICS: dict[str, str] = {
     "frechet": "scoresweep.metrics.frechet:frechet",
     "kid": "scoresweep.metrics.kernel:kid",
+    "mmd": "scoresweep.metrics.mmd:mmd",
+    "energy_distance": "scoresweep.metrics.energy:energy",
+    "sliced_wasserstein": "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
     "prdc": "scoresweep.metrics.neighbours:prdc",
     "nearest": "scoresweep.metrics.neighbours:nearest",
     "classes": "scoresweep.metrics.classes:classes",
+    "modes": "scoresweep.metrics.modes:modes",
 }
 """Metrics of sample quality; `score_error` is measured once for a run and is not among them."""
 
@@ -594,6 +740,9 @@ EXTRACTORS: dict[str, str] = {
     "classifier": "scoresweep.metrics.extractors.classifier:Classifier",
 }
 """Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
+
+DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture"}
+"""Metrics that one dataset alone can have; they look at the samples, through no extractor."""
 
 CLASS_METRICS = frozenset({"classes"})
 """Metrics that need the class probabilities of an extractor."""
