@@ -20,14 +20,6 @@ from scoresweep.study.components import Dataset, Explicit
 
 __all__ = ["Rule", "estimate"]
 
-PUBLISHED = {
-    "digits": ((1, 8, 8), 1_797),
-    "mnist": ((1, 28, 28), 70_000),
-    "fashion_mnist": ((1, 28, 28), 70_000),
-    "cifar10": ((3, 32, 32), 60_000),
-}
-"""Shape and number of samples of what is known before it is staged."""
-
 PROBES = 8
 """Most networks that are probed; others are taken to cost what those cost on average."""
 
@@ -182,6 +174,7 @@ def _train_key(run: Run) -> Key:
     train = run.train
     return (
         *_network_key(run),
+        train.objective.model_dump_json(),
         *(train.precision, str(train.batch_size), str(train.gradient_accumulation)),
     )
 
@@ -239,16 +232,16 @@ def _probe_missing(plan: Plan, costs: Costs) -> None:
 
 
 def _shape(plan: Plan, dataset: Dataset) -> tuple[int, ...] | None:
-    """Return the shape of a sample, as staged or as published."""
+    """Return the shape of a sample, as staged or as known before."""
     size = _size(plan, dataset)
     return size[0] if size else None
 
 
 def _size(plan: Plan, dataset: Dataset) -> tuple[tuple[int, ...], int] | None:
-    """Return shape and number of samples of a dataset, as staged or as published."""
+    """Return shape and number of samples of a dataset, as staged or as known before."""
     path = plan.layout.dataset_manifest(dataset.id)
     if not path.exists():
-        return PUBLISHED.get(dataset.name)
+        return dataset.known_size
     splits = json.loads(path.read_text(encoding="utf-8"))["splits"].values()
     shapes = [split.get("image", split.get("point"))["shape"] for split in splits]
     _, *sample = shapes[0]

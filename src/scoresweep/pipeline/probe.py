@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from scoresweep.score import Score
 from scoresweep.study import Sample, Train
 
 __all__ = ["Speed", "probe"]
@@ -40,22 +42,34 @@ def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
     model: nn.Module = network.load()(shape=shape, sigmas=sigmas, **network.arguments())
     model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters())
+    objective = functools.partial(train.objective.load(), **train.objective.arguments())
 
-    def scores(size: int, precision: str) -> Tensor:
+    def score_in(precision: str) -> Score:
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+        def score(x: Tensor, sigma: Tensor) -> Tensor:
+            with torch.autocast(device, dtype=kind, enabled=kind is not None):
+                return model(x, sigma)  # type: ignore[no-any-return]
+
+        return score
+
+    def draw(size: int) -> tuple[Tensor, Tensor]:
         x = torch.rand(size, *shape, device=device).to(memory_format=layout)
-        with torch.autocast(device, dtype=kind, enabled=kind is not None):
-            return model(x, torch.ones(size, device=device))  # type: ignore[no-any-return]
+        return x, torch.ones(size, device=device)
 
     def step(size: int) -> None:
-        scores(size, train.precision).square().mean().backward()  # type: ignore[no-untyped-call]
+        x, sigma = draw(size)
+        directions = train.objective.projections
+        projected = {"v": torch.ones(directions, *x.shape, device=device)} if directions else {}
+        losses: Tensor = objective(score_in(train.precision), x, sigma, x, **projected)
+        losses.mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
 
     chunk = min(sample.chunk, sample.count)
     step_seconds = _seconds(step, train.batch_size)
     with torch.no_grad():
-        drawing = _seconds(lambda size: scores(size, sample.precision), chunk)
+        drawing = _seconds(lambda size: score_in(sample.precision)(*draw(size)), chunk)
     return Speed(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))
 
 

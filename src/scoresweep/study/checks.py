@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from scoresweep.errors import InputError
 from scoresweep.study.components import (
     CLASS_EXTRACTORS,
     CLASS_METRICS,
+    DATASET_METRICS,
     ENERGY_NETWORKS,
     Interpolation,
 )
@@ -25,9 +27,11 @@ def check_plan(plan: Plan, where: str) -> Plan:
     checks: Iterable[Callable[[Plan], Iterable[str]]] = (
         _datasets,
         _batches,
+        _objectives,
         _samplers,
         _tasks,
         _class_metrics,
+        _dataset_metrics,
     )
     mistakes = [mistake for check in checks for mistake in check(plan)]
     if mistakes:
@@ -49,6 +53,13 @@ def _batches(plan: Plan) -> Iterable[str]:
             yield (
                 f"train.batch_size: {size}: expected a multiple of gradient_accumulation, {parts}"
             )
+
+
+def _objectives(plan: Plan) -> Iterable[str]:
+    """What an objective cannot do with data whose shape is known before they are staged."""
+    for run in plan.runs:
+        if run.dataset.known_size is not None:
+            yield from run.train.objective.mistakes(math.prod(run.dataset.known_size[0]))
 
 
 def _samplers(plan: Plan) -> Iterable[str]:
@@ -93,3 +104,14 @@ def _class_metrics(plan: Plan) -> Iterable[str]:
                 f"evaluate.metrics: {', '.join(sorted(needy))}: needs class probabilities; "
                 f"expected one of {', '.join(sorted(CLASS_EXTRACTORS))} among evaluate.extractors"
             )
+
+
+def _dataset_metrics(plan: Plan) -> Iterable[str]:
+    metrics = {metric for e in plan.evaluations for metric in e.evaluate.metrics}
+    for metric in sorted(metrics & DATASET_METRICS.keys()):
+        for dataset in plan.study.dataset:
+            if dataset.name != DATASET_METRICS[metric]:
+                yield (
+                    f"evaluate.metrics: {metric}: can only be measured on the dataset "
+                    f"{DATASET_METRICS[metric]!r}, found {dataset.name!r}; leave it out"
+                )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -70,6 +71,8 @@ def make_trainer(
             f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
             f"{len(loader)} training samples; expected that many or fewer"
         )
+    for mistake in train.objective.mistakes(math.prod(loader.shape)):
+        raise InputError(mistake)
     sigmas = resolve_ladder(train.noise, functools.partial(training_points, store))
     folders = Folders(
         layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
