@@ -1,7 +1,8 @@
 """Weights as the public NCSN and NCSNv2 programs name and shape them, made of waves.
 
-`published_weights.json` holds the names and shapes of the parameters that the authors' programs give their
-networks, for 4 channels, images of 2 channels and 5 levels. It was made by building those networks.
+`published_weights.json` holds the names and shapes of the parameters that the authors' programs
+give their networks, for 4 channels, images of 2 channels and 5 levels. It was made by building
+those networks.
 """
 
 import json

@@ -16,8 +16,8 @@ NETWORKS = {
     "ncsnv2_deepest": NCSNv2Deepest,
 }
 # What the authors' programs give, in float64, for weights of waves and two images of cosines at
-# σ = 2 and 0.5: norms of the two scores, pixel (0, 3, 5) of the first and (−1, −1, 0) of the second.
-# The two programs agree on `ncsn`.
+# σ = 2 and 0.5: norms of the two scores, pixel (0, 3, 5) of the first and pixel (−1, −1, 0) of the
+# second. The two programs agree on `ncsn`.
 AUTHORS = {
     ("ncsnv2", (2, 32, 32)): (
         *(16.437496515621664, 66.51195705000823, 0.3069016526393947, -0.5798426159460512),
@@ -90,7 +90,7 @@ def test_tensors_that_do_not_fit_are_named():
     weights["begin_conv.weight"] = torch.zeros(8, 2, 3, 3)
     weights["normalizer.embed.weight"] = torch.zeros(10, 12)
     weights["end_conv.bias"] = torch.tensor([0, float("nan")])
-    with pytest.raises(ValueError, match="missing: res1.0.conv1.weight") as raised:
+    with pytest.raises(ValueError, match=r"missing: res1.0.conv1.weight") as raised:
         from_published(weights, net)
     message = str(raised.value)
     assert "extra: res9.0.conv1.weight" in message

@@ -6,5 +6,16 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.mlp import MLP
 from scoresweep.networks.ncsn import NCSN
 from scoresweep.networks.ncsnv2 import NCSNv2, NCSNv2Deeper, NCSNv2Deepest
+from scoresweep.networks.oracle import Oracle
+from scoresweep.networks.unet import UNet
 
-__all__ = ["MLP", "NCSN", "NCSNv2", "NCSNv2Deeper", "NCSNv2Deepest", "ScoreNetwork"]
+__all__ = [
+    "MLP",
+    "NCSN",
+    "NCSNv2",
+    "NCSNv2Deeper",
+    "NCSNv2Deepest",
+    "Oracle",
+    "ScoreNetwork",
+    "UNet",
+]

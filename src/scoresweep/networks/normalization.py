@@ -37,10 +37,8 @@ class InstanceNormPlus(nn.Module):
         """
         mean, var = _PixelMoments.apply(x)  # type: ignore[no-untyped-call]
         v, m = torch.var_mean(mean, dim=1, keepdim=True)
-        parameters = (self.gamma, self.alpha, self.beta)
-        if level is not None:
-            parameters = tuple(p[level] for p in parameters)
-        gamma, alpha, beta = (p[..., None, None] for p in parameters)
+        own = (self.gamma, self.alpha, self.beta)
+        gamma, alpha, beta = ((p if level is None else p[level])[..., None, None] for p in own)
         scale = gamma * torch.rsqrt(var + 1e-5)
         shift = beta + gamma * alpha * (mean - m) * torch.rsqrt(v + 1e-5) - mean * scale
         return torch.addcmul(shift, x, scale).to(x.dtype)

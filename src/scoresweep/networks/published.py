@@ -1,9 +1,9 @@
 """From the parameter names of the public NCSN and NCSNv2 programs to those of this one.
 
 Those programs are the authors' for Song and Ermon (2019) and (2020). Their networks hold the
-parameters of the RefineNets here under other names. Two things differ beyond the names: the deepest
-network counts its stages 1, 2, 3, 31, 4, 5, and a norm that knows the level keeps γ, α and β side by
-side in one matrix, (L, 3C).
+parameters of the RefineNets here under other names. Two things differ beyond the names: the
+deepest network counts its stages 1, 2, 3, 31, 4, 5, and a norm that knows the level keeps γ, α and
+β side by side in one matrix, (L, 3C).
 """
 
 from __future__ import annotations

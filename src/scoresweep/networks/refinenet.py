@@ -194,7 +194,7 @@ class _ChainedPooling(nn.Module):
         return total
 
 
-class _Chain(nn.Sequential):
+class _Chain(nn.ModuleList):
     """Modules one after the other, each told the level."""
 
     def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
@@ -204,7 +204,7 @@ class _Chain(nn.Sequential):
 
 
 class _NoNorm(nn.Module):
-    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, _level: Tensor | None) -> Tensor:
         return x
 
 
@@ -227,12 +227,12 @@ def _stages(widths: list[int], levels: int | None) -> list[nn.Module]:
             levels=levels,
         )
         second = ResidualBlock(width, width, dilation=dilation, levels=levels)
-        stages.append(_Chain(first, second))
+        stages.append(_Chain([first, second]))
     return stages
 
 
 def _units(channels: int, count: int, levels: int | None) -> _Chain:
-    return _Chain(*[_ConvUnit(channels, levels) for _ in range(count)])
+    return _Chain(_ConvUnit(channels, levels) for _ in range(count))
 
 
 def _conv3x3(inputs: int, outputs: int, *, dilation: int = 1, bias: bool = True) -> nn.Conv2d:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from math import isclose
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -365,7 +366,19 @@ AnyNoise = Annotated[Geometric | Uniform | Cosine | Karras | Explicit, Field(dis
 # ── Networks ────────────────────────────────────────────────────────────────────────────────────
 
 
-class MLP(Component):
+class Network(Component):
+    """What is common to every score network."""
+
+    name: str
+    is_trained: ClassVar[bool] = True
+    """Whether it has parameters, which optimiser steps find."""
+
+    def mistakes(self, trained: Component, walked: Component) -> Iterable[str]:  # noqa: ARG002
+        """Say why a network of the ladder `trained` cannot be sampled on the ladder `walked`."""
+        return ()
+
+
+class MLP(Network):
     """Residual multilayer perceptron on the flattened sample."""
 
     target: ClassVar[str] = "scoresweep.networks.mlp:MLP"
@@ -379,16 +392,85 @@ class MLP(Component):
     the output is divided by σ; "none": not at all."""
 
 
-class NCSNv2(Component):
-    """The RefineNet of NCSNv2 (Song and Ermon 2020), unconditional, output divided by σ."""
+class RefineNet(Network):
+    """What is common to the RefineNets."""
+
+    channels: int = Field(128, ge=1)
+    """Feature maps of the first stage; later ones have 2 or 4 times as many."""
+
+
+class NCSN(RefineNet):
+    """The conditional RefineNet of NCSN (Song and Ermon 2019): each level has norms of its own."""
+
+    target: ClassVar[str] = "scoresweep.networks.ncsn:NCSN"
+    name: Literal["ncsn"]
+
+    def mistakes(self, trained: Component, walked: Component) -> Iterable[str]:
+        """It knows the levels that it is trained on, and no others."""
+        if trained == walked:
+            return
+        own, asked = known_sigmas(trained) or [], known_sigmas(walked) or [0.0]
+        if not all(any(isclose(sigma, known, rel_tol=1e-6) for known in own) for sigma in asked):
+            yield (
+                "a network ncsn is trained on another ladder: its embedding has fewer levels than "
+                "this ladder asks for. Leave sample.noise out, which takes the run's own, or "
+                "expected train.network.name: ncsnv2"
+            )
+
+
+class NCSNv2(RefineNet):
+    """The RefineNet of NCSNv2 (Song and Ermon 2020), unconditional, output divided by σ; for images
+    of up to 64 pixels."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsnv2:NCSNv2"
     name: Literal["ncsnv2"]
-    channels: int = Field(128, ge=1)
-    """Feature maps of the first stage; the others have twice as many."""
 
 
-AnyNetwork = Annotated[MLP | NCSNv2, Field(discriminator="name")]
+class NCSNv2Deeper(RefineNet):
+    """NCSNv2 with one stage more, at a quarter of the size; for 96 and 128 pixels."""
+
+    target: ClassVar[str] = "scoresweep.networks.ncsnv2:NCSNv2Deeper"
+    name: Literal["ncsnv2_deeper"]
+
+
+class NCSNv2Deepest(RefineNet):
+    """NCSNv2 with two stages more, down to an eighth of the size; for 256 pixels."""
+
+    target: ClassVar[str] = "scoresweep.networks.ncsnv2:NCSNv2Deepest"
+    name: Literal["ncsnv2_deepest"]
+
+
+class UNet(Network):
+    """A U-Net with self-attention, told log σ (after Ho et al. 2020 and Song et al. 2021)."""
+
+    target: ClassVar[str] = "scoresweep.networks.unet:UNet"
+    name: Literal["unet"]
+    channels: int = Field(128, ge=4)
+    """Feature maps of the first stage."""
+    multipliers: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 2, 2], min_length=1)
+    """Feature maps of each stage, in units of `channels`; each stage after the first works at half
+    the size of the one before."""
+    blocks: int = Field(2, ge=1)
+    """Residual blocks of a stage on the way down; one more on the way up."""
+    attention: list[Annotated[int, Field(ge=1)]] = Field([16])
+    """Sizes of feature maps, in pixels of the longer side, at which blocks are followed by
+    self-attention; the middle of the network always has it."""
+
+
+class Oracle(Network):
+    """The exact score of the data: a study of it is a study of the sampler alone."""
+
+    target: ClassVar[str] = "scoresweep.networks.oracle:Oracle"
+    is_trained: ClassVar[bool] = False
+    name: Literal["oracle"]
+    of: Literal["auto", "mixture", "training_set"] = "auto"
+    """Whose score: "mixture", that from which the data was drawn; "training_set", the training
+    samples, each smoothed by the noise; "auto": the mixture where there is one."""
+
+
+AnyNetwork = Annotated[
+    MLP | NCSN | NCSNv2 | NCSNv2Deeper | NCSNv2Deepest | UNet | Oracle, Field(discriminator="name")
+]
 
 # ── Objectives ──────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,197 @@
+"""A score U-Net with attention, after DDPM (Ho et al. 2020) and NCSN++ (Song et al. 2021).
+
+Its preconditioning is that of Karras et al. (2022, table 1), with the mean m = ½ and the standard
+deviation s = ½ of pixels in [0, 1]:
+
+    ∇ₓ log q_σ(x) = −(x − m)/(σ² + s²) + s/√(σ² + s²) · F((x − m)/√(σ² + s²), log σ)/σ
+
+F begins at zero, so that the network begins as the exact score of N(m, s²) smoothed by noise: at
+large σ, nearly that of noise alone. F's input and what it has to learn have unit size at every σ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, silu
+
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.score import expand_sigma
+
+__all__ = ["UNet"]
+
+MEAN, STD = 0.5, 0.5
+"""m and s."""
+
+
+class UNet(ScoreNetwork):
+    """U-Net of residual blocks that are told log σ, with self-attention where the maps are small.
+
+    On the way down, `blocks` residual blocks a stage, then half the size; in the middle, block,
+    attention, block; on the way up, `blocks` + 1 blocks a stage, each of which takes one of the
+    maps from the way down beside its input.
+
+    Args:
+        shape: (C, H, W) of an image with pixels in [0, 1].
+        sigmas: the ladder, (L,).
+        channels: feature maps of the first stage.
+        multipliers: feature maps of each stage, in units of `channels`; each stage after the first
+            works at half the size of the one before.
+        blocks: residual blocks of a stage on the way down.
+        attention: sizes, in pixels of the longer side, at which every block is followed by
+            self-attention; the middle always has it.
+
+    Raises:
+        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        sigmas: Tensor,
+        *,
+        channels: int = 128,
+        multipliers: Sequence[int] = (1, 2, 2, 2),
+        blocks: int = 2,
+        attention: Sequence[int] = (16,),
+    ) -> None:
+        super().__init__(shape, sigmas)
+        if len(shape) != 3:
+            raise ValueError(f"unet needs images of shape (C, H, W), found samples of {shape}")
+        if min(shape[1:]) < 2 ** (len(multipliers) - 1):
+            raise ValueError(
+                f"unet: {len(multipliers)} stages halve {min(shape[1:])} pixels to less than one; "
+                f"expected fewer multipliers"
+            )
+        size, wide = max(shape[1:]), 4 * channels
+        self.embed = nn.Sequential(
+            _LogSigma(channels), nn.Linear(channels, wide), nn.SiLU(), nn.Linear(wide, wide)
+        )
+        self.first = nn.Conv2d(shape[0], channels, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        width, skips = channels, [channels]
+        for stage, multiplier in enumerate(multipliers):
+            attend = size // 2**stage in attention
+            for _ in range(blocks):
+                self.down.append(_Block(width, channels * multiplier, wide, attend))
+                width = channels * multiplier
+                skips.append(width)
+            if stage < len(multipliers) - 1:
+                self.down.append(_Halve())
+                skips.append(width)
+        self.middle = nn.ModuleList(
+            [_Block(width, width, wide, True), _Block(width, width, wide, False)]
+        )
+        for stage, multiplier in reversed(list(enumerate(multipliers))):
+            attend = size // 2**stage in attention
+            for _ in range(blocks + 1):
+                self.up.append(_Block(width + skips.pop(), channels * multiplier, wide, attend))
+                width = channels * multiplier
+        self.norm = _norm(width)
+        self.last = _zeroed(nn.Conv2d(width, shape[0], 3, padding=1))
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`."""
+        spread = expand_sigma(sigma, x)
+        size = (spread.square() + STD**2).sqrt()
+        u = (x - MEAN) / size
+        learned: Tensor = STD / spread * self._features(u, self.embed(sigma))
+        return (learned - u) / size
+
+    def _features(self, u: Tensor, embedding: Tensor) -> Tensor:
+        """Return F (N, C, H, W) of the scaled images `u` (N, C, H, W)."""
+        h = self.first(u)
+        maps = [h]
+        for part in self.down:
+            h = part(h, embedding)
+            maps.append(h)
+        for part in self.middle:
+            h = part(h, embedding)
+        for part in self.up:
+            skip = maps.pop()
+            if h.shape[2:] != skip.shape[2:]:
+                h = interpolate(h, size=skip.shape[2:], mode="nearest")
+            h = part(torch.cat([h, skip], dim=1), embedding)
+        output: Tensor = self.last(silu(self.norm(h)))
+        return output
+
+
+class _LogSigma(nn.Module):
+    """Sines and cosines of log σ, at frequencies from 1/16 to 16."""
+
+    frequencies: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        frequencies = torch.logspace(-4, 4, (features + 1) // 2, base=2)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.features = features
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        angle = sigma.log()[:, None] * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], dim=1)[:, : self.features]
+
+
+class _Block(nn.Module):
+    """GroupNorm, SiLU, conv, plus the embedding; again; plus a shortcut; then attention, if any."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, attend: bool) -> None:
+        super().__init__()
+        self.norm1 = _norm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.level = nn.Linear(embedding, outputs)
+        self.norm2 = _norm(outputs)
+        self.conv2 = _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.attention = _Attention(outputs) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h: Tensor = self.conv1(silu(self.norm1(x)))
+        h = h + self.level(silu(embedding))[:, :, None, None]
+        h = self.conv2(silu(self.norm2(h)))
+        output: Tensor = self.attention(h + self.shortcut(x))
+        return output
+
+
+class _Attention(nn.Module):
+    """Self-attention of one head over pixels, plus its input.
+
+    The product is written out because torch's fused one cannot be differentiated twice, which the
+    implicit objectives do.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = _zeroed(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = self.norm(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(pixels).chunk(3, dim=2)
+        logits = q @ k.transpose(1, 2) / math.sqrt(x.shape[1])
+        h: Tensor = self.out(torch.softmax(logits, dim=2).to(v.dtype) @ v)
+        return x + h.transpose(1, 2).reshape(x.shape)
+
+
+class _Halve(nn.Module):
+    """2×2 means."""
+
+    def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
+        return avg_pool2d(x, 2)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    """Return GroupNorm with 4 channels or more a group, in 32 groups at most."""
+    return nn.GroupNorm(math.gcd(32, channels // 4, channels), channels)
+
+
+def _zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """Return `layer` with zero weights: what it adds begins at nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
