@@ -366,6 +366,9 @@ AnyNoise = Annotated[Geometric | Uniform | Cosine | Karras | Explicit, Field(dis
 # ── Networks ────────────────────────────────────────────────────────────────────────────────────
 
 
+Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
+
+
 class Network(Component):
     """What is common to every score network."""
 
@@ -447,12 +450,12 @@ class UNet(Network):
     name: Literal["unet"]
     channels: int = Field(128, ge=4)
     """Feature maps of the first stage."""
-    multipliers: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 2, 2], min_length=1)
+    multipliers: Counts = Field((1, 2, 2, 2), min_length=1)
     """Feature maps of each stage, in units of `channels`; each stage after the first works at half
     the size of the one before."""
     blocks: int = Field(2, ge=1)
     """Residual blocks of a stage on the way down; one more on the way up."""
-    attention: list[Annotated[int, Field(ge=1)]] = Field([16])
+    attention: Counts = (16,)
     """Sizes of feature maps, in pixels of the longer side, at which blocks are followed by
     self-attention; the middle of the network always has it."""
 
@@ -814,6 +817,7 @@ METRICS: dict[str, str] = {
     "nearest": "scoresweep.metrics.neighbours:nearest",
     "classes": "scoresweep.metrics.classes:classes",
     "modes": "scoresweep.metrics.modes:modes",
+    "shapes": "scoresweep.metrics.shapes:shapes",
 }
 """Metrics of sample quality; `score_error` is measured once for a run and is not among them."""
 
@@ -823,7 +827,7 @@ EXTRACTORS: dict[str, str] = {
 }
 """Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
 
-DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture"}
+DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
 """Metrics that one dataset alone can have; they look at the samples, through no extractor."""
 
 CLASS_METRICS = frozenset({"classes"})
