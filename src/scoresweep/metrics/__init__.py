@@ -18,6 +18,7 @@ from scoresweep.metrics.neighbours import (
 )
 from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import compare_scores, score_error
+from scoresweep.metrics.shapes import shapes
 from scoresweep.metrics.sliced_wasserstein import sliced_wasserstein, sliced_wasserstein_distance
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "precision_recall_density_coverage",
     "recover_density",
     "score_error",
+    "shapes",
     "sliced_wasserstein",
     "sliced_wasserstein_distance",
 ]

@@ -98,6 +98,8 @@ class Options:
     """Seed of everything a metric draws."""
     mixture: GaussianMixture | None = None
     """What the data was drawn from, where that is a mixture."""
+    shares: Tensor | None = None
+    """Share of each class (K,) that the data was made with, where the data are shapes."""
 
 
 Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, Measure]]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoresweep.console import progress
+from scoresweep.data.sources.shapes import shares_of
 from scoresweep.data.store import (
     Paths,
     Split,
@@ -24,19 +25,26 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
-from scoresweep.metrics.score_error import Estimate, compare_scores
-from scoresweep.metrics.score_error import score_error as score_error_at
+from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.measures import (
+    SAMPLES,
     FeatureSets,
+    Origin,
+    choose,
     join_evaluations,
-    level_dataset,
     measure_samples,
     path_dataset,
     write_dataset,
 )
+from scoresweep.pipeline.network_measures import measure_network
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run, Setting
-from scoresweep.study.components import EXTRACTORS
+from scoresweep.study.components import (
+    DATASET_METRICS,
+    EXTRACTORS,
+    GaussianMixtureData,
+    Shapes,
+)
 from scoresweep.tensors import write_tensors
 from scoresweep.training.weights import load_network
 
@@ -151,27 +159,19 @@ def score_error(plan: Plan, run_id: str) -> None:
     store = plan.layout.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     oracle = oracle_of(store)
-    sigmas: list[float] = network.sigmas.double().tolist()
     parts = []
-    with progress(f"score error {run.id}", len(asked) * len(clean) * len(sigmas)) as advance:
+    with progress(
+        f"score error {run.id}", len(asked) * len(clean) * len(network.sigmas)
+    ) as advance:
         for evaluation in asked:
-            count, seed = evaluation.evaluate.score_error_samples, evaluation.evaluate.seed
-            rows: dict[str, list[dict[str, Estimate]]] = {split: [] for split in clean}
-            for split, points in clean.items():
-                chosen = points[_choose(len(points), count, seed, "score_error", split)]
-                for level, sigma in enumerate(sigmas):
-                    generator = generator_for(seed, "score_error", split, level)
-                    rows[split].append(score_error_at(network, oracle, chosen, sigma, generator))
-                    advance(1)
-            parts.append((level_dataset(rows, sigmas, {"seed": seed}), evaluation.axes))
+            try:
+                content = measure_network(network, oracle, clean, evaluation.evaluate, advance)
+            except ValueError as error:
+                raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
+            parts.append((content, evaluation.axes))
     attributes = {"run": run.id, "dataset": run.dataset.id, "measured": plan.score_error_hash()}
     content = join_evaluations(parts).assign_attrs(attributes)
     write_dataset(content, plan.layout.score_error(run.id))
-
-
-def _choose(available: int, count: int, *seed: int | str) -> Tensor:
-    """Return the indices of `count` samples, or of all where there are fewer."""
-    return torch.randperm(available, generator=generator_for(*seed))[:count]
 
 
 # ── Generated samples ───────────────────────────────────────────────────────────────────────────
@@ -189,12 +189,15 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     samples, kept = _read_drawn(plan, run, setting)
     noise = _uniform_noise(samples, train)
     sets = {name: _make_sets(plan, run, name, train, samples, noise) for name in plan.extractors}
+    origin = _origin(plan, run, train)
+    if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
+        sets[SAMPLES] = _sets_of_samples(plan, run, train, samples, noise)
     paths = _path_score_error(plan, run, kept)
     parts = []
     for evaluation in plan.evaluations:
         options = evaluation.evaluate
         try:
-            content = measure_samples(options, sets, train.class_names)
+            content = measure_samples(options, sets, origin)
         except InputError as error:
             raise InputError(f"run {run.id}, setting {setting.id}: {error}") from error
         if "score_error" in options.metrics and paths is not None:
@@ -238,12 +241,34 @@ def _uniform_noise(samples: Tensor, train: Split) -> Tensor:
     return low + (high - low) * noise
 
 
+def _origin(plan: Plan, run: Run, train: Split) -> Origin:
+    """Return what is known of a run's data beyond its samples."""
+    mixture = shares = None
+    if isinstance(run.dataset, GaussianMixtureData):
+        mixture = oracle_of(plan.layout.dataset_store(run.dataset.id))
+    if isinstance(run.dataset, Shapes):
+        asked = (run.dataset.shares or {}).items()
+        shares = torch.from_numpy(shares_of({str(name): share for name, share in asked}))
+    return Origin(train.class_names, mixture, shares)
+
+
+def _sets_of_samples(
+    plan: Plan, run: Run, train: Split, samples: Tensor, noise: Tensor
+) -> FeatureSets:
+    """Return the samples themselves as features."""
+    test = read_split(plan.layout.dataset_store(run.dataset.id), "test").model_space()
+    test = test[choose(len(test), len(samples), "test")]
+    parts = (train.model_space(), samples, test, noise)
+    real, drawn, tested, uniform = (Features(part.flatten(1)) for part in parts)
+    return FeatureSets(real, drawn, tested, uniform, resize="none")
+
+
 def _make_sets(
     plan: Plan, run: Run, name: str, train: Split, samples: Tensor, noise: Tensor
 ) -> FeatureSets:
     real = _read_reference(plan, run, name)
     model = _load_extractor(plan, run, name, train)
-    test = real["test"][_choose(len(real["test"]), len(samples), "test")]
+    test = real["test"][choose(len(real["test"]), len(samples), "test")]
     with torch.no_grad():
         return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
 

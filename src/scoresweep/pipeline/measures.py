@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.distributions import GaussianMixture
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sample_errors
-from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, Estimate
+from scoresweep.metrics.score_error import Estimate
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
-from scoresweep.study.components import METRICS
+from scoresweep.study.components import DATASET_METRICS, METRICS
 from scoresweep.study.grid import Point
 
 __all__ = [
+    "SAMPLES",
     "FeatureSets",
+    "Origin",
+    "choose",
     "join_evaluations",
-    "level_dataset",
     "measure_samples",
     "path_dataset",
     "write_dataset",
@@ -36,7 +38,15 @@ __all__ = [
 SUBSETS_OF_A_HALF = 10
 """Fewest subsets over which the kernel distance of one random half is averaged."""
 
+SAMPLES = ""
+"""In place of an extractor: the samples themselves."""
+
 Variables = dict[str, xr.Variable]
+
+
+def choose(available: int, count: int, *seed: int | str) -> Tensor:
+    """Return the indices of `count` samples, or of all where there are fewer."""
+    return torch.randperm(available, generator=generator_for(*seed))[:count]
 
 
 @dataclass(frozen=True)
@@ -53,40 +63,59 @@ class FeatureSets:
     resize: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What is known of the data beyond its samples."""
+
+    class_names: list[str] | None = None
+    mixture: GaussianMixture | None = None
+    """What it was drawn from, where that is a mixture."""
+    shares: Tensor | None = None
+    """Share of each class (K,) that was asked for, where the data are shapes."""
+
+
 def measure_samples(
-    options: Evaluate, sets: dict[str, FeatureSets], class_names: list[str] | None
+    evaluate: Evaluate, sets: Mapping[str, FeatureSets], origin: Origin
 ) -> xr.Dataset:
     """Return a variable for each measure on each extractor, its interval and its baselines.
+
+    `sets` are those of the extractors, and of `SAMPLES` for the metrics that look at the samples
+    themselves (`DATASET_METRICS`).
 
     Raises:
         InputError: if a metric cannot be had from these samples and extractors.
     """
     variables: Variables = {}
-    for metric in options.metrics:
+    for metric in evaluate.metrics:
         if metric == "score_error":
             continue
         found: Variables = {}
-        for extractor in options.extractors:
+        for extractor in [SAMPLES] if metric in DATASET_METRICS else evaluate.extractors:
             try:
-                found |= _measure(metric, extractor, options, sets[extractor])
+                found |= _measure(metric, extractor, evaluate, sets[extractor], origin)
             except ValueError as error:
                 raise InputError(
-                    f"metric {metric} on {extractor}: {error}. Draw more samples (sample.count), "
-                    f"or lower evaluate.neighbours or evaluate.resamplings"
+                    f"metric {metric} on {extractor or 'samples'}: {error}. Draw more samples "
+                    f"(sample.count), or lower evaluate.neighbours or evaluate.resamplings"
                 ) from error
         if not found:
             raise InputError(
                 f"evaluate.metrics: {metric} needs class probabilities, which none of the "
-                f"evaluate.extractors ({', '.join(options.extractors)}) gives. Add classifier"
+                f"evaluate.extractors ({', '.join(evaluate.extractors)}) gives. Add classifier"
             )
         variables |= found
     coordinates = {}
-    if class_names is not None and any("class" in v.dims for v in variables.values()):
-        coordinates["class"] = np.array(class_names, dtype=object)
+    names = origin.class_names
+    if names is not None and any("class" in v.dims for v in variables.values()):
+        coordinates["class"] = np.array(names, dtype=object)
+    if origin.mixture is not None and any("mode" in v.dims for v in variables.values()):
+        coordinates["mode"] = np.arange(1, len(origin.mixture.means) + 1)
     return xr.Dataset(variables, coordinates)
 
 
-def _measure(metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets) -> Variables:
+def _measure(
+    metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets, origin: Origin
+) -> Variables:
     """Return the variables of one metric on one extractor."""
     function: Metric = pkgutil.resolve_name(METRICS[metric])
     options = Options(
@@ -94,6 +123,8 @@ def _measure(metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets)
         kid_subsets=evaluate.kid_subsets,
         kid_subset_size=evaluate.kid_subset_size,
         seed=evaluate.seed,
+        mixture=origin.mixture,
+        shares=origin.shares,
     )
     errors = _standard_errors(function, options, evaluate.resamplings, sets)
     variables: Variables = {}
@@ -105,15 +136,21 @@ def _measure(metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets)
         common = {"n_generated": len(features), "seed": options.seed, "resize": sets.resize}
         for key, measure in function(sets.train, features, options).items():
             name = f"{key}_{extractor}" if measure.per_extractor else key
-            attributes = _attributes(measure, what) | common | {"extractor": extractor}
+            if measure.given and suffix:
+                continue
+            attributes = common | _attributes(measure, what)
+            if extractor != SAMPLES:
+                attributes["extractor"] = extractor
             value = torch.as_tensor(measure.value).double().numpy()
-            variables[name + suffix] = _variable(value, attributes)
-            if suffix == "" and errors:
+            dims = (measure.dimension,)[: value.ndim]
+            variables[name + suffix] = xr.Variable(dims, value, attributes)
+            if suffix == "" and errors and not measure.given:
                 half = NORMAL_95 * errors[key]
                 ends = bounded_interval(value, half, measure.minimum, measure.maximum)
                 for end, bound in zip(("low", "high"), ends, strict=True):
                     label = f"{measure.long_name}, {end} end of the 95 % interval"
-                    variables[f"{name}_{end}"] = _variable(bound, attributes | {"long_name": label})
+                    about = attributes | {"long_name": label}
+                    variables[f"{name}_{end}"] = xr.Variable(dims, bound, about)
     return variables
 
 
@@ -143,6 +180,7 @@ def _attributes(measure: Measure, what: str) -> dict[str, Any]:
         "valid_max": measure.maximum,
         "caveat": measure.caveat,
         "note": measure.note,
+        "n_generated": measure.n_generated,
     }
     return {
         "long_name": measure.long_name + what,
@@ -150,35 +188,6 @@ def _attributes(measure: Measure, what: str) -> dict[str, Any]:
         "n_real": measure.n_real,
         **{key: value for key, value in given.items() if value is not None},
     }
-
-
-def _variable(value: npt.NDArray[np.float64], attributes: dict[str, Any]) -> xr.Variable:
-    """Return a scalar, or a value for each class."""
-    return xr.Variable(("class",)[: value.ndim], value, attributes)
-
-
-def level_dataset(
-    rows: dict[str, list[dict[str, Estimate]]], sigmas: Sequence[float], attributes: dict[str, Any]
-) -> xr.Dataset:
-    """Return the variables (split, level) of `rows[split][level][name]`, with intervals."""
-    content = xr.Dataset(
-        {"sigma": ("level", list(sigmas), {"long_name": "noise level", "units": "data"})},
-        {"split": np.array(list(rows), dtype=object), "level": np.arange(1, len(sigmas) + 1)},
-    )
-    better = {"score_cosine": "higher"}
-    for name, long_name in SCORE_ERROR_NAMES.items():
-        common = attributes | {"units": "1", "better": better.get(name, "lower")}
-        if name == "score_error":
-            common["units"] = "data^-2"
-        for suffix, field, what in (
-            ("", "value", ""),
-            ("_low", "low", ", low end of the 95 % interval"),
-            ("_high", "high", ", high end of the 95 % interval"),
-        ):
-            values = [[getattr(level[name], field) for level in levels] for levels in rows.values()]
-            label = {"long_name": long_name + what}
-            content[name + suffix] = (("split", "level"), values, common | label)
-    return content
 
 
 def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:

@@ -14,11 +14,13 @@ from scoresweep.study.checks import check_plan
 from scoresweep.study.components import Dataset
 from scoresweep.study.grid import Point, expand
 from scoresweep.study.layout import Layout
-from scoresweep.study.schema import Evaluate, Sample, Study, Train
+from scoresweep.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Train
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "plan_study"]
 
-RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metric", "interval"}
+RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metric", "interval"} | {
+    *("mode", "density_bin", "density_point", "field_level", "field_point", "feature")
+}
 """Dimensions of the report that no axis may be called."""
 
 
@@ -117,8 +119,7 @@ class Plan:
     def evaluate_hash(self) -> str:
         """Return a hash of what is measured on samples: a change runs the evaluations again."""
         options = [
-            (e.evaluate.model_dump(exclude={"score_error_samples"}), e.axes)
-            for e in self.evaluations
+            (e.evaluate.model_dump(exclude=set(NETWORK_OPTIONS)), e.axes) for e in self.evaluations
         ]
         return content_hash(options)
 
@@ -126,7 +127,7 @@ class Plan:
         """Return a hash of how networks are measured: a change runs `score_error` again."""
         return content_hash(
             [
-                (e.evaluate.score_error_samples, e.evaluate.seed, e.axes)
+                (e.evaluate.score_error_samples, e.evaluate.seed, e.axes, *_later(e.evaluate))
                 for e in self.evaluations
                 if "score_error" in e.evaluate.metrics
             ]
@@ -213,6 +214,13 @@ def _readable(axes: Point, digest: str) -> str:
     ]
     text = re.sub(r"[^A-Za-z0-9=._+-]+", "-", "_".join(parts))[:100].strip("-_")
     return f"{text}_{digest}" if text else digest
+
+
+def _later(evaluate: Evaluate) -> list[dict[str, Any]]:
+    """Return how networks are measured beyond the score error; nothing where they are not."""
+    options = result_fields(evaluate, defaults=False)
+    beyond = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
+    return [{name: options[name] for name in sorted(beyond)}] if beyond else []
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:

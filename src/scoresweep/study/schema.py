@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scoresweep.study.base import NO_EFFECT, Config
 from scoresweep.study.components import (
@@ -20,6 +20,7 @@ from scoresweep.study.components import (
 )
 
 __all__ = [
+    "NETWORK_OPTIONS",
     "Checkpoints",
     "Evaluate",
     "EvaluateBlock",
@@ -142,6 +143,12 @@ class Evaluate(Config):
     """Feature extractors on which the metrics of sample quality are computed."""
     score_error_samples: int = Field(512, ge=2)
     """Noisy points per level and split on which the score error is measured."""
+    density_bins: int = Field(0, ge=0)
+    """Score error in so many quantile bins of the density of the points, and where the data are
+    points also of points that fill a box of twice the data's width evenly; 0: not measured."""
+    asymmetry_probes: int = Field(0, ge=0)
+    """Random vectors per noisy point that measure how far the network's Jacobian is from symmetric,
+    as that of a score is; 0: not measured."""
     neighbours: int = Field(5, ge=1)
     """Neighbourhood size k of precision, recall, density and coverage."""
     kid_subsets: int = Field(100, ge=1)
@@ -159,6 +166,19 @@ class Evaluate(Config):
         if value == 1:
             raise ValueError("0 or at least 2: one half has no scatter")
         return value
+
+    @model_validator(mode="after")
+    def _bins(self) -> Self:
+        if 2 * self.density_bins > self.score_error_samples:
+            raise ValueError(
+                f"density_bins: {self.density_bins} bins need {2 * self.density_bins} "
+                f"score_error_samples or more, found {self.score_error_samples}"
+            )
+        return self
+
+
+NETWORK_OPTIONS = frozenset({"score_error_samples", "density_bins", "asymmetry_probes"})
+"""Options of `Evaluate` that say how networks are measured, and nothing of samples."""
 
 
 class Sweep(Config):

@@ -12,7 +12,7 @@ from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split
 from scoresweep.shapes import SHAPES, masks
 
-__all__ = ["draw_shapes"]
+__all__ = ["draw_shapes", "shares_of"]
 
 
 def draw_shapes(
@@ -33,7 +33,7 @@ def draw_shapes(
         seed: of both, below 2³².
     """
     where = masks().numpy()
-    wanted = _shares(shares or {})
+    wanted = shares_of(shares or {})
 
     def split(count: int, random: np.random.RandomState) -> Split:
         label = random.permutation(np.repeat(np.arange(len(SHAPES)), _counts(wanted, count)))
@@ -44,8 +44,8 @@ def draw_shapes(
     return draw(split, "shapes filled with uniform noise", train_count, test_count, seed)
 
 
-def _shares(given: Mapping[str, float]) -> npt.NDArray[np.float64]:
-    """Return the share of every class."""
+def shares_of(given: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Return the share of every class (5,), of those that are given by name and of the rest."""
     rest = (1 - sum(given.values())) / max(1, len(SHAPES) - len(given))
     return np.array([given.get(name, rest) for name in SHAPES])
 
