@@ -1,0 +1,88 @@
+"""Metropolis sampling is exact whatever the step size."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from exact_targets import WEIGHTS, Gaussian, assert_normal, four_modes, generator, normal
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.noise import explicit
+from scoresweep.samplers import metropolis
+from scoresweep.samplers.metropolis import schedule
+
+SIGMA = 0.3
+LADDER = explicit([2.0, SIGMA])
+
+
+@pytest.mark.parametrize("proposal", ["random_walk", "langevin"])
+def test_a_gaussian_stays_as_it_is_at_a_large_step(proposal):
+    # Without the test of Metropolis the variance would become 2η/(1 − (1 − η/v)²) = 1.82 v.
+    one = torch.ones(1, dtype=torch.float64)
+    v = 0.5**2 + SIGMA**2
+    target = GaussianMixture(one, 0.7 * torch.ones(1, 2, dtype=torch.float64), 0.5 * one)
+    x = normal(0.7, math.sqrt(v), 40_000, 2)
+    options = {"step_size": 0.9 * v, "steps": 20, "denoise": False, "generator": generator()}
+    end = metropolis(target, x, LADDER, proposal=proposal, **options)
+    assert_normal(end, 0.7, v)
+    moved = (end != x).double().mean()
+    assert moved > 0.99
+    posterior = metropolis(
+        target,
+        x,
+        LADDER,
+        proposal=proposal,
+        **options | {"denoise": True, "generator": generator()},
+    )
+    torch.testing.assert_close(posterior, 0.7 + 0.25 / v * (end - 0.7))
+
+
+@pytest.mark.parametrize(
+    ("proposal", "step_size", "steps"), [("random_walk", 0.7, 100), ("langevin", 0.3, 150)]
+)
+def test_it_reaches_the_moments_and_shares_of_four_modes(proposal, step_size, steps):
+    target = four_modes(distance=1.0, std=0.4)
+    options = {"step_size": step_size, "steps": steps, "denoise": False, "generator": generator(2)}
+    x = normal(0.0, 1.0, 8000, 2)
+    end = metropolis(target.score, x, LADDER, proposal=proposal, **options)
+    target.assert_reached(end, SIGMA)
+
+
+def test_the_share_of_accepted_proposals_is_the_known_one():
+    # Random walk of standard deviation d on N(0, v) in one dimension: (2/π) arctan(2√v/d).
+    one = torch.ones(1, dtype=torch.float64)
+    target = GaussianMixture(one, torch.zeros(1, 1, dtype=torch.float64), one)
+    v, step_size = 1 + SIGMA**2, 1.4
+    x = normal(0.0, math.sqrt(v), 100_000, 1)
+    options = {"step_size": step_size, "steps": 1, "denoise": False, "generator": generator()}
+    end = metropolis(target, x, LADDER, **options)
+    expected = 2 / math.pi * math.atan(2 * math.sqrt(v) / math.sqrt(2 * step_size))
+    found = float((end != x).double().mean())
+    assert found == pytest.approx(expected, abs=4 * math.sqrt(0.25 / 100_000))
+
+
+def test_a_score_without_an_energy_is_refused():
+    with pytest.raises(ValueError, match=r"needs a score with an energy \(log_density\)"):
+        metropolis(Gaussian(), torch.zeros(2, 1), LADDER, step_size=0.1, steps=2)
+
+
+def test_options_out_of_range_are_refused():
+    target = four_modes().score
+    with pytest.raises(ValueError, match="step_size must be above 0, found 0"):
+        metropolis(target, torch.zeros(2, 2), LADDER, step_size=0.0, steps=2)
+    with pytest.raises(ValueError, match="steps must be 1 or more, found 0"):
+        schedule(LADDER, step_size=0.1, steps=0)
+    assert schedule(LADDER, step_size=0.1, steps=1)[-1] == 0.1
+    assert float(WEIGHTS.sum()) == 1
+
+
+def test_the_last_level_is_seen_once():
+    seen = []
+    observe = lambda level, x, score: seen.append((level, x.clone(), score))  # noqa: E731
+    target, x = four_modes().score, normal(0.0, 1.0, 5, 2)
+    metropolis(target, x, LADDER, step_size=0.1, steps=3, generator=generator(), observe=observe)
+    ((level, state, score),) = seen
+    assert level == 1
+    torch.testing.assert_close(score, target(state, torch.full((5,), SIGMA, dtype=torch.float64)))

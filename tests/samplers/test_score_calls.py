@@ -1,0 +1,49 @@
+"""The cost of a sampler, as the estimate counts it, is what it does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from exact_targets import generator
+from pydantic import TypeAdapter
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.noise import geometric
+from scoresweep.study.components import AnySampler
+
+
+class Counting(GaussianMixture):
+    calls = 0
+
+    def __call__(self, x, sigma):
+        self.calls += 1
+        return super().__call__(x, sigma)
+
+    def log_density(self, x, sigma):
+        self.calls += 1
+        return super().log_density(x, sigma)
+
+
+SAMPLERS = [
+    {"name": "annealed_langevin", "step_size": 0.1, "steps_per_level": 3},
+    {"name": "consistent", "step_size": 0.2, "steps_per_level": 4},
+    {"name": "langevin", "step_size": 0.1, "steps": 7},
+    {"name": "denoise_renoise", "steps_per_level": 2},
+    {"name": "predictor_corrector", "corrector_steps": 2},
+    {"name": "probability_flow"},
+    {"name": "probability_flow", "solver": "euler"},
+    {"name": "metropolis", "step_size": 0.1, "steps": 5},
+    {"name": "metropolis", "step_size": 0.1, "steps": 5, "proposal": "langevin"},
+]
+
+
+@pytest.mark.parametrize("options", SAMPLERS, ids=lambda o: "-".join(map(str, o.values())))
+@pytest.mark.parametrize("denoise", [True, False])
+def test_the_score_is_computed_as_often_as_is_said(options, denoise):
+    sampler = TypeAdapter(AnySampler).validate_python(options | {"denoise": denoise})
+    score = Counting(torch.ones(1), torch.zeros(2, 3), torch.ones(1))
+    observe = lambda *_: None  # noqa: E731
+    sigmas = geometric(2.0, 0.5, 5)
+    arguments = sampler.arguments() | {"generator": generator(), "observe": observe}
+    sampler.load()(score, torch.zeros(4, 3), sigmas, **arguments)
+    assert score.calls == sampler.score_calls(5)
