@@ -30,7 +30,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Replace the probe by one that says 0.5 s a step and 1 ms an evaluation; note the shapes."""
     shapes: list[tuple[int, ...]] = []
 
-    def fake(train: Any, sample: Any, shape: tuple[int, ...]) -> Speed:
+    def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> Speed:
         shapes.append(shape)
         return Speed(0.5, 1e-3, 1000)
 

@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +17,9 @@ from scoresweep.pipeline.status import Job, duration, jobs
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.base import Component
 from scoresweep.study.components import Dataset, Explicit
+
+if TYPE_CHECKING:
+    from scoresweep.networks.base import ScoreNetwork
 
 __all__ = ["Rule", "estimate"]
 
@@ -212,15 +215,17 @@ def _probe_missing(plan: Plan, costs: Costs) -> None:
 
     wanted: dict[tuple[Key, Key], tuple[Run, Setting]] = {}
     for run in plan.runs:
+        if not run.train.network.is_trained:
+            costs.steps[_train_key(run)] = 0.0
         for setting in plan.settings:
             keys = _train_key(run), _sample_key(run, setting)
             if keys[0] not in costs.steps or keys[1] not in costs.samples:
                 wanted.setdefault(keys, (run, setting))
     for (train, sample), (run, setting) in list(wanted.items())[:PROBES]:
-        shape = _shape(plan, run.dataset)
-        if shape is None:
+        shape, oracle = _shape(plan, run.dataset), _oracle(plan, run)
+        if shape is None or not (run.train.network.is_trained or oracle):
             continue
-        speed = probe(run.train, setting.sample, shape)
+        speed = probe(run.train, setting.sample, shape, oracle)
         costs.steps.setdefault(train, speed.step_seconds)
         costs.samples.setdefault(sample, speed.sample_seconds)
         costs.parameters[_network_key(run)] = speed.parameters
@@ -229,6 +234,15 @@ def _probe_missing(plan: Plan, costs: Costs) -> None:
         for train, sample in wanted:
             costs.steps.setdefault(train, statistics.mean(costs.steps.values()))
             costs.samples.setdefault(sample, statistics.mean(costs.samples.values()))
+
+
+def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
+    """Return the oracle of a run that has one, once its data is staged."""
+    if run.train.network.is_trained or not plan.layout.dataset_manifest(run.dataset.id).exists():
+        return None
+    from scoresweep.training.products import make_oracle
+
+    return make_oracle(run, plan.layout)
 
 
 def _shape(plan: Plan, dataset: Dataset) -> tuple[int, ...] | None:

@@ -29,8 +29,12 @@ class Speed(NamedTuple):
     parameters: int
 
 
-def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
+def probe(
+    train: Train, sample: Sample, shape: tuple[int, ...], oracle: nn.Module | None = None
+) -> Speed:
     """Measure a few training and sampler steps of the network on random samples of `shape`.
+
+    An `oracle` is sampled as it is, and takes no training steps.
 
     The work is enlarged until it takes 0.3 s or is as large as in the study; what is left is
     extrapolated linearly.
@@ -39,9 +43,9 @@ def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
     layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
     network = train.network
-    model: nn.Module = network.load()(shape=shape, sigmas=sigmas, **network.arguments())
+    model: nn.Module = oracle or network.load()(shape=shape, sigmas=sigmas, **network.arguments())
     model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = None if oracle else torch.optim.Adam(model.parameters())
     objective = functools.partial(train.objective.load(), **train.objective.arguments())
 
     def score_in(precision: str) -> Score:
@@ -55,9 +59,10 @@ def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
         x = torch.rand(size, *shape, device=device).to(memory_format=layout)
-        return x, torch.ones(size, device=device)
+        return x, sigmas[:1].float().expand(size).to(device)
 
     def step(size: int) -> None:
+        assert optimizer is not None
         x, sigma = draw(size)
         directions = train.objective.projections
         projected = {"v": torch.ones(directions, *x.shape, device=device)} if directions else {}
@@ -67,7 +72,7 @@ def probe(train: Train, sample: Sample, shape: tuple[int, ...]) -> Speed:
         optimizer.zero_grad()
 
     chunk = min(sample.chunk, sample.count)
-    step_seconds = _seconds(step, train.batch_size)
+    step_seconds = _seconds(step, train.batch_size) if optimizer else 0.0
     with torch.no_grad():
         drawing = _seconds(lambda size: score_in(sample.precision)(*draw(size)), chunk)
     return Speed(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))

@@ -7,15 +7,12 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 
-import yaml
-
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
-from scoresweep.files import exclusive, is_taken, whole
+from scoresweep.files import exclusive, is_taken
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
-from scoresweep.provenance import note_start
 from scoresweep.study import Layout, Plan, Run
 
 __all__ = ["train"]
@@ -24,7 +21,8 @@ __all__ = ["train"]
 def train(plan: Plan, run_id: str, resources: Resources) -> None:
     """Train the run `run_id`, going on from its newest checkpoint; a finished run is left alone.
 
-    The work itself is done by `train_here`, in processes that submitit starts.
+    The work itself is done by `train_here`, in processes that submitit starts. An oracle has
+    nothing to train: it is written at once, in this process.
     """
     run, layout = plan.run(run_id), plan.layout
     if layout.weights(run.id).exists():
@@ -39,6 +37,9 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
         say(f"{run.id}: another process is training it; waiting for that one")
     with exclusive(layout.launch_lock(run.id)), _bar(run, layout) as watch:
         if layout.weights(run.id).exists():
+            return
+        if not run.train.network.is_trained:
+            _write_oracle(run, layout)
             return
         try:
             launch(
@@ -60,8 +61,22 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
             raise
 
 
+def _write_oracle(run: Run, layout: Layout) -> None:
+    from scoresweep.training.products import make_oracle, start_run, write_untrained
+
+    try:
+        oracle = make_oracle(run, layout)
+        start_run(run, layout)
+        write_untrained(run, layout, oracle)
+    except ScoresweepError as error:
+        state = JobState("failed", 0, run.train.steps, message=str(error))
+        state.write(layout.progress(run.id))
+        raise
+
+
 def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     """Train in this process, together with the others of its job if there are several."""
+    from scoresweep.training.products import start_run
     from scoresweep.training.session import make_trainer, write_products
 
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
@@ -71,9 +86,7 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
         owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
         if first:
             owner.take()
-            with whole(layout.run_config(run.id)) as temporary:
-                temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
-            note_start(layout.provenance(run.id), layout.code(run.id))
+            start_run(run, layout)
         trainer = None
         try:
             trainer = make_trainer(run, layout, resources.gpus, owner.check)

@@ -53,8 +53,10 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
     expanded: dict[str, tuple[Point, C]] = {}
     for point in [*points, *block.include]:
         config = _validate(base, point, model, where)
-        values = config.model_dump()
+        values, given = config.model_dump(), config.model_dump(exclude_defaults=True)
         full = {path: _lookup(values, path) for path in paths}
+        # Of a block, only what is not at its default tells it apart.
+        full |= {p: _lookup(given, p) or v for p, v in full.items() if isinstance(v, dict)}
         expanded.setdefault(content_hash(config), (full, config))
     if not expanded:
         raise InputError(f"{where}: the grid has no point left: exclude takes away all of them")

@@ -23,6 +23,9 @@ RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metr
 }
 """Dimensions of the report that no axis may be called."""
 
+LONGEST = 60
+"""Most characters of a block's name and options in an id or a coordinate."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -194,7 +197,7 @@ def axis_names(
 
 
 def axis_value(value: Any) -> Any:
-    """Return a value as a coordinate: a number or a text (a block is called by its `name`)."""
+    """Return a value as a coordinate: a number or a text (a block by its name and options)."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -202,7 +205,9 @@ def axis_value(value: Any) -> Any:
     if isinstance(value, int | float | str):
         return value
     if isinstance(value, dict) and "name" in value:
-        return f"{value['name']}_{content_hash(value)[:4]}"
+        options = [f"{key}={axis_value(v)}" for key, v in value.items() if key != "name"]
+        text = f"{value['name']}({', '.join(options)})" if options else str(value["name"])
+        return text if len(text) <= LONGEST else f"{value['name']}_{content_hash(value)[:4]}"
     return json.dumps(value, default=str, separators=(",", ":"))
 
 
