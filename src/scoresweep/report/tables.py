@@ -18,6 +18,7 @@ import xarray as xr
 
 from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
+from scoresweep.report.costs import split_costs
 from scoresweep.report.gather import Gather
 from scoresweep.report.grid import Grid, grid_of
 from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
@@ -28,8 +29,14 @@ __all__ = ["Gap", "Tables", "collect", "long_table", "metric_names", "wide_table
 SCHEMA_VERSION = 1
 """Version of the layout of `report.nc`; it rises when readers have to change."""
 
+INNER = ("split", "level", "sigma", "density_bin", "class", "mode")
+"""Dimensions of a measurement beyond the swept axes."""
+
 COMPANIONS = ("low", "high", "real", "noise")
 """`frechet_pixels_low` goes with `frechet_pixels`, and so on: interval and reference values."""
+
+PICTURED = frozenset({"density_point", "field_point"})
+"""Dimensions of what is kept for a picture and is no measurement."""
 
 CURVE_POINTS = 500
 """Most points of a training curve in the report; a longer one is thinned out evenly."""
@@ -77,6 +84,8 @@ class Tables:
     """Swept axes of the sampling grid."""
     evaluation_axes: list[str]
     """Swept axes of the evaluation grid."""
+    exact_runs: frozenset[str] = frozenset()
+    """Ids of the runs whose network is the exact score."""
 
     @property
     def axes(self) -> list[str]:
@@ -116,10 +125,15 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     }
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
     sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps).assign(ids)
-    groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings))
+    groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
+        split_costs(sampling, runs, plan.runs)
+    )
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan)), **groups})
-    first = plan.runs[0], plan.settings[0], plan.evaluations[0]
-    return Tables(tree, gaps, *(list(point.axes) for point in first))
+    run_axes, setting_axes, evaluation_axes = (
+        list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
+    )
+    exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
+    return Tables(tree, gaps, run_axes, setting_axes, evaluation_axes, exact)
 
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
@@ -128,7 +142,9 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     return [
         name
         for name in names
-        if name not in ("sigma", "n_generated") and not _is_companion(name, names)
+        if name not in ("sigma", "n_generated")
+        and not _is_companion(name, names)
+        and PICTURED.isdisjoint(dataset[name].dims)
     ]
 
 
@@ -150,7 +166,7 @@ def long_table(tables: Tables) -> pd.DataFrame:
     groups = [tables.tree[group].to_dataset() for group in ("score_error", "sampling")]
     parts = [_long(group, name) for group in groups for name in metric_names(group)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    inner = [name for name in ("split", "level", "sigma", "class") if name in table]
+    inner = [name for name in INNER if name in table]
     columns = ["run", "setting", *tables.axes, *inner, "metric", "value", *COMPANIONS]
     return table.reindex(columns=[*columns, "n_generated", "extractor"])
 
