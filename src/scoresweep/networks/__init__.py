@@ -7,6 +7,7 @@ from scoresweep.networks.mlp import MLP
 from scoresweep.networks.ncsn import NCSN
 from scoresweep.networks.ncsnv2 import NCSNv2, NCSNv2Deeper, NCSNv2Deepest
 from scoresweep.networks.oracle import Oracle
+from scoresweep.networks.plain_mlp import PlainMLP
 from scoresweep.networks.unet import UNet
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "NCSNv2Deeper",
     "NCSNv2Deepest",
     "Oracle",
+    "PlainMLP",
     "ScoreNetwork",
     "UNet",
 ]

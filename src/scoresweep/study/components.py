@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from math import isclose
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -375,10 +374,10 @@ class Network(Component):
     name: str
     is_trained: ClassVar[bool] = True
     """Whether it has parameters, which optimiser steps find."""
-
-    def mistakes(self, trained: Component, walked: Component) -> Iterable[str]:  # noqa: ARG002
-        """Say why a network of the ladder `trained` cannot be sampled on the ladder `walked`."""
-        return ()
+    needs_images: ClassVar[bool] = False
+    """Whether it cannot be had for points."""
+    any_sigma: ClassVar[bool] = True
+    """Whether it gives scores between the levels of its ladder, too."""
 
 
 class MLP(Network):
@@ -395,9 +394,24 @@ class MLP(Network):
     the output is divided by σ; "none": not at all."""
 
 
+class PlainMLP(Network):
+    """Multilayer perceptron as textbooks have it: linear layers with an activation between them."""
+
+    target: ClassVar[str] = "scoresweep.networks.plain_mlp:PlainMLP"
+    name: Literal["plain_mlp"]
+    hidden: Counts = Field((128, 128, 128), min_length=1)
+    """Units of each hidden layer."""
+    activation: Literal["relu", "silu", "softplus", "tanh"] = "softplus"
+    """What stands between two layers; the objectives ism, ssm and ssm_vr ask for a smooth one."""
+    conditioning: Literal["input", "divide", "none"] = "input"
+    """How σ enters: "input": it is one more input; "divide": the output is divided by it; "none":
+    not at all."""
+
+
 class RefineNet(Network):
     """What is common to the RefineNets."""
 
+    needs_images: ClassVar[bool] = True
     channels: int = Field(128, ge=1)
     """Feature maps of the first stage; later ones have 2 or 4 times as many."""
 
@@ -406,19 +420,8 @@ class NCSN(RefineNet):
     """The conditional RefineNet of NCSN (Song and Ermon 2019): each level has norms of its own."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsn:NCSN"
+    any_sigma: ClassVar[bool] = False
     name: Literal["ncsn"]
-
-    def mistakes(self, trained: Component, walked: Component) -> Iterable[str]:
-        """It knows the levels that it is trained on, and no others."""
-        if trained == walked:
-            return
-        own, asked = known_sigmas(trained) or [], known_sigmas(walked) or [0.0]
-        if not all(any(isclose(sigma, known, rel_tol=1e-6) for known in own) for sigma in asked):
-            yield (
-                "a network ncsn is trained on another ladder: its embedding has fewer levels than "
-                "this ladder asks for. Leave sample.noise out, which takes the run's own, or "
-                "expected train.network.name: ncsnv2"
-            )
 
 
 class NCSNv2(RefineNet):
@@ -447,6 +450,7 @@ class UNet(Network):
     """A U-Net with self-attention, told log σ (after Ho et al. 2020 and Song et al. 2021)."""
 
     target: ClassVar[str] = "scoresweep.networks.unet:UNet"
+    needs_images: ClassVar[bool] = True
     name: Literal["unet"]
     channels: int = Field(128, ge=4)
     """Feature maps of the first stage."""
@@ -472,7 +476,8 @@ class Oracle(Network):
 
 
 AnyNetwork = Annotated[
-    MLP | NCSN | NCSNv2 | NCSNv2Deeper | NCSNv2Deepest | UNet | Oracle, Field(discriminator="name")
+    MLP | PlainMLP | NCSN | NCSNv2 | NCSNv2Deeper | NCSNv2Deepest | UNet | Oracle,
+    Field(discriminator="name"),
 ]
 
 # ── Objectives ──────────────────────────────────────────────────────────────────────────────────
@@ -584,6 +589,11 @@ class Sampler(Component):
     denoise: bool = True
     """End with the step x + σ_L² s(x, σ_L), without noise."""
 
+    @property
+    def between_levels(self) -> bool:
+        """Whether it asks for scores between the levels of the ladder, too."""
+        return False
+
     def score_calls(self, levels: int) -> int:
         """Return how often the score of a sample is computed on a ladder of so many levels."""
         raise NotImplementedError
@@ -643,6 +653,11 @@ class Consistent(Sampler):
     σ_{i+1}/σ_i, between σ_L²(1 − γ) and σ_L²(1 + γ)."""
     steps_per_level: int = Field(1, ge=1)
     """Steps from each level to the next: the ladder is refined so many times by equal factors."""
+
+    @property
+    def between_levels(self) -> bool:
+        """More steps than one go through levels between those of the ladder."""
+        return self.steps_per_level > 1
 
     def score_calls(self, levels: int) -> int:
         """Return one for each level of the refined ladder, and one for the denoising step."""
