@@ -18,8 +18,9 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.jobstate import JobState
 from scoresweep.noise import step_size_for, uniform
 from scoresweep.pipeline import sample as module
+from scoresweep.pipeline.evaluate import evaluate, reference
 from scoresweep.pipeline.sample import sample
-from scoresweep.samplers import annealed_langevin, initial, step_sizes
+from scoresweep.samplers import annealed_langevin, initial, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import parse_study, plan_study
 from scoresweep.study.load import parse_yaml
@@ -211,6 +212,133 @@ def test_mixed_precision_is_close_and_not_the_same(make):
     difference = np.abs(full.trajectory - mixed.trajectory)
     assert mixed.trajectory.dtype == np.float32
     assert 0 < float(difference.max()) < 0.02
+
+
+# ── other samplers, in-painting, interpolation ──────────────────────────────────────────────────
+
+
+def test_a_sampler_of_one_level_stores_that_level(make):
+    sampler = {"name": "langevin", "step_size": 2e-3, "steps": 3, "denoise": False}
+    plan = make(sampler=sampler, trajectories=50)
+    found = draw(plan)
+    assert found.sigma.values == pytest.approx([0.1])
+    assert found.step_size.values.tolist() == [2e-3]
+    assert found.sizes["level"] == len(found.rms) == 1
+    network = load_network(plan.layout.run(plan.runs[0].id))
+    start = initial("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=(g := noise_of(0)))
+    x = langevin(network, start, network.sigmas.double(), generator=g, **without_name(sampler))
+    expected = x.permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(found.trajectory[:20, 0], expected)
+
+
+def noise_of(chunk):
+    return generator_for(0, "sample", chunk)
+
+
+def without_name(options):
+    return {key: value for key, value in options.items() if key != "name"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler": {"name": "consistent", "step_size": 0.008}},
+        {"sampler": {"name": "denoise_renoise"}},
+        {"sampler": {"name": "predictor_corrector"}},
+        {"sampler": {"name": "probability_flow"}},
+        {"task": {"name": "inpainting", "mask": "centre"}},
+        {"task": {"name": "interpolation", "steps": 4}},
+    ],
+    ids=str,
+)
+def test_how_chunks_are_shared_out_makes_no_difference(make, monkeypatch, changes):
+    one = draw(make("one", **changes))
+
+    def drawn_apart(work, chunks, processes):
+        for done, chunk in enumerate(reversed(chunks), start=1):
+            list(module._draw(work, [chunk], "cpu"))
+            yield done
+
+    monkeypatch.setattr(module, "_drawn", drawn_apart)
+    found = draw(make("apart", **changes))
+    assert_same_samples(found, one)
+    assert found.sizes["level"] == 5
+    assert np.isfinite(found.score_norm).all()
+
+
+def test_options_that_do_not_fit_the_ladder_of_a_trained_run_are_refused(make, monkeypatch):
+    plan = make(sampler={"name": "consistent", "step_size": 0.008})
+    sampler = plan.settings[0].sample.sampler.model_copy(update={"step_size": 0.001})
+    sample_ = plan.settings[0].sample.model_copy(update={"sampler": sampler})
+    plan = replace(plan, settings=[replace(plan.settings[0], sample=sample_)])
+    chunks = note_chunks(monkeypatch)
+    with pytest.raises(
+        InputError, match=r"does not fit run .*step_size 0.001 is not valid for con"
+    ):
+        draw(plan)
+    assert chunks == []
+
+
+def test_in_painting_keeps_the_known_part_of_test_samples(make):
+    task = {"name": "inpainting", "mask": "lower_half"}
+    plan = make(task=task, count=50, trajectories=3)
+    found = draw(plan)
+    split = read_split(plan.layout.dataset_store("digits"), "test")
+    real = np.round(split.model_space()[:50].permute(0, 2, 3, 1).numpy() * 255)
+    np.testing.assert_array_equal(found.original, np.arange(50))
+    np.testing.assert_array_equal(found.image[:, :4], real[:, :4])
+    assert (found.image[:, 4:] != real[:, 4:]).mean() > 0.5
+    assert found.attrs["task"] == "inpainting"
+
+
+def test_test_samples_are_taken_again_where_there_are_not_enough(make):
+    plan = make(task={"name": "inpainting", "mask": "centre"}, count=400, chunk=400)
+    found = draw(plan)
+    available = len(read_split(plan.layout.dataset_store("digits"), "test").model_space())
+    np.testing.assert_array_equal(found.original, np.arange(400) % available)
+    assert available < 400
+
+
+def test_interpolation_draws_rows_that_turn_from_one_sample_into_another(make):
+    # The walk that small steps make from one start is driven by the noise alone.
+    sampler = {"name": "annealed_langevin", "step_size": 1e-6, "denoise": False}
+    plan = make(task={"name": "interpolation", "steps": 5}, sampler=sampler, trajectories=40)
+    found = draw(plan)
+    assert found.attrs["task"] == "interpolation"
+    generator = noise_of(0)
+    start = initial("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=generator)
+    start = start[::5].repeat_interleave(5, dim=0).permute(0, 2, 3, 1).numpy()
+    moved = (found.trajectory.values[:20, -1] - start).reshape(4, 5, 64)
+    correlations = [np.corrcoef(row)[0] for row in moved]
+    angles = np.cos(np.pi / 2 * np.arange(5) / 4)
+    np.testing.assert_allclose(np.mean(correlations, axis=0), angles, atol=0.2)
+    assert "original" not in found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler": {"name": "langevin", "step_size": 2e-3, "steps": 3}, "trajectories": 4},
+        {"task": {"name": "inpainting", "mask": "right_half"}, "trajectories": 4},
+        {"task": {"name": "interpolation", "steps": 4}},
+    ],
+)
+def test_what_is_drawn_can_be_measured(make, changes):
+    plan = make(**changes)
+    data = plan.layout.root / "data"
+    real = data.resolve()
+    data.unlink()
+    data.mkdir()  # of its own: the features of the reference are written here
+    for name in ("digits.zarr", "digits.json"):
+        (data / name).symlink_to(real / name)
+    draw(plan)
+    reference(plan, "digits", "pixels")
+    evaluate(plan, plan.runs[0].id, plan.settings[0].id)
+    found = xr.load_dataset(plan.layout.metrics(plan.runs[0].id, plan.settings[0].id))
+    assert float(found.frechet_pixels) > 0
+    if "trajectories" in changes:
+        assert found.sizes["level"] == (1 if "sampler" in changes else 5)
+        assert np.isfinite(found.path_score_error_sigma2).all()
 
 
 # ── from which seed ─────────────────────────────────────────────────────────────────────────────
