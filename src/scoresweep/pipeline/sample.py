@@ -270,24 +270,38 @@ def _draw_chunk(
         generator=generator,
         device=device,
     )
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"generator": generator, **options.sampler.arguments()}
     drawn: dict[str, Tensor] = {}
     if isinstance(options.task, Interpolation):
-        steps = options.task.steps
-        x = x[::steps].repeat_interleave(steps, dim=0)
-        given["noise"] = interpolated(steps, generator)
-    if originals is not None and walk.mask is not None:
+        # A row starts from one point: only the noise turns from sample to sample.
+        x = x[:: options.task.steps].repeat_interleave(options.task.steps, dim=0)
+        given["noise"] = interpolated(options.task.steps, generator)
+    if walk.mask is not None and originals is not None:
         drawn["original"] = (chunk * options.chunk + torch.arange(len(x))) % len(originals)
         given |= {"known": originals[drawn["original"]].to(x), "mask": walk.mask.to(device)}
-    kept = min(options.trajectories, options.count) - chunk * options.chunk
-    watch = _Watch(walk.sigmas, min(options.chunk, max(0, kept)))
-    given |= {"generator": generator, "observe": watch, **options.sampler.arguments()}
-    x = options.sampler.load()(_score(network, options), x, walk.sigmas, **given)
-    _check_finite(x, work, chunk, watch)
+    x, diagnostics = _walk_down(work, chunk, network, walk.sigmas, x, given)
     with whole(_part(work, chunk)) as temporary:
-        drawn |= {"x": x.cpu(), **watch.tensors()}
+        drawn |= {"x": x, **diagnostics}
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
         write_tensors(temporary, drawn, digests)
+
+
+def _walk_down(
+    work: _Work,
+    chunk: int,
+    network: ScoreNetwork,
+    sigmas: Tensor,
+    x: Tensor,
+    given: dict[str, Any],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the samples that the sampler makes of the starting points `x`, and its diagnostics."""
+    options = work.setting.sample
+    kept = min(options.trajectories, options.count) - chunk * options.chunk
+    watch = _Watch(sigmas, min(options.chunk, max(0, kept)))
+    sampler, score = options.sampler.load(), _score(network, options)
+    x = sampler(score, x, sigmas, observe=watch, **given)
+    _check_finite(x, work, chunk, watch)
+    return x.cpu(), watch.tensors()
 
 
 def _score(network: ScoreNetwork, options: Sample) -> Score:
