@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,9 +16,12 @@ from scoresweep.study.components import (
     ENERGY_NETWORKS,
     Interpolation,
 )
+from scoresweep.study.known_ladder import known_sigmas
 
 if TYPE_CHECKING:
+    from scoresweep.study.base import Component
     from scoresweep.study.plan import Plan
+    from scoresweep.study.schema import Train
 
 __all__ = ["check_plan"]
 
@@ -28,6 +32,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _datasets,
         _batches,
         _objectives,
+        _networks,
         _samplers,
         _tasks,
         _class_metrics,
@@ -60,6 +65,48 @@ def _objectives(plan: Plan) -> Iterable[str]:
     for run in plan.runs:
         if run.dataset.known_size is not None:
             yield from run.train.objective.mistakes(math.prod(run.dataset.known_size[0]))
+
+
+def _networks(plan: Plan) -> Iterable[str]:
+    """What a network cannot do: points, or noise levels that it is not trained on."""
+    bound: dict[str, Train] = {}
+    for run in plan.runs:
+        network, known = run.train.network, run.dataset.known_size
+        if network.needs_images and known is not None and len(known[0]) != 3:
+            yield (
+                f"train.network: {network.name}: needs images, and {run.dataset.id} has points; "
+                f"expected mlp"
+            )
+        if not network.any_sigma:
+            bound[run.train.noise.model_dump_json()] = run.train
+    if not bound:
+        return
+    keys = {"noise", "sampler"}
+    samples = {s.sample.model_dump_json(include=keys): s.sample for s in plan.settings}
+    for train, sample in itertools.product(bound.values(), samples.values()):
+        name, sampler = train.network.name, sample.sampler
+        if sample.noise and not _has_levels(train.noise, sample.noise):
+            yield (
+                f"sample.noise: {sample.noise.name}: the embedding of the network {name!r} has "
+                f"fewer levels than this ladder asks for; expected null, which takes those that it "
+                f"is trained on, or train.network.name: ncsnv2"
+            )
+        if sampler.between_levels:
+            yield (
+                f"sample.sampler: {sampler.name}: asks for scores between the levels of the "
+                f"ladder, for which the network {name!r} has no embedding; expected "
+                f"steps_per_level: 1"
+            )
+
+
+def _has_levels(trained: Component, walked: Component) -> bool:
+    """Tell whether every level of the ladder `walked` is one of `trained`."""
+    if trained == walked:
+        return True
+    own, asked = known_sigmas(trained), known_sigmas(walked)
+    if own is None or asked is None:
+        return False
+    return all(any(math.isclose(a, o, rel_tol=1e-6) for o in own) for a in asked)
 
 
 def _samplers(plan: Plan) -> Iterable[str]:
