@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from pydantic import TypeAdapter
 from tiny_study import TINY
 
 from scoresweep.data.store import read_split
@@ -23,6 +24,7 @@ from scoresweep.pipeline.sample import sample
 from scoresweep.samplers import annealed_langevin, initial, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import parse_study, plan_study
+from scoresweep.study.components import AnySampler, Oracle
 from scoresweep.study.load import parse_yaml
 from scoresweep.training.ladder import resolve_ladder
 from scoresweep.training.weights import build_network, load_network, save_network
@@ -339,6 +341,25 @@ def test_what_is_drawn_can_be_measured(make, changes):
     if "trajectories" in changes:
         assert found.sizes["level"] == (1 if "sampler" in changes else 5)
         assert np.isfinite(found.path_score_error_sigma2).all()
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_metropolis_draws_from_the_energy_of_an_oracle(make, precision):
+    plan = make(trajectories=50)
+    run, component = plan.runs[0], Oracle(name="oracle")
+    sigmas = torch.tensor([2.0, 0.5], dtype=torch.float64)
+    network = build_network(component, (1, 8, 8), sigmas)
+    network.fill(torch.ones(1), torch.full((1, 1, 8, 8), 0.3), torch.zeros(1))
+    save_network(plan.layout.weights(run.id), network, component)
+    options = {"name": "metropolis", "step_size": 0.01, "steps": 200, "denoise": False}
+    sampler = TypeAdapter(AnySampler).validate_python(options)
+    changes = {"sampler": sampler, "precision": precision}
+    sample_ = plan.settings[0].sample.model_copy(update=changes)
+    plan = replace(plan, settings=[replace(plan.settings[0], sample=sample_)])
+    found = draw(plan).trajectory[:, -1].values.ravel()
+    # N(0.3, 0.5²) in 64 dimensions, from where 50 samples have gone far by 200 proposals.
+    assert found.mean() == pytest.approx(0.3, abs=0.1)
+    assert found.std() == pytest.approx(0.5, rel=0.1)
 
 
 # ── from which seed ─────────────────────────────────────────────────────────────────────────────

@@ -123,3 +123,12 @@ def test_the_ladders_of_all_runs_are_looked_at():
 def test_a_task_that_cannot_be_done_is_refused(sampler, sample, message):
     with pytest.raises(InputError, match=message):
         plan(sampler, **sample)
+
+
+def test_metropolis_samples_an_oracle():
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["train"] |= {"network": {"name": "oracle"}, "noise": LADDER}
+    sampler = {"name": "metropolis", "steps": 5, "step_size": 0.1}
+    content["sample"] |= {"grid": {}, "sampler": sampler}
+    found = plan_study(parse_study(content, "tiny.yaml"), Path("/nowhere"), "tiny.yaml")
+    assert found.settings[0].sample.sampler.score_calls(5) == 7
