@@ -31,9 +31,9 @@ def masks() -> Tensor:
     r = (x.square() + y.square()).sqrt()
     inside = {
         "triangle": (y < 0.7) & (y > 2 * x.abs() - 0.8),
-        "bar": (x.abs() < 0.2) & (y.abs() < 0.8),
+        "bar": (x.abs() < 3 / 14) & (y.abs() < 11 / 14),
         "circles": ((r > 0.7) & (r < 0.9)) | ((r > 0.3) & (r < 0.5)),
         "disc": r < 0.6,
-        "square": (x.abs() < 0.6) & (y.abs() < 0.6),
+        "square": (x.abs() < 8 / 14) & (y.abs() < 8 / 14),
     }
     return torch.stack([inside[name] for name in SHAPES])
