@@ -130,6 +130,22 @@ def train(
         run_train(plan, name, resources)
 
 
+@app.command("import-checkpoint", rich_help_panel=STEPS)
+def import_checkpoint(
+    study: StudyFile,
+    file: Annotated[Path, typer.Argument(help="The checkpoint (.pth).", show_default=False)],
+    run: Annotated[str, typer.Option("--run", help="Id of the run that gets the weights.")],
+    ema: Annotated[
+        bool, typer.Option(help="Take the averaged parameters, where there are any.")
+    ] = True,
+    root: Root = Path(),
+) -> None:
+    """Instead of training, take weights that the public NCSN or NCSNv2 program wrote."""
+    from scoresweep.pipeline.import_checkpoint import import_checkpoint as run_import
+
+    run_import(_plan(study, root), run, file, ema)
+
+
 @app.command("score-error", rich_help_panel=STEPS)
 def score_error(
     study: StudyFile, run: RunId = None, threads: Threads = 1, root: Root = Path()

@@ -1,0 +1,149 @@
+"""Checkpoints as the public programs write them become runs."""
+
+import json
+from collections import OrderedDict
+
+import pytest
+import torch
+from published_weights import images, published_weights
+
+from scoresweep.errors import InputError
+from scoresweep.files import sha256_of
+from scoresweep.launch import Resources
+from scoresweep.networks.published import from_published
+from scoresweep.pipeline.import_checkpoint import import_checkpoint
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.train import train
+from scoresweep.training.products import make_network
+from scoresweep.training.weights import load_network
+
+LADDER = [8.0, 4.0, 2.0, 1.0, 0.5]
+
+
+@pytest.fixture
+def plan(make_plan):
+    return lambda name="ncsnv2", sigmas=LADDER: make_plan(
+        network={"name": name, "channels": 4},
+        noise={"name": "explicit", "sigmas": sigmas},
+        grid={},
+    )
+
+
+def checkpoint(path, name="ncsnv2", ema=True, **changes):
+    """Write what the authors' programs write of a network of waves; averages are twice as large."""
+    plain = {key: value.float() for key, value in published_weights(name, 1).items()} | changes
+    sigmas = {"module.sigmas": torch.tensor(LADDER)} if name != "ncsn" else {}
+    state = OrderedDict({f"module.{key}": value for key, value in plain.items()} | sigmas)
+    state._metadata = OrderedDict({"": {"version": 1}})  # as `Module.state_dict` adds it
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([parameter], lr=1e-4)
+    parameter.sum().backward()
+    optimizer.step()
+    content = [state, optimizer.state_dict()]
+    if name != "ncsn":
+        content += [12, 3000]
+        content += [{key: 2 * value for key, value in plain.items()}] if ema else []
+    torch.save(content, path)
+    return path
+
+
+def expected(plan, name, factor):
+    """The score of the wave network, by the parameters themselves."""
+    run = plan.runs[0]
+    network = make_network(run, plan.layout)
+    tensors = {k: (factor * v).float() for k, v in published_weights(name, 1).items()}
+    network.load_state_dict(from_published(tensors, network) | {"sigmas": network.sigmas})
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "ema", "factor"), [("ncsn", True, 1), ("ncsnv2", True, 2), ("ncsnv2", False, 1)]
+)
+def test_the_weights_become_the_runs(plan, tmp_path, name, ema, factor):
+    study = plan(name)
+    file = checkpoint(tmp_path / "checkpoint.pth", name)
+    run = study.runs[0]
+    import_checkpoint(study, run.id, file, ema=ema)
+    network = load_network(study.layout.run(run.id))
+    x, sigma = images(2, 1, 8, 8).float(), torch.tensor([2.0, 0.5])
+    with torch.no_grad():
+        assert torch.equal(network(x, sigma), expected(study, name, factor)(x, sigma))
+    about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+    assert about == {
+        "file": "checkpoint.pth",
+        "sha256": sha256_of(file),
+        "averaged": factor == 2,
+        "step": None if name == "ncsn" else 3000,
+    }
+
+
+def test_without_averages_the_last_parameters_are_taken(plan, tmp_path):
+    study = plan()
+    import_checkpoint(study, study.runs[0].id, checkpoint(tmp_path / "c.pth", ema=False))
+    found = load_network(study.layout.run(study.runs[0].id)).first.bias
+    assert torch.equal(found, published_weights("ncsnv2", 1)["begin_conv.bias"].float())
+
+
+def test_the_run_samples_like_any_other(plan, tmp_path):
+    study = plan()
+    run, setting = study.runs[0], study.settings[0]
+    import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))
+    train(study, run.id, Resources())  # there is nothing left to train
+    sample(study, run.id, setting.id)
+    assert study.layout.samples_manifest(run.id, setting.id).exists()
+    with pytest.raises(InputError, match="has weights already"):
+        import_checkpoint(study, run.id, tmp_path / "c.pth")
+
+
+def refused(study, file, message):
+    with pytest.raises(InputError, match=message):
+        import_checkpoint(study, study.runs[0].id, file)
+    assert not study.layout.run(study.runs[0].id).joinpath("model.safetensors").exists()
+
+
+def test_missing_and_extra_tensors_are_named(plan, tmp_path):
+    file = checkpoint(tmp_path / "c.pth", ema=False, **{"fc.weight": torch.ones(1)})
+    refused(plan(), file, r"c.pth: does not fit the run's network: extra: fc.weight")
+    refused(plan("ncsn"), checkpoint(tmp_path / "c.pth"), r"missing: normalizer.embed.weight, .*; extra: norm")
+    refused(plan("ncsnv2_deeper"), file, r"missing: refine5.adapt_convs.0.1_1_conv.weight")
+
+
+def test_another_ladder_is_named(plan, tmp_path):
+    file = checkpoint(tmp_path / "c.pth")
+    refused(plan(sigmas=[8.0, 4.0, 2.0, 1.0, 0.4]), file, r"level 5 is 0\.5; expected 0\.4")
+    refused(plan(sigmas=[8.0, 4.0]), file, "ladder of 5 levels; expected the 2 of the run")
+
+
+class Harm:
+    def __reduce__(self):
+        return open, ("harm.txt", "w")
+
+
+def test_nothing_in_the_file_is_executed(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save([{"module.begin_conv.weight": torch.ones(1)}, Harm()], tmp_path / "c.pth")
+    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read as tensors and plain values")
+    assert not (tmp_path / "harm.txt").exists()
+
+
+@pytest.mark.parametrize("content", [{"a": torch.ones(1)}, [1, 2], [{}, {}, 3], torch.ones(2)])
+def test_other_contents_are_refused(plan, tmp_path, content):
+    torch.save(content, tmp_path / "c.pth")
+    refused(plan(), tmp_path / "c.pth", "is not a checkpoint of the public NCSN or NCSNv2 program")
+
+
+def test_files_that_cannot_be_read_are_named(plan, tmp_path):
+    refused(plan(), tmp_path / "c.pth", r"c.pth: there is no such file")
+    (tmp_path / "c.pth").write_bytes(b"")
+    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read")
+    content = checkpoint(tmp_path / "d.pth").read_bytes()
+    (tmp_path / "c.pth").write_bytes(content[: len(content) // 2])
+    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read")
+
+
+def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan, tmp_path):
+    file = checkpoint(tmp_path / "c.pth")
+    refused(make_plan(), file, "only the networks of the published programs can be imported")
+    study = plan()
+    (study.layout.root / "data").unlink()
+    refused(study, file, "is not staged; run `scoresweep stage` first")
