@@ -86,3 +86,26 @@ def test_the_last_level_is_seen_once():
     ((level, state, score),) = seen
     assert level == 1
     torch.testing.assert_close(score, target(state, torch.full((5,), SIGMA, dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("proposal", ["random_walk", "langevin"])
+def test_a_proposal_is_accepted_with_the_probability_of_metropolis_and_hastings(proposal):
+    # From x, the integral over proposals y of k(y | x) min(1, q(y) k(x | y)/(q(x) k(y | x))).
+    weights, means = torch.tensor([0.3, 0.7]).double(), torch.tensor([[-1.0], [0.8]]).double()
+    target = GaussianMixture(weights, means, torch.tensor([0.4, 0.6]).double())
+    x, eta, n = torch.tensor([[0.9]]).double(), 0.4, 200_000
+
+    def log_kernel(to, origin):
+        drift = eta * target(origin, torch.full((len(origin),), SIGMA)) if adjusted else 0.0
+        return (-((to - origin - drift) ** 2) / (4 * eta) - 0.5 * math.log(4 * math.pi * eta))[:, 0]
+
+    adjusted = proposal == "langevin"
+    y = torch.linspace(-9, 9, 20_001, dtype=torch.float64)[:, None]
+    energy = lambda points: target.log_density(points, torch.full((len(points),), SIGMA))  # noqa: E731
+    there, back = log_kernel(y, x), log_kernel(x, y)
+    chance = (energy(y) + back - energy(x) - there).exp().clamp(max=1)
+    expected = float(torch.trapezoid(there.exp() * chance, y[:, 0]))
+    options = {"step_size": eta, "steps": 1, "proposal": proposal, "denoise": False}
+    end = metropolis(target, x.expand(n, 1), LADDER, generator=generator(), **options)
+    found = float((end != x).double().mean())
+    assert found == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / n))
