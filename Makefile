@@ -23,7 +23,7 @@ install: .venv/installed  ## Make .venv with everything in it (quick when nothin
 
 study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
 	@scoresweep plan $(STUDY)
-	snakemake --cores $(CORES) --configfile $(STUDY)
+	snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules host reason
 
 test: install lint  ## Check the code and run the tests
 	pytest --numprocesses 2 --dist loadgroup

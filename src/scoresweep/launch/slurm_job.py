@@ -36,6 +36,12 @@ SECONDS_TO_SETTLE = 10.0
 SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
+HINTS = {
+    "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it and "
+    "start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
+}
+"""What to do about SLURM's reasons that do not pass by themselves."""
+
 
 @dataclass(frozen=True)
 class SlurmJob:
@@ -109,8 +115,9 @@ class SlurmJob:
             return "PENDING", "SLURM does not answer; waiting"
         if not jobs:
             return "GONE", "SLURM does not know it any more"
-        detail = jobs[0].nodes or (jobs[0].reason if jobs[0].reason != "None" else "")
-        return jobs[0].state, f"{jobs[0].state} {detail}".strip()
+        job = jobs[0]
+        detail = job.nodes or HINTS.get(job.reason, job.reason if job.reason != "None" else "")
+        return job.state, f"{job.state} {detail}".strip()
 
 
 def attached(path: Path, logs: Path) -> SlurmJob | None:

@@ -117,8 +117,8 @@ def _check_precision(run: Run, resources: Resources) -> None:
 @contextlib.contextmanager
 def _bar(run: Run, layout: Layout) -> Iterator[Callable[[], None]]:
     """Show the steps that the run reports; gives the function that looks at them."""
-    with progress(f"train {run.id}", run.train.steps) as advance:
-        shown = 0
+    shown = _saved_step(layout, run.id)
+    with progress(f"train {run.id}", run.train.steps, shown) as advance:
 
         def look() -> None:
             nonlocal shown
