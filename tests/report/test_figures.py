@@ -104,10 +104,10 @@ def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
 
 def test_class_shares_stand_beside_real_ones() -> None:
     drawn, real = pd.Series([0.75, 0.25], ["cat", "dog"]), pd.Series([0.5, 0.5], ["cat", "dog"])
-    axes = figures.class_shares(drawn, real).axes[0]
+    axes = figures.shares(pd.DataFrame({"drawn": drawn, "real": real}), "class").axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0.75, 0.25, 0.5, 0.5]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
-    alone = figures.class_shares(drawn, None).axes[0]
+    alone = figures.shares(pd.DataFrame({"drawn": drawn}), "class").axes[0]
     assert len(alone.patches) == 2
 
 

@@ -14,12 +14,16 @@ from scoresweep.files import whole
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.page import Pictures, render_page
 from scoresweep.report.pictures import (
-    class_shares,
+    cost_maps,
+    errors_by_density,
     metric_maps,
     overview,
+    recovered_densities,
     sample_sheets,
     score_errors,
+    shares,
     training_curves,
+    vector_fields,
 )
 from scoresweep.report.summary import Metric, main_metric
 from scoresweep.report.tables import Gap, Tables, collect, long_table, metric_names, wide_table
@@ -109,13 +113,15 @@ def _pictures(
         for picture in metric_maps(tables, wide, metric, every_pair=metric is metrics[0])
     ]
     if metrics:
-        maps += class_shares(tables, wide, metrics[0])
+        maps += shares(tables, wide, metrics[0])
     shown = plan.layout, tables, wide, metrics[0] if metrics else None
     names = [dataset.id for dataset in plan.study.dataset]
+    figures = (score_errors, errors_by_density, recovered_densities, vector_fields)
     return Pictures(
         overview=list(overview(*shown, names)),
         maps=maps,
-        score_errors=list(score_errors(tables)),
+        costs=list(cost_maps(tables, wide, metrics)),
+        score_errors=[picture for draw in figures for picture in draw(tables)],
         sheets=list(sample_sheets(*shown, names)),
         curves=list(training_curves(tables)),
     )

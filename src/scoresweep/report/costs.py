@@ -64,7 +64,7 @@ def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dat
         for suffix, cost in (("sampler_cost", sampler), ("network_cost", network)):
             kept = {k: v for k, v in value.attrs.items() if k in ("units", "extractor", "seed")}
             long_name = f"{value.attrs.get('long_name', name)}, {COSTS[suffix]}"
-            found[f"{name}_{suffix}"] = cost.assign_attrs(kept, long_name=long_name)
+            found[f"{name}_{suffix}"] = cost.drop_attrs().assign_attrs(kept, long_name=long_name)
     return xr.Dataset(found)
 
 

@@ -35,13 +35,16 @@ from scoresweep.report.summary import (
 )
 
 __all__ = [
-    "class_shares",
     "curves",
+    "densities",
+    "error_by_density",
+    "fields",
     "heat_map",
     "lines",
     "png",
     "points",
     "score_error",
+    "shares",
     "side_by_side",
 ]
 
@@ -186,22 +189,124 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
 
 
 @styled
-def class_shares(drawn: pd.Series[float], real: pd.Series[float] | None) -> Figure:
-    """Draw the share of samples in each class beside that of real ones."""
+def shares(frame: pd.DataFrame, kind: str) -> Figure:
+    """Draw the columns of `frame` side by side: shares of each class, mode and so on (its index).
+
+    The first column is what was drawn; the others, what it is compared with, are grey.
+    """
     figure = Figure(figsize=(WIDTH, 3.2))
     panel = figure.add_subplot()
-    at = np.arange(len(drawn))
-    width = 0.8 if real is None else 0.4
-    panel.bar(at, drawn.to_numpy(), -width, align="edge" if real is not None else "center")
-    if real is not None:
-        panel.bar(at, real.to_numpy(), width, align="edge", color="#bbbbbb")
-        panel.legend(["drawn", "real test samples"], loc="upper right", ncols=2)
+    at = np.arange(len(frame))
+    width = 0.8 / len(frame.columns)
+    colours = [COLOURS[0], "#bbbbbb", "#777777"]
+    for index, (name, column) in enumerate(frame.items()):
+        left = at - 0.4 + index * width
+        panel.bar(left, column, width, align="edge", color=colours[index], label=str(name))
+    if len(frame.columns) > 1:
+        panel.legend(loc="upper right", ncols=len(frame.columns), columnspacing=1)
     panel.set_ylim(top=1.2 * panel.get_ylim()[1])
     panel.set_axisbelow(True)
-    panel.set_xticks(at, [str(name) for name in drawn.index])
+    panel.set_xticks(at, [str(name) for name in frame.index])
     panel.yaxis.set_major_formatter(PercentFormatter(1))
-    panel.set(xlabel="class", title="share of samples in each class")
+    panel.set(xlabel=kind, title=f"share of samples in each {kind}")
     panel.grid(False, axis="x")
+    return figure
+
+
+@styled
+def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
+    """Draw a score error against the log density of its bin, a line for each noise level.
+
+    `frame` has the columns `split`, `level`, `sigma`, `density_bin`, `log_density_of_bin` and
+    `column`; each split gets a panel.
+    """
+    named = {"train": "training points", "test": "test points", "uniform": "evenly spread points"}
+    splits = [s for s in named if frame.loc[frame["split"] == s, column].notna().any()]
+    figure = Figure(figsize=(WIDTH * max(1.0, 0.75 * len(splits)), 3.4))
+    panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
+    levels = _spread(sorted(frame["level"].unique()))
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(levels)))
+    for panel, split in zip(panels, splits, strict=True):
+        for shade, level in zip(shades, levels, strict=True):
+            part = frame[(frame["split"] == split) & (frame["level"] == level)]
+            curve = part.groupby("density_bin")[["sigma", "log_density_of_bin", column]].mean()
+            label = f"σ = {number(curve['sigma'].mean())}"
+            panel.plot(
+                curve["log_density_of_bin"], curve[column], marker=".", color=shade, label=label
+            )
+        panel.set(yscale="log", xlabel="log density of the bin", title=named[split])
+    panels[0].set_ylabel(title)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+@styled
+def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
+    """Draw recovered densities over the exact one, a line for each configuration of `axes`.
+
+    `frame` has the columns `density_point`, `density_x`, `density`, `density_exact` and `axes`.
+    """
+    figure = Figure(figsize=(WIDTH, 3.4))
+    panel = figure.add_subplot()
+    keys = [axis for axis in axes if not is_repeat(axis)]
+    whole = frame.groupby("density_point")[["density_x", "density_exact"]].mean()
+    panel.fill_between(
+        whole["density_x"], whole["density_exact"], color="#cccccc", linewidth=0, label="exact"
+    )
+    shown = _spread(list(configurations(frame, keys)))
+    for colour, (key, part) in zip(COLOURS, shown, strict=False):
+        curve = part.groupby("density_point")
+        x, density = curve["density_x"].mean(), curve["density"]
+        label = describe(dict(zip(keys, key, strict=True))) or "recovered"
+        panel.plot(x, density.mean(), color=colour, label=label)
+        panel.fill_between(x, density.min(), density.max(), color=colour, alpha=0.15, linewidth=0)
+    panel.set_ylim(bottom=0)
+    panel.set(xlabel="x", title="density recovered from the score")
+    panel.legend()
+    return figure
+
+
+@styled
+def fields(
+    x: np.ndarray[Any, Any],
+    sigmas: Sequence[float],
+    learned: np.ndarray[Any, Any],
+    exact: np.ndarray[Any, Any],
+) -> Figure:
+    """Draw the learned score of points in the plane beside the exact one, a row for each level.
+
+    `x` (P, 2) is a regular grid, `learned` and `exact` are (L, P, 2). Arrows show the direction of
+    the score, their length the root of its size; the colour is the relative error.
+    """
+    side = round(len(x) ** 0.5)
+    figure = Figure(figsize=(1.45 * WIDTH, 0.2 + 0.66 * WIDTH * len(sigmas)))
+    panels = figure.subplots(len(sigmas), 2, squeeze=False, sharex=True, sharey=True)
+    cell = np.ptp(x, axis=0).max() / (side - 1)
+    norm = LogNorm(1e-2, 1e1)
+    for row, sigma, found, truth in zip(panels, sigmas, learned, exact, strict=True):
+        error = np.linalg.norm(found - truth, axis=1) / np.linalg.norm(truth, axis=1)
+        corners = x.reshape(side, side, 2)
+        image = row[1].pcolormesh(
+            corners[..., 0],
+            corners[..., 1],
+            error.reshape(side, side),
+            norm=norm,
+            cmap="YlOrRd",
+            alpha=0.75,
+            edgecolors="none",
+            shading="nearest",
+        )
+        longest = np.linalg.norm(truth, axis=1).max() ** 0.5
+        for panel, score, name in zip(row, (truth, found), ("exact", "network"), strict=True):
+            size = np.linalg.norm(score, axis=1, keepdims=True)
+            arrows = score / np.sqrt(np.maximum(size, 1e-12)) / longest * 1.4 * cell
+            panel.quiver(
+                *x.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, pivot="mid"
+            )
+            panel.set_title(f"{name}, σ = {number(sigma)}")
+            panel.set_aspect("equal")
+            panel.grid(False)
+    figure.colorbar(image, ax=panels[:, 1], label="relative error", shrink=0.7, extend="both")
     return figure
 
 

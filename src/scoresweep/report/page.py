@@ -40,6 +40,9 @@ TABLE_ROWS = 200
 TABLE_METRICS = 8
 """Most measures of the table of all numbers."""
 
+COST_ROWS = 30
+"""Most settings whose distance is split into what the sampler and what the network costs."""
+
 GAP_ROWS = 100
 """Most missing parts that are listed."""
 
@@ -49,6 +52,7 @@ class Pictures(NamedTuple):
 
     overview: list[Picture]
     maps: list[Picture]
+    costs: list[Picture]
     score_errors: list[Picture]
     sheets: list[Picture]
     curves: list[Picture]
@@ -78,6 +82,7 @@ def render_page(
         interval_note=_interval_note(tables, wide),
         facts=_facts(plan, tables),
         **pictures._asdict(),
+        cost_table=_cost_table(tables, wide, metrics),
         sheets_lead=_sheets_lead(pictures.sheets, len(wide)),
         table=table,
         gaps=gaps,
@@ -98,6 +103,7 @@ def _contents(pictures: Pictures, table: bool, gaps: bool) -> list[tuple[str, st
         ("best", "Best setting", True),
         ("study", "The study", True),
         ("maps", "Every setting", bool(pictures.maps)),
+        ("costs", "Sampler or network", bool(pictures.costs)),
         ("score-error", "Score error", bool(pictures.score_errors)),
         ("samples", "Samples", bool(pictures.sheets)),
         ("training", "Training", bool(pictures.curves)),
@@ -279,6 +285,33 @@ def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
         f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
         f"of a share is cut off at 0 and 1."
     )
+
+
+# ── sampler or network ──────────────────────────────────────────────────────────────────────────
+
+
+def _cost_table(
+    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> dict[str, Any] | None:
+    """Return the main metric of trained networks split into real samples, sampler and network."""
+    split = [metric for metric in metrics if f"{metric.name}_network_cost" in wide]
+    if not split:
+        return None
+    name, axes = split[0].name, _varied(tables)
+    trained = wide[~wide["run"].isin(tables.exact_runs)]
+    columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost", name]
+    means = trained.dropna(subset=columns).groupby(axes or (lambda _: 0))[columns].mean()
+    ordered = means.sort_values(name).reset_index()
+    rows = [
+        {
+            "axes": [coordinate(row[axis]) for axis in axes],
+            "cells": [number(row[column]) for column in columns],
+        }
+        for row in ordered.head(COST_ROWS).to_dict("records")
+    ]
+    best_of = f"the best {COST_ROWS} of {len(ordered):,}" if len(ordered) > COST_ROWS else "all"
+    lead = f"{split[0].title} of {best_of} settings of trained networks, means over repeats."
+    return {"rows": rows, "axes": [words(axis) for axis in axes], "lead": lead}
 
 
 # ── all numbers ─────────────────────────────────────────────────────────────────────────────────

@@ -29,16 +29,26 @@ from scoresweep.study import Layout
 
 __all__ = [
     "Picture",
-    "class_shares",
+    "cost_maps",
+    "errors_by_density",
     "metric_maps",
     "overview",
+    "recovered_densities",
     "sample_sheets",
     "score_errors",
+    "shares",
     "training_curves",
+    "vector_fields",
 ]
 
 MAPS = 6
 """Most heat maps of the main metric, one for each pair of axes."""
+
+CONFIGURATIONS = 4
+"""Most configurations of the runs that have figures of their own."""
+
+COST_METRICS = 3
+"""Most metrics whose costs have maps."""
 
 SHEETS = 24
 """Most settings whose samples are shown."""
@@ -67,6 +77,11 @@ SCORE_ERRORS = {
         "relative score error, E‖s − s*‖² / E‖s*‖²",
         "The same, as a share of the exact score: at 1 the network is no better than a score of "
         "zero.",
+    ),
+    "asymmetry_relative": (
+        "asymmetry of the Jacobian, E‖J − Jᵀ‖² / E‖J‖²",
+        "A score is a gradient, and its Jacobian symmetric: 0. Of independent random entries it is "
+        f"about 2, of a field that only turns 4. {BANDS}",
     ),
 }
 """Variable to title and caption."""
@@ -173,24 +188,92 @@ def _scale(metric: Metric) -> str:
     return ", cut off at 0 and 1" if "valid_max" in metric.about else ", on a logarithmic scale"
 
 
-def class_shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
-    """Yield the share of each class among the samples of the best configuration by `metric`."""
+COST_CAPTIONS = {
+    "sampler_cost": "Samples of the exact score against real test samples: what is left to gain is "
+    "the sampler's.",
+    "network_cost": "Samples of the network against those of the exact score with the same "
+    "settings: what a better network would gain. Below zero the two errors make up for each "
+    "other.",
+}
+"""Suffix of the variable to what a map of it says."""
+
+
+def cost_maps(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[Picture]:
+    """Yield maps of what the sampler and what each network costs, by the first of the metrics."""
+    split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
+    exact = wide["run"].isin(tables.exact_runs)
+    told = [axis for axis in tables.run_axes if not is_repeat(axis) and _tells(wide[axis], exact)]
+    for metric in split[:COST_METRICS]:
+        for suffix, caption in COST_CAPTIONS.items():
+            name = f"{metric.name}_{suffix}"
+            title = f"{metric.title}: {words(suffix)}"
+            about = {"units": metric.about.get("units", "1")}
+            cost = Metric(name, title, "lower", about, metric.sizes)
+            rows = wide[exact] if suffix == "sampler_cost" else wide[~exact]
+            for key, part in configurations(rows, [] if suffix == "sampler_cost" else told):
+                where = dict(zip(told, key, strict=False))
+                named = replace(cost, title=f"{title}{_of(where)}")
+                for picture in metric_maps(tables, part, named, every_pair=False):
+                    file = _safe("_".join([picture.name, *(str(v) for v in where.values())]))
+                    yield picture._replace(name=file, caption=f"{caption} {picture.caption}")
+
+
+def _tells(values: pd.Series[Any], exact: pd.Series[bool]) -> bool:
+    """Tell whether the values of an axis tell the exact score from networks."""
+    return set(values[exact]).isdisjoint(values[~exact])
+
+
+SHARES = {
+    "class_share": ("class", {"class_share_real": "real test samples"}, "the classifier takes"),
+    "shape_share": (
+        "shape",
+        {"shape_share_real": "real test samples", "shape_asked": "asked of the dataset"},
+        "the nearest mask takes",
+    ),
+    "mode_share": (
+        "mode",
+        {"mode_share_real": "real test samples", "mode_weight": "weight in the mixture"},
+        "the likeliest component takes",
+    ),
+}
+"""Variable to what it is a share of, what it is compared with, and who says so."""
+
+
+def shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+    """Yield the shares of classes, shapes and modes among the samples of the best configuration.
+
+    The best is that by `metric`, of each dataset and point of the evaluation grid.
+    """
     sampling = tables.tree["sampling"].to_dataset()
-    if "class_share" not in sampling:
-        return
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    top = best(summarise(wide, metric, axes), metric)
-    names = [name for name in ("class_share", "class_share_real") if name in sampling]
+    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    for name in SHARES.keys() & sampling.keys():
+        for key, part in configurations(wide[wide[metric.name].notna()], apart):
+            top = best(summarise(part, metric, axes), metric)
+            where = dict(zip(apart, key, strict=True))
+            yield _shares(sampling, name, {axis: top[axis] for axis in axes}, where)
+
+
+def _shares(sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[str, Any]) -> Picture:
+    kind, references, who = SHARES[name]
+    names = [n for n in (name, *references) if n in sampling]
+    (along,) = {"class", "mode"} & set(sampling[name].dims)
     frame = _frame(sampling[names])
-    shares = frame[(frame[axes] == top[axes]).all(axis="columns")].groupby("class")[names].mean()
-    real = shares["class_share_real"] if len(names) == 2 else None
-    figure = figures.class_shares(shares["class_share"], real)
+    here = frame[[axis for axis in top if axis in frame]]
+    same = (here == pd.Series(top)[here.columns]).all(axis="columns")
+    found = frame[same].groupby(along, sort=False)[names].mean()
+    figure = figures.shares(found.rename(columns={name: "drawn", **references}), kind)
     caption = (
-        f"What the classifier takes the samples of the best setting for, "
-        f"{describe({axis: top[axis] for axis in axes})}. Least frequent: class "
-        f"{shares['class_share'].idxmin()} with {100 * shares['class_share'].min():.1f} %."
+        f"What {who} the samples of the best setting for{_of(top)}. Least frequent: {kind} "
+        f"{found[name].idxmin()} with {100 * found[name].min():.1f} %."
     )
-    yield Picture("class_shares", "Share of each class", caption, figures.png(figure))
+    title = f"Share of each {kind}" + (f", {describe(where)}" if where else "")
+    file = "_".join([f"{name}s", *(str(value) for value in where.values())])
+    return Picture(_safe(file), title, caption, figures.png(figure))
+
+
+def _of(point: dict[str, Any]) -> str:
+    return f", {describe(point)}" if point else ""
 
 
 # ── curves ──────────────────────────────────────────────────────────────────────────────────────
@@ -206,6 +289,87 @@ def score_errors(tables: Tables) -> Iterator[Picture]:
         axes = [axis for axis in tables.axes if axis in frame]
         figure = figures.score_error(frame, name, title, axes)
         yield Picture(name, title, caption, figures.png(figure))
+
+
+def errors_by_density(tables: Tables) -> Iterator[Picture]:
+    """Yield the score error by the density of the points, for each configuration of the runs."""
+    dataset = tables.tree["score_error"].to_dataset()
+    if "score_error_of_bin" not in dataset:
+        return
+    frame = _frame(dataset[["sigma", "score_error_of_bin", "log_density_of_bin"]])
+    for where, part in _by_configuration(tables, frame, "score_error_of_bin"):
+        figure = figures.error_by_density(part, "score_error_of_bin", "½ E‖s − s*‖²")
+        caption = (
+            f"Score error in quantile bins of the density log q_σ{_of(where)}: points of the data "
+            f"with noise, and points that fill twice the width of the data evenly, where most "
+            f"have a density near zero. Mean over seeds."
+        )
+        name = "_".join(["score_error_by_density", *(str(value) for value in where.values())])
+        title = f"Score error by density{_of(where)}"
+        yield Picture(_safe(name), title, caption, figures.png(figure))
+
+
+def recovered_densities(tables: Tables) -> Iterator[Picture]:
+    """Yield the densities of one-dimensional data that the scores stand for, by dataset."""
+    dataset = tables.tree["score_error"].to_dataset()
+    if "density" not in dataset:
+        return
+    names = ["density_x", "density", "density_exact"]
+    frame = _frame(dataset[[*names, "density_tv"]]).dropna(subset=names)
+    apart = [axis for axis in tables.axes if axis in frame and is_apart(tables, axis)]
+    axes = [axis for axis in tables.axes if axis in frame and axis not in apart]
+    for key, part in configurations(frame, apart):
+        where = dict(zip(apart, key, strict=True))
+        figure = figures.densities(part, [axis for axis in axes if part[axis].nunique() > 1])
+        low, high = part["density_tv"].min(), part["density_tv"].max()
+        caption = (
+            f"The integral of the network's score at its smallest noise level, normalised"
+            f"{_of(where)}, over the exact density at that level. Total variation: {number(low)} "
+            f"to {number(high)}. {BANDS}"
+        )
+        name = "_".join(["density", *(str(value) for value in where.values())])
+        yield Picture(_safe(name), "Recovered density", caption, figures.png(figure))
+
+
+def vector_fields(tables: Tables) -> Iterator[Picture]:
+    """Yield learned and exact score of points in the plane, of each configuration's first seed."""
+    dataset = tables.tree["score_error"].to_dataset()
+    if "field_score" not in dataset:
+        return
+    runs = _frame(dataset[["run"]]).assign(there=1)
+    inner = ("field_level", "field_point", "feature")
+    outer = [str(dim) for dim in dataset["field_score"].dims if dim not in inner]
+    for where, part in _by_configuration(tables, runs, "there"):
+        at = part.iloc[0][outer].to_dict()
+        field = dataset[["field_x", "field_sigma", "field_score", "field_exact"]].sel(at)
+        if field["field_score"].isnull().all():
+            continue
+        field = field.dropna("field_level", how="all", subset=["field_score"])
+        figure = figures.fields(
+            field["field_x"].to_numpy(),
+            field["field_sigma"].to_numpy().tolist(),
+            field["field_score"].to_numpy(),
+            field["field_exact"].to_numpy(),
+        )
+        caption = (
+            f"Exact score (left) and the network's (right){_of(where)}, at the largest, the middle "
+            f"and the smallest noise level. The longer an arrow, the larger the score (its length "
+            f"is the root of it); the colour is ‖s − s*‖ / ‖s*‖."
+        )
+        name = "_".join(["field", *(str(value) for value in where.values())])
+        yield Picture(_safe(name), f"Score field{_of(where)}", caption, figures.png(figure))
+
+
+def _by_configuration(
+    tables: Tables, frame: pd.DataFrame, column: str
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the first configurations of trained networks, and the rows that they have."""
+    axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
+    if "run" in frame:
+        frame = frame[~frame["run"].isin(tables.exact_runs)]
+    there = configurations(frame[frame[column].notna()], axes)
+    for key, part in itertools.islice(there, CONFIGURATIONS):
+        yield dict(zip(axes, key, strict=True)), part
 
 
 def training_curves(tables: Tables) -> Iterator[Picture]:
