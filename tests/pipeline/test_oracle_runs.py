@@ -1,0 +1,137 @@
+"""Runs of the exact score, beside trained ones, from the plan to the report."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from rich.console import Console
+from scipy.special import softmax
+from tiny_study import TINY
+
+from scoresweep.data.store import oracle_of
+from scoresweep.errors import InputError
+from scoresweep.jobstate import JobState
+from scoresweep.launch import Resources
+from scoresweep.pipeline.estimate import estimate
+from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.report import report
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.stage import stage
+from scoresweep.pipeline.train import train
+from scoresweep.study import parse_study, plan_study
+from scoresweep.study.load import parse_yaml
+from scoresweep.training.weights import load_network
+
+BOTH = {"network": [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}]}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, staged):
+    """A study of a trained network and the exact score, run to its end."""
+    root = tmp_path_factory.mktemp("oracle")
+    (root / "data").symlink_to(staged / "data")
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["train"] |= {"grid": BOTH, "steps": 20}
+    content["sample"] |= {"grid": {}, "count": 20}
+    content["evaluate"]["score_error_samples"] = 16
+    plan = plan_study(parse_study(content, "study.yaml"), root)
+    reference(plan, "digits", "pixels")
+    for run in plan.runs:
+        train(plan, run.id, Resources())
+        score_error(plan, run.id)
+        sample(plan, run.id, plan.settings[0].id)
+        evaluate(plan, run.id, plan.settings[0].id)
+    report(plan)
+    return plan
+
+
+def test_ids_and_coordinates_can_be_read(study):
+    assert [run.axes for run in study.runs] == [
+        {"network": "mlp(width=8, blocks=1)"},
+        {"network": "oracle"},
+    ]
+    assert study.runs[0].id.startswith("network=mlp-width=8-blocks=1_")
+    assert study.runs[1].id.startswith("network=oracle_")
+
+
+def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
+    with xr.open_datatree(study.layout.report, engine="h5netcdf") as tree:
+        errors = tree["score_error"]["score_error_sigma2"].load()
+        training = tree["training"].to_dataset().load()
+        names = set(tree["sampling"].data_vars)
+    assert float(errors.sel(network="oracle").max()) < 1e-12
+    assert float(errors.sel(network="mlp(width=8, blocks=1)").min()) > 0.1
+    assert training["loss"].sel(network="oracle").isnull().all()
+    assert training["loss"].sel(network="mlp(width=8, blocks=1)").notnull().all()
+    assert "frechet_pixels" in names
+
+
+def test_it_takes_no_step_and_is_done(study):
+    run = study.runs[1]
+    assert not study.layout.checkpoints(run.id).exists()
+    assert JobState.read(study.layout.progress(run.id)).state == "done"
+    with xr.open_dataset(study.layout.training_curves(run.id), engine="h5netcdf") as curves:
+        assert dict(curves.sizes) == {"step": 0, "level": 5}
+        np.testing.assert_allclose(curves["sigma"][[0, -1]], [8, 0.1], rtol=1e-6)
+
+
+def test_its_samples_need_nothing_but_its_weights(study):
+    network = load_network(study.layout.run(study.runs[1].id))
+    assert network.means.dtype == torch.uint8
+    exact = oracle_of(study.layout.dataset_store("digits"))
+    x, sigma = torch.rand(3, 1, 8, 8), torch.tensor([8.0, 1.0, 0.1])
+    assert torch.equal(network(x, sigma), exact(x, sigma))
+    data = exact.means.double().numpy()  # the pull towards each training sample, written out
+    at = x[2].double().flatten().numpy()
+    share = softmax(-((at - data) ** 2).sum(1) / (2 * 0.1**2))
+    expected = (share @ data - at) / 0.1**2
+    np.testing.assert_allclose(network(x, sigma)[2].flatten(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_training_costs_nothing(make_plan):
+    plan = make_plan(network={"name": "oracle"}, grid={}, steps=10**9)
+    text = io.StringIO()
+    rules = estimate(plan, console=Console(file=text, width=200))
+    assert {rule.name: rule.seconds for rule in rules}["train"] == 0
+    assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
+
+
+def test_data_that_came_from_no_mixture_has_none(make_plan):
+    plan = make_plan(network={"name": "oracle", "of": "mixture"}, grid={})
+    run = plan.runs[0]
+    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset digits was not"):
+        train(plan, run.id, Resources())
+    state = JobState.read(plan.layout.progress(run.id))
+    assert state.state == "failed"
+    assert "was not drawn from a mixture" in state.message
+
+
+@pytest.mark.parametrize(("of", "expected"), [("auto", "mixture"), ("training_set", "points")])
+def test_a_mixture_is_known_exactly(tmp_path, of, expected):
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["dataset"] = {
+        "name": "gaussian_mixture",
+        "weights": [1.0, 3.0],
+        "means": [[-1.0, 0.0], [2.0, 1.0]],
+        "stds": [0.2, 0.4],
+        "subset": 50,
+    }
+    content["train"] |= {"network": {"name": "oracle", "of": of}, "grid": {}}
+    plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
+    run = plan.runs[0]
+    stage(plan, run.dataset.id)
+    train(plan, run.id, Resources())
+    network = load_network(plan.layout.run(run.id))
+    assert len(network.means) == (2 if expected == "mixture" else 50)
+    # Far to the right only the second component counts: s = (mu - x)/(std^2 + sigma^2).
+    x, sigma = (
+        torch.tensor([[6.0, 1.0]], dtype=torch.float64),
+        torch.tensor([0.1], dtype=torch.float64),
+    )
+    score = float(network(x, sigma)[0, 0])
+    if expected == "mixture":
+        assert score == pytest.approx(-4 / (0.4**2 + 0.1**2), rel=1e-9)
+    else:
+        assert score < -100  # the nearest of 50 points is some 3 away
