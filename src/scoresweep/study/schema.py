@@ -88,7 +88,7 @@ class Train(Config):
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     steps: int = Field(ge=1)
-    """Optimiser steps."""
+    """Optimiser steps. The network `oracle` takes none, whatever stands here."""
     batch_size: int = Field(128, ge=1)
     """Samples of one optimiser step, over all processes."""
     gradient_accumulation: int = Field(1, ge=1)
