@@ -218,9 +218,9 @@ def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
     """Draw a score error against the log density of its bin, a line for each noise level.
 
     `frame` has the columns `split`, `level`, `sigma`, `density_bin`, `log_density_of_bin` and
-    `column`; each split gets a panel.
+    `column`; noisy test points and evenly spread ones get a panel each.
     """
-    named = {"train": "training points", "test": "test points", "uniform": "evenly spread points"}
+    named = {"test": "test points with noise", "uniform": "evenly spread points"}
     splits = [s for s in named if frame.loc[frame["split"] == s, column].notna().any()]
     figure = Figure(figsize=(WIDTH * max(1.0, 0.75 * len(splits)), 3.4))
     panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
