@@ -119,6 +119,10 @@ def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
     report(finished)
     page = finished.layout.report_page.read_text(encoding="utf-8")
     assert "Sampler or network" in page
+    # The exact score is better everywhere, and competes with nobody.
+    assert "The exact score is left out" in page
+    assert "Network mlp" in page
+    assert "Network oracle" not in page
     names = {path.stem for path in finished.layout.figures.glob("*cost*")}
     assert {name.split("_cost_")[0] for name in names} == {
         "metric_frechet_classifier_sampler",

@@ -111,6 +111,62 @@ def test_class_shares_stand_beside_real_ones() -> None:
     assert len(alone.patches) == 2
 
 
+def test_error_by_density_has_a_line_for_each_level() -> None:
+    rows = [
+        {"split": split, "level": level, "sigma": 1 / level, "density_bin": b, "seed": seed}
+        | {"log_density_of_bin": b - 10.0 * level, "e": (1 + seed) * level / b}
+        for split in ("train", "test", "uniform")
+        for level in (1, 2)
+        for b in (1, 2, 4)
+        for seed in (0, 2)
+    ]
+    figure = figures.error_by_density(pd.DataFrame(rows), "e", "error")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "test points with noise",
+        "evenly spread points",
+    ]
+    first, second = figure.axes[0].lines
+    np.testing.assert_allclose(first.get_xdata(), [-9, -8, -6])
+    np.testing.assert_allclose(second.get_ydata(), [4, 2, 1])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["σ = 1", "σ = 0.500"]
+
+
+def test_densities_lie_over_the_exact_one() -> None:
+    rows = [
+        {"density_point": i, "density_x": float(i), "density_exact": 0.5, "steps": steps}
+        | {"seed": seed, "density": steps * i + seed}
+        for i in range(3)
+        for steps in (1, 10)
+        for seed in (0, 2)
+    ]
+    axes = figures.densities(pd.DataFrame(rows), ["steps", "seed"]).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), [1, 11, 21])
+    band = axes.collections[2].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0, 22)
+    assert [text.get_text() for text in axes.get_legend().get_texts()][1:] == [
+        "steps 1",
+        "steps 10",
+    ]
+
+
+def test_fields_show_both_scores_and_their_distance() -> None:
+    line = np.linspace(-1, 1, 3)
+    x = np.stack([grid.ravel() for grid in np.meshgrid(line, line, indexing="ij")], axis=1)
+    exact = np.stack([np.tile([4.0, 0.0], (9, 1)), np.tile([0.0, 1.0], (9, 1))])
+    learned = exact.copy()
+    learned[1, 4] = [3.0, 5.0]
+    figure = figures.fields(x, [2.0, 0.5], learned, exact)
+    meshes = [axes.collections[0] for axes in (figure.axes[1], figure.axes[3])]
+    np.testing.assert_allclose(meshes[0].get_array(), 0)
+    assert meshes[1].get_array().ravel()[4] == pytest.approx(0.5 * 5)
+    # The length is the root of the size: the largest has 1.4 cells (of width 1).
+    right, up = figure.axes[0].collections[0], figure.axes[3].collections[1]
+    np.testing.assert_allclose(right.U, 1.4)
+    np.testing.assert_allclose(up.V[0], 1.4)
+    assert figure.axes[3].get_title(loc="left") == "network, σ = 0.500"
+
+
 def test_many_configurations_are_thinned_out_evenly() -> None:
     frame = pd.DataFrame({"width": range(50), "step": 1, "loss": range(50)})
     axes = figures.curves(frame, "step", "loss", ["width"], {"title": "loss"}).axes[0]

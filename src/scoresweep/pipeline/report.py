@@ -107,21 +107,21 @@ def _title(name: str, about: Mapping[str, Any]) -> str:
 def _pictures(
     plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
 ) -> Pictures:
+    ranked, main = tables.ranked(wide), metrics[0] if metrics else None
     maps = [
         picture
         for metric in metrics
-        for picture in metric_maps(tables, wide, metric, every_pair=metric is metrics[0])
+        for picture in metric_maps(tables, ranked, metric, every_pair=metric is main)
     ]
-    if metrics:
-        maps += shares(tables, wide, metrics[0])
-    shown = plan.layout, tables, wide, metrics[0] if metrics else None
+    if main:
+        maps += shares(tables, ranked, main)
     names = [dataset.id for dataset in plan.study.dataset]
     figures = (score_errors, errors_by_density, recovered_densities, vector_fields)
     return Pictures(
-        overview=list(overview(*shown, names)),
+        overview=list(overview(plan.layout, tables, ranked, main, names)),
         maps=maps,
         costs=list(cost_maps(tables, wide, metrics)),
         score_errors=[picture for draw in figures for picture in draw(tables)],
-        sheets=list(sample_sheets(*shown, names)),
+        sheets=list(sample_sheets(plan.layout, tables, wide, main, names)),
         curves=list(training_curves(tables)),
     )

@@ -114,7 +114,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     norm = _norm(mean)
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
     axes.set_xticks(range(len(columns)), [coordinate(v) for v in columns])
-    axes.set_yticks(range(len(rows)), [coordinate(v) for v in rows])
+    axes.set_yticks(range(len(rows)), [textwrap.fill(coordinate(v), 16) for v in rows])
     axes.set(xlabel=words(x), ylabel=words(y), title=_wrapped(metric.title))
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
@@ -276,7 +276,8 @@ def fields(
     """Draw the learned score of points in the plane beside the exact one, a row for each level.
 
     `x` (P, 2) is a regular grid, `learned` and `exact` are (L, P, 2). Arrows show the direction of
-    the score, their length the root of its size; the colour is the relative error.
+    the score, their length the root of its size; the colour is the error in units of the noise,
+    σ ‖s − s*‖.
     """
     side = round(len(x) ** 0.5)
     figure = Figure(figsize=(1.45 * WIDTH, 0.2 + 0.66 * WIDTH * len(sigmas)))
@@ -284,7 +285,7 @@ def fields(
     cell = np.ptp(x, axis=0).max() / (side - 1)
     norm = LogNorm(1e-2, 1e1)
     for row, sigma, found, truth in zip(panels, sigmas, learned, exact, strict=True):
-        error = np.linalg.norm(found - truth, axis=1) / np.linalg.norm(truth, axis=1)
+        error = sigma * np.linalg.norm(found - truth, axis=1)
         corners = x.reshape(side, side, 2)
         image = row[1].pcolormesh(
             corners[..., 0],
@@ -306,7 +307,7 @@ def fields(
             panel.set_title(f"{name}, σ = {number(sigma)}")
             panel.set_aspect("equal")
             panel.grid(False)
-    figure.colorbar(image, ax=panels[:, 1], label="relative error", shrink=0.7, extend="both")
+    figure.colorbar(image, ax=panels[:, 1], label="σ ‖s − s*‖", shrink=0.7, extend="both")
     return figure
 
 

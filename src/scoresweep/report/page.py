@@ -70,16 +70,16 @@ def render_page(
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     gaps = [_gap_row(gap) for gap in tables.gaps[:GAP_ROWS]]
-    table = _table(tables, wide, metrics)
+    table, ranked = _table(tables, wide, metrics), tables.ranked(wide)
     return template.render(
         style=style,
         study=plan.study.study,
         lead=_lead(plan),
         contents=_contents(pictures, bool(table["rows"]), bool(gaps)),
-        headlines=_headlines(tables, wide, metrics),
-        best_rows=_best_rows(tables, wide, metrics),
-        other_rows=_other_rows(tables, wide, metrics),
-        interval_note=_interval_note(tables, wide),
+        headlines=_headlines(tables, ranked, metrics),
+        best_rows=_best_rows(tables, ranked, metrics),
+        other_rows=_other_rows(tables, ranked, metrics),
+        interval_note=_interval_note(tables, wide) + _exact_note(wide, ranked),
         facts=_facts(plan, tables),
         **pictures._asdict(),
         cost_table=_cost_table(tables, wide, metrics),
@@ -285,6 +285,11 @@ def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
         f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
         f"of a share is cut off at 0 and 1."
     )
+
+
+def _exact_note(wide: pd.DataFrame, ranked: pd.DataFrame) -> str:
+    left_out = len(ranked) < len(wide)
+    return " The exact score is left out: networks are compared with it." if left_out else ""
 
 
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────

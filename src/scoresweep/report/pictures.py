@@ -67,7 +67,8 @@ SCORE_ERRORS = {
     ),
     "score_error_sigma2": (
         "score error, ½ σ² E‖s − s*‖²",
-        "How far the network's score s is from s*, the exact score of the smoothed training set. "
+        "How far the network's score s is from s*, the exact score of the smoothed training set "
+        "(of the mixture, where the data was drawn from one). "
         "High on training points: the network is wrong, rather than the sampler. A network that "
         "has learned the training set by heart has no error on test points either, for it returns "
         "s* itself, which at small σ leads back to the nearest training point; one that "
@@ -300,7 +301,8 @@ def errors_by_density(tables: Tables) -> Iterator[Picture]:
     dataset = tables.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
         return
-    frame = _frame(dataset[["sigma", "score_error_of_bin", "log_density_of_bin"]])
+    names = ["run", "sigma", "score_error_of_bin", "log_density_of_bin"]
+    frame = _frame(dataset[names])
     for where, part in _by_configuration(tables, frame, "score_error_of_bin"):
         figure = figures.error_by_density(part, "score_error_of_bin", "½ E‖s − s*‖²")
         caption = (
@@ -358,7 +360,7 @@ def vector_fields(tables: Tables) -> Iterator[Picture]:
         caption = (
             f"Exact score (left) and the network's (right){_of(where)}, at the largest, the middle "
             f"and the smallest noise level. The longer an arrow, the larger the score (its length "
-            f"is the root of it); the colour is ‖s − s*‖ / ‖s*‖."
+            f"is the root of it); the colour is the error in units of the noise, σ ‖s − s*‖."
         )
         name = "_".join(["field", *(str(value) for value in where.values())])
         yield Picture(_safe(name), f"Score field{_of(where)}", caption, figures.png(figure))
@@ -369,9 +371,8 @@ def _by_configuration(
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the first configurations of trained networks, and the rows that they have."""
     axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
-    if "run" in frame:
-        frame = frame[~frame["run"].isin(tables.exact_runs)]
-    there = configurations(frame[frame[column].notna()], axes)
+    trained = ~frame["run"].isin(tables.exact_runs)
+    there = configurations(frame[trained & frame[column].notna()], axes)
     for key, part in itertools.islice(there, CONFIGURATIONS):
         yield dict(zip(axes, key, strict=True)), part
 

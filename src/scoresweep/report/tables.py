@@ -87,6 +87,14 @@ class Tables:
     exact_runs: frozenset[str] = frozenset()
     """Ids of the runs whose network is the exact score."""
 
+    def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of `wide` that compete: those of networks, or all where there are none.
+
+        The exact score is what networks are compared with.
+        """
+        trained = wide[~wide["run"].isin(self.exact_runs)]
+        return trained if len(trained) else wide
+
     @property
     def axes(self) -> list[str]:
         """All swept axes."""
