@@ -33,7 +33,7 @@ class JobState:
     """State of one training run or of the sampling of one setting."""
 
     state: str
-    """"running", "done" or "failed"."""
+    """"running", "stopped" (on request; it can go on), "done" or "failed"."""
     step: int
     """Steps (or chunks) done."""
     steps: int

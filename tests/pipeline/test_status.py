@@ -89,6 +89,12 @@ def test_a_failed_job_tells_why(plan: Plan) -> None:
     assert "runs: 4: 3 waiting, 1 failed" in printed(plan)
 
 
+def test_a_job_that_was_asked_to_stop_waits(plan: Plan) -> None:
+    write(plan, state="stopped", message="stopped on request at step 50")
+    assert first(plan).state == "waiting"
+    assert first(plan).message == "stopped on request at step 50"
+
+
 def test_last_files_count_more_than_what_a_job_said(plan: Plan) -> None:
     run = plan.runs[0]
     fake_run(plan, run)

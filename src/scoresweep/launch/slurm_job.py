@@ -37,8 +37,8 @@ SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
 HINTS = {
-    "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it and "
-    "start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
+    "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it "
+    "and start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
 }
 """What to do about SLURM's reasons that do not pass by themselves."""
 

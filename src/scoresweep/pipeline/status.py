@@ -187,6 +187,8 @@ def _at_work(run: str, setting: str | None, path: Path) -> Job:
     progress = JobState.read(path)
     if progress is None:
         return Job(run, setting, "waiting")
+    if progress.state == "stopped":
+        return Job(run, setting, "waiting", progress.message, progress)
     if progress.state == "failed":
         return Job(run, setting, "failed", progress.message, progress)
     reason = _no_life(progress)

@@ -76,6 +76,7 @@ def _write_oracle(run: Run, layout: Layout) -> None:
 
 def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     """Train in this process, together with the others of its job if there are several."""
+    from scoresweep.training.loop import StoppedError
     from scoresweep.training.products import start_run
     from scoresweep.training.session import make_trainer, write_products
 
@@ -96,6 +97,8 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
         except ScoresweepError as error:
             if first:
                 state = trainer.job_state("failed") if trainer else JobState("failed", 0, steps)
+                if isinstance(error, StoppedError):
+                    state.state = "stopped"
                 state.message = str(error)
                 state.write(layout.progress(run.id))
             raise
