@@ -64,7 +64,7 @@ def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None
         store,
         samples,
         chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
-        levels={"sigma": torch.tensor(SIGMAS, dtype=torch.float64)},
+        levels={name: torch.tensor(SIGMAS) for name in ("sigma", "step_size", "score_norm")},
         trajectory=trajectory,
         attributes={},
     )
@@ -217,6 +217,13 @@ def test_score_error_along_trajectories(digits: Path) -> None:
     for level, sigma in enumerate(SIGMAS):
         expected = compare_scores(lambda x, _: 0 * x, oracle, frames[:, level], sigma)
         assert float(found[level]) == pytest.approx(expected["score_error_sigma2"].value, rel=1e-6)
+
+
+def test_signal_to_noise_of_the_steps(digits: Path) -> None:
+    content = measure(make_plan(digits, metrics=["frechet"]), torch.rand(6, 1, 8, 8))
+    assert content["signal_to_noise"].dims == ("level",)
+    expected = np.sqrt(np.array(SIGMAS) / 2)  # with step and score norm as in `write`
+    np.testing.assert_allclose(content["signal_to_noise"], expected, rtol=1e-6)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
         store,
         samples,
         chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
-        levels={"sigma": torch.tensor(SIGMAS, dtype=torch.float64)},
+        levels={name: torch.tensor(SIGMAS) for name in ("sigma", "step_size", "score_norm")},
         trajectory=None,
         attributes={},
     )

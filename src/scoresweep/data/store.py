@@ -43,6 +43,7 @@ __all__ = [
     "open_array",
     "oracle_of",
     "pixel_range_of",
+    "read_levels",
     "read_paths",
     "read_rows",
     "read_samples",
@@ -314,6 +315,16 @@ def read_paths(store: Path) -> Paths | None:
     states = _read_array(group, "trajectory", store)
     sigmas: list[float] = _read_array(group, "sigma", store).tolist()
     return Paths(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
+
+
+def read_levels(store: Path) -> dict[str, Array]:
+    """Read `sigma`, `step_size` and `score_norm` (L,) of the levels of generated samples.
+
+    Raises `InputError` where that is damaged.
+    """
+    group = zarr.open_group(store, mode="r")
+    names = ("sigma", "step_size", "score_norm")
+    return {name: _read_array(group, name, store) for name in names}
 
 
 def _compare(store: Path, name: str, values: Array, expected: str) -> None:

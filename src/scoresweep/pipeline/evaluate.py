@@ -17,6 +17,7 @@ from scoresweep.data.store import (
     Split,
     manifest_path,
     oracle_of,
+    read_levels,
     read_paths,
     read_samples,
     read_split,
@@ -34,6 +35,7 @@ from scoresweep.pipeline.measures import (
     join_evaluations,
     measure_samples,
     path_dataset,
+    signal_dataset,
     write_dataset,
 )
 from scoresweep.pipeline.network_measures import measure_network
@@ -202,6 +204,9 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
             raise InputError(f"run {run.id}, setting {setting.id}: {error}") from error
         if "score_error" in options.metrics and paths is not None:
             content = content.merge(paths)
+        if setting.sample.sampler.is_langevin:
+            levels = read_levels(plan.layout.samples(run.id, setting.id))
+            content = content.merge(signal_dataset(levels), compat="no_conflicts")
         parts.append((content, evaluation.axes))
     attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()

@@ -19,6 +19,7 @@ from scoresweep.files import whole
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sample_errors
 from scoresweep.metrics.score_error import Estimate
+from scoresweep.metrics.signal_to_noise import signal_to_noise
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
 from scoresweep.study.components import DATASET_METRICS, METRICS
@@ -32,6 +33,7 @@ __all__ = [
     "join_evaluations",
     "measure_samples",
     "path_dataset",
+    "signal_dataset",
     "write_dataset",
 ]
 
@@ -191,10 +193,7 @@ def _attributes(measure: Measure, what: str) -> dict[str, Any]:
 
 
 def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:
-    """Return the score error (level,) at the states in which a sampler leaves each of its levels.
-
-    The noise levels are a coordinate: no axis of the evaluation grid changes them.
-    """
+    """Return the score error (level,) at the states in which a sampler leaves its levels."""
     attributes = {
         "long_name": "half mean squared error of the score at the sampler's states, times σ²",
         "units": "1",
@@ -202,9 +201,32 @@ def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: 
         "paths": paths,
     }
     values = [estimate.value for estimate in estimates]
+    return _along_levels("path_score_error_sigma2", values, sigmas, attributes)
+
+
+def signal_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
+    """Return the signal-to-noise ratio (level,) of a sampler's Langevin steps.
+
+    `levels` are its diagnostics `step_size`, `sigma` and `score_norm`, (L,) each.
+    """
+    steps, sigmas, norms = (
+        torch.from_numpy(levels[name]) for name in ("step_size", "sigma", "score_norm")
+    )
+    values = signal_to_noise(steps, sigmas, norms)
+    attributes = {"long_name": "signal-to-noise ratio of a step, √(η/2) |s| / √D", "units": "1"}
+    return _along_levels("signal_to_noise", values.tolist(), sigmas.tolist(), attributes)
+
+
+def _along_levels(
+    name: str, values: Sequence[float], sigmas: Sequence[float], attributes: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return one variable (level,) at the levels that a sampler visits.
+
+    The noise levels are a coordinate: no axis of the evaluation grid changes them.
+    """
     about = {"long_name": "noise level of the sampler", "units": "data"}
     return xr.Dataset(
-        {"path_score_error_sigma2": ("level", values, attributes)},
+        {name: ("level", list(values), dict(attributes))},
         {"level": np.arange(1, len(sigmas) + 1), "sigma": ("level", list(sigmas), about)},
     )
 

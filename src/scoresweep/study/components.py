@@ -594,6 +594,11 @@ class Sampler(Component):
         """Whether it asks for scores between the levels of the ladder, too."""
         return False
 
+    @property
+    def is_langevin(self) -> bool:
+        """Whether its steps are x + η s + √(2η) z."""
+        return False
+
     def score_calls(self, levels: int) -> int:
         """Return how often the score of a sample is computed on a ladder of so many levels."""
         raise NotImplementedError
@@ -617,6 +622,11 @@ class AnnealedLangevin(Sampler):
     """Steps T at each level."""
     step_rule: Literal["variance", "linear", "constant", "denoise"] = "variance"
     """η_i: "variance" ε σ_i²/σ_L², "linear" ε σ_i/σ_1, "constant" ε, "denoise" σ_i²."""
+
+    @property
+    def is_langevin(self) -> bool:
+        """Every step rule has such steps."""
+        return True
 
     def score_calls(self, levels: int) -> int:
         """Return T for each level, and one for the denoising step."""
@@ -704,6 +714,11 @@ class Langevin(Sampler):
             raise ValueError("either step_size, or both drift and noise_scale")
         return self
 
+    @property
+    def is_langevin(self) -> bool:
+        """Drift and noise that are set apart are not bound to each other so."""
+        return self.step_size is not None
+
     def score_calls(self, levels: int) -> int:  # noqa: ARG002 - it walks at one of them
         """Return one for each step, and one for the denoising step."""
         return self.steps + self.denoise
@@ -729,6 +744,11 @@ class DenoiseRenoise(Sampler):
     """Steps at each level."""
     added_variance: float = Field(2.0, ge=0)
     """Variance c of the noise that is added, in units of σ_i²; 2 is Langevin dynamics."""
+
+    @property
+    def is_langevin(self) -> bool:
+        """With twice the variance that is taken away it is, η_i = σ_i²."""
+        return self.added_variance == 2
 
     def score_calls(self, levels: int) -> int:
         """Return one for each step, and one for the denoising step."""
