@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.patches import StepPatch
 from PIL import Image
 
 from scoresweep.data.store import Split
@@ -207,3 +208,30 @@ def test_sheets_show_every_pixel_as_it_is() -> None:
 def test_colour_images_stay_in_colour() -> None:
     values = np.full((1, 2, 2, 3), (10, 20, 30), dtype=np.uint8)
     assert tile(Split(values, pixel_range=(0.0, 255.0)))[1, 1].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("drawn_too", [True, False])
+def test_points_in_one_dimension_are_histograms_of_density(drawn_too: bool) -> None:
+    real = np.random.RandomState(0).standard_normal((2000, 1)).astype(np.float32)
+    drawn = np.concatenate([real[:500] + 1, np.full((500, 1), 1e3, np.float32)])
+    axes = figures.points(drawn if drawn_too else None, real).axes[0]
+    areas = [
+        float(patch.get_data().values @ np.diff(patch.get_data().edges))
+        for patch in axes.patches
+        if isinstance(patch, StepPatch)
+    ]
+    # Half of the drawn points are far away, and are missing from the area under the curve.
+    assert areas == pytest.approx([1, 0.5][: 1 + drawn_too], abs=0.01)
+
+
+def test_points_in_many_dimensions_show_the_features_that_vary_most() -> None:
+    scale = np.array([3.0, 0.1, 2.0, 0.0], np.float32)
+    real = (scale * np.random.RandomState(0).standard_normal((200, 4))).astype(np.float32)
+    axes = figures.points(real[:50], real, width=4.9).axes[0]
+    shown = [np.asarray(collection.get_offsets()) for collection in axes.collections]
+    np.testing.assert_array_equal(shown[0], real[:, [0, 2]])
+    np.testing.assert_array_equal(shown[1], real[:50, [0, 2]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("feature 1", "feature 3")
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["real", "drawn"]

@@ -350,20 +350,33 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
 
 
 @styled
-def points(drawn: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> Figure:
-    """Draw points (N, D) over real ones: a scatter of the first two features, or a histogram."""
-    figure = Figure(figsize=(2.6, 2.6))
+def points(
+    drawn: np.ndarray[Any, Any] | None, real: np.ndarray[Any, Any], width: float = 2.6
+) -> Figure:
+    """Draw points (N, D) over real ones: a histogram, or a scatter of the two widest features.
+
+    Without `drawn`, real ones alone. `width` is in inches; from 4 on there is room for a legend.
+    """
+    figure = Figure(figsize=(width, width))
     axes = figure.add_subplot()
-    if drawn.shape[1] == 1:
-        edges = np.histogram_bin_edges(real[:, 0], 40).tolist()
-        axes.hist(real[:, 0], edges, density=True, color="#bbbbbb", label="real")
-        axes.hist(drawn[:, 0], edges, density=True, histtype="step", label="drawn")
+    sets = [("real", real, "#bbbbbb"), *([] if drawn is None else [("drawn", drawn, COLOURS[0])])]
+    features = np.sort(np.argsort(-real.std(axis=0), kind="stable")[:2])
+    margin = 0.2 * np.ptp(real[:, features], axis=0)
+    low, high = real[:, features].min(0) - margin, real[:, features].max(0) + margin
+    if len(features) == 1:
+        edges = np.linspace(low[0], high[0], 57)
+        for label, values, colour in sets:
+            density = np.histogram(values[:, 0], edges)[0] / len(values) / np.diff(edges)
+            axes.stairs(density, edges, fill=label == "real", color=colour, label=label)
     else:
-        axes.scatter(real[:, 0], real[:, 1], s=2, color="#bbbbbb", label="real")
-        axes.scatter(drawn[:, 0], drawn[:, 1], s=2, color=COLOURS[0], label="drawn")
-        margin = 0.2 * np.ptp(real[:, :2], axis=0)
-        low, high = real[:, :2].min(0) - margin, real[:, :2].max(0) + margin
+        for label, values, colour in sets:
+            axes.scatter(values[:, features[0]], values[:, features[1]], 2, colour, label=label)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        axes.set_aspect("equal", adjustable="datalim")
+        if real.shape[1] > 2:
+            axes.set(xlabel=f"feature {features[0] + 1}", ylabel=f"feature {features[1] + 1}")
+    if width >= 4:
+        axes.legend()
     axes.tick_params(labelsize=8)
     return figure
 

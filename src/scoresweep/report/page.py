@@ -363,8 +363,8 @@ def _sheets_lead(sheets: Sequence[Picture], settings: int) -> str:
     shown = shown_settings(sheets)
     which = f"the best {shown} of {settings:,}" if shown < settings else "every setting"
     return (
-        f"Real samples are framed; beside them stand the first samples of {which}, not chosen, "
-        f"enlarged without smoothing."
+        f"Real samples are framed; beside them stand the first samples of {which}, not chosen: "
+        f"images enlarged without smoothing, points over real ones in grey."
     )
 
 

@@ -50,6 +50,9 @@ CONFIGURATIONS = 4
 COST_METRICS = 3
 """Most metrics whose costs have maps."""
 
+POINTS = 2000
+"""Most points of a picture."""
+
 SHEETS = 24
 """Most settings whose samples are shown."""
 
@@ -390,7 +393,7 @@ def training_curves(tables: Tables) -> Iterator[Picture]:
         "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
     )
     yield Picture("training_loss", "Training loss", caption, figures.png(figure))
-    if "level_loss" not in dataset:
+    if "level_loss" not in dataset or dataset.sizes["level"] == 1:
         return
     final = dataset["level_loss"].where(dataset["step"] > 0.8 * _last_step(dataset)).mean("step")
     frame = _frame(xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})).dropna()
@@ -405,6 +408,8 @@ def _last_step(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def _frame(dataset: xr.Dataset) -> pd.DataFrame:
+    if not dataset.sizes:  # one run, and nothing that varies
+        dataset = dataset.expand_dims("row")
     return dataset.to_dataframe().reset_index()
 
 
@@ -440,7 +445,7 @@ def sample_sheets(
 def overview(
     layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
 ) -> Iterator[Picture]:
-    """Yield real images beside those of the best configuration (its first seed), if there are any.
+    """Yield real samples and those of the best configuration (its first seed), if there are any.
 
     Of several datasets it shows the first.
     """
@@ -451,11 +456,15 @@ def overview(
     top = best(summarise(first, metric, axes), metric)
     same = first[(first[axes] == top[axes]).all(axis="columns")] if axes else first
     real, drawn = _real(layout, datasets[0]), _drawn(layout, same.iloc[0])
-    if not real or not drawn or real.pixel_range is None:
+    if not real or not drawn:
         return
     where = describe({axis: top[axis] for axis in axes}) or "samples"
-    figure = figures.side_by_side([("real test images", tile(real)), (where, tile(drawn))])
-    caption = f"Real images and the first ones drawn with the best setting, {where}; not chosen."
+    if real.pixel_range is None:
+        figure = figures.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
+    else:
+        figure = figures.side_by_side([("real test images", tile(real)), (where, tile(drawn))])
+    kind = "points" if real.pixel_range is None else "images"
+    caption = f"Real {kind} and the first ones drawn with the best setting, {where}; not chosen."
     yield Picture("overview", "Real and drawn", caption, figures.png(figure))
 
 
@@ -476,11 +485,12 @@ def _drawn(layout: Layout, row: pd.Series[Any]) -> Split | None:
 
 
 def _sheet(split: Split, real: Split | None = None) -> bytes:
-    """Return the first images of a split; for points a scatter over real ones."""
+    """Return the first images of a split; of points a picture, over `real` ones."""
     if split.pixel_range is not None:
         return contact_sheet(split)
-    beside = (real or split).values[:2000]
-    return figures.png(figures.points(split.values[:2000], beside))
+    first = split.values[:POINTS]
+    drawn, beside = (first, real.values[:POINTS]) if real else (None, first)
+    return figures.png(figures.points(drawn, beside))
 
 
 def _safe(name: str) -> str:
