@@ -1,4 +1,4 @@
-"""Recorded losses of tiny networks: a change here is a change of the numbers that training gives."""
+"""Recorded losses of tiny networks: a change here is a change of what training gives."""
 
 import pytest
 import xarray as xr
