@@ -70,6 +70,8 @@ SlurmdTimeout=10
 TCPTimeout=10
 BatchStartTimeout=20
 KillWait=5
+# A busy machine may take longer than the default minute to end what was killed.
+UnkillableStepTimeout=600
 MinJobAge=300
 JobRequeue=1
 SchedulerType=sched/backfill
@@ -139,6 +141,7 @@ class Cluster:
         self.refuse_foreign()
         install_packages()
         if self.is_up():
+            self._resume_drained()
             return False
         self._stop_daemons()
         self._write_files()
@@ -200,6 +203,12 @@ class Cluster:
         """Return each node's state in SLURM's words: idle, mixed, allocated, down*, ..."""
         table = run("sinfo", "--Node", "--noheader", "--partition=main", "--format=%N %T")
         return dict(line.split() for line in table.stdout.splitlines())
+
+    def _resume_drained(self) -> None:
+        """Give nodes work again that SLURM had set aside."""
+        for node, state in self.node_states().items():
+            if state.startswith("drain"):
+                run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def cancel_jobs(self) -> None:
         """Cancel every job and wait until none is left."""

@@ -20,7 +20,8 @@ from scoresweep.launch.record import JobRecord
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
 # Looked at more often than is good manners on a cluster of other people's.
-QUICK = ("--slurm-init-seconds-before-status-checks", "3", "--max-status-checks-per-second", "1")
+SOON = ("--slurm-init-seconds-before-status-checks=2", "--seconds-between-status-checks=2")
+QUICK = (*SOON, "--max-status-checks-per-second=1")
 PATIENCE = 300
 DAEMONS_THAT_ANSWER = ("slurmctld", "slurmdbd")
 # One process adds the gradients of a batch in another order than two do. Over the 200 steps of this
@@ -82,21 +83,24 @@ def on_slurm(folder, *arguments):
 
 
 def jobs_in_accounting(folder):
-    """Return what sacct knows of the study's jobs, as (rule, number, state, nodes)."""
+    """Return the study's jobs when all have ended, as (rule, id, state, nodes)."""
     (runs,) = (folder / "results").glob("*/slurm_runs.txt")
     names = [line.split()[0] for line in runs.read_text().splitlines()]
-    records = [JobRecord.read(path) for path in (folder / "results").rglob("job.json")]
-    names += [record.name for record in records]
+    names += [JobRecord.read(path).name for path in (folder / "results").rglob("job.json")]
     form = "--format=comment%200,jobid,state,nnodes"
-    table = run(
-        "sacct", "--noheader", "--parsable2", "--allocations", form, f"--name={','.join(names)}"
-    )
-    jobs = []
-    for line in table.stdout.splitlines():
-        comment, number, state, nodes = line.split("|")
-        rule = re.match("rule_(.*?)(_wildcards|$)", comment)
-        jobs.append((rule[1] if rule else "train", number, state, int(nodes)))
-    return jobs
+    command = ("sacct", "--noheader", "--parsable2", "--allocations", form)
+
+    def table():
+        rows = run(*command, f"--name={','.join(names)}").stdout.splitlines()
+        return [row.split("|") for row in rows]
+
+    ends = ("COMPLETED", "FAILED")  # the accounting hears of an end a little later than the queue
+    wait_until(lambda: all(state in ends for _, _, state, _ in table()), "the last end")
+    rules = re.compile("rule_(.*?)(_wildcards|$)")
+    return [
+        (match[1] if (match := rules.match(comment)) else "train", number, state, int(nodes))
+        for comment, number, state, nodes in table()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -131,22 +135,36 @@ def numbers(folder):
 def test_every_job_is_in_the_accounting(on_cluster):
     jobs = jobs_in_accounting(on_cluster)
     assert {state for _, _, state, _ in jobs} == {"COMPLETED"}
-    single = sorted((rule, nodes) for rule, number, _, nodes in jobs if "_" not in number)
-    assert single == [
+    assert sorted((rule, nodes) for rule, _, _, nodes in jobs) == [
+        ("evaluate", 1),
+        ("evaluate", 1),
         ("reference", 1),
         ("report", 1),
+        ("sample", 1),
+        ("sample", 1),
         ("score_error", 1),
         ("stage", 1),
         ("train", 2),
     ]
-    tasks = [(rule, *number.split("_")) for rule, number, _, _ in jobs if "_" in number]
-    assert sorted((rule, task) for rule, _, task in tasks) == [
-        ("evaluate", "1"),
-        ("evaluate", "2"),
-        ("sample", "1"),
-        ("sample", "2"),
-    ]
-    assert len({number for _, number, _ in tasks}) == 2  # one array of each rule
+    assert tasks(jobs, "sample") == ["1", "2"]
+
+
+def test_jobs_that_can_run_at_once_are_one_array(on_cluster, tmp_path):
+    folder = Path(shutil.copytree(on_cluster, tmp_path / "copy", symlinks=True))
+    before = jobs_in_accounting(folder)
+    for path in folder.glob("results/*/metrics/*/step_size*.nc"):
+        path.unlink()
+    on_slurm(folder)
+    jobs = [job for job in jobs_in_accounting(folder) if job not in before]
+    assert tasks(jobs, "evaluate") == ["1", "2"]
+    assert [rule for rule, number, _, _ in jobs if "_" not in number] == ["report"]
+
+
+def tasks(jobs, rule):
+    """Return the tasks of the one array that a rule's jobs are."""
+    numbers = [number.split("_") for name, number, _, _ in jobs if name == rule]
+    assert len({array for array, _ in numbers}) == 1
+    return sorted(task for _, task in numbers)
 
 
 def test_the_numbers_are_those_of_a_local_run(on_cluster, here):
@@ -189,7 +207,7 @@ def test_a_minute_without_an_answer_is_waited_for(cluster, tmp_path):
     """Neither the controller nor the accounting answers; the training ends meanwhile."""
     folder = work_folder(tmp_path / "work", default_study(metrics=["frechet"]))
     said = folder / "output"
-    with started(folder, "--profile", "slurm", *QUICK) as head:
+    with started(folder, "--profile", "slurm", *SOON) as head:
         wait_until(lambda: "RUNNING" in said.read_text(), "the training", PATIENCE)
         for daemon in DAEMONS_THAT_ANSWER:
             cluster.pause(daemon)
