@@ -371,8 +371,9 @@ def points(
     else:
         for label, values, colour in sets:
             axes.scatter(values[:, features[0]], values[:, features[1]], 2, colour, label=label)
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        axes.set_aspect("equal", adjustable="datalim")
+        centre, half = (low + high) / 2, (high - low).max() / 2
+        low, high = centre - half, centre + half
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         if real.shape[1] > 2:
             axes.set(xlabel=f"feature {features[0] + 1}", ylabel=f"feature {features[1] + 1}")
     if width >= 4:
