@@ -154,6 +154,7 @@ def test_jobs_that_can_run_at_once_are_one_array(on_cluster, tmp_path):
     before = jobs_in_accounting(folder)
     for path in folder.glob("results/*/metrics/*/step_size*.nc"):
         path.unlink()
+    next(folder.glob("results/*/report.nc")).unlink()
     on_slurm(folder)
     jobs = [job for job in jobs_in_accounting(folder) if job not in before]
     assert tasks(jobs, "evaluate") == ["1", "2"]
