@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from faults.here import train_run
 from rich.console import Console
 from scipy.special import softmax
 from tiny_study import TINY
@@ -24,6 +25,8 @@ from scoresweep.study import parse_study, plan_study
 from scoresweep.study.load import parse_yaml
 from scoresweep.training.weights import load_network
 
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
 BOTH = {"network": [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}]}
 
 
@@ -38,8 +41,9 @@ def study(tmp_path_factory, staged):
     content["evaluate"]["score_error_samples"] = 16
     plan = plan_study(parse_study(content, "study.yaml"), root)
     reference(plan, "digits", "pixels")
+    train_run(plan)
+    train(plan, plan.runs[1].id, Resources())
     for run in plan.runs:
-        train(plan, run.id, Resources())
         score_error(plan, run.id)
         sample(plan, run.id, plan.settings[0].id)
         evaluate(plan, run.id, plan.settings[0].id)
