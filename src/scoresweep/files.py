@@ -8,12 +8,14 @@ import fcntl
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -35,6 +37,8 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 """Errors of a file system without locks."""
+
+SECONDS_BETWEEN_TRIES = 0.2
 
 
 @contextlib.contextmanager
@@ -76,34 +80,38 @@ def _remove_left(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, patience: float = math.inf) -> Iterator[None]:
     """Let one process at a time into the body; `path` is the lock's file.
 
     The system drops the lock when its process ends, however it ends. Some file systems of clusters
-    have no locks: there everybody is let in.
+    have no locks, and some keep those of a node that is dead: there one is let in at once, or after
+    `patience` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # waits for the process that is in
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
+        deadline = time.monotonic() + patience
+        while not _lock(file) and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_TRIES)
         yield
+
+
+def _lock(file: TextIO) -> bool:
+    """Try to take the lock of an open file; return whether that is done."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
 
 
 def is_taken(path: Path) -> bool:
     """Tell whether a process is inside `exclusive(path)`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-    return False
+        return not _lock(file)
 
 
 def remove(path: Path) -> None:

@@ -59,8 +59,8 @@ def test_one_process_is_not_told_of_others_and_gets_its_threads(tmp_path):
     ("function", "error", "message"),
     [
         (refuse, InputError, "^the cat is on the keyboard$"),
-        (crash, RunError, r"a process failed; its log .*a fault of the program"),
-        (vanish, RunError, "a process ended without a result"),
+        (crash, RunError, r"A process failed; its log .*a fault of the program"),
+        (vanish, RunError, "A process ended without a result"),
     ],
 )
 def test_a_failure_comes_back(tmp_path, function, error, message):
@@ -111,6 +111,47 @@ def test_lost_work_is_started_again_as_long_as_it_gets_further(tmp_path):
 
 
 def test_lost_work_that_gets_no_further_is_given_up(tmp_path):
-    with pytest.raises(RunError, match="was lost 3 times at the same point"):
+    with pytest.raises(RunError, match="was lost 3 times at one point"):
         launch(count, tmp_path, 9, resources=Resources(), logs=tmp_path / "logs")
     assert len(list(tmp_path.glob("start-*"))) == 3
+
+
+def crash_twice(folder):
+    """Note this start; crash in the first two."""
+    starts = len(list(folder.glob("start-*")))
+    (folder / f"start-{starts}").touch()
+    if starts < 2:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_crash_after_progress_may_be_a_passing_fault(tmp_path):
+    def starts():
+        return len(list(tmp_path.glob("start-*")))
+
+    launch(crash_twice, tmp_path, resources=Resources(), logs=tmp_path / "logs", progress=starts)
+    assert starts() == 3
+
+
+def test_results_of_an_earlier_job_of_the_same_number_are_gone(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "123_0_result.pkl").write_bytes(cloudpickle.dumps(("success", None)))
+    launch(note, tmp_path, resources=Resources(), logs=logs)
+    assert not (logs / "123_0_result.pkl").exists()
+
+
+@pytest.mark.parametrize(("mask", "seen"), [("3,1", "3,1"), ("", "0,1"), ("GPU-8f", "0,1")])
+def test_the_gpus_that_a_scheduler_has_given_are_used(tmp_path, monkeypatch, mask, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    launch(note_gpus, tmp_path, resources=Resources(gpus=2), logs=tmp_path / "logs")
+    assert (tmp_path / "gpus").read_text() == seen
+
+
+def note_gpus(folder):
+    (folder / "gpus").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+
+
+def test_no_more_gpus_than_were_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(InputError, match=r"gpus: 2: .* expected 1 or fewer"):
+        launch(note_gpus, tmp_path, resources=Resources(gpus=2), logs=tmp_path / "logs")

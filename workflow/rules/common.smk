@@ -65,11 +65,21 @@ def patient_attempt(wildcards, attempt):
     return attempt
 
 
+# What the executor for SLURM understands and training, which is submitted here, does not.
+ELSEWHERE = "clusters cpus_per_gpu cpus_per_task gpu_model gpus mem_mb_per_cpu tasks tasks_per_gpu"
+
+
 def on_slurm(wildcards, threads, resources):
     """What the training's SLURM job asks for: the resources of the rule, under the names that the
     executor knows them by for all other rules."""
     if not uses_slurm():
         return ""
+    if unknown := [name for name in ELSEWHERE.split() if resources.get(name)]:
+        raise WorkflowError(
+            f"rule train: {', '.join(unknown)}: not among the resources that a training asks for; "
+            f"expected nodes, processes, gpu, mem_mb, runtime, slurm_partition, slurm_account, qos, "
+            f"constraint, gres, or slurm_extra for other options of sbatch"
+        )
     options = [
         f"--cluster slurm --minutes {resources.runtime} --memory {resources.mem_mb}"
     ]
@@ -77,8 +87,11 @@ def on_slurm(wildcards, threads, resources):
         if value := resources.get(f"slurm_{option}"):
             options.append(f"--{option} {value}")
     extra = [resources.get("slurm_extra") or ""]
-    for option in ("qos", "constraint"):
+    for option in ("qos", "constraint", "gres"):
         if value := resources.get(option):
-            extra.append(f"--{option}={value}")
+            extra.append(f"--{option}={shlex.quote(str(value))}")
+    for option in ("qos", "reservation"):
+        if value := getattr(workflow.executor_settings, option, None):
+            extra.append(f"--{option}={shlex.quote(value)}")
     options.append(f"--extra {shlex.quote(' '.join(extra).strip())}")
     return " ".join(options)

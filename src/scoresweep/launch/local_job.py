@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import socket
 import time
@@ -36,10 +37,17 @@ class LocalJob:
                 f"nodes: {resources.nodes}: this machine is one node; expected 1, or "
                 f"--cluster slurm"
             )
+        given = _visible_gpus()
+        if given and resources.gpus > len(given):
+            raise InputError(
+                f"gpus: {resources.gpus}: CUDA_VISIBLE_DEVICES names {len(given)}; expected "
+                f"{len(given)} or fewer"
+            )
         executor = submitit.LocalExecutor(folder=logs)
         executor.update_parameters(
             tasks_per_node=resources.processes,
             gpus_per_node=resources.gpus,
+            visible_gpus=given,
             timeout_min=NO_LIMIT,
             stderr_to_stdout=True,
         )
@@ -86,6 +94,12 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _visible_gpus() -> list[int] | tuple[()]:
+    """Return the GPUs that a scheduler has given to this process; () for all of the machine."""
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [int(part) for part in mask.split(",")] if re.fullmatch(r"\d+(,\d+)*", mask) else ()
 
 
 def _port() -> int:

@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from submitit.core.utils import JobPaths, pickle_load
 
 from scoresweep.errors import InputError, RunError, ScoresweepError
 from scoresweep.launch.task import Failure
 
-__all__ = ["lost", "succeeded"]
+__all__ = ["Loss", "lost", "succeeded"]
 
 LINES_OF_LOG = 30
 
 
+@dataclass(frozen=True)
+class Loss:
+    """Work that came to no end."""
+
+    message: str
+    """What is known, with the end of a log."""
+    crashed: bool
+    """Whether it ended by an exception that nobody foresaw, and not because it was killed."""
+
+
 def succeeded(logs: Path, job_id: str, tasks: int) -> bool:
     """Return whether every process of a job has come to its end without an error."""
-    return all(
-        paths.result_pickle.exists() and pickle_load(paths.result_pickle) == ("success", None)
-        for paths in _paths(logs, job_id, tasks)
-    )
+    results = _results(logs, job_id, tasks)
+    return len(results) == tasks and all(result == ("success", None) for result in results.values())
 
 
-def lost(logs: Path, job_id: str, tasks: int) -> str | None:
-    """Return what is known of a job that died without an answer; None if it succeeded.
+def lost(logs: Path, job_id: str, tasks: int) -> Loss | None:
+    """Return how the work of a job was lost; None if it succeeded.
 
-    Raises what a process raised where that is a `ScoresweepError`. An exception that no process
-    foresaw is a `RunError` with the end of the log, if all processes lived to report theirs: one
-    that was killed takes the others with it, and their errors are only the consequence.
+    Raises what a process raised where that is a `ScoresweepError`. A process that was killed takes
+    the others with it: their exceptions are only the consequence.
     """
-    all_paths = _paths(logs, job_id, tasks)
-    ended = [paths for paths in all_paths if paths.result_pickle.exists()]
-    results = {paths: pickle_load(paths.result_pickle) for paths in ended}
+    results = _results(logs, job_id, tasks)
     for _, result in results.values():
         if isinstance(result, Failure):
             error: type[ScoresweepError] = InputError if result.exit_code == 2 else RunError
             raise error(result.message)
-    silent = [paths for paths in all_paths if paths not in results]
+    silent = [rank for rank in range(tasks) if rank not in results]
     if silent:
-        return f"a process ended without a result; its log {_end_of_log(silent[0])}"
-    wrong = [paths for paths in ended if results[paths][0] == "error"]
+        log = _end_of_log(JobPaths(logs, job_id, silent[0]))
+        return Loss(f"A process ended without a result; its log {log}", crashed=False)
+    wrong = [JobPaths(logs, job_id, rank) for rank, (kind, _) in results.items() if kind == "error"]
     if wrong:
         first = min(wrong, key=lambda paths: paths.result_pickle.stat().st_mtime)
-        raise RunError(f"a process failed; its log {_end_of_log(first)}")
+        return Loss(f"A process failed; its log {_end_of_log(first)}", crashed=True)
     return None
 
 
-def _paths(logs: Path, job_id: str, tasks: int) -> list[JobPaths]:
-    return [JobPaths(logs, job_id, rank) for rank in range(tasks)]
+def _results(logs: Path, job_id: str, tasks: int) -> dict[int, tuple[str, Any]]:
+    """Return rank to result, of the processes that left one.
+
+    The folder is listed: a network file system may go on for a minute to deny a file that it was
+    asked for by name before it was there.
+    """
+    there = {path.name for path in logs.iterdir()} if logs.exists() else set()
+    files = {rank: JobPaths(logs, job_id, rank).result_pickle for rank in range(tasks)}
+    return {rank: pickle_load(file) for rank, file in files.items() if file.name in there}
 
 
 def _end_of_log(paths: JobPaths) -> str:

@@ -31,9 +31,9 @@ class Owner:
 
     def take(self) -> None:
         """Make this start the owner; raise `RunError` in a SLURM job that another has replaced."""
-        record, job = JobRecord.read(self.record), os.environ.get("SLURM_JOB_ID")
-        name = os.environ.get("SLURM_JOB_NAME")
-        if job and record and record.name != name:
+        record, name = JobRecord.read(self.record), os.environ.get("SLURM_JOB_NAME")
+        is_job = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+        if is_job and record and record.name != name:
             raise RunError(f"{self.record}: {record.name} has replaced this SLURM job ({name})")
         with whole(self.mark) as temporary:
             temporary.write_text(self.token, encoding="utf-8")

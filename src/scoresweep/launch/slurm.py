@@ -58,12 +58,11 @@ def is_live(state: str) -> bool:
 def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
     """Return this user's jobs, those that ended a short while ago too; None without an answer.
 
-    With `name` only the jobs called that.
+    With `name` the jobs called that, whosesoever they are: two people may share a study.
     """
-    command = ["squeue", "--me", "--array", "--states=all", "--noheader"]
+    command = ["squeue", "--array", "--states=all", "--noheader"]
     command.append("--format=" + SEPARATOR.join(FIELDS))
-    if name is not None:
-        command.append(f"--name={name}")
+    command.append("--me" if name is None else f"--name={name}")
     answer = _ask(command)
     if answer is None:
         return None

@@ -8,10 +8,12 @@ never has two.
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,8 @@ SECONDS_BETWEEN_QUESTIONS = (2.0, 30.0)
 """How often SLURM is asked: at first, and at most, when nothing has changed for long."""
 SECONDS_TO_SETTLE = 10.0
 """A job that has ended is asked for again after this: it may be requeued, and files travel."""
+GONE = "GONE"
+"""State of a job that SLURM has forgotten, as it does some minutes after the end."""
 SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
@@ -48,6 +52,8 @@ class SlurmJob:
     """A job that SLURM has taken."""
 
     record: JobRecord
+    path: Path
+    """File of the record."""
     logs: Path
 
     @property
@@ -79,7 +85,7 @@ class SlurmJob:
                 f"`scoresweep cancel` with the study file stops it."
             )
             raise
-        if state == "CANCELLED":
+        if state == "CANCELLED" or (state == GONE and not self._is_on_record()):
             raise RunError(
                 f"{self.name} was cancelled. What it saved is kept: the same command goes on from "
                 f"there"
@@ -108,13 +114,18 @@ class SlurmJob:
                 return state
         return "COMPLETED"
 
+    def _is_on_record(self) -> bool:
+        """Return whether the record still names this job; `scoresweep cancel` removes it."""
+        record = JobRecord.read(self.path)
+        return record is not None and record.name == self.record.name
+
     def _ask(self) -> tuple[str, str]:
         """Return the job's state and what to tell about it."""
         jobs = my_jobs(self.record.name)
         if jobs is None:
             return "PENDING", "SLURM does not answer; waiting"
         if not jobs:
-            return "GONE", "SLURM does not know it any more"
+            return GONE, "SLURM does not know it any more"
         job = jobs[0]
         detail = job.nodes or HINTS.get(job.reason, job.reason if job.reason != "None" else "")
         return job.state, f"{job.state} {detail}".strip()
@@ -135,7 +146,7 @@ def attached(path: Path, logs: Path) -> SlurmJob | None:
         return None
     record = dataclasses.replace(record, job_id=found[0].job_id)
     record.write(path)
-    return SlurmJob(record, logs)
+    return SlurmJob(record, path, logs)
 
 
 def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
@@ -148,7 +159,8 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
     while True:
         record.write(path)
         try:
-            job = executor.submit(task)
+            with _clean_environment(resources):
+                job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
             if my_jobs(record.name) is not None:
                 path.unlink()
@@ -158,17 +170,18 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
             continue
         record = dataclasses.replace(record, job_id=job.job_id)
         record.write(path)
-        return SlurmJob(record, logs)
+        return SlurmJob(record, path, logs)
 
 
 def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExecutor:
+    options = _options(resources.extra)
     executor = submitit.SlurmExecutor(folder=logs)
     executor.update_parameters(
         job_name=name,
         nodes=resources.nodes,
         ntasks_per_node=resources.processes,
         cpus_per_task=resources.threads,
-        gpus_per_node=resources.gpus or None,
+        gpus_per_node=None if "gres" in options else resources.gpus or None,
         time=resources.minutes,
         # The time between the signal and the limit must leave most of the job for work.
         signal_delay_s=min(SECONDS_TO_STOP, 15 * resources.minutes),
@@ -182,10 +195,33 @@ def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExec
         additional_parameters={
             "distribution": "block",  # or a setting inherited from sbatch would shuffle the ranks
             "requeue": True,
-            **_options(resources.extra),
+            **options,
         },
     )
     return executor
+
+
+@contextmanager
+def _clean_environment(resources: Resources) -> Iterator[None]:
+    """Keep from `sbatch` what would change the job and does not come from its options.
+
+    An allocation that this process runs in leaves `SLURM_*`. A person's own `SBATCH_*` would count
+    more than what is asked for here; those that are not asked for count.
+    """
+    ours = {"JOB_NAME", "TIMELIMIT", "OUTPUT", "OPEN_MODE", "SIGNAL", "REQUEUE", "NO_REQUEUE"}
+    ours |= {"DISTRIBUTION", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "ARRAY_INX", "WAIT"}
+    ours |= {"PARTITION"} if resources.partition else set()
+    ours |= {"ACCOUNT"} if resources.account else set()
+    taken = {
+        name: os.environ.pop(name)
+        for name in list(os.environ)
+        if (name.startswith("SLURM_") and name != "SLURM_CONF")
+        or name.removeprefix("SBATCH_") in ours
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def _options(extra: str) -> dict[str, str | bool]:

@@ -19,6 +19,14 @@ __all__ = ["launch"]
 
 TRIES_WITHOUT_PROGRESS = 3
 
+HINTS = {
+    "OUT_OF_MEMORY": "It needs more memory than it asked for: --set-resources train:mem_mb=MB (by "
+    "hand: --memory)",
+    "TIMEOUT": "It has to save before its time limit: --set-resources train:runtime=MINUTES (by "
+    "hand: --minutes)",
+}
+"""What to do about losses, by SLURM's word for them."""
+
 
 def launch(
     function: Callable[..., Any],
@@ -39,7 +47,8 @@ def launch(
 
     Work that was lost (a process was killed, a node died) is started again as long as `progress`
     (any number that grows) has grown; three tries without are the end. Raises what the work raised
-    where that is a `ScoresweepError`, and otherwise `RunError` with the end of the log.
+    where that is a `ScoresweepError`. Any other exception may be a passing fault of a machine: it
+    is a `RunError` with the end of the log unless there was progress.
     """
     if resources.cluster == "slurm" and shutil.which("srun") is None:
         raise InputError("cluster: slurm: this machine has no `srun`; expected local")
@@ -55,10 +64,13 @@ def launch(
         if loss is None:
             return
         now = progress()
+        if loss.crashed and now <= reached:
+            raise RunError(loss.message)
         tries, reached = (1, now) if now > reached else (tries + 1, reached)
+        known = f"{HINTS[state]}. {loss.message}" if state in HINTS else loss.message
         if tries == TRIES_WITHOUT_PROGRESS:
-            raise RunError(f"{job.name} ({state}) was lost {tries} times at the same point; {loss}")
-        say(f"{job.name} was lost ({state}); starting again. {loss}")
+            raise RunError(f"{job.name} ({state}) was lost {tries} times at one point. {known}")
+        say(f"{job.name} was lost ({state}); starting again. {known}")
         job = None
 
 
@@ -79,6 +91,8 @@ def _found(record: Path, logs: Path, resources: Resources) -> LocalJob | SlurmJo
 def _started(
     task: Task, resources: Resources, logs: Path, title: str, record: Path
 ) -> LocalJob | SlurmJob:
+    for result in logs.glob("*_result.pkl"):
+        result.unlink()  # of earlier jobs, whose numbers may come again
     if resources.cluster == "local":
         return LocalJob(task, resources, logs)
     job = submitted(task, resources, logs, title, record)

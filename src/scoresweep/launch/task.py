@@ -18,7 +18,7 @@ from scoresweep.files import NO_SPACE
 
 __all__ = ["Failure", "Task"]
 
-SECONDS_TO_BE_REQUEUED = 60
+SECONDS_TO_BE_ENDED = 60
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Task:
         try:
             self.function(*self.arguments)
         except StoppedError as stopped:
-            if "SLURM_JOB_ID" not in os.environ:
+            if environment.cluster != "slurm":
                 return Failure(str(stopped), stopped.exit_code)
             say(str(stopped))
             _leave(environment, stopped.requeue)
@@ -101,12 +101,19 @@ def _take_signals() -> None:
 
 
 def _leave(environment: submitit.JobEnvironment, requeue: bool) -> NoReturn:
-    """End a process of a SLURM job without a result: the job is to go on, or was cancelled."""
-    if requeue:
-        if environment.global_rank == 0:
-            say("asking SLURM to put the job back into the queue")
+    """Wait for SLURM to end this process, which has saved; it leaves no result.
+
+    The job is to go on, was cancelled, or has to make room for another: in the last case SLURM puts
+    it back into the queue only if it has not ended by itself.
+    """
+    if requeue and environment.global_rank == 0:
+        say("asking SLURM to put the job back into the queue")
+        try:
             subprocess.run(["scontrol", "requeue", environment.raw_job_id], check=False)
-        time.sleep(SECONDS_TO_BE_REQUEUED)  # SLURM ends the processes
+        except OSError as error:  # whoever waits for the job submits another
+            say(f"scontrol: {error.strerror}; this job ends")
+            raise SystemExit(1) from None
+    time.sleep(SECONDS_TO_BE_ENDED)
     raise SystemExit(1)
 
 

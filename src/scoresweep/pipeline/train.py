@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError, ScoresweepError
@@ -16,6 +18,9 @@ from scoresweep.launch.submit import launch
 from scoresweep.study import Layout, Plan, Run
 
 __all__ = ["train"]
+
+PATIENCE = 60.0
+"""Seconds for which a SLURM job waits for another process that trains its run."""
 
 
 def train(plan: Plan, run_id: str, resources: Resources) -> None:
@@ -81,7 +86,7 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
     from scoresweep.training.session import make_trainer, write_products
 
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
-    with exclusive(layout.training_lock(run.id)) if first else contextlib.nullcontext():
+    with _turn(layout.training_lock(run.id)) if first else contextlib.nullcontext():
         if layout.weights(run.id).exists():
             return
         owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
@@ -102,6 +107,17 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
                 state.message = str(error)
                 state.write(layout.progress(run.id))
             raise
+
+
+def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait for the process that trains; in a SLURM job not for ever, for it may be a dead node's.
+
+    The mark of the run's owner keeps that one from writing, should it be alive.
+    """
+    on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+    if on_slurm and is_taken(lock):
+        say(f"{lock} is held by another process; waiting {PATIENCE:.0f} s for its end")
+    return exclusive(lock, PATIENCE if on_slurm else math.inf)
 
 
 def _saved_step(layout: Layout, run: str) -> int:

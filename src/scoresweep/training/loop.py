@@ -43,7 +43,7 @@ from scoresweep.training.curves import Accumulator, Curves, first_bad
 from scoresweep.training.draws import Draws
 from scoresweep.training.schedule import ema_decay, learning_rate
 from scoresweep.training.tracking import Tracker
-from scoresweep.training.weights import build_network
+from scoresweep.training.weights import build_network, kept_weights, save_network
 
 __all__ = ["Folders", "StoppedError", "Trainer"]
 
@@ -72,10 +72,11 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run keeps its checkpoints, its TensorBoard history and its state."""
+    """Where a run keeps its checkpoints, its TensorBoard history, its weights and its state."""
 
     checkpoints: Path
     tensorboard: Path
+    history: Path
     progress: Path
 
 
@@ -149,6 +150,8 @@ class Trainer:
         self.model, self.adam = self.accelerator.prepare(self.network, self.optimizer)
         self.tracker = Tracker(self.folders.tensorboard, self.step) if self._leads else None
         self._start_clocks()
+        if self.step == 0:
+            self._keep()
         while self.step < self.train.steps:
             self._grant(self._meet())
             gradient_norm = self._update()
@@ -157,6 +160,7 @@ class Trainer:
                 self._log(gradient_norm)
             if self._should_draw():
                 self._draw()
+            self._keep()
             if self.step % self.train.checkpoint.steps == 0 or self.step == self.train.steps:
                 self._save()
         if self.tracker:
@@ -234,7 +238,7 @@ class Trainer:
 
     def _start_clocks(self) -> None:
         self.started = self.point_time = self.saved_time = self.met_time = time.monotonic()
-        self.met_step = self.meeting = self.step
+        self.met_step = self.meeting = self.first_step = self.step
         self.started_seconds = self.seconds
         self.point_step = self.step
         self.state_time = 0.0
@@ -264,6 +268,7 @@ class Trainer:
         """Tell `scoresweep status` how far the run is, every few seconds."""
         if now - self.state_time >= SECONDS_BETWEEN_STATES:
             self.state_time = now
+            self.check_owner()
             self.job_state("running").write(self.folders.progress)
 
     def job_state(self, state: str, message: str = "") -> JobState:
@@ -321,6 +326,13 @@ class Trainer:
         assert self.tracker is not None
         self.tracker.image(self.step, self.picture(self.averaged))
 
+    def _keep(self) -> None:
+        """Keep a copy of the averaged weights, where one is due."""
+        every = self.train.log.weights
+        if every and self._leads and (self.step % every == 0 or self.step == self.train.steps):
+            folder = kept_weights(self.folders.history, self.step)
+            save_network(folder / "model.safetensors", self.averaged, self.train.network)
+
     # ── stop and go on ──────────────────────────────────────────────────────────────────────────
 
     def _meet(self) -> Wishes:
@@ -363,7 +375,8 @@ class Trainer:
             raise StoppedError(
                 f"stopped on request at step {self.step}, from which it goes on when it is started "
                 f"again",
-                wishes.requeue,
+                # A start that came to no step would be repeated for ever.
+                wishes.requeue and self.step > self.first_step,
             )
 
     def _save(self) -> None:
