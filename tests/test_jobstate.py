@@ -12,6 +12,7 @@ NAMES = (
     "SLURM_ARRAY_TASK_ID",
     "SLURM_JOB_NODELIST",
     "SLURMD_NODENAME",
+    "SUBMITIT_EXECUTOR",
 )
 
 
@@ -32,8 +33,13 @@ NAMES = (
             },
             ("15_2", "n3"),
         ),
+        ({"SLURM_JOB_ID": "12", "SUBMITIT_EXECUTOR": "slurm"}, ("12", "")),
+        (
+            {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n1", "SUBMITIT_EXECUTOR": "local"},
+            ("", ""),
+        ),
     ],
-    ids=["none", "job", "task of an array"],
+    ids=["none", "job", "task of an array", "training", "local training in an allocation"],
 )
 def test_a_process_names_its_slurm_job_as_squeue_does(
     environment: dict[str, str],

@@ -15,17 +15,26 @@ from scoresweep.files import write_json
 __all__ = ["JobState"]
 
 
+def _slurm() -> dict[str, str]:
+    """Return what SLURM has told this process about its job.
+
+    One that submitit has started on its own machine, be it inside an allocation, is in no job: that
+    one's end is not its end.
+    """
+    return {} if os.environ.get("SUBMITIT_EXECUTOR") == "local" else dict(os.environ)
+
+
 def _slurm_job() -> str:
-    environment = os.environ
-    if "SLURM_ARRAY_TASK_ID" in environment:
-        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    return environment.get("SLURM_JOB_ID", "")
+    told = _slurm()
+    if "SLURM_ARRAY_TASK_ID" in told:
+        return f"{told['SLURM_ARRAY_JOB_ID']}_{told['SLURM_ARRAY_TASK_ID']}"
+    return told.get("SLURM_JOB_ID", "")
 
 
 def _slurm_nodes() -> str:
     # Snakemake's executor leaves tasks of an array only the second.
-    environment = os.environ
-    return environment.get("SLURM_JOB_NODELIST", environment.get("SLURMD_NODENAME", ""))
+    told = _slurm()
+    return told.get("SLURM_JOB_NODELIST", told.get("SLURMD_NODENAME", ""))
 
 
 @dataclass
