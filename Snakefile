@@ -47,6 +47,18 @@ onstart:
     note_slurm_jobs()
 
 
+onsuccess:
+    from scoresweep.pipeline.slurm_jobs import note_end
+
+    note_end(layout)
+
+
+onerror:
+    from scoresweep.pipeline.slurm_jobs import note_end
+
+    note_end(layout)
+
+
 rule all:
     default_target: True
     input:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from scoresweep.files import write_json
 from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
 from scoresweep.pipeline.cancel import cancel
-from scoresweep.pipeline.slurm_jobs import note_head
+from scoresweep.pipeline.slurm_jobs import note_end, note_head
 from scoresweep.pipeline.status import Job, status
 from scoresweep.study import Plan
 
@@ -207,15 +208,32 @@ def test_jobs_of_the_other_rules_are_counted(plan: Plan, queue: Queue) -> None:
     ]
 
 
-def test_without_an_answer_the_files_count(plan: Plan, queue: Queue, tmp_path: Path) -> None:
+@pytest.mark.parametrize("problem", ["SLURM does not answer", "this machine has no `squeue`"])
+def test_without_an_answer_the_files_count(
+    plan: Plan, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
     record(plan)
     say(plan)
+    queue()
+    assert first(plan)[0] == "stale"
     script(tmp_path / "bin/squeue", "exit 1")
+    if "squeue" in problem:
+        monkeypatch.setenv("PATH", "/nowhere")
     found, text = printed(plan)
-    assert found[0].state == "running"
-    assert "SLURM does not answer: this is what the files say" in text
-    with pytest.raises(RunError, match="nothing was cancelled"):
+    assert (found[0].state, found[0].message) == ("running", "step 50")
+    assert re.search(f"{problem}.*: this is what the files say", text)
+    with pytest.raises(RunError, match=f"{problem}.*; nothing was cancelled"):
         cancel(plan)
+
+
+def test_a_number_in_a_file_is_no_reason_to_ask_slurm(
+    plan: Plan, queue: Queue, tmp_path: Path
+) -> None:
+    """Somebody has run it by hand in an allocation, maybe of another cluster."""
+    say(plan, job_id="987654")
+    queue()
+    assert first(plan) == ("running", "step 50")
+    assert not (tmp_path / "asked").exists()
 
 
 def test_slurm_is_asked_once_and_only_for_a_study_that_used_it(
@@ -264,6 +282,8 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
     assert f"cancelled: training of {run}, SLURM job 12 (running)" in told
     assert "cancelled: training of removed, SLURM job 13 (pending)" in told
     assert "cancelled: sample jobs: 1 running, 1 queued" in told
+    left = {path.parent.name for path in plan.layout.results.glob("runs/*/job.json")}
+    assert left == {plan.runs[1].id, plan.runs[2].id}
 
 
 def test_nothing_to_cancel_is_fine(
@@ -283,21 +303,82 @@ def test_a_refused_cancellation_is_an_error(plan: Plan, queue: Queue, tmp_path: 
     script(tmp_path / "bin/scancel", "exit 1")
     with pytest.raises(RunError, match="did not cancel"):
         cancel(plan)
+    assert plan.layout.job_record(plan.runs[0].id).exists()
+
+
+def test_a_job_that_was_submitted_meanwhile_stays_on_record(
+    plan: Plan, queue: Queue, tmp_path: Path
+) -> None:
+    record(plan)
+    queue(RUNNING)
+    path = plan.layout.job_record(plan.runs[0].id)
+    script(tmp_path / "bin/scancel", f"sed -i s/{OURS}/faked.run.4567/ {path}")
+    cancel(plan)
+    found = JobRecord.read(path)
+    assert found is not None
+    assert found.name == "faked.run.4567"
+
+
+NOTE = (
+    "import sys, time; from pathlib import Path; from scoresweep.study import Layout; "
+    "from scoresweep.pipeline.slurm_jobs import note_head; "
+    "note_head(Layout('faked', Path(sys.argv[1])), 'uuid-1'); time.sleep(60)"
+)
 
 
 def test_a_snakemake_that_would_submit_again_is_named(
     plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = "import time; time.sleep(60)"
-    note_head(plan.layout, "uuid-1")  # this process, which is no snakemake
-    with subprocess.Popen([sys.executable, "-c", code, "snakemake"]) as head:
-        line = plan.layout.slurm_runs.read_text()
-        plan.layout.slurm_runs.write_text(line + line.replace(str(os.getpid()), str(head.pid)))
-        queue()
+    queue()
+    with subprocess.Popen([sys.executable, "-c", NOTE, plan.layout.root]) as head:
+        while not (plan.layout.slurm_runs.exists() and plan.layout.slurm_runs.read_text()):
+            assert head.poll() is None
+            time.sleep(0.01)
         cancel(plan)
         head.kill()
     told = capsys.readouterr().err
     assert told.count("still runs this study") == 1
     assert f"kill -INT {head.pid}" in told
     cancel(plan)
-    assert "still runs" not in capsys.readouterr().err
+    assert "snakemake" not in capsys.readouterr().err
+
+
+def test_a_snakemake_of_another_machine_is_named_unless_it_has_noted_its_end(
+    plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "login2")
+        note_head(plan.layout, "uuid-1")
+    queue()
+    cancel(plan)
+    told = capsys.readouterr().err
+    assert f"snakemake (process {os.getpid()} on login2) may submit again if it still runs" in told
+    note_end(plan.layout)  # this process, on this machine
+    cancel(plan)
+    assert "on login2" in capsys.readouterr().err
+    monkeypatch.setattr("socket.gethostname", lambda: "login2")
+    note_end(plan.layout)
+    monkeypatch.setattr("socket.gethostname", lambda: "login1")
+    cancel(plan)
+    assert "snakemake" not in capsys.readouterr().err
+
+
+def test_another_process_with_the_number_of_a_dead_head_is_not_named(
+    plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_head(plan.layout, "uuid-1")
+    *words, created = plan.layout.slurm_runs.read_text().split()
+    queue()
+    cancel(plan)
+    assert "still runs this study" in capsys.readouterr().err
+    plan.layout.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
+    cancel(plan)
+    assert "snakemake" not in capsys.readouterr().err
+
+
+def test_a_line_that_was_cut_short_tells_nothing(plan: Plan, queue: Queue, tmp_path: Path) -> None:
+    plan.layout.results.mkdir(parents=True)
+    plan.layout.slurm_runs.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
+    queue("15|RUNNING|n3|None|uuid-1|rule_sample", "16|RUNNING|n3|None|uuid-2|rule_sample")
+    cancel(plan)
+    assert (tmp_path / "cancelled").read_text() == "15\n"

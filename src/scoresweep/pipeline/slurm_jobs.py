@@ -13,20 +13,38 @@ import re
 import shutil
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import psutil
 
+from scoresweep.errors import RunError
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
 from scoresweep.study import Layout, Plan
 
-__all__ = ["Head", "StudyJobs", "count_by_rule", "is_running", "note_head", "study_jobs"]
+__all__ = [
+    "Head",
+    "StudyJobs",
+    "count_by_rule",
+    "is_running",
+    "note_end",
+    "note_head",
+    "study_jobs",
+]
 
 RULE = re.compile(r"rule_(.+?)(?:_wildcards_|$)")
 """What Snakemake's executor says about a job: "rule_sample_wildcards_...", arrays "rule_sample"."""
+
+START = re.compile(r"(\S+) (\S+) (\d+) (\d+)")
+"""A start of the workflow on file: name of its jobs, host, process, creation of the process."""
+
+ENDED = "ended"
+"""What follows the name of the jobs when a start has come to its end."""
+
+CLOCK_ERROR = 5.0
+"""Seconds by which the creation of a process seems to move when the machine's clock is set."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +55,25 @@ class Head:
     """Name of all its jobs."""
     host: str
     pid: int
+    created: float
+    """Unix time at which the process was created: numbers of processes are used again."""
+    said_so: bool = False
+    """Whether it has noted its end; one that is killed does not."""
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it is known to be running: it must be on this machine."""
-        if self.host != socket.gethostname():
-            return False
+    def is_here(self) -> bool:
+        """Whether it was started on this machine."""
+        return self.host == socket.gethostname()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended; on another machine it may run unless it said so."""
+        if self.said_so or not self.is_here:
+            return self.said_so
         try:
-            return any("snakemake" in word for word in psutil.Process(self.pid).cmdline())
-        except psutil.Error:
-            return False
+            return abs(psutil.Process(self.pid).create_time() - self.created) > CLOCK_ERROR
+        except psutil.NoSuchProcess:
+            return True
 
 
 @dataclass(frozen=True)
@@ -87,18 +114,22 @@ class StudyJobs:
 
 
 def study_jobs(plan: Plan) -> StudyJobs | None:
-    """Ask SLURM once for the jobs of a study; None where it does not answer.
+    """Ask SLURM once for the jobs of a study; None for a study that has never used it.
 
-    It is not asked where it is not installed or where the study has never used it.
+    Raises `RunError` where SLURM cannot be asked or does not answer: nothing follows from that.
     """
     paths = sorted(plan.layout.results.glob("runs/*/job.json"))
     found = {path.parent.name: JobRecord.read(path) for path in paths}
     records = {run: record for run, record in found.items() if record is not None}
-    heads = list(_heads(plan.layout))
-    if not (records or heads) or shutil.which("squeue") is None:
-        return StudyJobs()
+    heads = _heads(plan.layout)
+    if not (records or heads):
+        return None
+    if shutil.which("squeue") is None:
+        raise RunError("this machine has no `squeue` to ask SLURM with")
     queue = my_jobs()
-    return None if queue is None else StudyJobs(records, queue, heads)
+    if queue is None:
+        raise RunError("SLURM does not answer")
+    return StudyJobs(records, queue, heads)
 
 
 def is_running(job: QueuedJob) -> bool:
@@ -122,12 +153,32 @@ def count_by_rule(jobs: Iterable[QueuedJob]) -> list[str]:
 def note_head(layout: Layout, jobs: str) -> None:
     """Keep that this process is a start of the workflow, whose jobs are called `jobs`."""
     layout.results.mkdir(parents=True, exist_ok=True)
+    host, pid, created = _this_process()
     with layout.slurm_runs.open("a", encoding="utf-8") as file:
-        file.write(f"{jobs} {socket.gethostname()} {os.getpid()}\n")
+        file.write(f"{jobs} {host} {pid} {created:.0f}\n")
 
 
-def _heads(layout: Layout) -> Iterator[Head]:
-    if layout.slurm_runs.exists():
-        for line in layout.slurm_runs.read_text(encoding="utf-8").splitlines():
-            jobs, host, pid = line.split()
-            yield Head(jobs, host, int(pid))
+def note_end(layout: Layout) -> None:
+    """Keep that this process, if it was noted as a start of the workflow, submits nothing more."""
+    for head in _heads(layout):
+        if (head.host, head.pid, head.created) == _this_process():
+            with layout.slurm_runs.open("a", encoding="utf-8") as file:
+                file.write(f"{head.jobs} {ENDED}\n")
+
+
+def _this_process() -> tuple[str, int, float]:
+    """Return host, number and time of creation."""
+    return socket.gethostname(), os.getpid(), round(psutil.Process().create_time())
+
+
+def _heads(layout: Layout) -> list[Head]:
+    """Return the starts that are on file; a line that a power cut has cut short tells nothing."""
+    if not layout.slurm_runs.exists():
+        return []
+    lines = layout.slurm_runs.read_text(encoding="utf-8").splitlines()
+    ended = {line.removesuffix(f" {ENDED}") for line in lines if line.endswith(f" {ENDED}")}
+    starts = [found.groups() for line in lines if (found := START.fullmatch(line))]
+    return [
+        Head(jobs, host, int(pid), float(created), jobs in ended)
+        for jobs, host, pid, created in starts
+    ]

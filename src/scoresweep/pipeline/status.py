@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scoresweep.errors import RunError
 from scoresweep.hdf5 import is_whole, mentions
 from scoresweep.jobstate import JobState
 from scoresweep.launch.slurm import QueuedJob, is_live
@@ -105,7 +106,11 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
     Below stand the numbers of other jobs that SLURM has, and the logs of what did not go well.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    slurm = study_jobs(plan)
+    try:
+        slurm = study_jobs(plan)
+        queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.of_rules())] if slurm else []
+    except RunError as error:
+        slurm, queues = None, [f"{error}: this is what the files say"]
     found = jobs(plan) if slurm is None else [_on_slurm(job, slurm) for job in jobs(plan)]
     groups = {
         "runs": [job for job in found if job.setting is None],
@@ -120,11 +125,7 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
     console.print(_table(plan, rows))
     lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
-    if slurm is None:
-        lines.append("SLURM does not answer: this is what the files say")
-    else:
-        lines += [f"on SLURM: {line}" for line in count_by_rule(slurm.of_rules())]
-    for line in [*lines, *_logs(plan, found)]:
+    for line in [*lines, *queues, *_logs(plan, found)]:
         console.print(line, markup=False, soft_wrap=True)
     return found
 
