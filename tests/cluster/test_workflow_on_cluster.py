@@ -22,7 +22,7 @@ SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snake
 # Looked at more often than is good manners on a cluster of other people's.
 SOON = ("--slurm-init-seconds-before-status-checks=2", "--seconds-between-status-checks=2")
 QUICK = (*SOON, "--max-status-checks-per-second=1")
-PATIENCE = 300
+PATIENCE = 600
 DAEMONS_THAT_ANSWER = ("slurmctld", "slurmdbd")
 # One process adds the gradients of a batch in another order than two do. Over the 200 steps of this
 # study that moves losses and distances by less than a thousandth, and shares, which are counted, by
