@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,18 @@ def test_json_is_written_for_people(tmp_path):
     assert json.loads(text) == {"path": str(tmp_path), "list": [1, 2.5, None]}
     assert text.startswith('{\n  "path"')
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, durable):
+    path, synced = tmp_path / "a.json", []
+
+    def fsync(descriptor):
+        synced.append((Path(f"/proc/self/fd/{descriptor}").resolve().suffix, path.exists()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    write_json(path, [1], durable=durable)
+    assert synced == ([(".part", False), (tmp_path.suffix, True)] if durable else [])
 
 
 def test_sha256(tmp_path):

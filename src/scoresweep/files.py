@@ -42,12 +42,13 @@ SECONDS_BETWEEN_TRIES = 0.2
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`, to be written as a file or folder, then rename it.
 
     If the body raises, what it wrote is removed and `path` is left as it was; what a process that
-    was killed has left of `path` goes as well. Raises `RunError` where the disk, or a quota or
-    limit on it, is full.
+    was killed has left of `path` goes as well. A file that is `durable` is on the disk before it
+    has its name, so that a power cut leaves the old one or the new one. Raises `RunError` where the
+    disk, or a quota or limit on it, is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
@@ -55,9 +56,13 @@ def whole(path: Path) -> Iterator[Path]:
     _remove_left(path)
     try:
         yield temporary
+        if durable:
+            _sync(temporary)
         if path.is_dir():
             remove(path)
         temporary.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -125,16 +130,20 @@ def remove(path: Path) -> None:
 def flush(folder: Path) -> None:
     """Make the disk hold the files of a folder, so that a rename never shows an empty one."""
     for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON."""
-    with whole(path) as temporary:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any, durable: bool = False) -> None:
+    """Write `content` as indented JSON; `durable` as in `whole`."""
+    with whole(path, durable) as temporary:
         temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scoresweep.errors import RunError
 from scoresweep.files import write_json
 
 __all__ = ["JobRecord"]
@@ -33,12 +34,19 @@ class JobRecord:
 
     def write(self, path: Path) -> None:
         """Write the record to `path`."""
-        write_json(path, dataclasses.asdict(self))
+        write_json(path, dataclasses.asdict(self), durable=True)
 
     @classmethod
     def read(cls, path: Path) -> JobRecord | None:
-        """Return the record at `path`, or None where there is none."""
+        """Return the record at `path`, or None where there is none; raise `RunError` if damaged."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{path}: is damaged ({error}): which SLURM job trains the run is not known. See "
+                f"with `squeue --me --format='%i %T %j'` whether a job whose name has "
+                f"{path.parent.name!r} in it is left, wait for its end or `scancel` it, then "
+                f"remove the file"
+            ) from None
