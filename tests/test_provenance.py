@@ -4,6 +4,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from scoresweep import provenance as module
-from scoresweep.provenance import note_end, note_start, provenance
+from scoresweep.provenance import keep_code, note_end, note_start, provenance
 
 
 def git(folder, *arguments):
@@ -36,6 +37,11 @@ def test_a_checkout_is_named_with_whether_it_was_changed(tmp_path, monkeypatch):
     assert (provenance()["commit"], provenance()["uncommitted_changes"]) == (head, False)
     file.write_text("2\n")
     assert (provenance()["commit"], provenance()["uncommitted_changes"]) == (head, True)
+    file.write_text("1\n")
+    (tmp_path / "notes.txt").touch()
+    assert not provenance()["uncommitted_changes"]
+    (tmp_path / "src" / "new.py").touch()
+    assert provenance()["uncommitted_changes"]
 
 
 def test_a_repository_that_merely_holds_the_installation_is_not_named(tmp_path, monkeypatch):
@@ -139,6 +145,42 @@ def test_every_installed_package_is_named(tmp_path):
     assert lines[0] == f"# Python {platform.python_version()}"
     assert lines[1].startswith(f"# torch {torch.__version__}, CUDA {torch.version.cuda}")
     assert {f"{p}=={version(p)}" for p in ("numpy", "scoresweep", "pytest")} <= set(lines)
+
+
+def test_a_node_without_git_tells_the_code_that_its_head_has_kept(checkout, tmp_path, monkeypatch):
+    source = checkout / "src" / "scoresweep"
+    (source / "new.py").write_text("3\n")
+    folder, path = tmp_path / "code", tmp_path / "provenance.json"
+    kept = keep_code(folder)
+    assert kept.commit
+    assert (folder / kept.patch).exists()
+    monkeypatch.setenv("PATH", "/nowhere")
+    note_start(path, folder, kept)
+    content = json.loads(path.read_text())
+    assert content["starts"][0] | vars(kept) == content["starts"][0]
+    assert (content["commit"], content["uncommitted_changes"]) == (kept.commit, True)
+    (source / "new.py").write_text("4\n")  # while the job waited
+    note_start(path, folder, kept)
+    start = json.loads(path.read_text())["starts"][1]
+    assert (start["commit"], start["patch"]) == ("", None)
+    assert start["source_sha256"] != kept.source_sha256
+
+
+def test_torch_is_not_imported_to_keep_the_code(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from scoresweep.provenance import keep_code; "
+        "keep_code(Path(sys.argv[1])); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+
+
+@pytest.mark.parametrize("text", ["", '{"starts": [{"ti', "null"])
+def test_a_damaged_file_is_told_and_begun_anew(tmp_path, capsys, text):
+    path = tmp_path / "provenance.json"
+    path.write_text(text)
+    start(tmp_path)
+    assert len(json.loads(path.read_text())["starts"]) == 1
+    assert f"{path}: is damaged" in capsys.readouterr().err
 
 
 def test_starts_are_added_and_alike_ones_share_their_files(checkout, tmp_path, monkeypatch):

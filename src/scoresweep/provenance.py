@@ -9,13 +9,17 @@ import os
 import platform
 import socket
 import subprocess
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
+from scoresweep.console import say
 from scoresweep.files import whole, write_json
 
-__all__ = ["note_end", "note_start", "provenance"]
+__all__ = ["Code", "keep_code", "note_end", "note_start", "provenance"]
 
 PACKAGES = (
     "scoresweep",
@@ -32,13 +36,30 @@ WORKFLOW = ("src", "workflow")
 """Folders of the checkout whose files count as code also where git does not know them."""
 
 
+@dataclass(frozen=True)
+class Code:
+    """The code of a process; `patch` and `environment` are names of files in a folder."""
+
+    commit: str
+    """What is checked out; "" where the program is in no checkout of its own."""
+    patch: str | None
+    """What the checkout has that the commit has not."""
+    environment: str
+    """Every installed package."""
+    source_sha256: str
+    """Hash over the names and contents of the program's files."""
+
+
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine as plain values."""
-    commit = _commit()
+    return _about(_commit(), bool(_patch()))
+
+
+def _about(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
     return {
         "created": _now(),
         "commit": commit,
-        "uncommitted_changes": bool(commit and _git("status", "--porcelain", "-uno").strip()),
+        "uncommitted_changes": uncommitted_changes,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
@@ -48,19 +69,33 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def note_start(path: Path, code: Path) -> None:
-    """Add a start of this process's work to the provenance at `path`; keep its code in `code`.
+def keep_code(folder: Path) -> Code:
+    """Keep the code of this process in `folder`, and return what is there.
 
-    The folder holds `<sha>.patch`, what the checkout had that its commit has not, and
-    `<sha>.environment.txt`, every installed package: one of each for all starts that are alike.
+    The folder holds `<sha>.patch` and `<sha>.environment.txt`, one of each for all that are alike.
     """
-    patch, environment = _patch(), os.environ
+    patch = _patch()
+    return Code(
+        commit=_commit(),
+        patch=_keep(folder, patch, ".patch") if patch else None,
+        environment=_keep(folder, _environment(), ".environment.txt"),
+        source_sha256=_source_sha256(),
+    )
+
+
+def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
+    """Add a start of this process's work to the provenance at `path`.
+
+    `code` is what the process that launched this one has kept in `folder`: nodes of a cluster may
+    have no git. It is kept anew where there is none, or where the program has changed since, while
+    the job waited.
+    """
+    if code is None or code.source_sha256 != _source_sha256():
+        code = keep_code(folder)
+    environment = os.environ
     start = {
         "time": _now(),
-        "commit": _commit(),
-        "patch": _keep(code, patch, ".patch") if patch else None,
-        "source_sha256": _source_sha256(),
-        "environment": _keep(code, _environment(), ".environment.txt"),
+        **asdict(code),
         "hosts": environment.get("SLURM_JOB_NODELIST", socket.gethostname()),
         "slurm_job": environment.get("SLURM_JOB_ID"),
         "slurm_restarts": int(environment.get("SLURM_RESTART_COUNT", "0")),
@@ -69,7 +104,8 @@ def note_start(path: Path, code: Path) -> None:
     }
     before = _read(path)
     starts = [*before.get("starts", []), start]
-    write_json(path, before | provenance() | {"starts": starts})
+    about = _about(code.commit, code.patch is not None)
+    write_json(path, before | about | {"starts": starts}, durable=True)
 
 
 def note_end(path: Path, facts: dict[str, Any]) -> None:
@@ -77,14 +113,18 @@ def note_end(path: Path, facts: dict[str, Any]) -> None:
 
     The code and the versions are those of that start: a checkout may change while work runs.
     """
-    write_json(path, _read(path) | facts)
+    write_json(path, _read(path) | facts, durable=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    """Return what is at `path`; nothing where there is no file or a power cut has spoilt it."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    except (ValueError, TypeError) as error:
+        say(f"{path}: is damaged ({error}), and is begun anew")
+        return {}
 
 
 def _keep(folder: Path, content: bytes, suffix: str) -> str:
@@ -147,16 +187,23 @@ def _source_sha256() -> str:
 
 def _environment() -> bytes:
     """Return Python, the build of torch and every installed package, a line each."""
-    import torch
-
     found = importlib.metadata.distributions()
+    torch = _build_of_torch()
     packages = sorted({f"{package.name}=={package.version}" for package in found}, key=str.lower)
     lines = [
         f"# Python {platform.python_version()}",
-        f"# torch {torch.__version__}, CUDA {torch.version.cuda}, {torch.version.git_version}",
+        f"# torch {torch['__version__']}, CUDA {torch['cuda']}, {torch['git_version']}",
         *packages,
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _build_of_torch() -> dict[str, Any]:
+    """Return torch's own account of itself, without the seconds that its import takes."""
+    spec = find_spec("torch")
+    assert spec is not None
+    assert spec.origin is not None
+    return run_path(str(Path(spec.origin).with_name("version.py")))
 
 
 def _version(package: str) -> str:

@@ -15,6 +15,7 @@ from scoresweep.files import exclusive, is_taken
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
+from scoresweep.provenance import Code, keep_code
 from scoresweep.study import Layout, Plan, Run
 
 __all__ = ["train"]
@@ -52,6 +53,7 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
                 run,
                 layout,
                 resources,
+                keep_code(layout.code(run.id)),
                 resources=resources,
                 logs=layout.run(run.id) / "logs",
                 title=f"{plan.study.study}.{run.id}",
@@ -79,8 +81,11 @@ def _write_oracle(run: Run, layout: Layout) -> None:
         raise
 
 
-def train_here(run: Run, layout: Layout, resources: Resources) -> None:
-    """Train in this process, together with the others of its job if there are several."""
+def train_here(run: Run, layout: Layout, resources: Resources, code: Code | None = None) -> None:
+    """Train in this process, together with the others of its job if there are several.
+
+    `code` is what the process that launched them has kept.
+    """
     from scoresweep.training.loop import StoppedError
     from scoresweep.training.products import start_run
     from scoresweep.training.session import make_trainer, write_products
@@ -92,7 +97,7 @@ def train_here(run: Run, layout: Layout, resources: Resources) -> None:
         owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
         if first:
             owner.take()
-            start_run(run, layout)
+            start_run(run, layout, code)
         trainer = None
         try:
             trainer = make_trainer(run, layout, resources.gpus, owner.check)

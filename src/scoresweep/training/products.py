@@ -16,7 +16,7 @@ from scoresweep.files import whole
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
-from scoresweep.provenance import note_end, note_start
+from scoresweep.provenance import Code, note_end, note_start
 from scoresweep.study import Layout, Run
 from scoresweep.training.curves import Curves
 from scoresweep.training.ladder import resolve_ladder, training_points
@@ -26,11 +26,11 @@ from scoresweep.training.weights import build_network, save_network
 __all__ = ["make_network", "make_oracle", "start_run", "write_untrained"]
 
 
-def start_run(run: Run, layout: Layout) -> None:
-    """Write the configuration of `run`, and which code makes it."""
+def start_run(run: Run, layout: Layout, code: Code | None = None) -> None:
+    """Write the configuration of `run`, and which code makes it (`code`, where that is known)."""
     with whole(layout.run_config(run.id)) as temporary:
         temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
-    note_start(layout.provenance(run.id), layout.code(run.id))
+    note_start(layout.provenance(run.id), layout.code(run.id), code)
 
 
 def make_network(run: Run, layout: Layout) -> ScoreNetwork:
