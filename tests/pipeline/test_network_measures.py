@@ -19,7 +19,7 @@ from scoresweep.files import write_json
 from scoresweep.pipeline.evaluate import evaluate, reference, score_error
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.training.weights import build_network, save_network
+from scoresweep.training.weights import build_network, kept_weights, load_network, save_network
 
 SIGMAS = [2.0, 1.0, 0.5, 0.2]
 LINE = {
@@ -137,6 +137,26 @@ def test_density_of_a_known_score(tmp_path: Path) -> None:
     tv = 0.5 * np.trapezoid(np.abs(exact - learned), x)
     assert float(found["density_tv"]) == pytest.approx(tv, rel=1e-3)
     assert found["density"].attrs["sigma"] == pytest.approx(0.2)
+
+
+def test_densities_on_the_way(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, LINE)
+    assert "density_history" not in measured(plan)
+    run = plan.runs[0]
+    network = load_network(plan.layout.run(run.id))
+    for step, bias in ((0, 0.5), (30, 0.0)):
+        network.last.bias.data.fill_(bias)
+        folder = kept_weights(plan.layout.history(run.id), step)
+        save_network(folder / "model.safetensors", network, run.train.network)
+    found = measured(plan)
+    assert found["kept_step"].values.tolist() == [0, 30]
+    np.testing.assert_array_equal(found["density_history"].sel(kept_step=30), found["density"])
+    x = found["density_x"].values
+    tilted = np.exp((0.5 * x - np.sqrt(1 + x**2)) / 0.2)  # the score is more by 0.5/σ
+    expected = tilted / np.trapezoid(tilted, x)
+    np.testing.assert_allclose(
+        found["density_history"].sel(kept_step=0), expected, rtol=2e-3, atol=1e-6
+    )
 
 
 def test_field_of_points_in_the_plane(tmp_path: Path) -> None:

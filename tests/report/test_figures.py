@@ -15,7 +15,8 @@ from PIL import Image
 
 from scoresweep.data.store import Split
 from scoresweep.report import figures
-from scoresweep.report.sheets import GAP, contact_sheet, tile
+from scoresweep.report.animation import animation
+from scoresweep.report.sheets import GAP, contact_sheet, film, tile
 from scoresweep.report.summary import Metric
 
 DISTANCE = Metric("frechet", "Fréchet distance", "lower", {})
@@ -189,6 +190,56 @@ def test_equal_figures_are_equal_files() -> None:
     one, two = (figures.png(figures.lines(summary, DISTANCE, "step_size")) for _ in range(2))
     assert one == two
     assert Image.open(io.BytesIO(one)).format == "PNG"
+
+
+def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
+    x = np.linspace(-3, 3, 601)
+    exact, found = np.exp(-(x**2) / 2), np.exp(-(x**2))
+    left, right = figures.fit(x, found, exact, "score after 5 steps").axes
+    for line, slope in zip(left.lines, (-x, -2 * x), strict=True):
+        np.testing.assert_allclose(line.get_ydata()[1:-1], slope[1:-1], atol=1e-3)
+    assert left.get_title(loc="left") == "score after 5 steps"
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), found)
+
+
+def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 3, 1))
+    panel = figures.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    left, right = panel.get_xlim()
+    assert left > right
+    for line, way in zip(panel.lines, states[..., 0], strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.stack([[4.0, 2.0, 1.0], way], axis=1))
+
+
+def test_walks_in_the_plane_end_in_dots() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 3, 2))
+    panel = figures.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    np.testing.assert_array_equal(panel.collections[0].get_offsets(), states[:, -1])
+    np.testing.assert_array_equal(panel.lines[1].get_xydata(), states[1])
+
+
+def test_a_film_shows_the_first_state_and_the_last() -> None:
+    states = np.linspace(0, 1, 19)[None, :, None, None, None] * np.ones((2, 19, 1, 4, 4))
+    picture = np.asarray(Image.open(io.BytesIO(film(states))))
+    factor = picture.shape[1] // (10 * (4 + GAP) + GAP)
+    greys = picture[:: 5 * factor][0:1]  # the gap above the first row
+    assert (greys == 128).all()
+    row = picture[2 * factor, [factor * (k * (4 + GAP) + GAP) for k in range(10)]]
+    assert row.tolist() == [round(255 * k / 9) for k in range(10)]
+
+
+def test_an_animation_has_a_frame_for_each_figure() -> None:
+    x = np.linspace(-2, 2, 9)
+    exact = np.exp(-(x**2))
+    shown = [figures.fit(x, k * exact, exact, "") for k in (0.2, 0.5, 1)]
+    picture = Image.open(io.BytesIO(animation(shown)))
+    assert picture.format == "PNG"
+    frames = []
+    for index in range(picture.n_frames):
+        picture.seek(index)
+        frames.append((picture.info["duration"], np.asarray(picture.convert("RGB")).copy()))
+    assert [duration for duration, _ in frames] == [200, 200, 2000]
+    assert not np.array_equal(frames[0][1], frames[1][1])
 
 
 def test_sheets_show_every_pixel_as_it_is() -> None:

@@ -25,11 +25,13 @@ from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train
+from scoresweep.seeds import derive_seed
 from scoresweep.training import session
 from scoresweep.training.checkpoint import load_checkpoint, save_checkpoint
 from scoresweep.training.draws import Draws
 from scoresweep.training.loop import StoppedError, Trainer, _share
 from scoresweep.training.session import make_trainer, write_products
+from scoresweep.training.weights import load_history
 
 HERE = Resources()
 # What is started in the background of a script ignores SIGINT.
@@ -472,6 +474,18 @@ def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):
         expected = decay * expected + (1 - decay) * parameters[0].double()
     weights = load_file(folder / "model.safetensors")
     torch.testing.assert_close(weights["first.weight"].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_kept_on_their_way(make_plan, undisturbed):
+    folder = train_run(make_plan(log={"scalars": 25, "image_count": 0, "weights": 50}))
+    history = load_history(folder / "history")
+    assert list(history) == [0, 50, 100, 120]
+    kept, final = history[120].state_dict(), load_file(undisturbed / "model.safetensors")
+    assert all(torch.equal(kept[name], final[name]) for name in final)
+    torch.manual_seed(derive_seed(0, "weights"))
+    first = torch.nn.Linear(65, 16)  # the first layer of the tiny network, before any step
+    assert torch.equal(history[0].first.weight, first.weight)
+    assert not (undisturbed / "history").exists()
 
 
 def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):

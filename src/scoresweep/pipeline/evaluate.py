@@ -48,7 +48,7 @@ from scoresweep.study.components import (
     Shapes,
 )
 from scoresweep.tensors import write_tensors
-from scoresweep.training.weights import load_network
+from scoresweep.training.weights import load_history, load_network
 
 __all__ = ["evaluate", "reference", "score_error"]
 
@@ -161,13 +161,16 @@ def score_error(plan: Plan, run_id: str) -> None:
     store = plan.layout.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     oracle = oracle_of(store)
+    is_line = clean["train"].shape[1:] == (1,)
+    history = load_history(plan.layout.history(run.id)) if is_line else None
     parts = []
     with progress(
         f"score error {run.id}", len(asked) * len(clean) * len(network.sigmas)
     ) as advance:
         for evaluation in asked:
             try:
-                content = measure_network(network, oracle, clean, evaluation.evaluate, advance)
+                options = evaluation.evaluate
+                content = measure_network(network, oracle, clean, options, advance, history)
             except ValueError as error:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))

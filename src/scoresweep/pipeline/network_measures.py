@@ -43,6 +43,7 @@ def measure_network(
     clean: Mapping[str, Tensor],
     evaluate: Evaluate,
     advance: Callable[[int], None],
+    history: Mapping[int, ScoreNetwork] | None = None,
 ) -> xr.Dataset:
     """Return how far a network's score is from the exact one, and what else `evaluate` asks for.
 
@@ -52,6 +53,7 @@ def measure_network(
         clean: samples (N, ...) by split, "train" among them.
         evaluate: what is measured.
         advance: called with 1 after each split and level.
+        history: the network after so many steps of its training; of those, densities are kept.
     """
     sigmas: list[float] = network.sigmas.double().tolist()
     count, seed = evaluate.score_error_samples, evaluate.seed
@@ -82,6 +84,8 @@ def measure_network(
         parts.append(_bin_dataset(bins, len(sigmas), common))
     if train.ndim == 2 and train.shape[1] == 1:
         parts.append(_density_dataset(network, oracle, train, sigmas[-1]))
+        if history:
+            parts.append(_history_dataset(history, oracle, train, sigmas[-1]))
     if train.ndim == 2 and train.shape[1] == 2:
         parts.append(_field_dataset(network, oracle, train, sigmas))
     return xr.merge(parts, join="outer", compat="no_conflicts")
@@ -176,6 +180,19 @@ def _density_dataset(
             "density_tv": ((), found.tv, {"long_name": tv, **share}),
             "density_kl": ((), found.kl, {"long_name": kl, **nats}),
         }
+    )
+
+
+def _history_dataset(
+    history: Mapping[int, ScoreNetwork], oracle: GaussianMixture, train: Tensor, sigma: float
+) -> xr.Dataset:
+    """Return the recovered densities of a network on its way."""
+    found = [recover_density(network, oracle, train, sigma) for network in history.values()]
+    about = {"long_name": "density recovered while the network was trained", "units": "1/data"}
+    densities = np.stack([each.density.numpy() for each in found])
+    return xr.Dataset(
+        {"density_history": (("kept_step", "density_point"), densities, about | {"sigma": sigma})},
+        {"kept_step": ("kept_step", list(history), {"long_name": "optimiser steps done"})},
     )
 
 

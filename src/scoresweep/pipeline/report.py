@@ -16,14 +16,17 @@ from scoresweep.report.page import Pictures, render_page
 from scoresweep.report.pictures import (
     cost_maps,
     errors_by_density,
+    fits,
     metric_maps,
     overview,
     recovered_densities,
     sample_sheets,
     score_errors,
     shares,
+    signals_to_noise,
     training_curves,
     vector_fields,
+    walks,
 )
 from scoresweep.report.summary import Metric, main_metric
 from scoresweep.report.tables import Gap, Tables, collect, long_table, metric_names, wide_table
@@ -115,8 +118,10 @@ def _pictures(
     ]
     if main:
         maps += shares(tables, ranked, main)
+        maps += walks(plan.layout, tables, ranked, main)
+    maps += signals_to_noise(tables)
     names = [dataset.id for dataset in plan.study.dataset]
-    figures = (score_errors, errors_by_density, recovered_densities, vector_fields)
+    figures = (score_errors, errors_by_density, recovered_densities, fits, vector_fields)
     return Pictures(
         overview=list(overview(plan.layout, tables, ranked, main, names)),
         maps=maps,

@@ -39,6 +39,7 @@ __all__ = [
     "densities",
     "error_by_density",
     "fields",
+    "fit",
     "heat_map",
     "lines",
     "png",
@@ -46,6 +47,7 @@ __all__ = [
     "score_error",
     "shares",
     "side_by_side",
+    "walks",
 ]
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
@@ -263,6 +265,52 @@ def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
     panel.set_ylim(bottom=0)
     panel.set(xlabel="x", title="density recovered from the score")
     panel.legend()
+    return figure
+
+
+@styled
+def fit(
+    x: np.ndarray[Any, Any],
+    density: np.ndarray[Any, Any],
+    exact: np.ndarray[Any, Any],
+    title: str,
+) -> Figure:
+    """Draw a score on a line beside the exact one, and the densities (P,) that they stand for.
+
+    Scores are the slopes of the log densities; the exact one sets the limits of both panels.
+    """
+    figure = Figure(figsize=(1.3 * WIDTH, 2.9))
+    left, right = figure.subplots(1, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        truth, found = (np.gradient(np.log(each), x) for each in (exact, density))
+    left.plot(x, truth, color="#999999", label="exact")
+    left.plot(x, found, color=COLOURS[0], label="network")
+    room = 0.2 * np.ptp(truth)
+    left.set(xlabel="x", title=title, ylim=(truth.min() - room, truth.max() + room))
+    left.legend()
+    right.fill_between(x, exact, color="#cccccc", linewidth=0)
+    right.plot(x, density, color=COLOURS[0])
+    right.set(xlabel="x", title="density", ylim=(0, 1.4 * exact.max()))
+    return figure
+
+
+@styled
+def walks(states: np.ndarray[Any, Any], sigmas: Sequence[float]) -> Figure:
+    """Draw the ways of points (K, L, D) down the ladder: against σ, or in the first two features.
+
+    The states are those in which the points leave each level.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6))
+    panel = figure.add_subplot()
+    if states.shape[2] == 1:
+        panel.plot(sigmas, states[..., 0].T, linewidth=0.8, alpha=0.7)
+        panel.set(xscale="log", xlabel="noise level σ", ylabel="x")
+        panel.invert_xaxis()
+    else:
+        for way in states:
+            panel.plot(*way[:, :2].T, linewidth=0.6, alpha=0.6, color="#999999")
+        panel.scatter(*states[:, -1, :2].T, s=6, color=COLOURS[0], zorder=3)
+    panel.set_title("from the first level to the last")
     return figure
 
 

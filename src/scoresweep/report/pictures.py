@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
 import xarray as xr
 
-from scoresweep.data.store import Split, read_samples, read_split
+from scoresweep.data.store import Split, read_paths, read_samples, read_split
 from scoresweep.errors import InputError
 from scoresweep.report import figures
-from scoresweep.report.sheets import contact_sheet, tile
+from scoresweep.report.animation import animation
+from scoresweep.report.sheets import contact_sheet, film, tile
 from scoresweep.report.summary import (
     Metric,
     best,
@@ -31,14 +32,17 @@ __all__ = [
     "Picture",
     "cost_maps",
     "errors_by_density",
+    "fits",
     "metric_maps",
     "overview",
     "recovered_densities",
     "sample_sheets",
     "score_errors",
     "shares",
+    "signals_to_noise",
     "training_curves",
     "vector_fields",
+    "walks",
 ]
 
 MAPS = 6
@@ -340,6 +344,41 @@ def recovered_densities(tables: Tables) -> Iterator[Picture]:
         yield Picture(_safe(name), "Recovered density", caption, figures.png(figure))
 
 
+def fits(tables: Tables) -> Iterator[Picture]:
+    """Yield how the score of one-dimensional data and its density grow, as a moving picture.
+
+    It shows the first seed of each configuration whose weights were kept on their way.
+    """
+    dataset = tables.tree["score_error"].to_dataset()
+    if "density_history" not in dataset:
+        return
+    inner = ("kept_step", "density_point")
+    outer = [dim for dim in dataset["density_history"].dims if dim not in inner]
+    runs = _frame(dataset[["run"]]).assign(there=1)
+    for where, part in _by_configuration(tables, runs, "there"):
+        found = dataset[["density_x", "density_exact", "density_history"]].sel(
+            part.iloc[0][outer].to_dict()
+        )
+        if found["density_history"].isnull().all():
+            continue
+        found = found.dropna("kept_step", how="all", subset=["density_history"])
+        x, exact = found["density_x"].to_numpy(), found["density_exact"].to_numpy()
+        frames = [
+            figures.fit(x, density, exact, f"score after {step:,} steps")
+            for step, density in zip(
+                found["kept_step"].to_numpy().tolist(),
+                found["density_history"].to_numpy(),
+                strict=True,
+            )
+        ]
+        caption = (
+            f"The network's score at its smallest noise level, and the density that it stands for"
+            f"{_of(where)}, while the network is trained; the exact ones in grey."
+        )
+        name = "_".join(["fit", *(str(value) for value in where.values())])
+        yield Picture(_safe(name), f"The fit as it grows{_of(where)}", caption, animation(frames))
+
+
 def vector_fields(tables: Tables) -> Iterator[Picture]:
     """Yield learned and exact score of points in the plane, of each configuration's first seed."""
     dataset = tables.tree["score_error"].to_dataset()
@@ -411,6 +450,51 @@ def _frame(dataset: xr.Dataset) -> pd.DataFrame:
     if not dataset.sizes:  # one run, and nothing that varies
         dataset = dataset.expand_dims("row")
     return dataset.to_dataframe().reset_index()
+
+
+# ── the way of a sampler ────────────────────────────────────────────────────────────────────────
+
+
+def signals_to_noise(tables: Tables) -> Iterator[Picture]:
+    """Yield how large the score's part of a Langevin step is beside its noise, level by level."""
+    dataset = tables.tree["sampling"].to_dataset()
+    if "signal_to_noise" not in dataset:
+        return
+    frame = _frame(dataset[["sigma", "signal_to_noise"]]).dropna()
+    axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
+    labels = {"xlabel": "noise level σ", "title": "signal to noise of a step, √(η/2) ‖s‖ / √D"}
+    figure = figures.curves(
+        frame, "sigma", "signal_to_noise", axes, labels | {"xscale": "log", "yscale": "log"}
+    )
+    caption = (
+        f"How large η s is beside √(2η) z in the last step at each level. Under the step rule "
+        f"“variance” it is the same at every level where the score grows as 1/σ. {BANDS}"
+    )
+    yield Picture("signal_to_noise", "Signal-to-noise ratio", caption, figures.png(figure))
+
+
+def walks(layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+    """Yield the ways down the ladder that the best configuration has kept, of each dataset."""
+    axes = [axis for axis in tables.axes if not is_repeat(axis)]
+    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    for key, part in configurations(wide[wide[metric.name].notna()], apart):
+        top = best(summarise(part, metric, axes), metric)
+        row = (part[(part[axes] == top[axes]).all(axis="columns")] if axes else part).iloc[0]
+        where = {axis: top[axis] for axis in axes}
+        if not _drawn(layout, row):
+            continue
+        paths = read_paths(layout.samples(row["run"], row["setting"]))
+        if paths is None:
+            continue
+        is_image = paths.states.ndim == 5
+        png = film(paths.states) if is_image else figures.png(figures.walks(*astuple(paths)))
+        title = "Ways down the ladder"
+        caption = (
+            f"The states in which {len(paths.states)} samples leave the levels{_of(where)}"
+            + (", the first level on the left." if is_image else ".")
+        )
+        name = "_".join(["walks", *(str(value) for value in key)])
+        yield Picture(_safe(name), title, caption, png)
 
 
 # ── samples ─────────────────────────────────────────────────────────────────────────────────────

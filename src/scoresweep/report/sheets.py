@@ -11,13 +11,16 @@ from PIL import Image
 
 from scoresweep.data.store import Split
 
-__all__ = ["contact_sheet", "tile"]
+__all__ = ["contact_sheet", "film", "tile"]
 
 SIDE = 320
 """Width in pixels that a sheet is enlarged to, in whole multiples."""
 
 COLUMNS = 6
 """Images in a row; a sheet has as many rows."""
+
+FRAMES = 10
+"""Most states of an image on its way."""
 
 GAP = 1
 """Pixels between two images, before enlarging."""
@@ -28,7 +31,23 @@ def contact_sheet(split: Split) -> bytes:
 
     They are enlarged by a whole factor without smoothing, so that every pixel is seen as it is.
     """
-    sheet = tile(split)
+    return _png(tile(split))
+
+
+def film(states: np.ndarray[Any, Any]) -> bytes:
+    """Return images (K, L, C, H, W) in [0, 1] as a PNG file: K rows, each at most `FRAMES` long.
+
+    Of more states those that lie evenly are shown, the first and the last among them.
+    """
+    count = min(FRAMES, states.shape[1])
+    shown = np.linspace(0, states.shape[1] - 1, count).round().astype(int)
+    frames = np.moveaxis(states[:COLUMNS, shown], 2, -1)
+    images = (frames * 255).round().clip(0, 255).astype(np.uint8).reshape(-1, *frames.shape[2:])
+    return _png(_plain(_tile(images, count)))
+
+
+def _png(sheet: np.ndarray[Any, Any]) -> bytes:
+    """Enlarge a sheet by a whole factor."""
     factor = max(1, round(SIDE / sheet.shape[1]))
     sheet = sheet.repeat(factor, axis=0).repeat(factor, axis=1)
     buffer = io.BytesIO()
@@ -41,7 +60,11 @@ def tile(split: Split) -> np.ndarray[Any, Any]:
     low, high = split.pixel_range or (0.0, 255.0)
     images = split.values[: COLUMNS**2].astype(np.float32)
     images = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
-    sheet = _tile(images, COLUMNS)
+    return _plain(_tile(images, COLUMNS))
+
+
+def _plain(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return (H, W, C) as (H, W) where it is grey, and without opacity."""
     return sheet[..., 0] if sheet.shape[-1] == 1 else sheet[..., :3]
 
 

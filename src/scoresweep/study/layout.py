@@ -62,6 +62,10 @@ class Layout:
         """Folder of checkpoints; no rule declares it."""
         return self.run(run) / "checkpoints"
 
+    def history(self, run: str) -> Path:
+        """Folder of the averaged weights on their way, where they are kept; no rule declares it."""
+        return self.run(run) / "history"
+
     def progress(self, run: str) -> Path:
         """State of a running training, for `scoresweep status`."""
         return self.run(run) / "progress.json"

@@ -74,6 +74,9 @@ class Logging(Config):
     """Steps between two pictures of samples of the averaged weights."""
     image_count: int = Field(16, ge=0)
     """Samples in such a picture; 0 for none."""
+    weights: int | None = Field(None, ge=1)
+    """Steps between two copies of the averaged weights under `history/`, the first before any step,
+    in which the fit can be seen to grow; null: none."""
 
 
 class Train(Config):

@@ -75,7 +75,10 @@ def make_trainer(
         raise InputError(mistake)
     sigmas = resolve_ladder(train.noise, functools.partial(training_points, store))
     folders = Folders(
-        layout.checkpoints(run.id), layout.tensorboard(run.id), layout.progress(run.id)
+        layout.checkpoints(run.id),
+        layout.tensorboard(run.id),
+        layout.history(run.id),
+        layout.progress(run.id),
     )
     count = train.log.image_count
     picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)

@@ -17,7 +17,7 @@ from scoresweep.study.base import Component
 from scoresweep.study.components import AnyNetwork
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 
-__all__ = ["build_network", "load_network", "save_network"]
+__all__ = ["build_network", "kept_weights", "load_history", "load_network", "save_network"]
 
 
 def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
@@ -69,3 +69,14 @@ def load_network(run_folder: Path) -> ScoreNetwork:
             f"and train the run again"
         ) from None
     return network.eval().requires_grad_(False)
+
+
+def kept_weights(history: Path, step: int) -> Path:
+    """Return the folder below `history` that keeps the weights after `step` steps."""
+    return history / f"step-{step:08d}"
+
+
+def load_history(history: Path) -> dict[int, ScoreNetwork]:
+    """Return the networks that are kept below `history`, by their steps, the first one first."""
+    folders = sorted(history.glob("step-*"))
+    return {int(path.name.removeprefix("step-")): load_network(path) for path in folders}
