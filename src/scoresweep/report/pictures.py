@@ -413,10 +413,11 @@ def _by_configuration(
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the first configurations of trained networks, and the rows that they have."""
     axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
-    trained = ~frame["run"].isin(tables.exact_runs)
-    there = configurations(frame[trained & frame[column].notna()], axes)
+    trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
+    there = configurations(trained, axes) if len(trained) else ()
     for key, part in itertools.islice(there, CONFIGURATIONS):
-        yield dict(zip(axes, key, strict=True)), part
+        if len(part):
+            yield dict(zip(axes, key, strict=True)), part
 
 
 def training_curves(tables: Tables) -> Iterator[Picture]:
