@@ -228,6 +228,13 @@ def test_dimensions_are_named_after_the_last_part_that_is_free():
     assert list(found.evaluations[0].axes) == ["evaluate_seed"]
 
 
+def test_an_axis_is_not_called_as_a_column_of_the_summaries():
+    ladders = [{"name": "explicit", "sigmas": [0.1]}, {"name": "explicit", "sigmas": [0.2]}]
+    found = plan(train={"grid": {"noise": ladders}}, sample={"grid": {"noise": ladders}})
+    assert list(found.runs[0].axes) == ["train_noise"]
+    assert list(found.settings[0].axes) == ["sample_noise"]
+
+
 def test_several_datasets_are_an_axis():
     found = plan(dataset=[{"name": "digits"}, {"name": "digits", "subset": 100}])
     assert [run.axes["dataset"] for run in found.runs][::2] == [d.id for d in found.study.dataset]

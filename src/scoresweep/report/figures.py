@@ -50,6 +50,9 @@ __all__ = [
     "walks",
 ]
 
+LONG_LABEL = 45
+"""Most characters of a label of a legend that stands in its panel."""
+
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -186,7 +189,7 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
     panel.plot([], [], "-", color="#666666", label="training points")
     panel.plot([], [], "--", color="#666666", label="test points")
     panel.set(xscale="log", yscale="log", title=title, xlabel="noise level σ")
-    panel.legend()
+    _legend(figure, panel)
     return figure
 
 
@@ -393,7 +396,7 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
     if frame[y].min() > 0 and frame[y].max() > 20 * frame[y].min():
         panel.set_yscale("log")
     if keys:
-        panel.legend()
+        _legend(figure, panel)
     return figure
 
 
@@ -428,6 +431,18 @@ def points(
         axes.legend()
     axes.tick_params(labelsize=8)
     return figure
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    """Put a legend into the panel, or below it where its labels are too long for that."""
+    handles, labels = panel.get_legend_handles_labels()
+    if max(map(len, labels)) <= LONG_LABEL:
+        panel.legend()
+        return
+    width, height = figure.get_size_inches()
+    lines = [textwrap.fill(label, 2 * LONG_LABEL) for label in labels]
+    figure.set_size_inches(width, height + 0.17 * sum(line.count("\n") + 1 for line in lines))
+    figure.legend(handles, lines, loc="outside lower left", fontsize=8)
 
 
 def _wrapped(title: str) -> str:

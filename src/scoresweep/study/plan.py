@@ -19,9 +19,10 @@ from scoresweep.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Tr
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "plan_study"]
 
 RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metric", "interval"} | {
-    *("mode", "density_bin", "density_point", "field_level", "field_point", "feature")
+    *("mode", "density_bin", "density_point", "field_level", "field_point", "feature"),
+    *("mean", "low", "high", "n", "real", "noise"),
 }
-"""Dimensions of the report that no axis may be called."""
+"""Dimensions of the report and columns of its summaries that no axis may be called."""
 
 LONGEST = 60
 """Most characters of a block's name and options in an id or a coordinate."""
