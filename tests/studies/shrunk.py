@@ -1,0 +1,110 @@
+"""A study cut down to seconds: the same parts and the same grid, of everything almost nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["shrunk"]
+
+MOST: dict[str, Any] = {
+    "batch_size": 8,
+    "blocks": 1,
+    "channels": 2,
+    "checkpoint": {},
+    "chunk": 6,
+    "count": 6,
+    "density_bins": 2,
+    "ema": 0.5,
+    "gradient_accumulation": 1,
+    "log": {"image_count": 0},
+    "precision": "no",
+    "steps": 2,
+    "steps_per_level": 5,
+    "test_count": 20,
+    "train_count": 40,
+    "trajectories": 2,
+    "width": 4,
+}
+"""Name of an option to the most that is left of it, or what stands in its place."""
+
+MEASURED = {
+    "kid_subset_size": 3,
+    "kid_subsets": 2,
+    "neighbours": 1,
+    "resamplings": 2,
+    "score_error_samples": 8,
+}
+"""How samples and networks are measured, whatever the study says."""
+
+LEVELS = 3
+"""Levels that are left of a ladder."""
+
+VALUES = 2
+"""Values that are left of a swept option."""
+
+NOT_HERE = {"cifar10": (32, 32, 3), "folder": (64, 64, 3), "mnist": (28, 28, 1)}
+"""Datasets that are fetched or people's own, and (H, W, C) of the noise in their place."""
+
+
+def shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the study file `study` with steps, counts, widths, levels and grids cut.
+
+    The step from a level to the next stays what it is, and so does the range of valid step sizes.
+    Features are pixels: a classifier is fitted for half a minute. Data that cannot be had here is
+    noise, written to `folder`.
+    """
+    cut: dict[str, Any] = _cut(study)
+    datasets = cut["dataset"] if isinstance(cut["dataset"], list) else [cut["dataset"]]
+    cut["dataset"] = [_dataset(dataset, folder) for dataset in datasets]
+    evaluate = cut["evaluate"] = cut["evaluate"] | MEASURED
+    evaluate["extractors"] = ["pixels"]
+    evaluate["metrics"] = [name for name in evaluate["metrics"] if name != "classes"]
+    return cut
+
+
+def _cut(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        if "sigma_max" in value:
+            value = _ladder(value)
+        return {key: _swept(key, found) for key, found in value.items()}
+    if isinstance(value, list):
+        return [_cut(item, name) for item in value]
+    most = MOST.get(name)
+    if most is None or value is None or isinstance(value, bool):
+        return value
+    return most if isinstance(most, str) else min(value, most)
+
+
+def _swept(key: str, value: Any) -> Any:
+    if key == "grid":
+        lists = {path: _cut(values, path.split(".")[-1]) for path, values in value.items()}
+        return {path: _distinct(values)[:VALUES] for path, values in lists.items()}
+    if isinstance(MOST.get(key), dict):
+        return MOST[key]
+    if key == "hidden":
+        return [4 for _ in value]
+    return _cut(value, key.split(".")[-1])
+
+
+def _ladder(noise: dict[str, Any]) -> dict[str, Any]:
+    """Return the last levels of a ladder."""
+    top, bottom, levels = noise["sigma_max"], noise["sigma_min"], noise["levels"]
+    if isinstance(levels, int) and not isinstance(top, str):
+        top = bottom * (top / bottom) ** ((LEVELS - 1) / (levels - 1))
+    return noise | {"sigma_max": top, "levels": LEVELS if isinstance(levels, int) else levels}
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return [value for index, value in enumerate(values) if value not in values[:index]]
+
+
+def _dataset(dataset: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if dataset["name"] not in NOT_HERE:
+        return dataset
+    path = folder / f"{dataset['name']}.npy"
+    shape = (40, *NOT_HERE[dataset["name"]])
+    np.save(path, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    return {"name": "array", "path": str(path), "test_fraction": 0.5}

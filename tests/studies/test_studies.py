@@ -1,0 +1,127 @@
+"""Every study of `config/studies`: it plans as it stands, and runs, cut down, to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+import yaml
+from shrunk import shrunk
+
+from scoresweep.launch import Resources
+from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.report import report
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.stage import stage
+from scoresweep.pipeline.train import train, train_here
+from scoresweep.study import Plan, load_study, parse_study, plan_study
+from scoresweep.study.load import read_yaml
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+FOLDER = Path(__file__).parents[2] / "config/studies"
+STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+PUBLISHED = {
+    "cifar10_ncsn": {
+        "network": {"name": "ncsn", "channels": 128},
+        "noise": {"name": "geometric", "sigma_max": 1.0, "sigma_min": 0.01, "levels": 10},
+        "learning_rate": 1e-3,
+        "ema": 0.0,
+        "steps": 200_000,
+        "samplers": [("annealed_langevin", 2e-5, 100)],
+    },
+    "cifar10_ncsnv2": {
+        "network": {"name": "ncsnv2", "channels": 128},
+        "noise": {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": 232},
+        "learning_rate": 1e-4,
+        "ema": 0.999,
+        "steps": 300_000,
+        "samplers": [("annealed_langevin", 6.2e-6, 5)],
+    },
+    "celeba64_ncsnv2": {
+        "network": {"name": "ncsnv2", "channels": 128},
+        "noise": {"name": "geometric", "sigma_max": 90.0, "sigma_min": 0.01, "levels": 500},
+        "learning_rate": 1e-4,
+        "ema": 0.999,
+        "steps": 210_000,
+        "samplers": [("annealed_langevin", 3.3e-6, 5)],
+    },
+    "cifar10_consistent": {
+        "network": {"name": "ncsnv2", "channels": 128},
+        "noise": {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": 232},
+        "learning_rate": 1e-4,
+        "ema": 0.9999,
+        "steps": 300_000,
+        "samplers": [
+            ("consistent", 5.6e-6, 1),
+            ("consistent", 1.1e-6, 5),
+            ("annealed_langevin", 6.2e-6, 5),
+        ],
+    },
+}
+"""The numbers of the papers, by study."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_plans_and_bears_the_name_of_its_file(name: str) -> None:
+    plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
+    assert plan.study.study == name
+    assert plan.runs
+    assert plan.settings
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_settings_are_the_published_ones(name: str) -> None:
+    plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
+    (run,) = plan.runs
+    found: dict[str, Any] = {
+        "network": run.train.network.model_dump(),
+        "noise": run.train.noise.model_dump(),
+        "learning_rate": run.train.optimizer.learning_rate,
+        "ema": run.train.ema,
+        "steps": run.train.steps,
+        "samplers": list(
+            dict.fromkeys(
+                (s.name, s.step_size, s.steps_per_level)
+                for s in (setting.sample.sampler for setting in plan.settings)
+            )
+        ),
+    }
+    assert found == PUBLISHED[name]
+    assert run.train.batch_size == 128
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
+    content = shrunk(read_yaml(FOLDER / f"{name}.yaml"), tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
+    run_all(plan)
+    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+        sampling = tree["sampling"].to_dataset().load()
+    # A grid that is no full product has places without a setting; their state is empty.
+    states = sampling["state"].values.ravel().tolist()
+    assert set(states) - {""} == {"done"}
+    assert states.count("done") == len(plan.runs) * len(plan.settings)
+
+
+def run_all(plan: Plan) -> None:
+    """Run the stages of a study one after the other, in this process."""
+    for dataset in plan.study.dataset:
+        stage(plan, dataset.id)
+        for extractor in plan.extractors:
+            reference(plan, dataset.id, extractor)
+    for run in plan.runs:
+        if run.train.network.is_trained:
+            train_here(run, plan.layout, Resources())
+        else:
+            train(plan, run.id, Resources())
+        if plan.measures_score_error:
+            score_error(plan, run.id)
+        for setting in plan.settings:
+            sample(plan, run.id, setting.id)
+            evaluate(plan, run.id, setting.id)
+    report(plan)
