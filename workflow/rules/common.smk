@@ -76,7 +76,7 @@ def on_slurm(wildcards, threads, resources):
         return ""
     if unknown := [name for name in ELSEWHERE.split() if resources.get(name)]:
         raise WorkflowError(
-            f"rule train: {', '.join(unknown)}: not among the resources that a training asks for; "
+            f"resources of train: {', '.join(unknown)}: a training cannot ask for these; "
             f"expected nodes, processes, gpu, mem_mb, runtime, slurm_partition, slurm_account, qos, "
             f"constraint, gres, or slurm_extra for other options of sbatch"
         )
