@@ -1,6 +1,7 @@
 """Training that is killed or asked to stop, at any moment, ends as if it had not been."""
 
 import functools
+import itertools
 import os
 import random
 import shutil
@@ -87,3 +88,23 @@ def test_a_run_goes_on_with_another_number_of_processes(make_plan, undisturbed, 
     np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-4)
     np.testing.assert_allclose(ours.level_loss, theirs.level_loss, rtol=1e-3)
     assert ours.step.values.tolist() == theirs.step.values.tolist()
+
+
+def test_no_more_is_lost_than_was_done_since_the_last_save_was_due(make_plan):
+    seconds, save = 2.0, 1.5  # a step and a save take less than that, on a busy machine too
+    limits = {"steps": 10_000_000, "minutes": seconds / 60}
+    plan = make_plan(steps=10_000_000, checkpoint=limits)
+    (rank,) = start(plan, processes=1)
+    saved, deadline = {}, time.monotonic() + 60
+    while len(saved) < 4:
+        assert rank.is_alive()
+        assert time.monotonic() < deadline
+        saved |= {path: path.stat().st_mtime for path in checkpoints(plan).glob("step-*")}
+        time.sleep(0.01)
+    time.sleep(random.Random(0).uniform(0, seconds))
+    rank.kill()
+    killed = time.time()
+    rank.join()
+    newest = max(path.stat().st_mtime for path in checkpoints(plan).glob("step-*"))
+    times = sorted({*saved.values(), newest, killed})
+    assert max(after - before for before, after in itertools.pairwise(times)) < seconds + save
