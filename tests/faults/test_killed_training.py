@@ -91,12 +91,12 @@ def test_a_run_goes_on_with_another_number_of_processes(make_plan, undisturbed, 
 
 
 def test_no_more_is_lost_than_was_done_since_the_last_save_was_due(make_plan):
-    seconds, save = 2.0, 1.5  # a step and a save take less than that, on a busy machine too
+    seconds, save = 1.0, 1.5  # a step and a save take less than that, on a busy machine too
     limits = {"steps": 10_000_000, "minutes": seconds / 60}
     plan = make_plan(steps=10_000_000, checkpoint=limits)
     (rank,) = start(plan, processes=1)
     saved, deadline = {}, time.monotonic() + 60
-    while len(saved) < 4:
+    while len(saved) < 3:
         assert rank.is_alive()
         assert time.monotonic() < deadline
         saved |= {path: path.stat().st_mtime for path in checkpoints(plan).glob("step-*")}
