@@ -152,3 +152,30 @@ def test_a_head_that_was_killed_while_samples_are_drawn_waits_for_who_draws(plan
         assert (
             json.loads(manifest.read_text())["sha256"] == json.loads(theirs.read_text())["sha256"]
         )
+
+
+def test_the_end_of_a_failed_jobs_log_is_shown(plan):
+    weights = plan.layout.weights(plan.runs[0].id)
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"no weights")
+    manifest = plan.layout.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    process = head(plan, "--retries", "0", "--", str(manifest.relative_to(plan.layout.root)))
+    message = f"{weights.name}: does not hold the weights of a network"
+    wait_until(lambda: message in said(plan), "the message", PATIENCE)
+    dies(process)
+
+
+def test_a_site_without_accounting_asks_the_queue(plan, cluster):
+    """`slurm-status-command: squeue`, as slurm/README.md has it."""
+    with (plan.layout.root / "slurm/config.yaml").open("a") as profile:
+        profile.write("slurm-status-command: squeue\nslurm-no-account: true\n")
+    target = plan.layout.reference("digits", "pixels").relative_to(plan.layout.root)
+    cluster.pause("slurmdbd")
+    try:
+        process = head(plan, "--", str(target))
+        assert process.wait(PATIENCE) == 0, said(plan)
+    finally:
+        cluster.resume("slurmdbd")
+    assert (plan.layout.root / target).exists()
+    start, end = plan.layout.slurm_runs.read_text().splitlines()
+    assert end == f"{start.split()[0]} ended"

@@ -1,5 +1,6 @@
 """Training on two nodes survives what happens to clusters, and ends as if nothing had happened."""
 
+import dataclasses
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from faults.processes import finish
 from faults.undisturbed import assert_same_run
 from tiny_study import tiny_plan
 
+from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
 
@@ -24,12 +26,19 @@ PATIENCE = 240
 class Command:
     """`scoresweep train` of the first run of a study, on two nodes."""
 
-    def __init__(self, root: Path, *arguments: str, steps: int = LONG["steps"]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *arguments: str,
+        steps: int = LONG["steps"],
+        inside: tuple[str, ...] = (),
+    ) -> None:
         self.plan = tiny_plan(root, **LONG | {"steps": steps})
         self.run = self.plan.layout.run(self.plan.runs[0].id)
         self.checkpoints = self.plan.layout.checkpoints(self.plan.runs[0].id)
         self.output = root / "output.txt"
         command = [
+            *inside,
             sys.executable,
             "-m",
             "scoresweep",
@@ -190,6 +199,38 @@ def test_a_command_that_was_killed_finds_its_job_again(cluster, root, undisturbe
     assert submissions(second) == 1
     assert restarts(second) == 0
     assert_same_run(second.run, undisturbed)
+
+
+def test_a_job_whose_number_was_not_written_down_is_found_by_its_name(cluster, root):
+    """The command was killed after `sbatch` and before it had written the number to disk."""
+    first = Command(root)
+    first.saved(100)
+    job, path = first.job(), first.run / "job.json"
+    first.process.kill()
+    first.process.wait()
+    dataclasses.replace(JobRecord.read(path), job_id=None).write(path)
+    second = Command(root)
+    second.said(f"SLURM job {job.job_id} does this work already; waiting for it")
+    assert JobRecord.read(path).job_id == job.job_id
+    slurm("scancel", job.job_id)
+    second.ends()
+    assert submissions(second) == 1
+
+
+def test_an_allocation_around_the_command_does_not_change_the_order_of_ranks(cluster, root):
+    allocation = ("salloc", "--quiet", "--mem=500", "--distribution=cyclic")
+    command = Command(root, "--processes", "2", steps=20, inside=allocation)
+    assert command.ends() == 0, command.output.read_text()
+    logs = command.run / "logs"
+    told = [(logs / f"{command.job().job_id}_{rank}_log.out").read_text() for rank in range(4)]
+    places = [re.search(r"local_rank=(\d).* node=(\d).* global_rank=(\d)", log) for log in told]
+    assert [place.groups() for place in places] == [
+        ("0", "0", "0"),
+        ("1", "0", "1"),
+        ("0", "1", "2"),
+        ("1", "1", "3"),
+    ]
+    assert JobState.read(command.run / "progress.json").job_id == command.job().job_id
 
 
 def test_an_interrupted_command_says_that_its_job_goes_on(cluster, root):
