@@ -440,7 +440,7 @@ def _legend(figure: Figure, panel: Axes) -> None:
         panel.legend()
         return
     width, height = figure.get_size_inches()
-    lines = [textwrap.fill(label, 2 * LONG_LABEL) for label in labels]
+    lines = [textwrap.fill(label, 72) for label in labels]
     figure.set_size_inches(width, height + 0.17 * sum(line.count("\n") + 1 for line in lines))
     figure.legend(handles, lines, loc="outside lower left", fontsize=8)
 
