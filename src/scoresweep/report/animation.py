@@ -15,11 +15,11 @@ __all__ = ["animation"]
 FRAME, LAST = 200, 2000
 """Milliseconds that a frame stands, and the last one."""
 
-COLOURS = 32
+COLOURS = 16
 """Colours of all frames together: the fewer, the smaller the file."""
 
 
-def animation(figures: Sequence[Figure], dpi: int = 80) -> bytes:
+def animation(figures: Sequence[Figure], dpi: int = 72) -> bytes:
     """Return figures of one size as the frames of one PNG file, which is played over and over."""
     images = [Image.open(io.BytesIO(png(figure, dpi))).convert("RGB") for figure in figures]
     palette = images[-1].quantize(COLOURS)
