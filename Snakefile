@@ -10,9 +10,11 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from scoresweep.errors import ScoresweepError
+from scoresweep.launch.array_task import become_own_task
 from scoresweep.study import load_study, plan_study
 
 min_version("9.9")
+become_own_task()
 
 
 report: "workflow/report/workflow.rst"

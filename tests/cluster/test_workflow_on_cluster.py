@@ -188,6 +188,26 @@ def test_nothing_is_run_twice(on_cluster):
     assert "Nothing to be done" in on_slurm(on_cluster, "--dry-run")
 
 
+def test_a_task_of_an_array_that_fails_leaves_the_others(cluster, tmp_path):
+    """Nor is a task looked at as if it were another one of its array."""
+    study = default_study(metrics=["frechet"])
+    study["sample"]["include"] = [{"sampler.step_rule": "constant", "sampler.step_size": 1e30}]
+    folder = work_folder(tmp_path / "work", study)
+    with started(folder, "--profile", "slurm", *QUICK, "--retries=0") as head:
+        assert head.wait(PATIENCE) != 0
+    said = (folder / "output").read_text()
+    metrics = {path.name.split("_step_rule")[0] for path in folder.glob("results/*/metrics/*/*.nc")}
+    assert metrics == {"step_size=0.0005", "step_size=0.003"}, said
+    ends = [(rule, state) for rule, number, state, _ in jobs_in_accounting(folder) if "_" in number]
+    assert sorted(ends) == [
+        ("evaluate", "COMPLETED"),
+        ("evaluate", "COMPLETED"),
+        ("sample", "COMPLETED"),
+        ("sample", "COMPLETED"),
+        ("sample", "FAILED"),
+    ]
+
+
 def test_a_site_gives_it_a_partition_and_an_account(cluster, tmp_path):
     folder = work_folder(tmp_path / "work", default_study())
     profile = folder / "slurm/config.yaml"
