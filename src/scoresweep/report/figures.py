@@ -312,7 +312,8 @@ def walks(states: np.ndarray[Any, Any], sigmas: Sequence[float]) -> Figure:
     else:
         for way in states:
             panel.plot(*way[:, :2].T, linewidth=0.6, alpha=0.6, color="#999999")
-        panel.scatter(*states[:, -1, :2].T, s=6, color=COLOURS[0], zorder=3)
+        ends = states[:, -1]
+        panel.scatter(ends[:, 0], ends[:, 1], s=6, color=COLOURS[0], zorder=3)
     panel.set_title("from the first level to the last")
     return figure
 

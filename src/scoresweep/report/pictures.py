@@ -353,7 +353,7 @@ def fits(tables: Tables) -> Iterator[Picture]:
     if "density_history" not in dataset:
         return
     inner = ("kept_step", "density_point")
-    outer = [dim for dim in dataset["density_history"].dims if dim not in inner]
+    outer = [str(dim) for dim in dataset["density_history"].dims if dim not in inner]
     runs = _frame(dataset[["run"]]).assign(there=1)
     for where, part in _by_configuration(tables, runs, "there"):
         found = dataset[["density_x", "density_exact", "density_history"]].sel(
