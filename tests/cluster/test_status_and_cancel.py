@@ -135,7 +135,7 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     assert "was cancelled" in (root / "output").read_text()
     assert list(one.layout.checkpoints(one.runs[0].id).glob("step-*"))
     assert other_driver.poll() is None
-    assert shown(one)[1] == "failed"
+    assert shown(one)[1] == "waiting"
     head.kill()
     head.wait()
     assert "no SLURM job of the study endless is queued or running" in ask(one, "cancel")

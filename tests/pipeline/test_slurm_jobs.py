@@ -158,6 +158,16 @@ def test_a_job_that_ended_before_it_said_anything_is_stale(plan: Plan, queue: Qu
     assert first(plan) == ("waiting", "")
 
 
+@pytest.mark.parametrize(("said", "state"), [("stopped", "waiting"), ("failed", "failed")])
+def test_a_job_that_said_how_it_ended_is_believed(
+    plan: Plan, queue: Queue, said: str, state: str
+) -> None:
+    record(plan)
+    say(plan, state=said, message="stopped at step 50")
+    queue("12|CANCELLED|n1|None|faked.run.0123|(null)")
+    assert first(plan) == (state, "stopped at step 50")
+
+
 def test_a_training_outside_its_last_job_is_no_part_of_it(plan: Plan, queue: Queue) -> None:
     record(plan)
     say(plan, job_id="", nodes="")

@@ -218,7 +218,8 @@ def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
     if ours and is_live(ours.state):
         return _live(job, ours)
     number = progress.job_id if progress else record.job_id if record else None
-    if job.state == "failed" or not number:
+    said_its_end = progress is not None and progress.state in ("failed", "stopped")
+    if said_its_end or not number:
         return job
     known = ours if record and record.job_id == number else slurm.numbered(number)
     if known and is_live(known.state):
