@@ -19,7 +19,8 @@ MOST: dict[str, Any] = {
     "density_bins": 2,
     "ema": 0.5,
     "gradient_accumulation": 1,
-    "log": {"image_count": 0},
+    "levels": 3,
+    "log": {"image_count": 0, "weights": 1},
     "precision": "no",
     "steps": 2,
     "steps_per_level": 5,
@@ -38,9 +39,6 @@ MEASURED = {
     "score_error_samples": 8,
 }
 """How samples and networks are measured, whatever the study says."""
-
-LEVELS = 3
-"""Levels that are left of a ladder."""
 
 VALUES = 2
 """Values that are left of a swept option."""
@@ -75,7 +73,7 @@ def _cut(value: Any, name: str = "") -> Any:
     most = MOST.get(name)
     if most is None or value is None or isinstance(value, bool):
         return value
-    return most if isinstance(most, str) else min(value, most)
+    return most if isinstance(most, str) else value if isinstance(value, str) else min(value, most)
 
 
 def _swept(key: str, value: Any) -> Any:
@@ -93,8 +91,11 @@ def _ladder(noise: dict[str, Any]) -> dict[str, Any]:
     """Return the last levels of a ladder."""
     top, bottom, levels = noise["sigma_max"], noise["sigma_min"], noise["levels"]
     if isinstance(levels, int) and not isinstance(top, str):
-        top = bottom * (top / bottom) ** ((LEVELS - 1) / (levels - 1))
-    return noise | {"sigma_max": top, "levels": LEVELS if isinstance(levels, int) else levels}
+        top = bottom * (top / bottom) ** ((MOST["levels"] - 1) / (levels - 1))
+    return noise | {
+        "sigma_max": top,
+        "levels": MOST["levels"] if isinstance(levels, int) else levels,
+    }
 
 
 def _distinct(values: list[Any]) -> list[Any]:

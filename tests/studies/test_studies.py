@@ -65,6 +65,14 @@ PUBLISHED = {
 """The numbers of the papers, by study."""
 
 
+SHOWN = {
+    "denoiser_view": {"asymmetry_relative", "field", "mode_shares", "walks"},
+    "mixture_1d": {"density", "dsm_loss", "fit", "overview", "walks"},
+    "ncsn_steps": {"signal_to_noise", "walks"},
+}
+"""How the names of the figures begin that a study is for."""
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_plans_and_bears_the_name_of_its_file(name: str) -> None:
     plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
@@ -106,6 +114,9 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     states = sampling["state"].values.ravel().tolist()
     assert set(states) - {""} == {"done"}
     assert states.count("done") == len(plan.runs) * len(plan.settings)
+    drawn = [path.name for path in plan.layout.figures.iterdir()]
+    for shown in SHOWN.get(name, ()):
+        assert any(file.startswith(shown) for file in drawn), shown
 
 
 def run_all(plan: Plan) -> None:
