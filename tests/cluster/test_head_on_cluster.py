@@ -26,12 +26,15 @@ ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "t
 @pytest.fixture
 def plan(cluster, staged, tmp_path):
     """One run of some seconds on two nodes, two settings."""
-    (tmp_path / "data").symlink_to(staged / "data")
+    shutil.copytree(staged / "data", tmp_path / "data")
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     study = yaml.safe_load(TINY)
     study["train"] |= {"steps": 3000, "checkpoint": {"steps": 200}, "grid": {}}
     study["train"]["log"] = {"image_count": 0}
-    study["sample"]["count"] = 100
+    study["sample"] |= {
+        "count": 100,
+        "sampler": study["sample"]["sampler"] | {"steps_per_level": 300},
+    }
     study["evaluate"]["metrics"] = ["frechet"]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     return plan_study(load_study(tmp_path / "study.yaml"), tmp_path)
