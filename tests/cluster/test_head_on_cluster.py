@@ -128,9 +128,10 @@ def test_an_interrupted_head_says_what_goes_on(plan):
     assert process.wait(PATIENCE) != 0
     assert f"SLURM job {job(plan).job_id} goes on" in said(plan)
     assert "scoresweep cancel" in said(plan)
-    assert is_live(job(plan).state)
+    before = job(plan)
+    assert is_live(before.state)
     scoresweep(plan.layout.root, "cancel", "study.yaml")
-    wait_until(lambda: not is_live(job(plan).state), "the end of the job")
+    wait_until(lambda: not is_live(my_jobs(before.name)[0].state), "the end of the job")
 
 
 def test_a_head_that_was_killed_while_samples_are_drawn_waits_for_who_draws(plan):
