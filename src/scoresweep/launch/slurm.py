@@ -1,4 +1,4 @@
-"""What SLURM says about this user's jobs.
+"""What SLURM says about jobs.
 
 Everything is asked of the controller (`squeue`), which every site has; accounting (`sacct`) may be
 switched off. A question that is not answered is no answer: nothing is concluded from it.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scoresweep.console import say
 
-__all__ = ["QueuedJob", "cancel", "is_live", "my_jobs", "wait_for_slurm"]
+__all__ = ["HINTS", "QueuedJob", "cancel", "is_live", "my_jobs", "wait_for_slurm"]
 
 SECONDS_TO_ANSWER = 30
 SEPARATOR = "|"
@@ -34,10 +34,20 @@ LIVE = {
     "SPECIAL_EXIT",
 }
 
+HINTS = {
+    "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it "
+    "and start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
+    "OUT_OF_MEMORY": "It needs more memory than it asked for: --set-resources train:mem_mb=MB (by "
+    "hand: --memory)",
+    "TIMEOUT": "It has to save before its time limit: --set-resources train:runtime=MINUTES (by "
+    "hand: --minutes)",
+}
+"""What to do where a job waits for a reason, or ended in a state, that does not pass by itself."""
+
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job of this user that SLURM still knows; tasks of an array count as jobs ("12_3")."""
+    """A job that SLURM still knows; tasks of an array count as jobs ("12_3")."""
 
     job_id: str
     state: str
@@ -71,7 +81,7 @@ def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
 
 
 def wait_for_slurm(name: str = "none") -> list[QueuedJob]:
-    """Wait until SLURM answers; return this user's jobs that are called `name`."""
+    """Wait until SLURM answers; return the jobs that are called `name`."""
     pause = 2.0
     while (jobs := my_jobs(name)) is None:
         say("SLURM does not answer; waiting")

@@ -24,7 +24,7 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.launch.outcome import succeeded
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.resources import Resources
-from scoresweep.launch.slurm import is_live, my_jobs, wait_for_slurm
+from scoresweep.launch.slurm import HINTS, is_live, my_jobs, wait_for_slurm
 from scoresweep.launch.task import Task
 
 __all__ = ["SlurmJob", "attached", "submitted"]
@@ -40,11 +40,8 @@ GONE = "GONE"
 SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
-HINTS = {
-    "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it "
-    "and start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
-}
-"""What to do about SLURM's reasons that do not pass by themselves."""
+NO_ANSWER = ("Unable to contact slurm controller", "Socket timed out")
+"""What `sbatch` says where it is not the job that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +159,12 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
             with _clean_environment(resources):
                 job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
-            if my_jobs(record.name) is not None:
-                path.unlink()
-                raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
-            if lost := attached(path, logs):  # it took the job, and its answer was lost
-                return lost
-            continue
+            if taken := attached(path, logs):  # only the answer was lost
+                return taken
+            if any(words in str(error) for words in NO_ANSWER):
+                continue
+            path.unlink()
+            raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
         record = dataclasses.replace(record, job_id=job.job_id)
         record.write(path)
         return SlurmJob(record, path, logs)
@@ -212,12 +209,9 @@ def _clean_environment(resources: Resources) -> Iterator[None]:
     ours |= {"DISTRIBUTION", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "ARRAY_INX", "WAIT"}
     ours |= {"PARTITION"} if resources.partition else set()
     ours |= {"ACCOUNT"} if resources.account else set()
-    taken = {
-        name: os.environ.pop(name)
-        for name in list(os.environ)
-        if (name.startswith("SLURM_") and name != "SLURM_CONF")
-        or name.removeprefix("SBATCH_") in ours
-    }
+    left = {name for name in os.environ if name.startswith("SLURM_")} - {"SLURM_CONF"}
+    unwanted = left | ({f"SBATCH_{name}" for name in ours} & os.environ.keys())
+    taken = {name: os.environ.pop(name) for name in unwanted}
     try:
         yield
     finally:

@@ -12,20 +12,13 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.launch.local_job import LocalJob
 from scoresweep.launch.outcome import lost
 from scoresweep.launch.resources import Resources
+from scoresweep.launch.slurm import HINTS
 from scoresweep.launch.slurm_job import SlurmJob, attached, submitted
 from scoresweep.launch.task import Task
 
 __all__ = ["launch"]
 
 TRIES_WITHOUT_PROGRESS = 3
-
-HINTS = {
-    "OUT_OF_MEMORY": "It needs more memory than it asked for: --set-resources train:mem_mb=MB (by "
-    "hand: --memory)",
-    "TIMEOUT": "It has to save before its time limit: --set-resources train:runtime=MINUTES (by "
-    "hand: --minutes)",
-}
-"""What to do about losses, by SLURM's word for them."""
 
 
 def launch(
