@@ -13,7 +13,7 @@ import yaml
 from faults.undisturbed import assert_same_run
 from slurm_cluster import wait_until
 from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
-from tiny_study import TINY
+from tiny_study import TINY, give_data
 
 from scoresweep.files import is_taken
 from scoresweep.launch.record import JobRecord
@@ -26,7 +26,7 @@ ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "t
 @pytest.fixture
 def plan(cluster, staged, tmp_path):
     """One run of some seconds on two nodes, two settings."""
-    shutil.copytree(staged / "data", tmp_path / "data")
+    give_data(tmp_path, staged)
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     study = yaml.safe_load(TINY)
     study["train"] |= {"steps": 3000, "checkpoint": {"steps": 200}, "grid": {}}

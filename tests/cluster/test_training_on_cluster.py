@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from faults.processes import finish
 from faults.undisturbed import assert_same_run
-from tiny_study import tiny_plan
+from tiny_study import give_data, tiny_plan
 
 from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
@@ -85,7 +85,7 @@ class Command:
 
 @pytest.fixture
 def root(staged, tmp_path):
-    (tmp_path / "data").symlink_to(staged / "data")
+    give_data(tmp_path, staged)
     return tmp_path
 
 
@@ -93,7 +93,7 @@ def root(staged, tmp_path):
 def undisturbed(staged, tmp_path_factory):
     """The same run by two processes of this machine, without SLURM."""
     root = tmp_path_factory.mktemp("undisturbed")
-    (root / "data").symlink_to(staged / "data")
+    give_data(root, staged)
     return finish(tiny_plan(root, **LONG))
 
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run
-from tiny_study import tiny_plan
+from tiny_study import give_data, tiny_plan
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.pipeline.evaluate import evaluate, reference
@@ -37,7 +37,7 @@ def undisturbed(staged, tmp_path_factory):
 
     AcceleratorState._reset_state(reset_partial_state=True)
     root = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(staged / "data", root / "data")
+    give_data(root, staged)
     plan = tiny_plan(root)
     train_run(plan)
     sample(plan, plan.runs[0].id, plan.settings[0].id)

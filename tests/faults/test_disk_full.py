@@ -10,7 +10,7 @@ import xarray as xr
 from faults.here import crash_at, train_run
 from faults.processes import end, log, start
 from faults.undisturbed import assert_same_run
-from tiny_study import tiny_plan
+from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.sample import sample
 from scoresweep.training.checkpoint import load_checkpoint
@@ -53,7 +53,7 @@ def assert_ended_cleanly(ended, root):
 def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
     staged, small_disk, make_plan, scoresweep, capsys
 ):
-    shutil.copytree(staged / "data", small_disk / "data")
+    give_data(small_disk, staged)
     plan = tiny_plan(small_disk, **OFTEN)
     run, layout = plan.runs[0], plan.layout
     fill(small_disk, leave_kibibytes=110)
@@ -74,7 +74,7 @@ def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scor
     train_run(undisturbed)
     run, setting = undisturbed.runs[0], undisturbed.settings[0]
     sample(undisturbed, run.id, setting.id)
-    shutil.copytree(staged / "data", small_disk / "data")
+    give_data(small_disk, staged)
     plan = tiny_plan(small_disk)
     plan.layout.run(run.id).mkdir(parents=True)
     shutil.copy(undisturbed.layout.weights(run.id), plan.layout.weights(run.id))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from tiny_study import give_data
 from torch import Tensor
 
 from scoresweep.data.samples import write_samples
@@ -43,9 +44,7 @@ def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any)
 def digits(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the staged digits and the references on both extractors."""
     root = tmp_path_factory.mktemp("evaluate")
-    (root / "data").mkdir()
-    for name in ("digits.zarr", "digits.json"):
-        (root / "data" / name).symlink_to(staged / "data" / name)
+    give_data(root, staged)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "STEPS", 60)
         for extractor in ("pixels", "classifier"):

@@ -9,7 +9,7 @@ import xarray as xr
 from faults.here import train_run
 from rich.console import Console
 from scipy.special import softmax
-from tiny_study import TINY
+from tiny_study import TINY, give_data
 
 from scoresweep.data.store import oracle_of
 from scoresweep.errors import InputError
@@ -34,7 +34,7 @@ BOTH = {"network": [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}
 def study(tmp_path_factory, staged):
     """A study of a trained network and the exact score, run to its end."""
     root = tmp_path_factory.mktemp("oracle")
-    (root / "data").symlink_to(staged / "data")
+    give_data(root, staged)
     content = parse_yaml(TINY, "tiny.yaml")
     content["train"] |= {"grid": BOTH, "steps": 20}
     content["sample"] |= {"grid": {}, "count": 20}

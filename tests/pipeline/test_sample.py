@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 import yaml
 from pydantic import TypeAdapter
-from tiny_study import TINY
+from tiny_study import TINY, give_data
 
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
@@ -48,7 +48,7 @@ def make(staged, tmp_path):
         root = tmp_path / folder
         root.mkdir(exist_ok=True)
         if not (root / "data").exists():
-            (root / "data").symlink_to(staged / "data")
+            give_data(root, staged)
         content = parse_yaml(TINY, "tiny.yaml")
         content["sample"] |= {"grid": {}, "trajectories": 25} | changes
         (root / "study.yaml").write_text(yaml.safe_dump(content))

@@ -19,7 +19,7 @@ from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run, curves
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_study import tiny_plan
+from tiny_study import give_data, tiny_plan
 
 from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError, RunError
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("fresh_process")
 def undisturbed(staged, tmp_path_factory):
     """The tiny run, trained without a stop."""
     root = tmp_path_factory.mktemp("undisturbed")
-    (root / "data").symlink_to(staged / "data")
+    give_data(root, staged)
     return train_run(tiny_plan(root))
 
 
@@ -92,7 +92,7 @@ def end_the_command(command, training):
 def slow_run(staged, tmp_path_factory):
     """A longer run, trained without a stop."""
     root = tmp_path_factory.mktemp("slow")
-    (root / "data").symlink_to(staged / "data")
+    give_data(root, staged)
     return train_run(tiny_plan(root, **SLOW))
 
 
@@ -236,10 +236,18 @@ def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, m
 
 
 def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):
-    plan = make_plan(checkpoint={"steps": 1000, "minutes": 1e-9, "keep": 3})
+    plan = make_plan(checkpoint={"steps": 1000, "minutes": 0.1, "keep": 9})
+    clock, update = SimpleNamespace(seconds=1000.0), Trainer._update
+
+    def take_half_a_second(self):
+        clock.seconds += 0.5
+        return update(self)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock.seconds)
+    monkeypatch.setattr(Trainer, "_update", take_half_a_second)
     folder = crash_at(plan, 52)
     names = [path.name for path in sorted(folder.iterdir())]
-    assert names == ["step-00000050", "step-00000051", "step-00000052"]
+    assert names == ["step-00000012", "step-00000024", "step-00000036", "step-00000048"]
 
 
 def test_the_options_of_a_run_reach_what_they_are_for(make_plan, monkeypatch):

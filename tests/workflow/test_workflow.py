@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from tiny_study import TINY
+from tiny_study import TINY, give_data
 
 from scoresweep.study import load_study
 
@@ -44,7 +44,7 @@ def planned(folder, *targets, study="study.yaml"):
 def finished(staged, tmp_path_factory):
     """A folder in which the tiny study has run."""
     folder = tmp_path_factory.mktemp("finished")
-    shutil.copytree(staged / "data", folder / "data")
+    give_data(folder, staged)
     (folder / "study.yaml").write_text(TINY)
     assert planned(folder) == {
         "reference": 1,
