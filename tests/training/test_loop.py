@@ -26,7 +26,7 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train
 from scoresweep.seeds import derive_seed
-from scoresweep.training import session
+from scoresweep.training import loop, session
 from scoresweep.training.checkpoint import load_checkpoint, save_checkpoint
 from scoresweep.training.draws import Draws
 from scoresweep.training.loop import StoppedError, Trainer, _share
@@ -202,12 +202,13 @@ def test_several_processes_meet_every_five_seconds_or_at_every_point(
     assert met == [40, *range(41, 100, between)]
 
 
-def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan):
+def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan, monkeypatch):
     plan = make_plan()
-    run, layout, owned = plan.runs[0], plan.layout, [True, True, False]
+    run, layout, owned_to = plan.runs[0], plan.layout, SimpleNamespace(step=100)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)  # the state is written at every point
 
     def check_owner():
-        if not owned.pop(0):
+        if trainer.step > owned_to.step:
             raise RunError("the run belongs to job 12")
 
     trainer = make_trainer(run, layout, gpus=0, check_owner=check_owner)
@@ -215,9 +216,11 @@ def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan):
         trainer.run()
     names = sorted(path.name for path in layout.checkpoints(run.id).iterdir())
     assert names == ["step-00000040", "step-00000080"]
-    owned.extend([True, False])
+    assert json.loads(layout.progress(run.id).read_text())["step"] == 100
+    owned_to.step = run.train.steps
     trainer = make_trainer(run, layout, gpus=0, check_owner=check_owner)
     trainer.run()
+    owned_to.step = 0
     with pytest.raises(RunError, match="belongs to job 12"):
         write_products(trainer, run, layout)
     assert not layout.training_curves(run.id).exists()
