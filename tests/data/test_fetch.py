@@ -16,7 +16,7 @@ import pytest
 from scoresweep.data.fetch import Published, fetch, unpack
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
-from scoresweep.study.components import Source
+from scoresweep.study.components.datasets import Source
 
 CONTENT = {"x-idx3-ubyte": b"images" * 5000, "y-idx1-ubyte": b"labels" * 10}
 FORM = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
@@ -243,7 +243,7 @@ def test_a_connection_that_ends_early_leaves_nothing(serve, cache):
 def test_processes_share_the_cache(folder, cache):
     code = (
         "import sys; from scoresweep.data.fetch import *; "
-        "from scoresweep.study.components import Source; from pathlib import Path; "
+        "from scoresweep.study.components.datasets import Source; from pathlib import Path; "
         f"p = Published('toy', ({FORM},), (), (Source(path=Path({str(folder)!r})),), {{}}); "
         "fetch(p)"
     )

@@ -58,15 +58,6 @@ def test_the_ladder_is_kept_and_saved():
     assert "sigmas" in net.state_dict()
 
 
-def test_the_score_is_float32_under_autocast():
-    net = network()
-    x, sigma = torch.rand(3, 5), torch.tensor([4.0, 1.0, 0.1])
-    with torch.autocast("cpu", torch.bfloat16):
-        found = net(x, sigma)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, net(x, sigma), rtol=0.05, atol=0.05 / 0.1)
-
-
 def test_it_learns_the_score_of_a_gaussian():
     # Two coordinates do not tell σ, so it has to be an input.
     net = network((2,), width=32, conditioning="input")

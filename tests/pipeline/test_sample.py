@@ -24,7 +24,8 @@ from scoresweep.pipeline.sample import sample
 from scoresweep.samplers import annealed_langevin, initial, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import parse_study, plan_study
-from scoresweep.study.components import AnySampler, Oracle
+from scoresweep.study.components.networks import Oracle
+from scoresweep.study.components.samplers import AnySampler
 from scoresweep.study.load import parse_yaml
 from scoresweep.training.ladder import resolve_ladder
 from scoresweep.training.weights import build_network, load_network, save_network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
-from scoresweep.study.components import AnyNoise
+from scoresweep.study.components.ladders import AnyNoise
 from scoresweep.study.known_ladder import known_sigmas, smallest_sigma
 
 ENDS = {"sigma_max": 8.0, "sigma_min": 0.1, "levels": 7}

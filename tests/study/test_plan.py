@@ -10,7 +10,8 @@ from tiny_study import TINY
 from scoresweep.errors import InputError
 from scoresweep.study import parse_study, plan_study
 from scoresweep.study.base import Config
-from scoresweep.study.components import EXTRACTORS, METRICS, ImageFolder
+from scoresweep.study.components.datasets import ImageFolder
+from scoresweep.study.components.metrics import EXTRACTORS, METRICS
 from scoresweep.study.load import parse_yaml
 
 

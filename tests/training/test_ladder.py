@@ -5,7 +5,7 @@ import torch
 from scoresweep.data.store import Split, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.noise import levels_for
-from scoresweep.study.components import Explicit, Geometric, Karras
+from scoresweep.study.components.ladders import Explicit, Geometric, Karras
 from scoresweep.training import ladder
 from scoresweep.training.ladder import resolve_ladder, training_points
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from scoresweep.errors import InputError
 from scoresweep.noise import geometric
-from scoresweep.study.components import MLP, NCSNv2
+from scoresweep.study.components.networks import MLP, NCSNv2
 from scoresweep.tensors import sha256_of_tensors
 from scoresweep.training.weights import build_network, load_network, save_network
 

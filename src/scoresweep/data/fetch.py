@@ -25,7 +25,7 @@ from pathlib import Path
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of, whole
-from scoresweep.study.components import Source
+from scoresweep.study.components.datasets import Source
 
 __all__ = ["Fetched", "Published", "cache_folder", "fetch", "unpack"]
 

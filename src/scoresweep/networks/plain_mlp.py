@@ -57,7 +57,7 @@ class PlainMLP(ScoreNetwork):
         u = centre(x).flatten(1)
         if self.conditioning == "input":
             u = torch.cat([u, sigma[:, None]], dim=1)
-        output: Tensor = self.layers(u).reshape(x.shape)
+        output: Tensor = self.layers(u).reshape(x.shape).to(x.dtype)
         if self.conditioning == "divide":
             return output / expand_sigma(sigma, output)
         return output

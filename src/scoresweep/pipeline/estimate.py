@@ -16,7 +16,8 @@ from scoresweep.jobstate import JobState
 from scoresweep.pipeline.status import Job, duration, jobs
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.base import Component
-from scoresweep.study.components import Dataset, Explicit
+from scoresweep.study.components.datasets import Dataset
+from scoresweep.study.components.ladders import Explicit
 
 if TYPE_CHECKING:
     from scoresweep.networks.base import ScoreNetwork

@@ -41,12 +41,8 @@ from scoresweep.pipeline.measures import (
 from scoresweep.pipeline.network_measures import measure_network
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run, Setting
-from scoresweep.study.components import (
-    DATASET_METRICS,
-    EXTRACTORS,
-    GaussianMixtureData,
-    Shapes,
-)
+from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
+from scoresweep.study.components.metrics import DATASET_METRICS, EXTRACTORS
 from scoresweep.tensors import write_tensors
 from scoresweep.training.weights import load_history, load_network
 

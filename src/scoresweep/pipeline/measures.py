@@ -22,7 +22,7 @@ from scoresweep.metrics.score_error import Estimate
 from scoresweep.metrics.signal_to_noise import signal_to_noise
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
-from scoresweep.study.components import DATASET_METRICS, METRICS
+from scoresweep.study.components.metrics import DATASET_METRICS, METRICS
 from scoresweep.study.grid import Point
 
 __all__ = [

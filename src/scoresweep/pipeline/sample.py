@@ -37,7 +37,7 @@ from scoresweep.samplers import initial, interpolated, known_part
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
-from scoresweep.study.components import Inpainting, Interpolation
+from scoresweep.study.components.tasks import Inpainting, Interpolation
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network

@@ -13,7 +13,7 @@ from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.study import Plan
-from scoresweep.study.components import Dataset, OwnData
+from scoresweep.study.components.datasets import Dataset, OwnData
 
 __all__ = ["read_dataset", "stage"]
 

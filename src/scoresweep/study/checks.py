@@ -9,13 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.errors import InputError
-from scoresweep.study.components import (
-    CLASS_EXTRACTORS,
-    CLASS_METRICS,
-    DATASET_METRICS,
-    ENERGY_NETWORKS,
-    Interpolation,
-)
+from scoresweep.study.components.metrics import CLASS_EXTRACTORS, CLASS_METRICS, DATASET_METRICS
+from scoresweep.study.components.networks import ENERGY_NETWORKS
+from scoresweep.study.components.tasks import Interpolation
 from scoresweep.study.known_ladder import known_sigmas
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from scoresweep.errors import InputError, did_you_mean
 from scoresweep.study.base import content_hash, result_fields
 from scoresweep.study.checks import check_plan
-from scoresweep.study.components import Dataset
+from scoresweep.study.components.datasets import Dataset
 from scoresweep.study.grid import Point, expand
 from scoresweep.study.layout import Layout
 from scoresweep.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Train

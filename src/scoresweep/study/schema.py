@@ -7,17 +7,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scoresweep.study.base import NO_EFFECT, Config
-from scoresweep.study.components import (
-    DSM,
-    AnyDataset,
-    AnyNetwork,
-    AnyNoise,
-    AnyObjective,
-    AnySampler,
-    AnyTask,
-    ExtractorName,
-    MetricName,
-)
+from scoresweep.study.components.datasets import AnyDataset
+from scoresweep.study.components.ladders import AnyNoise
+from scoresweep.study.components.metrics import ExtractorName, MetricName
+from scoresweep.study.components.networks import AnyNetwork
+from scoresweep.study.components.objectives import DSM, AnyObjective
+from scoresweep.study.components.samplers import AnySampler
+from scoresweep.study.components.tasks import AnyTask
 
 __all__ = [
     "NETWORK_OPTIONS",

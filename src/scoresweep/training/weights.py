@@ -14,7 +14,7 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.study.base import Component
-from scoresweep.study.components import AnyNetwork
+from scoresweep.study.components.networks import AnyNetwork
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 __all__ = ["build_network", "kept_weights", "load_history", "load_network", "save_network"]

@@ -20,7 +20,7 @@ from scoresweep.data.fetch import Published, fetch
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
-from scoresweep.study.components import Source
+from scoresweep.study.components.datasets import Source
 
 __all__ = ["CIFAR10", "read_batch", "read_cifar10", "read_picture"]
 

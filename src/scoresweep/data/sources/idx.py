@@ -16,7 +16,7 @@ from scoresweep.data.fetch import Published, fetch
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
-from scoresweep.study.components import Source
+from scoresweep.study.components.datasets import Source
 
 __all__ = ["FASHION_MNIST", "MNIST", "read_fashion_mnist", "read_idx", "read_mnist"]
 

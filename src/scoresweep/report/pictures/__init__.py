@@ -1,0 +1,39 @@
+"""Which figures a report shows, with their captions."""
+
+from scoresweep.report.pictures.base import Picture, is_apart
+from scoresweep.report.pictures.maps import cost_maps, metric_maps
+from scoresweep.report.pictures.networks import (
+    errors_by_density,
+    fits,
+    recovered_densities,
+    score_errors,
+    training_curves,
+    vector_fields,
+)
+from scoresweep.report.pictures.samples import (
+    overview,
+    sample_sheets,
+    shown_settings,
+    signals_to_noise,
+    walks,
+)
+from scoresweep.report.pictures.shares import shares
+
+__all__ = [
+    "Picture",
+    "cost_maps",
+    "errors_by_density",
+    "fits",
+    "is_apart",
+    "metric_maps",
+    "overview",
+    "recovered_densities",
+    "sample_sheets",
+    "score_errors",
+    "shares",
+    "shown_settings",
+    "signals_to_noise",
+    "training_curves",
+    "vector_fields",
+    "walks",
+]

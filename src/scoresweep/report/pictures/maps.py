@@ -1,0 +1,159 @@
+"""A metric over the axes of the study, and what the sampler and the network cost of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from scoresweep.report import figures
+from scoresweep.report.pictures.base import (
+    Picture,
+    file_name,
+    is_apart,
+    of,
+)
+from scoresweep.report.summary import (
+    Metric,
+    best,
+    configurations,
+    describe,
+    is_repeat,
+    number,
+    summarise,
+    words,
+)
+from scoresweep.report.tables import Tables
+
+__all__ = ["cost_maps", "metric_maps"]
+
+MAPS = 6
+"""Most heat maps of the main metric, one for each pair of axes."""
+
+COST_METRICS = 3
+"""Most metrics whose costs have maps."""
+
+LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
+"""Axes of the noise ladder: the first choice for the rows of a heat map."""
+
+
+def metric_maps(
+    tables: Tables, wide: pd.DataFrame, metric: Metric, every_pair: bool
+) -> Iterator[Picture]:
+    """Yield maps of a metric over a run axis and a sampler axis; a line where only one varies.
+
+    Datasets and points of the evaluation grid get a map each; they are never averaged.
+    """
+    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    for key, part in configurations(wide[wide[metric.name].notna()], apart):
+        if part[metric.name].nunique() == 1:
+            continue  # there is nothing to see in a map of one value
+        where = dict(zip(apart, key, strict=True))
+        pairs = _pairs(tables, part)
+        for pair in pairs[: MAPS if every_pair else 1]:
+            yield _metric_map(tables, part, metric, pair, where)
+
+
+def _pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
+    """Return what to draw a metric over: pairs of axes, or the only axis that varies."""
+    varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
+    varied = [axis for axis in varied if not is_apart(tables, axis)]
+    rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
+    columns = [a for a in varied if a in tables.setting_axes]
+    pairs = [[column, row] for row, column in itertools.product(rows, columns)]
+    return pairs or [[a, b] for b, a in itertools.combinations(varied, 2)] or [[a] for a in varied]
+
+
+def _metric_map(
+    tables: Tables, part: pd.DataFrame, metric: Metric, pair: list[str], where: dict[str, Any]
+) -> Picture:
+    repeats = [axis for axis in tables.axes if is_repeat(axis) and part[axis].nunique() > 1]
+    others = [
+        axis for axis in tables.axes if axis not in [*pair, *repeats] and part[axis].nunique() > 1
+    ]
+    summary = summarise(_averaged(part, metric, [*pair, *repeats], others), metric, pair)
+    title = f"{metric.title}, {describe(where)}" if where else metric.title
+    draw = figures.heat_map if len(pair) == 2 else figures.lines
+    figure = draw(summary, replace(metric, title=title), *pair)
+    name = file_name("metric", metric.name, *pair, *where.values())
+    caption = _caption(summary, metric, pair, repeats, others)
+    return Picture(name, title, caption, figures.png(figure))
+
+
+def _averaged(
+    part: pd.DataFrame, metric: Metric, keep: list[str], others: list[str]
+) -> pd.DataFrame:
+    """Average over the axes `others`, seed by seed, so that an interval speaks of seeds alone."""
+    if not others:
+        return part
+    sides = [c for c in (f"{metric.name}_real", f"{metric.name}_noise") if c in part]
+    return part.groupby(keep, as_index=False)[[metric.name, *sides]].mean()
+
+
+def _caption(
+    summary: pd.DataFrame, metric: Metric, pair: list[str], repeats: list[str], others: list[str]
+) -> str:
+    top = best(summary, metric)
+    if metric.caveat:
+        sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
+    else:
+        found = f"{describe({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
+        sentences = [f"{metric.better.capitalize()} is better. Best: {found}."]
+    if metric.count():
+        sentences.append(f"Samples: {metric.count()}.")
+    references = metric.references(summary[["real", "noise"]].mean())
+    if references:
+        sentences.append(f"For comparison: {', '.join(references)}.")
+    if repeats:
+        over = " and ".join(f"{words(axis)}s" for axis in repeats)
+        sentences.append(f"Mean over {over}, and Student's 95 % interval of it{_scale(metric)}.")
+    elif summary["low"].notna().any():
+        sentences.append("With the 95 % interval of a single measurement.")
+    if others:
+        sentences.append(f"Averaged over {', '.join(words(axis) for axis in others)}.")
+    return " ".join(sentences)
+
+
+def _scale(metric: Metric) -> str:
+    """Say how an interval is kept where values are possible."""
+    if "valid_min" not in metric.about:
+        return ""
+    return ", cut off at 0 and 1" if "valid_max" in metric.about else ", on a logarithmic scale"
+
+
+COST_CAPTIONS = {
+    "sampler_cost": "Samples of the exact score against real test samples: what is left to gain is "
+    "the sampler's.",
+    "network_cost": "Samples of the network against those of the exact score with the same "
+    "settings: what a better network would gain. Below zero the two errors make up for each "
+    "other.",
+}
+"""Suffix of the variable to what a map of it says."""
+
+
+def cost_maps(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[Picture]:
+    """Yield maps of what the sampler and what each network costs, by the first of the metrics."""
+    split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
+    exact = wide["run"].isin(tables.exact_runs)
+    told = [axis for axis in tables.run_axes if not is_repeat(axis) and _tells(wide[axis], exact)]
+    for metric in split[:COST_METRICS]:
+        for suffix, caption in COST_CAPTIONS.items():
+            name = f"{metric.name}_{suffix}"
+            title = f"{metric.title}: {words(suffix)}"
+            about = {"units": metric.about.get("units", "1")}
+            cost = Metric(name, title, "lower", about, metric.sizes)
+            rows = wide[exact] if suffix == "sampler_cost" else wide[~exact]
+            for key, part in configurations(rows, [] if suffix == "sampler_cost" else told):
+                where = dict(zip(told, key, strict=False))
+                named = replace(cost, title=f"{title}{of(where)}")
+                for picture in metric_maps(tables, part, named, every_pair=False):
+                    file = file_name(picture.name, *where.values())
+                    yield picture._replace(name=file, caption=f"{caption} {picture.caption}")
+
+
+def _tells(values: pd.Series[Any], exact: pd.Series[bool]) -> bool:
+    """Tell whether the values of an axis tell the exact score from networks."""
+    return set(values[exact]).isdisjoint(values[~exact])

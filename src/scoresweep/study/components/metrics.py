@@ -1,0 +1,64 @@
+"""Metrics and feature extractors: tables of "module:attribute"."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from scoresweep.errors import did_you_mean
+
+__all__ = [
+    "CLASS_EXTRACTORS",
+    "CLASS_METRICS",
+    "DATASET_METRICS",
+    "EXTRACTORS",
+    "METRICS",
+    "ExtractorName",
+    "MetricName",
+]
+
+METRICS: dict[str, str] = {
+    "frechet": "scoresweep.metrics.frechet:frechet",
+    "kid": "scoresweep.metrics.kernel:kid",
+    "mmd": "scoresweep.metrics.mmd:mmd",
+    "energy_distance": "scoresweep.metrics.energy:energy",
+    "sliced_wasserstein": "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
+    "prdc": "scoresweep.metrics.neighbours:prdc",
+    "nearest": "scoresweep.metrics.neighbours:nearest",
+    "classes": "scoresweep.metrics.classes:classes",
+    "modes": "scoresweep.metrics.modes:modes",
+    "shapes": "scoresweep.metrics.shapes:shapes",
+}
+"""Metrics of sample quality; `score_error` is measured once for a run and is not among them."""
+
+EXTRACTORS: dict[str, str] = {
+    "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
+    "classifier": "scoresweep.metrics.extractors.classifier:Classifier",
+}
+"""Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
+
+DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
+"""Metrics that one dataset alone can have; they look at the samples, through no extractor."""
+
+CLASS_METRICS = frozenset({"classes"})
+"""Metrics that need the class probabilities of an extractor."""
+
+CLASS_EXTRACTORS = frozenset({"classifier"})
+"""Extractors that give class probabilities."""
+
+
+def _one_of(*names: str) -> Any:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}.{did_you_mean(value, names)}")
+        return value
+
+    return Annotated[
+        str, AfterValidator(check), WithJsonSchema({"enum": list(names), "type": "string"})
+    ]
+
+
+MetricName = _one_of("score_error", *METRICS)
+
+ExtractorName = _one_of(*EXTRACTORS)
