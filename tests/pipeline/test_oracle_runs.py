@@ -102,10 +102,15 @@ def test_its_training_costs_nothing(make_plan):
     assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
 
 
-def test_data_that_came_from_no_mixture_has_none(make_plan):
-    plan = make_plan(network={"name": "oracle", "of": "mixture"}, grid={})
+def test_own_data_that_came_from_no_mixture_has_none(tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["dataset"] = {"name": "array", "path": str(tmp_path / "own.npy")}
+    content["train"] |= {"network": {"name": "oracle", "of": "mixture"}, "grid": {}}
+    plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
     run = plan.runs[0]
-    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset digits was not"):
+    stage(plan, run.dataset.id)
+    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset own_\w+ was not"):
         train(plan, run.id, Resources())
     state = JobState.read(plan.layout.progress(run.id))
     assert state.state == "failed"

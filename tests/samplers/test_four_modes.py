@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+import torch
 from exact_targets import WEIGHTS, four_modes, generator
 
 from scoresweep import samplers
+from scoresweep.distributions import GaussianMixture
 from scoresweep.noise import geometric
 
 LAST = 0.2
@@ -28,6 +32,25 @@ def test_weights_means_and_covariances(name, levels, options):
     sampler = getattr(samplers, name)
     end = sampler(target.score, x, sigmas, denoise=False, generator=generator(9), **options)
     target.assert_reached(end, LAST)
+
+
+def test_a_corrector_in_many_dimensions_keeps_them():
+    plane, dimension, r = four_modes(), 64, 0.1
+    means = torch.nn.functional.pad(plane.means, (0, dimension - 2))
+    score = GaussianMixture(WEIGHTS, means, torch.full((4,), plane.std, dtype=torch.float64))
+    x, sigmas = score.sample(6000, 8.0, generator(8)), geometric(8.0, LAST, 250)
+    options = {"snr": r, "corrector_steps": 1, "denoise": False, "generator": generator(9)}
+    end = samplers.predictor_corrector(score, x, sigmas, **options)
+    plane.assert_reached(end[:, :2], LAST)
+    # In the other dimensions the data is normal: what a step makes of a variance u is known (see
+    # test_one_corrector_step_changes_the_mean_square_as_it_must).
+    ladder, u = sigmas.tolist(), plane.std**2 + 8.0**2
+    factor = 4 * r**2 * (1 + r**2) * (dimension + 2) / (dimension - 2)
+    for sigma, following in zip(ladder, [*ladder[1:], LAST], strict=True):
+        v, added = plane.std**2 + sigma**2, sigma**2 - following**2
+        u += factor * v**2 / u - 4 * r**2 * v
+        u = (1 - added / v) ** 2 * u + added
+    assert float(end[:, 2:].var()) == pytest.approx(u, rel=4 * math.sqrt(2 / end[:, 2:].numel()))
 
 
 def test_the_large_steps_of_denoise_and_renoise_share_the_samples_out_too_evenly():

@@ -1,20 +1,25 @@
 """What a network cannot do is said before anything runs."""
 
+import pkgutil
+
 import pytest
 from tiny_study import TINY
 
 from scoresweep.errors import InputError
 from scoresweep.study import parse_study, plan_study
+from scoresweep.study.components.metrics import EXTRACTORS, IMAGE_EXTRACTORS
 from scoresweep.study.load import parse_yaml
 
 LADDER = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
 FEWER = "fewer levels than this ladder asks for"
 
 
-def plan(network, noise=None, dataset="digits", trained=None, **sampler):
+def plan(network, noise=None, dataset="digits", trained=None, extractors=("pixels",), **sampler):
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {"name": dataset} if isinstance(dataset, str) else dataset
-    content["train"] |= {"network": {"name": network}, "noise": trained or LADDER}
+    network = {"name": network} if isinstance(network, str) else network
+    content["train"] |= {"network": network, "noise": trained or LADDER}
+    content["evaluate"]["extractors"] = list(extractors)
     content["sample"] |= {"noise": noise, "grid": {}}
     content["sample"]["sampler"] = sampler or content["sample"]["sampler"]
     return plan_study(parse_study(content, "tiny.yaml"))
@@ -56,3 +61,26 @@ def test_image_networks_refuse_points(network):
     with pytest.raises(InputError, match=rf"train.network: {network}: needs images"):
         plan(network, dataset=points)
     plan("mlp", dataset=points)
+
+
+POINTS = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": 1.0}
+
+
+@pytest.mark.parametrize("dataset", ["digits", {"name": "moons"}])
+def test_the_score_of_a_mixture_needs_data_that_was_drawn_from_one(dataset):
+    oracle = {"name": "oracle", "of": "mixture"}
+    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset .* is not drawn"):
+        plan(oracle, dataset=dataset)
+    plan(oracle, dataset=POINTS)
+    plan(oracle | {"of": "auto"}, dataset=dataset)
+
+
+def test_an_extractor_of_images_refuses_points():
+    with pytest.raises(InputError, match=r"evaluate.extractors: classifier: needs images, and gau"):
+        plan("mlp", dataset=POINTS, extractors=["pixels", "classifier"])
+    plan("mlp", dataset="digits", extractors=["classifier"])
+
+
+def test_the_extractors_of_images_are_those_that_say_so():
+    needy = {name for name, kind in EXTRACTORS.items() if pkgutil.resolve_name(kind).needs_images}
+    assert needy == IMAGE_EXTRACTORS

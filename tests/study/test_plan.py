@@ -1,5 +1,8 @@
 import copy
+import importlib
+import inspect
 import json
+import typing
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,12 @@ from tiny_study import TINY
 from scoresweep.errors import InputError
 from scoresweep.study import parse_study, plan_study
 from scoresweep.study.base import Config
-from scoresweep.study.components.datasets import ImageFolder
+from scoresweep.study.components.datasets import AnyDataset, ImageFolder
+from scoresweep.study.components.ladders import AnyNoise
 from scoresweep.study.components.metrics import EXTRACTORS, METRICS
+from scoresweep.study.components.networks import AnyNetwork
+from scoresweep.study.components.objectives import AnyObjective, Sliced
+from scoresweep.study.components.samplers import AnySampler
 from scoresweep.study.load import parse_yaml
 
 
@@ -270,33 +277,23 @@ def test_ten_thousand_settings_have_ten_thousand_ids():
 
 @pytest.mark.parametrize("target", [*METRICS.values(), *EXTRACTORS.values()])
 def test_every_registered_target_exists(target):
-    import importlib
-
     module, attribute = target.split(":")
     assert hasattr(importlib.import_module(module), attribute)
 
 
 def test_every_component_offers_the_arguments_of_its_target():
     """The options of a study and the keyword arguments of the code never drift apart."""
-    import inspect
-    import typing
-
-    from scoresweep.study import components
-
     given = {"shape", "sigmas", "score", "x", "sigma", "z", "v", "generator", "observe", "self"}
     given |= {"known", "mask", "noise"}  # what a task gives to a sampler
-    for union in ("AnyNetwork", "AnyObjective", "AnySampler", "AnyNoise", "AnyDataset"):
-        annotation = getattr(components, union)
-        for component in typing.get_args(typing.get_args(annotation)[0]) or [
-            typing.get_args(annotation)[0]
-        ]:
+    for union in (AnyNetwork, AnyObjective, AnySampler, AnyNoise, AnyDataset):
+        for component in typing.get_args(typing.get_args(union)[0]):
             instance = component.model_construct(name="x")
             parameters = inspect.signature(component.load(instance)).parameters
             fields = set(component.model_fields) - {"name", "subset", "title"}
-            if issubclass(component, components.Sliced):
+            if issubclass(component, Sliced):
                 fields -= {"projections", "distribution"}  # of which the Trainer makes v
             assert fields <= set(parameters), component
-            if union != "AnyDataset":
+            if union is not AnyDataset:
                 assert set(parameters) - given <= fields, component
             for name in fields:
                 default = parameters[name].default

@@ -116,11 +116,15 @@ def _contents(pictures: Pictures, table: bool, gaps: bool) -> list[tuple[str, st
 
 def _lead(plan: Plan) -> str:
     names = ", ".join(dataset.id for dataset in plan.study.dataset)
-    runs, settings = len(plan.runs), len(plan.settings)
-    return (
-        f"{runs:,} trained network{'s' * (runs != 1)} × {settings:,} sampler "
-        f"setting{'s' * (settings != 1)} on {names}."
-    )
+    trained = sum(run.train.network.is_trained for run in plan.runs)
+    counted = [
+        f"{count:,} {what}{'s' * (count != 1)}"
+        for count, what in ((trained, "trained network"), (len(plan.runs) - trained, "exact score"))
+        if count
+    ]
+    settings = len(plan.settings)
+    setting = f"{settings:,} sampler setting{'s' * (settings != 1)}"
+    return f"{' and '.join(counted)} × {setting} on {names}."
 
 
 def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:

@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.errors import InputError
-from scoresweep.study.components.metrics import CLASS_EXTRACTORS, CLASS_METRICS, DATASET_METRICS
-from scoresweep.study.components.networks import ENERGY_NETWORKS
+from scoresweep.study.components.datasets import GaussianMixtureData
+from scoresweep.study.components.metrics import (
+    CLASS_EXTRACTORS,
+    CLASS_METRICS,
+    DATASET_METRICS,
+    IMAGE_EXTRACTORS,
+)
+from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle
 from scoresweep.study.components.tasks import Interpolation
 from scoresweep.study.known_ladder import known_sigmas
 
@@ -29,8 +35,10 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _batches,
         _objectives,
         _networks,
+        _oracles,
         _samplers,
         _tasks,
+        _extractors,
         _class_metrics,
         _dataset_metrics,
     )
@@ -95,6 +103,18 @@ def _networks(plan: Plan) -> Iterable[str]:
             )
 
 
+def _oracles(plan: Plan) -> Iterable[str]:
+    """What has no exact score; of people's own data only staging can tell."""
+    for run in plan.runs:
+        network, dataset = run.train.network, run.dataset
+        of_mixture = isinstance(network, Oracle) and network.of == "mixture"
+        if of_mixture and dataset.known_size and not isinstance(dataset, GaussianMixtureData):
+            yield (
+                f"train.network.of: mixture: the dataset {dataset.id} is not drawn from a mixture; "
+                f"expected training_set or auto"
+            )
+
+
 def _has_levels(trained: Component, walked: Component) -> bool:
     """Tell whether every level of the ladder `walked` is one of `trained`."""
     if trained == walked:
@@ -136,6 +156,18 @@ def _tasks(plan: Plan) -> Iterable[str]:
                 f"sample.chunk: {setting.sample.chunk}: expected a multiple of the "
                 f"{task.steps} steps of a row (sample.task.steps)"
             )
+
+
+def _extractors(plan: Plan) -> Iterable[str]:
+    """What an extractor cannot look at: points."""
+    known = {dataset.id: dataset.known_size for dataset in plan.study.dataset}
+    points = [name for name, size in known.items() if size is not None and len(size[0]) != 3]
+    needy = sorted(IMAGE_EXTRACTORS.intersection(plan.extractors))
+    for dataset, name in itertools.product(points, needy):
+        yield (
+            f"evaluate.extractors: {name}: needs images, and {dataset} has points; expected "
+            f"[pixels], the points as they are"
+        )
 
 
 def _class_metrics(plan: Plan) -> Iterable[str]:

@@ -13,6 +13,7 @@ __all__ = [
     "CLASS_METRICS",
     "DATASET_METRICS",
     "EXTRACTORS",
+    "IMAGE_EXTRACTORS",
     "METRICS",
     "ExtractorName",
     "MetricName",
@@ -46,6 +47,9 @@ CLASS_METRICS = frozenset({"classes"})
 
 CLASS_EXTRACTORS = frozenset({"classifier"})
 """Extractors that give class probabilities."""
+
+IMAGE_EXTRACTORS = frozenset({"classifier"})
+"""Extractors that look at images alone, not at points."""
 
 
 def _one_of(*names: str) -> Any:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scoresweep.study.base import Component
 
-__all__ = ["DSM", "ISM", "AnyObjective"]
+__all__ = ["DSM", "ISM", "AnyObjective", "Sliced"]
 
 
 class Objective(Component):
