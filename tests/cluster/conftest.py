@@ -19,11 +19,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def brought_up() -> Iterator[bool]:
+def brought_up(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the cluster was brought up for these tests; then it is taken down after them.
 
     Two test runs on one machine take turns: some tests kill nodes.
     """
+    if hasattr(request.config, "workerinput") and not any(
+        item.nodeid.endswith("@cluster") for item in request.session.items
+    ):
+        pytest.fail("several workers, and the cluster tests not kept on one: --dist loadgroup")
     cluster = Cluster()
     with (Path(tempfile.gettempdir()) / "scoresweep-cluster.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
