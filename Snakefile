@@ -46,7 +46,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    note_slurm_jobs()
+    prepare_slurm()
 
 
 onsuccess:

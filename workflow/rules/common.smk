@@ -35,16 +35,15 @@ def references_of_run(wildcards):
     return [layout.reference(dataset, extractor) for extractor in plan.extractors]
 
 
-def note_slurm_jobs():
-    """Keep the name that all SLURM jobs of this start bear, for `scoresweep status` and `cancel`.
+def prepare_slurm():
+    """Where jobs run on SLURM, wait while it does not answer, and keep the name that all jobs of
+    this start bear, for `scoresweep status` and `cancel`."""
+    if uses_slurm():
+        from scoresweep.launch.patient_executor import be_patient
+        from scoresweep.pipeline.slurm_jobs import note_head
 
-    Snakemake's executor for SLURM draws it; the others have none.
-    """
-    from scoresweep.pipeline.slurm_jobs import note_head
-
-    name = getattr(workflow.scheduler._executor, "run_uuid", None)
-    if name:
-        note_head(layout, name)
+        be_patient(workflow.scheduler._executor)
+        note_head(layout, workflow.scheduler._executor.run_uuid)
 
 
 def uses_slurm():
