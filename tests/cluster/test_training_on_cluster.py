@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,12 @@ from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
 
-LONG = {"steps": 2000, "checkpoint": {"steps": 100}, "log": {"scalars": 25, "image_count": 0}}
+LONG = {
+    "steps": 2000,
+    "checkpoint": {"steps": 100},
+    "log": {"scalars": 25, "image_count": 0},
+    "precision": "bf16",
+}
 PATIENCE = 240
 
 
@@ -149,17 +155,20 @@ def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
     assert_same_run(command.run, undisturbed)
 
 
-def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root):
+def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root, staged, tmp_path_factory):
     """The limit is lowered to less than the delay that is left to save."""
-    command = Command(root, steps=20_000)
+    steps = 10_000  # SLURM looks at time limits every half minute
+    command = Command(root, steps=steps)
     command.saved(100)
     job = command.job().job_id
     step = stopped_by(command, "scontrol", "update", f"jobid={job}", "timelimit=1")
     slurm("scontrol", "update", f"jobid={job}", "timelimit=30")
-    command.until(lambda: f"going on from step {step} of" in log(command), "the second start")
+    assert command.ends() == 0, command.output.read_text()
+    assert f"going on from step {step} of" in log(command)  # nothing is lost
     assert submissions(command) == 1
-    slurm("scancel", job)
-    command.ends()
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    give_data(undisturbed, staged)
+    assert_same_run(command.run, finish(tiny_plan(undisturbed, **LONG | {"steps": steps})))
 
 
 def test_a_dead_node_is_replaced(cluster, root, undisturbed):
@@ -215,6 +224,31 @@ def test_a_job_whose_number_was_not_written_down_is_found_by_its_name(cluster, r
     slurm("scancel", job.job_id)
     second.ends()
     assert submissions(second) == 1
+
+
+SBATCH_OF_A_BUSY_SITE = """#!/bin/sh
+if [ ! -e {root}/refused ]; then
+    touch {root}/refused
+    echo "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying" >&2
+else
+    {sbatch} "$@" >> {root}/answers
+    echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv" >&2
+fi
+exit 1
+"""
+
+
+def test_a_submission_that_was_refused_or_whose_answer_was_lost_is_no_second_job(cluster, root):
+    program = root / "bin" / "sbatch"
+    program.parent.mkdir()
+    program.write_text(SBATCH_OF_A_BUSY_SITE.format(root=root, sbatch=shutil.which("sbatch")))
+    program.chmod(0o755)
+    path = f"PATH={program.parent}:{os.environ['PATH']}"
+    command = Command(root, steps=20, inside=("env", path))
+    assert command.ends() == 0, command.output.read_text()
+    assert "SLURM does not take the job now: sbatch: error" in command.output.read_text()
+    answers = (root / "answers").read_text().splitlines()
+    assert answers == [f"Submitted batch job {command.job().job_id}"]
 
 
 def test_an_allocation_around_the_command_does_not_change_the_order_of_ranks(cluster, root):

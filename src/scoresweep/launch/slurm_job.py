@@ -21,6 +21,7 @@ import submitit
 
 from scoresweep.console import say
 from scoresweep.errors import InputError, RunError
+from scoresweep.files import whole
 from scoresweep.launch.outcome import succeeded
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.resources import Resources
@@ -40,8 +41,14 @@ GONE = "GONE"
 SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
-NO_ANSWER = ("Unable to contact slurm controller", "Socket timed out")
-"""What `sbatch` says where it is not the job that is wrong."""
+PASSING = (
+    *("Unable to contact slurm controller", "Socket timed out", "Connection timed out"),
+    *("Connection refused", "Transport endpoint", "Zero Bytes were transmitted"),
+    *("temporarily unable to accept job", "in standby mode", "MaxSubmitJob"),
+)
+"""What `sbatch` says where it is not the job that is wrong: it is submitted again later."""
+SECONDS_TO_SUBMIT_AGAIN = (5.0, 60.0)
+"""At first, and at most."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,8 @@ class SlurmJob:
         return job.state, f"{job.state} {detail}".strip()
 
 
-def attached(path: Path, logs: Path) -> SlurmJob | None:
-    """Return the job whose record lies at `path`, if it runs or may still run."""
+def attached(path: Path, logs: Path, task: Task) -> SlurmJob | None:
+    """Return the job whose record lies at `path`, if it runs or may still run; it does `task`."""
     record = JobRecord.read(path)
     if record is None:
         return None
@@ -143,7 +150,19 @@ def attached(path: Path, logs: Path) -> SlurmJob | None:
         return None
     record = dataclasses.replace(record, job_id=found[0].job_id)
     record.write(path)
+    _hand_over(task, logs, found[0].job_id)
     return SlurmJob(record, path, logs)
+
+
+def _hand_over(task: Task, logs: Path, job_id: str) -> None:
+    """Write what the job is to do where it looks for it, if whoever submitted it did not.
+
+    submitit gives that file its name only after `sbatch` has told the number.
+    """
+    path = submitit.core.utils.JobPaths(logs, job_id).submitted_pickle
+    if not path.exists():
+        with whole(path) as temporary:
+            submitit.core.utils.DelayedSubmission(task).dump(temporary)
 
 
 def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
@@ -151,20 +170,25 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
 
     Raises `InputError` with SLURM's words where it does not take the job.
     """
-    record = JobRecord.new(title, resources.tasks)
-    executor = _executor(resources, logs, record.name)
+    pause, longest = SECONDS_TO_SUBMIT_AGAIN
     while True:
+        # A name for each try: a job whose submission comes to light later finds that it was
+        # replaced (see `Owner`).
+        record = JobRecord.new(title, resources.tasks)
         record.write(path)
         try:
             with _clean_environment(resources):
-                job = executor.submit(task)
+                job = _executor(resources, logs, record.name).submit(task)
         except submitit.core.utils.FailedJobError as error:
-            if taken := attached(path, logs):  # only the answer was lost
+            if taken := attached(path, logs, task):  # only the answer was lost
                 return taken
-            if any(words in str(error) for words in NO_ANSWER):
-                continue
-            path.unlink()
-            raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
+            if not any(words in str(error) for words in PASSING):
+                path.unlink()
+                raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
+            say(f"SLURM does not take the job now: {_last_line(error)}; trying again")
+            time.sleep(pause)
+            pause = min(longest, 2 * pause)
+            continue
         record = dataclasses.replace(record, job_id=job.job_id)
         record.write(path)
         return SlurmJob(record, path, logs)

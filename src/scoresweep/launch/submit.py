@@ -48,7 +48,7 @@ def launch(
     task = Task(function, arguments, resources.threads)
     record = record or logs / "job.json"
     tries, reached = 0, progress()
-    job = _found(record, logs, resources)
+    job = _found(record, logs, resources, task)
     while True:
         job = job or _started(task, resources, logs, title, record)
         state = job.wait(watch)
@@ -67,9 +67,11 @@ def launch(
         job = None
 
 
-def _found(record: Path, logs: Path, resources: Resources) -> LocalJob | SlurmJob | None:
+def _found(
+    record: Path, logs: Path, resources: Resources, task: Task
+) -> LocalJob | SlurmJob | None:
     """Return the SLURM job that does the work already; raise if it is in the way of a local one."""
-    job = attached(record, logs) if record.exists() else None
+    job = attached(record, logs, task) if record.exists() else None
     if job is None:
         return None
     if resources.cluster == "local":
