@@ -6,6 +6,7 @@ on a real SLURM in tests/cluster.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -13,14 +14,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faked_study import fake_plan, fake_run
 from rich.console import Console
 
-from scoresweep.errors import RunError
+from scoresweep.errors import InputError, RunError
 from scoresweep.files import write_json
 from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
@@ -40,16 +42,21 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """Give `squeue` lines to print: id, state, nodes, reason, name, comment."""
+    """Give `squeue` lines to print: id, state, nodes, reason, name, comment.
+
+    `theirs` are the jobs of another person, which it prints when it is asked for names.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     asked, cancelled = tmp_path / "asked", tmp_path / "cancelled"
-    script(folder / "squeue", f"echo x >> {asked}; cat {folder}/answer")
+    choose = f"case $* in *--name*) cat {folder}/theirs ;; *) cat {folder}/answer ;; esac"
+    script(folder / "squeue", f"echo $* >> {asked}; {choose}")
     script(folder / "scancel", f"echo $@ >> {cancelled}")
 
-    def answer(*rows: str) -> None:
+    def answer(*rows: str, theirs: tuple[str, ...] = ()) -> None:
         (folder / "answer").write_text("".join(f"{row}\n" for row in rows))
+        (folder / "theirs").write_text("".join(f"{row}\n" for row in theirs))
 
     return answer
 
@@ -246,7 +253,7 @@ def test_a_number_in_a_file_is_no_reason_to_ask_slurm(
     assert not (tmp_path / "asked").exists()
 
 
-def test_slurm_is_asked_once_and_only_for_a_study_that_used_it(
+def test_slurm_is_asked_rarely_and_only_for_a_study_that_used_it(
     plan: Plan, queue: Queue, tmp_path: Path
 ) -> None:
     queue()
@@ -254,8 +261,25 @@ def test_slurm_is_asked_once_and_only_for_a_study_that_used_it(
     assert not (tmp_path / "asked").exists()
     for run in plan.runs:
         JobRecord(run.id, "12", 1).write(plan.layout.job_record(run.id))
+        fake_run(plan, run)
     printed(plan)
-    assert (tmp_path / "asked").read_text() == "x\n"
+    (question,) = (tmp_path / "asked").read_text().splitlines()
+    assert "--me" in question
+    for run in plan.runs[:2]:
+        plan.layout.weights(run.id).unlink()
+    printed(plan)
+    names = ",".join(sorted(run.id for run in plan.runs[:2]))
+    assert f"--name={names}" in (tmp_path / "asked").read_text().splitlines()[-1]
+
+
+def test_the_jobs_of_another_person_who_shares_the_study_are_shown(
+    plan: Plan, queue: Queue
+) -> None:
+    record(plan)
+    note_head(plan.layout, "uuid-1")
+    queue(theirs=(RUNNING, "15_1|PENDING||Priority|uuid-1|rule_sample"))
+    assert first(plan) == ("running", "starting")
+    assert "on SLURM: sample jobs: 1 queued" in printed(plan)[1]
 
 
 def test_logs_of_what_went_wrong_are_named(plan: Plan) -> None:
@@ -276,7 +300,7 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
     JobRecord("faked.removed.89ab", "13", 1).write(plan.layout.job_record("removed"))
     JobRecord("faked.ended.cdef", "14", 1).write(plan.layout.job_record(plan.runs[1].id))
     JobRecord("faked.reused.cdef", "20", 1).write(plan.layout.job_record(plan.runs[2].id))
-    note_head(plan.layout, "uuid-1")
+    plan.layout.slurm_runs.write_text("uuid-1 login2 12 1700000000\n")  # of a head that is gone
     queue(
         RUNNING,
         "13|PENDING||Resources|faked.removed.89ab|(null)",
@@ -329,61 +353,103 @@ def test_a_job_that_was_submitted_meanwhile_stays_on_record(
     assert found.name == "faked.run.4567"
 
 
-NOTE = (
-    "import sys, time; from pathlib import Path; from scoresweep.study import Layout; "
-    "from scoresweep.pipeline.slurm_jobs import note_head; "
-    "note_head(Layout('faked', Path(sys.argv[1])), 'uuid-1'); time.sleep(60)"
-)
+HEAD = """
+import signal, sys, time
+from pathlib import Path
+from scoresweep.pipeline.slurm_jobs import note_head
+from scoresweep.study import Layout
+
+late = Path(sys.argv[2])
+if sys.argv[3:]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+note_head(Layout("faked", Path(sys.argv[1])), "uuid-1")
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    late.write_text("16|PENDING||None|uuid-1|rule_evaluate\\n")
+"""
 
 
-def test_a_snakemake_that_would_submit_again_is_named(
-    plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def head(plan: Plan, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a process that is noted as a start of the workflow; its last act is to submit a job."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-c", HEAD, plan.layout.root, tmp_path / "bin/answer"]
+            process = stack.enter_context(subprocess.Popen([*command, *arguments]))
+            stack.callback(process.kill)
+            while not (plan.layout.slurm_runs.exists() and plan.layout.slurm_runs.read_text()):
+                assert process.poll() is None
+                time.sleep(0.01)
+            return process
+
+        yield start
+
+
+def test_a_snakemake_that_would_submit_again_is_ended_first(
+    plan: Plan, queue: Queue, head: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    queue("15_1|RUNNING|n3|None|uuid-1|rule_sample")
+    process = head()
+    cancel(plan)
+    assert process.poll() is not None
+    told = capsys.readouterr().err.splitlines()
+    assert f"ended: snakemake (process {process.pid})" in told
+    assert "cancelled: sample jobs: 1 running" in told
+    assert "cancelled: evaluate jobs: 1 queued" in told
+    assert (tmp_path / "cancelled").read_text() == "15_1\n16\n"
     queue()
-    with subprocess.Popen([sys.executable, "-c", NOTE, plan.layout.root]) as head:
-        while not (plan.layout.slurm_runs.exists() and plan.layout.slurm_runs.read_text()):
-            assert head.poll() is None
-            time.sleep(0.01)
-        cancel(plan)
-        head.kill()
-    told = capsys.readouterr().err
-    assert told.count("still runs this study") == 1
-    assert f"kill -INT {head.pid}" in told
     cancel(plan)
     assert "snakemake" not in capsys.readouterr().err
 
 
-def test_a_snakemake_of_another_machine_is_named_unless_it_has_noted_its_end(
-    plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_snakemake_that_does_not_end_is_named(
+    plan: Plan, queue: Queue, head: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("socket.gethostname", lambda: "login2")
-        note_head(plan.layout, "uuid-1")
+    monkeypatch.setattr("scoresweep.pipeline.cancel.SECONDS_TO_END", 0.0)
     queue()
-    cancel(plan)
-    told = capsys.readouterr().err
-    assert f"snakemake (process {os.getpid()} on login2) may submit again if it still runs" in told
+    process = head("deaf")
+    with pytest.raises(RunError, match=f"does not end: `kill -9 {process.pid}`"):
+        cancel(plan)
+
+
+def test_a_snakemake_of_another_machine_is_in_the_way_while_it_may_run(
+    plan: Plan, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "login2")
+    note_head(plan.layout, "uuid-1")
+    monkeypatch.setattr("socket.gethostname", lambda: "login1")
+    lock = plan.layout.root / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    queue("15_1|RUNNING|n3|None|uuid-1|rule_sample")
+    with pytest.raises(InputError, match=rf"\(process {os.getpid()}\) runs this study, on login2"):
+        cancel(plan)
     note_end(plan.layout)  # this process, on this machine
+    with pytest.raises(InputError, match="on login2"):
+        cancel(plan)
+    assert not (tmp_path / "cancelled").exists()
+    lock.unlink()  # snakemake --unlock
     cancel(plan)
-    assert "on login2" in capsys.readouterr().err
+    assert (tmp_path / "cancelled").read_text() == "15_1\n"
+    lock.touch()
     monkeypatch.setattr("socket.gethostname", lambda: "login2")
     note_end(plan.layout)
     monkeypatch.setattr("socket.gethostname", lambda: "login1")
     cancel(plan)
-    assert "snakemake" not in capsys.readouterr().err
 
 
-def test_another_process_with_the_number_of_a_dead_head_is_not_named(
-    plan: Plan, queue: Queue, capsys: pytest.CaptureFixture[str]
+def test_another_process_with_the_number_of_a_dead_head_is_left_alone(
+    plan: Plan, queue: Queue, head: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    note_head(plan.layout, "uuid-1")
+    process = head()
     *words, created = plan.layout.slurm_runs.read_text().split()
+    plan.layout.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
     queue()
     cancel(plan)
-    assert "still runs this study" in capsys.readouterr().err
-    plan.layout.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
-    cancel(plan)
     assert "snakemake" not in capsys.readouterr().err
+    assert process.poll() is None
 
 
 def test_a_line_that_was_cut_short_tells_nothing(plan: Plan, queue: Queue, tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_samples
+from faked_study import (
+    CONTENT,
+    fake_metrics,
+    fake_plan,
+    fake_run,
+    fake_samples,
+    fake_score_error,
+)
 from rich.console import Console
 
 from scoresweep.files import write_json
@@ -129,6 +136,43 @@ def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> No
     assert states[one.id].state == "sampled"
     assert states[one.id].message == "outdated: measured with other options"
     assert states[two.id].state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "message"),
+    [
+        ("", "sampled", "evaluation: has begun"),
+        ("Error: no room\n", "failed", "evaluation: Error: no room"),
+        ("Traceback (most recent\n  ...\nOh: no\n", "failed", "evaluation: Oh: no"),
+    ],
+)
+def test_an_evaluation_that_failed_is_told_from_its_log(
+    plan: Plan, text: str, state: str, message: str
+) -> None:
+    run, setting = plan.runs[1], plan.settings[0]
+    fake_samples(plan, run, setting)
+    log = plan.layout.results / "logs/evaluate" / run.id / f"{setting.id}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(text)
+    (job,) = (job for job in jobs(plan) if job.state == state)
+    assert (job.setting, job.message) == (setting.id, message)
+    assert f"log: {log}\n" in printed(plan)
+    os.utime(log, (0, 0))  # of an evaluation of earlier samples
+    (job,) = (job for job in jobs(plan) if job.state == "sampled")
+    assert job.message == "not evaluated yet"
+    assert "log: " not in printed(plan)
+
+
+def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
+    run = plan.runs[0]
+    fake_run(plan, run)
+    log = plan.layout.results / "logs/score_error" / f"{run.id}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("Error: no weights\n")
+    assert (first(plan).state, first(plan).message) == ("failed", "score error: Error: no weights")
+    assert f"log: {log}\n" in printed(plan)
+    fake_score_error(plan, run)
+    assert (first(plan).state, first(plan).message) == ("done", "")
 
 
 @pytest.mark.parametrize("left", [0, 5000, -1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from scoresweep.console import say
-from scoresweep.errors import RunError
+from scoresweep.errors import InputError, RunError
 from scoresweep.launch import slurm
 from scoresweep.launch.record import JobRecord
 from scoresweep.pipeline.slurm_jobs import Head, StudyJobs, count_by_rule, study_jobs
@@ -11,30 +13,80 @@ from scoresweep.study import Plan
 
 __all__ = ["cancel"]
 
+SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_TO_END = 600.0
+"""What a `snakemake` may take to end: it does so when it next asks for its jobs."""
+
 
 def cancel(plan: Plan) -> None:
     """Cancel every SLURM job of the study that waits or runs; say what was cancelled.
 
-    A training that runs saves a checkpoint before it ends. Raises `RunError` where SLURM cannot be
-    asked or does not answer.
+    To a `snakemake` that waits for them they would have failed, and it would submit them again: it
+    is ended first, as Ctrl-C does. Raises `InputError` where it runs on another machine, `RunError`
+    where SLURM cannot be asked or does not answer.
     """
     try:
         found = study_jobs(plan) or StudyJobs()
     except RunError as error:
         raise RunError(f"{error}; nothing was cancelled") from None
-    training, others = found.of_training(), found.of_rules()
-    if not training and not others:
+    heads = [head for head in found.heads if not head.has_ended]
+    _interrupt(heads)
+    cancelled: set[str] = set()
+    deadline = time.monotonic() + SECONDS_TO_END
+    while True:
+        # Asked before the jobs: what has ended by now has submitted all that it ever will.
+        left = [head for head in heads if not head.has_ended]
+        cancelled |= _cancel(plan, found, cancelled)
+        if not left:
+            break
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{_name(left[0])} does not end: `kill -9 {left[0].pid}`, then cancel once more"
+            )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        found = study_jobs(plan) or found
+    for head in heads:
+        say(f"ended: {_name(head)}")
+    if not cancelled:
         say(f"no SLURM job of the study {plan.study.study} is queued or running")
-    elif not slurm.cancel([job.job_id for job in [*training.values(), *others]]):
-        raise RunError("SLURM did not cancel the jobs; try again in a minute")
+
+
+def _interrupt(heads: list[Head]) -> None:
+    """Do what Ctrl-C does to each of `heads`, or raise `InputError` where that cannot be."""
+    for head in heads:
+        if not head.is_here:
+            raise InputError(
+                f"{_name(head)} runs this study, on {head.host}, and would submit again what is "
+                f"cancelled; nothing was. Expected: this command on {head.host}. If that process "
+                f"was killed, `snakemake --unlock --configfile STUDY`, then cancel again"
+            )
+    for head in heads:
+        try:
+            head.interrupt()
+        except PermissionError:
+            raise InputError(
+                f"{_name(head)} runs this study, is another person's, and would submit again what "
+                f"is cancelled; nothing was. Expected: that they end it"
+            ) from None
+        say(f"told to end: {_name(head)}; that may take a minute or two")
+
+
+def _cancel(plan: Plan, found: StudyJobs, before: set[str]) -> set[str]:
+    """Cancel the jobs that were not cancelled `before`; return the numbers of those that were."""
+    training = {run: job for run, job in found.of_training().items() if job.job_id not in before}
+    others = [job for job in found.of_rules() if job.job_id not in before]
+    numbers = [job.job_id for job in [*training.values(), *others]]
+    if numbers and not slurm.cancel(numbers):
+        raise RunError(
+            "SLURM did not cancel the jobs: it does not answer (try again in a minute), or some "
+            "are another person's"
+        )
     for run, job in training.items():
         _forget(plan, run, job.name)
         say(f"cancelled: training of {run}, SLURM job {job.job_id} ({job.state.lower()})")
     for line in count_by_rule(others):
         say(f"cancelled: {line}")
-    for head in found.heads:
-        if not head.has_ended:
-            say(_warning(head))
+    return set(numbers)
 
 
 def _forget(plan: Plan, run: str, job: str) -> None:
@@ -45,12 +97,5 @@ def _forget(plan: Plan, run: str, job: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _warning(head: Head) -> str:
-    """Say what to do about a `snakemake` that runs or may run."""
-    end = f"end it with Ctrl-C or `kill -INT {head.pid}`, then cancel once more"
-    if head.is_here:
-        return f"snakemake (process {head.pid}) still runs this study and may submit again: {end}"
-    return (
-        f"snakemake (process {head.pid} on {head.host}) may submit again if it still runs: {end} "
-        f"from there"
-    )
+def _name(head: Head) -> str:
+    return f"snakemake (process {head.pid})"

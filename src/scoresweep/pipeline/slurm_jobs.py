@@ -1,4 +1,4 @@
-"""Which of this user's SLURM jobs belong to a study.
+"""Which SLURM jobs belong to a study.
 
 The job that trains a run is known by the name in its record. All jobs of the other rules bear a
 name that Snakemake's executor draws at each start of the workflow; the starts are kept in a file.
@@ -8,9 +8,11 @@ number.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -43,6 +45,9 @@ START = re.compile(r"(\S+) (\S+) (\d+) (\d+)")
 ENDED = "ended"
 """What follows the name of the jobs when a start has come to its end."""
 
+NAMES = 500
+"""Most names of jobs in one question: an argument of a program has 128 KiB at most."""
+
 CLOCK_ERROR = 5.0
 """Seconds by which the creation of a process seems to move when the machine's clock is set."""
 
@@ -59,6 +64,8 @@ class Head:
     """Unix time at which the process was created: numbers of processes are used again."""
     said_so: bool = False
     """Whether it has noted its end; one that is killed does not."""
+    locked: bool = True
+    """Whether some `snakemake` holds the lock of the study's folder; one that runs does."""
 
     @property
     def is_here(self) -> bool:
@@ -67,13 +74,20 @@ class Head:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is known to have ended; on another machine it may run unless it said so."""
+        """Whether it is known to have ended; elsewhere it may run where there is a lock."""
         if self.said_so or not self.is_here:
-            return self.said_so
+            return self.said_so or not self.locked
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.created) > CLOCK_ERROR
+            process = psutil.Process(self.pid)
+            is_another = abs(process.create_time() - self.created) > CLOCK_ERROR
+            return is_another or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does; raise `PermissionError` where the process is another person's."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ class StudyJobs:
     records: dict[str, JobRecord] = field(default_factory=dict)
     """Run to the job that trains it, or trained it, whether SLURM still knows it or not."""
     queue: list[QueuedJob] = field(default_factory=list)
-    """All jobs of this user."""
+    """All jobs of this user, and those of the study that are another person's."""
     heads: list[Head] = field(default_factory=list)
 
     @cached_property
@@ -114,8 +128,9 @@ class StudyJobs:
 
 
 def study_jobs(plan: Plan) -> StudyJobs | None:
-    """Ask SLURM once for the jobs of a study; None for a study that has never used it.
+    """Ask SLURM for the jobs of a study; None for a study that has never used it.
 
+    Two people may share a study: what is not among this user's jobs is asked for by its name.
     Raises `RunError` where SLURM cannot be asked or does not answer: nothing follows from that.
     """
     paths = sorted(plan.layout.results.glob("runs/*/job.json"))
@@ -126,10 +141,25 @@ def study_jobs(plan: Plan) -> StudyJobs | None:
         return None
     if shutil.which("squeue") is None:
         raise RunError("this machine has no `squeue` to ask SLURM with")
-    queue = my_jobs()
+    names = {head.jobs for head in heads if not head.said_so}
+    names |= {r.name for run, r in records.items() if not plan.layout.weights(run).exists()}
+    return StudyJobs(records, _queue(names), heads)
+
+
+def _queue(names: set[str]) -> list[QueuedJob]:
+    """Return this user's jobs, and those that are called `names`, which may be another person's."""
+    queue = _answer()
+    others = sorted(names - {job.name for job in queue})
+    for first in range(0, len(others), NAMES):
+        queue += _answer(",".join(others[first : first + NAMES]))
+    return queue
+
+
+def _answer(names: str | None = None) -> list[QueuedJob]:
+    queue = my_jobs(names)
     if queue is None:
         raise RunError("SLURM does not answer")
-    return StudyJobs(records, queue, heads)
+    return queue
 
 
 def is_running(job: QueuedJob) -> bool:
@@ -178,7 +208,8 @@ def _heads(layout: Layout) -> list[Head]:
     lines = layout.slurm_runs.read_text(encoding="utf-8").splitlines()
     ended = {line.removesuffix(f" {ENDED}") for line in lines if line.endswith(f" {ENDED}")}
     starts = [found.groups() for line in lines if (found := START.fullmatch(line))]
+    locked = any((layout.root / ".snakemake/locks").glob("*"))
     return [
-        Head(jobs, host, int(pid), float(created), jobs in ended)
+        Head(jobs, host, int(pid), float(created), jobs in ended, locked)
         for jobs, host, pid, created in starts
     ]

@@ -51,6 +51,8 @@ COLOURS: dict[State, str] = {
 
 HEADINGS = ["run / setting", "state", "job", "nodes", "step", "images/s", "time left", "restarts"]
 HEADINGS += ["message"]
+FAILURES = ("Error: ", "Traceback ")
+"""How a log tells that a command has failed."""
 LOGS = 5
 """Most logs that are named."""
 
@@ -67,6 +69,8 @@ class Job:
     """What the job last said."""
     slurm: QueuedJob | None = None
     """What SLURM says, where the job waits or runs there."""
+    log: Path | None = None
+    """Of the measurement that has begun, or failed."""
 
     @property
     def name(self) -> str:
@@ -89,7 +93,7 @@ def jobs(plan: Plan) -> list[Job]:
     """
     layout = plan.layout
     found = [
-        Job(run.id, None, "done", progress=JobState.read(layout.progress(run.id)))
+        _trained(plan, run.id)
         if layout.weights(run.id).exists()
         else _at_work(run.id, None, layout.progress(run.id))
         for run in plan.runs
@@ -155,10 +159,38 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def _trained(plan: Plan, run: str) -> Job:
+    layout = plan.layout
+    done = Job(run, None, "done", progress=JobState.read(layout.progress(run)))
+    if not plan.measures_score_error or layout.score_error(run).exists():
+        return done
+    log = layout.results / "logs" / "score_error" / f"{run}.log"
+    return _measured(done, "score error", log, layout.weights(run))
+
+
+def _measured(job: Job, what: str, log: Path, measured: Path) -> Job:
+    """Return `job`, of which something is not measured yet, with what a newer log says of that.
+
+    A measurement leaves no other trace until it is done.
+    """
+    try:
+        if log.stat().st_mtime_ns < measured.stat().st_mtime_ns:
+            return job
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return job
+    if not any(line.startswith(FAILURES) for line in lines):
+        return replace(job, message=f"{what}: has begun", log=log)
+    said = next((line for line in lines if line.startswith(FAILURES[0])), lines[-1])
+    return replace(job, state="failed", message=f"{what}: {said}", log=log)
+
+
 def _settings(plan: Plan, run: str) -> Iterator[Job]:
     layout = plan.layout
     sampled = _names(layout.results / "samples" / run)
     measured = _names(layout.results / "metrics" / run)
+    logs = layout.results / "logs" / "evaluate" / run
+    evaluated = _names(logs)
     options = plan.evaluate_hash()
     for setting in plan.settings:
         progress = layout.samples_progress(run, setting.id)
@@ -169,10 +201,12 @@ def _settings(plan: Plan, run: str) -> Iterator[Job]:
             yield Job(run, setting.id, "failed", message)
         elif metrics.name in measured and mentions(metrics, options):
             yield Job(run, setting.id, "done")
+        elif is_sampled and metrics.name in measured:
+            yield Job(run, setting.id, "sampled", "outdated: measured with other options")
         elif is_sampled:
-            outdated = metrics.name in measured
-            message = "outdated: measured with other options" if outdated else "not evaluated yet"
-            yield Job(run, setting.id, "sampled", message)
+            job, log = Job(run, setting.id, "sampled", "not evaluated yet"), f"{setting.id}.log"
+            samples = layout.samples_manifest(run, setting.id)
+            yield _measured(job, "evaluation", logs / log, samples) if log in evaluated else job
         elif progress.name in sampled:
             yield _at_work(run, setting.id, progress)
         else:
@@ -211,7 +245,7 @@ def _no_life(progress: JobState) -> str:
 
 def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
     """Return `job` with what SLURM knows better: its queue, and which of its jobs have ended."""
-    if job.state in ("done", "sampled"):
+    if job.state in ("done", "sampled") or job.log:
         return job
     progress, record = job.progress, slurm.records.get(job.run) if job.setting is None else None
     ours = slurm.named(record.name) if record else None
@@ -242,13 +276,16 @@ def _live(job: Job, slurm: QueuedJob) -> Job:
 
 
 def _logs(plan: Plan, found: Iterable[Job]) -> list[str]:
-    """Name the logs of jobs that have failed or show no sign of life."""
-    folder, paths = plan.layout.results / "logs" / "sample", []
+    """Name the logs of jobs that have failed or show no sign of life, then of measurements."""
+    folder, urgent, others = plan.layout.results / "logs" / "sample", [], []
     for job in found:
         if job.state in ("failed", "stale"):
             run = plan.layout.run(job.run) / "logs" / "latest.log"
-            paths.append(run if job.setting is None else folder / job.run / f"{job.setting}.log")
-    there = [path for path in paths[:LOGS] if path.exists()]
+            log = run if job.setting is None else folder / job.run / f"{job.setting}.log"
+            urgent.append(job.log or log)
+        elif job.log:
+            others.append(job.log)
+    there = [path for path in [*urgent, *others][:LOGS] if path.exists()]
     return [f"log: {path}" for path in there]
 
 
