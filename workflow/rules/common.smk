@@ -42,8 +42,24 @@ def prepare_slurm():
         from scoresweep.launch.patient_executor import be_patient
         from scoresweep.pipeline.slurm_jobs import note_head
 
+        check_jobs_at_once()
         be_patient(workflow.scheduler._executor)
         note_head(layout, workflow.scheduler._executor.run_uuid)
+
+
+def check_jobs_at_once():
+    """Raise where `--jobs` would let an array wait for ever.
+
+    The executor submits an array when it has been given all jobs of a rule that can run, and
+    Snakemake gives it no more than `jobs` in all.
+    """
+    most, planned = workflow.resource_settings.nodes, len(workflow.dag)
+    if workflow.executor_settings.array_jobs and most < planned:
+        raise WorkflowError(
+            f"--jobs {most}: {planned} jobs are to be run, and those of a rule in slurm-array-jobs "
+            f"would wait for ever for the ones that are held back; expected no --jobs (the profile "
+            f"has it), or jobs that are submitted one by one: --jobs {most} --slurm-array-jobs ''"
+        )
 
 
 def uses_slurm():
