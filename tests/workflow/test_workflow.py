@@ -19,12 +19,19 @@ from scoresweep.study import load_study
 ROOT = Path(__file__).parents[2]
 
 
+COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+COMMAND += ["--cores", "2", "--configfile"]
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
 def snakemake(folder, *arguments, study="study.yaml"):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--cores", "2", "--configfile", study, *arguments]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+        [*COMMAND, study, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
     )
 
 
@@ -119,6 +126,37 @@ def test_one_more_axis_keeps_what_is_finished(folder):
 def test_one_more_metric_measures_again_and_draws_nothing(folder):
     (folder / "study.yaml").write_text(TINY.replace("[score_error, frechet]", "[frechet, kid]"))
     assert planned(folder) == {"evaluate": 4, "report": 1}
+
+
+def test_what_ends_after_its_snakemake_was_killed_is_not_done_again(folder):
+    results = folder / "results/tiny"
+    (log,) = (results / "logs/sample").glob("seed=0*/step_size=0.002*.log")
+    manifest = results / "samples" / log.parent.name / f"{log.stem}.json"
+    metrics = results / "metrics" / log.parent.name / f"{log.stem}.nc"
+    shutil.rmtree(manifest.with_suffix(".zarr"))
+    copy = manifest.with_name(f".{log.stem}.manifest")
+    for path in (log, manifest, copy, metrics, results / "report.nc"):
+        path.unlink()
+    command = [*COMMAND, "study.yaml", "--until", "sample"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, **quiet) as head:
+        while not log.exists():
+            assert head.poll() is None
+            time.sleep(0.01)
+        head.kill()
+    while not manifest.exists():
+        time.sleep(0.1)
+    assert snakemake(folder, "--unlock").returncode == 0
+    assert planned(folder) == {"evaluate": 1, "report": 1}
+
+
+def test_samples_whose_manifest_snakemake_has_deleted_are_not_drawn_again(folder):
+    manifest = next((folder / "results/tiny/samples").glob("*/step_size*[0-9a-f].json"))
+    content, drawn = manifest.read_text(), manifest.with_suffix(".zarr").stat()
+    manifest.unlink()
+    assert snakemake(folder, "--", str(manifest.relative_to(folder))).returncode == 0
+    assert manifest.read_text() == content
+    assert manifest.with_suffix(".zarr").stat().st_ino == drawn.st_ino
 
 
 def test_a_deleted_result_is_made_again(folder):

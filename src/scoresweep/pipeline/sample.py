@@ -7,6 +7,7 @@ same samples. A chunk that is done lies in a file until all of them are.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -115,7 +116,8 @@ def _sample(work: _Work, processes: int) -> None:
         _write(work, walk, network, state.seconds)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
-        state.write(state_path)
+        with contextlib.suppress(RunError):  # a disk that is still full: the first error is told
+            state.write(state_path)
         raise
     state.state = "done"
     state.write(state_path)
@@ -125,7 +127,7 @@ def _sample(work: _Work, processes: int) -> None:
 def _is_drawn(work: _Work) -> bool:
     """Return whether the samples of these weights are there; others are named."""
     manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
-    if not manifest.exists():
+    if not manifest.exists() and not _restored(work, manifest):
         return False
     try:
         read_samples(work.layout.samples(work.run.id, work.setting.id))
@@ -136,6 +138,16 @@ def _is_drawn(work: _Work) -> bool:
     what = "are drawn already" if drawn == work.weights_sha256 else "came from other weights"
     say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
     return bool(drawn == work.weights_sha256)
+
+
+def _restored(work: _Work, manifest: Path) -> bool:
+    """Write the manifest again where its copy says that these weights have drawn all samples."""
+    copy = work.layout.samples_manifest_copy(work.run.id, work.setting.id)
+    content = json.loads(copy.read_text(encoding="utf-8")) if copy.exists() else {}
+    if content.get("weights_sha256") != work.weights_sha256:
+        return False
+    write_json(manifest, content)
+    return True
 
 
 def _walk(work: _Work, network: ScoreNetwork) -> _Walk:
@@ -436,7 +448,6 @@ def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float) -> N
         original=torch.cat(originals)[: options.count] if originals else None,
         attributes=attributes,
     )
-    write_json(
-        work.layout.samples_manifest(run.id, setting.id),
-        {"count": options.count, "shape": list(network.shape), **attributes, **described},
-    )
+    manifest = {"count": options.count, "shape": list(network.shape), **attributes, **described}
+    write_json(work.layout.samples_manifest_copy(run.id, setting.id), manifest)
+    write_json(work.layout.samples_manifest(run.id, setting.id), manifest)

@@ -30,6 +30,10 @@ class Layout:
         """Written last, beside the store: a dataset whose manifest exists is whole."""
         return self.root / "data" / f"{dataset}.json"
 
+    def staging_lock(self, dataset: str) -> Path:
+        """Held by the process that stages."""
+        return self.root / "data" / f".{dataset}.lock"
+
     def reference(self, dataset: str, extractor: str) -> Path:
         """Features of the real samples, and what real samples and noise score on them."""
         return self.root / "data" / f"{dataset}.{extractor}.nc"
@@ -105,6 +109,10 @@ class Layout:
     def samples_manifest(self, run: str, setting: str) -> Path:
         """Written last, beside the store: samples whose manifest exists are whole."""
         return self.results / "samples" / run / f"{setting}.json"
+
+    def samples_manifest_copy(self, run: str, setting: str) -> Path:
+        """The manifest again: Snakemake deletes that of a job that it takes for interrupted."""
+        return self.results / "samples" / run / f".{setting}.manifest"
 
     def samples_progress(self, run: str, setting: str) -> Path:
         """State of the drawing of samples, for `scoresweep status`."""
