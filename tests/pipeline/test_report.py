@@ -200,6 +200,20 @@ def test_a_study_of_one_setting_has_a_report(tmp_path: Path) -> None:
     assert f"{number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
 
 
+def test_axes_that_vary_together_have_no_map(tmp_path: Path) -> None:
+    zipped = {"sampler.step_size": [8e-5, 2e-5], "sampler.steps_per_level": [1, 4]}
+    plan = fake_plan(
+        tmp_path,
+        train=CONTENT["train"] | {"grid": {}},
+        sample=CONTENT["sample"] | {"grid": {}, "zip": [zipped]},
+    )
+    fake_study(plan)
+    report(plan)
+    names = {path.stem for path in plan.layout.figures.glob("metric_frechet*")}
+    axes = ("step_size", "steps_per_level")
+    assert names == {f"metric_frechet_classifier_{axis}" for axis in axes}
+
+
 def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
     fake_study(plan)

@@ -63,8 +63,17 @@ def _pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
     varied = [axis for axis in varied if not is_apart(tables, axis)]
     rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
     columns = [a for a in varied if a in tables.setting_axes]
-    pairs = [[column, row] for row, column in itertools.product(rows, columns)]
-    return pairs or [[a, b] for b, a in itertools.combinations(varied, 2)] or [[a] for a in varied]
+    crossed = [[column, row] for row, column in itertools.product(rows, columns)]
+    any_two = [[a, b] for b, a in itertools.combinations(varied, 2)]
+    for pairs in (crossed, any_two):
+        if apart := [pair for pair in pairs if not _vary_together(part, pair)]:
+            return apart
+    return [[axis] for axis in varied]
+
+
+def _vary_together(part: pd.DataFrame, pair: list[str]) -> bool:
+    """Tell whether one axis follows from the other (they were zipped): a map would have gaps."""
+    return len(part[pair].drop_duplicates()) == int(part[pair].nunique().max())
 
 
 def _metric_map(
