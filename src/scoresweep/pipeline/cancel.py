@@ -31,22 +31,19 @@ def cancel(plan: Plan) -> None:
         raise RunError(f"{error}; nothing was cancelled") from None
     heads = [head for head in found.heads if not head.has_ended]
     _interrupt(heads)
-    cancelled: set[str] = set()
+    cancelled = _cancel(plan, found, set())
     deadline = time.monotonic() + SECONDS_TO_END
-    while True:
-        # Asked before the jobs: what has ended by now has submitted all that it ever will.
-        left = [head for head in heads if not head.has_ended]
-        cancelled |= _cancel(plan, found, cancelled)
-        if not left:
-            break
+    while left := [head for head in heads if not head.has_ended]:
         if time.monotonic() > deadline:
             raise RunError(
                 f"{_name(left[0])} does not end: `kill -9 {left[0].pid}`, then cancel once more"
             )
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        found = study_jobs(plan) or found
+        cancelled |= _cancel(plan, study_jobs(plan) or found, cancelled)
     for head in heads:
         say(f"ended: {_name(head)}")
+    if heads:  # what they submitted at the last moment
+        cancelled |= _cancel(plan, study_jobs(plan) or found, cancelled)
     if not cancelled:
         say(f"no SLURM job of the study {plan.study.study} is queued or running")
 
@@ -62,7 +59,8 @@ def _interrupt(heads: list[Head]) -> None:
             )
     for head in heads:
         try:
-            head.interrupt()
+            if not head.said_so:
+                head.interrupt()
         except PermissionError:
             raise InputError(
                 f"{_name(head)} runs this study, is another person's, and would submit again what "

@@ -63,7 +63,8 @@ class Head:
     created: float
     """Unix time at which the process was created: numbers of processes are used again."""
     said_so: bool = False
-    """Whether it has noted its end; one that is killed does not."""
+    """Whether it has noted its end, after which it waits for trainings that it still has; one that
+    is killed does not."""
     locked: bool = True
     """Whether some `snakemake` holds the lock of the study's folder; one that runs does."""
 
@@ -75,7 +76,7 @@ class Head:
     @property
     def has_ended(self) -> bool:
         """Whether it is known to have ended; elsewhere it may run where there is a lock."""
-        if self.said_so or not self.is_here:
+        if not self.is_here:
             return self.said_so or not self.locked
         try:
             process = psutil.Process(self.pid)
