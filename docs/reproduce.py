@@ -151,31 +151,27 @@ def sampler_or_network(report: xr.DataTree) -> Rows:
 
 
 def score_error_density(report: xr.DataTree) -> Rows:
-    """The score error where the density is lowest and where it is highest."""
-    errors = report["score_error"].to_dataset()
-    error = errors["score_error_of_bin"].sel(split="uniform")
-    axis = next(str(dim) for dim in error.dims if "noise" in str(dim))
+    """The score error where the density is lowest and where it is highest; shares of the modes."""
+    errors = (
+        report["score_error"].to_dataset()[["score_error_of_bin", "sigma"]].sel(split="uniform")
+    )
+    sampling = report["sampling"].to_dataset()[["mode_error", "mode_share"]]
     rows = []
-    for place, kind in enumerate(sorted(map(str, error[axis].values))):
-        one = (
-            error.sel({axis: kind})
-            .squeeze()
-            .mean(
-                [
-                    d
-                    for d in error.dims
-                    if d not in ("level", "density_bin", axis) and error.sizes[d] > 1
-                ]
-            )
-        )
-        sigmas = errors["sigma"].sel({axis: kind}).squeeze()
-        for level in one["level"].values:
-            at = one.sel(level=level)
-            if bool(at.notnull().any()):
-                sigma = float(np.nanmax(sigmas.sel(level=level)))
-                low, high = float(at[0]), float(at[-1])
-                title = f"{('one level', 'ten levels')[place]}, σ = {sigma:.3g}"
-                rows.append((title, "surges", f"{low:.3g} and {high:.3g}: {low / high:.3g} times"))
+    for network in errors["network"].values.astype(str):
+        for noise in errors["train_noise"].values.astype(str):
+            at = {"network": network, "train_noise": noise}
+            where = f"{network}, {noise.split('(')[0]}"
+            bins = errors.sel(at).dropna("level", how="all", subset=["score_error_of_bin"])
+            for level in bins["level"].values:
+                error, sigma = (bins[name].sel(level=level).values for name in bins)
+                ours = f"{error[0]:.2g} and {error[-1]:.2g}: {error[0] / error[-1]:.2g} times"
+                rows.append((f"{where}, σ = {sigma:.3g}", "surges", ours))
+            for sampler in sampling["sampler"].values.astype(str):
+                drawn = sampling.sel(at | {"sampler": sampler}).max("sample_noise")
+                if bool(drawn["mode_error"].notnull()):
+                    shares = ", ".join(f"{share:.2f}" for share in drawn["mode_share"].values)
+                    found = f"{float(drawn['mode_error']):.3f} ({shares})"
+                    rows.append((f"{where}, mode error by {sampler.split('(')[0]}", "", found))
     return rows
 
 
