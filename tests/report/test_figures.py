@@ -55,6 +55,14 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
     assert outline == (-0.5, -0.5)
 
 
+def test_options_stand_below_the_name_of_their_block() -> None:
+    blocks = {2e-5: "langevin(steps=1000, step_size=0.002)", 8e-5: "metropolis"}
+    cells = CELLS.dropna(subset="mean").assign(step_size=lambda c: c["step_size"].map(blocks))
+    figure = figures.heat_map(cells, DISTANCE, "step_size", "levels")
+    found = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert sorted(found) == ["langevin\nsteps=1000,\nstep_size=0.002", "metropolis"]
+
+
 def test_long_intervals_take_two_lines() -> None:
     cells = CELLS.iloc[[1, 2]].assign(low=-0.000482, high=0.000782)
     axes = figures.heat_map(cells, DISTANCE, "step_size", "levels").axes[0]

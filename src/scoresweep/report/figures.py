@@ -73,6 +73,8 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 4.9
 """Inches."""
+LETTERS = 12
+"""Letters of a tick's label that fit in an inch."""
 ANNOTATED = 120
 """Most cells of a heat map that carry their value."""
 ANNOTATED_COLUMNS = 8
@@ -111,15 +113,18 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     """
     columns, rows = _values(summary, x), _values(summary, y)
     mean = _cells(summary, "mean", x, y)
-    height = max(2.0, min(9.0, 1.2 + 0.6 * len(rows)))
-    figure = Figure(figsize=(max(WIDTH, min(10.0, 1.6 + 0.9 * len(columns))), height))
+    width = max(WIDTH, min(10.0, 1.6 + 0.9 * len(columns)))
+    labels = [_tick(v, int(LETTERS * (width - 2.2) / len(columns))) for v in columns]
+    below = 0.15 * max(label.count("\n") for label in labels)
+    height = max(2.0, min(9.0, 1.2 + 0.6 * len(rows))) + below
+    figure = Figure(figsize=(width, height))
     axes = figure.add_subplot()
     axes.grid(False)
     lower = metric.better == "lower"
     norm = _norm(mean)
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
-    axes.set_xticks(range(len(columns)), [coordinate(v) for v in columns])
-    axes.set_yticks(range(len(rows)), [textwrap.fill(coordinate(v), 16) for v in rows])
+    axes.set_xticks(range(len(columns)), labels)
+    axes.set_yticks(range(len(rows)), [_tick(v, 20) for v in rows])
     axes.set(xlabel=words(x), ylabel=words(y), title=_wrapped(metric.title))
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
@@ -156,7 +161,8 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
         axes.minorticks_off()
     else:
         axes.errorbar(range(len(values)), mean, error, marker="o", linestyle="", capsize=4)
-        axes.set_xticks(range(len(values)), values)
+        width = int(LETTERS * WIDTH / len(values))
+        axes.set_xticks(range(len(values)), [_tick(value, width) for value in values])
     means = summary[["real", "noise"]].mean()
     if np.isfinite(real := means["real"]):
         reference = metric.references(means)[0]
@@ -448,6 +454,13 @@ def _legend(figure: Figure, panel: Axes) -> None:
 
 def _wrapped(title: str) -> str:
     return textwrap.fill(title, 46)
+
+
+def _tick(value: Any, width: int) -> str:
+    """Write the value of an axis in lines of about `width` letters, a block's options below it."""
+    name, _, options = coordinate(value).partition("(")
+    lines = textwrap.wrap(options.removesuffix(")"), max(width, 12), break_long_words=False)
+    return "\n".join([textwrap.fill(name, max(width, 12)), *lines])
 
 
 def _values(summary: pd.DataFrame, axis: str) -> list[Any]:

@@ -24,7 +24,7 @@ RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metr
 }
 """Dimensions of the report and columns of its summaries that no axis may be called."""
 
-LONGEST = 60
+LONGEST = 80
 """Most characters of a block's name and options in an id or a coordinate."""
 
 
