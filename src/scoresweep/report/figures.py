@@ -113,18 +113,17 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     """
     columns, rows = _values(summary, x), _values(summary, y)
     mean = _cells(summary, "mean", x, y)
-    width = max(WIDTH, min(10.0, 1.6 + 0.9 * len(columns)))
-    labels = [_tick(v, int(LETTERS * (width - 2.2) / len(columns))) for v in columns]
-    below = 0.15 * max(label.count("\n") for label in labels)
-    height = max(2.0, min(9.0, 1.2 + 0.6 * len(rows))) + below
-    figure = Figure(figsize=(width, height))
+    below, beside = [_tick(v) for v in columns], [_tick(v) for v in rows]
+    width = 1.4 + _inches(beside) + max(0.9, _inches(below) + 0.1) * len(columns)
+    height = 1.2 + 0.6 * len(rows) + 0.15 * max(label.count("\n") for label in below)
+    figure = Figure(figsize=(max(WIDTH, min(10.0, width)), max(2.0, min(9.0, height))))
     axes = figure.add_subplot()
     axes.grid(False)
     lower = metric.better == "lower"
     norm = _norm(mean)
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
-    axes.set_xticks(range(len(columns)), labels)
-    axes.set_yticks(range(len(rows)), [_tick(v, 20) for v in rows])
+    axes.set_xticks(range(len(columns)), below)
+    axes.set_yticks(range(len(rows)), beside)
     axes.set(xlabel=words(x), ylabel=words(y), title=_wrapped(metric.title))
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
@@ -161,8 +160,9 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
         axes.minorticks_off()
     else:
         axes.errorbar(range(len(values)), mean, error, marker="o", linestyle="", capsize=4)
-        width = int(LETTERS * WIDTH / len(values))
-        axes.set_xticks(range(len(values)), [_tick(value, width) for value in values])
+        labels = [_tick(value) for value in values]
+        figure.set_size_inches(max(WIDTH, (_inches(labels) + 0.1) * len(values)), 3.2)
+        axes.set_xticks(range(len(values)), labels)
     means = summary[["real", "noise"]].mean()
     if np.isfinite(real := means["real"]):
         reference = metric.references(means)[0]
@@ -456,11 +456,16 @@ def _wrapped(title: str) -> str:
     return textwrap.fill(title, 46)
 
 
-def _tick(value: Any, width: int) -> str:
-    """Write the value of an axis in lines of about `width` letters, a block's options below it."""
+def _tick(value: Any) -> str:
+    """Write the value of an axis in short lines, the options of a block below its name."""
     name, _, options = coordinate(value).partition("(")
-    lines = textwrap.wrap(options.removesuffix(")"), max(width, 12), break_long_words=False)
-    return "\n".join([textwrap.fill(name, max(width, 12)), *lines])
+    lines = textwrap.wrap(options.removesuffix(")"), 20, break_long_words=False)
+    return "\n".join([name, *lines])
+
+
+def _inches(labels: list[str]) -> float:
+    """Return the width of the longest line, about."""
+    return max(len(line) for label in labels for line in label.split("\n")) / LETTERS
 
 
 def _values(summary: pd.DataFrame, axis: str) -> list[Any]:
