@@ -15,6 +15,8 @@ from scoresweep.study import Plan
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# What runs in the background of a script ignores Ctrl-C, and so would everything started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

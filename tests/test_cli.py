@@ -207,10 +207,7 @@ def test_the_schema_is_json():
 
 def test_ctrl_c_ends_a_command_with_130_and_no_traceback(study, tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")  # reading it waits
-    # What is started in the background of a script ignores SIGINT.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heed}; from scoresweep.cli import main; main()"
-    command = [sys.executable, "-c", code, "status", "pipe.yaml"]
+    command = [sys.executable, "-m", "scoresweep", "status", "pipe.yaml"]
     process = psutil.Popen(command, stderr=subprocess.PIPE, text=True)
     with open(tmp_path / "pipe.yaml", "w"):  # noqa: PTH123 (waits for the reader)
         time.sleep(0.3)

@@ -36,6 +36,7 @@ def plan_of(root, **dataset):
             "steps": 1,
         },
         "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-5}},
+        "evaluate": {"extractors": ["pixels"]},
     }
     return plan_study(parse_study(content, "drawn.yaml"), root)
 
@@ -236,6 +237,7 @@ def test_ism_of_too_many_dimensions_fails_in_the_plan(tmp_path):
             "steps": 1,
         },
         "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-5}},
+        "evaluate": {"extractors": ["pixels"]},
     }
     with pytest.raises(
         InputError, match=r"train\.objective: ism: .* 5,000 dimensions; expected 4,096"

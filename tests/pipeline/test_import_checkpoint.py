@@ -1,6 +1,7 @@
 """Checkpoints as the public programs write them become runs."""
 
 import json
+import shutil
 from collections import OrderedDict
 
 import pytest
@@ -146,5 +147,5 @@ def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan,
     file = checkpoint(tmp_path / "c.pth")
     refused(make_plan(), file, "only the networks of the published programs can be imported")
     study = plan()
-    (study.layout.root / "data").unlink()
+    shutil.rmtree(study.layout.root / "data")
     refused(study, file, "is not staged; run `scoresweep stage` first")

@@ -328,12 +328,6 @@ def test_interpolation_draws_rows_that_turn_from_one_sample_into_another(make):
 )
 def test_what_is_drawn_can_be_measured(make, changes):
     plan = make(**changes)
-    data = plan.layout.root / "data"
-    real = data.resolve()
-    data.unlink()
-    data.mkdir()  # of its own: the features of the reference are written here
-    for name in ("digits.zarr", "digits.json"):
-        (data / name).symlink_to(real / name)
     draw(plan)
     reference(plan, "digits", "pixels")
     evaluate(plan, plan.runs[0].id, plan.settings[0].id)
