@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import fcntl
 import functools
 import hashlib
 import json
@@ -6,6 +8,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -104,16 +107,53 @@ def test_json_is_written_for_people(tmp_path):
     assert text.endswith("}\n")
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, durable):
-    path, synced = tmp_path / "a.json", []
+@pytest.fixture
+def calls(monkeypatch):
+    """What was flushed and renamed, in order; all of it is really done."""
+    seen, fsync, replace = [], os.fsync, Path.replace
 
-    def fsync(descriptor):
-        synced.append((Path(f"/proc/self/fd/{descriptor}").resolve().suffix, path.exists()))
+    def noting_fsync(descriptor):
+        seen.append(("flush", Path(f"/proc/self/fd/{descriptor}").resolve().name))
+        fsync(descriptor)
 
-    monkeypatch.setattr("os.fsync", fsync)
-    write_json(path, [1], durable=durable)
-    assert synced == ([(".part", False), (tmp_path.suffix, True)] if durable else [])
+    def noting_replace(self, target):
+        seen.append(("rename", target.name))
+        return replace(self, target)
+
+    monkeypatch.setattr("os.fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    return seen
+
+
+def part(name):
+    return f".{name}.{socket.gethostname()}.{os.getpid()}.part"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_is_then(tmp_path, calls):
+    write_json(tmp_path / "a.json", [1])
+    assert calls == [("flush", part("a.json")), ("rename", "a.json"), ("flush", tmp_path.name)]
+    calls.clear()
+    write_json(tmp_path / "a.json", [2], durable=False)
+    assert calls == [("rename", "a.json")]
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
+    with whole(tmp_path / "store") as temporary:
+        (temporary / "array" / "c").mkdir(parents=True)
+        for file in ("zarr.json", "array/zarr.json", "array/c/0"):
+            (temporary / file).touch()
+    first = sorted(name for _, name in calls[:-2])
+    assert first == sorted([part("store"), "array", "c", "0", "zarr.json", "zarr.json"])
+    assert calls[-2:] == [("rename", "store"), ("flush", tmp_path.name)]
+
+
+def test_a_file_system_that_cannot_flush_is_written_to_all_the_same(tmp_path, monkeypatch):
+    for code in (errno.EINVAL, errno.EIO):
+        monkeypatch.setattr("os.fsync", functools.partial(fail, code))
+        expected = pytest.raises(OSError, match="Input/output")
+        with expected if code == errno.EIO else contextlib.nullcontext():
+            write_json(tmp_path / "a.json", code)
+    assert json.loads((tmp_path / "a.json").read_text()) == errno.EINVAL
 
 
 def test_sha256(tmp_path):
@@ -138,6 +178,86 @@ def test_one_process_at_a_time_is_let_in(tmp_path):
     assert not is_taken(lock)
 
 
+@pytest.fixture
+def held(tmp_path):
+    """A lock as a file system may keep it for a dead machine; signs it for the given holder."""
+    lock = tmp_path / "lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        def sign(**holder):
+            with exclusive(tmp_path / "example"):
+                ours = json.loads((tmp_path / "example").read_text())
+            lock.write_text(json.dumps(ours | holder))
+            return lock
+
+        yield sign
+
+
+@pytest.fixture
+def entering():
+    """Go into a lock in a thread; gives the event of being inside."""
+    threads = []
+
+    def enter(lock, **options):
+        inside = threading.Event()
+
+        def go():
+            with exclusive(lock, **options):
+                inside.set()
+
+        threads.append(threading.Thread(target=go))
+        threads[-1].start()
+        return inside
+
+    yield enter
+    for thread in threads:
+        thread.join(20)
+
+
+def test_a_lock_that_was_kept_for_a_dead_machine_is_free_when_its_file_is_removed(
+    held, entering, capsys
+):
+    lock = held(host="login1", pid=12)
+    inside = entering(lock, waiting="waiting for a run")
+    assert not inside.wait(0.5)
+    said = capsys.readouterr().err
+    assert "waiting for a run (process 12 on login1, since 20" in said
+    assert f"remove {lock}" in said
+    assert said.count("waiting for") == 1  # not at each try
+    lock.unlink()
+    assert inside.wait(10)
+    assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("who", [{"pid": 2**22 + 1}, {"boot": "an earlier one"}])
+def test_a_lock_that_was_kept_for_a_process_of_this_machine_is_passed(
+    held, entering, monkeypatch, capsys, who
+):
+    monkeypatch.setattr("scoresweep.files.SECONDS_TO_SIGN", 0.3)
+    lock = held(**who)
+    assert entering(lock).wait(10)
+    assert "is gone" in capsys.readouterr().err
+
+
+def test_who_holds_a_lock_is_told_again_and_again(held, entering, monkeypatch, capsys):
+    monkeypatch.setattr("scoresweep.files.SECONDS_BETWEEN_WORDS", 0.3)
+    monkeypatch.setattr("scoresweep.files.SECONDS_TO_SIGN", 0.0)
+    lock = held()  # signed by this very process, which is not gone
+    assert entering(lock, patience=1.5).wait(10)
+    assert capsys.readouterr().err.count(", 2 s at most (process") >= 2
+
+
+def test_a_lock_whose_holder_is_not_known_is_waited_for(tmp_path, entering, capsys):
+    lock = tmp_path / "lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        inside = entering(lock)
+        assert not inside.wait(0.5)
+    assert inside.wait(10)
+    assert "waiting for that one. If its machine" in capsys.readouterr().err
+
+
 def test_what_a_killed_process_left_of_a_file_goes_and_the_rest_stays(tmp_path):
     left = subprocess.Popen(["sleep", "0"])
     left.wait()  # no process has this number now
@@ -148,6 +268,9 @@ def test_what_a_killed_process_left_of_a_file_goes_and_the_rest_stays(tmp_path):
     for name in (f"file.{host}.1", f"file.elsewhere.{left.pid}", f"another.{host}.{left.pid}"):
         others.append(f".{name}.part")
         (tmp_path / others[-1]).touch()
+    old = tmp_path / ".file.another.node.7.part"
+    old.touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
     with whole(tmp_path / "file") as temporary:
         temporary.touch()
     assert names(tmp_path) == sorted([*others, "file"])
@@ -162,5 +285,5 @@ def test_a_file_system_without_locks_lets_everybody_in(tmp_path, monkeypatch):
         pass
 
 
-def fail(number, _file, _operation):
+def fail(number, *_):
     raise OSError(number, os.strerror(number))

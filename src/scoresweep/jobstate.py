@@ -69,7 +69,7 @@ class JobState:
     def write(self, path: Path) -> None:
         """Write the state to `path`, stamped with the time."""
         self.updated = time.time()
-        write_json(path, dataclasses.asdict(self))
+        write_json(path, dataclasses.asdict(self), durable=False)
 
     @classmethod
     def read(cls, path: Path) -> JobState | None:

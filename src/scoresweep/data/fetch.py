@@ -179,7 +179,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises `InputError` where the archive is cut short or damaged.
     """
     try:
-        with whole(folder) as temporary:
+        with whole(folder, durable=False) as temporary:
             temporary.mkdir()
             if archive.suffix == ".deb":
                 _run(["dpkg-deb", "-x", str(archive), str(temporary)], temporary)
@@ -221,7 +221,10 @@ def _mismatch(file: Path, expected: str, found: str) -> str:
 def _download(url: str, target: Path) -> None:
     """Download one file; a connection that ends early leaves nothing."""
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer, whole(target) as temporary:
+        with (
+            urllib.request.urlopen(url, timeout=30) as answer,
+            whole(target, durable=False) as temporary,
+        ):
             size = int(answer.headers.get("Content-Length") or 0)
             with progress(f"fetch {target.name}", size) as advance, temporary.open("wb") as file:
                 while block := answer.read(BLOCK):

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoresweep.files import flush, remove, sha256_of, whole
+from scoresweep.files import remove, sha256_of, whole
 from scoresweep.tensors import write_tensors
 
 __all__ = [
@@ -63,7 +63,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             digests[file.name] = sha256_of(file)
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
         (temporary / "state.json").write_text(_sealed(state), encoding="utf-8")
-        flush(temporary)
     prune_checkpoints(folder, keep)
     return target
 
