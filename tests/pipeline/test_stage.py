@@ -3,6 +3,8 @@ from __future__ import annotations
 import resource
 import shutil
 import signal
+import time
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 from scoresweep.data import store as store_module
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
+from scoresweep.pipeline import stage as module
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import parse_study, plan_study
 
@@ -48,10 +51,37 @@ def test_the_digits(tmp_path, capsys):
 def test_staging_again_does_nothing(tmp_path, capsys):
     plan, name = plan_of({"name": "digits"}, tmp_path)
     stage(plan, name)
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")}
+    before = identities(tmp_path / "data")
     stage(plan, name)
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")} == before
+    assert identities(tmp_path / "data") == before
     assert "is staged already" in capsys.readouterr().err
+
+
+def test_of_two_processes_at_once_one_stages(tmp_path, monkeypatch, capfd):
+    plan, name = plan_of({"name": "digits"}, tmp_path)
+    orphan = get_context("spawn").Process(target=stage, args=(plan, name))
+    written, write = [], module.write_store
+
+    def noting(*arguments):
+        orphan.start()
+        while "another process does this already" not in (said := capfd.readouterr().err):
+            assert orphan.is_alive(), said
+            time.sleep(0.05)
+        write(*arguments)
+        written.extend(identities(tmp_path / "data"))
+
+    monkeypatch.setattr(module, "write_store", noting)
+    stage(plan, name)
+    orphan.join(60)
+    assert orphan.exitcode == 0
+    assert "is staged already" in capfd.readouterr().err
+    assert identities(tmp_path / "data") == written
+
+
+def identities(folder):
+    """Which file each one of the data is, and when it was written."""
+    files = sorted(p for p in folder.rglob("*") if not p.name.endswith(".lock"))
+    return [(p, p.stat().st_ino, p.stat().st_mtime_ns) for p in files]
 
 
 def test_a_store_that_was_cut_short_is_staged_again(tmp_path, capsys):
@@ -123,7 +153,11 @@ def test_wrong_data_leaves_nothing(tmp_path):
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
     with pytest.raises(InputError, match="80 values are NaN"):
         stage(plan, name)
-    assert not (tmp_path / "data").exists()
+    assert names(tmp_path / "data") == [f".{name}.lock"]
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
 
 
 @pytest.fixture
@@ -143,4 +177,4 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size
     limit_files(size)
     with pytest.raises(RunError, match=r"digits\.zarr: could not be written \(.*free some space"):
         stage(plan, name)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert names(tmp_path / "data") == [".digits.lock"]

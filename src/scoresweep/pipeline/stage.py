@@ -12,6 +12,7 @@ from scoresweep.data.sources.own import own_files
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
+from scoresweep.files import exclusive
 from scoresweep.study import Plan
 from scoresweep.study.components.datasets import Dataset, OwnData
 
@@ -21,21 +22,27 @@ __all__ = ["read_dataset", "stage"]
 def stage(plan: Plan, dataset_id: str) -> None:
     """Stage one dataset of the study; one that is whole and not outdated is left alone.
 
-    Raises `InputError` where the data cannot be had or is wrong, `RunError` where the disk is full;
-    neither leaves a store behind.
+    Of several processes at once the first one stages it. Raises `InputError` where the data cannot
+    be had or is wrong, `RunError` where the disk is full; neither leaves a store behind.
     """
     dataset, store = plan.dataset(dataset_id), plan.layout.dataset_store(dataset_id)
-    if manifest_path(store).exists():
-        problem = _outdated(dataset, store)
-        if not problem:
-            say(f"{store} is staged already")
-            return
-        say(f"{problem} Staging it again.")
+    with exclusive(plan.layout.staging_lock(dataset_id)):
+        if manifest_path(store).exists():
+            problem = _outdated(dataset, store)
+            if not problem:
+                say(f"{store} is staged already")
+                return
+            say(f"{problem} Staging it again.")
+        _stage(dataset, store)
+
+
+def _stage(dataset: Dataset, store: Path) -> None:
+    """Fetch, check and write a dataset, and say so."""
     started = time.monotonic()
     staged = read_dataset(dataset)
     splits = {"train": staged.train, "test": staged.test}
     total = sum(len(split.values) for split in splits.values())
-    with progress(f"stage {dataset_id}", total) as advance:
+    with progress(f"stage {dataset.id}", total) as advance:
         write_store(store, splits, _attributes(dataset, staged), advance)
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
