@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import platform
 import shutil
 import socket
@@ -124,6 +125,29 @@ def test_a_clean_checkout_needs_no_patch(checkout, tmp_path):
     assert [p.name for p in (tmp_path / "run" / "code").iterdir()] == [first["environment"]]
 
 
+def give_away(folder, owner):
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner, owner)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_commit_of_a_checkout_that_is_somebody_elses_is_kept(checkout, tmp_path, capsys):
+    head = subprocess.check_output(["git", "-C", checkout, "rev-parse", "HEAD"], text=True).strip()
+    (checkout / "src" / "scoresweep" / "new.py").touch()
+    give_away(checkout, 12345)
+    first = start(tmp_path / "run")
+    assert first["commit"] == head
+    assert "new.py" in (tmp_path / "run" / "code" / first["patch"]).read_text()
+    assert capsys.readouterr().err == ""
+    # A repository of neither this person nor the one whose code runs here is not trusted.
+    give_away(checkout / ".git", 54321)
+    assert start(tmp_path / "run")["commit"] == ""
+    said = capsys.readouterr().err
+    assert f"{checkout}: results will not say which commit this code is" in said
+    assert "git config --global --add safe.directory" in said
+    assert said.count("results will not say") == 1
+
+
 def test_outside_a_checkout_the_files_are_hashed(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "scoresweep"
     file = installed_in(folder, monkeypatch)
@@ -147,7 +171,9 @@ def test_every_installed_package_is_named(tmp_path):
     assert {f"{p}=={version(p)}" for p in ("numpy", "scoresweep", "pytest")} <= set(lines)
 
 
-def test_a_node_without_git_tells_the_code_that_its_head_has_kept(checkout, tmp_path, monkeypatch):
+def test_a_node_without_git_tells_the_code_that_its_head_has_kept(
+    checkout, tmp_path, monkeypatch, capsys
+):
     source = checkout / "src" / "scoresweep"
     (source / "new.py").write_text("3\n")
     folder, path = tmp_path / "code", tmp_path / "provenance.json"
@@ -156,11 +182,13 @@ def test_a_node_without_git_tells_the_code_that_its_head_has_kept(checkout, tmp_
     assert (folder / kept.patch).exists()
     monkeypatch.setenv("PATH", "/nowhere")
     note_start(path, folder, kept)
+    assert capsys.readouterr().err == ""
     content = json.loads(path.read_text())
     assert content["starts"][0] | vars(kept) == content["starts"][0]
     assert (content["commit"], content["uncommitted_changes"]) == (kept.commit, True)
     (source / "new.py").write_text("4\n")  # while the job waited
     note_start(path, folder, kept)
+    assert f"{checkout}: results will not say" in capsys.readouterr().err
     start = json.loads(path.read_text())["starts"][1]
     assert (start["commit"], start["patch"]) == ("", None)
     assert start["source_sha256"] != kept.source_sha256

@@ -52,7 +52,8 @@ class Code:
 
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine as plain values."""
-    return _about(_commit(), bool(_patch()))
+    commit = _commit()
+    return _about(commit, bool(commit and _patch()))
 
 
 def _about(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
@@ -74,9 +75,10 @@ def keep_code(folder: Path) -> Code:
 
     The folder holds `<sha>.patch` and `<sha>.environment.txt`, one of each for all that are alike.
     """
-    patch = _patch()
+    commit = _commit()
+    patch = _patch() if commit else b""
     return Code(
-        commit=_commit(),
+        commit=commit,
         patch=_keep(folder, patch, ".patch") if patch else None,
         environment=_keep(folder, _environment(), ".environment.txt"),
         source_sha256=_source_sha256(),
@@ -105,7 +107,7 @@ def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
     before = _read(path)
     starts = [*before.get("starts", []), start]
     about = _about(code.commit, code.patch is not None)
-    write_json(path, before | about | {"starts": starts}, durable=True)
+    write_json(path, before | about | {"starts": starts})
 
 
 def note_end(path: Path, facts: dict[str, Any]) -> None:
@@ -113,7 +115,7 @@ def note_end(path: Path, facts: dict[str, Any]) -> None:
 
     The code and the versions are those of that start: a checkout may change while work runs.
     """
-    write_json(path, _read(path) | facts, durable=True)
+    write_json(path, _read(path) | facts)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -143,14 +145,21 @@ def _now() -> str:
 def _commit() -> str:
     """Return the commit that is checked out; "" where the program is in no checkout of its own."""
     # A copy that is installed may lie inside some other project's repository.
-    known = _git("ls-files", Path(__file__).name)
-    return _git("rev-parse", "HEAD").decode().strip() if known else ""
+    listed = _ask_git("ls-files", Path(__file__).name)
+    top = _checkout()
+    if top and listed.returncode:
+        problem = " ".join(listed.stderr.decode(errors="replace").split())
+        say(f"{top}: results will not say which commit this code is, only its hash: {problem}")
+    return _git("rev-parse", "HEAD").decode().strip() if listed.stdout else ""
+
+
+def _checkout() -> Path | None:
+    """Return the folder of the repository that this program lies in."""
+    return next((f for f in Path(__file__).resolve().parents if (f / ".git").exists()), None)
 
 
 def _patch() -> bytes:
     """Return what `git apply` needs to make the checkout's code out of its commit."""
-    if not _commit():
-        return b""
     top = Path(os.fsdecode(_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
     # Whatever a person has configured, the answer is a patch in the usual form.
     options = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
@@ -167,12 +176,21 @@ def _git(*arguments: str, at: Path | None = None) -> bytes:
 
     Commands that compare answer 1 where they found a difference.
     """
-    folder = str(at or Path(__file__).parent)
-    try:
-        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, check=False)
-    except FileNotFoundError:
-        return b""
+    answer = _ask_git(*arguments, at=at)
     return answer.stdout if answer.returncode in (0, 1) else b""
+
+
+def _ask_git(*arguments: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Return all that git has to say; as 127, the shell's number, where there is no git."""
+    command = ["git", "-C", str(at or Path(__file__).parent)]
+    top = _checkout()
+    if top and (top / ".git").stat().st_uid == Path(__file__).stat().st_uid:
+        # A shared checkout may be somebody else's; that person's code is what runs here anyway.
+        command += ["-c", "safe.directory=*"]
+    try:
+        return subprocess.run([*command, *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, b"", b"there is no git")
 
 
 def _source_sha256() -> str:
