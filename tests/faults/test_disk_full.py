@@ -4,6 +4,7 @@ import functools
 import resource
 import shutil
 import subprocess
+import time
 
 import pytest
 import xarray as xr
@@ -12,6 +13,8 @@ from faults.processes import end, log, start
 from faults.undisturbed import assert_same_run
 from tiny_study import give_data, tiny_plan
 
+from scoresweep.errors import RunError
+from scoresweep.files import remove
 from scoresweep.pipeline.sample import sample
 from scoresweep.training.checkpoint import load_checkpoint
 
@@ -51,12 +54,13 @@ def assert_ended_cleanly(ended, root):
 
 
 def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
-    staged, small_disk, make_plan, scoresweep, capsys
+    staged, small_disk, make_plan, scoresweep, capsys, monkeypatch
 ):
+    monkeypatch.setenv("GIT_DIR", "/nowhere")  # what a changed checkout keeps would take room
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk, **OFTEN)
     run, layout = plan.runs[0], plan.layout
-    fill(small_disk, leave_kibibytes=110)
+    fill(small_disk, leave_kibibytes=120)
     assert_ended_cleanly(
         scoresweep("train", "study.yaml", "--run", run.id, cwd=small_disk), small_disk
     )
@@ -91,13 +95,50 @@ def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scor
     xr.testing.assert_identical(*(data.assign_attrs(seconds=0) for data in found))
 
 
+def fill_at_each_removal(folder, monkeypatch, name):
+    """Let others take the room that is left, from the first writing of a file or folder on."""
+
+    def filling(path):
+        remove(path)
+        if path.name.startswith(f".{name}"):
+            fill(folder, leave_kibibytes=0)
+
+    monkeypatch.setattr("scoresweep.files.remove", filling)
+
+
+def test_the_error_that_ended_training_is_told_where_nothing_more_can_be_written(
+    staged, small_disk, monkeypatch
+):
+    give_data(small_disk, staged)
+    plan = tiny_plan(small_disk, **OFTEN)
+    fill_at_each_removal(small_disk, monkeypatch, "step-00000020")
+    with pytest.raises(RunError, match=r"step-00000020: could not be written \(No space"):
+        train_run(plan)
+    assert [path.name for path in plan.layout.checkpoints(plan.runs[0].id).iterdir()] == [
+        "step-00000010"
+    ]
+
+
+def test_the_error_that_ended_sampling_is_told_where_nothing_more_can_be_written(
+    staged, small_disk, monkeypatch
+):
+    give_data(small_disk, staged)
+    plan = tiny_plan(small_disk)
+    train_run(plan)
+    fill_at_each_removal(small_disk, monkeypatch, "chunk-000001")
+    with pytest.raises(RunError, match=r"chunk-000001.safetensors: could not be written \(No sp"):
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
+
+
 def test_a_limit_on_the_size_of_files_is_a_full_disk(make_plan, capsys):
     plan = make_plan()
     folder = crash_at(plan, 60)
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    time.sleep(1)  # by the second TensorBoard puts starts of different processes in order
     assert end(start(plan, 1, faults={0: limit})) == [1]
     assert "step-00000080: could not be written (File too large)" in log(plan, 0).read_text()
     assert [path.name for path in folder.iterdir()] == ["step-00000040"]
+    time.sleep(1)
     folder = train_run(plan)
     assert "going on from step 40 of 120" in capsys.readouterr().err
     assert_same_run(folder, train_run(make_plan("undisturbed")))

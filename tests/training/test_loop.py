@@ -433,6 +433,17 @@ def test_fp16_without_a_gpu_is_refused(make_plan):
         train(plan, plan.runs[0].id, HERE)
 
 
+@pytest.mark.parametrize(("gpus", "processes"), [(4, 1), (2, 4)])
+def test_another_number_of_processes_than_of_gpus_is_refused(make_plan, gpus, processes):
+    plan = make_plan()
+    expected = (
+        f"--gpus {gpus} --processes {processes}: .*: --gpus {gpus} --processes {gpus} "
+        rf"\(with snakemake: --set-resources train:gpu={gpus} train:processes={gpus}\)"
+    )
+    with pytest.raises(InputError, match=expected):
+        train(plan, plan.runs[0].id, Resources(nodes=2, gpus=gpus, processes=processes))
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(make_plan):
     train = make_plan(gradient_accumulation=4).runs[0].train
     assert _share(train, SimpleNamespace(num_processes=8)) == 8

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scoresweep.console import progress, say
-from scoresweep.errors import InputError, ScoresweepError
-from scoresweep.files import exclusive, is_taken
+from scoresweep.errors import InputError, RunError, ScoresweepError
+from scoresweep.files import exclusive
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
@@ -38,10 +38,10 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
         raise InputError(
             f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
         )
-    _check_precision(run, resources)
-    if is_taken(layout.launch_lock(run.id)):
-        say(f"{run.id}: another process is training it; waiting for that one")
-    with exclusive(layout.launch_lock(run.id)), _bar(run, layout) as watch:
+    _check_devices(run, resources)
+    waiting = f"{run.id}: another process is training it; waiting for that one"
+    lock = exclusive(layout.launch_lock(run.id), waiting=waiting)
+    with lock, _bar(run, layout) as watch:
         if layout.weights(run.id).exists():
             return
         if not run.train.network.is_trained:
@@ -76,9 +76,16 @@ def _write_oracle(run: Run, layout: Layout) -> None:
         start_run(run, layout)
         write_untrained(run, layout, oracle)
     except ScoresweepError as error:
-        state = JobState("failed", 0, run.train.steps, message=str(error))
-        state.write(layout.progress(run.id))
+        state = JobState("failed", 0, run.train.steps)
+        _note_failure(state, error, layout.progress(run.id))
         raise
+
+
+def _note_failure(state: JobState, error: ScoresweepError, path: Path) -> None:
+    """Write down why a run has ended, if the disk still takes it: that error is to be told."""
+    state.message = str(error)
+    with contextlib.suppress(RunError):
+        state.write(path)
 
 
 def train_here(run: Run, layout: Layout, resources: Resources, code: Code | None = None) -> None:
@@ -109,8 +116,7 @@ def train_here(run: Run, layout: Layout, resources: Resources, code: Code | None
                 state = trainer.job_state("failed") if trainer else JobState("failed", 0, steps)
                 if isinstance(error, StoppedError):
                     state.state = "stopped"
-                state.message = str(error)
-                state.write(layout.progress(run.id))
+                _note_failure(state, error, layout.progress(run.id))
             raise
 
 
@@ -120,8 +126,6 @@ def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
     The mark of the run's owner keeps that one from writing, should it be alive.
     """
     on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-    if on_slurm and is_taken(lock):
-        say(f"{lock} is held by another process; waiting {PATIENCE:.0f} s for its end")
     return exclusive(lock, PATIENCE if on_slurm else math.inf)
 
 
@@ -131,10 +135,17 @@ def _saved_step(layout: Layout, run: str) -> int:
     return max((int(name.removeprefix("step-")) for name in names), default=0)
 
 
-def _check_precision(run: Run, resources: Resources) -> None:
-    if run.train.precision == "fp16" and not resources.gpus:
+def _check_devices(run: Run, resources: Resources) -> None:
+    gpus, processes = resources.gpus, resources.processes
+    if run.train.precision == "fp16" and not gpus:
         raise InputError(
             "train.precision: 'fp16': needs a GPU (--gpus 1); expected 'no' or 'bf16' on a CPU"
+        )
+    if gpus and processes != gpus:
+        raise InputError(
+            f"--gpus {gpus} --processes {processes}: on each node a process trains on one GPU; "
+            f"expected as many processes as GPUs: --gpus {gpus} --processes {gpus} (with "
+            f"snakemake: --set-resources train:gpu={gpus} train:processes={gpus})"
         )
 
 
