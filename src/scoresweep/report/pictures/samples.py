@@ -37,6 +37,9 @@ __all__ = ["overview", "sample_sheets", "shown_settings", "signals_to_noise", "w
 POINTS = 2000
 """Most points of a picture."""
 
+LONG_TITLE = 34
+"""Most letters of a title over one of two pictures."""
+
 SHEETS = 24
 """Most settings whose samples are shown."""
 
@@ -87,7 +90,8 @@ def overview(
     if real.pixel_range is None:
         figure = figures.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
     else:
-        figure = figures.side_by_side([("real test images", tile(real)), (where, tile(drawn))])
+        title = where if len(where) <= LONG_TITLE else "best setting"
+        figure = figures.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
     kind = "points" if real.pixel_range is None else "images"
     caption = f"Real {kind} and the first ones drawn with the best setting, {where}; not chosen."
     yield Picture("overview", "Real and drawn", caption, figures.png(figure))
