@@ -228,7 +228,7 @@ def status(study: StudyFile, root: Root = Path()) -> None:
 
 @app.command(rich_help_panel=LOOK)
 def cancel(study: StudyFile, root: Root = Path()) -> None:
-    """Stop the SLURM jobs of a study; what runs on this machine ends with Ctrl-C."""
+    """Stop the SLURM jobs of a study and the `snakemake` that submits them."""
     from scoresweep.pipeline.cancel import cancel as cancel_jobs
 
     cancel_jobs(_plan(study, root))

@@ -40,10 +40,13 @@ def plan(cluster, staged, tmp_path):
     return plan_study(load_study(tmp_path / "study.yaml"), tmp_path)
 
 
-def head(plan, *arguments):
-    """Start `snakemake --profile slurm` as a terminal does, in a process group of its own."""
+def head(plan, *arguments, programs="/nowhere"):
+    """Start `snakemake --profile slurm` as a terminal does, in a process group of its own.
+
+    What lies in the folder `programs` takes the place of the programs of that name.
+    """
     command = [*SNAKEMAKE, "--configfile", "study.yaml", *ON_SLURM, *arguments]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     with (plan.layout.root / "output").open("w") as output:
         return subprocess.Popen(
             command,
@@ -169,17 +172,30 @@ def test_the_end_of_a_failed_jobs_log_is_shown(plan):
     dies(process)
 
 
-def test_a_site_without_accounting_asks_the_queue(plan, cluster):
-    """`slurm-status-command: squeue`, as slurm/README.md has it."""
-    with (plan.layout.root / "slurm/config.yaml").open("a") as profile:
-        profile.write("slurm-status-command: squeue\nslurm-no-account: true\n")
+def test_cancel_ends_a_head_that_waits_for_a_training(plan):
+    """Which would otherwise take the cancelled job for one that failed."""
+    process = head(plan)
+    trains(plan, process)
+    before = job(plan)
+    scoresweep(plan.layout.root, "cancel", "study.yaml")
+    assert process.poll() is not None
+    assert "was cancelled" in said(plan)
+    wait_until(lambda: not is_live(my_jobs(before.name)[0].state), "the end of the job")
+    assert len(list((plan.layout.run(plan.runs[0].id) / "logs").glob("*_submission.sh"))) == 1
+
+
+def test_a_site_without_accounting(plan, tmp_path):
+    """The programs that ask for it say what they say there; the profile is as it is."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    words = "Slurm accounting storage is disabled"
+    for name in ("sacct", "sacctmgr", "sshare"):
+        (programs / name).write_text(f"#!/bin/sh\necho {words} >&2\nexit 1\n")
+        (programs / name).chmod(0o755)
     target = plan.layout.reference("digits", "pixels").relative_to(plan.layout.root)
-    cluster.pause("slurmdbd")
-    try:
-        process = head(plan, "--", str(target))
-        assert process.wait(PATIENCE) == 0, said(plan)
-    finally:
-        cluster.resume("slurmdbd")
+    process = head(plan, "--", str(target), programs=programs)
+    assert process.wait(PATIENCE) == 0, said(plan)
+    assert words in said(plan)
     assert (plan.layout.root / target).exists()
     start, end = plan.layout.slurm_runs.read_text().splitlines()
     assert end == f"{start.split()[0]} ended"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import clean_environment, run, wait_until
+from test_workflow_on_cluster import QUICK
 
 from scoresweep.study import load_study, plan_study
 
@@ -112,7 +113,8 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
         root / "head",
         *SNAKEMAKE,
         *("--directory", root, "--configfile", root / "study.yaml"),
-        *("--executor", "slurm", "--jobs", "4", *held, "--"),
+        *("--executor", "slurm", "--jobs", "4", "--retries", "2", *held, *QUICK),
+        *("--slurm-status-command", "squeue", "--"),
         one.layout.reference("digits", "pixels").relative_to(root),
     )
     wait_until(lambda: "reference jobs: 1 queued" in ask(one, "status"), "the held job")
@@ -127,7 +129,8 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     told = ask(one, "cancel")
     assert f"cancelled: training of {one.runs[0].id}, SLURM job {number} (running)" in told
     assert "cancelled: reference jobs: 1 queued" in told
-    assert f"snakemake (process {head.pid}) still runs this study" in told
+    assert f"ended: snakemake (process {head.pid})" in told
+    assert head.poll() == 1
     wait_until(lambda: len(queue(tmp_path)) == 2, "the study's jobs to end")
     assert queue(tmp_path)["stranger"][1] in ("PENDING", "RUNNING")
     assert training_job(two)[1] == "RUNNING"
@@ -136,6 +139,5 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     assert list(one.layout.checkpoints(one.runs[0].id).glob("step-*"))
     assert other_driver.poll() is None
     assert shown(one)[1] == "waiting"
-    head.kill()
-    head.wait()
+    assert (root / "head/output").read_text().count("has been submitted") == 1
     assert "no SLURM job of the study endless is queued or running" in ask(one, "cancel")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,9 @@ import xarray as xr
 import yaml
 from slurm_cluster import run, wait_until
 
+from scoresweep.jobstate import JobState
 from scoresweep.launch.record import JobRecord
+from scoresweep.study import load_study, plan_study
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
@@ -206,6 +209,39 @@ def test_a_task_of_an_array_that_fails_leaves_the_others(cluster, tmp_path):
         ("sample", "COMPLETED"),
         ("sample", "FAILED"),
     ]
+
+
+def test_a_task_of_an_array_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp_path):
+    study = default_study()
+    study["sample"] |= {"count": 200, "chunk": 20}
+    study["sample"]["sampler"]["steps_per_level"] = 300
+    folder = work_folder(tmp_path / "work", study)
+    snakemake(folder, "--cores", "2", "--until", "train")
+    plan = plan_study(load_study(folder / "study.yaml"), folder)
+    killed, other = ((plan.runs[0].id, setting.id) for setting in plan.settings)
+    manifests = [plan.layout.samples_manifest(*one) for one in (killed, other)]
+    progress = plan.layout.samples_progress(*killed)
+
+    def chunks():
+        """Which file each chunk is."""
+        files = plan.layout.samples_parts(*killed).glob("chunk-*.safetensors")
+        return {path.name: path.stat().st_ino for path in files}
+
+    targets = [str(path.relative_to(folder)) for path in manifests]
+    with started(folder, "--profile", "slurm", *QUICK, "--", *targets) as head:
+        wait_until(lambda: len(chunks()) >= 2, "two chunks", PATIENCE)
+        os.kill(JobState.read(progress).pid, signal.SIGKILL)
+        kept = chunks()
+        assert len(kept) < 10
+        wait_until(lambda: JobState.read(progress).restarts == 1, "the second start", PATIENCE)
+        assert kept.items() <= chunks().items()
+        wait_until(manifests[1].exists, "the other task", PATIENCE)
+        drawn = manifests[1].stat().st_mtime_ns
+        assert head.wait(PATIENCE) == 0, (folder / "output").read_text()
+    assert manifests[0].exists()
+    assert manifests[1].stat().st_mtime_ns == drawn
+    ends = [state for rule, _, state, _ in jobs_in_accounting(folder) if rule == "sample"]
+    assert sorted(ends) == ["COMPLETED", "COMPLETED", "FAILED"]
 
 
 def test_a_site_gives_it_a_partition_and_an_account(cluster, tmp_path):

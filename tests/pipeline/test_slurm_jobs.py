@@ -11,6 +11,7 @@ import dataclasses
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -360,8 +361,9 @@ from scoresweep.pipeline.slurm_jobs import note_head
 from scoresweep.study import Layout
 
 late = Path(sys.argv[2])
-if sys.argv[3:]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in sys.argv[3:]:
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
 note_head(Layout("faked", Path(sys.argv[1])), "uuid-1")
 try:
     time.sleep(60)
@@ -404,12 +406,21 @@ def test_a_snakemake_that_would_submit_again_is_ended_first(
     assert "snakemake" not in capsys.readouterr().err
 
 
+def test_a_snakemake_that_a_script_has_put_into_the_background_is_ended_too(
+    plan: Plan, queue: Queue, head: Any
+) -> None:
+    queue()
+    process = head("SIGINT")
+    cancel(plan)
+    assert process.wait() == -signal.SIGTERM
+
+
 def test_a_snakemake_that_does_not_end_is_named(
     plan: Plan, queue: Queue, head: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scoresweep.pipeline.cancel.SECONDS_TO_END", 0.0)
     queue()
-    process = head("deaf")
+    process = head("SIGINT", "SIGTERM")
     with pytest.raises(RunError, match=f"does not end: `kill -9 {process.pid}`"):
         cancel(plan)
 

@@ -81,7 +81,10 @@ def patient_attempt(wildcards, attempt):
 
 
 # What the executor for SLURM understands and training, which is submitted here, does not.
-ELSEWHERE = "clusters cpus_per_gpu cpus_per_task gpu_model gpus mem_mb_per_cpu tasks tasks_per_gpu"
+ELSEWHERE = (
+    "cluster clusters slurm_cluster cpus_per_gpu cpus_per_task gpu_model gpus mem_mb_per_cpu mpi "
+    "tasks tasks_per_gpu tasks_per_node"
+)
 
 
 def on_slurm(wildcards, threads, resources):

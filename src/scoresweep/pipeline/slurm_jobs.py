@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import psutil
 
@@ -86,9 +87,20 @@ class Head:
             return True
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does; raise `PermissionError` where the process is another person's."""
+        """Do what Ctrl-C does; raise `PermissionError` where the process is another person's.
+
+        What a script has started in the background is deaf to that. `SIGTERM` lets a `snakemake`
+        submit nothing more and wait for the jobs that it has.
+        """
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGINT)
+            os.kill(self.pid, signal.SIGTERM if self._is_deaf else signal.SIGINT)
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Whether the process ignores Ctrl-C, as far as this system tells."""
+        path = Path(f"/proc/{self.pid}/status")
+        ignored = re.search(r"SigIgn:\s*(\w+)", path.read_text() if path.exists() else "")
+        return ignored is not None and bool(int(ignored[1], 16) & 1 << signal.SIGINT - 1)
 
 
 @dataclass(frozen=True)
