@@ -24,6 +24,9 @@ from scoresweep.files import (
     write_json,
 )
 
+NOBODY = 2**22 + 1
+"""No process has this number."""
+
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
@@ -216,13 +219,14 @@ def entering():
 
 
 def test_a_lock_that_was_kept_for_a_dead_machine_is_free_when_its_file_is_removed(
-    held, entering, capsys
+    held, entering, monkeypatch, capsys
 ):
-    lock = held(host="login1", pid=12)
+    monkeypatch.setattr("scoresweep.files.SECONDS_TO_SIGN", 0.0)
+    lock = held(host="login1", pid=NOBODY, boot="another")
     inside = entering(lock, waiting="waiting for a run")
-    assert not inside.wait(0.5)
+    assert not inside.wait(1)
     said = capsys.readouterr().err
-    assert "waiting for a run (process 12 on login1, since 20" in said
+    assert f"waiting for a run (process {NOBODY} on login1, since 20" in said
     assert f"remove {lock}" in said
     assert said.count("waiting for") == 1  # not at each try
     lock.unlink()
@@ -230,7 +234,7 @@ def test_a_lock_that_was_kept_for_a_dead_machine_is_free_when_its_file_is_remove
     assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("who", [{"pid": 2**22 + 1}, {"boot": "an earlier one"}])
+@pytest.mark.parametrize("who", [{"pid": NOBODY}, {"boot": "an earlier one"}])
 def test_a_lock_that_was_kept_for_a_process_of_this_machine_is_passed(
     held, entering, monkeypatch, capsys, who
 ):
@@ -246,6 +250,21 @@ def test_who_holds_a_lock_is_told_again_and_again(held, entering, monkeypatch, c
     lock = held()  # signed by this very process, which is not gone
     assert entering(lock, patience=1.5).wait(10)
     assert capsys.readouterr().err.count(", 2 s at most (process") >= 2
+
+
+def test_a_lock_whose_file_is_removed_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
+    lock, flock, files = tmp_path / "lock", fcntl.flock, []
+
+    def removing(file, operation):
+        files.append(file)
+        if len(files) == 1:
+            lock.unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", removing)
+    with exclusive(lock):
+        assert is_taken(lock)
+    assert not is_taken(lock)
 
 
 def test_a_lock_whose_holder_is_not_known_is_waited_for(tmp_path, entering, capsys):

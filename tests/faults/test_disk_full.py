@@ -34,7 +34,7 @@ def small_disk(tmp_path):
     ):
         pytest.skip("a small tmpfs cannot be mounted here, which takes root")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a failed test holds files
 
 
 def fill(folder, leave_kibibytes):
