@@ -34,7 +34,7 @@ class JobRecord:
 
     def write(self, path: Path) -> None:
         """Write the record to `path`."""
-        write_json(path, dataclasses.asdict(self), durable=True)
+        write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> JobRecord | None:

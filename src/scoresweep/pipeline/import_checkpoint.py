@@ -17,7 +17,8 @@ from torch import Tensor
 
 from scoresweep.console import say
 from scoresweep.errors import InputError
-from scoresweep.files import exclusive, sha256_of
+from scoresweep.files import sha256_of
+from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.published import from_published
 from scoresweep.networks.refinenet import RefineNet

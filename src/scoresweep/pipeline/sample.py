@@ -31,8 +31,9 @@ from scoresweep.console import progress, say
 from scoresweep.data.samples import write_samples
 from scoresweep.data.store import read_samples, read_split
 from scoresweep.errors import InputError, RunError, ScoresweepError
-from scoresweep.files import exclusive, remove, sha256_of, whole, write_json
+from scoresweep.files import remove, sha256_of, whole, write_json
 from scoresweep.jobstate import JobState
+from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.samplers import initial, interpolated, known_part
 from scoresweep.score import Score

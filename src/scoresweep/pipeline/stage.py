@@ -12,7 +12,7 @@ from scoresweep.data.sources.own import own_files
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
-from scoresweep.files import exclusive
+from scoresweep.locks import exclusive
 from scoresweep.study import Plan
 from scoresweep.study.components.datasets import Dataset, OwnData
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError, RunError, ScoresweepError
-from scoresweep.files import exclusive
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
+from scoresweep.locks import exclusive
 from scoresweep.provenance import Code, keep_code
 from scoresweep.study import Layout, Plan, Run
 
