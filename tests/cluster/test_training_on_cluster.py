@@ -120,6 +120,13 @@ def stopped_by(command: Command, *slurm_command: str) -> str:
     return str(found[1])
 
 
+def is_told(process: int, number: int) -> bool:
+    """Tell whether a stopped process has been sent a signal, which it cannot take yet."""
+    status = Path(f"/proc/{process}/status").read_text()
+    pending = int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16)
+    return bool(pending & 1 << (number - 1))
+
+
 def submissions(command: Command) -> int:
     return len(list((command.run / "logs").glob("*_submission.sh")))
 
@@ -155,20 +162,20 @@ def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
     assert_same_run(command.run, undisturbed)
 
 
-def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root, staged, tmp_path_factory):
+def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root, undisturbed):
     """The limit is lowered to less than the delay that is left to save."""
-    steps = 10_000  # SLURM looks at time limits every half minute
-    command = Command(root, steps=steps)
+    command = Command(root)
     command.saved(100)
-    job = command.job().job_id
-    step = stopped_by(command, "scontrol", "update", f"jobid={job}", "timelimit=1")
+    job, training = command.job().job_id, JobState.read(command.run / "progress.json").pid
+    os.kill(training, signal.SIGSTOP)  # SLURM looks at time limits every half minute
+    slurm("scontrol", "update", f"jobid={job}", "timelimit=1")
+    command.until(lambda: is_told(training, signal.SIGUSR2), "SLURM's signal")
     slurm("scontrol", "update", f"jobid={job}", "timelimit=30")
+    step = stopped_by(command, "kill", "-CONT", str(training))
     assert command.ends() == 0, command.output.read_text()
     assert f"going on from step {step} of" in log(command)  # nothing is lost
     assert submissions(command) == 1
-    undisturbed = tmp_path_factory.mktemp("undisturbed")
-    give_data(undisturbed, staged)
-    assert_same_run(command.run, finish(tiny_plan(undisturbed, **LONG | {"steps": steps})))
+    assert_same_run(command.run, undisturbed)
 
 
 def test_a_dead_node_is_replaced(cluster, root, undisturbed):

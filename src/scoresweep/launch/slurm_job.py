@@ -175,10 +175,11 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
         # A name for each try: a job whose submission comes to light later finds that it was
         # replaced (see `Owner`).
         record = JobRecord.new(title, resources.tasks)
+        executor = _executor(resources, logs, record.name)
         record.write(path)
         try:
             with _clean_environment(resources):
-                job = _executor(resources, logs, record.name).submit(task)
+                job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
             if taken := attached(path, logs, task):  # only the answer was lost
                 return taken
