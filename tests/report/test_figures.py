@@ -87,11 +87,11 @@ def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> No
 def test_lines_follow_the_numbers() -> None:
     summary = CELLS[CELLS["levels"] == 10]
     metric = Metric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
-    axes = figures.lines(summary, metric, "step_size").axes[0]
-    line = axes.lines[0]
+    figure = figures.lines(summary, metric, "step_size")
+    line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [2e-5, 8e-5]
     assert line.get_ydata().tolist() == [0.5, 4.0]
-    (label,) = axes.get_legend().get_texts()
+    (label,) = figure.legends[0].get_texts()
     assert " ".join(label.get_text().split()) == "real test samples (n = 360) 0.100"
 
 
@@ -110,6 +110,22 @@ def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
     np.testing.assert_allclose(solid.get_ydata(), [0.5, 4.0])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.25, 6.0)
+
+
+def test_score_error_names_no_configuration_without_a_value() -> None:
+    rows = [
+        {"split": "test", "level": 1, "sigma": 1.0, "network": network, "e": error}
+        for network, error in (("mlp", 1.0), ("ncsn", math.nan), ("unet", 2.0))
+    ]
+    axes = figures.score_error(pd.DataFrame(rows), "e", "error", ["network"]).axes[0]
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named[:-2] == ["network mlp", "network unet"]
+
+
+def test_a_curve_of_one_point_is_a_dot() -> None:
+    frame = pd.DataFrame({"sigma": [0.1, 0.1, 1.0], "run": ["one", "two", "two"], "loss": 1.0})
+    axes = figures.curves(frame, "sigma", "loss", ["run"], {}).axes[0]
+    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
 
 
 def test_class_shares_stand_beside_real_ones() -> None:
@@ -158,6 +174,14 @@ def test_densities_lie_over_the_exact_one() -> None:
         "steps 1",
         "steps 10",
     ]
+
+
+def test_long_names_of_densities_stand_below_the_panel() -> None:
+    points = {"density_point": [0, 1], "density_x": [0.0, 1.0], "density_exact": 0.5}
+    frame = pd.DataFrame(points | {"density": 0.5, "network": "plain_mlp(" + 40 * "x" + ")"})
+    figure = figures.densities(frame, ["network"])
+    assert figure.axes[0].get_legend() is None
+    assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_fields_show_both_scores_and_their_distance() -> None:
@@ -286,11 +310,11 @@ def test_points_in_one_dimension_are_histograms_of_density(drawn_too: bool) -> N
 def test_points_in_many_dimensions_show_the_features_that_vary_most() -> None:
     scale = np.array([3.0, 0.1, 2.0, 0.0], np.float32)
     real = (scale * np.random.RandomState(0).standard_normal((200, 4))).astype(np.float32)
-    axes = figures.points(real[:50], real, width=4.9).axes[0]
+    figure = figures.points(real[:50], real, width=4.9)
+    axes = figure.axes[0]
     shown = [np.asarray(collection.get_offsets()) for collection in axes.collections]
     np.testing.assert_array_equal(shown[0], real[:, [0, 2]])
     np.testing.assert_array_equal(shown[1], real[:50, [0, 2]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("feature 1", "feature 3")
-    legend = axes.get_legend()
-    assert legend is not None
+    (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["real", "drawn"]

@@ -167,7 +167,7 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
     if np.isfinite(real := means["real"]):
         reference = metric.references(means)[0]
         axes.axhline(real, color="#666666", linestyle=":", label=reference)
-        axes.legend()
+        figure.legend(loc="outside lower left")
     axes.set(xlabel=words(x), title=_wrapped(metric.title))
     return figure
 
@@ -177,15 +177,16 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
     """Draw a score error against σ, training points solid and test points dashed.
 
     `frame` has the columns `sigma`, `level`, `split`, `column` and the run's `axes`. A line is a
-    configuration, its band goes from the least to the greatest of the seeds.
+    configuration, its band goes from the least to the greatest of the seeds; one without a value,
+    an empty place of the grid, is left out.
     """
     figure = Figure(figsize=(WIDTH, 3.6))
     panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
-    shown = _spread(list(configurations(frame, keys)))
+    shown = _spread(list(configurations(frame.dropna(subset=column), keys)))
     for colour, (key, part) in zip(COLOURS, shown, strict=False):
         for split, style in (("train", "-"), ("test", "--")):
-            curve = part[part["split"] == split].dropna(subset=column).groupby("level")
+            curve = part[part["split"] == split].groupby("level")
             sigma = curve["sigma"].mean()
             panel.plot(sigma, curve[column].mean(), style, color=colour, marker=".")
             low, high = curve[column].min(), curve[column].max()
@@ -273,7 +274,7 @@ def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
         panel.fill_between(x, density.min(), density.max(), color=colour, alpha=0.15, linewidth=0)
     panel.set_ylim(bottom=0)
     panel.set(xlabel="x", title="density recovered from the score")
-    panel.legend()
+    _legend(figure, panel)
     return figure
 
 
@@ -395,9 +396,11 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
     ):
         curve = part.dropna(subset=y).groupby(x)[y]
         label = describe(dict(zip(keys, key, strict=True)))
-        panel.plot(curve.mean(), color=colour, label=label or None)
+        mean = curve.mean()
+        marker = "o" if len(mean) == 1 else None  # a line of one point is not seen
+        panel.plot(mean, color=colour, marker=marker, label=label or None)
         panel.fill_between(
-            curve.mean().index, curve.min(), curve.max(), color=colour, alpha=0.15, linewidth=0
+            mean.index, curve.min(), curve.max(), color=colour, alpha=0.15, linewidth=0
         )
     panel.set(**labels)
     if frame[y].min() > 0 and frame[y].max() > 20 * frame[y].min():
@@ -435,7 +438,7 @@ def points(
         if real.shape[1] > 2:
             axes.set(xlabel=f"feature {features[0] + 1}", ylabel=f"feature {features[1] + 1}")
     if width >= 4:
-        axes.legend()
+        figure.legend(loc="outside upper left", ncols=2, markerscale=3)
     axes.tick_params(labelsize=8)
     return figure
 
