@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from torch import Tensor
 
-__all__ = ["Score", "expand_sigma"]
+__all__ = ["Oracle", "Score", "expand_sigma", "knows_density"]
 
 
 class Score(Protocol):
@@ -15,6 +15,19 @@ class Score(Protocol):
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x`, shape (N, ...), for the noise levels `sigma`, shape (N,)."""
         ...
+
+
+class Oracle(Score, Protocol):
+    """A score that knows its density, and so its energy."""
+
+    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return log q_σ(x) in nats, (N,), for `x` (N, ...) and `sigma` (N,)."""
+        ...
+
+
+def knows_density(score: Score) -> TypeGuard[Oracle]:
+    """Tell whether `score` knows its density."""
+    return hasattr(score, "log_density")
 
 
 def expand_sigma(sigma: Tensor, x: Tensor) -> Tensor:

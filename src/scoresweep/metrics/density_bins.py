@@ -11,15 +11,13 @@ to the highest, and in each bin
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
 from scoresweep.metrics.score_error import Estimate, mean_of, ratio_of, squares
-from scoresweep.score import Score
+from scoresweep.score import Oracle, Score
 
-__all__ = ["DENSITY_BIN_NAMES", "Oracle", "error_by_density"]
+__all__ = ["DENSITY_BIN_NAMES", "error_by_density"]
 
 DENSITY_BIN_NAMES = {
     "log_density_of_bin": "mean log density log q_σ of the bin",
@@ -27,14 +25,6 @@ DENSITY_BIN_NAMES = {
     "score_error_relative_of_bin": "squared error of the score relative to the exact score, in the "
     "bin",
 }
-
-
-class Oracle(Score, Protocol):
-    """A score that knows its density."""
-
-    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return log q_σ(x) in nats, (N,), for `x` (N, ...) and `sigma` (N,)."""
-        ...
 
 
 def error_by_density(

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.density_bins import Oracle
-from scoresweep.score import Score
+from scoresweep.score import Oracle, Score
 
 __all__ = ["RecoveredDensity", "log_density_of_score", "recover_density"]
 

@@ -99,8 +99,7 @@ def compare_scores(
     Returns:
         An estimate for each of `SCORE_ERROR_NAMES` but the loss.
     """
-    rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
-    square, norm, cosine = torch.cat(rows).unbind(dim=1)
+    square, norm, cosine = _at_points(score, oracle, x, sigma, batch_size)
     return _errors(square, norm, cosine, sigma)
 
 
@@ -108,9 +107,16 @@ def squares(
     score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
 ) -> tuple[Tensor, Tensor]:
     """Return ‖s − s*‖² and ‖s*‖² at each of the points `x` (N, ...): (N,) each, float64."""
-    rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
-    square, norm, _ = torch.cat(rows).unbind(dim=1)
+    square, norm, _ = _at_points(score, oracle, x, sigma, batch_size)
     return square, norm
+
+
+def _at_points(
+    score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int
+) -> tuple[Tensor, ...]:
+    """Return ‖s − s*‖², ‖s*‖² and cos(s, s*) at each of the points `x`, (N,) each."""
+    rows = [_per_point(score, oracle, part, sigma) for part in torch.split(x, batch_size)]
+    return torch.cat(rows).unbind(dim=1)
 
 
 def _per_point(

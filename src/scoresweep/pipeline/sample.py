@@ -36,7 +36,7 @@ from scoresweep.jobstate import JobState
 from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.samplers import initial, interpolated, known_part
-from scoresweep.score import Score
+from scoresweep.score import Score, knows_density
 from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
 from scoresweep.study.components.tasks import Inpainting, Interpolation
@@ -322,7 +322,7 @@ def _score(network: ScoreNetwork, options: Sample) -> Score:
 
     An exact score, which has an energy too, is not made less exact.
     """
-    if options.precision == "no" or hasattr(network, "log_density"):
+    if options.precision == "no" or knows_density(network):
         return network
 
     def score(x: Tensor, sigma: Tensor) -> Tensor:

@@ -13,23 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeGuard
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from scoresweep.samplers.gaussian import independent
-from scoresweep.score import Score, expand_sigma
+from scoresweep.score import Score, expand_sigma, knows_density
 
 __all__ = ["metropolis", "schedule"]
-
-
-class _Energetic(Score, Protocol):
-    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor: ...
-
-
-def _has_energy(score: Score) -> TypeGuard[_Energetic]:
-    return hasattr(score, "log_density")
 
 
 def schedule(sigmas: Tensor, *, step_size: float, steps: int, **_: object) -> Tensor:
@@ -77,7 +69,7 @@ def metropolis(
         ValueError: if the score has no `log_density`, or an option is outside its range.
     """
     schedule(sigmas, step_size=step_size, steps=steps)
-    if not _has_energy(score):
+    if not knows_density(score):
         raise ValueError("metropolis needs a score with an energy (log_density), as the oracle has")
     sigma_n = x.new_full((len(x),), float(sigmas[-1]))
     drift = step_size if proposal == "langevin" else 0.0
