@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections import OrderedDict
 
 import pytest
@@ -30,8 +31,11 @@ def plan(make_plan):
     )
 
 
-def checkpoint(path, name="ncsnv2", ema=True, **changes):
-    """Write what the authors' programs write of a network of waves; averages are twice as large."""
+def checkpoint(path, name="ncsnv2", ema=True, zipped=True, **changes):
+    """Write what the authors' programs write of a network of waves; averages are twice as large.
+
+    PyTorch before 1.6, NCSN's, wrote pickles that are not `zipped`.
+    """
     plain = {key: value.float() for key, value in published_weights(name, 1).items()} | changes
     sigmas = {"module.sigmas": torch.tensor(LADDER)} if name != "ncsn" else {}
     state = OrderedDict({f"module.{key}": value for key, value in plain.items()} | sigmas)
@@ -44,7 +48,7 @@ def checkpoint(path, name="ncsnv2", ema=True, **changes):
     if name != "ncsn":
         content += [12, 3000]
         content += [{key: 2 * value for key, value in plain.items()}] if ema else []
-    torch.save(content, path)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path
 
 
@@ -60,11 +64,15 @@ def expected(plan, name, factor):
 @pytest.mark.parametrize(
     ("name", "ema", "factor"), [("ncsn", True, 1), ("ncsnv2", True, 2), ("ncsnv2", False, 1)]
 )
-def test_the_weights_become_the_runs(plan, tmp_path, name, ema, factor):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, zipped):
     study = plan(name)
-    file = checkpoint(tmp_path / "checkpoint.pth", name)
+    file = checkpoint(tmp_path / "checkpoint.pth", name, zipped=zipped)
+    assert zipfile.is_zipfile(file) == zipped
     run = study.runs[0]
     import_checkpoint(study, run.id, file, ema=ema)
+    # NCSN's program keeps no ladder with the parameters.
+    assert ("(train.noise) is taken on trust" in capsys.readouterr().err) == (name == "ncsn")
     network = load_network(study.layout.run(run.id))
     x, sigma = images(2, 1, 8, 8).float(), torch.tensor([2.0, 0.5])
     with torch.no_grad():

@@ -69,6 +69,8 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
         start_run(run, layout)
         facts = {"file": file.name, "sha256": sha256_of(file), "averaged": found.averaged}
         write_untrained(run, layout, network, {"imported": facts | {"step": found.step}})
+    if found.sigmas is None:
+        say(f"{file} holds no ladder: that of the run (train.noise) is taken on trust")
     what = "averaged parameters" if found.averaged else "parameters"
     say(f"{run.id}: took the {what} of {file}: {layout.weights(run.id)}")
 
