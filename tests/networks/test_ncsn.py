@@ -1,4 +1,4 @@
-"""The conditional RefineNet of NCSN; its numbers are compared in test_published.py."""
+"""The conditional RefineNet of NCSN; its numbers are compared in test_published_networks.py."""
 
 import pytest
 import torch
