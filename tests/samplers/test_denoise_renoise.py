@@ -48,6 +48,15 @@ def test_the_factor_that_keeps_a_gaussian_as_it_is():
     assert_normal(kept, MEAN, v)
 
 
+def test_langevin_dynamics_with_such_steps_settles_at_a_larger_variance():
+    # v = (s²/(s² + σ²))² v + 2σ² gives v = 2(s² + σ²)²/(2s² + σ²), s² only in the limit σ → 0.
+    sigma, u = 0.8, SPREAD**2 + 0.8**2
+    x = normal(MEAN, SPREAD, 100_000, 2)
+    options = {"steps_per_level": 20, "denoise": False, "generator": generator()}
+    end = denoise_renoise(Gaussian(), x, explicit([sigma]), **options)
+    assert_normal(end, MEAN, 2 * u**2 / (2 * SPREAD**2 + sigma**2))
+
+
 def test_denoising_ends_at_the_posterior_mean():
     sigmas, x = geometric(3.0, 0.4, 4), normal(0.0, 3.0, 50, 2)
     noisy = denoise_renoise(Gaussian(), x, sigmas, denoise=False, generator=generator())

@@ -85,6 +85,13 @@ def test_plain_langevin_dynamics_gets_the_weights_of_separated_modes_wrong():
     )
 
 
+def test_plain_langevin_dynamics_reaches_modes_that_are_near_each_other():
+    target = four_modes(distance=1.0, std=0.4)
+    x = normal(0.0, 1.0, 12_000, 2, seed=6)
+    options = {"steps": 2000, "step_size": 0.006, "denoise": False, "generator": generator(7)}
+    target.assert_reached(langevin(target.score, x, explicit([0.3]), **options), 0.3)
+
+
 def test_the_level_is_the_ladders_last_and_seen_once():
     seen, levels = [], set()
 
@@ -112,7 +119,10 @@ def test_the_level_is_the_ladders_last_and_seen_once():
         ({"drift": 0.1}, "either step_size"),
         ({"noise_scale": 0.1, "step_size": 0.1}, "either step_size"),
         ({"drift": 0.1, "noise_scale": 0.1, "step_size": 0.1}, "either step_size"),
-        ({"step_size": 0.5}, r"step_size 0.5 .* below 2·sigma_min² = 0.5"),
+        (
+            {"step_size": 0.5},
+            r"step_size 0.5 does not move, or diverges .* narrower .* below 2·sigma_min² = 0.5",
+        ),
         ({"step_size": 0.0}, "above 0"),
         ({"drift": 0.7, "noise_scale": 0.1}, r"drift 0.7 .* = 0.5"),
         ({"drift": 0.1, "noise_scale": -0.1}, "noise_scale must be 0 or more, found -0.1"),

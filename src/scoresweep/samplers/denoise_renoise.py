@@ -2,8 +2,9 @@
 
 A step removes noise of variance σ² and adds noise of variance c σ². With c = 2 it is Langevin
 dynamics with η_i = σ_i², as lecture slides on score matching and generative diffusion write it; its
-stationary law tends to that of the data as σ → 0. The c that keeps the variance of q_σ lies between
-1 and 2: on N(0, s²) it is (2s² + σ²)/(s² + σ²).
+stationary law tends to that of the data as σ → 0: on N(0, s²) its variance is
+2(s² + σ²)²/(2s² + σ²). The c that keeps the variance of q_σ lies between 1 and 2: on N(0, s²) it is
+(2s² + σ²)/(s² + σ²).
 """
 
 from __future__ import annotations

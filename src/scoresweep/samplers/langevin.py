@@ -53,8 +53,8 @@ def schedule(
     limit = 2 * float(sigmas[-1]) ** 2
     if value is None or not 0 < value < limit:
         raise ValueError(
-            f"{name} {value:g} diverges or does not move: it must be above 0 and below "
-            f"2·sigma_min² = {limit:g}"
+            f"{name} {value:g} does not move, or diverges wherever the data is narrower than the "
+            f"noise: it must be above 0 and below 2·sigma_min² = {limit:g}"
         )
     steps_of_levels = torch.full((len(sigmas),), math.nan, dtype=torch.float64)
     steps_of_levels[-1] = value
