@@ -194,12 +194,12 @@ def test_nothing_is_run_twice(on_cluster):
 def test_a_task_of_an_array_that_fails_leaves_the_others(cluster, tmp_path):
     """Nor is a task looked at as if it were another one of its array."""
     study = default_study(metrics=["frechet"])
-    study["sample"]["include"] = [{"sampler.step_rule": "constant", "sampler.step_size": 1e30}]
+    study["sample"]["include"] = [{"sampler": {"name": "predictor_corrector", "snr": 1e30}}]
     folder = work_folder(tmp_path / "work", study)
     with started(folder, "--profile", "slurm", *QUICK, "--retries=0") as head:
         assert head.wait(PATIENCE) != 0
     said = (folder / "output").read_text()
-    metrics = {path.name.split("_step_rule")[0] for path in folder.glob("results/*/metrics/*/*.nc")}
+    metrics = {path.name.split("_sampler")[0] for path in folder.glob("results/*/metrics/*/*.nc")}
     assert metrics == {"step_size=0.0005", "step_size=0.003"}, said
     jobs = jobs_in_accounting(folder)
     ends = [(rule, state) for rule, _, state, _ in jobs if rule in ("evaluate", "sample")]

@@ -44,7 +44,7 @@ ANNEALED = {"name": "annealed_langevin", "step_size": 0.1}
         (
             LANGEVIN | {"step_size": 0.5},
             LADDER,
-            r"step_size: 0.5: diverges at the level 0.5; .*= 0.5",
+            r"step_size: 0.5: diverges wherever the data is narrower than the noise, 0.5; .*= 0.5",
         ),
         (LANGEVIN | {"drift": 0.6, "noise_scale": 0.1}, LADDER, r"drift: 0.6: diverges"),
         (LANGEVIN, LADDER, "either step_size, or both drift and noise_scale"),
@@ -66,6 +66,16 @@ ANNEALED = {"name": "annealed_langevin", "step_size": 0.1}
             "'auto': needs two levels or more",
         ),
         (ANNEALED | {"step_size": 0.5}, LADDER, r"step_size: 0.5: diverges.*2 sigma_min\^2 = 0.5"),
+        (
+            ANNEALED | {"step_rule": "constant", "step_size": 0.5},
+            LADDER | {"sigma_max": "max_rms"},
+            r"ends at 0.5; with the step rule 'constant', expected .* 2 sigma_min\^2 = 0.5",
+        ),
+        (
+            ANNEALED | {"step_rule": "linear", "step_size": 8.0},
+            LADDER,
+            r"step_size: 8: .*'linear', expected less than 2 sigma_max sigma_min = 8$",
+        ),
         ({"name": "predictor_corrector", "snr": 0.0}, LADDER, r"snr: 0\.0"),
         ({"name": "langevine", "steps": 3}, LADDER, "langevine.*Did you mean 'langevin'"),
     ],
@@ -85,6 +95,11 @@ def test_a_sampler_outside_its_range_is_refused(sampler, noise, message):
         (CONSISTENT | {"step_size": 0.42, "steps_per_level": 2}, LADDER),
         (LANGEVIN | {"step_size": 0.49}, LADDER),
         (LANGEVIN | {"drift": 0.49, "noise_scale": 0.0}, LADDER),
+        (ANNEALED | {"step_rule": "constant", "step_size": 0.49}, LADDER),
+        (ANNEALED | {"step_rule": "linear", "step_size": 7.9}, LADDER),
+        # What the data tell is looked at when it is trained on.
+        (ANNEALED | {"step_rule": "linear", "step_size": 9.0}, LADDER | {"sigma_max": "max_rms"}),
+        (ANNEALED | {"step_rule": "denoise", "step_size": 9.0}, LADDER),
         ({"name": "probability_flow"}, LADDER),
         ({"name": "denoise_renoise"}, None),
     ],

@@ -24,23 +24,26 @@ def step_sizes(rule: StepRule, sigmas: Tensor, step_size: float) -> Tensor:
     """Return η_1 … η_L, (L,), float64 on the CPU, for the ladder `sigmas` (L,).
 
     Raises:
-        ValueError: if `step_size` is not positive; under "variance", also if ε ≥ 2σ_L², where the
-            walk diverges: with a = ε/σ_L² a step multiplies distances by about |1 − a| at the large
-            levels, which outweigh the data.
+        ValueError: if `step_size` is not positive, or a step η_i ≥ 2σ_i²: where the data is
+            narrower than the noise it multiplies distances by |1 − η_i/σ_i²| ≥ 1, and the walk
+            diverges.
     """
     sigmas = sigmas.double().cpu()
     if step_size <= 0:
         raise ValueError(f"step_size must be above 0, found {step_size:g}")
-    limit = 2 * float(sigmas[-1]) ** 2
-    if rule == "variance" and step_size >= limit:
-        raise ValueError(
-            f"step_size {step_size:g} diverges: under the step rule 'variance' it must be below "
-            f"2·sigma_min² = {limit:g}"
-        )
     rules = {
         "variance": step_size * (sigmas / sigmas[-1]) ** 2,
         "linear": step_size * sigmas / sigmas[0],
         "constant": torch.full_like(sigmas, step_size),
         "denoise": sigmas**2,
     }
-    return rules[rule]
+    steps, limits = rules[rule], 2 * sigmas**2
+    if (steps >= limits).any():
+        worst = int((steps >= limits).nonzero()[-1])
+        raise ValueError(
+            f"step_size {step_size:g} diverges wherever the data is narrower than the noise: under "
+            f"the step rule {rule!r} the step of level {worst + 1} (sigma {sigmas[worst]:g}) is "
+            f"{steps[worst]:g}; expected below 2·sigma² = {limits[worst]:g}, that is a step_size "
+            f"below {step_size * float((limits / steps).min()):g}"
+        )
+    return steps

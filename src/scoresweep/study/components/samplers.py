@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -74,7 +75,7 @@ class AnnealedLangevin(Sampler):
         return levels * self.steps_per_level + self.denoise
 
     def mistakes(self, noise: Component) -> Iterable[str]:
-        """A step beyond 2σ_L² diverges (see `samplers.step_rules`)."""
+        """A step beyond 2σ² of its level diverges (see `samplers.step_rules`)."""
         if self.step_size == "auto":
             if self.step_rule != "variance":
                 yield (
@@ -84,12 +85,18 @@ class AnnealedLangevin(Sampler):
             if len(known_sigmas(noise) or (0, 0)) < 2:
                 yield "step_size: 'auto': needs two levels or more; expected a number"
             return
-        smallest = smallest_sigma(noise)
-        if self.step_rule == "variance" and self.step_size >= 2 * smallest**2:
+        smallest, sigmas = smallest_sigma(noise), known_sigmas(noise)
+        # Under no rule is η_i/σ_i² larger than at the last level.
+        limits = {"variance": 2 * smallest**2, "constant": 2 * smallest**2}
+        if sigmas:
+            limits["linear"] = 2 * sigmas[0] * smallest
+        limit = limits.get(self.step_rule, math.inf)
+        if self.step_size >= limit:
+            what = "sigma_max sigma_min" if self.step_rule == "linear" else "sigma_min^2"
             yield (
-                f"step_size: {self.step_size:g}: diverges on the ladder that ends at "
-                f"{smallest:g}; with the step rule 'variance', expected less than "
-                f"2 sigma_min^2 = {2 * smallest**2:g}"
+                f"step_size: {self.step_size:g}: diverges, wherever the data is narrower than the "
+                f"noise, on the ladder that ends at {smallest:g}; with the step rule "
+                f"{self.step_rule!r}, expected less than 2 {what} = {limit:g}"
             )
 
 
@@ -170,8 +177,8 @@ class Langevin(Sampler):
         for name, value in (("step_size", self.step_size), ("drift", self.drift)):
             if value is not None and value >= limit:
                 yield (
-                    f"{name}: {value:g}: diverges at the level {smallest_sigma(noise):g}; expected "
-                    f"less than 2 sigma_min^2 = {limit:g}"
+                    f"{name}: {value:g}: diverges wherever the data is narrower than the noise, "
+                    f"{smallest_sigma(noise):g}; expected less than 2 sigma_min^2 = {limit:g}"
                 )
 
 
