@@ -44,7 +44,7 @@ from scoresweep.tensors import sha256_of_tensors, write_tensors
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
 
-__all__ = ["sample"]
+__all__ = ["sample", "steps_of_levels"]
 
 
 @dataclass(frozen=True)
@@ -159,17 +159,29 @@ def _walk(work: _Work, network: ScoreNetwork) -> _Walk:
     else:
         store = work.layout.dataset_store(work.run.dataset.id)
         sigmas = resolve_ladder(options.noise, functools.partial(training_points, store))
-    schedule = pkgutil.resolve_name(options.sampler.schedule)
-    mask = None
-    try:
-        steps = schedule(sigmas, **options.sampler.arguments())
-        if isinstance(options.task, Inpainting):
+    steps, mask = steps_of_levels(work.run, work.setting, sigmas), None
+    if isinstance(options.task, Inpainting):
+        try:
             mask = known_part(options.task.mask, network.shape)
+        except ValueError as error:
+            raise InputError(f"sample.task: does not fit run {work.run.id}: {error}") from None
+    return _Walk(sigmas, steps, mask)
+
+
+def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
+    """Return the step size of each level of the ladder `sigmas`, (L,), for a setting of `run`.
+
+    Raises `InputError` where the sampler's options do not fit that ladder.
+    """
+    sampler = setting.sample.sampler
+    schedule = pkgutil.resolve_name(sampler.schedule)
+    try:
+        steps: Tensor = schedule(sigmas, **sampler.arguments())
     except ValueError as error:
         raise InputError(
-            f"setting {work.setting.id} does not fit run {work.run.id}: {error}"
+            f"sample.sampler: setting {setting.id} does not fit run {run.id}: {error}"
         ) from None
-    return _Walk(sigmas, steps, mask)
+    return steps
 
 
 # ── chunks ──────────────────────────────────────────────────────────────────────────────────────

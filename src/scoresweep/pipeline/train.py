@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scoresweep.console import progress, say
@@ -16,7 +16,7 @@ from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
 from scoresweep.locks import exclusive
 from scoresweep.provenance import Code, keep_code
-from scoresweep.study import Layout, Plan, Run
+from scoresweep.study import Layout, Plan, Run, Setting
 
 __all__ = ["train"]
 
@@ -54,6 +54,7 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
                 layout,
                 resources,
                 keep_code(layout.code(run.id)),
+                plan.settings,
                 resources=resources,
                 logs=layout.run(run.id) / "logs",
                 title=f"{plan.study.study}.{run.id}",
@@ -88,11 +89,20 @@ def _note_failure(state: JobState, error: ScoresweepError, path: Path) -> None:
         state.write(path)
 
 
-def train_here(run: Run, layout: Layout, resources: Resources, code: Code | None = None) -> None:
+def train_here(
+    run: Run,
+    layout: Layout,
+    resources: Resources,
+    code: Code | None = None,
+    settings: Sequence[Setting] = (),
+) -> None:
     """Train in this process, together with the others of its job if there are several.
 
-    `code` is what the process that launched them has kept.
+    `code` is what the process that launched them has kept. Raises `InputError` before the first
+    step where one of `settings` does not fit the run's ladder, which the data may tell: so does
+    the plan where it knows the ladder.
     """
+    from scoresweep.pipeline.sample import steps_of_levels
     from scoresweep.training.loop import StoppedError
     from scoresweep.training.products import start_run
     from scoresweep.training.session import make_trainer, write_products
@@ -108,6 +118,9 @@ def train_here(run: Run, layout: Layout, resources: Resources, code: Code | None
         trainer = None
         try:
             trainer = make_trainer(run, layout, resources.gpus, owner.check)
+            for setting in settings:
+                if setting.sample.noise is None:
+                    steps_of_levels(run, setting, trainer.sigmas.double())
             trainer.run()
             if first:
                 write_products(trainer, run, layout)
