@@ -85,6 +85,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows = []
+    timed = "the value and its gradient" if options.backward else "the value, without its gradient"
+    print(f"CPU seconds of {timed}, on one thread")
     print(f"{'dimension':>9s} {'ism s':>10s} {'ssm_vr s':>10s} {'ratio':>8s}", flush=True)
     for dimension in options.dimensions:
         seconds = measure(dimension, options)
