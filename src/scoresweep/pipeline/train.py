@@ -120,7 +120,7 @@ def train_here(
             trainer = make_trainer(run, layout, resources.gpus, owner.check)
             for setting in settings:
                 if setting.sample.noise is None:
-                    steps_of_levels(run, setting, trainer.sigmas.double())
+                    steps_of_levels(run, setting, trainer.sigmas.double().cpu())
             trainer.run()
             if first:
                 write_products(trainer, run, layout)
