@@ -69,6 +69,16 @@ def test_long_intervals_take_two_lines() -> None:
     assert texts(axes)[0, 0] == ["0.500", "−0.000482\nto 0.000782"]
 
 
+def test_a_long_title_takes_no_room_from_the_cells() -> None:
+    def height(title: str) -> float:
+        metric = Metric("frechet", title, "lower", {})
+        figure = figures.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
+        figure.draw_without_rendering()
+        return figure.axes[0].get_window_extent().height
+
+    assert height("a long title " * 12) == pytest.approx(height("short"), rel=0.1)
+
+
 def test_what_ranks_nothing_has_no_best_cell() -> None:
     metric = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
     figure = figures.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")

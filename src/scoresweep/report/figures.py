@@ -115,7 +115,9 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     mean = _cells(summary, "mean", x, y)
     below, beside = [_tick(v) for v in columns], [_tick(v) for v in rows]
     width = 1.4 + _inches(beside) + max(0.9, _inches(below) + 0.1) * len(columns)
-    height = 1.2 + 0.6 * len(rows) + 0.15 * max(label.count("\n") for label in below)
+    title = _wrapped(metric.title)
+    text = title.count("\n") + max(label.count("\n") for label in below)
+    height = 1.2 + 0.6 * len(rows) + 0.17 * text
     figure = Figure(figsize=(max(WIDTH, min(10.0, width)), max(2.0, min(9.0, height))))
     axes = figure.add_subplot()
     axes.grid(False)
@@ -124,7 +126,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
     axes.set_xticks(range(len(columns)), below)
     axes.set_yticks(range(len(rows)), beside)
-    axes.set(xlabel=words(x), ylabel=words(y), title=_wrapped(metric.title))
+    axes.set(xlabel=words(x), ylabel=words(y), title=title)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
