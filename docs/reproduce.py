@@ -6,7 +6,7 @@ python docs/reproduce.py results STUDY ...
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,13 @@ def mixture_1d(report: xr.DataTree) -> Rows:
     names = [str(name) for name in errors["network"].values]
     network = next(name for name in names if name != "oracle")
     test = errors["dsm_loss"].sel(split="test").mean("level")
-    last = training["loss"].sel(network=network).where(training["step"] >= 250)
+    first = float(training["step"].max()) / 4
+    last = training["loss"].sel(network=network).where(training["step"] >= first)
     share = sampling["mode_share"].sel(network=network, mode=1)
     exact = sampling["mode_share"].sel(network="oracle", mode=1)
     rows = [
         (
-            "training losses from step 250 on",
+            f"training losses from step {first:g} on",
             "0.263 to 0.325",
             f"{float(last.min()):.3f} to {float(last.max()):.3f} (means of 50 steps)",
         ),
@@ -73,18 +74,26 @@ def mixture_1d(report: xr.DataTree) -> Rows:
 def digits_single_level(report: xr.DataTree) -> Rows:
     """One noise level, and ten."""
     sampling = report["sampling"].to_dataset()
-    distance = sampling["frechet_classifier"]
-    real = sampling["frechet_classifier_real"]
+    name = "frechet_classifier" if "frechet_classifier" in sampling else "frechet_pixels"
+    distance, real = sampling[name], sampling[f"{name}_real"]
     ladder = next(str(dim) for dim in distance.dims if dim not in ("seed", "sampler"))
     return [
         (
-            f"Fréchet distance, {walk.split('(')[0].split('_')[0]} walk, {kind} trained on",
+            f"Fréchet distance: network trained on {kind}, {walk_of(sampler)}",
             "pictures",
-            span(distance.isel({ladder: place}).sel(sampler=walk)),
+            span(distance.isel({ladder: place}).sel(sampler=sampler)),
         )
-        for place, kind in enumerate(("one level", "ten levels"))
-        for walk in distance["sampler"].values.astype(str)
-    ] + [("Fréchet distance of real test digits", "", span(real))]
+        for place, kind in enumerate(("one noise level", "ten noise levels"))
+        for sampler in distance["sampler"].values.astype(str)
+    ] + [("Fréchet distance: real test digits", "", span(real))]
+
+
+def walk_of(sampler: str) -> str:
+    """Say in words how a sampler of `digits_single_level` walks."""
+    if sampler.startswith("annealed"):
+        return "annealed Langevin dynamics"
+    noise = "the tutorial's noise" if "drift" in sampler else "the noise that belongs to the drift"
+    return f"Langevin dynamics with {noise}"
 
 
 def ncsn_steps(report: xr.DataTree) -> Rows:
@@ -94,15 +103,19 @@ def ncsn_steps(report: xr.DataTree) -> Rows:
     ratio = sampling["signal_to_noise"]
     spread = ratio.max("level") / ratio.min("level")
     rows = []
-    for rule, factor in expected.items():
+    for rule in spread["step_rule"].values.astype(str):
         at = spread.sel(step_rule=rule)
         ours = "; ".join(f"{n} {span(at.sel(network=n))}" for n in spread["network"].values)
-        rows.append((f"`{rule}`: signal to noise, largest over smallest", f"{factor}", ours))
+        title = f"`{rule}`: signal to noise of a step, largest level's over smallest's"
+        rows.append((title, f"{expected[rule]}", ours))
     return rows
 
 
 def denoiser_view(report: xr.DataTree) -> Rows:
-    """One step a level under three rules, and the asymmetry of the networks."""
+    """One step a level under three rules, over the seeds; the asymmetry of the networks' Jacobians.
+
+    The spans of the asymmetry are over the levels, of means over the seeds where there are several.
+    """
     errors = report["score_error"].to_dataset()
     sampling = report["sampling"].to_dataset()
     rows = []
@@ -110,11 +123,14 @@ def denoiser_view(report: xr.DataTree) -> Rows:
         for sampler in sampling["sampler"].values.astype(str):
             at = sampling["mode_error"].sel(levels=levels, sampler=sampler)
             ours = "; ".join(f"{n}: {span(at.sel(network=n))}" for n in at["network"].values)
-            rows.append((f"mode error, {levels} levels, `{sampler}`", "", ours))
+            title = f"error of the mode weights, {levels} levels, `{sampler}`"
+            rows.append((title, "", ours))
     asymmetry = errors["asymmetry_relative"].sel(split="test")
+    if "seed" in asymmetry.dims:
+        asymmetry = asymmetry.mean("seed")
     for name in asymmetry["network"].values.astype(str):
-        found = asymmetry.sel(network=name)
-        rows.append((f"asymmetry of the Jacobian, {name}", "0 for a gradient", span(found)))
+        title = f"asymmetry of the Jacobian, over the levels, `{name}`"
+        rows.append((title, "0 for a gradient", span(asymmetry.sel(network=name))))
     return rows
 
 
@@ -125,7 +141,8 @@ def denoiser_view_truth(report: xr.DataTree) -> Rows:
     for steps in sampling["steps"].values:
         for name in ("mode_error", "energy_distance_pixels", "sliced_wasserstein_pixels"):
             ours, real = (sampling[n].sel(steps=steps) for n in (name, f"{name}_real"))
-            title = f"{name.replace('_pixels', '').replace('_', ' ')}, {steps} proposals"
+            what = name.replace("_pixels", "").replace("_", " ")
+            title = f"{what.replace('mode error', 'error of the mode weights')}, {steps} proposals"
             rows.append((title, f"real test samples {span(real)}", span(ours)))
     return rows
 
@@ -145,56 +162,94 @@ def sampler_or_network(report: xr.DataTree) -> Rows:
                 at = {"levels": levels, "steps_per_level": steps, "step_size": size}
                 parts = (real.sel(network=network, **at), sampler.sel(at), costs.sel(at))
                 ours = " + ".join(span(part) for part in parts).replace("+ -", "− ")
-                where = f"{levels} levels, {steps} steps a level of {size:g}"
+                where = f"{levels} levels, {steps} step{'s' * int(steps > 1)} a level of {size:g}"
                 rows.append((where, "", f"{span(total.sel(at))} = {ours}"))
     return rows
 
 
 def score_error_density(report: xr.DataTree) -> Rows:
-    """The score error where the density is lowest and where it is highest; shares of the modes."""
-    errors = (
-        report["score_error"].to_dataset()[["score_error_of_bin", "sigma"]].sel(split="uniform")
-    )
+    """The score error by density and where the data lies; shares of the modes."""
+    errors = report["score_error"].to_dataset()
     sampling = report["sampling"].to_dataset()[["mode_error", "mode_share"]]
+    points = [
+        {"network": network, "train_noise": noise}
+        for network in errors["network"].values.astype(str)
+        for noise in errors["train_noise"].values.astype(str)
+        if bool(errors["score_error"].sel(network=network, train_noise=noise).notnull().any())
+    ]
     rows = []
-    for network in errors["network"].values.astype(str):
-        for noise in errors["train_noise"].values.astype(str):
-            at = {"network": network, "train_noise": noise}
-            where = f"{network}, {noise.split('(')[0]}"
-            bins = errors.sel(at).dropna("level", how="all", subset=["score_error_of_bin"])
-            for level in bins["level"].values:
-                error, sigma = (bins[name].sel(level=level).values for name in bins)
-                ours = f"{error[0]:.2g} and {error[-1]:.2g}: {error[0] / error[-1]:.2g} times"
-                rows.append((f"{where}, σ = {sigma:.3g}", "surges", ours))
-            for sampler in sampling["sampler"].values.astype(str):
-                drawn = sampling.sel(at | {"sampler": sampler}).max("sample_noise")
-                if bool(drawn["mode_error"].notnull()):
-                    shares = ", ".join(f"{share:.2f}" for share in drawn["mode_share"].values)
-                    found = f"{float(drawn['mode_error']):.3f} ({shares})"
-                    rows.append((f"{where}, mode error by {sampler.split('(')[0]}", "", found))
+    for at in points:
+        here, drawn = errors.sel(at), sampling.sel(at)
+        levels = here["level"].values[here["sigma"].notnull()]
+        where = f"`{at['network']}`, noise levels: {len(levels)}"
+        rows += [
+            (f"{where}, σ = {here['sigma'].sel(level=level):.3g}", *error_at(here, level))
+            for level in levels
+        ]
+        rows += mode_errors(drawn, where)
+        if len(levels) > 1:
+            alone = next(p for p in points if p["train_noise"].startswith("explicit"))
+            ratio = smallest(errors.sel(at)) / smallest(errors.sel(alone))
+            title = f"{where}, smallest σ, test points: error over that of the network of one level"
+            rows.append((title, "more uncertain", f"{ratio:.3g} times"))
+    return rows
+
+
+def smallest(errors: xr.Dataset) -> float:
+    """Return the score error of test points at the smallest noise level that a network has."""
+    return float(errors["score_error"].sel(split="test").dropna("level")[-1])
+
+
+def error_at(errors: xr.Dataset, level: int) -> tuple[str, str]:
+    """Compare the lowest density with the highest, and give the error where the data lies."""
+    bins = errors["score_error_of_bin"].sel(split="uniform", level=level).values
+    test = float(errors["score_error"].sel(split="test", level=level))
+    return "surges where density is low", (
+        f"lowest density {bins[0]:.2g}, highest {bins[-1]:.2g}: {bins[0] / bins[-1]:.2g} times; "
+        f"test points {test:.2g}"
+    )
+
+
+def mode_errors(sampling: xr.Dataset, where: str) -> Rows:
+    """Give the error of the mode weights of each sampler, and the shares of the modes."""
+    rows = []
+    for sampler in sampling["sampler"].values.astype(str):
+        drawn = sampling.sel(sampler=sampler).max("sample_noise")
+        if bool(drawn["mode_error"].notnull()):
+            shares = ", ".join(f"{share:.2f}" for share in drawn["mode_share"].values)
+            walk = sampler.split("(")[0].replace("_", " ")
+            title = f"{where}, error of the mode weights (shares) by {walk} dynamics"
+            rows.append((title, "", f"{float(drawn['mode_error']):.3f} ({shares})"))
     return rows
 
 
 def shapes(report: xr.DataTree) -> Rows:
     """Shares of the shapes: asked, present and generated; what lies outside the masks."""
     sampling = report["sampling"].to_dataset()
+    if "dataset" not in sampling.dims:
+        return shares_of(sampling, "")
     rows = []
-    names = sampling["dataset"].values.astype(str) if "dataset" in sampling.dims else [""]
-    for name in names:
-        at = sampling.sel(dataset=name) if name else sampling
-        for shape in at["class"].values.astype(str):
-            asked, real, drawn = (
-                100 * float(at[variable].sel({"class": shape}).mean())
-                for variable in ("shape_asked", "shape_share_real", "shape_share")
-            )
-            told = f"asked {asked:.3g} %, present {real:.3g} %"
-            rows.append((f"{name} {shape}".strip(), told, f"{drawn:.3g} %"))
-        outside = f"{100 * float(at['shape_mass_outside'].mean()):.3g} %"
-        rows.append((f"{name} outside the mask".strip(), "none", outside))
+    for at in (sampling.isel(dataset=index) for index in range(sampling.sizes["dataset"])):
+        asked = at["shape_asked"].sel({"class": ["triangle", "circles"]}).sum("class")
+        rows += shares_of(at, f"{100 * float(asked.mean()):.3g} % triangles and circles: ")
     return rows
 
 
-STUDIES: dict[str, Callable[[xr.DataTree], Rows]] = {
+def shares_of(sampling: xr.Dataset, where: str) -> Rows:
+    """Compare the shares of the shapes with those of one dataset."""
+    rows = []
+    for shape in sampling["class"].values.astype(str):
+        asked, real, drawn = (
+            100 * float(sampling[variable].sel({"class": shape}).mean())
+            for variable in ("shape_asked", "shape_share_real", "shape_share")
+        )
+        told = f"asked {asked:.3g} %, present {real:.3g} %"
+        rows.append((f"{where}share of {shape}", told, f"{drawn:.3g} %"))
+    outside = f"{100 * float(sampling['shape_mass_outside'].mean()):.3g} %"
+    return [*rows, (f"{where}brightness outside the masks", "none", outside)]
+
+
+STUDIES: Mapping[str, Callable[[xr.DataTree], Rows]] = {
     function.__name__: function
     for function in (
         mixture_1d,

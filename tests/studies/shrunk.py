@@ -55,6 +55,7 @@ def shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     noise, written to `folder`.
     """
     cut: dict[str, Any] = _cut(study)
+    _scale_steps(cut["sample"], study["train"]["noise"], cut["train"]["noise"])
     datasets = cut["dataset"] if isinstance(cut["dataset"], list) else [cut["dataset"]]
     cut["dataset"] = [_dataset(dataset, folder) for dataset in datasets]
     evaluate = cut["evaluate"] = cut["evaluate"] | MEASURED
@@ -96,6 +97,18 @@ def _ladder(noise: dict[str, Any]) -> dict[str, Any]:
         "sigma_max": top,
         "levels": MOST["levels"] if isinstance(levels, int) else levels,
     }
+
+
+def _scale_steps(sample: dict[str, Any], whole: dict[str, Any], cut: dict[str, Any]) -> None:
+    """Keep the steps of the rule "linear" at the levels that are left: they go by the first."""
+    top, left = whole.get("sigma_max"), cut.get("sigma_max")
+    if isinstance(top, str) or top == left:
+        return
+    for group in sample.get("zip", []):
+        rules, sizes = group.get("sampler.step_rule", []), group.get("sampler.step_size", [])
+        for index, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
+            if rule == "linear":
+                sizes[index] = size * left / top
 
 
 def _distinct(values: list[Any]) -> list[Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -65,12 +67,30 @@ PUBLISHED = {
 """The numbers of the papers, by study."""
 
 
+FRECHET, SLICED = "metric_frechet_pixels", "metric_sliced_wasserstein_pixels"
+COSTS = ("sampler_cost", "network_cost")
+
 SHOWN = {
     "denoiser_view": {"asymmetry_relative", "field", "mode_shares", "walks"},
+    "denoiser_view_truth": {"mode_shares", "overview"},
+    "digits_single_level": {FRECHET, "level_loss", "overview", "walks"},
     "mixture_1d": {"density", "dsm_loss", "fit", "overview", "walks"},
     "ncsn_steps": {"signal_to_noise", "walks"},
+    "sampler_or_network": {f"{SLICED}_{cost}" for cost in COSTS},
+    "sampler_or_network_digits": {f"{FRECHET}_{cost}" for cost in COSTS},
+    "score_error_density": {"field", "metric_mode_error", "mode_shares", "score_error_by_density"},
+    "shapes": {"overview", "shape_shares"},
+    "shapes_imbalanced": {"overview", "shape_shares_shapes_"},
 }
 """How the names of the figures begin that a study is for."""
+
+MEASURED = {
+    "denoiser_view_truth": {"mode_error", "energy_distance_pixels", "sliced_wasserstein_pixels"},
+    "sampler_or_network": {f"sliced_wasserstein_pixels_{cost}" for cost in COSTS},
+    "sampler_or_network_digits": {f"frechet_pixels_{cost}" for cost in COSTS},
+    "shapes_imbalanced": {"shape_asked", "shape_share", "shape_share_real", "shape_mass_outside"},
+}
+"""Variables of the report that a study is for."""
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -108,8 +128,9 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
     run_all(plan)
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
-        sampling = tree["sampling"].to_dataset().load()
+    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as file:
+        tree = file.load()
+    sampling = tree["sampling"].to_dataset()
     # A grid that is no full product has places without a setting; their state is empty.
     states = sampling["state"].values.ravel().tolist()
     assert set(states) - {""} == {"done"}
@@ -117,6 +138,25 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     drawn = [path.name for path in plan.layout.figures.iterdir()]
     for shown in SHOWN.get(name, ()):
         assert any(file.startswith(shown) for file in drawn), shown
+    for measured in MEASURED.get(name, ()):
+        assert sampling[measured].notnull().any(), measured
+    if table := reproduce().STUDIES.get(name):
+        rows = table(tree)
+        assert rows
+        for what, source, ours in rows:
+            assert what
+            assert ours
+            assert "nan" not in (source + ours).lower(), (what, source, ours)
+
+
+def reproduce() -> ModuleType:
+    """Return docs/reproduce.py as a module."""
+    spec = spec_from_file_location("reproduce", FOLDER.parents[1] / "docs/reproduce.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_all(plan: Plan) -> None:
