@@ -106,7 +106,7 @@ def _scale_steps(sample: dict[str, Any], whole: dict[str, Any], cut: dict[str, A
         return
     for group in sample.get("zip", []):
         rules, sizes = group.get("sampler.step_rule", []), group.get("sampler.step_size", [])
-        for index, (rule, size) in enumerate(zip(rules, sizes, strict=True)):
+        for index, (rule, size) in enumerate(zip(rules, sizes, strict=False)):
             if rule == "linear":
                 sizes[index] = size * left / top
 
