@@ -118,9 +118,10 @@ def train_here(
         trainer = None
         try:
             trainer = make_trainer(run, layout, resources.gpus, owner.check)
+            ladder = trainer.sigmas.double().cpu()
             for setting in settings:
                 if setting.sample.noise is None:
-                    steps_of_levels(run, setting, trainer.sigmas.double().cpu())
+                    steps_of_levels(run, setting, ladder)
             trainer.run()
             if first:
                 write_products(trainer, run, layout)
