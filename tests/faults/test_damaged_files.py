@@ -7,12 +7,14 @@ import pytest
 import xarray as xr
 from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run
-from tiny_study import give_data, tiny_plan
+from tiny_study import TINY, give_data, tiny_plan
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.pipeline.evaluate import evaluate, reference
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage
+from scoresweep.study import parse_study, plan_study
+from scoresweep.study.load import parse_yaml
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -88,6 +90,28 @@ def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
     assert not layout.samples_manifest(run, setting).exists()  # so that the workflow redoes it
     sample(plan, run, setting)
     evaluate(plan, run, setting)
+    xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
+
+
+def test_a_damaged_path_has_the_samples_drawn_again(plan):
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["sample"]["trajectories"] = 4
+    plan = plan_study(parse_study(content, "study.yaml"), plan.layout.root)
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    sample(plan, run, setting)
+    chunks = (layout.samples(run, setting) / "trajectory/c").rglob("*")
+    flip_a_byte(next(path for path in chunks if path.is_file()))
+    with pytest.raises(RunError, match=r"trajectory is damaged"):
+        evaluate(plan, run, setting)
+    sample(plan, run, setting)
+    evaluate(plan, run, setting)
+
+
+def test_a_damaged_copy_of_the_manifest_is_no_manifest(plan, undisturbed):
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    cut_short(layout.samples_manifest_copy(run, setting))
+    layout.samples_manifest(run, setting).unlink()
+    sample(plan, run, setting)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
 
 

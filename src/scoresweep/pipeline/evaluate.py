@@ -226,6 +226,7 @@ def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths |
         samples, paths = read_samples(store).model_space(), read_paths(store)
     except InputError as error:
         manifest.unlink()
+        plan.layout.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
         raise RunError(f"{error} Running the study again does so as well.") from error
     bad = int((~torch.isfinite(samples.flatten(1)).all(dim=1)).sum())
     if bad:

@@ -144,7 +144,10 @@ def _is_drawn(work: _Work) -> bool:
 def _restored(work: _Work, manifest: Path) -> bool:
     """Write the manifest again where its copy says that these weights have drawn all samples."""
     copy = work.layout.samples_manifest_copy(work.run.id, work.setting.id)
-    content = json.loads(copy.read_text(encoding="utf-8")) if copy.exists() else {}
+    try:
+        content = json.loads(copy.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
     if content.get("weights_sha256") != work.weights_sha256:
         return False
     write_json(manifest, content)
