@@ -85,7 +85,7 @@ def reference(
     root: Root = Path(),
 ) -> None:
     """Compute the features of the real samples, with which samples are compared."""
-    from scoresweep.pipeline.evaluate import reference as run_reference
+    from scoresweep.pipeline.reference import reference as run_reference
 
     plan = _plan(study, root)
     _set_threads(threads)

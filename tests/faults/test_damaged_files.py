@@ -10,7 +10,8 @@ from faults.undisturbed import assert_same_run
 from tiny_study import TINY, give_data, tiny_plan
 
 from scoresweep.errors import InputError, RunError
-from scoresweep.pipeline.evaluate import evaluate, reference
+from scoresweep.pipeline.evaluate import evaluate
+from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import parse_study, plan_study

@@ -18,7 +18,8 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.files import write_json
 from scoresweep.metrics import Features, compare_scores, frechet_distance
 from scoresweep.metrics.extractors import classifier
-from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.evaluate import evaluate, score_error
+from scoresweep.pipeline.reference import reference
 from scoresweep.study import Plan, parse_study, plan_study
 from scoresweep.training.weights import build_network, save_network
 

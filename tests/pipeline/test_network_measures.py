@@ -16,7 +16,8 @@ from scoresweep.data.samples import write_samples
 from scoresweep.data.store import manifest_path, oracle_of, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import write_json
-from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.evaluate import evaluate, score_error
+from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import Plan, parse_study, plan_study
 from scoresweep.training.weights import build_network, kept_weights, load_network, save_network

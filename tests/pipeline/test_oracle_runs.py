@@ -16,7 +16,8 @@ from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Resources
 from scoresweep.pipeline.estimate import estimate
-from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.evaluate import evaluate, score_error
+from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage

@@ -19,7 +19,8 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.jobstate import JobState
 from scoresweep.noise import step_size_for, uniform
 from scoresweep.pipeline import sample as module
-from scoresweep.pipeline.evaluate import evaluate, reference
+from scoresweep.pipeline.evaluate import evaluate
+from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.sample import sample
 from scoresweep.samplers import annealed_langevin, initial, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for

@@ -13,7 +13,8 @@ import yaml
 from shrunk import shrunk
 
 from scoresweep.launch import Resources
-from scoresweep.pipeline.evaluate import evaluate, reference, score_error
+from scoresweep.pipeline.evaluate import evaluate, score_error
+from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage

@@ -1,3 +1,6 @@
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +72,21 @@ def test_what_a_lost_start_wrote_after_the_checkpoint_is_hidden(tmp_path):
     second.close()
     found = [(e.step, e.value) for e in read(tmp_path).Scalars("loss/all_levels")]
     assert found == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
+
+
+def test_starts_are_read_in_their_order_whatever_their_clocks_and_processes(tmp_path):
+    """On one node whose clock is an hour ahead, then two starts within a second elsewhere."""
+    for start in range(4):
+        tracker = Tracker(tmp_path, 10 * start)
+        for step in (10 * start + 10, 10 * start + 20):
+            tracker.point(step, {"loss": float(start)}, [])
+        file = Path(tracker.writer.file_writer.event_writer._file_name)
+        tracker.close()
+        ahead = 3600 if start == 1 else 0
+        # The later the start, the smaller the process number: names alone would turn them round.
+        file.rename(tmp_path / f"events.out.tfevents.{int(time.time()) + ahead}.node.{9 - start}.0")
+    found = [(e.step, e.value) for e in read(tmp_path).Scalars("loss/all_levels")]
+    assert found == [(10, 0.0), (20, 1.0), (30, 2.0), (40, 3.0), (50, 3.0)]
 
 
 def sessions(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class Tracker:
 
     def __init__(self, folder: Path, step: int) -> None:
         """Open the history in `folder`; what it holds of steps after `step` is hidden."""
+        _sort_before_now(folder)
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def point(self, step: int, scalars: dict[str, float], level_loss: list[float]) -> None:
@@ -43,6 +45,21 @@ class Tracker:
     def close(self) -> None:
         """Write out what is waiting."""
         self.writer.close()
+
+
+def _sort_before_now(folder: Path) -> None:
+    """Rename event files that TensorBoard would read after a new one.
+
+    It reads in the order of the names, which hold the second of the start and then the process. Of
+    two starts in one second, or on nodes whose clocks differ, the earlier one can come last.
+    """
+    latest = int(time.time())
+    for file in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
+        *start, second, rest = file.name.split(".", 4)
+        if int(second) >= latest:
+            second = f"{latest - 1:010d}"
+            file.rename(file.with_name(".".join([*start, second, rest])))
+        latest = int(second)
 
 
 def picture(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
