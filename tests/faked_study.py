@@ -96,7 +96,7 @@ def fake_run(plan: Plan, run: Run) -> None:
             "sigma": ("level", sigmas(run)),
         },
         coords={"step": steps, "level": np.arange(1, levels + 1)},
-        attrs={"run": run.id, "seconds": 2.0, "parameters": 3080, "device": "cpu"},
+        attrs={"run": run.id, "seconds": 2.0, "parameters": 3080, "device": "cpu", "devices": 2},
     ).to_netcdf(_parent(plan.layout.training_curves(run.id)), engine="h5netcdf")
     plan.layout.weights(run.id).write_bytes(b"weights")
     state = JobState("done", 100, 100, images_per_second=4000.0, seconds=2.0)
@@ -137,7 +137,8 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
         trajectory=None,
         attributes={"run": run.id, "setting": setting.id},
     )
-    manifest = {"count": count, "shape": [1, 8, 8], "seconds": 3.0} | described
+    spent = {"seconds": 3.0, "device": "cpu", "devices": 4}
+    manifest = {"count": count, "shape": [1, 8, 8]} | spent | described
     write_json(plan.layout.samples_manifest(run.id, setting.id), manifest)
 
 

@@ -75,6 +75,17 @@ def test_attributes_say_what_was_measured(plan: Plan, reopened: xr.DataTree) -> 
     assert "torch" in reopened.attrs["versions"]
 
 
+def test_it_tells_what_was_spent(plan: Plan, reopened: xr.DataTree) -> None:
+    point = {**plan.runs[0].axes, **plan.settings[0].axes}
+    training, sampling = reopened["training"], reopened["sampling"]
+    assert training["seconds"].dims == ("levels", "seed")
+    assert training["seconds"].attrs["units"] == "s"
+    assert (training["seconds"] * training["devices"]).sum().item() == 4 * 2.0 * 2
+    assert (sampling["seconds"] * sampling["devices"]).sum().item() == 12 * 3.0 * 4
+    assert training["device"].sel(plan.runs[0].axes).item() == "cpu"
+    assert sampling["device"].sel(point).item() == "cpu"
+
+
 def test_shorter_ladders_are_padded(plan: Plan, reopened: xr.DataTree) -> None:
     error = reopened["score_error/score_error_sigma2"].sel(split="test", seed=1)
     short = error.sel(levels=4)
@@ -102,12 +113,18 @@ def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
             fake_metrics(plan, run, setting)
     damaged = plan.layout.metrics(plan.runs[0].id, plan.settings[0].id)
     damaged.write_bytes(damaged.read_bytes()[:1000])
+    drawn = plan.layout.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    drawn.parent.mkdir(parents=True)
+    drawn.write_text('{"seconds": 5.0, "devi')
     tables = collect(plan, jobs(plan))
     sampling = tables.tree["sampling"]
     lost = {**plan.runs[1].axes, **plan.settings[2].axes}
     assert sampling["frechet_classifier"].sel(lost).isnull()
     assert sampling["state"].sel(lost).item() == "missing"
     assert (sampling["state"] == "done").sum() == 5
+    assert sampling["seconds"].isnull().all()
+    assert tables.tree["training/seconds"].sel(plan.runs[3].axes).isnull()
+    assert tables.tree["training/device"].sel(plan.runs[3].axes).item() == ""
     cut = {**plan.runs[0].axes, **plan.settings[0].axes}
     assert sampling["state"].sel(cut).item() == "failed"
     reasons = {(gap.part, gap.run, gap.setting): gap.reason for gap in tables.gaps}

@@ -236,6 +236,7 @@ def test_a_run_that_goes_on_counts_its_restarts_and_all_its_seconds(make_plan, m
     attributes = curves(train_run(plan)).attrs
     assert attributes["restarts"] == 1
     assert attributes["seconds"] > 1000  # those before the crash are counted
+    assert (attributes["device"], attributes["devices"]) == ("cpu", torch.get_num_threads())
 
 
 def test_a_run_is_saved_by_the_clock_too(make_plan, monkeypatch):

@@ -72,6 +72,10 @@ class _Work:
         """Where a process draws: the GPUs are shared out in turn."""
         return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
 
+    def devices(self, processes: int) -> int:
+        """How many GPUs, or cores of the CPU, `processes` keep at work."""
+        return min(self.gpus, processes) if self.gpus else processes * self.threads
+
 
 @dataclass(frozen=True)
 class _Walk:
@@ -114,7 +118,7 @@ def _sample(work: _Work, processes: int) -> None:
         network = load_network(layout.run(run.id))
         walk = _walk(work, network)
         _draw_all(work, processes, state, state_path)
-        _write(work, walk, network, state.seconds)
+        _write(work, walk, network, state.seconds, work.devices(processes))
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
         with contextlib.suppress(RunError):  # a disk that is still full: the first error is told
@@ -431,7 +435,7 @@ def _read_part(work: _Work, chunk: int) -> dict[str, Tensor]:
 # ── the store ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float) -> None:
+def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float, devices: int) -> None:
     """Put the chunks together to one store; its manifest comes last."""
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = math.ceil(options.count / options.chunk)
@@ -452,7 +456,7 @@ def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float) -> N
         "task": options.task.name if options.task else "none",
         "seed": work.seed,
         "seconds": seconds,
-        "device": work.device().split(":")[0],
+        "device": torch.cuda.get_device_name(work.device()) if work.gpus else "cpu",
         "weights_sha256": work.weights_sha256,
     }
     described = write_samples(
@@ -464,6 +468,7 @@ def _write(work: _Work, walk: _Walk, network: ScoreNetwork, seconds: float) -> N
         original=torch.cat(originals)[: options.count] if originals else None,
         attributes=attributes,
     )
-    manifest = {"count": options.count, "shape": list(network.shape), **attributes, **described}
+    facts = {"count": options.count, "shape": list(network.shape), "devices": devices}
+    manifest = facts | attributes | described
     write_json(work.layout.samples_manifest_copy(run.id, setting.id), manifest)
     write_json(work.layout.samples_manifest(run.id, setting.id), manifest)

@@ -22,6 +22,7 @@ from scoresweep.report.costs import split_costs
 from scoresweep.report.gather import Gather
 from scoresweep.report.grid import Grid, grid_of
 from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
+from scoresweep.report.spent import SPENT, spent
 from scoresweep.study import Plan
 
 __all__ = ["Gap", "Tables", "collect", "long_table", "metric_names", "wide_table"]
@@ -111,7 +112,7 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
     names = [setting.id for setting in plan.settings]
     settings = grid_of([setting.axes for setting in plan.settings], names, "setting")
-    trained, measured, sampled = [], [], []
+    trained, measured, sampled, drawn = [], [], [], []
     errors, metrics = plan.score_error_hash(), plan.evaluate_hash()
     for run, at in zip(plan.runs, runs.positions, strict=True):
         job, kind = run_jobs[run.id], run.dataset.id
@@ -123,16 +124,20 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
             path, job = layout.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
             kind = f"{run.dataset.id} {setting.sample.count}"
             sampled.append(_Source(at + along, path, kind, job, metrics))
+            drawn.append((at + along, layout.samples_manifest(run.id, setting.id)))
     ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     if not plan.measures_score_error:
         measured = []
     points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
     groups = {
-        "training": _group([runs], trained, "training", run_jobs, gaps, points).assign(ids),
+        "training": _group([runs], trained, "training", run_jobs, gaps, points)
+        .assign(ids)
+        .assign(spent(runs.shape, [(source.position, source.path) for source in trained])),
         "score_error": _group([runs], measured, "score error", run_jobs, gaps).assign(ids),
     }
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
     sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps).assign(ids)
+    sampling = sampling.assign(spent(runs.shape | settings.shape, drawn))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
         split_costs(sampling, runs, plan.runs)
     )
@@ -150,7 +155,7 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     return [
         name
         for name in names
-        if name not in ("sigma", "n_generated")
+        if name not in ("sigma", "n_generated", *SPENT)
         and not _is_companion(name, names)
         and PICTURED.isdisjoint(dataset[name].dims)
     ]

@@ -131,15 +131,18 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     trainer.check_owner()
     curves = trainer.curves.dataset()
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    processes, device = trainer.accelerator.num_processes, trainer.accelerator.device
+    on_gpu = device.type == "cuda"
     curves.attrs = {
         "run": run.id,
         "dataset": run.dataset.id,
         "steps": run.train.steps,
         "seconds": trainer.seconds,
-        "device": str(trainer.accelerator.device),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "devices": processes if on_gpu else processes * torch.get_num_threads(),
         "parameters": parameters,
         "precision": run.train.precision,
-        "processes": trainer.accelerator.num_processes,
+        "processes": processes,
         "restarts": trainer.restarts,
         "axes": json.dumps(run.axes),
     }
@@ -148,8 +151,8 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     note_end(
         layout.provenance(run.id),
         {
-            "device": str(trainer.accelerator.device),
-            "processes": trainer.accelerator.num_processes,
+            "device": str(device),
+            "processes": processes,
             "seconds": trainer.seconds,
             "restarts": trainer.restarts,
             "finished": time.time(),
