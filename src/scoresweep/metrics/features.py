@@ -6,10 +6,10 @@ in a file of this package and give it a line in the table of metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ from scoresweep.distributions import GaussianMixture
 from scoresweep.seeds import generator_for
 
 __all__ = ["Features", "Measure", "Metric", "Options"]
+
+T = TypeVar("T")
+
+BLOCK = 4096
+"""Fewest samples that go into one step of the decomposition of a covariance."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,24 @@ class Features:
 
     def some(self, count: int, seed: int) -> Features:
         """Return `count` of the samples, drawn at random, or all where there are fewer."""
+        if len(self) <= count:
+            return self
         order = torch.randperm(len(self), generator=generator_for(seed, "some"))
-        return self if len(self) <= count else self[order[:count]]
+        return self.once(("some", count, seed), lambda: self[order[:count]])
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return `compute()`, found once for this set and kept under `key`.
+
+        It is for what depends on the real samples alone, which many halves are compared with.
+        """
+        if key not in self._kept:
+            self._kept[key] = compute()
+        kept: T = self._kept[key]
+        return kept
+
+    @cached_property
+    def _kept(self) -> dict[Hashable, Any]:
+        return {}
 
     @cached_property
     def mean(self) -> Tensor:
@@ -49,9 +70,18 @@ class Features:
 
     @cached_property
     def covariance_factor(self) -> Tensor:
-        """R (min(N, D), D) with RᵀR the unbiased covariance, float64, from a QR decomposition."""
-        centred = self.values.double() - self.mean
-        factor: Tensor = torch.linalg.qr(centred / (len(self) - 1) ** 0.5, mode="r").R
+        """R (min(N, D), D) with RᵀR the unbiased covariance, float64.
+
+        No product of features with themselves is formed, which would halve the digits: R is the
+        centred features as they are, or the triangle of their QR decomposition, block by block, so
+        that no copy of them all is made in float64.
+        """
+        scale, dimension = (len(self) - 1) ** -0.5, self.values.shape[1]
+        factor = self.mean.new_empty(0, dimension)
+        for part in torch.split(self.values, max(BLOCK, 4 * dimension)):
+            factor = torch.cat([factor, (part.double() - self.mean) * scale])
+            if len(factor) > dimension:
+                factor = torch.linalg.qr(factor, mode="r").R
         return factor
 
 
@@ -80,6 +110,9 @@ class Measure:
     """What the values (K,) belong to."""
     n_generated: int | None = None
     """Generated samples that went into the value, where not all did."""
+    error: float | Tensor | None = None
+    """Standard error of the value where that is known, as of a mean over independent samples; else
+    random halves of the samples tell it."""
     given: bool = False
     """Whether the data alone says the value: it has no interval and no baselines."""
 
