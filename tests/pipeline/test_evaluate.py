@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from scoresweep.files import write_json
 from scoresweep.metrics import Features, compare_scores, frechet_distance
 from scoresweep.metrics.extractors import classifier
 from scoresweep.pipeline.evaluate import evaluate, score_error
+from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
 from scoresweep.pipeline.reference import reference
-from scoresweep.study import Plan, parse_study, plan_study
+from scoresweep.study import Evaluate, Plan, parse_study, plan_study
 from scoresweep.training.weights import build_network, save_network
 
 SIGMAS = [5.0, 0.5, 0.05]
@@ -248,12 +250,18 @@ def test_points_without_labels(points: Plan) -> None:
     assert 0.2 < float(found["frechet_pixels_noise"]) < 2
 
 
-def test_samples_that_are_not_finite_are_counted(points: Plan) -> None:
-    samples = torch.zeros(50, 2)
-    samples[3:5, 1] = torch.nan
-    with pytest.raises(RunError, match=rf"run {points.runs[0].id}, setting \w+: 2 of 50 samples"):
+def test_samples_that_are_not_finite_are_named(points: Plan) -> None:
+    """They are forgotten, as damaged ones are: `sample` writes none."""
+    samples = torch.zeros(600, 2)
+    samples[[258, 259, 300, 599], 1] = torch.tensor([torch.nan, torch.inf, -torch.inf, torch.nan])
+    run, setting = points.runs[0].id, points.settings[0].id
+    message = (
+        rf"run {run}, setting \w+: 4 of 600 samples .*: 258, 259, 300, …; the first in chunk 1"
+    )
+    with pytest.raises(RunError, match=message):
         measure(points, samples)
-    assert not points.layout.metrics(points.runs[0].id, points.settings[0].id).exists()
+    assert not points.layout.metrics(run, setting).exists()
+    assert not manifest_path(points.layout.samples(run, setting)).exists()
 
 
 def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> None:
@@ -270,23 +278,93 @@ def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> Non
     assert not points.layout.reference(dataset, "classifier").exists()
 
 
+def test_a_metric_that_cannot_be_had_leaves_the_others(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six samples of which 5 or 7 neighbours are asked, and halves with less than five."""
+    plan = make_plan(
+        digits, metrics=["prdc", "frechet"], extractors=["pixels"], grid={"neighbours": [7, 5]}
+    )
+    found = measure(plan, torch.rand(6, 1, 8, 8))
+    assert found["frechet_pixels"].notnull().all()
+    assert found["frechet_pixels_low"].notnull().all()
+    assert found["density_pixels"].isnull().values.tolist() == [False, True]
+    assert "density_pixels_low" not in found
+    problems = json.loads(found.attrs["problems"])
+    many = "more samples than the {} neighbours are needed, found {} real and {} generated ones"
+    assert problems == {
+        "prdc on pixels": f"{many.format(7, 6, 6)} (neighbours 7); no interval from halves of the "
+        f"samples: {many.format(5, 3, 3)} (neighbours 5)"
+    }
+    said = capsys.readouterr().err
+    assert f"prdc on pixels: {problems['prdc on pixels']}" in said
+    assert "Draw more samples (sample.count)" in said
+
+
+def test_a_baseline_that_cannot_be_had_leaves_the_value(points: Plan) -> None:
+    store = points.layout.dataset_store(points.runs[0].dataset.id)
+    train, test = (read_split(store, split).model_space().numpy() for split in ("train", "test"))
+    write_store(store, {"train": Split(train), "test": Split(test[:1])}, {})
+    reference(points, points.runs[0].dataset.id, "pixels")
+    found = measure(points, 3 + torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
+    assert {"frechet_pixels", "frechet_pixels_low", "frechet_pixels_noise"} <= set(found.data_vars)
+    assert "frechet_pixels_real" not in found
+    reason = "of real test samples: a covariance needs 2 samples or more, found 80 and 1"
+    assert json.loads(found.attrs["problems"]) == {"frechet on pixels": reason}
+
+
+def test_features_that_are_not_finite_spoil_their_extractor_alone() -> None:
+    draw = torch.randn(4, 40, 3, generator=torch.Generator().manual_seed(0))
+    overflown = draw[1].clone()
+    overflown[5:7, 0] = torch.inf
+    sets = {
+        name: FeatureSets(*(Features(x) for x in (draw[0], drawn, draw[2], draw[3])), resize="none")
+        for name, drawn in (("pixels", draw[1]), ("classifier", overflown))
+    }
+    options = Evaluate(metrics=["frechet", "nearest"], extractors=["pixels", "classifier"])
+    found, problems = measure_samples(options, sets, Origin())
+    reason = "the features of 2 of 40 samples are not finite"
+    assert problems == {f"{name} on classifier": reason for name in ("frechet", "nearest")}
+    assert {"frechet_pixels", "frechet_pixels_low", "nearest_memorised_pixels"} <= set(found)
+    assert not [name for name in found if "classifier" in name]
+
+
+def test_fid_stands_for_inception_features_alone() -> None:
+    draw = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0))
+    sets = FeatureSets(*(Features(x) for x in draw), resize="tf1")
+    options = Evaluate.model_construct(
+        metrics=["frechet", "kid", "nearest"], extractors=["inception"], resamplings=2
+    )
+    found, _ = measure_samples(options, {"inception": sets}, Origin())
+    names = {"fid", "kid", "nearest_distance_inception", "nearest_memorised_inception"}
+    assert names <= set(found)
+    assert {"fid_low", "fid_real", "fid_noise", "kid_low", "kid_real"} <= set(found)
+    assert not [name for name in found if "frechet" in str(name)]
+    assert found["fid_real"].attrs["long_name"] == "FID, of real test samples"
+    assert found["fid"].attrs["extractor"] == "inception"
+    assert found["fid"].attrs["resize"] == "tf1"
+
+
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
         (1, {}, "1 sample; metrics need 2 or more"),
-        (6, {"metrics": ["prdc"]}, "prdc on pixels: more samples than the 5 neighbours"),
+        (5, {"metrics": ["prdc"]}, "nothing can be .* prdc on pixels: more samples than the 5"),
         (50, {"metrics": ["classes"]}, "classes:? needs class probabilities"),
     ],
 )
-def test_metrics_that_cannot_be_had(
+def test_nothing_is_written_where_nothing_can_be_had(
     digits: Path, count: int, options: dict[str, Any], message: str
 ) -> None:
     def attempt() -> None:
         plan = make_plan(digits, extractors=["pixels"], **{"metrics": ["frechet"]} | options)
+        plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink(missing_ok=True)
         measure(plan, torch.rand(count, 1, 8, 8))
 
     with pytest.raises(InputError, match=message):
         attempt()
+    plan = make_plan(digits, extractors=["pixels"], metrics=["prdc"])
+    assert not plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).exists()
 
 
 def damage(path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import torch
 import xarray as xr
 from torch import Tensor
 
-from scoresweep.console import progress
+from scoresweep.console import progress, say
 from scoresweep.data.sources.shapes import shares_of
 from scoresweep.data.store import (
     Paths,
@@ -41,6 +44,9 @@ from scoresweep.study.components.metrics import DATASET_METRICS
 from scoresweep.training.weights import load_history, load_network
 
 __all__ = ["evaluate", "score_error"]
+
+NAMED = 3
+"""Most samples that are not finite of which an error gives the numbers."""
 
 
 def score_error(plan: Plan, run_id: str) -> None:
@@ -83,8 +89,13 @@ def score_error(plan: Plan, run_id: str) -> None:
 def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     """Write every metric of the samples that a setting drew from a run's network.
 
+    A metric that cannot be had from these samples, of too few of them say, is left out and the
+    others are measured: the attribute `problems` of the file says why, as a JSON object by "metric
+    on extractor", and so does the terminal. Samples that are not finite are not measured at all:
+    no part of them stands for what the sampler draws.
+
     Raises:
-        InputError: if files are missing, or a metric cannot be had from these samples.
+        InputError: if files are missing, or none of the metrics can be had.
         RunError: if the samples are damaged or not finite.
     """
     run, setting = plan.run(run_id), plan.setting(setting_id)
@@ -96,29 +107,50 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
         sets[SAMPLES] = _sets_of_samples(plan, run, train, samples, noise)
     paths = _path_score_error(plan, run, kept)
-    parts = []
+    parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
-        options = evaluation.evaluate
-        try:
-            content = measure_samples(options, sets, origin)
-        except InputError as error:
-            raise InputError(f"run {run.id}, setting {setting.id}: {error}") from error
-        if "score_error" in options.metrics and paths is not None:
+        content, missed = measure_samples(evaluation.evaluate, sets, origin)
+        where = ", ".join(f"{axis} {value}" for axis, value in evaluation.axes.items())
+        for metric, reason in missed.items():
+            before = f"{problems[metric]}; " if metric in problems else ""
+            problems[metric] = before + reason + (f" ({where})" if where else "")
+        if "score_error" in evaluation.evaluate.metrics and paths is not None:
             content = content.merge(paths)
-        if setting.sample.sampler.is_langevin:
-            levels = read_levels(plan.layout.samples(run.id, setting.id))
-            content = content.merge(signal_dataset(levels), compat="no_conflicts")
         parts.append((content, evaluation.axes))
+    _say_problems(run, setting, problems, is_all=not any(content for content, _ in parts))
+    if setting.sample.sampler.is_langevin:
+        signal = signal_dataset(read_levels(plan.layout.samples(run.id, setting.id)))
+        parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
     attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()
+    if problems:
+        attributes["problems"] = json.dumps(problems, ensure_ascii=False)
     content = join_evaluations(parts).assign_attrs(attributes)
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
+
+
+def _say_problems(run: Run, setting: Setting, problems: Mapping[str, str], *, is_all: bool) -> None:
+    """Name the metrics that cannot be had; raises InputError where there is no other."""
+    if not problems:
+        return
+    reasons = [f"{metric}: {reason}" for metric, reason in problems.items()]
+    advice = (
+        "Draw more samples (sample.count), or lower evaluate.neighbours or evaluate.resamplings."
+    )
+    where = f"run {run.id}, setting {setting.id}"
+    if is_all:
+        raise InputError(f"{where}: nothing can be measured: {'. '.join(reasons)}. {advice}")
+    say(f"{where}: measured, but not all of it:")
+    for reason in reasons:
+        say(f"  {reason}")
+    say(advice)
 
 
 def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths | None]:
     """Return the samples in model space, and their paths where these were kept.
 
-    Samples that are damaged lose their manifest, so that the workflow draws them again.
+    Samples that are damaged or not finite, as `sample` writes none, lose their manifest, so that
+    the workflow draws them again.
     """
     store = plan.layout.samples(run.id, setting.id)
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
@@ -126,16 +158,26 @@ def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths |
         raise InputError(f"{store}: there are no samples here; draw them (`scoresweep sample`)")
     try:
         samples, paths = read_samples(store).model_space(), read_paths(store)
-    except InputError as error:
+        _check_finite(samples, where, setting.sample.chunk)
+    except (InputError, RunError) as error:
         manifest.unlink()
         plan.layout.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
         raise RunError(f"{error} Running the study again does so as well.") from error
-    bad = int((~torch.isfinite(samples.flatten(1)).all(dim=1)).sum())
-    if bad:
-        raise RunError(f"{where}: {bad} of {len(samples)} samples are not finite; draw them again")
     if len(samples) < 2:
         raise InputError(f"{where}: {len(samples)} sample; metrics need 2 or more (sample.count)")
     return samples, paths
+
+
+def _check_finite(samples: Tensor, where: str, chunk: int) -> None:
+    """Raise RunError with the numbers of samples that are not finite."""
+    bad = (~torch.isfinite(samples.flatten(1)).all(dim=1)).nonzero()[:, 0].tolist()
+    if bad:
+        first = ", ".join(str(index) for index in bad[:NAMED]) + ", …" * (len(bad) > NAMED)
+        raise RunError(
+            f"{where}: {len(bad)} of {len(samples)} samples are not finite (from 0: {first}; the "
+            f"first in chunk {bad[0] // chunk}). Nothing was measured. Draw them again "
+            f"(`scoresweep sample`)."
+        )
 
 
 def _uniform_noise(samples: Tensor, train: Split) -> Tensor:

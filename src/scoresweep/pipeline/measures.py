@@ -14,10 +14,10 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
-from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sample_errors
+from scoresweep.metrics.names import name_of, title_of
 from scoresweep.metrics.score_error import Estimate
 from scoresweep.metrics.signal_to_noise import signal_to_noise
 from scoresweep.seeds import generator_for
@@ -78,47 +78,41 @@ class Origin:
 
 def measure_samples(
     evaluate: Evaluate, sets: Mapping[str, FeatureSets], origin: Origin
-) -> xr.Dataset:
+) -> tuple[xr.Dataset, dict[str, str]]:
     """Return a variable for each measure on each extractor, its interval and its baselines.
 
     `sets` are those of the extractors, and of `SAMPLES` for the metrics that look at the samples
     themselves (`DATASET_METRICS`).
 
-    Raises:
-        InputError: if a metric cannot be had from these samples and extractors.
+    What cannot be had is left out and takes nothing else along: the second value says why, by
+    "metric on extractor".
     """
     variables: Variables = {}
+    problems: dict[str, str] = {}
     for metric in evaluate.metrics:
         if metric == "score_error":
             continue
-        found: Variables = {}
         for extractor in [SAMPLES] if metric in DATASET_METRICS else evaluate.extractors:
-            try:
-                found |= _measure(metric, extractor, evaluate, sets[extractor], origin)
-            except ValueError as error:
-                raise InputError(
-                    f"metric {metric} on {extractor or 'samples'}: {error}. Draw more samples "
-                    f"(sample.count), or lower evaluate.neighbours or evaluate.resamplings"
-                ) from error
-        if not found:
-            raise InputError(
-                f"evaluate.metrics: {metric} needs class probabilities, which none of the "
-                f"evaluate.extractors ({', '.join(evaluate.extractors)}) gives. Add classifier"
-            )
-        variables |= found
+            found, missed = _measure(metric, extractor, evaluate, sets[extractor], origin)
+            variables |= found
+            if missed:
+                problems[f"{metric} on {extractor or 'samples'}"] = "; ".join(missed)
     coordinates = {}
     names = origin.class_names
     if names is not None and any("class" in v.dims for v in variables.values()):
         coordinates["class"] = np.array(names, dtype=object)
     if origin.mixture is not None and any("mode" in v.dims for v in variables.values()):
         coordinates["mode"] = np.arange(1, len(origin.mixture.means) + 1)
-    return xr.Dataset(variables, coordinates)
+    return xr.Dataset(variables, coordinates), problems
 
 
 def _measure(
     metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets, origin: Origin
-) -> Variables:
-    """Return the variables of one metric on one extractor."""
+) -> tuple[Variables, list[str]]:
+    """Return the variables of one metric on one extractor, and why any of them is left out.
+
+    Without a value of the generated samples there are no baselines either.
+    """
     function: Metric = pkgutil.resolve_name(METRICS[metric])
     options = Options(
         neighbours=evaluate.neighbours,
@@ -128,54 +122,120 @@ def _measure(
         mixture=origin.mixture,
         shares=origin.shares,
     )
-    errors = _standard_errors(function, options, evaluate.resamplings, sets)
     variables: Variables = {}
+    problems: list[str] = []
     for suffix, features, what in (
         ("", sets.generated, ""),
         ("_real", sets.test, ", of real test samples"),
         ("_noise", sets.noise, ", of uniform noise"),
     ):
         common = {"n_generated": len(features), "seed": options.seed, "resize": sets.resize}
-        for key, measure in function(sets.train, features, options).items():
-            name = f"{key}_{extractor}" if measure.per_extractor else key
-            if measure.given and suffix:
+        if extractor != SAMPLES:
+            common["extractor"] = extractor
+        try:
+            measures = _values(function, sets.train, features, options)
+        except ValueError as error:
+            problems.append(f"{what[2:]}: {error}" if what else str(error))
+            if not suffix:
+                break
+            continue
+        for key, measure in measures.items():
+            if not (measure.given and suffix):
+                name, about = _label(key, extractor, measure, what)
+                variables[name + suffix] = _variable(measure, measure.value, common | about)
+        if not suffix:
+            try:
+                errors = _standard_errors(function, options, evaluate.resamplings, sets, measures)
+            except ValueError as error:
+                problems.append(f"no interval from halves of the samples: {error}")
                 continue
-            attributes = common | _attributes(measure, what)
-            if extractor != SAMPLES:
-                attributes["extractor"] = extractor
-            value = torch.as_tensor(measure.value).double().numpy()
-            dims = (measure.dimension,)[: value.ndim]
-            variables[name + suffix] = xr.Variable(dims, value, attributes)
-            if suffix == "" and errors and not measure.given:
-                half = NORMAL_95 * errors[key]
-                ends = bounded_interval(value, half, measure.minimum, measure.maximum)
-                for end, bound in zip(("low", "high"), ends, strict=True):
-                    label = f"{measure.long_name}, {end} end of the 95 % interval"
-                    about = attributes | {"long_name": label}
-                    variables[f"{name}_{end}"] = xr.Variable(dims, bound, about)
+            variables |= _intervals(extractor, measures, errors, common)
+    return variables, problems
+
+
+def _values(
+    function: Metric, real: Features, features: Features, options: Options
+) -> dict[str, Measure]:
+    """Return the measures of one set; raises ValueError where features or values are not finite."""
+    bad = int((~features.values.isfinite().all(dim=1)).sum())
+    if bad:
+        raise ValueError(f"the features of {bad} of {len(features)} samples are not finite")
+    measures = function(real, features, options)
+    for key, measure in measures.items():
+        if not bool(torch.as_tensor(measure.value, dtype=torch.float64).isfinite().all()):
+            raise ValueError(f"{key} is not finite")
+    return measures
+
+
+def _intervals(
+    extractor: str,
+    measures: Mapping[str, Measure],
+    errors: Mapping[str, Tensor],
+    common: Mapping[str, Any],
+) -> Variables:
+    """Return both ends of the 95 % interval of each measure that has a standard error."""
+    variables: Variables = {}
+    for key, error in errors.items():
+        measure, half = measures[key], NORMAL_95 * error.numpy()
+        ends = bounded_interval(measure.value, half, measure.minimum, measure.maximum)
+        for end, bound in zip(("low", "high"), ends, strict=True):
+            what = f", {end} end of the 95 % interval"
+            name, about = _label(key, extractor, measure, what)
+            variables[f"{name}_{end}"] = _variable(measure, bound, {**common, **about})
     return variables
 
 
 def _standard_errors(
-    function: Metric, options: Options, resamplings: int, sets: FeatureSets
+    function: Metric,
+    options: Options,
+    resamplings: int,
+    sets: FeatureSets,
+    measures: Mapping[str, Measure],
 ) -> dict[str, Tensor]:
-    """Return the standard error of each measure over random halves of the generated samples."""
+    """Return the standard error of each of `measures`, those of all generated samples.
+
+    Where a metric does not know it, it is that over random halves of the samples that it used.
+    """
     if resamplings == 0:
         return {}
+    wanted = {key: measure for key, measure in measures.items() if not measure.given}
+    known = {
+        key: torch.as_tensor(measure.error, dtype=torch.float64)
+        for key, measure in wanted.items()
+        if measure.error is not None
+    }
+    if len(known) == len(wanted):
+        return known
+    used = [m.n_generated for m in wanted.values() if m.n_generated is not None]
+    generated = sets.generated.some(min(used, default=len(sets.generated)), options.seed)
     # All subsets of every half would take longer than everything else; one cover of it does.
-    cover = len(sets.generated) // 2 // options.kid_subset_size
+    cover = len(generated) // 2 // options.kid_subset_size
     subsets = min(options.kid_subsets, max(cover, SUBSETS_OF_A_HALF))
     options = replace(options, kid_subsets=subsets)
 
     def statistics(index: Tensor) -> dict[str, Tensor]:
-        measures = function(sets.train, sets.generated[index], options)
-        return {key: torch.as_tensor(m.value).double() for key, m in measures.items()}
+        found = _values(function, sets.train, generated[index], options)
+        return {key: torch.as_tensor(found[key].value, dtype=torch.float64) for key in wanted}
 
     generator = generator_for(options.seed, "halves")
-    return half_sample_errors(statistics, len(sets.generated), resamplings, generator)
+    return half_sample_errors(statistics, len(generated), resamplings, generator) | known
 
 
-def _attributes(measure: Measure, what: str) -> dict[str, Any]:
+def _variable(measure: Measure, value: Any, attributes: dict[str, Any]) -> xr.Variable:
+    """Return one number, or one along what the measure has for each class or mode."""
+    array = np.asarray(value, dtype=np.float64)
+    return xr.Variable((measure.dimension,)[: array.ndim], array, attributes)
+
+
+def _label(key: str, extractor: str, measure: Measure, what: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a measure's variable and what a table says about it."""
+    name, title = key, measure.long_name
+    if measure.per_extractor:
+        name, title = name_of(key, extractor), title_of(key, extractor, title)
+    return name, _attributes(measure, title + what)
+
+
+def _attributes(measure: Measure, long_name: str) -> dict[str, Any]:
     given = {
         "better": measure.better,
         "valid_min": measure.minimum,
@@ -185,7 +245,7 @@ def _attributes(measure: Measure, what: str) -> dict[str, Any]:
         "n_generated": measure.n_generated,
     }
     return {
-        "long_name": measure.long_name + what,
+        "long_name": long_name,
         "units": measure.units,
         "n_real": measure.n_real,
         **{key: value for key, value in given.items() if value is not None},
