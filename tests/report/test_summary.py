@@ -80,10 +80,13 @@ def test_best_goes_by_what_is_better() -> None:
 
 
 def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
-    names = ["kid_classifier", "frechet_pixels", "frechet_classifier"]
-    found = main_metric([Metric(name, name, "lower", {}) for name in names])
-    assert found is not None
-    assert found.name == "frechet_classifier"
+    names = ["kid", "frechet_infinity_classifier", "frechet_pixels", "frechet_classifier"]
+    names += ["fid_infinity", "fid_half_pixel", "fid"]
+    for expected in ("fid", "fid_half_pixel", "frechet_classifier", "frechet_pixels"):
+        found = main_metric([Metric(name, name, "lower", {}) for name in names])
+        assert found is not None
+        assert found.name == expected
+        names.remove(expected)
     assert main_metric([]) is None
     recall = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
     coverage = Metric("coverage_pixels", "coverage", "higher", {})

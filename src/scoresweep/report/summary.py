@@ -110,12 +110,24 @@ def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
 
 
 def main_metric(metrics: Sequence[Metric]) -> Metric | None:
-    """Return the measure by which settings are ranked: a Fréchet distance before anything else."""
-    ranked = sorted(
-        metrics,
-        key=lambda m: ("frechet" not in m.name, bool(m.caveat), m.name.endswith("_pixels")),
-    )
-    return ranked[0] if ranked else None
+    """Return the measure by which settings are ranked: a Fréchet distance before anything else.
+
+    Of those `fid` comes first, then another one on Inception features, then on learned ones.
+    """
+
+    def order(metric: Metric) -> tuple[bool, ...]:
+        name = metric.name
+        is_fid = name.startswith("fid")
+        return (
+            not (is_fid or name.startswith("frechet")),
+            "infinity" in name,
+            bool(metric.caveat),
+            name != "fid",
+            not is_fid,
+            name.endswith("_pixels"),
+        )
+
+    return min(metrics, key=order, default=None)
 
 
 def interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
