@@ -6,6 +6,7 @@ from scoresweep.metrics.density_bins import error_by_density
 from scoresweep.metrics.energy import energy, energy_distance
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
+from scoresweep.metrics.frechet_infinity import frechet_infinity
 from scoresweep.metrics.intervals import bounded_interval, half_sample_errors
 from scoresweep.metrics.kernel import kernel_distance, kid
 from scoresweep.metrics.mmd import gaussian_mmd, mmd
@@ -35,6 +36,7 @@ __all__ = [
     "error_by_density",
     "frechet",
     "frechet_distance",
+    "frechet_infinity",
     "gaussian_mmd",
     "half_sample_errors",
     "kernel_distance",

@@ -6,7 +6,7 @@ in a file of this package and give it a line in the table of metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -33,6 +33,17 @@ class Features:
     """(N, D), float32 or float64."""
     probabilities: Tensor | None = None
     """Class probabilities (N, K), where the extractor gives them."""
+    moments: tuple[Tensor, Tensor] | None = None
+    """`mean` and `covariance_factor`, where they are known already."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Features]) -> Features:
+        """Return the samples of all `parts`, in their order."""
+        probabilities = [p.probabilities for p in parts if p.probabilities is not None]
+        return cls(
+            torch.cat([part.values for part in parts]),
+            torch.cat(probabilities) if probabilities else None,
+        )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,7 +77,7 @@ class Features:
     @cached_property
     def mean(self) -> Tensor:
         """Mean (D,), float64."""
-        return self.values.mean(dim=0, dtype=torch.float64)
+        return self.moments[0] if self.moments else self.values.mean(dim=0, dtype=torch.float64)
 
     @cached_property
     def covariance_factor(self) -> Tensor:
@@ -76,6 +87,8 @@ class Features:
         centred features as they are, or the triangle of their QR decomposition, block by block, so
         that no copy of them all is made in float64.
         """
+        if self.moments:
+            return self.moments[1]
         scale, dimension = (len(self) - 1) ** -0.5, self.values.shape[1]
         factor = self.mean.new_empty(0, dimension)
         for part in torch.split(self.values, max(BLOCK, 4 * dimension)):
@@ -127,6 +140,8 @@ class Options:
     """Subsets over which the kernel distance is averaged."""
     kid_subset_size: int = 250
     """Samples of each such subset (fewer where there are fewer)."""
+    resamplings: int = 0
+    """Random halves from which a metric that knows its standard error may find it; 0: none."""
     seed: int = 0
     """Seed of everything a metric draws."""
     mixture: GaussianMixture | None = None

@@ -61,7 +61,7 @@ class FeatureSets:
     test: Features
     """Real test samples, at most as many as generated ones."""
     noise: Features
-    """Uniform noise, as many samples as generated ones."""
+    """Uniform noise."""
     resize: str
 
 
@@ -118,6 +118,7 @@ def _measure(
         neighbours=evaluate.neighbours,
         kid_subsets=evaluate.kid_subsets,
         kid_subset_size=evaluate.kid_subset_size,
+        resamplings=evaluate.resamplings,
         seed=evaluate.seed,
         mixture=origin.mixture,
         shares=origin.shares,
@@ -133,7 +134,8 @@ def _measure(
         if extractor != SAMPLES:
             common["extractor"] = extractor
         try:
-            measures = _values(function, sets.train, features, options)
+            asked = replace(options, resamplings=0) if suffix else options
+            measures = _values(function, sets.train, features, asked)
         except ValueError as error:
             problems.append(f"{what[2:]}: {error}" if what else str(error))
             if not suffix:
@@ -211,7 +213,7 @@ def _standard_errors(
     # All subsets of every half would take longer than everything else; one cover of it does.
     cover = len(generated) // 2 // options.kid_subset_size
     subsets = min(options.kid_subsets, max(cover, SUBSETS_OF_A_HALF))
-    options = replace(options, kid_subsets=subsets)
+    options = replace(options, kid_subsets=subsets, resamplings=0)
 
     def statistics(index: Tensor) -> dict[str, Tensor]:
         found = _values(function, sets.train, generated[index], options)
