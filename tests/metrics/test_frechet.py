@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoresweep.metrics import Features, Options, frechet, frechet_distance
+from scoresweep.metrics import Features, Options, features, frechet, frechet_distance
 
 
 def gaussian(count: int, dimension: int, seed: int) -> torch.Tensor:
@@ -53,6 +53,18 @@ def test_no_digits_are_lost_where_the_covariance_is_singular() -> None:
     assert frechet_distance(Features(padded), Features(moved)) == pytest.approx(
         0.25 * 23, rel=1e-12
     )
+
+
+@pytest.mark.parametrize("count", [9, 12, 100, 145, 400])
+def test_the_covariance_is_that_of_numpy_block_by_block(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of 48 samples; single precision in, double out."""
+    monkeypatch.setattr(features, "BLOCK", 10)
+    x = gaussian(count, 12, 1).float()
+    factor = Features(x).covariance_factor
+    assert len(factor) == min(count, 12)
+    np.testing.assert_allclose(factor.T @ factor, np.cov(x.double().numpy().T), rtol=1e-11)
 
 
 @settings(max_examples=20, deadline=None)

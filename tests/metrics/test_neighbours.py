@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
 from scoresweep.metrics import (
@@ -65,6 +66,22 @@ def test_nearest_distances_agree_with_scikit_learn() -> None:
     x, data = points(30, 1), points(80, 0)
     expected, _ = NearestNeighbors(n_neighbors=3).fit(data.numpy()).kneighbors(x.numpy())
     np.testing.assert_allclose(nearest_distances(x, data, 3), expected, rtol=1e-9)
+
+
+def test_shares_and_means_know_their_errors() -> None:
+    """Those of a mean over independent samples, s/√n."""
+    real, drawn = points(300, 0), torch.cat([points(40, 1), points(300, 0)[:20] + 0.001])
+    found = nearest(Features(real), Features(drawn), Options())
+    distance = nearest_distances(drawn, real, 2)
+    memorised = (distance[:, 0] <= distance[:, 1] / 3).numpy()
+    for name, values in (("distance", distance[:, 0].numpy()), ("memorised", memorised)):
+        assert found[f"nearest_{name}"].value == pytest.approx(values.mean())
+        assert found[f"nearest_{name}"].error == pytest.approx(stats.sem(values))
+
+
+def test_points_that_there_are_not_are_infinitely_far() -> None:
+    found = nearest_distances(points(3, 1), points(1, 0), 2)
+    assert found.isfinite().tolist() == [[True, False]] * 3
 
 
 def test_copies_are_memorised_and_fresh_samples_are_not() -> None:

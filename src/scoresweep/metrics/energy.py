@@ -17,19 +17,27 @@ MOST = 2000
 """Most samples of each kind that go into the metric: its cost grows with their square."""
 
 
-def energy_distance(x: Tensor, y: Tensor) -> float:
-    """Return the energy distance of `x` (N, D) and `y` (M, D), in √(units of the features)."""
-    x, y = x.double(), y.double()
-    square = 2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean()
-    return float(square.clamp(min=0).sqrt())
+def energy_distance(x: Tensor, y: Tensor, within_x: float | None = None) -> float:
+    """Return the energy distance of `x` (N, D) and `y` (M, D), in √(units of the features).
+
+    The mean distance within `x` may be given where it is known (`mean_distance`).
+    """
+    within = mean_distance(x, x) if within_x is None else within_x
+    return max(0.0, 2 * mean_distance(x, y) - within - mean_distance(y, y)) ** 0.5
+
+
+def mean_distance(x: Tensor, y: Tensor) -> float:
+    """Return the mean distance over all pairs of `x` (N, D) and `y` (M, D)."""
+    return float(torch.cdist(x.double(), y.double()).mean())
 
 
 def energy(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
     """Measure `energy_distance`."""
     some, drawn = (features.some(MOST, options.seed) for features in (real, generated))
+    within = some.once("mean distance", lambda: mean_distance(some.values, some.values))
     return {
         "energy_distance": Measure(
-            energy_distance(some.values, drawn.values),
+            energy_distance(some.values, drawn.values, within),
             "energy distance",
             n_real=len(some),
             n_generated=len(drawn),

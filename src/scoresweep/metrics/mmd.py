@@ -19,18 +19,23 @@ MOST = 2000
 """Most samples of each kind that go into the metric: its cost grows with their square."""
 
 
-def gaussian_mmd(x: Tensor, y: Tensor, width: float) -> float:
+def gaussian_mmd(x: Tensor, y: Tensor, width: float, within_x: float | None = None) -> float:
     """Return the unbiased estimate of MMD² of `x` (N, D) and `y` (M, D) for the width h.
+
+    The mean kernel within `x` may be given where it is known (`mean_kernel`).
 
     Raises:
         ValueError: if a set has fewer than two samples.
     """
     if min(len(x), len(y)) < 2:
         raise ValueError(f"2 samples or more are needed, found {len(x)} and {len(y)}")
-    x, y = x.double(), y.double()
-    within = (_kernel(z, z, width) for z in (x, y))
-    same = sum((k.sum() - len(k)) / (len(k) * (len(k) - 1)) for k in within)
-    return float(same - 2 * _kernel(x, y, width).mean())
+    within = mean_kernel(x, width) if within_x is None else within_x
+    return within + mean_kernel(y, width) - 2 * float(_kernel(x, y, width).mean())
+
+
+def mean_kernel(x: Tensor, width: float) -> float:
+    """Return the mean of k over pairs of different samples of `x` (N, D)."""
+    return (float(_kernel(x, x, width).sum()) - len(x)) / (len(x) * (len(x) - 1))
 
 
 def median_distance(x: Tensor) -> float:
@@ -39,18 +44,21 @@ def median_distance(x: Tensor) -> float:
 
 
 def _kernel(x: Tensor, y: Tensor, width: float) -> Tensor:
-    return torch.exp(-0.5 * (torch.cdist(x, y) / width).square())
+    return torch.exp(-0.5 * (torch.cdist(x.double(), y.double()) / width).square())
 
 
 def mmd(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
     """Measure `mmd`; raises ValueError where half of the real samples or more are equal."""
     some, drawn = (features.some(MOST, options.seed) for features in (real, generated))
-    width = median_distance(some.values)
+    if len(some) < 2:
+        raise ValueError(f"2 real samples or more are needed, found {len(some)}")
+    width = some.once("median distance", lambda: median_distance(some.values))
     if width == 0:
         raise ValueError("the median distance between real samples is zero")
+    within = some.once("mean kernel", lambda: mean_kernel(some.values, width))
     return {
         "mmd": Measure(
-            gaussian_mmd(some.values, drawn.values, width),
+            gaussian_mmd(some.values, drawn.values, width, within),
             "squared maximum mean discrepancy",
             n_real=len(some),
             n_generated=len(drawn),

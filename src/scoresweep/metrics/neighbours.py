@@ -11,6 +11,7 @@ generated points y_j (Kynkäänniemi et al. 2019; Naeem et al. 2020):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -39,17 +40,23 @@ COPY_RATIO = 1 / 3
 
 
 def nearest_distances(x: Tensor, points: Tensor, k: int) -> Tensor:
-    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), rising."""
-    blocks = [
-        squares.topk(k, dim=1, largest=False).values for _, squares in _squared_distances(x, points)
-    ]
-    return torch.cat(blocks).sqrt()
+    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), rising.
+
+    They are infinite where there are fewer points.
+    """
+    found = torch.full((len(x), k), torch.inf, dtype=torch.float64)
+    for rows, _, squares in _squared_distances(x, points):
+        near = torch.cat([found[rows], squares], dim=1)
+        found[rows] = near.topk(k, dim=1, largest=False).values
+    return found.sqrt()
 
 
 def precision_recall_density_coverage(
-    real: Tensor, generated: Tensor, k: int
+    real: Tensor, generated: Tensor, k: int, real_radius: Tensor | None = None
 ) -> tuple[float, float, float, float]:
     """Return the four shares defined above for `real` (N, D) and `generated` (M, D).
+
+    The squared radii (N,) of the real balls may be given where they are known (`squared_radius`).
 
     Raises:
         ValueError: if a set has no more than `k` samples.
@@ -59,18 +66,15 @@ def precision_recall_density_coverage(
             f"more samples than the {k} neighbours are needed, found {len(real)} real and "
             f"{len(generated)} generated ones"
         )
-    real_radius, own_radius = (
-        # A point is its own nearest neighbour, which does not count.
-        nearest_distances(points, points, k + 1)[:, -1].square() * (1 + ROUNDING)
-        for points in (real, generated)
-    )
+    real_radius = squared_radius(real, k) if real_radius is None else real_radius
+    own_radius = squared_radius(generated, k)
     holders = torch.zeros(len(generated), dtype=torch.long)
     nearest_to_real = torch.full_like(real_radius, torch.inf)
     recalled = torch.zeros(len(real), dtype=torch.bool)
-    for rows, squares in _squared_distances(generated, real):
-        holders[rows] = (squares <= real_radius).sum(dim=1)
-        nearest_to_real = torch.minimum(nearest_to_real, squares.amin(dim=0))
-        recalled |= (squares <= own_radius[rows, None]).any(dim=0)
+    for rows, columns, squares in _squared_distances(generated, real):
+        holders[rows] += (squares <= real_radius[columns]).sum(dim=1)
+        nearest_to_real[columns] = torch.minimum(nearest_to_real[columns], squares.amin(dim=0))
+        recalled[columns] |= (squares <= own_radius[rows, None]).any(dim=0)
     return (
         float((holders > 0).double().mean()),
         float(recalled.double().mean()),
@@ -79,17 +83,23 @@ def precision_recall_density_coverage(
     )
 
 
+def squared_radius(points: Tensor, k: int) -> Tensor:
+    """Return the squared radius of the ball about each of `points` (N, D): (N,)."""
+    # A point is its own nearest neighbour, which does not count.
+    return nearest_distances(points, points, k + 1)[:, -1].square() * (1 + ROUNDING)
+
+
 def prdc(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
     """Measure `precision`, `recall`, `density` and `coverage`.
 
     A ball shrinks as its set grows, so the sets have to be of one size: where there are more real
     than generated samples, as many of them are drawn.
     """
-    generator = generator_for(options.seed, "prdc")
-    chosen = torch.randperm(len(real), generator=generator)[: len(generated)]
-    values = precision_recall_density_coverage(
-        real.values[chosen], generated.values, options.neighbours
-    )
+    count, k = len(generated), options.neighbours
+    order = torch.randperm(len(real), generator=generator_for(options.seed, "prdc"))
+    chosen = real.once(("prdc", count, options.seed), lambda: real[order[:count]])
+    radius = chosen.once(("radius", k), lambda: squared_radius(chosen.values, k))
+    values = precision_recall_density_coverage(chosen.values, generated.values, k, radius)
     return {
         name: Measure(
             value,
@@ -118,6 +128,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
     if len(real) < 2:
         raise ValueError(f"2 real samples or more are needed, found {len(real)}")
     first, second = nearest_distances(generated.values, real.values, 2).unbind(dim=1)
+    memorised = (first <= COPY_RATIO * second).double()
     return {
         "nearest_distance": Measure(
             float(first.mean()),
@@ -125,26 +136,38 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             n_real=len(real),
             minimum=0.0,
             units="feature units",
+            error=_error_of_mean(first),
         ),
         "nearest_memorised": Measure(
-            float((first <= COPY_RATIO * second).double().mean()),
+            float(memorised.mean()),
             "share of samples three times nearer to one training sample than to any other",
             n_real=len(real),
             better="lower",
             minimum=0.0,
             maximum=1.0,
             caveat="noise is no copy of a training sample, either",
+            error=_error_of_mean(memorised),
         ),
     }
 
 
-def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Give ranges of rows of `x` and their squared distances to all `points`, float64."""
-    points = points.double()
-    squares = points.square().sum(dim=1)
-    size = max(1, BLOCK // len(points))
-    for start in range(0, len(x), size):
-        rows = slice(start, min(start + size, len(x)))
-        block = x[rows].double()
-        distances = block.square().sum(dim=1, keepdim=True) + squares
-        yield rows, distances.addmm_(block, points.T, alpha=-2).clamp_(min=0)
+def _error_of_mean(values: Tensor) -> float:
+    """Return the standard error of the mean of independent `values` (N,)."""
+    return float(values.std(correction=0)) / max(1, len(values) - 1) ** 0.5
+
+
+def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Give ranges of rows of `x` and of `points` and the squared distances of these, float64.
+
+    No more than a part of either is held in float64.
+    """
+    size = max(1, math.isqrt(BLOCK))
+    starts = range(0, len(x), size)
+    for start in range(0, len(points), size):
+        columns = slice(start, min(start + size, len(points)))
+        part = points[columns].double()
+        squares = part.square().sum(dim=1)
+        for rows in (slice(start, min(start + size, len(x))) for start in starts):
+            block = x[rows].double()
+            distances = block.square().sum(dim=1, keepdim=True) + squares
+            yield rows, columns, distances.addmm_(block, part.T, alpha=-2).clamp_(min=0)
