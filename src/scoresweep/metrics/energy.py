@@ -6,6 +6,8 @@ two empirical distributions is exact: it is never imaginary, and zero for equal 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ def energy_distance(x: Tensor, y: Tensor, within_x: float | None = None) -> floa
     The mean distance within `x` may be given where it is known (`mean_distance`).
     """
     within = mean_distance(x, x) if within_x is None else within_x
-    return max(0.0, 2 * mean_distance(x, y) - within - mean_distance(y, y)) ** 0.5
+    return math.sqrt(max(0.0, 2 * mean_distance(x, y) - within - mean_distance(y, y)))
 
 
 def mean_distance(x: Tensor, y: Tensor) -> float:

@@ -153,7 +153,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
 
 def _error_of_mean(values: Tensor) -> float:
     """Return the standard error of the mean of independent `values` (N,)."""
-    return float(values.std(correction=0)) / max(1, len(values) - 1) ** 0.5
+    return float(values.std(correction=0)) / math.sqrt(max(1, len(values) - 1))
 
 
 def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
