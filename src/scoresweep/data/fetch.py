@@ -42,10 +42,10 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Published:
-    """The files of a published dataset."""
+    """Published files, of a dataset or of the weights of a network."""
 
     name: str
-    """Name of the dataset and of its folder in the cache."""
+    """Name of the dataset or the weights, and of the folder in the cache."""
     forms: tuple[dict[str, str], ...]
     """Equivalent sets of files, the first one preferred: uncompressed name to SHA-256."""
     downloads: tuple[str, ...]
@@ -54,6 +54,8 @@ class Published:
     """Where to look, in this order."""
     archives: dict[str, str]
     """SHA-256 of archives, compared before they are unpacked."""
+    advice: str | None = None
+    """What to do on a machine without a network; null: what a dataset's study can name."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,15 @@ def fetch(published: Published, source: Source | None = None) -> Fetched:
             return _fetch_from(place, published, folder)
         except UnreachableError as problem:
             tried.append(f"  {_name(place)}: {problem}")
+    advice = published.advice or (
+        f"name the files in the study: "
+        f"dataset: {{name: {published.name}, source: {{path: FOLDER}}}}."
+    )
     raise InputError(
         f"could not get the files of {published.name}. Tried:\n"
         + "\n".join(tried)
         + f"\nOn a machine without a network, copy the folder {published.name} of another "
-        f"machine's cache to {folder}, or name the files in the study: "
-        f"dataset: {{name: {published.name}, source: {{path: FOLDER}}}}."
+        f"machine's cache to {folder}, or {advice}"
     )
 
 

@@ -36,8 +36,12 @@ from scoresweep.pipeline.measures import (
     write_dataset,
 )
 from scoresweep.pipeline.network_measures import measure_network
-from scoresweep.pipeline.reference import load_extractor, read_reference
-from scoresweep.seeds import generator_for
+from scoresweep.pipeline.reference import (
+    extract,
+    load_extractor,
+    read_reference,
+    uniform_noise,
+)
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
 from scoresweep.study.components.metrics import DATASET_METRICS
@@ -101,11 +105,10 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
     samples, kept = _read_drawn(plan, run, setting)
-    noise = _uniform_noise(samples, train)
-    sets = {name: _make_sets(plan, run, name, train, samples, noise) for name in plan.extractors}
+    sets = {name: _make_sets(plan, run, name, train, samples) for name in plan.extractors}
     origin = _origin(plan, run, train)
     if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
-        sets[SAMPLES] = _sets_of_samples(plan, run, train, samples, noise)
+        sets[SAMPLES] = _sets_of_samples(plan, run, train, samples)
     paths = _path_score_error(plan, run, kept)
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
@@ -180,16 +183,6 @@ def _check_finite(samples: Tensor, where: str, chunk: int) -> None:
         )
 
 
-def _uniform_noise(samples: Tensor, train: Split) -> Tensor:
-    """Return noise shaped like `samples`: in [0, 1] for images, else in the box of the data."""
-    noise = torch.rand(samples.shape, generator=generator_for("uniform noise"))
-    if train.pixel_range is not None:
-        return noise
-    points = train.model_space()
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    return low + (high - low) * noise
-
-
 def _origin(plan: Plan, run: Run, train: Split) -> Origin:
     """Return what is known of a run's data beyond its samples."""
     mixture = shares = None
@@ -201,25 +194,21 @@ def _origin(plan: Plan, run: Run, train: Split) -> Origin:
     return Origin(train.class_names, mixture, shares)
 
 
-def _sets_of_samples(
-    plan: Plan, run: Run, train: Split, samples: Tensor, noise: Tensor
-) -> FeatureSets:
+def _sets_of_samples(plan: Plan, run: Run, train: Split, samples: Tensor) -> FeatureSets:
     """Return the samples themselves as features."""
     test = read_split(plan.layout.dataset_store(run.dataset.id), "test").model_space()
     test = test[choose(len(test), len(samples), "test")]
-    parts = (train.model_space(), samples, test, noise)
+    parts = (train.model_space(), samples, test, uniform_noise(train, len(samples)))
     real, drawn, tested, uniform = (Features(part.flatten(1)) for part in parts)
     return FeatureSets(real, drawn, tested, uniform, resize="none")
 
 
-def _make_sets(
-    plan: Plan, run: Run, name: str, train: Split, samples: Tensor, noise: Tensor
-) -> FeatureSets:
+def _make_sets(plan: Plan, run: Run, name: str, train: Split, samples: Tensor) -> FeatureSets:
     real = read_reference(plan, run, name)
     model = load_extractor(plan, run, name, train)
     test = real["test"][choose(len(real["test"]), len(samples), "test")]
-    with torch.no_grad():
-        return FeatureSets(real["train"], model(samples), test, model(noise), model.resize)
+    generated = extract(model, samples, f"{name} of generated samples")
+    return FeatureSets(real["train"], generated, test, real["noise"], model.resize)
 
 
 def _path_score_error(plan: Plan, run: Run, paths: Paths | None) -> xr.Dataset | None:

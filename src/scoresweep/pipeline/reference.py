@@ -3,52 +3,77 @@
 from __future__ import annotations
 
 import pkgutil
+from pathlib import Path
 
 import torch
 import xarray as xr
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
+from scoresweep.console import progress
 from scoresweep.data.store import Split, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.measures import write_dataset
+from scoresweep.pipeline.published_weights import load_published_weights
+from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
 from scoresweep.study.components.metrics import EXTRACTORS
 from scoresweep.tensors import write_tensors
 
-__all__ = ["load_extractor", "make_extractor", "read_reference", "reference"]
+__all__ = [
+    "extract",
+    "load_extractor",
+    "make_extractor",
+    "read_reference",
+    "reference",
+    "uniform_noise",
+]
+
+NOISE = 1000
+"""Most samples of uniform noise, which tell what bad values look like."""
 
 
 def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
     """Write the features of a dataset's real samples, after fitting the extractor to it.
 
-    All studies share the file and the extractor's weights: both depend on the dataset alone.
+    Beside the features of real samples and of uniform noise the file holds mean and covariance of
+    the training ones, which every comparison needs. All studies of the same `evaluate.real_count`
+    share it, and all share the extractor's own weights: they depend on the dataset alone.
 
     Raises:
-        InputError: if the dataset does not have what the extractor needs.
+        InputError: if the dataset does not have what the extractor needs, or the extractor's
+            published weights cannot be had.
     """
     dataset, layout = plan.dataset(dataset_id), plan.layout
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
-    labels = None if train.labels is None else torch.from_numpy(train.labels)
     samples = train.model_space()
-    model.fit(samples, labels, seed=0)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    if weights:
-        with whole(layout.extractor_weights(dataset.id, extractor)) as temporary:
-            write_tensors(temporary, weights)
-    content = xr.Dataset(attrs={"dataset": dataset.id, "extractor": extractor})
-    with torch.no_grad():
-        features = {"train": model(samples), "test": model(test.model_space())}
-    for split, found in features.items():
+    if model.weights is None:
+        labels = None if train.labels is None else torch.from_numpy(train.labels)
+        model.fit(samples, labels, seed=0)
+        _write_weights(model, layout.extractor_weights(dataset.id, extractor))
+    content = xr.Dataset(
+        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
+    )
+    features = {}
+    for split, part in (
+        ("train", samples),
+        ("test", test.model_space()),
+        ("noise", uniform_noise(train, min(NOISE, len(samples)))),
+    ):
+        found = features[split] = extract(model, part, f"{extractor} of {dataset.id} {split}")
         sample = f"{split}_sample"
         content[f"{split}_features"] = ((sample, "feature"), found.values.numpy())
         if found.probabilities is not None:
             content[f"{split}_probabilities"] = ((sample, "class"), found.probabilities.numpy())
+    real = features["train"]
+    content["train_mean"] = ("feature", real.mean.numpy())
+    content["train_covariance_factor"] = (("row", "feature"), real.covariance_factor.numpy())
     probabilities = features["test"].probabilities
     if probabilities is not None and test.labels is not None:
         right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
@@ -56,8 +81,35 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
     write_dataset(content, layout.reference(dataset.id, extractor))
 
 
+def _write_weights(model: Extractor, path: Path) -> None:
+    """Write what an extractor has learned, if it learns anything."""
+    if weights := model.state_dict():
+        with whole(path) as temporary:
+            write_tensors(temporary, weights)
+
+
+def uniform_noise(train: Split, count: int) -> Tensor:
+    """Return `count` samples of noise: in [0, 1] for images, else in the box of the data."""
+    noise = torch.rand((count, *train.shape), generator=generator_for("uniform noise"))
+    if train.pixel_range is not None:
+        return noise
+    points = train.model_space()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return low + (high - low) * noise
+
+
+def extract(model: Extractor, samples: Tensor, what: str) -> Features:
+    """Return the features of `samples`, in batches, with progress under the title `what`."""
+    parts = []
+    with torch.no_grad(), progress(what, len(samples)) as advance:
+        for batch in torch.split(samples, model.batch_size):
+            parts.append(model(batch))
+            advance(len(batch))
+    return Features.join(parts)
+
+
 def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
-    """Return an extractor that has learned nothing yet."""
+    """Return an extractor with its published weights, or one that has learned nothing yet."""
     kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
     lacks = None
     if kind.needs_images and split.pixel_range is None:
@@ -71,7 +123,15 @@ def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
         )
     names, labels = split.class_names, split.labels
     classes = len(names) if names else 0 if labels is None else int(labels.max()) + 1
-    model = kind(split.shape, classes)
+    try:
+        model = kind(split.shape, classes)
+    except ValueError as error:
+        raise InputError(
+            f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another one: "
+            f"evaluate.extractors: [pixels]"
+        ) from error
+    if model.weights is not None:
+        load_published_weights(model)
     model.eval()
     return model
 
@@ -80,7 +140,7 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
     """Return the extractor as `reference` fitted it."""
     model = make_extractor(name, train, run.dataset.id)
     path = plan.layout.extractor_weights(run.dataset.id, name)
-    if model.state_dict():
+    if model.weights is None and model.state_dict():
         try:
             model.load_state_dict(load_file(path))
         except (FileNotFoundError, SafetensorError, RuntimeError) as error:
@@ -89,18 +149,23 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
 
 
 def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
-    """Return the features of the splits `train` and `test`."""
+    """Return the features of the splits `train` and `test`, and of uniform noise as `noise`."""
     path = plan.layout.reference(run.dataset.id, extractor)
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             content = file.load()
-    except (FileNotFoundError, OSError) as error:
+        tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
+        moments = tensors["train_mean"], tensors["train_covariance_factor"]
+        return {
+            part: Features(
+                tensors[f"{part}_features"],
+                tensors.get(f"{part}_probabilities"),
+                moments if part == "train" else None,
+            )
+            for part in ("train", "test", "noise")
+        }
+    except (OSError, KeyError) as error:
         raise _make_reference_again(path, error) from error
-    tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
-    return {
-        split: Features(tensors[f"{split}_features"], tensors.get(f"{split}_probabilities"))
-        for split in ("train", "test")
-    }
 
 
 def _make_reference_again(path: object, error: Exception) -> InputError:

@@ -24,6 +24,10 @@ class Extractor(nn.Module):
     """How images are brought to the size that the extractor expects."""
     needs_images: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    weights: ClassVar[str | None] = None
+    """Name of the published weights that it is used with; None: it learns its own, or has none."""
+    batch_size: ClassVar[int] = 1024
+    """Samples that are best given to `forward` together."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
         """Make one for samples of `shape`, (C, H, W) or (D,), in `classes` classes, or 0."""

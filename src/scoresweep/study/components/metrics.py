@@ -21,6 +21,7 @@ __all__ = [
 
 METRICS: dict[str, str] = {
     "frechet": "scoresweep.metrics.frechet:frechet",
+    "frechet_infinity": "scoresweep.metrics.frechet_infinity:frechet_infinity",
     "kid": "scoresweep.metrics.kernel:kid",
     "mmd": "scoresweep.metrics.mmd:mmd",
     "energy_distance": "scoresweep.metrics.energy:energy",
@@ -36,6 +37,9 @@ METRICS: dict[str, str] = {
 EXTRACTORS: dict[str, str] = {
     "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
     "classifier": "scoresweep.metrics.extractors.classifier:Classifier",
+    "inception": "scoresweep.metrics.extractors.inception:Inception",
+    "inception_half_pixel": "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
+    "inception_antialias": "scoresweep.metrics.extractors.inception:InceptionAntialias",
 }
 """Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
 
@@ -48,7 +52,7 @@ CLASS_METRICS = frozenset({"classes"})
 CLASS_EXTRACTORS = frozenset({"classifier"})
 """Extractors that give class probabilities."""
 
-IMAGE_EXTRACTORS = frozenset({"classifier"})
+IMAGE_EXTRACTORS = frozenset(EXTRACTORS) - {"pixels"}
 """Extractors that look at images alone, not at points."""
 
 

@@ -1,0 +1,223 @@
+"""The Inception network of 5 December 2015, on whose features FID and KID are defined.
+
+The network is Inception-v3 (Szegedy et al. 2015) as the file `inception-2015-12-05` of TensorFlow
+has it, which Heusel et al. (2017) took the Fréchet inception distance from. It differs from the
+paper in its pools: average pools leave the padding out of the mean, and the last block has a max
+pool. Batch normalisation (epsilon 10⁻³, no scale) is part of the convolutions' weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.resize import RESIZES
+from scoresweep.metrics.features import Features
+
+__all__ = [
+    "Inception",
+    "InceptionAntialias",
+    "InceptionHalfPixel",
+    "InceptionNetwork",
+]
+
+SIZE = 299
+"""Pixels a side of the images that the network was trained on."""
+
+
+class InceptionNetwork(nn.Module):
+    """The network without its classifier; `forward` takes images (N, 3, 299, 299) in [-1, 1]."""
+
+    def __init__(self) -> None:
+        """Make one with random weights."""
+        super().__init__()
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(
+                    *_convolution(3, 32, 3, stride=2),
+                    *_convolution(32, 32, 3),
+                    *_convolution(32, 64, 3, padding=1),
+                    nn.MaxPool2d(3, 2),
+                ),
+                nn.Sequential(
+                    *_convolution(64, 80, 1), *_convolution(80, 192, 3), nn.MaxPool2d(3, 2)
+                ),
+                nn.Sequential(
+                    _block_35(192, 32),
+                    _block_35(256, 64),
+                    _block_35(288, 64),
+                    _to_17(288),
+                    _block_17(128),
+                    _block_17(160),
+                    _block_17(160),
+                    _block_17(192),
+                ),
+                nn.Sequential(
+                    _to_8(768),
+                    _block_8(1280, nn.AvgPool2d(3, 1, 1, count_include_pad=False)),
+                    _block_8(2048, nn.MaxPool2d(3, 1, 1)),
+                ),
+            ]
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor, stages: int = 4) -> Tensor:
+        """Return the means over all places (N, D) after so many `stages`, 1 to 4.
+
+        D is 64, 192 (after the first and the second max pool), 768 or 2048.
+        """
+        for stage in self.stages[:stages]:
+            images = stage(images)
+        return images.mean(dim=(2, 3))
+
+
+class Inception(Extractor):
+    """The 2,048 features of the FID, on images resized as TensorFlow 1 does."""
+
+    name = "inception"
+    resize = "tf1"
+    needs_images = True
+    weights = "inception"
+    batch_size = 32
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        """Make one with random weights for images of `shape` (C, H, W).
+
+        Raises:
+            ValueError: if C is neither 1 nor 3.
+        """
+        super().__init__(shape, classes)
+        if shape[0] not in (1, 3):
+            raise ValueError(f"images of 1 or 3 channels are needed, found {shape[0]}")
+        self.network = InceptionNetwork()
+
+    def forward(self, samples: Tensor) -> Features:
+        """Return features (N, 2048) of images (N, C, H, W) in [0, 1]; grey ones are repeated."""
+        return Features(self.network(self.prepare(samples)))
+
+    def prepare(self, samples: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in [0, 1] as the network expects them."""
+        images = 255 * samples.expand(-1, 3, -1, -1)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return (RESIZES[self.resize](images, SIZE) - 128) / 128
+
+
+class InceptionHalfPixel(Inception):
+    """The same features on images resized by pixel centres."""
+
+    name = "inception_half_pixel"
+    resize = "half_pixel"
+
+
+class InceptionAntialias(Inception):
+    """The same features on images resized by pixel centres, smoothed where they shrink."""
+
+    name = "inception_antialias"
+    resize = "antialias"
+
+
+class Branches(nn.Module):
+    """Branches whose maps are put one after the other."""
+
+    def __init__(self, *branches: Iterable[nn.Module]) -> None:
+        """Take the modules of each branch, in their order."""
+        super().__init__()
+        self.branches = nn.ModuleList([nn.Sequential(*branch) for branch in branches])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the maps of all branches on `x` (N, C, H, W)."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def _convolution(
+    maps: int,
+    wanted: int,
+    size: int | tuple[int, int],
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+) -> list[nn.Module]:
+    return [nn.Conv2d(maps, wanted, size, stride, padding), nn.ReLU(inplace=True)]
+
+
+def _wide(maps: int, wanted: int, length: int) -> list[nn.Module]:
+    """Return a convolution with a kernel of one row."""
+    return _convolution(maps, wanted, (1, length), padding=(0, length // 2))
+
+
+def _high(maps: int, wanted: int, length: int) -> list[nn.Module]:
+    """Return a convolution with a kernel of one column."""
+    return _convolution(maps, wanted, (length, 1), padding=(length // 2, 0))
+
+
+def _block_35(maps: int, pooled: int) -> Branches:
+    """Return a block at 35×35 pixels."""
+    return Branches(
+        _convolution(maps, 64, 1),
+        [*_convolution(maps, 48, 1), *_convolution(48, 64, 5, padding=2)],
+        [
+            *_convolution(maps, 64, 1),
+            *_convolution(64, 96, 3, padding=1),
+            *_convolution(96, 96, 3, padding=1),
+        ],
+        [nn.AvgPool2d(3, 1, 1, count_include_pad=False), *_convolution(maps, pooled, 1)],
+    )
+
+
+def _to_17(maps: int) -> Branches:
+    """Return the block that goes from 35×35 to 17×17 pixels."""
+    return Branches(
+        _convolution(maps, 384, 3, stride=2),
+        [
+            *_convolution(maps, 64, 1),
+            *_convolution(64, 96, 3, padding=1),
+            *_convolution(96, 96, 3, stride=2),
+        ],
+        [nn.MaxPool2d(3, 2)],
+    )
+
+
+def _block_17(inner: int) -> Branches:
+    """Return a block at 17×17 pixels, with so many maps inside."""
+    return Branches(
+        _convolution(768, 192, 1),
+        [*_convolution(768, inner, 1), *_wide(inner, inner, 7), *_high(inner, 192, 7)],
+        [
+            *_convolution(768, inner, 1),
+            *_high(inner, inner, 7),
+            *_wide(inner, inner, 7),
+            *_high(inner, inner, 7),
+            *_wide(inner, 192, 7),
+        ],
+        [nn.AvgPool2d(3, 1, 1, count_include_pad=False), *_convolution(768, 192, 1)],
+    )
+
+
+def _to_8(maps: int) -> Branches:
+    """Return the block that goes from 17×17 to 8×8 pixels."""
+    return Branches(
+        [*_convolution(maps, 192, 1), *_convolution(192, 320, 3, stride=2)],
+        [
+            *_convolution(maps, 192, 1),
+            *_wide(192, 192, 7),
+            *_high(192, 192, 7),
+            *_convolution(192, 192, 3, stride=2),
+        ],
+        [nn.MaxPool2d(3, 2)],
+    )
+
+
+def _block_8(maps: int, pool: nn.Module) -> Branches:
+    """Return a block at 8×8 pixels."""
+    return Branches(
+        _convolution(maps, 320, 1),
+        [*_convolution(maps, 384, 1), Branches(_wide(384, 384, 3), _high(384, 384, 3))],
+        [
+            *_convolution(maps, 448, 1),
+            *_convolution(448, 384, 3, padding=1),
+            Branches(_wide(384, 384, 3), _high(384, 384, 3)),
+        ],
+        [pool, *_convolution(maps, 192, 1)],
+    )

