@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from scoresweep.metrics import Features, Options, features, frechet, frechet_distance
 
@@ -33,6 +34,33 @@ def test_agrees_with_the_bures_wasserstein_distance() -> None:
     means = [z.numpy().mean(0) for z in (x, y)]
     expected = ot.gaussian.bures_wasserstein_distance(*means, *covariances) ** 2
     assert frechet_distance(Features(x), Features(y)) == pytest.approx(expected, rel=1e-10)
+
+
+class Projections(torch.nn.Module):
+    """Features of images: 24 fixed projections, rectified."""
+
+    num_features = 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = gaussian(48, 24, 3).float()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images.flatten(1).float() @ self.weight / 100).relu()
+
+
+def test_fid_agrees_with_torchmetrics() -> None:
+    """Of uint8 images through one small module, forty times as many as it has features."""
+    draw = torch.Generator().manual_seed(0)
+    first = torch.randint(0, 256, (1000, 3, 4, 4), dtype=torch.uint8, generator=draw)
+    second = torch.randint(0, 200, (1000, 3, 4, 4), dtype=torch.uint8, generator=draw)
+    module = Projections()
+    theirs = FrechetInceptionDistance(module, normalize=False).set_dtype(torch.float64)
+    theirs.update(first, real=True)
+    theirs.update(second, real=False)
+    ours = frechet_distance(Features(module(first)), Features(module(second)))
+    assert ours > 1
+    assert ours == pytest.approx(float(theirs.compute()), rel=1e-4)
 
 
 def test_agrees_with_eigenvalues_of_the_product_where_it_is_singular() -> None:

@@ -19,24 +19,38 @@ def test_agrees_with_torchmetrics() -> None:
     assert float(squared_mmd(x, y)) == pytest.approx(float(poly_mmd(x, y)), rel=1e-10)
 
 
-@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
-def test_agrees_with_torchmetrics_over_subsets() -> None:
-    class Identity(torch.nn.Module):
-        num_features = 7
+class Identity(torch.nn.Module):
+    num_features = 7
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
 
-    x, y = pair()
-    theirs = KernelInceptionDistance(Identity(), subsets=50, subset_size=40).set_dtype(
-        torch.float64
-    )
+
+def of_torchmetrics(x: torch.Tensor, y: torch.Tensor, subsets: int, size: int) -> list[float]:
+    """Return mean and standard deviation over random subsets."""
+    theirs = KernelInceptionDistance(Identity(), subsets=subsets, subset_size=size)
+    theirs.set_dtype(torch.float64)
     theirs.update(x, real=True)
     theirs.update(y, real=False)
-    torch.manual_seed(0)
-    mean, std = theirs.compute()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return [float(value) for value in theirs.compute()]
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
+def test_agrees_with_torchmetrics_over_subsets() -> None:
+    x, y = pair()
+    mean, std = of_torchmetrics(x, y, 50, 40)
     ours = kernel_distance(x, y, 50, 40, torch.Generator().manual_seed(0))
-    assert ours == pytest.approx(float(mean), abs=5 * float(std) * (2 / 50) ** 0.5)
+    assert ours == pytest.approx(mean, abs=5 * std * (2 / 50) ** 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
+def test_kid_of_all_samples_is_that_of_torchmetrics() -> None:
+    x, y = pair()
+    options = Options(kid_subsets=2, kid_subset_size=60)
+    ours = kid(Features(x), Features(y), options)["kid"].value
+    assert ours == pytest.approx(of_torchmetrics(x, y, 2, 60)[0], rel=1e-10)
 
 
 def test_is_unbiased_for_equal_distributions() -> None:
