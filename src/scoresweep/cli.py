@@ -227,6 +227,24 @@ def status(study: StudyFile, root: Root = Path()) -> None:
 
 
 @app.command(rich_help_panel=LOOK)
+def compare(
+    a: Annotated[Path, typer.Argument(help="report.nc of a study.", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="report.nc of another.", show_default=False)],
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure by which settings are listed; may be given several times."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="CSV file for every setting by every measure.")
+    ] = None,
+) -> None:
+    """Set the reports of two studies side by side, setting by setting."""
+    from scoresweep.pipeline.compare import compare as compare_reports
+
+    compare_reports(a, b, measure or (), output)
+
+
+@app.command(rich_help_panel=LOOK)
 def cancel(study: StudyFile, root: Root = Path()) -> None:
     """Stop the SLURM jobs of a study and the `snakemake` that submits them."""
     from scoresweep.pipeline.cancel import cancel as cancel_jobs
