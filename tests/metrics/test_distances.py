@@ -8,6 +8,8 @@ import ot
 import pytest
 import torch
 from scipy import stats
+from scipy.spatial import distance
+from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor
 
 from scoresweep.metrics import (
@@ -74,6 +76,16 @@ def test_mmd_of_gaussians(width: float) -> None:
     values = torch.tensor(found)
     assert float(values.mean()) == pytest.approx(expected, abs=3 * float(values.std()) / 20**0.5)
     assert float(values.std()) < 0.3 * expected
+
+
+def test_sets_of_any_dimension_agree_with_scipy_and_scikit_learn() -> None:
+    """Energy distance from all pairs; MMD² from scikit-learn's kernel without its diagonal."""
+    x, y = pair(40, 25, dimension=30)
+    across, *within = (distance.cdist(a, b).mean() for a, b in ((x, y), (x, x), (y, y)))
+    assert energy_distance(x, y) == pytest.approx((2 * across - sum(within)) ** 0.5, rel=1e-9)
+    kernels = [rbf_kernel(a, b, gamma=1 / (2 * 5.0**2)) for a, b in ((x, y), (x, x), (y, y))]
+    same = sum((k.sum() - len(k)) / (len(k) * (len(k) - 1)) for k in kernels[1:])
+    assert gaussian_mmd(x, y, 5.0) == pytest.approx(same - 2 * kernels[0].mean(), rel=1e-9)
 
 
 def test_mmd_has_no_bias_and_takes_its_width_from_the_real_samples() -> None:
