@@ -32,7 +32,7 @@ def dataset_of_run(wildcards):
 def references_of_run(wildcards):
     """Features of the real samples, on every extractor of the study."""
     dataset = plan.run(wildcards.run).dataset.id
-    return [layout.reference(dataset, extractor) for extractor in plan.extractors]
+    return [plan.reference(dataset, extractor) for extractor in plan.extractors]
 
 
 def prepare_slurm():

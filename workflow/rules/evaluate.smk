@@ -2,7 +2,7 @@ rule reference:
     input:
         layout.dataset_manifest("{dataset}"),
     output:
-        layout.reference("{dataset}", "{extractor}"),
+        plan.reference("{dataset}", "{extractor}"),
     log:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
     conda:

@@ -83,7 +83,7 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
 def _rules(plan: Plan, found: Sequence[Job], costs: Costs) -> list[Rule]:
     """Count the jobs of each rule, and the time of those that are not done."""
     layout, datasets = plan.layout, [dataset.id for dataset in plan.study.dataset]
-    references = [layout.reference(d, extractor) for d in datasets for extractor in plan.extractors]
+    references = [plan.reference(d, extractor) for d in datasets for extractor in plan.extractors]
     trainings = [job for job in found if job.setting is None]
     settings = [job for job in found if job.setting is not None]
     staged = sum(layout.dataset_manifest(dataset).exists() for dataset in datasets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
-from scoresweep.pipeline.measures import write_dataset
+from scoresweep.pipeline.measures import choose, write_dataset
 from scoresweep.pipeline.published_weights import load_published_weights
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
@@ -48,23 +49,24 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
         InputError: if the dataset does not have what the extractor needs, or the extractor's
             published weights cannot be had.
     """
-    dataset, layout = plan.dataset(dataset_id), plan.layout
+    dataset, layout, count = plan.dataset(dataset_id), plan.layout, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
-    samples = train.model_space()
     if model.weights is None:
         labels = None if train.labels is None else torch.from_numpy(train.labels)
-        model.fit(samples, labels, seed=0)
+        model.fit(train.model_space(), labels, seed=0)
         _write_weights(model, layout.extractor_weights(dataset.id, extractor))
     content = xr.Dataset(
         attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
     )
+    noise = uniform_noise(train, min(NOISE, len(train.values)))
+    train, test = _some(train, count, "train"), _some(test, count, "test")
     features = {}
     for split, part in (
-        ("train", samples),
+        ("train", train.model_space()),
         ("test", test.model_space()),
-        ("noise", uniform_noise(train, min(NOISE, len(samples)))),
+        ("noise", noise),
     ):
         found = features[split] = extract(model, part, f"{extractor} of {dataset.id} {split}")
         sample = f"{split}_sample"
@@ -78,7 +80,16 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
     if probabilities is not None and test.labels is not None:
         right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
         content.attrs["test_accuracy"] = float(right.double().mean())
-    write_dataset(content, layout.reference(dataset.id, extractor))
+    write_dataset(content, plan.reference(dataset.id, extractor))
+
+
+def _some(split: Split, count: int | None, name: str) -> Split:
+    """Return `count` of the samples, drawn at random; None: all."""
+    if count is None:
+        return split
+    index = choose(len(split.values), count, "real", name).numpy()
+    labels = None if split.labels is None else split.labels[index]
+    return replace(split, values=split.values[index], labels=labels)
 
 
 def _write_weights(model: Extractor, path: Path) -> None:
@@ -150,7 +161,7 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
 
 def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
     """Return the features of the splits `train` and `test`, and of uniform noise as `noise`."""
-    path = plan.layout.reference(run.dataset.id, extractor)
+    path = plan.reference(run.dataset.id, extractor)
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             content = file.load()

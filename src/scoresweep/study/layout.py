@@ -34,9 +34,10 @@ class Layout:
         """Held by the process that stages."""
         return self.root / "data" / f".{dataset}.lock"
 
-    def reference(self, dataset: str, extractor: str) -> Path:
-        """Features of the real samples, and what real samples and noise score on them."""
-        return self.root / "data" / f"{dataset}.{extractor}.nc"
+    def reference(self, dataset: str, extractor: str, real_count: int | None = None) -> Path:
+        """Features of the real samples, of all or of so many of each split, and of noise."""
+        some = "" if real_count is None else f".{real_count}"
+        return self.root / "data" / f"{dataset}.{extractor}{some}.nc"
 
     def extractor_weights(self, dataset: str, extractor: str) -> Path:
         """Weights of an extractor that is trained on the dataset itself."""

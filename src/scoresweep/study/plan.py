@@ -115,6 +115,10 @@ class Plan:
             )
         return name
 
+    def reference(self, dataset_id: str, extractor: str) -> Path:
+        """Return where the features of a dataset's real samples lie."""
+        return self.layout.reference(dataset_id, extractor, self.study.evaluate.real_count)
+
     @property
     def measures_score_error(self) -> bool:
         """Whether the score error is among the metrics."""

@@ -140,6 +140,10 @@ class Evaluate(Config):
     """Names of metrics."""
     extractors: list[ExtractorName] = Field(["classifier"], min_length=1)
     """Feature extractors on which the metrics of sample quality are computed."""
+    real_count: int | None = Field(None, ge=2)
+    """Real training samples that generated ones are compared with, drawn once at random, and most
+    real test samples; null: all. The same for the whole study. A copy of a training sample that is
+    not among them is not found."""
     score_error_samples: int = Field(512, ge=2)
     """Noisy points per level and split on which the score error is measured."""
     density_bins: int = Field(0, ge=0)
@@ -203,6 +207,16 @@ class SampleBlock(Sample, Sweep):
 
 class EvaluateBlock(Evaluate, Sweep):
     """The `evaluate` block: what is measured, and over what that is swept."""
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        points = [self.grid, *self.zip, *self.include, *self.exclude]
+        if any("real_count" in point for point in points):
+            raise ValueError(
+                "real_count: outside grid, zip, include and exclude: it is the same for the whole "
+                "study, because the features of real samples are computed once"
+            )
+        return self
 
 
 def _as_list(value: Any) -> Any:
