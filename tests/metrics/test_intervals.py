@@ -9,6 +9,17 @@ from scipy import stats
 from torch import Tensor
 
 from scoresweep.metrics import Features, bounded_interval, frechet_distance, half_sample_errors
+from scoresweep.metrics.intervals import error_of_share
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.3, 0.5, 0.99])
+def test_intervals_of_shares_hold_them(share: float) -> None:
+    """Summed over what a hundred samples can show; without the four added ones 0.001 is in 9 %."""
+    found = np.arange(101)
+    reach = 1.96 * error_of_share(torch.from_numpy(found / 100), 100).numpy()
+    held = np.abs(found / 100 - share) <= reach
+    assert stats.binom.pmf(found, 100, share)[held].sum() > 0.92
+    assert reach[50] == pytest.approx(1.96 * 0.05, rel=0.03)
 
 
 @pytest.mark.parametrize("count", [200, 201])

@@ -68,15 +68,21 @@ def test_nearest_distances_agree_with_scikit_learn() -> None:
     np.testing.assert_allclose(nearest_distances(x, data, 3), expected, rtol=1e-9)
 
 
-def test_shares_and_means_know_their_errors() -> None:
-    """Those of a mean over independent samples, s/√n."""
-    real, drawn = points(300, 0), torch.cat([points(40, 1), points(300, 0)[:20] + 0.001])
+def test_means_over_samples_know_their_errors() -> None:
+    """Those of a mean, s/√n; and of a share, of which the sample does not say that it is zero."""
+    real, drawn = points(300, 0), points(60, 1)
     found = nearest(Features(real), Features(drawn), Options())
-    distance = nearest_distances(drawn, real, 2)
-    memorised = (distance[:, 0] <= distance[:, 1] / 3).numpy()
-    for name, values in (("distance", distance[:, 0].numpy()), ("memorised", memorised)):
-        assert found[f"nearest_{name}"].value == pytest.approx(values.mean())
-        assert found[f"nearest_{name}"].error == pytest.approx(stats.sem(values))
+    values = nearest_distances(drawn, real, 1)[:, 0].numpy()
+    assert found["nearest_distance"].error == pytest.approx(stats.sem(values))
+    found = prdc(Features(real), Features(drawn + 100), Options(neighbours=3))
+    assert found["precision"].value == 0
+    assert found["precision"].error == pytest.approx((2 / 64 * 62 / 64 / 64) ** 0.5)
+    found = prdc(Features(drawn[:, :1]), Features(drawn[:, :1]), Options(neighbours=1))
+    # On a line a point lies in its own ball and in at most two more.
+    near = np.abs(drawn[:, 0].numpy()[:, None] - drawn[:, 0].numpy())
+    holders = (near <= np.sort(near, axis=0)[1]).sum(axis=1)
+    assert found["density"].value == pytest.approx(holders.mean())
+    assert found["density"].error == pytest.approx(stats.sem(holders))
 
 
 def test_points_that_there_are_not_are_infinitely_far() -> None:

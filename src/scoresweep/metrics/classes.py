@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.intervals import error_of_mean, error_of_share
 
 __all__ = ["classes"]
 
@@ -18,14 +19,16 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
         return {}
     confidence, predicted = generated.probabilities.max(dim=1)
     counts = torch.bincount(predicted, minlength=generated.probabilities.shape[1])
+    shares = counts.double() / len(generated)
     return {
         "class_share": Measure(
-            counts / len(generated),
+            shares,
             "share of samples that look most like the class",
             n_real=len(real),
             minimum=0.0,
             maximum=1.0,
             per_extractor=False,
+            error=error_of_share(shares, len(generated)),
         ),
         "class_confidence": Measure(
             float(confidence.mean(dtype=torch.float64)),
@@ -36,5 +39,6 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
             maximum=1.0,
             caveat="samples unlike any real one are often classified surely, too",
             per_extractor=False,
+            error=error_of_mean(confidence),
         ),
     }

@@ -9,6 +9,8 @@ does (Shao and Wu 1989),
 
 which is exact for a mean. The interval θ ± 1.96·√var speaks of scatter alone: the bias that θ has
 at this n (a Fréchet distance falls as n grows) is in the value and in its interval alike.
+
+What is a mean over the samples needs no halves (`error_of_mean`, `error_of_share`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["NORMAL_95", "bounded_interval", "half_sample_errors"]
+__all__ = ["NORMAL_95", "bounded_interval", "error_of_mean", "error_of_share", "half_sample_errors"]
 
 NORMAL_95 = 1.959963984540054
 """Half width of a 95 % interval in standard errors."""
@@ -44,6 +46,22 @@ def bounded_interval(
     with np.errstate(over="ignore"):
         factor = np.exp(half / np.where(positive, centre, 1))
     return np.where(positive, centre / factor, low), np.where(positive, centre * factor, high)
+
+
+def error_of_mean(values: Tensor) -> float:
+    """Return the standard error of the mean of independent `values` (N,)."""
+    return float(values.double().std(correction=0)) / math.sqrt(max(1, len(values) - 1))
+
+
+def error_of_share(share: Tensor | float, count: int) -> Tensor:
+    """Return the standard error of shares of `count` independent samples, float64.
+
+    Two are added of either kind (Agresti and Coull 1998): that none was found among a few samples
+    does not say that there is none.
+    """
+    nearer = (torch.as_tensor(share, dtype=torch.float64) * count + 2) / (count + 4)
+    error: Tensor = (nearer * (1 - nearer) / (count + 4)).sqrt()
+    return error
 
 
 def half_sample_errors(

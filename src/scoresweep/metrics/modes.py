@@ -7,6 +7,7 @@ from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
 from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.intervals import error_of_share
 
 __all__ = ["likeliest_mode", "modes", "total_variation"]
 
@@ -44,6 +45,7 @@ def modes(real: Features, generated: Features, options: Options) -> dict[str, Me
             maximum=1.0,
             per_extractor=False,
             dimension="mode",
+            error=error_of_share(shares, len(generated)),
         ),
         "mode_weight": Measure(
             weights,

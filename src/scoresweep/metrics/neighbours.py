@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.intervals import error_of_mean, error_of_share
 from scoresweep.seeds import generator_for
 
 __all__ = ["nearest", "nearest_distances", "prdc", "precision_recall_density_coverage"]
@@ -52,35 +53,42 @@ def nearest_distances(x: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 def precision_recall_density_coverage(
-    real: Tensor, generated: Tensor, k: int, real_radius: Tensor | None = None
+    real: Tensor, generated: Tensor, k: int
 ) -> tuple[float, float, float, float]:
     """Return the four shares defined above for `real` (N, D) and `generated` (M, D).
 
-    The squared radii (N,) of the real balls may be given where they are known (`squared_radius`).
-
     Raises:
         ValueError: if a set has no more than `k` samples.
+    """
+    holders, recalled, covered = _held(real, generated, k, squared_radius(real, k))
+    return (
+        float((holders > 0).double().mean()),
+        float(recalled.double().mean()),
+        float(holders.double().mean() / k),
+        float(covered.double().mean()),
+    )
+
+
+def _held(real: Tensor, generated: Tensor, k: int, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the balls of both sets hold; `radius` (N,) is the squared one of real balls.
+
+    That is how many real balls hold each generated point (M,), which real points lie in a generated
+    ball (N,), and which real balls hold a generated point (N,).
     """
     if min(len(real), len(generated)) <= k:
         raise ValueError(
             f"more samples than the {k} neighbours are needed, found {len(real)} real and "
             f"{len(generated)} generated ones"
         )
-    real_radius = squared_radius(real, k) if real_radius is None else real_radius
     own_radius = squared_radius(generated, k)
     holders = torch.zeros(len(generated), dtype=torch.long)
-    nearest_to_real = torch.full_like(real_radius, torch.inf)
-    recalled = torch.zeros(len(real), dtype=torch.bool)
+    recalled, covered = (torch.zeros(len(real), dtype=torch.bool) for _ in range(2))
     for rows, columns, squares in _squared_distances(generated, real):
-        holders[rows] += (squares <= real_radius[columns]).sum(dim=1)
-        nearest_to_real[columns] = torch.minimum(nearest_to_real[columns], squares.amin(dim=0))
+        inside = squares <= radius[columns]
+        holders[rows] += inside.sum(dim=1)
+        covered[columns] |= inside.any(dim=0)
         recalled[columns] |= (squares <= own_radius[rows, None]).any(dim=0)
-    return (
-        float((holders > 0).double().mean()),
-        float(recalled.double().mean()),
-        float(holders.double().mean() / k),
-        float((nearest_to_real <= real_radius).double().mean()),
-    )
+    return holders, recalled, covered
 
 
 def squared_radius(points: Tensor, k: int) -> Tensor:
@@ -99,7 +107,14 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Mea
     order = torch.randperm(len(real), generator=generator_for(options.seed, "prdc"))
     chosen = real.once(("prdc", count, options.seed), lambda: real[order[:count]])
     radius = chosen.once(("radius", k), lambda: squared_radius(chosen.values, k))
-    values = precision_recall_density_coverage(chosen.values, generated.values, k, radius)
+    holders, recalled, covered = _held(chosen.values, generated.values, k, radius)
+    precision = float((holders > 0).double().mean())
+    values: dict[str, tuple[float, float | Tensor | None]] = {
+        "precision": (precision, error_of_share(precision, count)),
+        "recall": (float(recalled.double().mean()), None),
+        "density": (float(holders.double().mean() / k), error_of_mean(holders / k)),
+        "coverage": (float(covered.double().mean()), None),
+    }
     return {
         name: Measure(
             value,
@@ -109,8 +124,9 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Mea
             minimum=0.0,
             maximum=None if name == "density" else 1.0,
             caveat=CAVEATS.get(name),
+            error=error,
         )
-        for name, value in zip(("precision", "recall", "density", "coverage"), values, strict=True)
+        for name, (value, error) in values.items()
     }
 
 
@@ -128,7 +144,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
     if len(real) < 2:
         raise ValueError(f"2 real samples or more are needed, found {len(real)}")
     first, second = nearest_distances(generated.values, real.values, 2).unbind(dim=1)
-    memorised = (first <= COPY_RATIO * second).double()
+    share = float((first <= COPY_RATIO * second).double().mean())
     return {
         "nearest_distance": Measure(
             float(first.mean()),
@@ -136,24 +152,19 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             n_real=len(real),
             minimum=0.0,
             units="feature units",
-            error=_error_of_mean(first),
+            error=error_of_mean(first),
         ),
         "nearest_memorised": Measure(
-            float(memorised.mean()),
+            share,
             "share of samples three times nearer to one training sample than to any other",
             n_real=len(real),
             better="lower",
             minimum=0.0,
             maximum=1.0,
             caveat="noise is no copy of a training sample, either",
-            error=_error_of_mean(memorised),
+            error=error_of_share(share, len(generated)),
         ),
     }
-
-
-def _error_of_mean(values: Tensor) -> float:
-    """Return the standard error of the mean of independent `values` (N,)."""
-    return float(values.std(correction=0)) / math.sqrt(max(1, len(values) - 1))
 
 
 def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:

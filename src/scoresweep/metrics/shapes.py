@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.intervals import error_of_share
 from scoresweep.metrics.modes import total_variation
 from scoresweep.shapes import masks
 
@@ -45,6 +46,7 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
             minimum=0.0,
             maximum=1.0,
             per_extractor=False,
+            error=error_of_share(shares, len(generated)),
         ),
         "shape_asked": Measure(
             options.shares,

@@ -1,0 +1,65 @@
+"""How often the intervals that are written beside measures hold what they are meant to hold."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scoresweep.metrics import Features
+from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
+from scoresweep.study import Evaluate
+
+
+def draw(count: int, seed: int, scale: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    widths = torch.tensor([1.0, 0.5, 0.2], dtype=torch.float64)
+    return scale * widths * torch.randn(count, 3, generator=generator, dtype=torch.float64)
+
+
+def repeat(
+    metric: str, count: int, repeats: int, scale: float = 1.3, **options: Any
+) -> dict[str, np.ndarray]:
+    """Return value and both ends of the interval (repeats, 3) by measure, of fresh samples each."""
+    real, other = Features(draw(500, 0)), Features(draw(30, 1))
+    evaluate = Evaluate(metrics=[metric], extractors=["pixels"], **options)
+    rows: dict[str, list[list[float]]] = {}
+    for seed in range(repeats):
+        generated = Features(draw(count, 2 + seed, scale))
+        sets = FeatureSets(real, generated, other, other, resize="none")
+        found, problems = measure_samples(evaluate, {"pixels": sets}, Origin())
+        assert not problems
+        for name in found:
+            if f"{name}_low" in found:
+                ends = [float(found[f"{name}{suffix}"]) for suffix in ("", "_low", "_high")]
+                rows.setdefault(str(name), []).append(ends)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [("frechet", 1.3), ("frechet_infinity", 1.3), ("prdc", 0.7)]
+)
+def test_intervals_hold_the_mean_over_fresh_samples_as_often_as_they_say(
+    metric: str, scale: float
+) -> None:
+    """Nineteen times of twenty: fewer by three standard errors at the most."""
+    repeats = 100
+    for name, values in repeat(metric, 100, repeats, scale, resamplings=20).items():
+        value, low, high = values.T
+        share = np.mean((low <= value.mean()) & (value.mean() <= high))
+        assert share > 0.95 - 3 * (0.95 * 0.05 / repeats) ** 0.5, name
+
+
+def test_intervals_are_those_of_the_samples_that_a_metric_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error over halves is the scatter over fresh samples also where some are left out."""
+    monkeypatch.setattr(importlib.import_module("scoresweep.metrics.energy"), "MOST", 50)
+    (values,) = repeat("energy_distance", 100, 60, resamplings=20).values()
+    value, low, high = values.T
+    errors = value * np.log(high / low) / (2 * 1.96)
+    assert errors.mean() == pytest.approx(value.std(ddof=1), rel=0.25)
