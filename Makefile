@@ -44,8 +44,16 @@ format: install  ## Format the code
 schema: install  ## Write the JSON schema of study files
 	scoresweep schema > workflow/schemas/study.schema.json
 
-tensorboard: install  ## Show the curves of all studies
-	tensorboard --logdir results
+LINK = study=$${run\#results/}; links=results/.tensorboard/$${study%%/*}; \
+  mkdir -p $$links && ln -sfn ../../../$$run/tensorboard $$links/$${run\#\#*/}
+
+tensorboard: install  ## Show the curves of all studies, those that run now too
+	@ls -d results/*/runs/*/tensorboard > /dev/null 2>&1 || \
+	  { echo "results/ holds no run yet; make study makes some"; exit 2; }
+	@rm -rf results/.tensorboard
+	@link() { for run in results/*/runs/*; do $(LINK); done; }; link; \
+	  while sleep 20; do link; done & trap "kill $$!" EXIT; \
+	  tensorboard --logdir results/.tensorboard
 
 cluster: install  ## Start a SLURM of four nodes on this machine, to try the profile (Debian, root)
 	python tests/cluster/slurm_cluster.py up

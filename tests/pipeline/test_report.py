@@ -291,13 +291,13 @@ def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan) -> N
             if tag == "_hparams_/session_start_info"
         )
         start = HParamsPluginData.FromString(session.plugin_data.content).session_start_info
-        assert start.hparams["network.width"].number_value == 8
-        assert start.hparams["noise.levels"].number_value == run.axes["levels"]
+        assert start.hparams["levels"].number_value == run.axes["levels"]
+        assert start.hparams["seed"].number_value == run.axes["seed"]
         assert start.hparams["dataset"].string_value == "digits"
     for run in finished.runs:
         best = min(finished.settings, key=lambda setting, run=run: frechet(run, setting))
         final = finals[run.id]
-        assert final["final/frechet_classifier"] == pytest.approx(frechet(run, best), rel=1e-6)
-        assert final["best/step_size"] == pytest.approx(best.axes["step_size"], rel=1e-6)
-        assert final["final/training_loss"] == pytest.approx(40.0)
-        assert final["final/score_error"] == pytest.approx(np.mean(2 / sigmas(run)), rel=1e-6)
+        assert final["result/frechet_classifier"] == pytest.approx(frechet(run, best), rel=1e-6)
+        assert final["result/best_step_size"] == pytest.approx(best.axes["step_size"], rel=1e-6)
+        assert final["result/training_loss"] == pytest.approx(40.0)
+        assert final["result/score_error"] == pytest.approx(np.mean(2 / sigmas(run)), rel=1e-6)

@@ -521,4 +521,4 @@ def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):
     assert [e.step for e in events.Images("samples/averaged_weights")] == [60, 120]
     picture = events.Images("samples/averaged_weights")[0]
     assert (picture.width, picture.height) == (128, 128)
-    assert "final/training_loss" in tags["scalars"]
+    assert "result/training_loss" in tags["scalars"]

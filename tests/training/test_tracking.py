@@ -6,8 +6,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tiny_study import tiny_plan
 
-from scoresweep.training.tracking import Tracker, picture, write_hparams
+from scoresweep.training.tracking import GREY, Tracker, described, picture, write_hparams
 
 
 def read(folder):
@@ -19,11 +20,13 @@ def read(folder):
 def test_samples_stand_in_rows_and_what_is_left_over_is_black():
     samples = torch.arange(1, 6).reshape(5, 1, 1, 1).expand(5, 1, 64, 32) / 255
     sheet = picture(samples)
-    assert sheet.shape == (1, 2 * 64, 3 * 32)
+    assert sheet.shape == (1, 2 * 65 - 1, 3 * 33 - 1)
     assert sheet.dtype == np.uint8
-    corners = sheet[0, ::64, ::32]
+    corners = sheet[0, ::65, ::33]
     assert corners.tolist() == [[1, 2, 3], [4, 5, 0]]
-    assert (sheet[0, :64, 32:64] == 2).all()
+    assert (sheet[0, :64, 33:65] == 2).all()
+    assert (sheet[0, 64] == GREY).all()
+    assert (sheet[0, :, 32] == GREY).all()
 
 
 def test_small_samples_are_enlarged_pixel_by_pixel_and_colours_kept():
@@ -104,20 +107,28 @@ def test_writing_the_options_again_replaces_them(tmp_path):
     tracker = Tracker(tmp_path, 0)
     tracker.point(10, {"loss": 1.0}, [])
     tracker.close()
-    write_hparams(tmp_path, {"seed": 0, "clip": None}, {"final/loss": 3.0})
-    write_hparams(tmp_path, {"seed": 1, "flip": True, "noise": "cosine"}, {"final/loss": 2.0})
+    write_hparams(tmp_path, {"seed": 0, "clip": None}, {"result/loss": 3.0})
+    write_hparams(tmp_path, {"seed": 1, "flip": True, "noise": "cosine"}, {"result/loss": 2.0})
     (options,) = sessions(tmp_path)
     assert set(options) == {"seed", "flip", "noise"}
     assert options["seed"].number_value == 1
     assert options["flip"].number_value == 1  # as TensorBoard writes truth values
     assert options["noise"].string_value == "cosine"
-    assert [e.value for e in read(tmp_path).Scalars("final/loss")] == [2.0]
+    assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [2.0]
     assert [e.value for e in read(tmp_path).Scalars("loss/all_levels")] == [1.0]
 
 
 def test_options_that_are_no_plain_values_are_written_as_text(tmp_path):
-    write_hparams(tmp_path, {"clip": None, "sigmas": [2.0, 1.0]}, {"final/loss": 3.0})
+    write_hparams(tmp_path, {"clip": None, "sigmas": [2.0, 1.0]}, {"result/loss": 3.0})
     (options,) = sessions(tmp_path)
     assert options["clip"].string_value == "None"
     assert options["sigmas"].string_value == "[2.0, 1.0]"
-    assert [e.value for e in read(tmp_path).Scalars("final/loss")] == [pytest.approx(3.0)]
+    assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [pytest.approx(3.0)]
+
+
+def test_a_run_is_described_by_what_is_swept_and_then_by_its_main_parts(tmp_path):
+    (run, *_) = tiny_plan(tmp_path).runs
+    assert described(run) == {"seed": 0, "dataset": "digits", "network": "mlp"}
+    grid = {"noise.levels": [5, 6], "steps": [1, 2], "ema": [0.9, 0.99], "batch_size": [32, 64]}
+    (run, *_) = tiny_plan(tmp_path, grid=grid).runs
+    assert list(described(run)) == ["levels", "steps", "ema", "batch_size"]

@@ -22,22 +22,34 @@ __all__ = ["write_final_metrics"]
 def write_final_metrics(
     plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
 ) -> None:
-    """Write, beside the curves of each run, its options and how well it did.
+    """Write, beside the curves of each run, what tells it apart and how well it did at its best.
+
+    That is at the setting that the main measure ranks first, which is named too. TensorBoard shows
+    the first few results unless it is asked for more.
 
     `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
     one that ranks settings first.
     """
-    from scoresweep.training.tracking import write_hparams
+    from scoresweep.training.tracking import described, write_hparams
 
     losses, errors = _losses(tables), _score_errors(tables)
     for run in plan.runs:
-        final = {"final/training_loss": losses[run.id]} if run.id in losses else {}
-        final |= {"final/score_error": errors[run.id]} if run.id in errors else {}
-        rows = wide[wide["run"] == run.id]
+        rows, options = wide[wide["run"] == run.id], described(run)
+        quality, final = {}, dict[str, float]()
         if metrics and len(rows):
-            final |= _best(plan, rows, metrics)
+            best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
+            quality = {f"result/{metric.name}": float(best[metric.name]) for metric in metrics}
+            final = dict(list(quality.items())[:1])
+            for axis in plan.settings[0].axes:
+                if isinstance(best[axis], Real):
+                    final[f"result/best_{axis}"] = float(best[axis])
+                else:  # a result is a number; a text can be an option alone
+                    options[f"best_{axis}"] = best[axis]
+        final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
+        final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}
+        final |= quality
         if final and plan.layout.tensorboard(run.id).is_dir():
-            write_hparams(plan.layout.tensorboard(run.id), run.options(), final)
+            write_hparams(plan.layout.tensorboard(run.id), options, final)
 
 
 def _losses(tables: Tables) -> dict[str, float]:
@@ -63,11 +75,3 @@ def _values(dataset: xr.Dataset, name: str) -> SeriesGroupBy[Any, Any]:
 
 def _by_run(series: pd.Series[float]) -> dict[str, float]:
     return {str(run): value for run, value in series.items()}
-
-
-def _best(plan: Plan, rows: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Return every metric of the best of a run's settings, and that setting's values."""
-    best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
-    final = {f"final/{metric.name}": float(best[metric.name]) for metric in metrics}
-    axes = plan.settings[0].axes
-    return final | {f"best/{a}": float(best[a]) for a in axes if isinstance(best[a], Real)}

@@ -20,7 +20,7 @@ from scoresweep.provenance import Code, note_end, note_start
 from scoresweep.study import Layout, Run
 from scoresweep.training.curves import Curves
 from scoresweep.training.ladder import resolve_ladder, training_points
-from scoresweep.training.tracking import write_hparams
+from scoresweep.training.tracking import described, write_hparams
 from scoresweep.training.weights import build_network, save_network
 
 __all__ = ["make_network", "make_oracle", "start_run", "write_untrained"]
@@ -89,6 +89,6 @@ def write_untrained(
     with whole(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
     note_end(layout.provenance(run.id), {"finished": time.time(), **(facts or {})})
-    write_hparams(layout.tensorboard(run.id), run.options(), {})
+    write_hparams(layout.tensorboard(run.id), described(run), {})
     JobState("done", run.train.steps, run.train.steps).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)

@@ -29,7 +29,7 @@ from scoresweep.training.checkpoint import prune_checkpoints
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.loop import Folders, Trainer
 from scoresweep.training.stop import note_signals
-from scoresweep.training.tracking import write_hparams
+from scoresweep.training.tracking import described, write_hparams
 from scoresweep.training.weights import save_network
 
 __all__ = ["make_accelerator", "make_trainer", "write_products"]
@@ -158,8 +158,8 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
             "finished": time.time(),
         },
     )
-    final = {"final/training_loss": trainer.curves.scalars["loss"][-1]}
-    write_hparams(layout.tensorboard(run.id), run.options(), final)
+    final = {"result/training_loss": trainer.curves.scalars["loss"][-1]}
+    write_hparams(layout.tensorboard(run.id), described(run), final)
     trainer.job_state("done").write(layout.progress(run.id))
     save_network(layout.weights(run.id), trainer.averaged, run.train.network)
     prune_checkpoints(layout.checkpoints(run.id), keep=1)

@@ -12,8 +12,15 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from scoresweep.files import flush
+from scoresweep.study import Run
 
-__all__ = ["Tracker", "picture", "write_hparams"]
+__all__ = ["Tracker", "described", "picture", "write_hparams"]
+
+COLUMNS = 3
+"""Options of a run, or more where more are swept: each is a column of TensorBoard's HParams tab."""
+
+GREY = 96
+"""Colour of the lines between samples."""
 
 
 class Tracker:
@@ -63,17 +70,34 @@ def _sort_before_now(folder: Path) -> None:
 
 
 def picture(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Lay out samples (N, C, H, W) in rows, each pixel enlarged to at least 64 points a side."""
+    """Lay out samples (N, C, H, W) in rows with grey lines between them.
+
+    Small ones are enlarged, pixel by pixel, so that the longer side has at least 64 points.
+    """
     count, channels, height, width = samples.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    pixels = (samples.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
-    sheet = np.zeros((rows * columns, channels, height, width), np.uint8)
-    sheet[:count] = pixels
-    sheet = sheet.reshape(rows, columns, channels, height, width).transpose(2, 0, 3, 1, 4)
     scale = max(1, -(-64 // max(height, width)))
-    flat = sheet.reshape(channels, rows * height, columns * width)
-    return flat.repeat(scale, axis=1).repeat(scale, axis=2)
+    pixels = (samples.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    sheet = np.zeros((rows * columns, channels, scale * height + 1, scale * width + 1), np.uint8)
+    sheet[:count, :, :-1, :-1] = pixels.repeat(scale, axis=2).repeat(scale, axis=3)
+    sheet[:, :, -1], sheet[:, :, :, -1] = GREY, GREY
+    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).transpose(2, 0, 3, 1, 4)
+    flat = sheet.reshape(channels, sheet.shape[1] * sheet.shape[2], -1)
+    return flat[:, :-1, :-1]
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return the options by which people tell a run from others: what is swept comes first.
+
+    Few, so that TensorBoard's table has room for results.
+    """
+    train = run.train
+    fixed = {"dataset": run.dataset.id, "network": train.network.name}
+    fixed |= {"objective": train.objective.name}
+    room = max(0, COLUMNS - len(run.axes))
+    others = [name for name in fixed if name not in run.axes][:room]
+    return run.axes | {name: fixed[name] for name in others}
 
 
 def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, float]) -> None:
