@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy import stats
 from tiny_study import give_data
 from torch import Tensor
 
@@ -219,8 +220,12 @@ def test_score_error_along_trajectories(digits: Path) -> None:
         x = frames[:, level].flatten(1).double().requires_grad_()
         log_density = (-torch.cdist(x, data).square() / (2 * sigma**2)).logsumexp(dim=1)
         (exact,) = torch.autograd.grad(log_density.sum(), x)
-        expected = 0.5 * sigma**2 * exact.square().sum(dim=1).mean()
-        assert float(found[level]) == pytest.approx(float(expected), rel=1e-5)
+        errors = (0.5 * sigma**2 * exact.square().sum(dim=1)).numpy()
+        assert float(found[level]) == pytest.approx(errors.mean(), rel=1e-5)
+        ends = stats.norm.interval(0.95, errors.mean(), stats.sem(errors))
+        for end, expected in zip(("low", "high"), ends, strict=True):
+            bound = content[f"path_score_error_sigma2_{end}"].sel(seed=0)[level]
+            assert float(bound) == pytest.approx(expected, rel=1e-5)
 
 
 def test_signal_to_noise_of_the_steps(digits: Path) -> None:
@@ -317,16 +322,16 @@ def test_a_baseline_that_cannot_be_had_leaves_the_value(points: Plan) -> None:
 
 def test_features_that_are_not_finite_spoil_their_extractor_alone() -> None:
     draw = torch.randn(4, 40, 3, generator=torch.Generator().manual_seed(0))
-    overflown = draw[1].clone()
-    overflown[5:7, 0] = torch.inf
-    sets = {
-        name: FeatureSets(*(Features(x) for x in (draw[0], drawn, draw[2], draw[3])), resize="none")
-        for name, drawn in (("pixels", draw[1]), ("classifier", overflown))
-    }
+    overflown = draw.clone()
+    overflown[:, 5:7, 0] = torch.inf
     options = Evaluate(metrics=["frechet", "nearest"], extractors=["pixels", "classifier"])
-    found, problems = measure_samples(options, sets, Origin())
-    reason = "the features of 2 of 40 samples are not finite"
-    assert problems == {f"{name} on classifier": reason for name in ("frechet", "nearest")}
+    for place, what in enumerate(("real samples", "samples")):
+        sets = {"pixels": FeatureSets(*(Features(x) for x in draw), resize="none")}
+        spoilt = [overflown[i] if i == place else draw[i] for i in range(4)]
+        sets["classifier"] = FeatureSets(*(Features(x) for x in spoilt), resize="none")
+        found, problems = measure_samples(options, sets, Origin())
+        reason = f"the features of 2 of 40 {what} are not finite"
+        assert problems == {f"{name} on classifier": reason for name in ("frechet", "nearest")}
     assert {"frechet_pixels", "frechet_pixels_low", "nearest_memorised_pixels"} <= set(found)
     assert not [name for name in found if "classifier" in name]
 
@@ -334,9 +339,8 @@ def test_features_that_are_not_finite_spoil_their_extractor_alone() -> None:
 def test_fid_stands_for_inception_features_alone() -> None:
     draw = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0))
     sets = FeatureSets(*(Features(x) for x in draw), resize="tf1")
-    options = Evaluate.model_construct(
-        metrics=["frechet", "kid", "nearest"], extractors=["inception"], resamplings=2
-    )
+    metrics = ["frechet", "kid", "nearest"]
+    options = Evaluate(metrics=metrics, extractors=["inception"], resamplings=2)
     found, _ = measure_samples(options, {"inception": sets}, Origin())
     names = {"fid", "kid", "nearest_distance_inception", "nearest_memorised_inception"}
     assert names <= set(found)

@@ -75,6 +75,11 @@ class Features:
         return {}
 
     @cached_property
+    def spoilt(self) -> int:
+        """Number of samples of which a feature is not finite."""
+        return int((~self.values.isfinite().all(dim=1)).sum())
+
+    @cached_property
     def mean(self) -> Tensor:
         """Mean (D,), float64."""
         return self.moments[0] if self.moments else self.values.mean(dim=0, dtype=torch.float64)

@@ -159,9 +159,9 @@ def _values(
     function: Metric, real: Features, features: Features, options: Options
 ) -> dict[str, Measure]:
     """Return the measures of one set; raises ValueError where features or values are not finite."""
-    bad = int((~features.values.isfinite().all(dim=1)).sum())
-    if bad:
-        raise ValueError(f"the features of {bad} of {len(features)} samples are not finite")
+    for name, part in (("real samples", real), ("samples", features)):
+        if part.spoilt:
+            raise ValueError(f"the features of {part.spoilt} of {len(part)} {name} are not finite")
     measures = function(real, features, options)
     for key, measure in measures.items():
         if not bool(torch.as_tensor(measure.value, dtype=torch.float64).isfinite().all()):
@@ -256,14 +256,14 @@ def _attributes(measure: Measure, long_name: str) -> dict[str, Any]:
 
 def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:
     """Return the score error (level,) at the states in which a sampler leaves its levels."""
-    attributes = {
-        "long_name": "half mean squared error of the score at the sampler's states, times σ²",
-        "units": "1",
-        "better": "lower",
-        "paths": paths,
-    }
-    values = [estimate.value for estimate in estimates]
-    return _along_levels("path_score_error_sigma2", values, sigmas, attributes)
+    name = "path_score_error_sigma2"
+    title = "half mean squared error of the score at the sampler's states, times σ²"
+    common = {"units": "1", "better": "lower", "paths": paths}
+    variables = {name: ([e.value for e in estimates], common | {"long_name": title})}
+    for end, values in (("low", [e.low for e in estimates]), ("high", [e.high for e in estimates])):
+        what = f"{title}, {end} end of the 95 % interval"
+        variables[f"{name}_{end}"] = values, common | {"long_name": what}
+    return _along_levels(variables, sigmas)
 
 
 def signal_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
@@ -276,19 +276,19 @@ def signal_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
     )
     values = signal_to_noise(steps, sigmas, norms)
     attributes = {"long_name": "signal-to-noise ratio of a step, √(η/2) |s| / √D", "units": "1"}
-    return _along_levels("signal_to_noise", values.tolist(), sigmas.tolist(), attributes)
+    return _along_levels({"signal_to_noise": (values.tolist(), attributes)}, sigmas.tolist())
 
 
 def _along_levels(
-    name: str, values: Sequence[float], sigmas: Sequence[float], attributes: Mapping[str, Any]
+    variables: Mapping[str, tuple[Sequence[float], Mapping[str, Any]]], sigmas: Sequence[float]
 ) -> xr.Dataset:
-    """Return one variable (level,) at the levels that a sampler visits.
+    """Return variables (level,), values and attributes each, at the levels that a sampler visits.
 
     The noise levels are a coordinate: no axis of the evaluation grid changes them.
     """
     about = {"long_name": "noise level of the sampler", "units": "data"}
     return xr.Dataset(
-        {name: ("level", list(values), dict(attributes))},
+        {name: ("level", values, attributes) for name, (values, attributes) in variables.items()},
         {"level": np.arange(1, len(sigmas) + 1), "sigma": ("level", list(sigmas), about)},
     )
 
