@@ -170,6 +170,7 @@ def test_one_repeat_without_an_interval_of_its_own_has_no_winner(tmp_path: Path)
     paths = write(tmp_path, "one", train=one), write(tmp_path, "two", shift, train=one)
     found = both(*paths)
     assert set(found.tables["coverage_classifier"]["verdict"]) == {"no interval"}
+    assert "repeats: 1 in A (intervals over samples), 1 in B (inter" in printed(*paths)
     row = found.tables["frechet_classifier"].iloc[0]  # here files hold intervals
     assert (row["A"] - row["A_low"], row["A_high"] - row["A"]) == pytest.approx((0.01, 0.02))
 
@@ -280,7 +281,7 @@ def test_the_settings_of_the_main_measure_are_printed(a: Path, b: Path) -> None:
     text = printed(a, b)
     mean, _, _ = by_hand(b, "frechet_classifier", levels=4)
     assert "Fréchet distance (classifier) (lower is better): 1 setting in both" in text
-    assert "5 only in A; 1 only in B; levels 4, step size 2e-5" in text
+    assert "5 only in A; 1 only in B; levels 4, step size 2e-5; repeats: 2 in A, 3 in B" in text
     assert f" {mean:.3g} (" in text
 
 

@@ -136,8 +136,19 @@ def _settings(found: Comparison, name: str) -> Table | str:
         change = [number(row["difference"]), number(row["ratio"])]
         table.add_row(*(coordinate(row[a]) for a in varied), *values, *change, _verdict(row))
     same = describe({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
-    table.caption, table.caption_justify = "; ".join([*counts, *([same] if same else [])]), "left"
+    parts = [*counts, *([same] if same else []), _repeats(both)]
+    table.caption, table.caption_justify = "; ".join(parts), "left"
     return table
+
+
+def _repeats(rows: pd.DataFrame) -> str:
+    """Say over how many repeats the intervals are: those of a single one are of another kind."""
+    said = []
+    for side in SIDES:
+        counts = sorted({int(n) for n in rows[f"{side}_n"]})
+        note = " (intervals over samples)" if 1 in counts else ""
+        said.append(f"{' or '.join(map(str, counts))} in {side}{note}")
+    return f"repeats: {', '.join(said)}"
 
 
 def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:
