@@ -162,7 +162,7 @@ def _collect(place: Source, published: Published, scratch: Path) -> dict[str, Pa
         expected = published.archives.get(archive.name)
         found = expected and sha256_of(archive)
         if expected and found != expected:
-            raise InputError(_mismatch(archive, expected, str(found)))
+            raise InputError(f"{_mismatch(archive, expected, str(found))} Fetch it again.")
         unpacked = scratch / f"unpacked-{number}"
         unpack(archive, unpacked)
         files += sorted(unpacked.rglob("*"))
@@ -213,7 +213,8 @@ def _adopt(file: Path, target: Path, expected: str) -> Path:
                 digest.update(block)
                 copy.write(block)
             if digest.hexdigest() != expected:
-                raise InputError(_mismatch(file, expected, digest.hexdigest()))
+                found = digest.hexdigest()
+                raise InputError(f"{_mismatch(file, expected, found)} Fetch it again.")
     except DAMAGED as error:
         raise InputError(f"{file}: is cut short or damaged ({error}). Fetch it again.") from error
     return target

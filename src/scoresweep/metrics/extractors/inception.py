@@ -100,9 +100,8 @@ class Inception(Extractor):
 
     def prepare(self, samples: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [0, 1] as the network expects them."""
-        images = 255 * samples.expand(-1, 3, -1, -1)
-        images = images.contiguous(memory_format=torch.channels_last)
-        return (RESIZES[self.resize](images, SIZE) - 128) / 128
+        images = RESIZES[self.resize](255 * samples.expand(-1, 3, -1, -1), SIZE)
+        return ((images - 128) / 128).contiguous(memory_format=torch.channels_last)
 
 
 class InceptionHalfPixel(Inception):

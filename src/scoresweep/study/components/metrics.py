@@ -40,6 +40,7 @@ EXTRACTORS: dict[str, str] = {
     "inception": "scoresweep.metrics.extractors.inception:Inception",
     "inception_half_pixel": "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
     "inception_antialias": "scoresweep.metrics.extractors.inception:InceptionAntialias",
+    "efficientnet_lite0": "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
 }
 """Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
 
