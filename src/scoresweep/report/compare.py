@@ -376,20 +376,19 @@ def _side_by_side(
     return table.reset_index() if axes else table.reset_index(drop=True)
 
 
-def _verdicts(table: pd.DataFrame, measure: Metric, incomparable: bool) -> list[str]:
+def _verdicts(
+    table: pd.DataFrame, measure: Metric, incomparable: bool
+) -> np.ndarray[Any, np.dtype[np.str_]]:
     """Say of each row which side is better, where the intervals are apart."""
-    verdicts = []
-    for _, row in table.iterrows():
-        if np.isnan(row["A"]) or np.isnan(row["B"]):
-            verdicts.append("only in A" if np.isnan(row["B"]) else "only in B")
-        elif incomparable:
-            verdicts.append("not comparable")
-        elif row[["A_low", "A_high", "B_low", "B_high"]].isna().any():
-            verdicts.append("no interval")
-        elif row["A_low"] <= row["B_high"] and row["B_low"] <= row["A_high"]:
-            verdicts.append("not apart")
-        else:
-            verdicts.append(
-                "A better" if (row["A"] < row["B"]) == (measure.better == "lower") else "B better"
-            )
-    return verdicts
+    unsure = table[["A_low", "A_high", "B_low", "B_high"]].isna().any(axis=1)
+    overlap = (table["A_low"] <= table["B_high"]) & (table["B_low"] <= table["A_high"])
+    a_wins = (table["A"] < table["B"]) == (measure.better == "lower")
+    verdicts = {
+        "only in B": table["A"].isna(),
+        "only in A": table["B"].isna(),
+        "not comparable": pd.Series(incomparable, table.index),
+        "no interval": unsure,
+        "not apart": overlap,
+        "A better": a_wins,
+    }
+    return np.select(list(verdicts.values()), list(verdicts), "B better")
