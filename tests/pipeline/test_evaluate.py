@@ -110,7 +110,7 @@ def test_metrics_of_real_digits(digits: Path) -> None:
     """Training digits handed in as samples: copies are found, real digits and noise are apart."""
     plan = make_plan(
         digits,
-        metrics=["frechet", "kid", "prdc", "nearest", "classes"],
+        metrics=["frechet", "frechet_infinity", "kid", "prdc", "nearest", "classes"],
         extractors=["pixels", "classifier"],
     )
     train, test = real_digits(digits, "train"), real_digits(digits, "test")
@@ -122,6 +122,8 @@ def test_metrics_of_real_digits(digits: Path) -> None:
     # Digits have 17 grey levels; samples are stored with 256.
     assert float(found["frechet_pixels"]) == pytest.approx(to_train[0], abs=0.01)
     assert float(found["frechet_pixels_low"]) < to_train[0] < float(found["frechet_pixels_high"])
+    assert float(found["frechet_infinity_pixels"]) < to_train[0]
+    assert found["frechet_infinity_pixels"].attrs["note"].startswith("200 samples for 64 features")
     assert float(found["frechet_pixels_noise"]) == pytest.approx(9.9, abs=0.3)
     assert to_train[1] < float(found["frechet_pixels_real"]) < 0.3
     assert float(found["nearest_distance_pixels"]) < 0.03 < found["nearest_distance_pixels_real"]
@@ -142,6 +144,7 @@ def test_metrics_of_real_digits(digits: Path) -> None:
         "resize": "none",
         "seed": 0,
     }
+    assert "problems" not in found.attrs
     assert found["precision_classifier_real"].attrs["n_real"] == 200
     assert "noise among them" in found["recall_pixels"].attrs["caveat"]
     assert not {"caveat", "valid_max"} & set(found["kid_pixels"].attrs)
@@ -296,12 +299,13 @@ def test_a_metric_that_cannot_be_had_leaves_the_others(
     assert found["frechet_pixels"].notnull().all()
     assert found["frechet_pixels_low"].notnull().all()
     assert found["density_pixels"].isnull().values.tolist() == [False, True]
-    assert "density_pixels_low" not in found
+    assert {"precision_pixels_low", "density_pixels_low"} <= set(found)
+    assert not {"recall_pixels_low", "coverage_pixels_low"} & set(found)
     problems = json.loads(found.attrs["problems"])
     many = "more samples than the {} neighbours are needed, found {} real and {} generated ones"
     assert problems == {
-        "prdc on pixels": f"{many.format(7, 6, 6)} (neighbours 7); no interval from halves of the "
-        f"samples: {many.format(5, 3, 3)} (neighbours 5)"
+        "prdc on pixels": f"{many.format(7, 6, 6)} (neighbours 7); no interval of recall, coverage "
+        f"from halves of the samples: {many.format(5, 3, 3)} (neighbours 5)"
     }
     said = capsys.readouterr().err
     assert f"prdc on pixels: {problems['prdc on pixels']}" in said

@@ -130,28 +130,25 @@ def _measure(
         ("_real", sets.test, ", of real test samples"),
         ("_noise", sets.noise, ", of uniform noise"),
     ):
-        common = {"n_generated": len(features), "seed": options.seed, "resize": sets.resize}
-        if extractor != SAMPLES:
-            common["extractor"] = extractor
+        asked = replace(options, resamplings=0) if suffix else options
         try:
-            asked = replace(options, resamplings=0) if suffix else options
             measures = _values(function, sets.train, features, asked)
         except ValueError as error:
             problems.append(f"{what[2:]}: {error}" if what else str(error))
             if not suffix:
                 break
             continue
+        common = {"n_generated": len(features), "seed": options.seed, "resize": sets.resize}
+        if extractor != SAMPLES:
+            common["extractor"] = extractor
         for key, measure in measures.items():
             if not (measure.given and suffix):
                 name, about = _label(key, extractor, measure, what)
                 variables[name + suffix] = _variable(measure, measure.value, common | about)
         if not suffix:
-            try:
-                errors = _standard_errors(function, options, evaluate.resamplings, sets, measures)
-            except ValueError as error:
-                problems.append(f"no interval from halves of the samples: {error}")
-                continue
+            errors, missed = _standard_errors(function, options, sets, measures)
             variables |= _intervals(extractor, measures, errors, common)
+            problems += missed
     return variables, problems
 
 
@@ -188,39 +185,40 @@ def _intervals(
 
 
 def _standard_errors(
-    function: Metric,
-    options: Options,
-    resamplings: int,
-    sets: FeatureSets,
-    measures: Mapping[str, Measure],
-) -> dict[str, Tensor]:
-    """Return the standard error of each of `measures`, those of all generated samples.
+    function: Metric, options: Options, sets: FeatureSets, measures: Mapping[str, Measure]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the standard errors of `measures` of all generated samples, and why any is left out.
 
-    Where a metric does not know it, it is that over random halves of the samples that it used.
+    Where a metric does not know one, it is that over random halves of the samples that it used.
     """
-    if resamplings == 0:
-        return {}
+    if options.resamplings == 0:
+        return {}, []
     wanted = {key: measure for key, measure in measures.items() if not measure.given}
     known = {
         key: torch.as_tensor(measure.error, dtype=torch.float64)
         for key, measure in wanted.items()
         if measure.error is not None
     }
-    if len(known) == len(wanted):
-        return known
-    used = [m.n_generated for m in wanted.values() if m.n_generated is not None]
-    generated = sets.generated.some(min(used, default=len(sets.generated)), options.seed)
+    rest = [key for key in wanted if key not in known]
+    if not rest:
+        return known, []
+    used = [wanted[key].n_generated or len(sets.generated) for key in rest]
+    generated = sets.generated.some(min(used), options.seed)
     # All subsets of every half would take longer than everything else; one cover of it does.
     cover = len(generated) // 2 // options.kid_subset_size
     subsets = min(options.kid_subsets, max(cover, SUBSETS_OF_A_HALF))
-    options = replace(options, kid_subsets=subsets, resamplings=0)
+    asked = replace(options, kid_subsets=subsets, resamplings=0)
 
     def statistics(index: Tensor) -> dict[str, Tensor]:
-        found = _values(function, sets.train, generated[index], options)
-        return {key: torch.as_tensor(found[key].value, dtype=torch.float64) for key in wanted}
+        found = _values(function, sets.train, generated[index], asked)
+        return {key: torch.as_tensor(found[key].value, dtype=torch.float64) for key in rest}
 
     generator = generator_for(options.seed, "halves")
-    return half_sample_errors(statistics, len(generated), resamplings, generator) | known
+    try:
+        halves = half_sample_errors(statistics, len(generated), options.resamplings, generator)
+    except ValueError as error:
+        return known, [f"no interval of {', '.join(rest)} from halves of the samples: {error}"]
+    return known | halves, []
 
 
 def _variable(measure: Measure, value: Any, attributes: dict[str, Any]) -> xr.Variable:
