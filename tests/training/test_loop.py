@@ -520,5 +520,5 @@ def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):
     assert {"optimiser/gradient_norm", "optimiser/learning_rate"} <= set(tags["scalars"])
     assert [e.step for e in events.Images("samples/averaged_weights")] == [60, 120]
     picture = events.Images("samples/averaged_weights")[0]
-    assert (picture.width, picture.height) == (128, 128)
+    assert (picture.width, picture.height) == (129, 129)  # 2 × 64 and a line between
     assert "result/training_loss" in tags["scalars"]
