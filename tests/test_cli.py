@@ -166,13 +166,18 @@ def test_a_fault_of_the_program_is_not_hidden(study, monkeypatch):
 
 
 def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkeypatch):
-    from scoresweep.pipeline import evaluate, sample, stage, train
+    from scoresweep.pipeline import evaluate, reference, sample, stage, train
 
     calls = []
-    for module, name in ((stage, "stage"), (train, "train"), (sample, "sample")):
+    for module, name in (
+        (stage, "stage"),
+        (reference, "reference"),
+        (train, "train"),
+        (evaluate, "score_error"),
+        (sample, "sample"),
+        (evaluate, "evaluate"),
+    ):
         monkeypatch.setattr(module, name, lambda plan, *rest: calls.append(rest))
-    for name in ("evaluate", "score_error", "reference"):
-        monkeypatch.setattr(evaluate, name, lambda plan, *rest: calls.append(rest))
 
     def called(*arguments):
         calls.clear()
@@ -183,10 +188,12 @@ def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkey
     runs, settings = [run.id for run in plan.runs], [setting.id for setting in plan.settings]
     pairs = [(run, setting) for run in runs for setting in settings]
     assert called("stage", study) == [("digits",)]
-    assert called("reference", study) == [("digits", "pixels")]
-    assert called("reference", study, "--extractor", "pixels") == [("digits", "pixels")]
-    assert called("score-error", study) == [(run,) for run in runs]
-    assert called("evaluate", study) == pairs
+    assert called("reference", study) == [("digits", "pixels", 0)]
+    of_pixels = ("--extractor", "pixels", "--gpus", "1")
+    assert called("reference", study, *of_pixels) == [("digits", "pixels", 1)]
+    assert called("score-error", study, "--gpus", "1") == [(run, 1) for run in runs]
+    assert called("evaluate", study) == [(*pair, 0) for pair in pairs]
+    assert called("evaluate", study, "--gpus", "1") == [(*pair, 1) for pair in pairs]
     assert called("sample", study) == [(*pair, 1, 1, 0) for pair in pairs]
     chosen = ("--run", runs[1][-8:], "--setting", settings[1][-8:])
     on = ("--processes", "3", "--threads", "2", "--gpus", "1")

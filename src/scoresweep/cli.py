@@ -42,6 +42,7 @@ DatasetId = Annotated[
 ]
 Processes = Annotated[int, typer.Option(min=1, help="Processes (on each node).")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
+Gpu = Annotated[int, typer.Option("--gpus", min=0, max=1, help="1: a GPU computes; 0: CPU.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs (on each node); 0: CPU.")]
 
 STEPS = "Steps of a study"
@@ -81,6 +82,7 @@ def reference(
     extractor: Annotated[
         str | None, typer.Option(help="Feature extractor; all of the study where left out.")
     ] = None,
+    gpus: Gpu = 0,
     threads: Threads = 1,
     root: Root = Path(),
 ) -> None:
@@ -91,7 +93,7 @@ def reference(
     _set_threads(threads)
     for name in _datasets(plan, dataset):
         for one in [plan.extractor(extractor)] if extractor else plan.extractors:
-            run_reference(plan, name, one)
+            run_reference(plan, name, one, gpus)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -148,7 +150,7 @@ def import_checkpoint(
 
 @app.command("score-error", rich_help_panel=STEPS)
 def score_error(
-    study: StudyFile, run: RunId = None, threads: Threads = 1, root: Root = Path()
+    study: StudyFile, run: RunId = None, gpus: Gpu = 0, threads: Threads = 1, root: Root = Path()
 ) -> None:
     """Measure a trained network against the exact score, level by level."""
     from scoresweep.pipeline.evaluate import score_error as run_score_error
@@ -156,7 +158,7 @@ def score_error(
     plan = _plan(study, root)
     _set_threads(threads)
     for name in _runs(plan, run):
-        run_score_error(plan, name)
+        run_score_error(plan, name, gpus)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -183,6 +185,7 @@ def evaluate(
     study: StudyFile,
     run: RunId = None,
     setting: SettingId = None,
+    gpus: Gpu = 0,
     threads: Threads = 1,
     root: Root = Path(),
 ) -> None:
@@ -193,7 +196,7 @@ def evaluate(
     _set_threads(threads)
     for name in _runs(plan, run):
         for one in _settings(plan, setting):
-            run_evaluate(plan, name, one)
+            run_evaluate(plan, name, one, gpus)
 
 
 @app.command(rich_help_panel=STEPS)

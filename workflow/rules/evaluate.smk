@@ -7,14 +7,17 @@ rule reference:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 2
     resources:
         attempt=patient_attempt,
+        gpu=0,
+        runtime=240,
     params:
         study=study_file,
     shell:
         "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
-        " --extractor {wildcards.extractor:q} --threads {threads} 2>&1 | tee -i {log:q}"
+        " --extractor {wildcards.extractor:q} --gpus {resources.gpu} --threads {threads}"
+        " 2>&1 | tee -i {log:q}"
 
 
 # One for a run: what the network gets wrong does not depend on the sampler.
@@ -31,12 +34,13 @@ rule score_error:
     threads: 1
     resources:
         attempt=patient_attempt,
+        gpu=0,
     params:
         study=study_file,
         measured=plan.score_error_hash(),
     shell:
-        "scoresweep score-error {params.study:q} --run {wildcards.run:q} --threads {threads}"
-        " 2>&1 | tee -i {log:q}"
+        "scoresweep score-error {params.study:q} --run {wildcards.run:q} --gpus {resources.gpu}"
+        " --threads {threads} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate:
@@ -52,12 +56,13 @@ rule evaluate:
     threads: 1
     resources:
         attempt=patient_attempt,
+        gpu=0,
     params:
         study=study_file,
         measured=plan.evaluate_hash(),
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
-        " --threads {threads} 2>&1 | tee -i {log:q}"
+        " --gpus {resources.gpu} --threads {threads} 2>&1 | tee -i {log:q}"
 
 
 # `score_error.nc` and `SETTING.nc` lie in one folder.

@@ -24,6 +24,7 @@ from scoresweep.data.store import (
 from scoresweep.errors import InputError, RunError
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
+from scoresweep.pipeline.device import device_of, network_on, oracle_on
 from scoresweep.pipeline.measures import (
     SAMPLES,
     FeatureSets,
@@ -53,22 +54,22 @@ NAMED = 3
 """Most samples that are not finite of which an error gives the numbers."""
 
 
-def score_error(plan: Plan, run_id: str) -> None:
+def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     """Write how far a run's network is from the exact score of its data (`oracle_of`).
 
     Raises:
-        InputError: if the study does not ask for it.
+        InputError: if the study does not ask for it, or there is no GPU for it.
     """
-    run = plan.run(run_id)
+    run, device = plan.run(run_id), device_of(gpus)
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
             f"evaluate.metrics of the study {plan.study.study} does not have score_error"
         )
-    network = load_network(plan.layout.run(run.id))
+    network = network_on(load_network(plan.layout.run(run.id)), device)
     store = plan.layout.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
-    oracle = oracle_of(store)
+    oracle = oracle_on(oracle_of(store), device)
     is_line = clean["train"].shape[1:] == (1,)
     history = load_history(plan.layout.history(run.id)) if is_line else None
     parts = []
@@ -90,7 +91,7 @@ def score_error(plan: Plan, run_id: str) -> None:
 # ── Generated samples ───────────────────────────────────────────────────────────────────────────
 
 
-def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
+def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     """Write every metric of the samples that a setting drew from a run's network.
 
     A metric that cannot be had from these samples, of too few of them say, is left out and the
@@ -99,17 +100,17 @@ def evaluate(plan: Plan, run_id: str, setting_id: str) -> None:
     no part of them stands for what the sampler draws.
 
     Raises:
-        InputError: if files are missing, or none of the metrics can be had.
+        InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    run, setting = plan.run(run_id), plan.setting(setting_id)
+    run, setting, device = plan.run(run_id), plan.setting(setting_id), device_of(gpus)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
     samples, kept = _read_drawn(plan, run, setting)
-    sets = {name: _make_sets(plan, run, name, train, samples) for name in plan.extractors}
+    sets = {name: _make_sets(plan, run, name, train, samples, device) for name in plan.extractors}
     origin = _origin(plan, run, train)
     if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
         sets[SAMPLES] = _sets_of_samples(plan, run, train, samples)
-    paths = _path_score_error(plan, run, kept)
+    paths = _path_score_error(plan, run, kept, device)
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
         content, missed = measure_samples(evaluation.evaluate, sets, origin)
@@ -203,21 +204,25 @@ def _sets_of_samples(plan: Plan, run: Run, train: Split, samples: Tensor) -> Fea
     return FeatureSets(real, drawn, tested, uniform, resize="none")
 
 
-def _make_sets(plan: Plan, run: Run, name: str, train: Split, samples: Tensor) -> FeatureSets:
+def _make_sets(
+    plan: Plan, run: Run, name: str, train: Split, samples: Tensor, device: torch.device
+) -> FeatureSets:
     real = read_reference(plan, run, name)
     model = load_extractor(plan, run, name, train)
     test = real["test"][choose(len(real["test"]), len(samples), "test")]
-    generated = extract(model, samples, f"{name} of generated samples")
+    generated = extract(model, samples, f"{name} of generated samples", device)
     return FeatureSets(real["train"], generated, test, real["noise"], model.resize)
 
 
-def _path_score_error(plan: Plan, run: Run, paths: Paths | None) -> xr.Dataset | None:
+def _path_score_error(
+    plan: Plan, run: Run, paths: Paths | None, device: torch.device
+) -> xr.Dataset | None:
     """Return the score error at the sampler's own states, where trajectories were kept."""
     if paths is None or not plan.measures_score_error:
         return None
     states = torch.from_numpy(paths.states)
-    network = load_network(plan.layout.run(run.id))
-    oracle = oracle_of(plan.layout.dataset_store(run.dataset.id))
+    network = network_on(load_network(plan.layout.run(run.id)), device)
+    oracle = oracle_on(oracle_of(plan.layout.dataset_store(run.dataset.id)), device)
     estimates = [
         compare_scores(network, oracle, states[:, level], sigma)["score_error_sigma2"]
         for level, sigma in enumerate(paths.sigmas)

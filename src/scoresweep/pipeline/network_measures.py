@@ -10,13 +10,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from scoresweep.distributions import GaussianMixture
 from scoresweep.metrics.asymmetry import ASYMMETRY_NAMES, asymmetry
 from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
 from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, Estimate, score_error
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.measures import choose
+from scoresweep.score import Oracle
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
 
@@ -39,7 +39,7 @@ BETTER = {"score_cosine": "higher", "log_density_of_bin": None}
 
 def measure_network(
     network: ScoreNetwork,
-    oracle: GaussianMixture,
+    oracle: Oracle,
     clean: Mapping[str, Tensor],
     evaluate: Evaluate,
     advance: Callable[[int], None],
@@ -155,7 +155,7 @@ def _even_points(data: Tensor, count: int, generator: torch.Generator) -> Tensor
 
 
 def _density_dataset(
-    network: ScoreNetwork, oracle: GaussianMixture, train: Tensor, sigma: float
+    network: ScoreNetwork, oracle: Oracle, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the density that one-dimensional data has by the score at its smallest level."""
     found = recover_density(network, oracle, train, sigma)
@@ -184,7 +184,7 @@ def _density_dataset(
 
 
 def _history_dataset(
-    history: Mapping[int, ScoreNetwork], oracle: GaussianMixture, train: Tensor, sigma: float
+    history: Mapping[int, ScoreNetwork], oracle: Oracle, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the recovered densities of a network on its way."""
     found = [recover_density(network, oracle, train, sigma) for network in history.values()]
@@ -197,7 +197,7 @@ def _history_dataset(
 
 
 def _field_dataset(
-    network: ScoreNetwork, oracle: GaussianMixture, train: Tensor, sigmas: Sequence[float]
+    network: ScoreNetwork, oracle: Oracle, train: Tensor, sigmas: Sequence[float]
 ) -> xr.Dataset:
     """Return both scores on a regular grid at the largest, the middle and the smallest level."""
     shown = sorted({0, (len(sigmas) - 1) // 2, len(sigmas) - 1})

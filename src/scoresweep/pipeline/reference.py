@@ -18,6 +18,7 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
+from scoresweep.pipeline.device import CPU, device_of
 from scoresweep.pipeline.measures import choose, write_dataset
 from scoresweep.pipeline.published_weights import load_published_weights
 from scoresweep.seeds import generator_for
@@ -38,7 +39,7 @@ NOISE = 1000
 """Most samples of uniform noise, which tell what bad values look like."""
 
 
-def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
+def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> None:
     """Write the features of a dataset's real samples, after fitting the extractor to it.
 
     Beside the features of real samples and of uniform noise the file holds mean and covariance of
@@ -46,9 +47,10 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
     share it, and all share the extractor's own weights: they depend on the dataset alone.
 
     Raises:
-        InputError: if the dataset does not have what the extractor needs, or the extractor's
-            published weights cannot be had.
+        InputError: if the dataset does not have what the extractor needs, the extractor's
+            published weights cannot be had, or there is no GPU for it.
     """
+    device = device_of(gpus)
     dataset, layout, count = plan.dataset(dataset_id), plan.layout, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
@@ -68,7 +70,9 @@ def reference(plan: Plan, dataset_id: str, extractor: str) -> None:
         ("test", test.model_space()),
         ("noise", noise),
     ):
-        found = features[split] = extract(model, part, f"{extractor} of {dataset.id} {split}")
+        found = features[split] = extract(
+            model, part, f"{extractor} of {dataset.id} {split}", device
+        )
         sample = f"{split}_sample"
         content[f"{split}_features"] = ((sample, "feature"), found.values.numpy())
         if found.probabilities is not None:
@@ -109,12 +113,18 @@ def uniform_noise(train: Split, count: int) -> Tensor:
     return low + (high - low) * noise
 
 
-def extract(model: Extractor, samples: Tensor, what: str) -> Features:
-    """Return the features of `samples`, in batches, with progress under the title `what`."""
+def extract(model: Extractor, samples: Tensor, what: str, device: torch.device = CPU) -> Features:
+    """Return the features of `samples`, computed on `device` in batches.
+
+    Shows the progress under the title `what`.
+    """
     parts = []
+    model.to(device)
     with torch.no_grad(), progress(what, len(samples)) as advance:
         for batch in torch.split(samples, model.batch_size):
-            parts.append(model(batch))
+            found = model(batch.to(device))
+            probabilities = None if found.probabilities is None else found.probabilities.cpu()
+            parts.append(Features(found.values.cpu(), probabilities))
             advance(len(batch))
     return Features.join(parts)
 

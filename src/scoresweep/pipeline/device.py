@@ -1,0 +1,47 @@
+"""Networks and exact scores on a GPU, in the midst of code that computes on the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.errors import InputError
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.score import Oracle
+
+__all__ = ["CPU", "device_of", "network_on", "oracle_on"]
+
+CPU = torch.device("cpu")
+
+
+def device_of(gpus: int) -> torch.device:
+    """Return the first GPU, or the CPU for 0; raise `InputError` where there is no GPU."""
+    if gpus and not torch.cuda.is_available():
+        raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
+    return torch.device("cuda") if gpus else CPU
+
+
+def network_on(network: ScoreNetwork, device: torch.device) -> ScoreNetwork:
+    """Move a network to `device`; it still takes points on the CPU and returns scores there."""
+    network.register_forward_pre_hook(lambda _, given: tuple(part.to(device) for part in given))
+    network.register_forward_hook(lambda _, __, found: found.cpu())
+    return network.to(device)
+
+
+def oracle_on(oracle: GaussianMixture, device: torch.device) -> Oracle:
+    """Do the same with an exact score."""
+    for name in ("weights", "means", "variances", "centre"):
+        setattr(oracle, name, getattr(oracle, name).to(device))
+    return _OracleOn(oracle, device)
+
+
+class _OracleOn:
+    def __init__(self, oracle: GaussianMixture, device: torch.device) -> None:
+        self.oracle, self.device = oracle, device
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.oracle(x.to(self.device), sigma.to(self.device)).cpu()
+
+    def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.oracle.log_density(x.to(self.device), sigma.to(self.device)).cpu()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.errors import InputError
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.pipeline.device import CPU, device_of, network_on, oracle_on
+
+META = torch.device("meta")
+"""A device that is not the CPU and is always there: shapes without values."""
+
+
+def test_a_gpu_is_taken_when_it_is_asked_for() -> None:
+    assert device_of(0) == CPU
+    if torch.cuda.is_available():
+        assert device_of(1).type == "cuda"
+    else:
+        with pytest.raises(InputError, match="gpus: 1: no GPU can be used on this machine"):
+            device_of(1)
+
+
+class Linear(ScoreNetwork):
+    """A score that remembers where it computes; what it returns goes back to the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__((2,), torch.tensor([1.0]))
+        self.weight = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.devices = {x.device.type, sigma.device.type, self.weight.device.type}
+        return torch.zeros(len(x), 2) if x.device.type == "meta" else self.weight * x
+
+
+def test_a_network_computes_there_on_points_from_here() -> None:
+    x, sigma = torch.ones(3, 2), torch.ones(3)
+    network = network_on(Linear(), META)
+    assert network(x, sigma).device == CPU
+    assert network.devices == {"meta"}
+    assert torch.equal(network_on(Linear(), CPU)(x, sigma), x)
+
+
+def test_an_exact_score_is_the_same_through_it() -> None:
+    def mixture() -> GaussianMixture:
+        means = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+        return GaussianMixture(torch.tensor([0.3, 0.7]), means, torch.tensor([0.5, 1.0]))
+
+    x, sigma = torch.randn(4, 2), torch.full((4,), 0.5)
+    moved = oracle_on(mixture(), CPU)
+    assert torch.equal(moved(x, sigma), mixture()(x, sigma))
+    assert torch.equal(moved.log_density(x, sigma), mixture().log_density(x, sigma))
+    there = mixture()
+    oracle_on(there, META)
+    tensors = [value for value in vars(there).values() if isinstance(value, Tensor)]
+    assert len(tensors) == 4
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
