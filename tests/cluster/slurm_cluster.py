@@ -11,6 +11,7 @@ writes to. Where there is a SLURM that this file did not set up, nothing is chan
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -421,8 +423,12 @@ def install_packages() -> None:
         raise UnavailableError(f"missing: {', '.join(names)}, and this machine has no apt-get")
     install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "--quiet"], install):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    with (Path(tempfile.gettempdir()) / "scoresweep-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' browser is installed by apt-get, too
+        for command in (["apt-get", "update", "--quiet"], install):
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=environment
+            )
     if done.returncode != 0:
         raise UnavailableError(f"apt-get could not install {', '.join(names)}:\n{done.stderr}")
     if Path("/run/systemd/system").exists():

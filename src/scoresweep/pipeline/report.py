@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from scoresweep.report.pictures import (
     errors_by_density,
     fits,
     metric_maps,
+    neighbours,
     overview,
     recovered_densities,
     sample_sheets,
@@ -61,7 +61,7 @@ def report(plan: Plan) -> None:
         long_table(tables).to_csv(temporary, index=False)
     with whole(layout.figures) as folder:
         folder.mkdir()
-        for picture in itertools.chain(*pictures):
+        for picture in pictures.all():
             (folder / f"{picture.name}.png").write_bytes(picture.png)
     with whole(layout.report_page) as temporary:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
@@ -116,17 +116,18 @@ def _pictures(
         for metric in metrics
         for picture in metric_maps(tables, ranked, metric, every_pair=metric is main)
     ]
-    if main:
-        maps += shares(tables, ranked, main)
-        maps += walks(plan.layout, tables, ranked, main)
     maps += signals_to_noise(tables)
     names = [dataset.id for dataset in plan.study.dataset]
+    samples = list(neighbours(plan.layout, tables, ranked, main, names))
+    samples += walks(plan.layout, tables, ranked, main)
+    samples += shares(tables, ranked, main) if main else []
     figures = (score_errors, errors_by_density, recovered_densities, fits, vector_fields)
     return Pictures(
         overview=list(overview(plan.layout, tables, ranked, main, names)),
         maps=maps,
         costs=list(cost_maps(tables, wide, metrics)),
         score_errors=[picture for draw in figures for picture in draw(tables)],
-        sheets=list(sample_sheets(plan.layout, tables, wide, main, names)),
+        sheets=sample_sheets(plan.layout, tables, wide, main, names),
+        samples=samples,
         curves=list(training_curves(tables)),
     )

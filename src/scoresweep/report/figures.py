@@ -42,11 +42,13 @@ __all__ = [
     "fit",
     "heat_map",
     "lines",
+    "pairs",
     "png",
     "points",
     "score_error",
     "shares",
     "side_by_side",
+    "spread",
     "walks",
 ]
 
@@ -185,7 +187,7 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
     figure = Figure(figsize=(WIDTH, 3.6))
     panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
-    shown = _spread(list(configurations(frame.dropna(subset=column), keys)))
+    shown = spread(list(configurations(frame.dropna(subset=column), keys)))
     for colour, (key, part) in zip(COLOURS, shown, strict=False):
         for split, style in (("train", "-"), ("test", "--")):
             curve = part[part["split"] == split].groupby("level")
@@ -238,7 +240,7 @@ def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
     splits = [s for s in named if frame.loc[frame["split"] == s, column].notna().any()]
     figure = Figure(figsize=(WIDTH * max(1.0, 0.75 * len(splits)), 3.4))
     panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
-    levels = _spread(sorted(frame["level"].unique()))
+    levels = spread(sorted(frame["level"].unique()))
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(levels)))
     for panel, split in zip(panels, splits, strict=True):
         for shade, level in zip(shades, levels, strict=True):
@@ -267,7 +269,7 @@ def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
     panel.fill_between(
         whole["density_x"], whole["density_exact"], color="#cccccc", linewidth=0, label="exact"
     )
-    shown = _spread(list(configurations(frame, keys)))
+    shown = spread(list(configurations(frame, keys)))
     for colour, (key, part) in zip(COLOURS, shown, strict=False):
         curve = part.groupby("density_point")
         x, density = curve["density_x"].mean(), curve["density"]
@@ -385,6 +387,21 @@ def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
 
 
 @styled
+def pairs(sheet: np.ndarray[Any, Any], rows: int) -> Figure:
+    """Draw a sheet (H, W[, 3]) of `rows` rows of images, each over a row of their neighbours."""
+    figure = Figure(figsize=(WIDTH, 0.85 * WIDTH * sheet.shape[0] / sheet.shape[1]))
+    panel = figure.add_subplot()
+    panel.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    centres = (np.arange(2 * rows) + 0.5) * sheet.shape[0] / (2 * rows)
+    panel.set_yticks(centres, ["drawn", "nearest"] * rows)
+    panel.set_xticks([])
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    panel.grid(False)
+    return figure
+
+
+@styled
 def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[str, str]) -> Figure:
     """Draw `y` along `x`, one line for each configuration of the run's `axes`, banded over seeds.
 
@@ -394,7 +411,7 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
     panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
     for colour, (key, part) in zip(
-        COLOURS, _spread(list(configurations(frame, keys))), strict=False
+        COLOURS, spread(list(configurations(frame, keys))), strict=False
     ):
         curve = part.dropna(subset=y).groupby(x)[y]
         label = describe(dict(zip(keys, key, strict=True)))
@@ -513,7 +530,7 @@ def _annotate(
             axes.text(column, row, lines, va="top", fontsize=8, linespacing=1, **place)
 
 
-def _spread(items: list[Any]) -> list[Any]:
+def spread(items: list[Any]) -> list[Any]:
     """Return at most as many items as there are colours, evenly spread over the list."""
     if len(items) <= len(COLOURS):
         return items

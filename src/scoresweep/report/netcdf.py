@@ -7,6 +7,7 @@ of every further file the values alone, which takes about 3 ms.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class NetcdfReader:
 
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Variable name to attributes; one that differs between kinds of file is a list of values."""
+    problems: dict[Path, dict[str, str]] = field(default_factory=dict)
+    """File to the metrics that could not be computed for it, and why (its attribute `problems`)."""
     _kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -54,6 +57,8 @@ class NetcdfReader:
         with h5py.File(path, "r") as file:
             if measured is not None and file.attrs.get("measured") != measured:
                 raise OutdatedError(f"{path} was measured with other options")
+            if "problems" in file.attrs:
+                self.problems[path] = json.loads(file.attrs["problems"])
             arrays = {name: self._read_array(file, name) for name in file}
         key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
         if key not in self._dims:

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
 import yaml
 
+from scoresweep.report.answer import answers, interval_note, tops, varied_axes
+from scoresweep.report.charts import charts, explorer, to_script
 from scoresweep.report.grid import coordinate as grid_coordinate
-from scoresweep.report.pictures import Picture, is_apart, shown_settings
+from scoresweep.report.origins import GAP_ROWS, gap_rows, gaps_lead, origins, problem_rows
+from scoresweep.report.pictures import Picture, Sheets
 from scoresweep.report.summary import (
     Metric,
-    best,
-    configurations,
     coordinate,
     describe,
     interval,
-    is_repeat,
     number,
     summarise,
     words,
 )
-from scoresweep.report.tables import Gap, Tables
+from scoresweep.report.tables import Tables
 from scoresweep.study import Plan
 from scoresweep.study.grid import swept_paths
 from scoresweep.study.schema import SampleBlock, TrainBlock
@@ -43,9 +44,6 @@ TABLE_METRICS = 8
 COST_ROWS = 30
 """Most settings whose distance is split into what the sampler and what the network costs."""
 
-GAP_ROWS = 100
-"""Most missing parts that are listed."""
-
 
 class Pictures(NamedTuple):
     """The figures of the page, section by section."""
@@ -54,8 +52,15 @@ class Pictures(NamedTuple):
     maps: list[Picture]
     costs: list[Picture]
     score_errors: list[Picture]
-    sheets: list[Picture]
+    sheets: Sheets
+    samples: list[Picture]
     curves: list[Picture]
+
+    def all(self) -> list[Picture]:
+        """Return every figure."""
+        sheets = [picture for row in self.sheets.rows for picture in row]
+        lists = (self.overview, self.maps, self.costs, self.score_errors, self.samples)
+        return [*itertools.chain(*lists), *sheets, *self.curves]
 
 
 def render_page(
@@ -68,29 +73,57 @@ def render_page(
     )
     environment.filters["data_url"] = _data_url
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
-    style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    gaps = [_gap_row(gap) for gap in tables.gaps[:GAP_ROWS]]
     table, ranked = _table(tables, wide, metrics), tables.ranked(wide)
+    drawn = {"explorer": explorer(tables, ranked, metrics), "charts": charts(tables)}
+    missing = bool(tables.gaps or tables.problems)
     return template.render(
-        style=style,
+        style=folder.joinpath("page.css").read_text(encoding="utf-8"),
         study=plan.study.study,
         lead=_lead(plan),
-        contents=_contents(pictures, bool(table["rows"]), bool(gaps)),
-        headlines=_headlines(tables, ranked, metrics),
+        contents=_contents(pictures, bool(table["rows"]), missing),
+        answers=answers(plan, tables, ranked, metrics),
         best_rows=_best_rows(tables, ranked, metrics),
         other_rows=_other_rows(tables, ranked, metrics),
-        interval_note=_interval_note(tables, wide) + _exact_note(wide, ranked),
+        interval_note=interval_note(tables, wide) + _exact_note(wide, ranked),
         facts=_facts(plan, tables),
         **pictures._asdict(),
         cost_table=_cost_table(tables, wide, metrics),
+        cost_measure=_cost_measure(drawn["explorer"]),
         sheets_lead=_sheets_lead(pictures.sheets, len(wide)),
         table=table,
-        gaps=gaps,
-        gaps_lead=_gaps_lead(plan, tables.gaps),
+        gaps=gap_rows(tables.gaps),
+        problems=problem_rows(tables.problems),
+        gaps_lead=gaps_lead(plan, tables),
         more_gaps=max(0, len(tables.gaps) - GAP_ROWS),
-        origins=_origins(plan, tables),
+        origins=origins(plan, tables),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
+        **drawn,
+        **_scripts(drawn),
     )
+
+
+def _scripts(drawn: dict[str, Any]) -> dict[str, str]:
+    """Return what draws the charts: their numbers, Plotly, our own code; "" without any chart."""
+    if not drawn["explorer"] and not any(drawn["charts"].values()):
+        return {"data": "", "plotly": "", "script": ""}
+    folder = files("scoresweep.report")
+    own = [folder.joinpath(name).read_text("utf-8") for name in ("explorer.js", "page.js")]
+    # Without importing Plotly's Python half, which takes a second.
+    found = find_spec("plotly")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).parent / "package_data" / "plotly.min.js"
+    return {
+        "data": to_script(drawn),
+        "plotly": library.read_text("utf-8"),
+        "script": "\n".join(own),
+    }
+
+
+def _cost_measure(drawn: dict[str, Any] | None) -> int | None:
+    """Return the number of the first measure that is the network's cost."""
+    titles = [measure["title"] for measure in drawn["measures"]] if drawn else []
+    return next((i for i, title in enumerate(titles) if title.endswith("network cost")), None)
 
 
 def _data_url(png: bytes) -> str:
@@ -105,7 +138,7 @@ def _contents(pictures: Pictures, table: bool, gaps: bool) -> list[tuple[str, st
         ("maps", "Every setting", bool(pictures.maps)),
         ("costs", "Sampler or network", bool(pictures.costs)),
         ("score-error", "Score error", bool(pictures.score_errors)),
-        ("samples", "Samples", bool(pictures.sheets)),
+        ("samples", "Samples", bool(pictures.sheets.rows or pictures.samples)),
         ("training", "Training", bool(pictures.curves)),
         ("table", "All numbers", table),
         ("gaps", "Missing or failed", gaps),
@@ -180,67 +213,15 @@ def _options(block: dict[str, Any] | str) -> str:
 # ── the best ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _apart(tables: Tables) -> list[str]:
-    return [axis for axis in tables.axes if is_apart(tables, axis)]
-
-
-def _varied(tables: Tables) -> list[str]:
-    """Return the axes whose values make a configuration: all but repeats."""
-    return [axis for axis in tables.axes if not is_repeat(axis)]
-
-
-def _tops(
-    tables: Tables, wide: pd.DataFrame, metric: Metric
-) -> Iterator[tuple[pd.Series[Any], str]]:
-    """Yield the best row of each dataset and point of the evaluation grid, and which it is."""
-    measured, axes = wide[wide[metric.name].notna()], _varied(tables)
-    for key, part in configurations(measured, _apart(tables)):
-        summary = summarise(part, metric, axes)
-        if summary.empty:
-            continue
-        top = best(summary, metric)
-        if len(summary) > 1 and summary["mean"].nunique() == 1:
-            same = describe(dict(zip(_apart(tables), key, strict=True)))
-            yield top, ", ".join(part for part in (same, "all settings alike") if part)
-        else:
-            yield top, describe({axis: top[axis] for axis in axes})
-
-
-def _headlines(
-    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
-) -> list[dict[str, str]]:
-    """Return the best by the main metric, written out."""
-    if not metrics:
-        return []
-    main = metrics[0]
-    lines = []
-    for top, where in _tops(tables, wide, main):
-        repeats = f"mean of {top['n']:.0f} seeds" if top["n"] > 1 else "one measurement"
-        detail = [
-            f"95 % interval {interval(top)}" if interval(top) else "",
-            f"{repeats}, {main.count()}" if main.count() else repeats,
-            *main.references(top),
-        ]
-        lines.append(
-            {
-                "value": number(top["mean"]),
-                "metric": main.title,
-                "where": where[:1].upper() + where[1:],
-                "detail": "; ".join(part for part in detail if part),
-            }
-        )
-    return lines
-
-
 def _best_rows(
     tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
 ) -> list[dict[str, str]]:
     """Return the best of each measure that ranks settings, and by the main one in any case."""
     return [
-        _row(metric, top, where, str(metric.about.get("note", "")))
+        _row(metric, top.row, top.where, str(metric.about.get("note", "")))
         for metric in metrics
         if metric is metrics[0] or not metric.caveat
-        for top, where in _tops(tables, wide, metric)
+        for top in tops(tables, wide, metric)
     ]
 
 
@@ -248,15 +229,15 @@ def _other_rows(
     tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
 ) -> list[dict[str, str]]:
     """Return what the best by the main metric has on the measures that rank nothing themselves."""
-    axes, rows = _varied(tables), []
+    axes, rows = varied_axes(tables), []
     for metric in metrics[1:]:
         if metric.caveat:
             points = summarise(wide, metric, axes)
             by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
-            for top, where in _tops(tables, wide, metrics[0]):
-                row = by_key.get(tuple(top[axes].tolist()))
+            for top in tops(tables, wide, metrics[0]):
+                row = by_key.get(tuple(top.row[axes].tolist()))
                 if row is not None:
-                    rows.append(_row(metric, row, where, metric.caveat))
+                    rows.append(_row(metric, row, top.where, metric.caveat))
     return rows
 
 
@@ -279,18 +260,6 @@ def _row(
     }
 
 
-def _interval_note(tables: Tables, wide: pd.DataFrame) -> str:
-    repeats = [a for a in tables.axes if is_repeat(a) and len(wide) and wide[a].nunique() > 1]
-    if not repeats:
-        return "One measurement each; the interval is that of resampling its samples."
-    counts = " × ".join(str(wide[axis].nunique()) for axis in repeats)
-    return (
-        f"Mean and Student's 95 % interval over {counts} seeds; with few seeds it is wide. That of "
-        f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
-        f"of a share is cut off at 0 and 1."
-    )
-
-
 def _exact_note(wide: pd.DataFrame, ranked: pd.DataFrame) -> str:
     left_out = len(ranked) < len(wide)
     return " The exact score is left out: networks are compared with it." if left_out else ""
@@ -306,7 +275,7 @@ def _cost_table(
     split = [metric for metric in metrics if f"{metric.name}_network_cost" in wide]
     if not split:
         return None
-    name, axes = split[0].name, _varied(tables)
+    name, axes = split[0].name, varied_axes(tables)
     trained = wide[~wide["run"].isin(tables.exact_runs)]
     columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost", name]
     means = trained.dropna(subset=columns).groupby(axes or (lambda _: 0))[columns].mean()
@@ -328,7 +297,7 @@ def _cost_table(
 
 def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
     """Return the table of all configurations, the best of them where there are many."""
-    shown, axes = metrics[:TABLE_METRICS], _varied(tables)
+    shown, axes = metrics[:TABLE_METRICS], varied_axes(tables)
     if not shown:
         return {"rows": [], "axes": [], "metrics": [], "lead": ""}
     summaries = [summarise(wide, metric, axes) for metric in shown]
@@ -363,66 +332,10 @@ def _cell(row: Mapping[Hashable, Any] | None) -> dict[str, str]:
     return {"mean": number(row["mean"]), "interval": interval(row)}
 
 
-def _sheets_lead(sheets: Sequence[Picture], settings: int) -> str:
-    shown = shown_settings(sheets)
+def _sheets_lead(sheets: Sheets, settings: int) -> str:
+    shown = sheets.settings
     which = f"the best {shown} of {settings:,}" if shown < settings else "every setting"
     return (
         f"Real samples are framed; beside them stand the first samples of {which}, not chosen: "
         f"images enlarged without smoothing, points over real ones in grey."
     )
-
-
-# ── what is missing, and where it comes from ────────────────────────────────────────────────────
-
-
-def _gaps_lead(plan: Plan, gaps: Sequence[Gap]) -> str:
-    parts: Counter[str] = Counter(gap.part for gap in gaps)
-    totals = {"training": len(plan.runs), "score error": len(plan.runs)}
-    totals["sampling"] = len(plan.runs) * len(plan.settings)
-    names = {"training": "trainings", "score error": "score errors", "sampling": "settings"}
-    counts = [f"{parts[part]:,} of {totals[part]:,} {names[part]}" for part in names if parts[part]]
-    failed = sum(gap.state == "failed" for gap in gaps)
-    text = f"Without a result: {', '.join(counts)}"
-    return f"{text}. Failed: {failed:,}." if failed else f"{text}."
-
-
-def _gap_row(gap: Gap) -> dict[str, str]:
-    which = f"--run {gap.run}" + (f" --setting {gap.setting}" if gap.setting else "")
-    steps = {"training": ["train"], "score error": ["score-error"], "sampling": ["evaluate"]}
-    commands = steps[gap.part]
-    if gap.part == "sampling" and "not evaluated" not in gap.reason:
-        commands = ["sample", "evaluate"]
-    return {
-        "part": gap.part,
-        "name": gap.name,
-        "state": gap.state,
-        "reason": gap.reason,
-        "command": " && ".join(f"scoresweep {command} STUDY {which}" for command in commands),
-    }
-
-
-def _origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
-    """Return program, machine and data of the report."""
-    about = tables.tree.attrs
-    versions: dict[str, str] = json.loads(about["versions"])
-    commit = about["commit"] or "no repository"
-    if about["commit"] and json.loads(about["uncommitted_changes"]):
-        commit += " with uncommitted changes"
-    found = {
-        "written": about["created"],
-        "commit": commit,
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
-        "machine": f"{about['processor']}, {about['cores']} cores, Python {about['python']}, "
-        f"{about['platform']}",
-    }
-    return [*found.items(), *_datasets(plan)]
-
-
-def _datasets(plan: Plan) -> Iterable[tuple[str, str]]:
-    """Yield source and licence of every staged dataset."""
-    for dataset in plan.study.dataset:
-        path = plan.layout.dataset_manifest(dataset.id)
-        if path.exists():
-            about = json.loads(path.read_text(encoding="utf-8"))["attributes"]
-            source, licence = about.get("source", "unknown"), about.get("licence", "unknown")
-            yield f"data: {dataset.id}", f"{source}; licence: {licence}"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from scoresweep.data.store import Split
 
-__all__ = ["contact_sheet", "film", "tile"]
+__all__ = ["COLUMNS", "contact_sheet", "film", "nearest_images", "tile", "tile_pairs"]
 
 SIDE = 320
 """Width in pixels that a sheet is enlarged to, in whole multiples."""
@@ -21,6 +21,9 @@ COLUMNS = 6
 
 FRAMES = 10
 """Most states of an image on its way."""
+
+BLOCK = 2048
+"""Real images that are compared at a time."""
 
 GAP = 1
 """Pixels between two images, before enlarging."""
@@ -32,6 +35,27 @@ def contact_sheet(split: Split) -> bytes:
     They are enlarged by a whole factor without smoothing, so that every pixel is seen as it is.
     """
     return _png(tile(split))
+
+
+def nearest_images(drawn: Split, real: Split) -> np.ndarray[Any, Any]:
+    """Return, for each drawn image, the index of the real one whose pixels are nearest (N,)."""
+    wanted = _grey_values(drawn, slice(None))
+    nearest, least = np.zeros(len(wanted), np.intp), np.full(len(wanted), np.inf)
+    for start in range(0, len(real.values), BLOCK):
+        block = _grey_values(real, slice(start, start + BLOCK))
+        # ‖x − y‖² but for ‖x‖², which is the same for all y.
+        squares = (block**2).sum(axis=1) - 2 * wanted @ block.T
+        found = squares.min(axis=1)
+        nearest = np.where(found < least, start + squares.argmin(axis=1), nearest)
+        least = np.minimum(found, least)
+    return nearest
+
+
+def _grey_values(split: Split, rows: slice) -> np.ndarray[Any, Any]:
+    """Return images as float64 (N, H·W·C) in [0, 1]."""
+    low, high = split.pixel_range or (0.0, 255.0)
+    images = split.values[rows].astype(np.float64)
+    return (images.reshape(len(images), -1) - low) / (high - low)
 
 
 def film(states: np.ndarray[Any, Any]) -> bytes:
@@ -57,10 +81,25 @@ def _png(sheet: np.ndarray[Any, Any]) -> bytes:
 
 def tile(split: Split) -> np.ndarray[Any, Any]:
     """Put the first images of `split` side by side: uint8 (H, W), or (H, W, 3) in colour."""
+    return _plain(_tile(_bytes(split.first(COLUMNS**2)), COLUMNS))
+
+
+def tile_pairs(upper: Split, lower: Split) -> np.ndarray[Any, Any]:
+    """Put each image of `upper` over that of `lower`, in rows: uint8 (H, W[, 3])."""
+    rows = math.ceil(len(upper.values) / COLUMNS)
+    missing = rows * COLUMNS - len(upper.values)
+    pair = np.stack([_bytes(upper), _bytes(lower)])
+    pair = np.pad(pair, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)), constant_values=128)
+    shape = pair.shape[2:]
+    rowwise = pair.reshape(2, rows, COLUMNS, *shape).swapaxes(0, 1).reshape(-1, *shape)
+    return _plain(_tile(rowwise, COLUMNS))
+
+
+def _bytes(split: Split) -> np.ndarray[Any, Any]:
+    """Return images as uint8 (N, H, W, C), black 0 and white 255."""
     low, high = split.pixel_range or (0.0, 255.0)
-    images = split.values[: COLUMNS**2].astype(np.float32)
-    images = ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
-    return _plain(_tile(images, COLUMNS))
+    images = (split.values.astype(np.float32) - low) / (high - low) * 255
+    return images.round().clip(0, 255).astype(np.uint8)
 
 
 def _plain(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -25,7 +25,7 @@ from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
 from scoresweep.report.spent import SPENT, spent
 from scoresweep.study import Plan
 
-__all__ = ["Gap", "Tables", "collect", "long_table", "metric_names", "wide_table"]
+__all__ = ["Gap", "Problem", "Tables", "collect", "long_table", "metric_names", "wide_table"]
 
 SCHEMA_VERSION = 1
 """Version of the layout of `report.nc`; it rises when readers have to change."""
@@ -61,6 +61,15 @@ class Gap(NamedTuple):
         return f"{self.run} / {self.setting}" if self.setting else self.run
 
 
+class Problem(NamedTuple):
+    """A metric that could not be computed of samples that were measured otherwise."""
+
+    metric: str
+    run: str
+    setting: str
+    reason: str
+
+
 class _Source(NamedTuple):
     """A file of results: where its values go, and the job that makes it."""
 
@@ -87,6 +96,8 @@ class Tables:
     """Swept axes of the evaluation grid."""
     exact_runs: frozenset[str] = frozenset()
     """Ids of the runs whose network is the exact score."""
+    problems: Sequence[Problem] = ()
+    """Metrics that could not be computed."""
 
     def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `wide` that compete: those of networks, or all where there are none.
@@ -107,7 +118,7 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
 
     The cost is linear in the number of files.
     """
-    layout, gaps = plan.layout, list[Gap]()
+    layout, gaps, problems = plan.layout, list[Gap](), list[Problem]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
     runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
     names = [setting.id for setting in plan.settings]
@@ -130,13 +141,15 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
         measured = []
     points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
     groups = {
-        "training": _group([runs], trained, "training", run_jobs, gaps, points)
+        "training": _group([runs], trained, "training", run_jobs, gaps, problems, points)
         .assign(ids)
         .assign(spent(runs.shape, [(source.position, source.path) for source in trained])),
-        "score_error": _group([runs], measured, "score error", run_jobs, gaps).assign(ids),
+        "score_error": _group([runs], measured, "score error", run_jobs, gaps, problems).assign(
+            ids
+        ),
     }
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
-    sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps).assign(ids)
+    sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps, problems).assign(ids)
     sampling = sampling.assign(spent(runs.shape | settings.shape, drawn))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
         split_costs(sampling, runs, plan.runs)
@@ -146,7 +159,7 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
     exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
-    return Tables(tree, gaps, run_axes, setting_axes, evaluation_axes, exact)
+    return Tables(tree, gaps, run_axes, setting_axes, evaluation_axes, exact, problems)
 
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
@@ -211,9 +224,13 @@ def _group(
     part: Literal["training", "score error", "sampling"],
     runs: Mapping[str, Job],
     gaps: list[Gap],
+    problems: list[Problem],
     curve_points: int = CURVE_POINTS,
 ) -> xr.Dataset:
-    """Read `sources` into arrays over `grids`; what there is not is added to `gaps`."""
+    """Read `sources` into arrays over `grids`; what there is not is added to `gaps`.
+
+    Metrics that could not be computed are added to `problems`.
+    """
     shape = {dim: size for grid in grids for dim, size in grid.shape.items()}
     state = np.full(tuple(shape.values()), "", dtype=object)
     gather, reader = Gather(shape), NetcdfReader()
@@ -226,6 +243,8 @@ def _group(
             state[source.position] = gap.state
             continue
         gather.add(source.position, _thinned(variables, curve_points))
+        for metric, reason in reader.problems.pop(source.path, {}).items():
+            problems.append(Problem(metric, source.job.run, source.job.setting or "", reason))
         state[source.position] = "done"
     dataset = gather.dataset().assign(state=(tuple(shape), state))
     for name in set(dataset.variables) & set(reader.attributes):

@@ -11,9 +11,10 @@ from scoresweep.report.pictures.networks import (
     vector_fields,
 )
 from scoresweep.report.pictures.samples import (
+    Sheets,
+    neighbours,
     overview,
     sample_sheets,
-    shown_settings,
     signals_to_noise,
     walks,
 )
@@ -21,17 +22,18 @@ from scoresweep.report.pictures.shares import shares
 
 __all__ = [
     "Picture",
+    "Sheets",
     "cost_maps",
     "errors_by_density",
     "fits",
     "is_apart",
     "metric_maps",
+    "neighbours",
     "overview",
     "recovered_densities",
     "sample_sheets",
     "score_errors",
     "shares",
-    "shown_settings",
     "signals_to_noise",
     "training_curves",
     "vector_fields",

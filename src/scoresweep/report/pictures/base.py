@@ -26,6 +26,8 @@ class Picture(NamedTuple):
     title: str
     caption: str
     png: bytes
+    charted: bool = False
+    """Whether an interactive chart shows the same: then it is for paper."""
 
 
 BANDS = "Bands go from the least to the greatest of the seeds."

@@ -28,7 +28,7 @@ from scoresweep.report.summary import (
 )
 from scoresweep.report.tables import Tables
 
-__all__ = ["cost_maps", "metric_maps"]
+__all__ = ["COST_CAPTIONS", "axis_pairs", "cost_maps", "metric_maps"]
 
 MAPS = 6
 """Most heat maps of the main metric, one for each pair of axes."""
@@ -52,12 +52,12 @@ def metric_maps(
         if part[metric.name].nunique() == 1:
             continue  # there is nothing to see in a map of one value
         where = dict(zip(apart, key, strict=True))
-        pairs = _pairs(tables, part)
+        pairs = axis_pairs(tables, part)
         for pair in pairs[: MAPS if every_pair else 1]:
             yield _metric_map(tables, part, metric, pair, where)
 
 
-def _pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
+def axis_pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
     """Return what to draw a metric over: pairs of axes, or the only axis that varies."""
     varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
     varied = [axis for axis in varied if not is_apart(tables, axis)]
@@ -89,7 +89,7 @@ def _metric_map(
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
     caption = _caption(summary, metric, pair, repeats, others)
-    return Picture(name, title, caption, figures.png(figure))
+    return Picture(name, title, caption, figures.png(figure), charted=True)
 
 
 def _averaged(

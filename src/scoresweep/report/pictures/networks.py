@@ -24,7 +24,9 @@ from scoresweep.report.summary import (
 from scoresweep.report.tables import Tables
 
 __all__ = [
+    "SCORE_ERRORS",
     "errors_by_density",
+    "final_level_loss",
     "fits",
     "recovered_densities",
     "score_errors",
@@ -74,19 +76,21 @@ def training_curves(tables: Tables) -> Iterator[Picture]:
     caption = (
         "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
     )
-    yield Picture("training_loss", "Training loss", caption, figures.png(figure))
+    yield Picture("training_loss", "Training loss", caption, figures.png(figure), charted=True)
     if "level_loss" not in dataset or dataset.sizes["level"] == 1:
         return
-    final = dataset["level_loss"].where(dataset["step"] > 0.8 * _last_step(dataset)).mean("step")
-    frame = to_frame(xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})).dropna()
+    frame = to_frame(final_level_loss(dataset)).dropna()
     labels = {"xlabel": "noise level σ", "title": "loss of each level at the end", "xscale": "log"}
     figure = figures.curves(frame, "sigma", "level_loss", axes, labels)
     caption = "Mean over the last fifth of the training, for each noise level."
-    yield Picture("level_loss", "Loss of each level", caption, figures.png(figure))
+    yield Picture("level_loss", "Loss of each level", caption, figures.png(figure), charted=True)
 
 
-def _last_step(dataset: xr.Dataset) -> xr.DataArray:
-    return dataset["step"].where(dataset["loss"].notnull()).max("step")
+def final_level_loss(dataset: xr.Dataset) -> xr.Dataset:
+    """Return `level_loss` over the last fifth of each training, and `sigma`."""
+    last = dataset["step"].where(dataset["loss"].notnull()).max("step")
+    final = dataset["level_loss"].where(dataset["step"] > 0.8 * last).mean("step")
+    return xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})
 
 
 def score_errors(tables: Tables) -> Iterator[Picture]:
@@ -102,7 +106,7 @@ def score_errors(tables: Tables) -> Iterator[Picture]:
             continue
         axes = [axis for axis in tables.axes if axis in frame]
         figure = figures.score_error(frame, name, title, axes)
-        yield Picture(name, title, caption, figures.png(figure))
+        yield Picture(name, title, caption, figures.png(figure), charted=True)
 
 
 def errors_by_density(tables: Tables) -> Iterator[Picture]:
@@ -121,7 +125,7 @@ def errors_by_density(tables: Tables) -> Iterator[Picture]:
         )
         name = file_name("score_error_by_density", *where.values())
         title = f"Score error by density{of(where)}"
-        yield Picture(name, title, caption, figures.png(figure))
+        yield Picture(name, title, caption, figures.png(figure), charted=True)
 
 
 def recovered_densities(tables: Tables) -> Iterator[Picture]:
@@ -143,7 +147,7 @@ def recovered_densities(tables: Tables) -> Iterator[Picture]:
             f"to {number(high)}. {BANDS}"
         )
         name = file_name("density", *where.values())
-        yield Picture(name, "Recovered density", caption, figures.png(figure))
+        yield Picture(name, "Recovered density", caption, figures.png(figure), charted=True)
 
 
 def fits(tables: Tables) -> Iterator[Picture]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple
-from typing import Any
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import astuple, replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,7 +21,14 @@ from scoresweep.report.pictures.base import (
     of,
     to_frame,
 )
-from scoresweep.report.sheets import contact_sheet, film, tile
+from scoresweep.report.sheets import (
+    COLUMNS,
+    contact_sheet,
+    film,
+    nearest_images,
+    tile,
+    tile_pairs,
+)
 from scoresweep.report.summary import (
     Metric,
     best,
@@ -32,7 +41,7 @@ from scoresweep.report.summary import (
 from scoresweep.report.tables import Tables
 from scoresweep.study import Layout
 
-__all__ = ["overview", "sample_sheets", "shown_settings", "signals_to_noise", "walks"]
+__all__ = ["Sheets", "neighbours", "overview", "sample_sheets", "signals_to_noise", "walks"]
 
 POINTS = 2000
 """Most points of a picture."""
@@ -43,31 +52,62 @@ LONG_TITLE = 34
 SHEETS = 24
 """Most settings whose samples are shown."""
 
+NEIGHBOURS = 12
+"""Samples that are shown over their nearest neighbours."""
+
+DENOISE = "denoise"
+"""Axis of the last denoising step."""
+
+
+class Sheets(NamedTuple):
+    """The sheets of samples, and of how many settings they are."""
+
+    rows: list[tuple[Picture, ...]]
+    """Sheets that belong together: the same setting with and without the last denoising step."""
+    settings: int
+
 
 def sample_sheets(
     layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
-) -> Iterator[Picture]:
-    """Yield a sheet of real samples for each dataset, and one for each setting.
+) -> Sheets:
+    """Return a sheet of real samples for each dataset, and one for each setting.
 
     Of more settings than fit, the best by `metric` are shown. A store that is not there any more,
     or not whole, has no sheet.
     """
     real = {dataset: _real(layout, dataset) for dataset in datasets}
+    rows: list[tuple[Picture, ...]] = []
     for dataset, split in real.items():
         if split:
-            title = f"Real: {dataset}"
-            yield Picture(file_name("samples_real", dataset), title, "test set", _sheet(split))
-    shown = wide
-    if metric and len(wide) > SHEETS:
-        shown = wide.sort_values(metric.name, ascending=metric.better == "lower")
-    for _, row in shown.head(SHEETS).iterrows():
-        drawn = _drawn(layout, row)
-        if drawn:
-            title = describe({axis: row[axis] for axis in tables.axes}) or "samples"
-            caption = f"{metric.title} {number(row[metric.name])}" if metric else ""
-            name = file_name("samples", row["run"], row["setting"])
-            beside = real[row.get("dataset", datasets[0])]
-            yield Picture(name, title, caption, _sheet(drawn, beside))
+            name = file_name("samples_real", dataset)
+            rows.append((Picture(name, f"Real: {dataset}", "test set", _sheet(split)),))
+    shown, settings = wide.drop_duplicates(["run", "setting"]), 0
+    if metric and len(shown) > SHEETS:
+        shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
+    axes = [axis for axis in tables.axes if axis not in tables.evaluation_axes]
+    same = [axis for axis in axes if axis != DENOISE]
+    for _, group in shown.groupby(["run", *same], sort=False):
+        if settings >= SHEETS:
+            break
+        row: list[Picture] = []
+        for _, setting in sorted(group.iterrows(), key=lambda each: not _is_denoised(each[1])):
+            drawn = _drawn(layout, setting)
+            if drawn:
+                name = file_name("samples", setting["run"], setting["setting"])
+                title = describe({axis: setting[axis] for axis in same}) or "samples"
+                if DENOISE in axes:
+                    title += ", denoised" if _is_denoised(setting) else ", raw"
+                caption = f"{metric.title} {number(setting[metric.name])}" if metric else ""
+                beside = real[setting.get("dataset", datasets[0])]
+                row.append(Picture(name, title, caption, _sheet(drawn, beside)))
+        rows += [tuple(row)] if row else []
+        settings += len(row)
+    return Sheets(rows, settings)
+
+
+def _is_denoised(setting: pd.Series[Any]) -> bool:
+    """Tell whether a setting takes the last denoising step; on an axis it is 1 or a text."""
+    return str(setting.get(DENOISE)) in ("1", "True", "true")
 
 
 def overview(
@@ -78,28 +118,63 @@ def overview(
     Of several datasets it shows the first.
     """
     first = wide[wide["dataset"] == datasets[0]] if "dataset" in wide else wide
-    if metric is None or first[metric.name].isna().all():
+    for where, row in itertools.islice(_best_settings(tables, first, metric), 1):
+        real, drawn = _real(layout, datasets[0]), _drawn(layout, row)
+        if not real or not drawn:
+            return
+        name = describe(where) or "samples"
+        if real.pixel_range is None:
+            figure = figures.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
+        else:
+            title = name if len(name) <= LONG_TITLE else "best setting"
+            figure = figures.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
+        kind = "points" if real.pixel_range is None else "images"
+        caption = f"Real {kind} and the first ones drawn with the best setting, {name}; not chosen."
+        yield Picture("overview", "Real and drawn", caption, figures.png(figure))
+
+
+def _best_settings(
+    tables: Tables, wide: pd.DataFrame, metric: Metric | None
+) -> Iterator[tuple[dict[str, Any], pd.Series[Any]]]:
+    """Yield the best configuration of each dataset and point of the evaluation grid.
+
+    That is the values of its axes, and the row of its first seed.
+    """
+    if metric is None:
         return
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    top = best(summarise(first, metric, axes), metric)
-    same = first[(first[axes] == top[axes]).all(axis="columns")] if axes else first
-    real, drawn = _real(layout, datasets[0]), _drawn(layout, same.iloc[0])
-    if not real or not drawn:
-        return
-    where = describe({axis: top[axis] for axis in axes}) or "samples"
-    if real.pixel_range is None:
-        figure = figures.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
-    else:
-        title = where if len(where) <= LONG_TITLE else "best setting"
-        figure = figures.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
-    kind = "points" if real.pixel_range is None else "images"
-    caption = f"Real {kind} and the first ones drawn with the best setting, {where}; not chosen."
-    yield Picture("overview", "Real and drawn", caption, figures.png(figure))
+    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    for _, part in configurations(wide[wide[metric.name].notna()], apart):
+        if len(part):
+            top = best(summarise(part, metric, axes), metric)
+            same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
+            yield {axis: top[axis] for axis in axes}, same.iloc[0]
 
 
-def shown_settings(pictures: Sequence[Picture]) -> int:
-    """Return how many of the pictures are sheets of a setting."""
-    return sum(not picture.title.startswith("Real: ") for picture in pictures)
+def neighbours(
+    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
+) -> Iterator[Picture]:
+    """Yield the first images of the best configuration over their nearest training images."""
+    seen = set()
+    for where, row in _best_settings(tables, wide, metric):
+        drawn = _drawn(layout, row)
+        if (row["run"], row["setting"]) in seen or not drawn or drawn.pixel_range is None:
+            continue
+        seen.add((row["run"], row["setting"]))
+        dataset = row.get("dataset", datasets[0])
+        real = _real(layout, dataset, "train")
+        if not real:
+            continue
+        first = drawn.first(NEIGHBOURS)
+        nearest = replace(real, values=real.values[nearest_images(first, real)])
+        figure = figures.pairs(tile_pairs(first, nearest), math.ceil(len(nearest.values) / COLUMNS))
+        caption = (
+            f"The first {len(nearest.values)} samples{of(where)}, each over the nearest of "
+            f"{len(real.values):,} training images, by the distance of their pixels. Pairs that "
+            f"can hardly be told apart are training images learned by heart."
+        )
+        name = file_name("neighbours", row["run"], row["setting"])
+        yield Picture(name, "Nearest training images", caption, figures.png(figure))
 
 
 def signals_to_noise(tables: Tables) -> Iterator[Picture]:
@@ -117,17 +192,16 @@ def signals_to_noise(tables: Tables) -> Iterator[Picture]:
         f"How large η s is beside √(2η) z in the last step at each level. Under the step rule "
         f"“variance” it is the same at every level where the score grows as 1/σ. {BANDS}"
     )
-    yield Picture("signal_to_noise", "Signal-to-noise ratio", caption, figures.png(figure))
+    yield Picture(
+        "signal_to_noise", "Signal-to-noise ratio", caption, figures.png(figure), charted=True
+    )
 
 
-def walks(layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+def walks(
+    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None
+) -> Iterator[Picture]:
     """Yield the ways down the ladder that the best configuration has kept, of each dataset."""
-    axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
-    for key, part in configurations(wide[wide[metric.name].notna()], apart):
-        top = best(summarise(part, metric, axes), metric)
-        row = (part[(part[axes] == top[axes]).all(axis="columns")] if axes else part).iloc[0]
-        where = {axis: top[axis] for axis in axes}
+    for where, row in _best_settings(tables, wide, metric):
         if not _drawn(layout, row):
             continue
         paths = read_paths(layout.samples(row["run"], row["setting"]))
@@ -139,14 +213,14 @@ def walks(layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric) ->
         caption = f"The states in which {len(paths.states)} samples leave the levels{of(where)}" + (
             ", the first level on the left." if is_image else "."
         )
-        name = file_name("walks", *key)
+        name = file_name("walks", *(where[axis] for axis in where if is_apart(tables, axis)))
         yield Picture(name, title, caption, png)
 
 
-def _real(layout: Layout, dataset: str) -> Split | None:
-    """Return the test set; None where it is not there any more."""
+def _real(layout: Layout, dataset: str, split: str = "test") -> Split | None:
+    """Return real samples; None where they are not there any more."""
     try:
-        return read_split(layout.dataset_store(dataset), "test")
+        return read_split(layout.dataset_store(dataset), split)
     except InputError:
         return None
 

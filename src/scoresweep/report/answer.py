@@ -1,0 +1,255 @@
+"""What a study answers: the best setting, how far the next is, what is to blame for the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from scoresweep.report.intervals import half_width
+from scoresweep.report.pictures import is_apart
+from scoresweep.report.summary import (
+    Metric,
+    best,
+    configurations,
+    describe,
+    interval,
+    is_repeat,
+    number,
+    summarise,
+    words,
+)
+from scoresweep.report.tables import Tables
+from scoresweep.study import Plan
+
+__all__ = ["Top", "answers", "apart_axes", "rivals", "tops", "varied_axes"]
+
+ANSWERS = 6
+"""Most answers written out, one for each dataset and point of the evaluation grid."""
+
+
+class Top(NamedTuple):
+    """The best configuration of a dataset and point of the evaluation grid."""
+
+    row: pd.Series[Any]
+    """Its row of `summarise`."""
+    where: str
+    """Which it is, in words."""
+    part: pd.DataFrame
+    """The measured rows that it was found among."""
+
+
+def apart_axes(tables: Tables) -> list[str]:
+    """Return the axes whose values cannot be compared: each has a best setting of its own."""
+    return [axis for axis in tables.axes if is_apart(tables, axis)]
+
+
+def varied_axes(tables: Tables) -> list[str]:
+    """Return the axes whose values make a configuration: all but repeats."""
+    return [axis for axis in tables.axes if not is_repeat(axis)]
+
+
+def tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Top]:
+    """Yield the best configuration of each dataset and point of the evaluation grid."""
+    measured, axes = wide[wide[metric.name].notna()], varied_axes(tables)
+    for key, part in configurations(measured, apart_axes(tables)):
+        summary = summarise(part, metric, axes)
+        if summary.empty:
+            continue
+        top = best(summary, metric)
+        if len(summary) > 1 and summary["mean"].nunique() == 1:
+            same = describe(dict(zip(apart_axes(tables), key, strict=True)))
+            where = ", ".join(part for part in (same, "all settings alike") if part)
+        else:
+            told = [a for a in axes if a in apart_axes(tables) or measured[a].nunique() > 1]
+            where = describe({axis: top[axis] for axis in told}) or "the only setting"
+        yield Top(top, where, part)
+
+
+def rivals(part: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
+    """Return all configurations, the best first, and how much worse than it each of them is.
+
+    Beside the columns of `summarise` there are `gap`, the difference to the best, `gap_low` and
+    `gap_high`, its 95 % interval, and `pairs`, from how many seeds it is. Of two seeds or more that
+    both have, the differences seed by seed have Student's interval. Else the errors of the two
+    single measurements are taken as independent: their intervals' half widths add as squares.
+    """
+    part = part[part[metric.name].notna()]
+    summary = summarise(part, metric, axes)
+    sign = 1 if metric.better == "lower" else -1
+    top = int((sign * summary["mean"]).argmin())
+    half = _half(summary, metric)
+    table = summary.assign(gap=sign * (summary["mean"] - summary["mean"].iloc[top]), pairs=1)
+    single = (table["n"] == 1) & (table["n"][top] == 1)
+    half = np.where(single, np.hypot(half, half[top]), np.nan)
+    repeats = [axis for axis in part if is_repeat(str(axis))]
+    if repeats and axes:
+        by_repeat = part.assign(_repeat=part.groupby(repeats).ngroup())
+        values = by_repeat.groupby([*axes, "_repeat"])[metric.name].mean().unstack("_repeat")
+        # Both have the configurations in rising order.
+        apart = sign * (values.to_numpy() - values.to_numpy()[top])
+        pairs = np.isfinite(apart).sum(axis=1)
+        several = pairs > 1
+        found = pd.DataFrame(apart)
+        table["pairs"] = np.where(several, pairs, 1)
+        table["gap"] = np.where(several, found.mean(axis=1), table["gap"])
+        half = np.where(several, half_width(found.std(axis=1), pairs), half)
+    table["gap_low"], table["gap_high"] = table["gap"] - half, table["gap"] + half
+    order = (sign * table["mean"]).sort_values(kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def _half(summary: pd.DataFrame, metric: Metric) -> np.ndarray[Any, Any]:
+    """Return half the width of each interval, where it is logarithmic that of the plain one."""
+    low, high = summary["low"].to_numpy(dtype=float), summary["high"].to_numpy(dtype=float)
+    mean = summary["mean"].to_numpy(dtype=float)
+    if metric.about.get("valid_min") != 0 or "valid_max" in metric.about:
+        return np.asarray((high - low) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithmic = mean * np.log(high / low) / 2
+    return np.asarray(np.where(low > 0, logarithmic, (high - low) / 2))
+
+
+def answers(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> list[dict[str, Any]]:
+    """Return the best by the main metric, written out: what it is, how sure, what is to blame."""
+    if not metrics:
+        return []
+    main, found = metrics[0], list[dict[str, Any]]()
+    for top in tops(tables, wide, main):
+        if len(found) == ANSWERS:
+            break
+        repeats = f"mean of {top.row['n']:.0f} seeds" if top.row["n"] > 1 else "one measurement"
+        detail = [
+            f"95 % interval {interval(top.row)}" if interval(top.row) else "",
+            f"{repeats}, {main.count()}" if main.count() else repeats,
+            *main.references(top.row),
+        ]
+        verdict, next_best = _next(tables, top, main)
+        found.append(
+            {
+                "value": number(top.row["mean"]),
+                "metric": main.title,
+                "better": f"{main.better} is better",
+                "where": top.where[:1].upper() + top.where[1:],
+                "detail": "; ".join(part for part in detail if part),
+                "verdict": verdict,
+                "next": next_best,
+                "blame": _blame(plan, tables, top, main),
+            }
+        )
+    return found
+
+
+# ── how far the next one is ─────────────────────────────────────────────────────────────────────
+
+
+def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | None, str]:
+    """Return the verdict (class and words) and what is said of the second best setting."""
+    ranking = rivals(top.part, metric, varied_axes(tables))
+    if len(ranking) < 2 or ranking["mean"].nunique() == 1:
+        return None, ""
+    second = ranking.iloc[1]
+    here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
+    unit = "higher" if metric.better == "lower" else "lower"
+    text = f"{number(second['mean'])}, {number(second['gap'])} {unit}: {describe(here)}. "
+    if not np.isfinite(second["gap_low"]):
+        text += "Without intervals or seeds that both have it is not known whether that is noise."
+        return ("open", "lead not tested"), text
+    span = f"{number(second['gap_low'])} to {number(second['gap_high'])}"
+    over = (
+        f"over {second['pairs']:.0f} seeds"
+        if second["pairs"] > 1
+        else "from resampling the samples of these networks, not from training others"
+    )
+    text += f"95 % interval of the difference, {over}: {span}. "
+    if second["gap_low"] > 0:
+        return ("sure", "ahead by more than noise"), text + "It excludes 0: more than noise."
+    text += "It includes 0: the difference may be noise."
+    text += " Two seeds tell little; more would narrow it." if second["pairs"] == 2 else ""
+    close = int((~(ranking["gap_low"][1:] > 0)).sum())
+    if close > 1:
+        text += f" {close:,} of {len(ranking) - 1:,} other settings cannot be told from the best."
+    return ("unsure", "too close to call"), text
+
+
+# ── sampler or network ──────────────────────────────────────────────────────────────────────────
+
+
+def _blame(plan: Plan, tables: Tables, top: Top, metric: Metric) -> str:
+    """Say how much of the best value the sampler costs and how much the network."""
+    axes, name = varied_axes(tables), metric.name
+    rows = top.part[(top.part[axes] == top.row[axes]).all(axis="columns")] if axes else top.part
+    if set(rows["run"]) <= tables.exact_runs:
+        return "All of it is the sampler's: the score is exact."
+    columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost"]
+    if not set(columns) <= set(rows) or rows[columns].isna().all().any():
+        return f"Not split, for the exact score was not sampled. {_score_error(tables, rows)}"
+    real, sampler, network = rows[columns].mean()
+    text = (
+        f"Of {number(top.row['mean'])}, real samples have {number(real)}, the sampler adds "
+        f"{number(sampler)} and the network {number(network)}: {_mostly(sampler, network)}."
+    )
+    if not _is_mixture(plan, str(rows["run"].iloc[0])):
+        text += (
+            " The exact score is that of the training set and draws its samples again, so that the "
+            "network's share holds the price of new samples, too."
+        )
+    return text
+
+
+def _mostly(sampler: float, network: float) -> str:
+    least, most = sorted((sampler, network))
+    if most <= 0:
+        return "neither costs anything"
+    if least > most / 2:
+        return "both matter"
+    return f"what is left to gain is mostly the {'network' if network > sampler else 'sampler'}'s"
+
+
+def _score_error(tables: Tables, rows: pd.DataFrame) -> str:
+    """Say what is known of the network from its score error at the largest and smallest level."""
+    errors, name = tables.tree["score_error"].to_dataset(), "score_error_relative"
+    if name not in errors:
+        return "The score error was not measured."
+    places = np.argwhere(np.isin(errors["run"].values.astype(str), rows["run"].unique()))
+    points = [dict(zip(errors["run"].dims, place, strict=True)) for place in places.tolist()]
+    found = [errors[[name, "sigma"]].isel(point).sel(split="train") for point in points]
+    frames = [one.to_dataframe().reset_index().dropna() for one in found]
+    levels = pd.concat(frames).groupby("level")[["sigma", name]].mean() if frames else None
+    if levels is None or levels.empty:
+        return "The score error was not measured."
+    said = [
+        f"{100 * row[name]:.2g} % at σ = {number(row['sigma'])}" for _, row in levels.iterrows()
+    ]
+    ends = said[0] if len(said) == 1 else f"{said[0]} and {said[-1]}"
+    return (
+        f"The network's score is off by {ends} "
+        f"(E‖s − s*‖² / E‖s*‖² on training points, the whole ladder under “Score error”)."
+    )
+
+
+def _is_mixture(plan: Plan, run: str) -> bool:
+    """Tell whether the exact score is that of the distribution, not of the training set."""
+    path = plan.layout.dataset_manifest(plan.run(run).dataset.id)
+    if not path.exists():
+        return True
+    about = json.loads(path.read_text(encoding="utf-8")).get("attributes", {})
+    return about.get("mixture") is not None
+
+
+def interval_note(tables: Tables, wide: pd.DataFrame) -> str:
+    """Say what the intervals of the page's tables are."""
+    repeats = [a for a in tables.axes if is_repeat(a) and len(wide) and wide[a].nunique() > 1]
+    if not repeats:
+        return "One measurement each; the interval is that of resampling its samples."
+    counts = " × ".join(f"{wide[axis].nunique()} {words(axis)}s" for axis in repeats)
+    return (
+        f"Mean and Student's 95 % interval over {counts}; with few seeds it is wide. That of "
+        f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
+        f"of a share is cut off at 0 and 1."
+    )

@@ -1,0 +1,214 @@
+// The explorer: a heat map or lines of any measure over any swept axes. page.js calls it.
+"use strict";
+
+// Averages over each axis set to "mean" (over repeats last, with an interval over them), takes the
+// best value of each one set to "best", and keeps to the value of all others but x and y.
+function summarise(state) {
+  const { axes, measures } = data.explorer;
+  const measure = measures[state.measure];
+  const others = axes.map((_, i) => i).filter((i) => i !== state.x && i !== state.y);
+  const fixed = others.filter((i) => Number.isInteger(state.others[i]));
+  const picked = others.filter((i) => state.others[i] === "best");
+  const repeats = others.filter((i) => axes[i].repeat && state.others[i] === "mean");
+  const place = (indices, row) => indices.map((i) => axes[i].at[row]).join();
+  const cells = new Map();
+  measure.value.forEach((value, row) => {
+    if (value === null || fixed.some((i) => axes[i].at[row] !== state.others[i])) return;
+    const keys = [place([state.x, state.y].filter((i) => i !== null), row), place(picked, row), place(repeats, row)];
+    let level = cells;
+    for (const key of keys) {
+      if (!level.has(key)) level.set(key, new Map());
+      level = level.get(key);
+    }
+    level.set(row, value);
+  });
+  const sign = measure.lower ? 1 : -1;
+  return [...cells].map(([key, combinations]) => {
+    const found = [...combinations].map(([combination, seeds]) => ({ combination, ...estimate(measure, [...seeds.values()]) }));
+    const best = found.reduce((a, b) => (sign * b.mean < sign * a.mean ? b : a));
+    const [x, y = null] = key.split(",").map(Number);
+    const chosen = picked.map((i, k) => `${axes[i].name} ${axes[i].values[best.combination.split(",")[k]]}`);
+    return { ...best, x, y, chosen };
+  });
+}
+
+// The mean over repeats and its interval; `seeds` are Maps of row to value.
+function estimate(measure, seeds) {
+  const means = seeds.map((rows) => sum([...rows.values()]) / rows.size);
+  const n = means.length;
+  const mean = sum(means) / n;
+  if (n === 1) {
+    const [row] = seeds[0].keys();
+    const own = seeds[0].size === 1 && measure.low;
+    return { mean, n, low: own ? measure.low[row] : null, high: own ? measure.high[row] : null };
+  }
+  const deviation = Math.sqrt(sum(means.map((m) => (m - mean) ** 2)) / (n - 1));
+  const half = (data.explorer.student[n - 2] * deviation) / Math.sqrt(n);
+  if (measure.min === 0 && measure.max === null && mean > 0)
+    return { mean, n, low: mean * Math.exp(-half / mean), high: mean * Math.exp(half / mean) };
+  return { mean, n, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
+}
+
+const interval = (cell) => (cell.low !== null && cell.low < cell.high ? `${number(cell.low)} to ${number(cell.high)}` : "");
+
+function hover(cell, state) {
+  const { axes, measures } = data.explorer;
+  const at = (axis, index) => `${axes[axis].name} ${axes[axis].values[index]}`;
+  const lines = [
+    `<b>${number(cell.mean)}</b>` + (interval(cell) && ` (${interval(cell)})`),
+    [state.y === null ? "" : at(state.y, cell.y), at(state.x, cell.x), ...cell.chosen].filter(Boolean).map(escaped).join("<br>"),
+    cell.n > 1 ? `${cell.n} seeds` : "",
+    measures[state.measure].real === null ? "" : `real test samples ${number(measures[state.measure].real)}`,
+  ];
+  return lines.filter(Boolean).join("<br>");
+}
+
+const wrapped = (text) =>
+  escaped(text).replace("(", "<br>(").replace(/(.{14,}?[,_ ])/g, "$1<br>");
+
+function ticks(axis, room) {
+  const every = Math.ceil(axis.values.length / Math.max(2, room));
+  const shown = axis.values.map((_, i) => i).filter((i) => i % every === 0);
+  const text = shown.map((i) => wrapped(axis.values[i]));
+  return { title: { text: escaped(axis.name) }, tickmode: "array", tickvals: shown, ticktext: text, showgrid: false, tickangle: 0 };
+}
+
+function drawMap(root, plot, state, cells) {
+  const { axes, measures } = data.explorer;
+  const [across, down, measure] = [axes[state.x], axes[state.y], measures[state.measure]];
+  const empty = () => down.values.map(() => across.values.map(() => null));
+  const [z, hovers, texts] = [empty(), empty(), []];
+  const means = cells.map((cell) => cell.mean);
+  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const log = least > 0 && most > 8 * least;
+  const width = (root.clientWidth - 150) / across.values.length;
+  const annotated = across.values.length * down.values.length <= MOST_TEXTS && width > 34;
+  const scaled = (value) => (log ? Math.log10(value) : value);
+  for (const cell of cells) {
+    z[cell.y][cell.x] = scaled(cell.mean);
+    const text = number(cell.mean) + (width > 105 && interval(cell) ? `<br><span style="font-size:11px">${interval(cell)}</span>` : "");
+    // Dark on bright and bright on dark.
+    const share = (scaled(cell.mean) - scaled(least)) / (scaled(most) - scaled(least) || 1);
+    const font = { size: 13, color: (measure.lower ? 1 - share : share) > 0.5 ? "#111111" : "#ffffff" };
+    if (annotated) texts.push({ x: cell.x, y: cell.y, text, font, showarrow: false });
+    hovers[cell.y][cell.x] = hover(cell, state);
+  }
+  const ends = least < most ? [least, most] : [least];
+  const trace = {
+    type: "heatmap", z, customdata: hovers, xgap: 1, ygap: 1,
+    colorscale: "Cividis", reversescale: measure.lower,
+    hovertemplate: "%{customdata}<extra></extra>",
+    colorbar: { thickness: 12, outlinewidth: 0, tickvals: ends.map(scaled), ticktext: ends.map(number) },
+  };
+  const best = bestOf(cells, measure);
+  const outline = { type: "rect", x0: best.x - 0.5, x1: best.x + 0.5, y0: best.y - 0.5, y1: best.y + 0.5, line: { color: "#D55E00", width: 4 } };
+  const height = Math.max(260, Math.min(700, 130 + 56 * down.values.length));
+  Plotly.react(plot, [trace], layout(root, ticks(across, (root.clientWidth - 150) / 44), { ...ticks(down, 30), autorange: "reversed" },
+    [trace], { height, margin: { l: 8, r: 8, t: 10, b: 8 }, annotations: texts, shapes: measure.ranks ? [outline] : [] }), OPTIONS);
+  return "";
+}
+
+function drawLines(root, plot, state, cells) {
+  const { axes, measures } = data.explorer;
+  const [across, measure] = [axes[state.x], measures[state.measure]];
+  const groups = [...new Set(cells.map((cell) => cell.y))].sort((a, b) => a - b);
+  const shown = spread(groups, MOST_LINES);
+  const numbers = across.numbers;
+  const logX = numbers && Math.min(...numbers) > 0 && Math.max(...numbers) >= 8 * Math.min(...numbers);
+  const values = cells.map((cell) => cell.mean);
+  const logY = Math.min(...values) > 0 && Math.max(...values) > 8 * Math.min(...values);
+  const traces = shown.map((group, index) => {
+    const line = cells.filter((cell) => cell.y === group).sort((a, b) => a.x - b.x);
+    const end = (side) => line.map((cell) => (interval(cell) ? Math.abs(cell[side] - cell.mean) : 0));
+    return {
+      name: group === null ? folded(root, measure.title) : folded(root, `${axes[state.y].name} ${axes[state.y].values[group]}`),
+      x: line.map((cell) => (numbers ? numbers[cell.x] : cell.x)),
+      y: line.map((cell) => cell.mean),
+      customdata: line.map((cell) => hover(cell, state)),
+      error_y: { type: "data", symmetric: false, array: end("high"), arrayminus: end("low"), thickness: 1.5, width: 4 },
+      mode: numbers ? "lines+markers" : "markers",
+      marker: { size: 8 },
+      line: { color: colour(index), dash: DASHES[Math.floor(index / 8)], width: 2 },
+      hovertemplate: "%{customdata}<extra></extra>",
+    };
+  });
+  if (measure.real !== null && (!logY || measure.real > 0)) {
+    const [left, right] = numbers ? [Math.min(...numbers), Math.max(...numbers)] : [-0.5, across.values.length - 0.5];
+    traces.push({ name: "real test samples", x: [left, right], y: [measure.real, measure.real], mode: "lines", line: { color: css("--soft"), dash: "dot", width: 1.5 }, hoverinfo: "name+y" });
+  }
+  const room = (root.clientWidth - 100) / 55;
+  const x = numbers
+    ? { title: { text: escaped(across.name) }, ...(logX && logarithmic(numbers)), ...(numbers.length <= room && { tickvals: numbers, ticktext: across.values }) }
+    : { ...ticks(across, room), range: [-0.5, across.values.length - 0.5] };
+  const y = { title: { text: wrapped(measure.title) }, ...(logY && logarithmic(values)) };
+  Plotly.react(plot, traces, layout(root, x, y, traces), OPTIONS);
+  return shown.length < groups.length ? ` ${shown.length} of ${groups.length} lines are shown, evenly spread.` : "";
+}
+
+const bestOf = (cells, { lower }) => cells.reduce((a, b) => ((lower ? b.mean < a.mean : b.mean > a.mean) ? b : a));
+
+function describeChart(state, cells) {
+  const { axes, measures } = data.explorer;
+  const measure = measures[state.measure];
+  const best = bestOf(cells, measure);
+  const at = (axis, index) => `${axes[axis].name} ${axes[axis].values[index]}`;
+  const where = [state.y === null ? "" : at(state.y, best.y), at(state.x, best.x), ...best.chosen].filter(Boolean).join(", ");
+  const set = (kind) => axes.filter((axis, i) => i !== state.x && i !== state.y && kind(state.others[i], axis)).map((axis) => axis.name);
+  const averaged = set((value, axis) => value === "mean" && !axis.repeat);
+  const repeats = set((value, axis) => value === "mean" && axis.repeat);
+  const chosen = set((value) => value === "best");
+  return [
+    `${measure.lower ? "Lower" : "Higher"} is better${measure.ranks ? "" : ", but " + measure.note}.`,
+    measure.ranks ? `Best here: ${where} with ${number(best.mean)}${interval(best) && ` (${interval(best)})`}.` : "",
+    measure.count ? `Samples: ${measure.count}.` : "",
+    chosen.length ? `The best value of ${chosen.join(" and ")} in each case.` : "",
+    repeats.length ? `Mean over ${repeats.join(" and ")}s, with Student's 95 % interval.` : "Intervals are those of resampling the samples.",
+    averaged.length ? `Averaged over ${averaged.join(", ")}.` : "",
+    measure.ranks && measure.note ? measure.note : "",
+  ].filter(Boolean).join(" ");
+}
+
+function explore(root) {
+  const { axes, measures, left_out: leftOut } = data.explorer;
+  const { controls, plot, caption } = parts(root);
+  const isMap = root.dataset.view === "map";
+  const state = { measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? "mean" : "best")) };
+  const draw = () => {
+    const cells = summarise(state);
+    if (!cells.length) {
+      Plotly.purge(plot);
+      caption.textContent = "No setting of this choice has been measured.";
+      return;
+    }
+    const note = (isMap ? drawMap : drawLines)(root, plot, state, cells);
+    caption.textContent = describeChart(state, cells) + note + (leftOut ? ` ${leftOut} more measures are in report.nc.` : "");
+  };
+  const build = () => {
+    const names = axes.map((axis, i) => [i, axis.name]);
+    const set = (key) => (value) => {
+      const before = { ...state };
+      state[key] = value === "" ? null : Number(value);
+      // An axis cannot go both ways: the two change places.
+      if (state.x === state.y) state[key === "x" ? "y" : "x"] = isMap || key === "y" ? before[key] : null;
+      build();
+    };
+    const focused = [...controls.querySelectorAll("select")].indexOf(document.activeElement);
+    controls.replaceChildren();
+    choose(controls, "Measure", measures.map((m, i) => [i, m.title]), state.measure, set("measure"));
+    choose(controls, isMap ? "Across" : "Along", names, state.x, set("x"));
+    if (axes.length > 1) choose(controls, isMap ? "Down" : "A line for each", isMap ? names : [["", "–"], ...names], state.y ?? "", set("y"));
+    axes.forEach((axis, i) => {
+      if (i === state.x || i === state.y) return;
+      const values = axis.values.map((value, index) => [index, value]);
+      const kinds = axis.apart ? [] : [["mean", axis.repeat ? "mean and interval" : "mean of all"], ...(axis.repeat ? [] : [["best", "best of each"]])];
+      choose(controls, axis.name, [...kinds, ...values], state.others[i], (value) => {
+        state.others[i] = Number.isNaN(Number(value)) ? value : Number(value);
+        draw();
+      });
+    });
+    if (focused >= 0) controls.querySelectorAll("select")[focused]?.focus();
+    draw();
+  };
+  build();
+  return draw;
+}
