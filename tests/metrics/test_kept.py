@@ -1,0 +1,42 @@
+"""What is kept of the real samples changes no value."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from scoresweep.metrics import (
+    Features,
+    Metric,
+    Options,
+    energy,
+    frechet,
+    mmd,
+    prdc,
+    sliced_wasserstein,
+)
+
+
+@pytest.mark.parametrize("metric", [energy, frechet, mmd, prdc, sliced_wasserstein])
+def test_real_samples_that_were_used_before_give_the_same(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other samples, other numbers of them, other neighbours and seeds, one after the other."""
+    for name in ("energy", "mmd", "sliced_wasserstein"):
+        monkeypatch.setattr(importlib.import_module(f"scoresweep.metrics.{name}"), "MOST", 40)
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randn(100, 3, generator=draw)
+    used, found = Features(values), set()
+    for count, options in (
+        (30, Options()),
+        (20, Options()),
+        (30, Options(neighbours=3)),
+        (30, Options(seed=1)),
+    ):
+        generated = Features(1.2 * torch.randn(count, 3, generator=draw))
+        again, fresh = (metric(real, generated, options) for real in (used, Features(values)))
+        assert again == fresh
+        found.add(str(again))
+    assert len(found) == 4
