@@ -95,7 +95,7 @@ def test_the_covariance_is_that_of_numpy_block_by_block(
     np.testing.assert_allclose(factor.T @ factor, np.cov(x.double().numpy().T), rtol=1e-11)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), count=st.integers(2, 40))
 def test_symmetric_and_unchanged_by_a_rotation(seed: int, count: int) -> None:
     x, y = gaussian(30, 5, seed), gaussian(count, 5, seed + 1)

@@ -47,10 +47,6 @@ class Run:
             "axes": self.axes,
         }
 
-    def options(self) -> dict[str, Any]:
-        """Return every option that affects the run, as dotted path to value."""
-        return {"dataset": self.dataset.id, **_flat(result_fields(self.train))}
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -231,16 +227,6 @@ def _later(evaluate: Evaluate) -> list[dict[str, Any]]:
     options = result_fields(evaluate, defaults=False)
     beyond = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
     return [{name: options[name] for name in sorted(beyond)}] if beyond else []
-
-
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _known_names(*folders: Path) -> dict[str, str]:
