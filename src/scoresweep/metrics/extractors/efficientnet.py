@@ -76,9 +76,9 @@ class EfficientNetLite0(Extractor):
 
     def forward(self, samples: Tensor) -> Features:
         """Return features (N, 1280) of images (N, C, H, W) in [0, 1]; grey ones are repeated."""
-        images = antialias(255 * samples.expand(-1, 3, -1, -1), SIZE)
-        images = ((images - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return Features(self.network(images))
+        scaled = (255 * samples - 127) / 128
+        images = antialias(scaled.expand(-1, 3, -1, -1), SIZE)
+        return Features(self.network(images.contiguous(memory_format=torch.channels_last)))
 
 
 class _Block(nn.Module):

@@ -100,8 +100,9 @@ class Inception(Extractor):
 
     def prepare(self, samples: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [0, 1] as the network expects them."""
-        images = RESIZES[self.resize](255 * samples.expand(-1, 3, -1, -1), SIZE)
-        return ((images - 128) / 128).contiguous(memory_format=torch.channels_last)
+        scaled = (255 * samples - 128) / 128
+        images = RESIZES[self.resize](scaled.expand(-1, 3, -1, -1), SIZE)
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 class InceptionHalfPixel(Inception):

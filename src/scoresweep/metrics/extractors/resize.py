@@ -45,7 +45,7 @@ def _lerp(images: Tensor, size: int, dim: int) -> Tensor:
     low = position.long()
     high = (low + 1).clamp(max=length - 1)
     fraction = (position - low).reshape([-1 if d == dim else 1 for d in range(4)])
-    return torch.lerp(images.index_select(dim, low), images.index_select(dim, high), fraction)
+    return images.index_select(dim, low).lerp_(images.index_select(dim, high), fraction)
 
 
 RESIZES = {"tf1": tf1, "half_pixel": half_pixel, "antialias": antialias}
