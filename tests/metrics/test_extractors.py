@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -7,8 +9,13 @@ from torch import Tensor
 
 from scoresweep.metrics import Features
 from scoresweep.metrics.extractors import classifier
+from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.classifier import Classifier
+from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
+from scoresweep.metrics.extractors.inception import Inception, InceptionNetwork
 from scoresweep.metrics.extractors.pixels import Pixels
+from scoresweep.metrics.extractors.resize import RESIZES
+from scoresweep.study.components.metrics import CLASS_EXTRACTORS, EXTRACTORS
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +104,34 @@ def test_temperature_undoes_a_scaling_of_logits() -> None:
 def test_fit_needs_labels() -> None:
     with pytest.raises(ValueError, match="labels"):
         Classifier((1, 8, 8), 10).fit(torch.rand(10, 1, 8, 8), None, seed=0)
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_the_tables_say_what_the_classes_say(name: str) -> None:
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+    assert kind.name == name
+    assert kind.needs_labels == (name in CLASS_EXTRACTORS)
+    assert kind.resize.split(" ")[0] in {"none", *RESIZES}
+
+
+def test_inception_has_features_after_each_stage() -> None:
+    network = InceptionNetwork()
+    images = torch.rand(1, 3, 75, 75)
+    with torch.no_grad():
+        widths = [network(images, stages).shape[1] for stages in (1, 2, 3, 4)]
+    assert widths == [64, 192, 768, 2048]
+
+
+@pytest.mark.parametrize("kind", [Inception, EfficientNetLite0])
+def test_images_have_one_channel_or_three(kind: type[Extractor]) -> None:
+    with pytest.raises(ValueError, match="1 or 3 channels are needed, found 4"):
+        kind((4, 32, 32), 0)
+
+
+def test_efficientnet_sees_each_image_alone() -> None:
+    model = EfficientNetLite0((1, 9, 7), 0).eval()
+    images = torch.rand(3, 1, 9, 7)
+    with torch.no_grad():
+        together, alone = model(images).values, model(images[1:2]).values
+    assert together.shape == (3, 1280)
+    torch.testing.assert_close(together[1:2], alone)

@@ -74,9 +74,10 @@ def load_published_weights(model: Extractor) -> None:
 def _convert(name: str, model: Extractor, path: Path) -> None:
     """Write the published weights as safetensors."""
     known = WEIGHTS[name]
-    # A file that somebody has put there by hand is as good as one that was fetched.
-    places = (Source(path=path.parent), *known.published.places)
-    fetched = fetch(replace(known.published, places=places))
+    # What somebody has put there by hand is as good as what is fetched.
+    by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
+    places = [Source(path=file) for file in by_hand if file.exists()]
+    fetched = fetch(replace(known.published, places=(*places, *known.published.places)))
     ((file, source),) = fetched.files.items()
     say(f"{name}: {source} is converted to {path.name}")
     tensors = _fold(model, known.readers[file](source))
