@@ -1,166 +1,149 @@
-"""Images per second of a training step of NCSNv2: layout and precision against the plain program.
+"""A training step of NCSNv2 in float32 and bf16, against the public program and the machine's rate.
 
 A step is the forward pass, the denoising score matching loss, the backward pass, Adam and the
-moving average of the weights. Variants take turns, so that a second load on the machine meets all
-of them alike; the medians of their rates and ratios are printed and written as JSON.
+moving average of the weights. The public program's step is its own network, loss, optimiser and
+average, and the loss that it logs; without it (`--peer`), a plain loop of our network does the same.
 
-    python benchmarks/training_step.py --output training_step.json
-    python benchmarks/training_step.py --peer PATH    # beside a checkout of the authors' program
+    python benchmarks/training_step.py --peer CHECKOUT --output training_step.json
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
+from harness import (
+    Benchmark,
+    Run,
+    begin,
+    command_line,
+    flops_of,
+    flops_of_product,
+    matrix_product,
+    rate_of,
+    ratio,
+)
+from ncsnv2 import (
+    CASES,
+    QUICK,
+    SIGMAS,
+    Case,
+    mixed,
+    own_network,
+    peer_network,
+    plain_network,
+    with_sigma,
+)
 from torch import Tensor, nn
 
-from scoresweep.networks import NCSNv2
-from scoresweep.noise import geometric
 from scoresweep.objectives import dsm
 
-SIGMAS = geometric(50, 0.01, 232)
+TARGETS = {128: (1.3, 2.5), 64: (1.3, 3.0)}
+"""Channels to how many times as fast as the public program, in float32 and in bf16."""
+SHARE = 0.7
+"""Of the rate of bf16 matrix products."""
 
 
-def training_step(
-    score: Callable[[Tensor, Tensor], Tensor],
-    network: nn.Module,
-    batch: tuple[int, ...],
-    *,
-    layout: torch.memory_format,
-    bf16: bool,
-    device: torch.device,
-) -> Callable[[], None]:
-    """Return a function that makes one training step of `network` on its own random batch."""
-    network = network.to(device, memory_format=layout)
-    x = torch.rand(batch, device=device).contiguous(memory_format=layout)
-    sigmas = SIGMAS.float().to(device)
+def own_step(case: Case, device: torch.device, bf16: bool) -> Run:
+    """Return a function that makes one step as our training loop does."""
+    network = own_network(case, device)
+    x, sigmas = torch.rand(case.batch, *case.shape, device=device), SIGMAS.float().to(device)
+    if len(case.shape) == 3:
+        x = x.contiguous(memory_format=torch.channels_last)
     parameters = list(network.parameters())
     average = [parameter.detach().clone() for parameter in parameters]
-    optimizer = torch.optim.Adam(parameters, 1e-4, fused=True)
+    optimizer = torch.optim.AdamW(parameters, 1e-4, weight_decay=0.0, fused=True)
 
     def step() -> None:
         sigma = sigmas[torch.randint(len(sigmas), (len(x),), device=device)]
-        z = torch.randn_like(x)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss = dsm(score, x, sigma, z).mean()
-        optimizer.zero_grad()
+        with mixed(device, bf16):
+            loss = dsm(network, x, sigma, torch.randn_like(x)).mean()
         loss.backward()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         torch._foreach_lerp_(average, [parameter.detach() for parameter in parameters], 1e-3)
 
     return step
 
 
-def peer_network(folder: Path, shape: tuple[int, ...], channels: int) -> nn.Module:
-    """Build the authors' network from a checkout of their program (ermongroup/ncsnv2)."""
-    sys.path.insert(0, str(folder))
-    from models.ncsnv2 import NCSNv2 as PeerNCSNv2
+def plain_step(case: Case, device: torch.device) -> Run:
+    """Return a step of our network as a plain program makes it, which waits for its loss."""
+    network = plain_network(case, device)
+    score = with_sigma(network)
+    x, sigmas = torch.rand(case.batch, *case.shape, device=device), SIGMAS.float().to(device)
+    average = {name: value.detach().clone() for name, value in network.named_parameters()}
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
 
-    model = {"normalization": "InstanceNorm++", "nonlinearity": "elu", "sigma_dist": "geometric"}
-    numbers = {"ngf": channels, "num_classes": 232, "sigma_begin": 50, "sigma_end": 0.01}
-    data = {"channels": shape[0], "image_size": shape[1]}
-    return PeerNCSNv2(
-        SimpleNamespace(
-            data=SimpleNamespace(**data, logit_transform=False, rescaled=False),
-            model=SimpleNamespace(**model, **numbers),
-            device="cpu",
-        )
-    )
+    def step() -> None:
+        labels = torch.randint(len(sigmas), (len(x),), device=device)
+        sigma = sigmas[labels][:, None, None, None]
+        z = torch.randn_like(x)
+        residual = score(x + sigma * z, labels) + z / sigma
+        loss = (residual.flatten(1).square().sum(1) / 2 * sigma.flatten() ** 2).mean()
+        loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for name, value in network.named_parameters():
+            average[name] = 0.001 * value.data + 0.999 * average[name]
 
-
-def variants(options: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """Return a training step for each variant, by name."""
-    shape = (options.colours, options.size, options.size)
-    batch = (options.batch, *shape)
-    device = torch.device(options.device)
-    steps: dict[str, Callable[[], None]] = {}
-    if options.peer:
-        peer = peer_network(options.peer, shape, options.channels)
-
-        def peer_score(x: Tensor, _: Tensor) -> Tensor:
-            # It takes the index of a level, on which the time does not depend.
-            return peer(x, torch.zeros(len(x), dtype=torch.long, device=x.device))
-
-        steps["peer float32"] = training_step(
-            peer_score, peer, batch, layout=torch.contiguous_format, bf16=False, device=device
-        )
-    for name, layout, bf16 in [
-        ("float32", torch.contiguous_format, False),
-        ("float32 channels-last", torch.channels_last, False),
-        ("bf16 channels-last", torch.channels_last, True),
-    ]:
-        network = NCSNv2(shape, SIGMAS, channels=options.channels)
-        steps[name] = training_step(
-            network, network, batch, layout=layout, bf16=bf16, device=device
-        )
-    return steps
+    return step
 
 
-def seconds_of(step: Callable[[], None], device: str) -> float:
-    """Return how long one call of `step` takes."""
-    start = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def peer_step(folder: Path, case: Case, device: torch.device) -> Run:
+    """Return a step of the authors' program."""
+    network: nn.Module = peer_network(folder, case, device)
+    from losses.dsm import anneal_dsm_score_estimation
+    from models.ema import EMAHelper
+
+    x, sigmas = torch.rand(case.batch, *case.shape, device=device), SIGMAS.float().to(device)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+    average = EMAHelper(mu=0.999)
+    average.register(network)
+
+    def step() -> None:
+        loss: Tensor = anneal_dsm_score_estimation(network, x, sigmas, None, 2.0)
+        loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network)
+
+    return step
 
 
-def measure(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Return the seconds of each repeat, by variant, after one step that is not counted."""
-    steps = variants(options)
-    for step in steps.values():
-        seconds_of(step, options.device)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.repeats):
-        for name, step in steps.items():
-            seconds[name].append(seconds_of(step, options.device))
-    return seconds
+def measure(benchmark: Benchmark, case: Case) -> None:
+    """Measure the steps of one network."""
+    options, device = benchmark.options, benchmark.device
+    base = "public float32" if options.peer else "plain float32"
+    peer = peer_step(options.peer, case, device) if options.peer else plain_step(case, device)
+    runs: dict[str, Run] = {base: peer}
+    for bf16, name in ((False, "ours float32"), (True, "ours bf16")):
+        runs[name] = own_step(case, device, bf16)
+    flops = dict.fromkeys(runs, flops_of(runs["ours float32"]))
+    for kind in (torch.float32, torch.bfloat16):
+        name = f"matrix product {str(kind).removeprefix('torch.')}"
+        runs[name] = matrix_product(kind, device, options.quick)
+        flops[name] = flops_of_product(device, options.quick)
+    seconds = benchmark.times(runs)
+    rate = rate_of(seconds[name], flops[name])
+    benchmark.compare(seconds, base, flops, rate, case=case.name)
+    share = ratio(seconds[name], seconds["ours bf16"]) * flops["ours bf16"] / flops[name]
+    targets = TARGETS.get(case.channels, (1.0, 1.0))
+    for target, own in zip(targets, ("ours float32", "ours bf16"), strict=True):
+        what = f"training step {case.name}, {own} against {base}"
+        benchmark.find(what, ratio(seconds[base], seconds[own]), target)
+    what = f"training step {case.name} in bf16, of the bf16 matrix rate"
+    benchmark.find(what, share, SHARE, "%")
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--channels", type=int, default=128)
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--colours", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--peer", type=Path, help="checkout of the authors' program")
-    parser.add_argument("--output", type=Path, help="JSON file to write")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure, print a table, write the JSON file."""
-    options = parse()
-    seconds = measure(options)
-    base = next(iter(seconds))
-    rows = []
-    print(f"{'variant':24s} {'images/s':>9s} {'ratio to ' + base:>24s}")
-    for name, times in seconds.items():
-        ratio = statistics.median(b / t for b, t in zip(seconds[base], times, strict=True))
-        rate = options.batch / statistics.median(times)
-        rows.append({"variant": name, "images_per_second": rate, "ratio": ratio, "seconds": times})
-        print(f"{name:24s} {rate:9.2f} {ratio:24.2f}")
-    if options.output:
-        settings = {key: value for key, value in vars(options).items() if key != "output"}
-        report = {
-            "settings": settings,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "threads": torch.get_num_threads(),
-            "rows": rows,
-        }
-        options.output.write_text(json.dumps(report, indent=2, default=str) + "\n")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    benchmark = begin(command_line(__doc__, repeats=7, peer=True), arguments)
+    for case in QUICK if benchmark.options.quick else CASES:
+        measure(benchmark, case)
+    benchmark.finish()
 
 
 if __name__ == "__main__":

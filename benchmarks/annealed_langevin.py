@@ -1,0 +1,113 @@
+"""A step of annealed Langevin dynamics at batch 64, against the public program and the matrix rate.
+
+Ours is `annealed_langevin` on the score that `scoresweep sample` gives it, with the diagnostics that
+it keeps; the public program's is its `anneal_Langevin_dynamics` with `final_only`. Without it
+(`--peer`), a plain loop of our network does the same in float32, NCHW, and prints its norms.
+
+    python benchmarks/annealed_langevin.py --peer CHECKOUT --output annealed_langevin.json
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from harness import (
+    Benchmark,
+    Run,
+    begin,
+    command_line,
+    flops_of,
+    flops_of_product,
+    matrix_product,
+    rate_of,
+    ratio,
+)
+from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
+
+from scoresweep.pipeline.sample import _score, _Watch
+from scoresweep.samplers import annealed_langevin
+from scoresweep.study import Sample
+from scoresweep.study.components.samplers import AnnealedLangevin
+
+BATCH = 64
+STEP_SIZE = 6.2e-6
+"""The authors' for CIFAR-10."""
+FASTER, SHARE = 3.0, 0.75
+"""In bf16: than the public program, and of the rate of matrix products."""
+
+
+def own_step(case: Case, device: torch.device, precision: str, batch: int) -> Run:
+    """Return one step of our sampler."""
+    network = own_network(case, device).eval().requires_grad_(False)
+    sampler = AnnealedLangevin(name="annealed_langevin", step_size=STEP_SIZE)
+    score = _score(network, Sample(sampler=sampler, precision=precision))
+    x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:]
+    options = {"step_size": STEP_SIZE, "steps_per_level": 1, "denoise": False}
+    return lambda: annealed_langevin(score, x, sigmas, observe=_Watch(sigmas, 0), **options)
+
+
+def plain_step(case: Case, device: torch.device, batch: int) -> Run:
+    """Return a step of a plain loop, which waits for the norms that it prints."""
+    score = with_sigma(plain_network(case, device).eval())
+    x = torch.rand(batch, *case.shape, device=device)
+    labels = torch.full((batch,), len(SIGMAS) - 1, device=device)
+
+    @torch.no_grad()
+    def step() -> None:
+        gradient, noise = score(x, labels), torch.randn_like(x)
+        moved = x + STEP_SIZE * gradient + math.sqrt(2 * STEP_SIZE) * noise
+        for value in (gradient, noise, moved):
+            value.flatten(1).norm(dim=1).mean().item()
+        moved.cpu()
+
+    return step
+
+
+def peer_step(folder: Path, case: Case, device: torch.device, batch: int) -> Run:
+    """Return a step of the authors' sampler."""
+    network = peer_network(folder, case, device).eval()
+    from models import anneal_Langevin_dynamics
+
+    x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:].float().numpy()
+    options = {"step_lr": STEP_SIZE, "final_only": True, "denoise": False}
+    return lambda: anneal_Langevin_dynamics(x, network, sigmas, 1, **options)
+
+
+def measure(benchmark: Benchmark, case: Case) -> None:
+    """Measure the steps of one network."""
+    options, device = benchmark.options, benchmark.device
+    batch = 4 if options.quick else BATCH
+    base = "public float32" if options.peer else "plain float32"
+    runs: dict[str, Run] = {
+        base: peer_step(options.peer, case, device, batch)
+        if options.peer
+        else plain_step(case, device, batch)
+    }
+    flops = dict.fromkeys([base, "ours float32", "ours bf16"], flops_of(runs[base]))
+    runs["ours float32"] = own_step(case, device, "no", batch)
+    runs["ours bf16"] = own_step(case, device, "bf16", batch)
+    runs["matrix product bfloat16"] = matrix_product(torch.bfloat16, device, options.quick)
+    flops["matrix product bfloat16"] = product = flops_of_product(device, options.quick)
+    seconds = benchmark.times(runs)
+    rate = rate_of(seconds["matrix product bfloat16"], product)
+    benchmark.compare(seconds, base, flops, rate, case=case.name)
+    what = f"Langevin step {case.name}, ours bf16"
+    faster = ratio(seconds[base], seconds["ours bf16"])
+    benchmark.find(f"{what} against {base}", faster, FASTER)
+    share = ratio(seconds["matrix product bfloat16"], seconds["ours bf16"])
+    benchmark.find(f"{what}, of the matrix rate", share * flops[base] / product, SHARE, "%")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    benchmark = begin(command_line(__doc__, peer=True), arguments)
+    for case in QUICK if benchmark.options.quick else CASES:
+        measure(benchmark, case)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()

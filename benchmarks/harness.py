@@ -1,0 +1,291 @@
+"""What the benchmarks share: variants that take turns, ratios, a table, and a file of results.
+
+A second load on a machine changes times severalfold, so a time alone says little. Variants take
+turns within one run, so that whatever else the machine does meets all of them alike; the ratio of
+two is the median of the ratios of their turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from scoresweep.provenance import provenance
+
+Run = Callable[[], object]
+"""Does the work once."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A figure beside what it should reach."""
+
+    what: str
+    figure: float
+    target: float
+    unit: str = "x"
+    at_least: bool = True
+    note: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the figure is as good as the target."""
+        return self.figure >= self.target if self.at_least else self.figure <= self.target
+
+    def cells(self) -> list[str]:
+        """Return what a table shows of it."""
+        sign = "≥" if self.at_least else "≤"
+        figure, target = (number(value, self.unit) for value in (self.figure, self.target))
+        return [self.what, figure, f"{sign} {target}", "yes" if self.reached else "NO", self.note]
+
+
+@dataclass
+class Benchmark:
+    """One run of a benchmark: its options, what was measured, what was found."""
+
+    options: argparse.Namespace
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are."""
+        return torch.device(self.options.device)
+
+    def times(self, runs: Mapping[str, Run], repeats: int = 0) -> dict[str, list[float]]:
+        """Time the variants, `repeats` or as often as the command line asks."""
+        return take_turns(runs, repeats or self.options.repeats, self.options.device)
+
+    def add(self, **row: Any) -> None:
+        """Keep a row of figures."""
+        self.rows.append(row)
+
+    def compare(
+        self,
+        seconds: Mapping[str, Sequence[float]],
+        base: str,
+        flops: Mapping[str, float] | None = None,
+        rate: float = 0.0,
+        **about: Any,
+    ) -> None:
+        """Keep a row for each variant: its median, its ratio to `base`, and its share of `rate`.
+
+        `flops` counts the operations of a variant, `rate` is the machine's, in 1/s.
+        """
+        for name, times in seconds.items():
+            row = about | {"variant": name, "median_s": statistics.median(times)}
+            row["times_as_fast"] = ratio(seconds[base], times)
+            if flops and name in flops:
+                row["gflop_per_s"] = flops[name] / row["median_s"] / 1e9
+                row["share_of_rate"] = row["gflop_per_s"] * 1e9 / rate
+            self.rows.append(row | {"seconds": list(times)})
+
+    def find(self, what: str, figure: float, target: float, unit: str = "x", **more: Any) -> None:
+        """Keep a figure that has a target."""
+        self.findings.append(Finding(what, figure, target, unit, **more))
+
+    def finish(self) -> None:
+        """Print tables of rows and findings; write the file that was asked for."""
+        print_rows(self.rows)
+        if self.options.quick:
+            print("--quick: these figures tell that it works, and nothing else")
+        if self.findings:
+            print()
+            print_findings([finding.cells() for finding in self.findings])
+        if self.options.output:
+            self.options.output.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self.report(), indent=2, ensure_ascii=False, default=str)
+            self.options.output.write_text(text + "\n", encoding="utf-8")
+
+    def report(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        settings = {key: value for key, value in vars(self.options).items() if key != "output"}
+        if settings.get("peer"):
+            settings["peer"] = settings["peer"].name
+        return {
+            "benchmark": Path(sys.argv[0]).stem,
+            "settings": settings,
+            "machine": machine(),
+            "made_by": provenance(),
+            "rows": self.rows,
+            "findings": [asdict(f) | {"reached": f.reached} for f in self.findings],
+        }
+
+
+def command_line(
+    about: str | None, *, repeats: int = 5, peer: bool = False
+) -> argparse.ArgumentParser:
+    """Return a command line with what every benchmark takes; `about` is its docstring."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, formatter_class=form)
+    parser.add_argument("--quick", action="store_true", help="the least work that shows it works")
+    parser.add_argument("--repeats", type=int, default=repeats, help="turns of each variant")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    if peer:
+        parser.add_argument("--peer", type=Path, help="checkout of ermongroup/ncsnv2")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Benchmark:
+    """Read the command line and set what it says."""
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.repeats = 2
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    return Benchmark(options)
+
+
+# ── times ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def take_turns(
+    runs: Mapping[str, Run], repeats: int, device: str = "cpu", warm_ups: int = 1
+) -> dict[str, list[float]]:
+    """Return the seconds of each turn, by variant, after `warm_ups` turns that are not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(-warm_ups, repeats):
+        for name, run in runs.items():
+            taken = seconds_of(run, device)
+            if turn >= 0:
+                seconds[name].append(taken)
+    return seconds
+
+
+def seconds_of(run: Run, device: str = "cpu") -> float:
+    """Return how long one call of `run` takes."""
+    gc.collect()
+    start = time.perf_counter()
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def ratio(long: Sequence[float], short: Sequence[float]) -> float:
+    """Return the median over the turns of `long` / `short`."""
+    return statistics.median(a / b for a, b in zip(long, short, strict=True))
+
+
+# ── the machine's limit ─────────────────────────────────────────────────────────────────────────
+
+
+def matrix_product(kind: torch.dtype, device: torch.device, quick: bool = False) -> Run:
+    """Return a product of two square matrices of the type `kind`."""
+    a, b = (_matrix(kind, device, quick) for _ in range(2))
+    return lambda: a @ b
+
+
+def flops_of_product(device: torch.device, quick: bool = False) -> float:
+    """Return the operations of `matrix_product`."""
+    return 2.0 * _size(device, quick) ** 3
+
+
+def _size(device: torch.device, quick: bool) -> int:
+    return 512 if quick else 8192 if device.type == "cuda" else 3072
+
+
+def _matrix(kind: torch.dtype, device: torch.device, quick: bool) -> Tensor:
+    size = _size(device, quick)
+    return torch.randn(size, size, device=device).to(kind)
+
+
+def rate_of(times: Sequence[float], flops: float) -> float:
+    """Return operations per second, at the median of `times`."""
+    return flops / statistics.median(times)
+
+
+def flops_of(run: Run) -> float:
+    """Return the operations of the matrix products and convolutions in one call of `run`."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+def machine() -> dict[str, Any]:
+    """Return what a time depends on; versions and commit are in `provenance`."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "processor": provenance()["processor"],
+        "cores": len(psutil.Process().cpu_affinity()),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": torch.cuda.get_device_name() if on_gpu else None,
+        "cuda": torch.version.cuda,
+        "platform": platform.platform(),
+        "load": psutil.getloadavg()[0],
+    }
+
+
+# ── processes ───────────────────────────────────────────────────────────────────────────────────
+
+
+def call(*command: str | Path, at: Path | None = None) -> str:
+    """Run a command to its end and return what it printed; raise `SystemExit` where it fails."""
+    words = [str(part) for part in command]
+    done = subprocess.run(words, cwd=at, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def python(*arguments: str | Path, at: Path | None = None) -> str:
+    """Run this Python with `arguments`."""
+    return call(sys.executable, *arguments, at=at)
+
+
+def peak_gib() -> float:
+    """Return the largest memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def number(value: Any, unit: str = "") -> str:
+    """Return a value as people read it: three digits, or a share in per cent."""
+    if not isinstance(value, float):
+        return str(value)
+    if unit == "%":
+        return f"{100 * value:.0f} %"
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{text} {unit}".strip().replace(" x", "×")
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows of figures; lists are left out."""
+    shown = [{k: v for k, v in row.items() if not isinstance(v, (list, dict))} for row in rows]
+    names = list(dict.fromkeys(name for row in shown for name in row))
+    lines = [[number(row.get(name, "")) for name in names] for row in shown]
+    _print([[name.replace("_", " ") for name in names], *lines])
+
+
+def print_findings(cells: Sequence[Sequence[str]]) -> None:
+    """Print figures beside their targets."""
+    _print([["what", "figure", "target", "reached", ""], *cells])
+
+
+def _print(table: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        first, *others = zip(line, widths, strict=True)
+        cells = [f"{first[0]:{first[1]}s}", *(f"{cell:>{width}s}" for cell, width in others)]
+        print("  ".join(cells).rstrip(), flush=True)

@@ -1,0 +1,88 @@
+"""The two networks that training and sampling steps are timed on, here and in other programs.
+
+What is compared with is the authors' program (ermongroup/ncsnv2), where a checkout of it is named,
+and else a plain loop of our own network: float32, NCHW, and a number printed in every step, for
+which the device is waited for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scoresweep.networks import NCSNv2
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.noise import geometric
+from scoresweep.study.components.networks import NCSNv2 as Options
+from scoresweep.training.weights import build_network
+
+SIGMAS = geometric(50, 0.01, 232)
+"""The authors' ladder for CIFAR-10."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the batch that it is trained on."""
+
+    channels: int
+    shape: tuple[int, int, int]
+    batch: int
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+        return f"{self.channels} ch {self.shape[1]}×{self.shape[2]}"
+
+
+CASES = (Case(128, (3, 32, 32), 16), Case(64, (1, 28, 28), 32))
+QUICK = (Case(4, (1, 8, 8), 4),)
+
+
+def own_network(case: Case, device: torch.device) -> ScoreNetwork:
+    """Build our network as a run does."""
+    options = Options(name="ncsnv2", channels=case.channels)
+    return build_network(options, case.shape, SIGMAS).to(device)
+
+
+def plain_network(case: Case, device: torch.device) -> nn.Module:
+    """Build our network as it comes: NCHW."""
+    return NCSNv2(case.shape, SIGMAS, channels=case.channels).to(device)
+
+
+def mixed(device: torch.device, bf16: bool) -> AbstractContextManager[Any]:
+    """Return automatic mixed precision, or none."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def peer_config(case: Case, device: torch.device) -> SimpleNamespace:
+    """Return the options of the authors' network."""
+    model = {"normalization": "InstanceNorm++", "nonlinearity": "elu", "sigma_dist": "geometric"}
+    numbers = {"ngf": case.channels, "num_classes": 232, "sigma_begin": 50, "sigma_end": 0.01}
+    data = {"channels": case.shape[0], "image_size": case.shape[1]}
+    return SimpleNamespace(
+        data=SimpleNamespace(**data, logit_transform=False, rescaled=False),
+        model=SimpleNamespace(**model, **numbers),
+        device=device,
+    )
+
+
+def peer_network(folder: Path, case: Case, device: torch.device) -> nn.Module:
+    """Build the authors' network from a checkout of their program."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    from models.ncsnv2 import NCSNv2 as PeerNCSNv2
+
+    return PeerNCSNv2(peer_config(case, device)).to(device)
+
+
+def with_sigma(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return our network taking the index of a level, as the authors' takes it."""
+    return lambda x, labels: network(x, SIGMAS.to(x)[labels])
