@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 
@@ -20,6 +21,16 @@ def test_tensors_come_back_whatever_their_layout(tmp_path):
     assert torch.equal(found["view"], view)
     with safe_open(tmp_path / "file", framework="pt") as file:
         assert file.metadata() == {"what": "test"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_who_may_read_other_new_files_may_read_it(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "file", {"x": torch.zeros(2)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 LIMITED = """

@@ -31,11 +31,15 @@ def write_tensors(
 ) -> None:
     """Write `tensors` to `path`, each laid out as its shape says.
 
+    Whoever may read other new files may read this one, too: safetensors lets the owner alone.
     Raises `OSError` where the disk is full, as other ways to write do.
     """
+    path.touch()
+    mode = path.stat().st_mode
     plain = {name: value.contiguous() for name, value in tensors.items()}
     try:
         save_file(plain, path, metadata=metadata)
+        path.chmod(mode)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code and int(code[1]) in NO_SPACE:

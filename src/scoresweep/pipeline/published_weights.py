@@ -89,7 +89,6 @@ def _convert(name: str, model: Extractor, path: Path) -> None:
     }
     with whole(path) as temporary:
         write_tensors(temporary, tensors, {"weights": json.dumps(about)})
-        temporary.chmod(0o644)  # safetensors lets nobody else read, and users share the cache
 
 
 def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
