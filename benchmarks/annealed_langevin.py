@@ -1,8 +1,9 @@
-"""A step of annealed Langevin dynamics at batch 64, against the public program and the matrix rate.
+"""A step of annealed Langevin dynamics, against the public program and the matrix rate.
 
-Ours is `annealed_langevin` on the score that `scoresweep sample` gives it, with the diagnostics that
-it keeps; the public program's is its `anneal_Langevin_dynamics` with `final_only`. Without it
-(`--peer`), a plain loop of our network does the same in float32, NCHW, and prints its norms.
+At batch 64. Ours is `annealed_langevin` on the score that `scoresweep sample` gives it, with the
+diagnostics that it keeps; the public program's is its `anneal_Langevin_dynamics` with `final_only`.
+Without it (`--peer`), a plain loop of our network does the same in float32, NCHW, and waits for its
+norms.
 
     python benchmarks/annealed_langevin.py --peer CHECKOUT --output annealed_langevin.json
 """

@@ -2,7 +2,7 @@
 
 A step is the forward pass, the denoising score matching loss, the backward pass, Adam and the
 moving average of the weights. The public program's step is its own network, loss, optimiser and
-average, and the loss that it logs; without it (`--peer`), a plain loop of our network does the same.
+average, and the loss that it logs; without it (`--peer`), a plain loop of our network does as much.
 
     python benchmarks/training_step.py --peer CHECKOUT --output training_step.json
 """

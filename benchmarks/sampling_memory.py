@@ -1,0 +1,110 @@
+"""The peak memory of sampling, by levels and images, against one pass of the network.
+
+Each row is a process of its own: `scoresweep sample` with 5 steps a level, or one forward pass of a
+chunk. What Python, torch and the rest need before any work is taken off. What grows with levels and
+images is the sampler's: a very small network shows it, of which 1,000 images of 232 levels take a
+minute or two. Of a larger one, two chunks of two levels are drawn.
+
+    python benchmarks/sampling_memory.py --output sampling_memory.json
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import yaml
+from harness import Benchmark, begin, command_line, python
+from ncsnv2 import Case
+from training_loop import plan_of
+
+from scoresweep.study import Plan, parse_study, plan_study
+from scoresweep.training.ladder import resolve_ladder
+from scoresweep.training.weights import build_network, save_network
+
+REACH, GROWTH = 1.5, 1.05
+"""Of the memory of one pass; of more levels against fewer, with what measuring wavers by."""
+PEAK = "\nimport harness; print('peak', harness.peak_gib())"
+PARTS = {
+    "imports": "import scoresweep.pipeline.sample, scoresweep.cli, harness",
+    "one pass": """
+import torch
+from pathlib import Path
+from scoresweep.pipeline.sample import load_network
+network = load_network(Path(sys.argv[1]))
+x = torch.rand(int(sys.argv[2]), *network.shape)
+with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    network(x, torch.ones(len(x)))
+""",
+    "sample": """
+from scoresweep.cli import app
+app(["sample", "study.yaml"], standalone_mode=False)
+""",
+}
+
+
+def peak_of(part: str, *arguments: str, at: Path) -> float:
+    """Return the peak memory in GiB of a process that does `part`."""
+    here = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+    needed = PARTS["imports"] + "\n" if part != "imports" else ""
+    printed = python("-c", here + needed + PARTS[part] + PEAK, *arguments, at=at)
+    return float(printed.rsplit("peak", 1)[1])
+
+
+def make_run(folder: Path, case: Case, levels: int, count: int, chunk: int) -> Plan:
+    """Make a study of one run with random weights and one setting, ready to be sampled."""
+    content = plan_of(folder, case, 1, "bf16").study.model_dump(mode="json")
+    content["study"] = f"levels{levels}_count{count}"
+    content["train"]["noise"]["levels"] = levels
+    content["sample"] |= {"count": count, "chunk": chunk, "precision": "bf16"}
+    content["sample"]["sampler"]["step_size"] = "auto"
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    plan = plan_study(parse_study(content, "study.yaml"), folder)
+    (run,) = plan.runs
+    sigmas = resolve_ladder(run.train.noise, lambda: torch.empty(0))
+    network = build_network(run.train.network, case.shape, sigmas)
+    weights = plan.layout.weights(run.id)
+    weights.parent.mkdir(parents=True)
+    save_network(weights, network, run.train.network)
+    return plan
+
+
+def measure(
+    benchmark: Benchmark, case: Case, points: Sequence[tuple[int, int]], chunk: int
+) -> list[float]:
+    """Return the memory of sampling at each of `points` (levels, images), of one forward pass."""
+    ratios = []
+    for levels, count in points:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            plan = make_run(folder, case, levels, count, chunk)
+            weights = str(plan.layout.run(plan.runs[0].id))
+            base = peak_of("imports", at=folder)
+            one_pass = peak_of("one pass", weights, str(chunk), at=folder) - base
+            drawing = peak_of("sample", at=folder) - base
+            row = {"levels": levels, "images": count, "chunk": chunk, "imports_gib": base}
+            row |= {"one_pass_gib": one_pass, "sampling_gib": drawing}
+            ratios.append(drawing / one_pass)
+            benchmark.add(case=case.name, **row, ratio=ratios[-1])
+    return ratios
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    benchmark = begin(command_line(__doc__), arguments)
+    quick = benchmark.options.quick
+    points = [(3, 100), (6, 100)] if quick else [(10, 250), (232, 250), (232, 1000)]
+    ratios = measure(benchmark, Case(4, (1, 8, 8), 8), points, points[0][1])
+    what = f"sampling's peak memory at L={points[1][0]}, of that at L={points[0][0]}"
+    benchmark.find(what, ratios[1] / ratios[0], GROWTH, at_least=False)
+    case, chunk = (Case(8, (1, 16, 16), 8), 100) if quick else (Case(32, (3, 32, 32), 8), 250)
+    (found,) = measure(benchmark, case, [(2, 2 * chunk)], chunk)
+    what = f"sampling's peak memory, {case.name}, of one pass of the network"
+    benchmark.find(what, found, REACH, at_least=False)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()

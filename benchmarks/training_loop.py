@@ -1,0 +1,138 @@
+"""The whole training loop against the bare step: data, moving average, logging, checkpoints.
+
+The loop is that of `scoresweep train`, in this process, on a small staged set of random images; the
+bare step is that of `training_step.py`, of the same network, batch and precision. They take turns.
+Curves are logged as often as a study does by default, every 50 steps. A checkpoint and a picture,
+which a study makes every 1,000 steps, end each turn: their seconds are timed apart, and counted as
+often as a study has them. The row tells both: what the turn took, and what 1,000 steps would take.
+
+    python benchmarks/training_loop.py --output training_loop.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate.state import AcceleratorState
+from harness import Benchmark, begin, command_line, seconds_of
+from ncsnv2 import Case
+from training_step import own_step
+
+from scoresweep.data.store import Split, write_store
+from scoresweep.study import Plan, parse_study, plan_study
+from scoresweep.training.loop import Trainer
+from scoresweep.training.session import make_trainer
+
+REACH = 0.97
+"""Share of the bare step's speed."""
+
+
+def plan_of(root: Path, case: Case, steps: int, precision: str) -> Plan:
+    """Plan a study of one network on random images, which are staged."""
+    content = {
+        "study": "loop",
+        "dataset": {"name": "digits"},
+        "train": {
+            "network": {"name": "ncsnv2", "channels": case.channels},
+            "noise": {"name": "geometric", "sigma_max": 20, "sigma_min": 0.01, "levels": 10},
+            "steps": steps,
+            "batch_size": case.batch,
+            "precision": precision,
+        },
+        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 6e-6}},
+    }
+    plan = plan_study(parse_study(content, "study.yaml"), root)
+    channels, height, width = case.shape
+    values = np.random.default_rng(0).integers(
+        0, 256, (1000, height, width, channels), dtype=np.uint8
+    )
+    splits = {name: Split(values, pixel_range=(0.0, 255.0)) for name in ("train", "test")}
+    write_store(plan.layout.dataset_store("digits"), splits, {"source": "random"})
+    return plan
+
+
+def clocked(work: Callable[[], None], taken: list[float]) -> Callable[[], None]:
+    """Return `work` with its seconds added to `taken`."""
+
+    @functools.wraps(work)
+    def run() -> None:
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+
+    return run
+
+
+def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
+    """Train the run from its first step; return the seconds, those of checkpoints, of pictures."""
+    shutil.rmtree(plan.layout.results, ignore_errors=True)
+    run, saving, drawing = plan.runs[0], [], []
+    trainer: Any = make_trainer(run, plan.layout, gpus)
+    assert isinstance(trainer, Trainer)
+    trainer._save, trainer._draw = clocked(trainer._save, saving), clocked(trainer._draw, drawing)
+    with contextlib.redirect_stderr(io.StringIO()):
+        seconds = seconds_of(trainer.run, trainer.accelerator.device.type)
+    return seconds, sum(saving), sum(drawing)
+
+
+def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> None:
+    """Measure the loop and the bare step of one network."""
+    options, device = benchmark.options, benchmark.device
+    gpus = int(device.type == "cuda")
+    step = own_step(case, device, precision == "bf16")
+
+    def bare() -> None:
+        for _ in range(steps):
+            step()
+
+    shares: dict[str, list[float]] = {"turn": [], "study": []}
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of(Path(folder), case, steps, precision)
+        log, every = plan.runs[0].train.log, plan.runs[0].train.checkpoint.steps
+        for turn in range(-1, options.repeats):
+            whole, saving, drawing = train(plan, gpus)
+            alone = seconds_of(bare, device.type)
+            ends = saving * steps / every + drawing * steps / log.images
+            if turn >= 0:
+                shares["turn"].append(alone / whole)
+                shares["study"].append(alone / (whole - saving - drawing + ends))
+                benchmark.add(
+                    case=case.name,
+                    precision=precision,
+                    steps=steps,
+                    loop_s=whole,
+                    checkpoint_s=saving,
+                    picture_s=drawing,
+                    bare_s=alone,
+                    share=shares["study"][-1],
+                )
+    AcceleratorState._reset_state(reset_partial_state=True)
+    note = f"{statistics.median(shares['turn']):.0%} with both at the end of {steps} steps"
+    what = f"training loop {case.name} {precision}, of the bare step's speed"
+    benchmark.find(what, statistics.median(shares["study"]), REACH, "%", note=note)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    parser = command_line(__doc__)
+    parser.add_argument("--steps", type=int, default=100, help="steps of a turn")
+    benchmark = begin(parser, arguments)
+    if benchmark.options.quick:
+        measure(benchmark, Case(4, (1, 8, 8), 8), 5, "bf16")
+    else:
+        measure(benchmark, Case(32, (1, 28, 28), 16), benchmark.options.steps, "bf16")
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()
