@@ -67,9 +67,11 @@ class Benchmark:
         """Where tensors are."""
         return torch.device(self.options.device)
 
-    def times(self, runs: Mapping[str, Run], repeats: int = 0) -> dict[str, list[float]]:
+    def times(
+        self, runs: Mapping[str, Run], repeats: int = 0, warm_ups: int = 1
+    ) -> dict[str, list[float]]:
         """Time the variants, `repeats` or as often as the command line asks."""
-        return take_turns(runs, repeats or self.options.repeats, self.options.device)
+        return take_turns(runs, repeats or self.options.repeats, self.options.device, warm_ups)
 
     def add(self, **row: Any) -> None:
         """Keep a row of figures."""
@@ -243,7 +245,7 @@ def call(*command: str | Path, at: Path | None = None) -> str:
     done = subprocess.run(words, cwd=at, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)}: {done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
+    return done.stdout
 
 
 def python(*arguments: str | Path, at: Path | None = None) -> str:

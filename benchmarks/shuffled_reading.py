@@ -1,0 +1,138 @@
+"""Shuffled batches of 128 from a store larger than the allowed memory, against `numpy.memmap`.
+
+The loader is the one that training takes for a set that does not fit: `open_loader` with a memory
+limit of an eighth of the set. What `numpy.memmap` reads is the same samples in the same order, of
+the same values in a plain file, so the two give the same batches, which is checked. Before each
+turn the kernel drops what it has kept of both files, so that both read from the disk: with no more
+memory than the limit, a file read once an epoch would be there no more. The last column shows that
+the loader stays within its limit (a process of its own, less what its imports need).
+
+    python benchmarks/shuffled_reading.py --output shuffled_reading.json
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from harness import Benchmark, begin, command_line, python, ratio
+from torch import Tensor
+
+from scoresweep.data.loader import Batches
+from scoresweep.data.shards import ShardLoader, open_loader
+from scoresweep.data.store import Split, write_store
+
+BATCH = 128
+REACH = 1.0
+PART = """
+import sys
+sys.path.append(sys.argv[1])
+from pathlib import Path
+import harness, shuffled_reading
+if int(sys.argv[3]):
+    shuffled_reading.read_all(Path(sys.argv[2]))
+print("peak", harness.peak_gib())
+"""
+
+
+def make(folder: Path, count: int) -> None:
+    """Write `count` images to a store and to a plain file; the first bytes of each tell its index.
+
+    Values are smooth, so that the store's compression has something to do.
+    """
+    steps = np.random.default_rng(0).integers(-2, 3, (count, 32, 32, 3), dtype=np.int8)
+    values = np.cumsum(steps, axis=2, dtype=np.int8).view(np.uint8)
+    index = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 4)
+    values.reshape(count, -1)[:, :4] = index
+    splits = {"train": Split(values, pixel_range=(0.0, 255.0))}
+    write_store(folder / "set.zarr", splits, {"source": "random"})
+    np.save(folder / "set.npy", values)
+
+
+def loader_of(folder: Path) -> Batches:
+    """Return the loader, with a limit of an eighth of the set."""
+    limit = (folder / "set.npy").stat().st_size // 8
+    return open_loader(folder / "set.zarr", "train", BATCH, 0, memory_limit=limit)
+
+
+def batches(loader: Batches) -> Iterator[Tensor]:
+    """Yield the batches of an epoch, as they are stored."""
+    for first in range(0, len(loader) - BATCH + 1, BATCH):
+        yield loader.rows(first, first + BATCH)
+
+
+def read_all(folder: Path) -> tuple[int, ThreadPoolExecutor]:
+    """Return the sum over an epoch, and the thread that reads ahead, into the next one."""
+    loader = loader_of(folder)
+    assert isinstance(loader, ShardLoader)
+    return sum(int(rows.sum()) for rows in batches(loader)), loader._reader
+
+
+def order_of(folder: Path) -> list[np.ndarray]:
+    """Return the indices of the samples of each batch, which their first bytes tell."""
+    found = (rows.flatten(1)[:, :4].contiguous().numpy() for rows in batches(loader_of(folder)))
+    return [rows.view("<u4").ravel() for rows in found]
+
+
+def forget(folder: Path) -> None:
+    """Have the kernel drop what it keeps of the files in `folder`."""
+    os.sync()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def measure(benchmark: Benchmark, folder: Path, count: int) -> None:
+    """Measure an epoch by the loader and by `numpy.memmap`."""
+    make(folder, count)
+    order, sums, ahead = order_of(folder), {}, []
+
+    def by_loader() -> None:
+        sums["loader"], reader = read_all(folder)
+        ahead.append(reader)
+
+    def by_memmap() -> None:
+        values = np.load(folder / "set.npy", mmap_mode="r")
+        found = (torch.from_numpy(values[index]) for index in order)
+        sums["memmap"] = sum(int(rows.sum()) for rows in found)
+
+    runs = {"numpy.memmap": by_memmap, "loader": by_loader}
+    turns: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(-1, benchmark.options.repeats):
+        for name, run in runs.items():
+            forget(folder)
+            (taken,) = benchmark.times({name: run}, 1, warm_ups=0)[name]
+            while ahead:
+                ahead.pop().shutdown()
+            if turn >= 0:
+                turns[name].append(taken)
+    assert sums["loader"] == sums["memmap"]
+    here, limit = str(Path(__file__).parent), (folder / "set.npy").stat().st_size / 8 / 2**30
+    peaks = [
+        float(python("-c", PART, here, folder, part, at=folder).rsplit("peak", 1)[1])
+        for part in ("0", "1")
+    ]
+    about = {"images": count, "limit_gib": limit, "loader_peak_gib": peaks[1] - peaks[0]}
+    benchmark.compare(turns, "numpy.memmap", **about)
+    faster = ratio(turns["numpy.memmap"], turns["loader"])
+    benchmark.find("shuffled batches of 128 against numpy.memmap", faster, REACH)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    benchmark = begin(command_line(__doc__), arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        # A multiple of the batch: the last samples of an epoch are in a batch of their own.
+        measure(benchmark, Path(folder), 16_384 if benchmark.options.quick else 131_072)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()
