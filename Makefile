@@ -6,7 +6,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install study test lint format schema tensorboard cluster cluster-down clean
+.PHONY: help install study test lint format schema tensorboard bench cluster cluster-down clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ tensorboard: install  ## Show the curves of all studies, those that run now too
 	@link() { for run in results/*/runs/*; do $(LINK); done; }; link; \
 	  while sleep 20; do link; done & trap "kill $$!" EXIT; \
 	  tensorboard --logdir results/.tensorboard
+
+bench: install  ## Run all benchmarks, in half an hour (PEER=checkout of ermongroup/ncsnv2)
+	python benchmarks/run_all.py $(if $(PEER),--peer $(PEER))
 
 cluster: install  ## Start a SLURM of four nodes on this machine, to try the profile (Debian, root)
 	python tests/cluster/slurm_cluster.py up

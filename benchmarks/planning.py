@@ -1,0 +1,81 @@
+"""Planning 1,000 and 10,000 settings: `snakemake -n` on a study in which nothing is done yet.
+
+A study of ten runs, and of every run a hundred or a thousand settings; each is a job that draws and
+a job that measures. A start of Snakemake is part of each time.
+
+    python benchmarks/planning.py --output planning.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from harness import Benchmark, begin, command_line, python
+
+ROOT = Path(__file__).parents[1]
+RUNS = 10
+MOST, LINEAR = 60.0, 11.0
+"""Seconds for the larger study; times those of the smaller one, of ten times the settings."""
+
+
+def study_of(settings: int, **changes: Any) -> dict[str, Any]:
+    """Return a study of `RUNS` runs with `settings` settings in all."""
+    sizes = [1e-5 * (1 + i / 100) for i in range(settings // RUNS // 10)]
+    grid = {"sampler.step_size": sizes, "sampler.steps_per_level": list(range(1, 11))}
+    return {
+        "study": f"of_{settings}",
+        "dataset": {"name": "digits"},
+        "train": {
+            "network": {"name": "mlp", "width": 8, "blocks": 1},
+            "noise": {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.05, "levels": 4},
+            "steps": 100,
+            "batch_size": 16,
+            "grid": {"seed": list(range(RUNS))},
+        },
+        "sample": {
+            "sampler": {"name": "annealed_langevin", "step_size": 2e-5},
+            "count": 20,
+            "grid": grid,
+        },
+        "evaluate": {"extractors": ["classifier"]},
+    } | changes
+
+
+def report_growth(benchmark: Benchmark, what: str, medians: Sequence[float]) -> None:
+    """Keep the time of the larger study, and how it has grown from the smaller one's."""
+    small, large = medians
+    most = 10 * benchmark.rows[0]["settings"]
+    benchmark.find(f"{what} {most:,} settings", large, MOST, "s", at_least=False)
+    grown = f"{what} {most:,} settings against a tenth of them"
+    benchmark.find(grown, large / small, LINEAR, at_least=False, note="10 is linear")
+
+
+def measure(benchmark: Benchmark, folder: Path, sizes: Sequence[int]) -> None:
+    """Measure a dry run of each study."""
+    medians = []
+    for size in sizes:
+        (folder / "study.yaml").write_text(yaml.safe_dump(study_of(size)))
+        options = ("--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml", "--dry-run")
+        run = lambda words=options: python("-m", "snakemake", *words, at=folder)  # noqa: E731
+        (times,) = benchmark.times({"plan": run}, warm_ups=0).values()
+        medians.append(statistics.median(times))
+        benchmark.add(settings=size, median_s=medians[-1], seconds=times)
+    report_growth(benchmark, "planning", medians)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    benchmark = begin(command_line(__doc__, repeats=3), arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = (100, 1000) if benchmark.options.quick else (1000, 10_000)
+        measure(benchmark, Path(folder), sizes)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The benchmarks can be started, and their harness counts right. No test asserts a time."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+
+
+@pytest.fixture
+def harness():
+    return importlib.import_module("harness")
+
+
+def test_every_benchmark_of_the_set_tells_how_to_use_it(capsys):
+    scripts = importlib.import_module("run_all").SCRIPTS
+    assert len(scripts) == len(set(scripts))
+    for name in ("run_all", *scripts):
+        script = importlib.import_module(name)
+        with pytest.raises(SystemExit) as ended:
+            script.main(["--help"])
+        assert ended.value.code == 0
+        text = capsys.readouterr().out
+        assert script.__doc__.splitlines()[0] in text
+        assert "--quick" in text
+
+
+def test_a_ratio_is_the_median_over_the_turns(harness):
+    # That of the medians would be 30 / 4.
+    assert harness.ratio([8.0, 30.0, 90.0], [4.0, 3.0, 10.0]) == 9.0
+
+
+def test_variants_take_turns_and_the_first_one_does_not_count(harness):
+    order = []
+    runs = {name: lambda name=name: order.append(name) for name in "ab"}
+    seconds = harness.take_turns(runs, repeats=2)
+    assert order == ["a", "b"] * 3
+    assert [len(times) for times in seconds.values()] == [2, 2]
+
+
+def test_operations_are_counted(harness):
+    cpu = torch.device("cpu")
+    product = harness.matrix_product(torch.float32, cpu, quick=True)
+    assert harness.flops_of(product) == harness.flops_of_product(cpu, quick=True) == 2 * 512**3
+    assert harness.rate_of([1.0, 2.0, 4.0], 6.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("figure", "at_least", "reached"), [(3.0, True, True), (2.9, True, False), (2.9, False, True)]
+)
+def test_a_figure_is_compared_with_its_target(harness, figure, at_least, reached):
+    found = harness.Finding("what", figure, 3.0, "x", at_least)
+    assert found.reached == reached
+    sign = "≥" if at_least else "≤"
+    assert found.cells()[1:4] == [f"{figure:.3g}×", f"{sign} 3×", "yes" if reached else "NO"]
+
+
+def test_a_benchmark_writes_what_it_found(harness, tmp_path, capsys):
+    output = tmp_path / "new" / "found.json"
+    benchmark = harness.begin(harness.command_line("About."), ["--output", str(output)])
+    benchmark.compare({"a": [4.0], "b": [2.0]}, "a", {"b": 1e10}, rate=2e10)
+    benchmark.find("share", 0.25, 0.5, "%")
+    benchmark.finish()
+    report = json.loads(output.read_text())
+    assert [row["times_as_fast"] for row in report["rows"]] == [1.0, 2.0]
+    assert report["rows"][1]["share_of_rate"] == 0.25
+    assert [(f["what"], f["reached"]) for f in report["findings"]] == [("share", False)]
+    assert report["machine"]["threads"] == torch.get_num_threads()
+    assert report["made_by"]["versions"]["torch"]
+    assert "25 %" in capsys.readouterr().out
+
+
+def test_one_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsys):
+    run_all = importlib.import_module("run_all")
+    good = {"benchmark": "good", "findings": [{"what": "it", "figure": 2.0, "target": 1.0}]}
+    (tmp_path / "good.py").write_text(
+        f"import sys, json\nopen(sys.argv[2], 'w').write(json.dumps({good}))"
+    )
+    (tmp_path / "bad.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(run_all, "HERE", tmp_path)
+    monkeypatch.setattr(run_all, "SCRIPTS", ("bad", "good"))
+    with pytest.raises(SystemExit) as ended:
+        run_all.main(["--only", "bad", "good", "--output", str(tmp_path / "all.json")])
+    assert ended.value.code == 1
+    summary = capsys.readouterr().out.split("summary")[1]
+    assert "bad" in summary
+    assert "failed" in summary
+    assert "2×" in summary
+    written = json.loads((tmp_path / "all.json").read_text())["benchmarks"]
+    assert [report["failed"] for report in written] == [True, False]
