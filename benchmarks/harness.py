@@ -22,10 +22,12 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from scoresweep.provenance import provenance
+
+PRODUCTS = 4
+"""Matrix products in a turn: one alone is over before a second load on the machine is met."""
 
 Run = Callable[[], object]
 """Does the work once."""
@@ -190,23 +192,24 @@ def ratio(long: Sequence[float], short: Sequence[float]) -> float:
 
 
 def matrix_product(kind: torch.dtype, device: torch.device, quick: bool = False) -> Run:
-    """Return a product of two square matrices of the type `kind`."""
-    a, b = (_matrix(kind, device, quick) for _ in range(2))
-    return lambda: a @ b
+    """Return what multiplies square matrices of the type `kind`, a few times."""
+    size = _size(device, quick)
+    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+
+    def run() -> None:
+        for _ in range(PRODUCTS):
+            torch.matmul(a, b)
+
+    return run
 
 
 def flops_of_product(device: torch.device, quick: bool = False) -> float:
     """Return the operations of `matrix_product`."""
-    return 2.0 * _size(device, quick) ** 3
+    return PRODUCTS * 2.0 * _size(device, quick) ** 3
 
 
 def _size(device: torch.device, quick: bool) -> int:
     return 512 if quick else 8192 if device.type == "cuda" else 3072
-
-
-def _matrix(kind: torch.dtype, device: torch.device, quick: bool) -> Tensor:
-    size = _size(device, quick)
-    return torch.randn(size, size, device=device).to(kind)
 
 
 def rate_of(times: Sequence[float], flops: float) -> float:
