@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, write the JSON file."""
     benchmark = begin(command_line(__doc__), arguments)
     quick = benchmark.options.quick
-    points = [(3, 100), (6, 100)] if quick else [(10, 250), (232, 250), (232, 1000)]
+    points = [(3, 100), (6, 100)] if quick else [(10, 500), (232, 500), (232, 1000)]
     ratios = measure(benchmark, Case(4, (1, 8, 8), 8), points, points[0][1])
     what = f"sampling's peak memory at L={points[1][0]}, of that at L={points[0][0]}"
     benchmark.find(what, ratios[1] / ratios[0], GROWTH, at_least=False)
