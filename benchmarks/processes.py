@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, write the JSON file."""
     benchmark = begin(command_line(__doc__), arguments)
     if benchmark.options.quick:
+        benchmark.options.repeats = 1
         measure(benchmark, Case(4, (1, 8, 8), 8), 12, 4)
     else:
         measure(benchmark, Case(32, (1, 28, 28), 32), 40, 8)
