@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         benchmark.options.repeats = 1
         measure(benchmark, Case(4, (1, 8, 8), 8), 12, 4)
     else:
-        measure(benchmark, Case(32, (1, 28, 28), 32), 40, 8)
+        measure(benchmark, Case(32, (1, 28, 28), 16), 30, 6)
     benchmark.finish()
 
 
