@@ -57,13 +57,22 @@ def test_error_of_a_frechet_distance_is_its_scatter_over_fresh_samples() -> None
 
 def test_what_is_positive_has_a_positive_interval() -> None:
     """The interval of the logarithm: its standard error is that of the mean over the mean."""
-    values = [0.9, 1.3]
+    values = [0.5, 0.9, 1.5]
     mean, error = np.mean(values), stats.sem(values)
-    half = stats.t.ppf(0.975, 1) * error
+    half = 3 * error
     low, high = bounded_interval(mean, half, 0, None)
-    expected = np.exp(stats.t.interval(0.95, 1, loc=math.log(mean), scale=error / mean))
-    assert (low, high) == pytest.approx(tuple(expected))
-    assert mean - half < 0 < low
+    expected = stats.norm.interval(
+        2 * stats.norm.cdf(3) - 1, loc=math.log(mean), scale=error / mean
+    )
+    assert (low, high) == pytest.approx(tuple(np.exp(expected)))
+    assert mean - half < 0.1 < low
+
+
+def test_an_interval_wider_than_its_value_is_as_wide_as_its_error() -> None:
+    """Nearly perfect copies; of the logarithm it would reach 2e81, or infinity."""
+    low, high = bounded_interval([8.9e-5, 1e-6, 1.0], [0.02, 0.02, 1.0], 0, None)
+    np.testing.assert_allclose(low, [0, 0, math.exp(-1)])
+    np.testing.assert_allclose(high, [0.020089, 0.020001, math.e])
 
 
 def test_narrow_intervals_are_the_same_on_both_scales() -> None:

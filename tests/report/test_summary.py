@@ -46,11 +46,15 @@ def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
 
 def test_what_is_positive_has_a_positive_interval() -> None:
     metric = Metric("distance", "distance", "lower", {"valid_min": 0.0})
-    row = summarise(FRAME, metric, ["levels"]).set_index("levels").loc[10]
-    error = stats.sem([1.0, 2.0]) / 1.5
+    near = FRAME.assign(distance=[1.4, 1.6, 0.5, math.nan])
+    row = summarise(near, metric, ["levels"]).set_index("levels").loc[10]
+    error = stats.sem([1.4, 1.6]) / 1.5
     expected = np.exp(stats.t.interval(0.95, 1, loc=math.log(1.5), scale=error))
     assert row[["low", "high"]].tolist() == pytest.approx(expected.tolist())
-    assert row["low"] > 0 > stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))[0]
+    row = summarise(FRAME, metric, ["levels"]).set_index("levels").loc[10]
+    low, high = stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))
+    assert row[["low", "high"]].tolist() == pytest.approx([0, high])
+    assert low < 0
 
 
 def test_a_share_stays_a_share() -> None:
