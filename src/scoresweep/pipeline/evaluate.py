@@ -209,9 +209,11 @@ def _make_sets(
 ) -> FeatureSets:
     real = read_reference(plan, run, name)
     model = load_extractor(plan, run, name, train)
-    test = real["test"][choose(len(real["test"]), len(samples), "test")]
+    test, noise = (
+        real[part][choose(len(real[part]), len(samples), part)] for part in ("test", "noise")
+    )
     generated = extract(model, samples, f"{name} of generated samples", device)
-    return FeatureSets(real["train"], generated, test, real["noise"], model.resize)
+    return FeatureSets(real["train"], generated, test, noise, model.resize)
 
 
 def _path_score_error(
