@@ -55,9 +55,16 @@ def test_of_a_set_with_itself_and_with_one_far_away() -> None:
 
 
 def test_sets_are_brought_to_one_size() -> None:
-    measures = prdc(Features(points(200, 0)), Features(points(30, 1)), Options(neighbours=3))
-    assert {m.n_real for m in measures.values()} == {30}
-    assert measures["precision"].value > 0.5
+    many, few, options = Features(points(200, 0)), Features(points(30, 1)), Options(neighbours=3)
+    some = many.some(30, options.seed)
+    for real, generated, same in (
+        (many, few, prdc(some, few, options)),
+        (few, many, prdc(few, some, options)),
+    ):
+        measures = prdc(real, generated, options)
+        assert {(m.n_real, m.n_generated) for m in measures.values()} == {(30, 30)}
+        assert measures == same
+        assert measures["precision"].value > 0.5
     with pytest.raises(ValueError, match="more samples than the 5 neighbours"):
         prdc(Features(points(200, 0)), Features(points(5, 1)), Options(neighbours=5))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics import Features
@@ -52,6 +53,30 @@ def test_intervals_hold_the_mean_over_fresh_samples_as_often_as_they_say(
         value, low, high = values.T
         share = np.mean((low <= value.mean()) & (value.mean() <= high))
         assert share > 0.95 - 3 * (0.95 * 0.05 / repeats) ** 0.5, name
+
+
+def test_intervals_hold_the_mean_of_rare_events() -> None:
+    """One sample of two hundred in place, in the mean: many sets hold none, and their halves agree.
+
+    Recall hangs on that one, whose ball is as large as the way to all others: it is 0 or 1.
+    """
+    real, other = Features(draw(400, 0)), Features(draw(30, 1))
+    evaluate = Evaluate(metrics=["prdc"], extractors=["pixels"], resamplings=4)
+    rows = []
+    for seed in range(40):
+        generated = draw(200, 2 + seed)
+        away = torch.rand(200, generator=torch.Generator().manual_seed(seed)) > 0.005
+        generated[away] += 20
+        sets = FeatureSets(real, Features(generated), other, other, resize="none")
+        rows.append(measure_samples(evaluate, {"pixels": sets}, Origin())[0])
+    found = xr.concat(rows, "set")
+    assert 5 < int((found["precision_pixels"] == 0).sum()) < 25
+    for name in ("precision", "recall", "density", "coverage"):
+        low, high = found[f"{name}_pixels_low"], found[f"{name}_pixels_high"]
+        assert (high > low).all(), name
+        mean = found[f"{name}_pixels"].mean()
+        share = float(((low <= mean) & (mean <= high)).mean())
+        assert share > 0.85 or name == "recall", name
 
 
 def test_intervals_are_those_of_the_samples_that_a_metric_takes(

@@ -131,6 +131,9 @@ class Measure:
     error: float | Tensor | None = None
     """Standard error of the value where that is known, as of a mean over independent samples; else
     random halves of the samples tell it."""
+    least_error: float | Tensor = 0.0
+    """What the standard error from halves is at the least: halves of samples that show no rare
+    event do not scatter at all."""
     given: bool = False
     """Whether the data alone says the value: it has no interval and no baselines."""
 

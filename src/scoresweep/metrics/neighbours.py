@@ -19,7 +19,6 @@ from torch import Tensor
 
 from scoresweep.metrics.features import Features, Measure, Options
 from scoresweep.metrics.intervals import error_of_mean, error_of_share
-from scoresweep.seeds import generator_for
 
 __all__ = ["nearest", "nearest_distances", "prdc", "precision_recall_density_coverage"]
 
@@ -100,34 +99,56 @@ def squared_radius(points: Tensor, k: int) -> Tensor:
 def prdc(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
     """Measure `precision`, `recall`, `density` and `coverage`.
 
-    A ball shrinks as its set grows, so the sets have to be of one size: where there are more real
-    than generated samples, as many of them are drawn.
+    A ball shrinks as its set grows, so the sets have to be of one size: of the larger one as many
+    samples are drawn as the other has.
     """
-    count, k = len(generated), options.neighbours
-    order = torch.randperm(len(real), generator=generator_for(options.seed, "prdc"))
-    chosen = real.once(("prdc", count, options.seed), lambda: real[order[:count]])
+    count, k = min(len(real), len(generated)), options.neighbours
+    chosen, drawn = (features.some(count, options.seed) for features in (real, generated))
     radius = chosen.once(("radius", k), lambda: squared_radius(chosen.values, k))
-    holders, recalled, covered = _held(chosen.values, generated.values, k, radius)
-    precision = float((holders > 0).double().mean())
-    values: dict[str, tuple[float, float | Tensor | None]] = {
-        "precision": (precision, error_of_share(precision, count)),
-        "recall": (float(recalled.double().mean()), None),
-        "density": (float(holders.double().mean() / k), error_of_mean(holders / k)),
-        "coverage": (float(covered.double().mean()), None),
+    holders, recalled, covered = _held(chosen.values, drawn.values, k, radius)
+    precision, recall, coverage = (
+        float(found.double().mean()) for found in (holders > 0, recalled, covered)
+    )
+    in_place = float(error_of_share(precision, count))
+    values: dict[str, tuple[float, float | None, float]] = {
+        "precision": (precision, in_place, 0.0),
+        "recall": (recall, None, float(error_of_share(recall, count))),
+        # A sample in place counts about one: it lies in k real balls or so.
+        "density": (
+            float(holders.double().mean() / k),
+            max(error_of_mean(holders / k), in_place),
+            0.0,
+        ),
+        "coverage": (coverage, None, _least_error_of_coverage(precision, coverage, count, k)),
     }
     return {
         name: Measure(
             value,
             name,
-            n_real=len(chosen),
+            n_real=count,
+            n_generated=count,
             better="higher",
             minimum=0.0,
             maximum=None if name == "density" else 1.0,
             caveat=CAVEATS.get(name),
             error=error,
+            least_error=least,
         )
-        for name, (value, error) in values.items()
+        for name, (value, error, least) in values.items()
     }
+
+
+def _least_error_of_coverage(precision: float, coverage: float, count: int, k: int) -> float:
+    """Return the error of coverage that comes from the number of samples in place alone.
+
+    While few balls are covered one sample more in place covers about k of the `count`; later on
+    fewer, since others cover them already: no more than k of those that are left, nor than those
+    in place have covered on average (counted with the two more of `error_of_share`).
+    """
+    on_average = (coverage * count + 2 * k) / (precision * count + 2)
+    more = min(k * (1 - coverage), on_average)
+    by_place = more * float(error_of_share(precision, count))
+    return max(by_place, float(error_of_share(coverage, count)))
 
 
 def nearest(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001

@@ -61,7 +61,7 @@ class FeatureSets:
     test: Features
     """Real test samples, at most as many as generated ones."""
     noise: Features
-    """Uniform noise."""
+    """Uniform noise, at most as many samples as generated ones."""
     resize: str
 
 
@@ -218,7 +218,8 @@ def _standard_errors(
         halves = half_sample_errors(statistics, len(generated), options.resamplings, generator)
     except ValueError as error:
         return known, [f"no interval of {', '.join(rest)} from halves of the samples: {error}"]
-    return known | halves, []
+    least = {key: torch.as_tensor(wanted[key].least_error, dtype=torch.float64) for key in rest}
+    return known | {key: halves[key].maximum(least[key]) for key in rest}, []
 
 
 def _variable(measure: Measure, value: Any, attributes: dict[str, Any]) -> xr.Variable:
