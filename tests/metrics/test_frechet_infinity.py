@@ -70,5 +70,9 @@ def test_says_where_it_is_rough_and_what_it_needs() -> None:
     assert enough.error is None
     assert few.note is not None
     assert few.note.startswith("120 samples for 16 features: the distance is no line in 1/n yet")
+    singular = "16 real samples for 16 features: their covariance is singular"
+    for count, notes in ((128, [singular]), (120, [few.note, singular])):
+        found = frechet_infinity(gaussian(16, draw), gaussian(count, draw), Options())
+        assert found["frechet_infinity"].note == "; ".join(notes)
     with pytest.raises(ValueError, match=r"30 generated and 2 real .* found 29 and 50"):
         frechet_infinity(real, gaussian(29, draw), Options())

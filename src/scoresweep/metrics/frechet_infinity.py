@@ -9,7 +9,8 @@ time, as in the paper: what their number adds is the same for all that is compar
 is in this value as in the plain distance.
 
 A line it is for many more samples than features only, so that the smallest subset has four times
-as many, or half of the samples where these are too few.
+as many. With fewer than eight samples to a feature it has half of them, and a note says so; another
+one where the real samples are too few for their covariance.
 """
 
 from __future__ import annotations
@@ -83,7 +84,16 @@ def frechet_infinity(real: Features, generated: Features, options: Options) -> d
             generator_for(options.seed, "halves"),
         )
         error = float(halves["plain"]) * math.sqrt(1 + weights**2 @ (count / sizes - 1))
-    few = sizes[0] < PER_FEATURE * dimension
+    notes = []
+    if sizes[0] < PER_FEATURE * dimension:
+        notes.append(
+            f"{count} samples for {dimension} features: the distance is no line in 1/n yet, and "
+            "the value at its end a rough guess"
+        )
+    if len(real) <= dimension:
+        notes.append(
+            f"{len(real)} real samples for {dimension} features: their covariance is singular"
+        )
     return {
         "frechet_infinity": Measure(
             float(weights @ torch.stack(found).numpy()),
@@ -92,10 +102,7 @@ def frechet_infinity(real: Features, generated: Features, options: Options) -> d
             better="lower",
             units="squared feature units",
             error=error,
-            note=f"{count} samples for {dimension} features: the distance is no line in 1/n yet, "
-            "and the value at its end a rough guess"
-            if few
-            else None,
+            note="; ".join(notes) or None,
         )
     }
 
