@@ -1,0 +1,89 @@
+"""How often the 95 % intervals of measures hold the mean over fresh samples.
+
+The real samples are Gaussian and stay; each repeat draws other generated ones, of one of several
+kinds. A row is a measure on one kind: its mean, in how many repeats the interval held that mean,
+and how often the interval had no width.
+
+    python benchmarks/interval_coverage.py --output interval_coverage.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from harness import Benchmark, begin, command_line
+from torch import Tensor
+
+from scoresweep.metrics import Features
+from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
+from scoresweep.study import Evaluate
+
+METRICS = ["frechet", "frechet_infinity", "kid", "prdc"]
+FEATURES = 8
+
+Kind = Callable[[Tensor], Tensor]
+"""Makes generated samples (N, D) of standard normal ones."""
+
+
+def in_place(share: float) -> Kind:
+    """Return what takes all but a random `share` of the samples far away."""
+    return lambda x: x + 20.0 * (torch.rand(len(x), 1) >= share)
+
+
+KINDS: dict[str, Kind] = {
+    "as real ones": lambda x: x,
+    "wider": lambda x: 1.3 * x + 0.2,
+    "narrower": lambda x: 0.7 * x,
+    "30 % in place": in_place(0.3),
+    "0.5 % in place": in_place(0.005),
+}
+
+
+def measure(benchmark: Benchmark, kind: str, count: int) -> None:
+    """Add the rows of `count` generated samples of a kind."""
+    options = benchmark.options
+    real, other = (Features(torch.randn(n, FEATURES)) for n in (options.real, 30))
+    evaluate = Evaluate(
+        metrics=METRICS,
+        extractors=["pixels"],
+        resamplings=options.halves,
+        kid_subsets=20,
+    )
+    found: dict[str, list[list[float]]] = {}
+    for _ in range(options.repeats):
+        generated = Features(KINDS[kind](torch.randn(count, FEATURES)))
+        sets = FeatureSets(real, generated, other, other, resize="none")
+        values, _ = measure_samples(evaluate, {"pixels": sets}, Origin())
+        for name in (str(name) for name in values if f"{name}_low" in values):
+            ends = [float(values[f"{name}{end}"]) for end in ("", "_low", "_high")]
+            found.setdefault(name.removesuffix("_pixels"), []).append(ends)
+    for name, rows in found.items():
+        value, low, high = np.array(rows).T
+        held = (low <= value.mean()) & (value.mean() <= high)
+        benchmark.add(
+            samples=count,
+            kind=kind,
+            measure=name,
+            mean=float(value.mean()),
+            held=float(held.mean()),
+            no_width=float((low == high).mean()),
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table, write the JSON file."""
+    parser = command_line(__doc__, repeats=200)
+    parser.add_argument("--samples", type=int, nargs="+", default=[100, 200])
+    parser.add_argument("--real", type=int, default=2000)
+    parser.add_argument("--halves", type=int, default=20)
+    benchmark = begin(parser, arguments)
+    for count in benchmark.options.samples:
+        for kind in KINDS:
+            measure(benchmark, kind, count)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()

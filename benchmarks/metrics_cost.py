@@ -1,0 +1,65 @@
+"""Seconds that each metric takes for a setting: its value, its interval and both baselines.
+
+1,000 samples with 2,048 features, 50 halves, against 10,000 real samples, of which mean and
+covariance are known already, as they are in a study. The features are random: the time does not
+depend on them. The extractor is not in it.
+
+    python benchmarks/metrics_cost.py --threads 1 --output metrics_cost.json
+    python benchmarks/metrics_cost.py --real 50000
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import torch
+from harness import begin, command_line
+
+from scoresweep.metrics import Features
+from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
+from scoresweep.study import Evaluate
+
+METRICS = (
+    "frechet",
+    "frechet_infinity",
+    "kid",
+    "prdc",
+    "nearest",
+    "sliced_wasserstein",
+    "energy_distance",
+    "mmd",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a table, write the JSON file."""
+    parser = command_line(__doc__, repeats=1)
+    parser.add_argument("--real", type=int, default=10_000, help="real samples")
+    parser.add_argument("--samples", type=int, default=1000, help="generated samples")
+    parser.add_argument("--features", type=int, default=2048)
+    parser.add_argument("--halves", type=int, default=50)
+    benchmark = begin(parser, arguments)
+    options = benchmark.options
+    if options.quick:
+        options.real, options.samples, options.features, options.halves = 200, 60, 16, 4
+    real = Features(torch.randn(options.real, options.features))
+    known = real.values, None, (real.mean, real.covariance_factor)
+    drawn = [torch.randn(options.samples, options.features) for _ in range(3)]
+
+    def measure(metric: str) -> None:
+        evaluate = Evaluate(metrics=[metric], extractors=["pixels"], resamplings=options.halves)
+        # New sets, which keep nothing of an earlier turn.
+        sets = FeatureSets(Features(*known), *(Features(x) for x in drawn), resize="none")
+        _, problems = measure_samples(evaluate, {"pixels": sets}, Origin())
+        if problems:
+            raise SystemExit(str(problems))
+
+    runs = {metric: lambda metric=metric: measure(metric) for metric in METRICS}
+    for metric, seconds in benchmark.times(runs, warm_ups=0).items():
+        benchmark.add(metric=metric, median_s=statistics.median(seconds), seconds=seconds)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()
