@@ -22,6 +22,20 @@ def test_a_gpu_is_taken_when_it_is_asked_for() -> None:
             device_of(1)
 
 
+def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own default does, in convolutions."""
+    for part in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(part, "allow_tf32", True)
+    device_of(0)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    if torch.cuda.is_available():
+        image, weight = torch.rand(1, 256, 8, 8), torch.rand(256, 256, 3, 3)
+        exact = torch.nn.functional.conv2d(image.double(), weight.double())
+        found = torch.nn.functional.conv2d(image.cuda(), weight.cuda()).cpu()
+        assert float((found / exact - 1).abs().max()) < 1e-5
+
+
 class Linear(ScoreNetwork):
     """A score that remembers where it computes; what it returns goes back to the CPU."""
 

@@ -16,7 +16,13 @@ CPU = torch.device("cpu")
 
 
 def device_of(gpus: int) -> torch.device:
-    """Return the first GPU, or the CPU for 0; raise `InputError` where there is no GPU."""
+    """Return the first GPU, or the CPU for 0; raise `InputError` where there is no GPU.
+
+    From then on GPUs compute in float32 as CPUs do: convolutions would be rounded to TF32, with 10
+    bits in place of 23, and so would features and scores.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if gpus and not torch.cuda.is_available():
         raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
     return torch.device("cuda") if gpus else CPU
