@@ -1,9 +1,11 @@
 """What several tests need: a staged dataset, small studies, the command line."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,3 +74,24 @@ def scoresweep() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], Path]]:
+    """Return a copy of a folder in which nothing can be written, not even by root."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "copy"
+
+        def make(folder: Path) -> Path:
+            shutil.copytree(folder, copy)
+            for path in (Path(name), copy, *copy.rglob("*")):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            if user == 0:
+                os.seteuid(65534)
+            return copy
+
+        yield make
+        os.seteuid(user)
+        for path in (Path(name), *Path(name).rglob("*")):
+            path.chmod(0o755)

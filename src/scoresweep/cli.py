@@ -67,10 +67,12 @@ def _datasets(plan: Plan, dataset: str | None) -> list[str]:
 
 @app.command(rich_help_panel=STEPS)
 def stage(study: StudyFile, dataset: DatasetId = None, root: Root = Path()) -> None:
-    """Fetch a dataset, check it and write it as a sharded Zarr store."""
+    """Fetch a dataset, check it and write it as a sharded Zarr store; fetch extractors' weights."""
+    from scoresweep.pipeline.published_weights import fetch_weights
     from scoresweep.pipeline.stage import stage as run_stage
 
     plan = _plan(study, root)
+    fetch_weights(plan)
     for name in _datasets(plan, dataset):
         run_stage(plan, name)
 

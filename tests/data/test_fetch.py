@@ -172,6 +172,23 @@ def test_a_cache_that_cannot_be_written(folder, monkeypatch, tmp_path):
         fetch(TOY, Source(path=folder))
 
 
+def test_a_cache_that_may_only_be_read(folder, monkeypatch, cache, read_only):
+    fetch(TOY, Source(path=folder))
+    cache = read_only(cache.parent)
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(cache))
+    assert_fetched(fetch(TOY), folder)
+    with pytest.raises(InputError, match=r"the cache cannot be written \(Perm.*SCORESWEEP_CACHE"):
+        fetch(TOY, Source(path=folder))
+
+
+def test_a_damaged_file_that_cannot_be_removed(folder, monkeypatch, cache, read_only):
+    fetch(TOY, Source(path=folder))
+    (cache / "y-idx1-ubyte").write_bytes(b"label?" * 10)
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(read_only(cache.parent)))
+    with pytest.raises(InputError, match=r"It cannot be removed \(Perm.*owner"):
+        fetch(TOY)
+
+
 def test_an_unknown_registry():
     with pytest.raises(InputError, match=r"'gem:toy' is neither npm:"):
         fetch(TOY, Source(package="gem:toy"))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import load_file
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
+from typer.testing import CliRunner
 
+from scoresweep.cli import app
 from scoresweep.data.fetch import cache_folder
+from scoresweep.data.store import read_split
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
 from scoresweep.metrics import Features, frechet_distance
@@ -25,6 +31,9 @@ from scoresweep.metrics.extractors.inception import Inception
 from scoresweep.metrics.extractors.resize import antialias
 from scoresweep.pipeline import published_weights
 from scoresweep.pipeline.published_weights import WEIGHTS, load_published_weights
+from scoresweep.pipeline.reference import load_extractor, reference
+from scoresweep.study import load_study, plan_study
+from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 CACHE = cache_folder()
 
@@ -34,13 +43,18 @@ pytestmark = pytest.mark.xdist_group("published weights")
 
 @functools.cache
 def published(kind: type[Extractor]) -> Extractor:
-    """Return an extractor with its weights; skip where these cannot be had."""
+    """Return an extractor with its weights; skip where these cannot be had.
+
+    SCORESWEEP_WEIGHTS_TESTS=require makes that a failure.
+    """
     model = kind((3, 8, 8), 0).eval().requires_grad_(False)
     try:
         load_published_weights(model)
     except InputError as error:
         if not str(error).startswith("could not get the files"):
             raise
+        if os.environ.get("SCORESWEEP_WEIGHTS_TESTS") == "require":
+            pytest.fail(f"SCORESWEEP_WEIGHTS_TESTS=require: {error}")
         pytest.skip(str(error))
     return model
 
@@ -241,22 +255,92 @@ def test_a_published_file_that_was_cut_short(offline: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut short", "altered", "of another network", "unknown"])
-def test_damaged_weights_in_the_cache(offline: Path, damage: str) -> None:
+def test_damaged_weights_in_the_cache_are_made_anew(
+    offline: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     cached(offline)
-    kind: type[Extractor] = EfficientNetLite0
-    load_published_weights(kind((1, 8, 8), 0))
+    about = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
     made = offline / "efficientnet_lite0" / "efficientnet_lite0.safetensors"
-    content = bytearray(made.read_bytes())
+    before = made.read_bytes()
+    content = bytearray(before)
     if damage == "cut short":
         made.write_bytes(content[:-1000])
     elif damage == "altered":
         content[-1000] ^= 1
         made.write_bytes(content)
     elif damage == "of another network":
-        kind = Inception
-        (offline / "inception").mkdir()
-        made = made.rename(offline / "inception" / "inception.safetensors")
+        other = {"weight": torch.zeros(3)}
+        text = json.dumps(about | {"sha256": sha256_of_tensors(other)})
+        write_tensors(made, other, {"weights": text})
     else:
         made.write_bytes(b"no weights")
-    with pytest.raises(InputError, match=rf"{made}: does not hold the weights.*Remove it and run"):
-        load_published_weights(kind((1, 8, 8), 0))
+    model = EfficientNetLite0((1, 8, 8), 0)
+    assert load_published_weights(model) == about
+    said = capsys.readouterr().err
+    assert f"{made}: is damaged (" in said
+    assert "making it anew from the published file" in said
+    assert made.read_bytes() == before
+    assert sha256_of_tensors(model.state_dict()) == about["weights_sha256"]
+
+
+def test_a_cache_that_may_only_be_read(
+    offline: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_only: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It holds the published file alone."""
+    file = cached(offline)
+    expected = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
+    file.with_name("efficientnet_lite0.safetensors").unlink()
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(read_only(offline)))
+    model = EfficientNetLite0((1, 8, 8), 0)
+    assert load_published_weights(model) == expected
+    assert "cannot be written (Permission denied)" in capsys.readouterr().err
+    assert sha256_of_tensors(model.state_dict()) == expected["weights_sha256"]
+
+
+# ── the workflow ────────────────────────────────────────────────────────────────────────────────
+
+
+STUDY = """
+study: weighed
+dataset: {name: digits, subset: 12}
+train:
+  network: {name: mlp}
+  noise: {name: geometric, sigma_max: 1.0, sigma_min: 0.1, levels: 2}
+  steps: 1
+sample: {sampler: {name: annealed_langevin, step_size: 1e-5}}
+evaluate: {extractors: [pixels, efficientnet_lite0]}
+"""
+
+
+def test_what_stage_has_fetched_is_enough_for_the_rest(
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    file = cached(offline)
+    assert CliRunner().invoke(app, ["stage", "study.yaml"]).exit_code == 0
+    file.unlink()
+    plan = plan_study(load_study(Path("study.yaml")), tmp_path)
+    name = plan.study.dataset[0].id
+    reference(plan, name, "efficientnet_lite0")
+    made = plan.reference(name, "efficientnet_lite0")
+    with xr.open_dataset(made, engine="h5netcdf") as content:
+        attributes = content.attrs
+    form = WEIGHTS["efficientnet_lite0"].published.forms[0]
+    assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
+    train = read_split(plan.layout.dataset_store(name), "train")
+    model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)
+    assert attributes["weights_sha256"] == sha256_of_tensors(model.state_dict())
+
+
+def test_stage_says_that_weights_cannot_be_had(
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ["stage", "study.yaml"])
+    assert isinstance(ended.exception, InputError)
+    assert f"to {offline}/efficientnet_lite0" in str(ended.exception)

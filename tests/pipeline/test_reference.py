@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,19 @@ import torch
 import xarray as xr
 from tiny_study import give_data
 
-from scoresweep.data.store import read_split
+from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.metrics import Features
+from scoresweep.metrics.extractors import classifier
+from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.pixels import Pixels
-from scoresweep.pipeline.reference import extract, read_reference, reference, uniform_noise
+from scoresweep.pipeline.reference import (
+    extract,
+    load_extractor,
+    read_reference,
+    reference,
+    uniform_noise,
+)
 from scoresweep.study import Plan, parse_study, plan_study
 
 REAL_COUNT = 70
@@ -119,3 +128,94 @@ def test_features_are_joined_with_their_probabilities() -> None:
     assert torch.equal(joined[torch.tensor([2, 3, 4])].values, parts[1].values)
     assert joined.probabilities is not None
     assert torch.equal(joined.probabilities[:2], parts[0].probabilities)
+
+
+# ── Weights that are fitted ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def fitted(staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the reference of a classifier of some steps."""
+    monkeypatch.setattr(classifier, "STEPS", 20)
+    give_data(tmp_path, staged)
+    reference(plan_of(tmp_path), "digits", "classifier")
+    return tmp_path
+
+
+def use(plan: Plan) -> Extractor:
+    """Do what `evaluate` does before it looks at samples."""
+    run = plan.runs[0]
+    read_reference(plan, run, "classifier")
+    train = read_split(plan.layout.dataset_store("digits"), "train")
+    return load_extractor(plan, run, "classifier", train)
+
+
+def test_references_of_all_counts_have_the_same_extractor(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
+    weights = every.layout.extractor_weights("digits", "classifier")
+    before = weights.read_bytes()
+    # On another machine, say, training does not give the same weights.
+    monkeypatch.setattr(classifier, "LEARNING_RATE", 1e-3)
+    reference(some, "digits", "classifier")
+    assert weights.read_bytes() == before
+    use(some)
+    test = read_split(every.layout.dataset_store("digits"), "test").model_space()
+    expected = read_reference(every, every.runs[0], "classifier")["test"].values
+    torch.testing.assert_close(extract(use(every), test, "test").values, expected)
+
+
+def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
+    plan = plan_of(fitted)
+    weights = plan.layout.extractor_weights("digits", "classifier")
+    before = weights.read_bytes()
+    weights.unlink()
+    torch.set_num_threads(2)
+    try:
+        reference(plan, "digits", "classifier")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert weights.read_bytes() == before
+
+
+def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
+    every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
+    reference(some, "digits", "classifier")
+    store = every.layout.dataset_store("digits")
+    splits = {name: read_split(store, name) for name in ("train", "test")}
+    values = splits["train"].values[::-1].copy()
+    write_store(store, splits | {"train": replace(splits["train"], values=values)}, {})
+    reference(every, "digits", "classifier")
+    use(every)
+    with pytest.raises(InputError, match=r"digits\.classifier\.70\.nc: its features are not those"):
+        use(some)
+    reference(some, "digits", "classifier")
+    use(some)
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut short"])
+def test_damaged_weights_are_learned_again(fitted: Path, damage: str) -> None:
+    plan = plan_of(fitted)
+    weights = plan.layout.extractor_weights("digits", "classifier")
+    before = weights.read_bytes()
+    content = bytearray(before)
+    content[-1000] ^= 1
+    weights.write_bytes(content if damage == "altered" else content[:-1000])
+    with pytest.raises(InputError, match=r"`scoresweep reference STUDY` makes it \(again\)"):
+        use(plan)
+    reference(plan, "digits", "classifier")
+    use(plan)
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["dataset", "extractor"])
+def test_a_reference_of_something_else_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    plan = plan_of(tmp_path)
+    made = plan.reference("digits", "pixels")
+    made.parent.mkdir()
+    with xr.open_dataset(plan_of(root).reference("digits", "pixels"), engine="h5netcdf") as file:
+        file.load().assign_attrs({name: "other"}).to_netcdf(made, engine="h5netcdf")
+    with pytest.raises(InputError, match=f"its {name} is other, expected"):
+        read_reference(plan, plan.runs[0], "pixels")

@@ -85,6 +85,8 @@ def fetch(published: Published, source: Source | None = None) -> Fetched:
             return cached
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise InputError(
             f"{folder}: the cache cannot be written ({error.strerror}). Set SCORESWEEP_CACHE to a "
@@ -116,13 +118,21 @@ def _cached(published: Published, folder: Path) -> Fetched | None:
             for name, file in files.items():
                 found = sha256_of(file)
                 if found != form[name]:
-                    file.unlink()
-                    raise InputError(
-                        f"{_mismatch(file, form[name], found)} It was removed from the cache; "
-                        f"run the same command again to fetch it."
-                    )
+                    raise InputError(f"{_mismatch(file, form[name], found)} {_remove(file)}")
             return Fetched(files, form, (folder / ORIGIN).read_text(encoding="utf-8").strip())
     return None
+
+
+def _remove(file: Path) -> str:
+    """Remove a file from the cache, and say so or what to do."""
+    try:
+        file.unlink()
+    except OSError as error:
+        return (
+            f"It cannot be removed ({error.strerror}): let the cache's owner do it, or set "
+            f"SCORESWEEP_CACHE to another folder."
+        )
+    return "It was removed from the cache; run the same command again to fetch it."
 
 
 def _fetch_from(place: Source, published: Published, folder: Path) -> Fetched:

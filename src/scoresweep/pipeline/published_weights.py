@@ -8,6 +8,7 @@ published file. Nothing is unpickled: tensors are read from checked bytes or wit
 from __future__ import annotations
 
 import json
+import pkgutil
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 
 from scoresweep.console import say
 from scoresweep.data.fetch import Published, cache_folder, fetch
-from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.study import Plan
 from scoresweep.study.components.datasets import Source
+from scoresweep.study.components.metrics import EXTRACTORS
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 
-__all__ = ["WEIGHTS", "load_published_weights"]
+__all__ = ["WEIGHTS", "fetch_weights", "load_published_weights"]
 
 EPSILON = 1e-3
 """Added to the variance by the batch normalisation of these networks."""
@@ -46,49 +48,78 @@ class _Weights:
     """For each published file, what reads its layers in the order of the network."""
 
 
-def load_published_weights(model: Extractor) -> None:
-    """Give an extractor the published weights that it names.
+def fetch_weights(plan: Plan) -> None:
+    """Fetch and convert the published weights of a study's extractors, where there is a network.
 
     Raises:
-        InputError: if they cannot be had, or what the cache holds is not what was put there.
+        InputError: if they cannot be had.
+    """
+    kinds: list[type[Extractor]] = [pkgutil.resolve_name(EXTRACTORS[n]) for n in plan.extractors]
+    # Several extractors may have the same weights, and these are for images of any size.
+    for kind in {kind.weights: kind for kind in kinds if kind.weights is not None}.values():
+        load_published_weights(kind((1, 8, 8), 0))
+
+
+def load_published_weights(model: Extractor) -> dict[str, str]:
+    """Give an extractor the published weights that it names; return what tells which they are.
+
+    What the cache holds of them is checked, and made anew from the published file where it is
+    damaged.
+
+    Raises:
+        InputError: if they cannot be had.
     """
     name = str(model.weights)
     path = cache_folder() / name / f"{name}.safetensors"
-    if not path.exists():
-        _convert(name, model, path)
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["weights"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if sha256_of_tensors(tensors) != about["sha256"]:
-            raise ValueError("its SHA-256 is not the one that it names")
-        model.load_state_dict(tensors)
+        about = _load_converted(model, path)
+    except FileNotFoundError:
+        about = _convert(name, model, path)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        raise InputError(
-            f"{path}: does not hold the weights of the extractor {model.name}, or is damaged "
-            f"({str(error).splitlines()[0]}). Remove it and run the same command again, which "
-            f"makes it anew from the published file."
-        ) from error
+        reason = str(error).splitlines()[0]
+        say(f"{path}: is damaged ({reason}); making it anew from the published file")
+        about = _convert(name, model, path)
+    return {
+        "weights_file": about["file"],
+        "weights_file_sha256": about["file_sha256"],
+        "weights_sha256": about["sha256"],
+    }
 
 
-def _convert(name: str, model: Extractor, path: Path) -> None:
-    """Write the published weights as safetensors."""
+def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
+    """Load the weights that the cache holds and return what it says about them."""
+    with safe_open(path, framework="pt") as file:
+        about: dict[str, str] = json.loads((file.metadata() or {})["weights"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if sha256_of_tensors(tensors) != about["sha256"]:
+        raise ValueError("its SHA-256 is not the one that it names")
+    model.load_state_dict(tensors)
+    return about
+
+
+def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
+    """Load the published weights, keep them as safetensors and return what to say about them."""
     known = WEIGHTS[name]
     # What somebody has put there by hand is as good as what is fetched.
     by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
     places = [Source(path=file) for file in by_hand if file.exists()]
     fetched = fetch(replace(known.published, places=(*places, *known.published.places)))
     ((file, source),) = fetched.files.items()
-    say(f"{name}: {source} is converted to {path.name}")
     tensors = _fold(model, known.readers[file](source))
+    model.load_state_dict(tensors)
     about = {
         "file": file,
         "file_sha256": fetched.hashes[file],
         "place": fetched.place,
         "sha256": sha256_of_tensors(tensors),
     }
-    with whole(path) as temporary:
-        write_tensors(temporary, tensors, {"weights": json.dumps(about)})
+    try:
+        with whole(path) as temporary:
+            write_tensors(temporary, tensors, {"weights": json.dumps(about)})
+        say(f"{name}: {source} is converted to {path.name}")
+    except OSError as error:
+        say(f"{name}: {path} cannot be written ({error.strerror}); {source} is converted each time")
+    return about
 
 
 def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:

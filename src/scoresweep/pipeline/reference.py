@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import xarray as xr
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from scoresweep.console import progress
 from scoresweep.data.store import Split, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
+from scoresweep.locks import exclusive
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.device import CPU, device_of
@@ -24,7 +27,7 @@ from scoresweep.pipeline.published_weights import load_published_weights
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
 from scoresweep.study.components.metrics import EXTRACTORS
-from scoresweep.tensors import write_tensors
+from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 __all__ = [
     "extract",
@@ -44,7 +47,8 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
 
     Beside the features of real samples and of uniform noise the file holds mean and covariance of
     the training ones, which every comparison needs. All studies of the same `evaluate.real_count`
-    share it, and all share the extractor's own weights: they depend on the dataset alone.
+    share it, and all share the extractor's own weights: they depend on the dataset alone, and are
+    fitted where no file holds those of this dataset. Its attributes tell which weights were used.
 
     Raises:
         InputError: if the dataset does not have what the extractor needs, the extractor's
@@ -55,12 +59,9 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
-    if model.weights is None:
-        labels = None if train.labels is None else torch.from_numpy(train.labels)
-        model.fit(train.model_space(), labels, seed=0)
-        _write_weights(model, layout.extractor_weights(dataset.id, extractor))
+    weights = _give_weights(model, train, layout.extractor_weights(dataset.id, extractor))
     content = xr.Dataset(
-        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
+        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize} | weights
     )
     noise = uniform_noise(train, min(NOISE, len(train.values)))
     train, test = _some(train, count, "train"), _some(test, count, "test")
@@ -96,11 +97,66 @@ def _some(split: Split, count: int | None, name: str) -> Split:
     return replace(split, values=split.values[index], labels=labels)
 
 
-def _write_weights(model: Extractor, path: Path) -> None:
-    """Write what an extractor has learned, if it learns anything."""
-    if weights := model.state_dict():
+# ── Weights ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
+    """Give an extractor its weights, published or fitted; return attributes that tell which.
+
+    Fitted ones are read from `path` where it holds those of this dataset. Of several processes at
+    once the first one fits them.
+    """
+    if model.weights is not None:
+        return load_published_weights(model)
+    if not model.state_dict():
+        return {}
+    data = _sha256_of_data(train)
+    with exclusive(path.with_name(f".{path.name}.lock")):
+        with contextlib.suppress(FileNotFoundError, SafetensorError, RuntimeError, ValueError):
+            if _load_fitted(model, path) == data:
+                return _attributes_of(model)
+        labels = None if train.labels is None else torch.from_numpy(train.labels)
+        with _one_thread():
+            model.fit(train.model_space(), labels, seed=0)
+        attributes = _attributes_of(model)
+        about = {"data": data, "sha256": attributes["weights_sha256"]}
         with whole(path) as temporary:
-            write_tensors(temporary, weights)
+            write_tensors(temporary, model.state_dict(), {"fitted": json.dumps(about)})
+    return attributes
+
+
+def _load_fitted(model: Extractor, path: Path) -> str:
+    """Load what an extractor has learned; return the SHA-256 of the data that it learned from."""
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get("fitted", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if sha256_of_tensors(tensors) != about.get("sha256"):
+        raise ValueError("its SHA-256 is not the one that it names")
+    model.load_state_dict(tensors)
+    return str(about["data"])
+
+
+def _sha256_of_data(split: Split) -> str:
+    parts = {"values": split.values, "labels": split.labels, "range": split.pixel_range}
+    return sha256_of_tensors({k: torch.as_tensor(v) for k, v in parts.items() if v is not None})
+
+
+def _attributes_of(model: Extractor) -> dict[str, str]:
+    return {"weights_sha256": sha256_of_tensors(model.state_dict())}
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the order in which floats are added changes what is learned."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ── Features ────────────────────────────────────────────────────────────────────────────────────
 
 
 def uniform_noise(train: Split, count: int) -> Tensor:
@@ -130,7 +186,7 @@ def extract(model: Extractor, samples: Tensor, what: str, device: torch.device =
 
 
 def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
-    """Return an extractor with its published weights, or one that has learned nothing yet."""
+    """Return an extractor without its weights, published or learned."""
     kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
     lacks = None
     if kind.needs_images and split.pixel_range is None:
@@ -151,30 +207,51 @@ def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
             f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another one: "
             f"evaluate.extractors: [pixels]"
         ) from error
-    if model.weights is not None:
-        load_published_weights(model)
-    model.eval()
-    return model
+    return model.eval()
 
 
 def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
-    """Return the extractor as `reference` fitted it."""
+    """Return the extractor with the weights that made the features of the real samples.
+
+    Raises:
+        InputError: if it has others, or a file is missing or damaged.
+    """
     model = make_extractor(name, train, run.dataset.id)
-    path = plan.layout.extractor_weights(run.dataset.id, name)
-    if model.weights is None and model.state_dict():
+    path, made = (
+        plan.layout.extractor_weights(run.dataset.id, name),
+        plan.reference(run.dataset.id, name),
+    )
+    if model.weights is not None:
+        load_published_weights(model)
+    elif model.state_dict():
         try:
-            model.load_state_dict(load_file(path))
-        except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+            _load_fitted(model, path)
+        except (FileNotFoundError, SafetensorError, RuntimeError, ValueError) as error:
             raise _make_reference_again(path, error) from error
+    else:
+        return model
+    found, expected = _attributes_of(model)["weights_sha256"], _attribute(made, "weights_sha256")
+    if found != expected:
+        raise InputError(
+            f"{made}: its features are not those of the extractor {name} as it is now (SHA-256 of "
+            f"the weights {expected}, now {found}). `scoresweep reference STUDY` makes it again."
+        )
     return model
 
 
 def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
-    """Return the features of the splits `train` and `test`, and of uniform noise as `noise`."""
+    """Return the features of the splits `train` and `test`, and of uniform noise as `noise`.
+
+    Raises:
+        InputError: if the file is missing or damaged, or is one of other data or features.
+    """
     path = plan.reference(run.dataset.id, extractor)
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             content = file.load()
+        for name, expected in (("dataset", run.dataset.id), ("extractor", extractor)):
+            if content.attrs.get(name) != expected:
+                raise ValueError(f"its {name} is {content.attrs.get(name)}, expected {expected}")
         tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
         moments = tensors["train_mean"], tensors["train_covariance_factor"]
         return {
@@ -185,11 +262,19 @@ def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
             )
             for part in ("train", "test", "noise")
         }
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
+        raise _make_reference_again(path, error) from error
+
+
+def _attribute(path: Path, name: str) -> object:
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            return file.attrs.get(name)
+    except OSError as error:
         raise _make_reference_again(path, error) from error
 
 
 def _make_reference_again(path: object, error: Exception) -> InputError:
     return InputError(
-        f"{path}: cannot be read ({error}). `scoresweep reference STUDY` makes it (again)."
+        f"{path}: cannot be used ({error}). `scoresweep reference STUDY` makes it (again)."
     )
