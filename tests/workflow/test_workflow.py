@@ -224,3 +224,18 @@ def test_own_data_that_has_changed_is_staged_again(tmp_path):
     np.save(data, draw.normal(size=(40, 2)).astype(np.float32))
     os.utime(data, (time.time() + 5, time.time() + 5))
     assert planned(tmp_path, target) == {"stage": 1}
+
+
+@pytest.mark.parametrize(("extractor", "minutes"), [("pixels", 60), ("inception_antialias", 240)])
+def test_only_inception_asks_for_hours(staged, tmp_path, extractor, minutes):
+    """More than a partition allows would wait for ever."""
+    give_data(tmp_path, staged)
+    study = TINY.replace("extractors: [pixels]", f"extractors: [{extractor}]")
+    (tmp_path / "study.yaml").write_text(study)
+    ended = snakemake(
+        tmp_path, "--dry-run", "--default-resources", "runtime=60", "--until", "reference"
+    )
+    said = ended.stdout + ended.stderr
+    assert re.search(r"rule reference:.*?resources:[^\n]*\bruntime=(\d+)", said, re.DOTALL)[
+        1
+    ] == str(minutes)

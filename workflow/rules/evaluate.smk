@@ -1,3 +1,9 @@
+# Inception takes hours on CPUs; for the other extractors the default is enough.
+SLOW_REFERENCE = (
+    {"runtime": 240} if any(n.startswith("inception") for n in plan.extractors) else {}
+)
+
+
 rule reference:
     input:
         layout.dataset_manifest("{dataset}"),
@@ -11,7 +17,7 @@ rule reference:
     resources:
         attempt=patient_attempt,
         gpu=0,
-        runtime=240,
+        **SLOW_REFERENCE,
     params:
         study=study_file,
     shell:
