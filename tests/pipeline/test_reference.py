@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tiny_study import give_data
 
 from scoresweep.data.store import read_split, write_store
 from scoresweep.errors import InputError
+from scoresweep.locks import exclusive
 from scoresweep.metrics import Features
 from scoresweep.metrics.extractors import classifier
 from scoresweep.metrics.extractors.base import Extractor
@@ -164,6 +167,26 @@ def test_references_of_all_counts_have_the_same_extractor(
     test = read_split(every.layout.dataset_store("digits"), "test").model_space()
     expected = read_reference(every, every.runs[0], "classifier")["test"].values
     torch.testing.assert_close(extract(use(every), test, "test").values, expected)
+
+
+def test_of_two_at_once_the_first_one_learns(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(fitted)
+    weights = plan.layout.extractor_weights("digits", "classifier")
+    first = weights.read_bytes()
+    weights.unlink()
+    monkeypatch.setattr(classifier, "LEARNING_RATE", 1e-3)
+    second = threading.Thread(target=reference, args=(plan, "digits", "classifier"))
+    with exclusive(weights.with_name(f".{weights.name}.lock")):
+        second.start()
+        while "another process does this already" not in capsys.readouterr().err:
+            assert second.is_alive()
+            time.sleep(0.05)
+        weights.write_bytes(first)
+    second.join(60)
+    assert weights.read_bytes() == first
+    use(plan)
 
 
 def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
