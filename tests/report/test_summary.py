@@ -52,9 +52,10 @@ def test_what_is_positive_has_a_positive_interval() -> None:
     expected = np.exp(stats.t.interval(0.95, 1, loc=math.log(1.5), scale=error))
     assert row[["low", "high"]].tolist() == pytest.approx(expected.tolist())
     row = summarise(FRAME, metric, ["levels"]).set_index("levels").loc[10]
-    low, high = stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))
-    assert row[["low", "high"]].tolist() == pytest.approx([0, high])
-    assert low < 0
+    half = stats.t.ppf(0.975, 1) * stats.sem([1.0, 2.0])
+    assert half > 1.5
+    assert row["low"] == pytest.approx(1.5 * math.exp(-half / 1.5))
+    assert row["high"] == pytest.approx(math.e * half)
 
 
 def test_a_share_stays_a_share() -> None:

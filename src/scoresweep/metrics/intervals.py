@@ -35,18 +35,19 @@ def bounded_interval(
     """Return the ends of the intervals `value` ± `half`, within the values that are possible.
 
     Of what is positive and has no upper limit, the interval is that of the logarithm, to first
-    order (delta method): value · exp(±half/value). Any other is cut off at its limits, and so is
-    one wider than its value: there first order says nothing, and the exponential grows past all
-    bounds.
+    order (delta method): value · exp(±half/value). Where `half` is larger than the value the upper
+    end goes on along its tangent, e · half: the exponential would pass all bounds. Any other
+    interval is cut off at its limits.
     """
     centre, half = np.asarray(value, np.float64), np.asarray(half, np.float64)
     limits = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
     low, high = np.clip(centre - half, *limits), np.clip(centre + half, *limits)
     if minimum != 0 or maximum is not None:
         return low, high
-    narrow = (centre > 0) & (half <= centre)
-    factor = np.exp(np.where(narrow, half, 0) / np.where(narrow, centre, 1))
-    return np.where(narrow, centre / factor, low), np.where(narrow, centre * factor, high)
+    positive = centre > 0
+    ratio = np.where(positive, half, 0) / np.where(positive, centre, 1)
+    upper = np.where(ratio <= 1, centre * np.exp(np.minimum(ratio, 1)), np.e * half)
+    return np.where(positive, centre * np.exp(-ratio), low), np.where(positive, upper, high)
 
 
 def error_of_mean(values: Tensor) -> float:
