@@ -96,7 +96,8 @@ def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     runs = [run for run in finished.runs if run.axes["levels"] == 6]
     values = [frechet(run, setting) for run in runs]
     mean, error = sum(values) / 2, stats.sem(values)
-    low, high = np.exp(stats.t.interval(0.95, 1, loc=np.log(mean), scale=error / mean))
+    # Two seeds: the interval is wider than the value, and cut off at zero.
+    low, high = 0, stats.t.interval(0.95, 1, loc=mean, scale=error)[1]
     text = read_page(finished).text
     assert "Levels 6, step size 2e-5" in text
     assert f"95 % interval {number(low)} to {number(high)}" in text

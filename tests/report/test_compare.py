@@ -152,7 +152,7 @@ def test_the_score_error_of_networks_is_a_measure_too(a: Path, b: Path) -> None:
 
 def test_intervals_that_are_apart_have_a_winner(a: Path, tmp_path: Path) -> None:
     def worsen(tree: xr.DataTree) -> None:
-        tree["sampling/frechet_classifier"] *= 100
+        tree["sampling/frechet_classifier"] += 100
         tree["sampling/coverage_classifier"] *= 0.1  # higher is better
 
     worse = altered(a, tmp_path, worsen)

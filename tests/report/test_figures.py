@@ -16,7 +16,16 @@ from PIL import Image
 from scoresweep.data.store import Split
 from scoresweep.report import figures
 from scoresweep.report.animation import animation
-from scoresweep.report.sheets import GAP, contact_sheet, film, tile
+from scoresweep.report.sheets import (
+    BLOCK,
+    COLUMNS,
+    GAP,
+    contact_sheet,
+    film,
+    nearest_images,
+    tile,
+    tile_pairs,
+)
 from scoresweep.report.summary import Metric
 
 DISTANCE = Metric("frechet", "Fréchet distance", "lower", {})
@@ -328,3 +337,24 @@ def test_points_in_many_dimensions_show_the_features_that_vary_most() -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("feature 1", "feature 3")
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["real", "drawn"]
+
+
+def test_the_nearest_image_is_found_whatever_the_range_of_pixels() -> None:
+    draw = np.random.default_rng(0)
+    real = Split(draw.integers(0, 17, (BLOCK + 9, 2, 2, 1)).astype(np.uint8), pixel_range=(0, 16))
+    wanted = [3, BLOCK + 4, 700]
+    near = np.clip(real.values[wanted] * (255 / 16) + 2, 0, 255).astype(np.uint8)
+    found = nearest_images(Split(near, pixel_range=(0, 255)), real)
+    assert (real.values[found] == real.values[wanted]).all()
+
+
+def test_pairs_stand_one_over_the_other() -> None:
+    grey = np.arange(COLUMNS + 1, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 3, 1))
+    sheet = tile_pairs(Split(grey, pixel_range=(0, 255)), Split(grey + 100, pixel_range=(0, 255)))
+    middles = sheet[GAP + 1 :: 3 + GAP, GAP + 1 :: 3 + GAP].tolist()
+    first = list(range(COLUMNS))
+    empty = [128] * (COLUMNS - 1)
+    over = [first, [100 + grey for grey in first], [6, *empty], [106, *empty]]
+    assert middles == over
+    panel = figures.pairs(sheet, 2).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["drawn", "nearest"] * 2

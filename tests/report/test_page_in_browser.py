@@ -124,6 +124,10 @@ def test_everything_is_drawn_without_a_network(page: Page, finished: Plan) -> No
         assert box is not None
         assert box["width"] > 500, title
     assert page.locator("figure.charted img").first.is_hidden()
+    for pair in page.locator(".pair").all():
+        captions = pair.locator("strong").all_inner_texts()
+        assert [caption.split(", ")[-1] for caption in captions] == ["denoised", "raw"]
+    assert page.locator(".pair").count() == 8
     for picture in page.locator("figure:not(.charted) img").all():
         assert picture.evaluate("image => image.naturalWidth") > 50
 

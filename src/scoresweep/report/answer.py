@@ -103,14 +103,14 @@ def rivals(part: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFr
 
 
 def _half(summary: pd.DataFrame, metric: Metric) -> np.ndarray[Any, Any]:
-    """Return half the width of each interval, where it is logarithmic that of the plain one."""
+    """Return the half widths that `bounded_interval` has made the intervals of."""
     low, high = summary["low"].to_numpy(dtype=float), summary["high"].to_numpy(dtype=float)
     mean = summary["mean"].to_numpy(dtype=float)
+    plain = np.asarray(np.maximum(mean - low, high - mean))  # one end may be cut off at a limit
     if metric.about.get("valid_min") != 0 or "valid_max" in metric.about:
-        return np.asarray((high - low) / 2)
+        return plain
     with np.errstate(divide="ignore", invalid="ignore"):
-        logarithmic = mean * np.log(high / low) / 2
-    return np.asarray(np.where(low > 0, logarithmic, (high - low) / 2))
+        return np.asarray(np.where(low > 0, mean * np.log(mean / low), plain))
 
 
 def answers(

@@ -32,7 +32,7 @@ function summarise(state) {
   });
 }
 
-// The mean over repeats and its interval; `seeds` are Maps of row to value.
+// The mean over repeats and its interval, as `bounded_interval` has it; `seeds` are Maps of row to value.
 function estimate(measure, seeds) {
   const means = seeds.map((rows) => sum([...rows.values()]) / rows.size);
   const n = means.length;
@@ -45,7 +45,7 @@ function estimate(measure, seeds) {
   const deviation = Math.sqrt(sum(means.map((m) => (m - mean) ** 2)) / (n - 1));
   const half = (data.explorer.student[n - 2] * deviation) / Math.sqrt(n);
   if (measure.min === 0 && measure.max === null && mean > 0)
-    return { mean, n, low: mean * Math.exp(-half / mean), high: mean * Math.exp(half / mean) };
+    return { mean, n, low: mean * Math.exp(-half / mean), high: half <= mean ? mean * Math.exp(half / mean) : Math.E * half };
   return { mean, n, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
 }
 

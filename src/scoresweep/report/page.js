@@ -96,7 +96,7 @@ function readyLines(root, chart) {
     const scale = (axis) => ({ title: { text: escaped(choice[axis].title).replace(", ", "<br>") }, ...(choice[axis].log && logarithmic(choice.lines.flatMap((line) => line[axis]))) });
     const traces = choice.lines.flatMap((line, index) => lineTraces(root, line, index));
     Plotly.react(plot, traces, layout(root, scale("x"), scale("y"), traces), OPTIONS);
-    caption.textContent = choice.caption + (choice.lines.some((l) => l.low) ? " Bands go from the least to the greatest of the seeds." : "");
+    caption.textContent = choice.caption + (choice.lines.some((l) => l.low) && !choice.caption.includes("Bands") ? " Bands go from the least to the greatest of the seeds." : "");
   };
   if (chart.choices.length > 1)
     choose(controls, "Show", chart.choices.map((c, i) => [i, c.name]), 0, (value) => ((chosen = Number(value)), draw()));

@@ -1,0 +1,111 @@
+"""How far the best setting is ahead, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_plan, fake_study
+from scipy import stats
+
+from scoresweep.pipeline.report import report
+from scoresweep.pipeline.status import jobs
+from scoresweep.report.answer import answers, rivals
+from scoresweep.report.charts import to_script
+from scoresweep.report.summary import Metric
+from scoresweep.report.tables import collect, wide_table
+from scoresweep.study import Plan
+
+DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
+
+
+def test_seeds_are_compared_in_pairs() -> None:
+    frame = pd.DataFrame(
+        {
+            "step_size": [1, 1, 1, 2, 2, 2, 3, 3],
+            "seed": [0, 1, 2, 0, 1, 2, 0, 1],
+            "distance": [1.0, 5.0, 9.0, 1.5, 5.6, 9.4, 4.0, 20.0],
+        }
+    )
+    table = rivals(frame, DISTANCE, ["step_size"])
+    assert table["step_size"].tolist() == [1, 2, 3]
+    low, high = stats.t.interval(0.95, 2, loc=0.5, scale=stats.sem([0.5, 0.6, 0.4]))
+    assert table.loc[1, ["gap", "gap_low", "gap_high"]].tolist() == pytest.approx([0.5, low, high])
+    # The seeds that both have: 4 − 1 and 20 − 5.
+    assert table.loc[2, ["gap", "pairs"]].tolist() == [9, 2]
+    assert table.loc[2, "gap_low"] < 0
+
+
+def test_errors_of_single_measurements_add_as_squares() -> None:
+    frame = pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]})
+    frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])
+    share = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+    worse = rivals(frame, share, ["step_size"]).loc[1]
+    assert worse[["step_size", "gap"]].tolist() == pytest.approx([2, 0.5])
+    assert worse["gap_low"] == pytest.approx(0.5 - 0.05)
+    # A logarithmic interval m·exp(±h/m) is that of the half width h.
+    ends = {"distance_low": frame["distance"] * math.exp(-0.1)}
+    ends["distance_high"] = frame["distance"] * math.exp(0.1)
+    worse = rivals(frame.assign(**ends), DISTANCE, ["step_size"]).loc[1]
+    assert worse["gap_high"] == pytest.approx(0.5 + 0.1 * math.hypot(0.9, 0.4))
+    assert np.isnan(rivals(frame[["step_size", "distance"]], DISTANCE, ["step_size"])["gap_low"][1])
+
+
+def said(plan: Plan) -> dict[str, object]:
+    tables = collect(plan, jobs(plan))
+    about = {"valid_min": 0.0}
+    metric = Metric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
+    (answer,) = answers(plan, tables, wide_table(tables), [metric])
+    return answer
+
+
+def test_the_answer_says_how_sure_it_is(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    answer = said(plan)
+    assert answer["where"] == "Levels 6, step size 2e-5"
+    # Levels 4 are worse by 0.3/4 − 0.3/6 at either seed.
+    assert answer["verdict"] == ("sure", "ahead by more than noise")
+    assert str(answer["next"]).startswith("0.300, 0.0250 higher: levels 4, step size 2e-5. ")
+    # ‖s − s*‖² of the faked runs is 1/(64 σ) of ‖s*‖² on training points.
+    assert "off by 0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["blame"])
+
+
+def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> None:
+    sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 2.001e-5, 2e-3]}}
+    plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=sample)
+    fake_study(plan)
+    answer = said(plan)
+    assert answer["verdict"] == ("unsure", "too close to call")
+    assert "It includes 0: the difference may be noise." in str(answer["next"])
+    assert "not from training others" in str(answer["next"])
+
+
+def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    for run in plan.runs[:2]:
+        path = plan.layout.metrics(run.id, plan.settings[0].id)
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            content = file.load()
+        path.unlink()
+        content.attrs["problems"] = json.dumps({"kid on inception": "n is 1 </script>"})
+        content.to_netcdf(path, engine="h5netcdf")
+    report(plan)
+    page = plan.layout.report_page.read_text(encoding="utf-8")
+    assert "Not computed for 2 settings: kid on inception." in page
+    row = page.split("Measures that could not be computed")[1].split("</table>")[0]
+    assert "n is 1 &lt;/script&gt;" in row
+    assert f"{plan.runs[0].id} / {plan.settings[0].id}" in row
+    assert "and 1 more" in row
+
+
+def test_no_text_ends_the_script() -> None:
+    text = to_script({"name": "</script><!--", "value": None})
+    assert "<" not in text
+    assert json.loads(text) == {"name": "</script><!--", "value": None}
