@@ -48,7 +48,7 @@ def fake_plan(root: Path, **changes: Any) -> Plan:
 def frechet(run: Run, setting: Setting) -> float:
     """The made-up Fréchet distance: least at a step size of 2e-5, six levels, seed 0, denoised."""
     step = abs(np.log10(setting.axes.get("step_size", 2e-5) / 2e-5))
-    raw = 0.4 * (not setting.axes.get("denoise", True))
+    raw = 0.4 * ("denoise" in setting.axes and not setting.sample.sampler.denoise)
     return float(
         0.2 + raw + step + 0.3 / run.axes.get("levels", 3) + 0.05 * run.axes.get("seed", 0)
     )

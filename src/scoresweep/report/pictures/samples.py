@@ -106,8 +106,8 @@ def sample_sheets(
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
-    """Tell whether a setting takes the last denoising step; on an axis it is 1 or a text."""
-    return str(setting.get(DENOISE)) in ("1", "True", "true")
+    """Tell whether a setting takes the last denoising step: axes of truth values hold texts."""
+    return bool(setting.get(DENOISE) == "true")
 
 
 def overview(
