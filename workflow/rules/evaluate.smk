@@ -15,9 +15,9 @@ rule reference:
         "../../environment.yml"
     threads: 2
     resources:
+        **SLOW_REFERENCE,
         attempt=patient_attempt,
         gpu=0,
-        **SLOW_REFERENCE,
     params:
         study=study_file,
     shell:
