@@ -123,15 +123,18 @@ def here(request, tmp_path_factory):
     return folder, request.param
 
 
+SPENT = {"images_per_second", "seconds", "devices"}
+
+
 def numbers(folder):
-    """Return every number of the report, but for the speed."""
+    """Return every number of the report, but for the speed and what was spent."""
     (report,) = (folder / "results").glob("*/report.nc")
     with xr.open_datatree(report, engine="h5netcdf") as tree:
         return {
             f"{group}/{name}": values.values
             for group in tree.groups
             for name, values in tree[group].data_vars.items()
-            if values.dtype.kind in "fi" and name != "images_per_second"
+            if values.dtype.kind in "fi" and name not in SPENT
         }
 
 
