@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from scoresweep.console import say
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.pipeline.status import jobs
+from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.page import Pictures, render_page
 from scoresweep.report.pictures import (
     cost_maps,
@@ -28,7 +28,7 @@ from scoresweep.report.pictures import (
     vector_fields,
     walks,
 )
-from scoresweep.report.summary import Metric, main_metric
+from scoresweep.report.summary import Metric
 from scoresweep.report.tables import Gap, Tables, collect, long_table, metric_names, wide_table
 from scoresweep.report.tensorboard import write_final_metrics
 from scoresweep.study import Plan
@@ -53,7 +53,7 @@ def report(plan: Plan) -> None:
             f"snakemake --cores all --configfile STUDY"
         )
     wide = wide_table(tables)
-    metrics = _metrics(tables, wide)
+    metrics = ranking_metrics(tables.tree["sampling"].to_dataset(), wide)
     pictures = _pictures(plan, tables, wide, metrics)
     with whole(layout.report) as temporary:
         tables.tree.to_netcdf(temporary, engine="h5netcdf")
@@ -81,30 +81,6 @@ def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:
         say(f"  {gap.part} of {gap.name}: {gap.reason}")
     if len(gaps) > NAMED:
         say(f"  and {len(gaps) - NAMED:,} more; the page lists them")
-
-
-def _metrics(tables: Tables, wide: pd.DataFrame) -> list[Metric]:
-    """Return the measures of a setting that can be ranked, the main one first."""
-    sampling = tables.tree["sampling"].to_dataset()
-    found = []
-    for name in metric_names(sampling):
-        about = {str(key): value for key, value in sampling[name].attrs.items()}
-        if name in wide and "better" in about:
-            sides = {"": name, "real": f"{name}_real", "noise": f"{name}_noise"}
-            sizes = {
-                side: sampling[variable].attrs["n_generated"]
-                for side, variable in sides.items()
-                if variable in sampling and "n_generated" in sampling[variable].attrs
-            }
-            found.append(Metric(name, _title(name, about), about["better"], about, sizes))
-    main = main_metric(found)
-    return sorted(found, key=lambda metric: metric is not main)
-
-
-def _title(name: str, about: Mapping[str, Any]) -> str:
-    """Return "Fréchet distance (classifier)": the extractor is always said."""
-    title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
-    return title if not extractor or extractor in title else f"{title} ({extractor})"
 
 
 def _pictures(

@@ -19,8 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.errors import InputError
+from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.summary import Metric, best, coordinate, is_repeat, main_metric, summarise
-from scoresweep.report.tables import SCHEMA_VERSION, Tables, metric_names, wide_table
+from scoresweep.report.tables import SCHEMA_VERSION, Tables, wide_table
 from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.study.base import Config, result_fields
 from scoresweep.study.grid import swept_paths
@@ -148,7 +149,7 @@ def read_report(path: Path) -> Report:
     rows = wide_table(Tables(tree, [], on_runs, on_settings, on_evaluations))
     if rows.empty:
         raise InputError(f"{path}: holds no measured setting; there is nothing to compare")
-    measures = _measures(groups["sampling"], rows)
+    measures = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
     errors = _network_errors(groups["score_error"])
     if errors:
         rows[SCORE_ERROR] = rows["run"].map(errors)
@@ -170,18 +171,6 @@ def _check_version(path: Path, about: Mapping[str, Any]) -> None:
             f"{path}: its schema_version is {found}, expected {SCHEMA_VERSION}: another version of "
             f"scoresweep wrote it. Write both reports with one version: `scoresweep report STUDY`"
         )
-
-
-def _measures(sampling: xr.Dataset, rows: pd.DataFrame) -> dict[str, Metric]:
-    """Return the measures of a setting that can be ranked."""
-    found = {}
-    for name in metric_names(sampling):
-        about = {str(key): value for key, value in sampling[name].attrs.items()}
-        if name in rows and "better" in about:
-            title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
-            full = f"{title} ({extractor})" if extractor and extractor not in title else title
-            found[name] = Metric(name, full, about["better"], about)
-    return found
 
 
 def _network_errors(score_error: xr.Dataset) -> dict[str, float]:
