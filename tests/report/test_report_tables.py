@@ -21,6 +21,7 @@ from faked_study import (
     sigmas,
 )
 
+from scoresweep.errors import InputError
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.tables import Tables, collect, long_table, wide_table
 from scoresweep.study import Plan
@@ -103,6 +104,30 @@ def test_training_curves_keep_their_steps_and_holes(reopened: xr.DataTree) -> No
     assert training["loss"].sel(levels=4, seed=0, step=50).item() == 50.0
     assert training["level_loss"].sel(levels=6, seed=0, step=25, level=1).isnull()
     assert training["level_loss"].sel(levels=6, seed=0, step=50, level=6).item() == 75.0
+
+
+def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> None:
+    grid = {"optimizer.learning_rate": [0.01, 0.002], "seed": [0, 1]}
+    plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": grid})
+    fake_study(plan)
+    report = collect(plan, jobs(plan)).tree
+    curve = report["training"]["learning_rate"]
+    assert curve.dims == ("optimizer_learning_rate", "seed", "step")
+    assert curve.sel(optimizer_learning_rate=0.01, seed=1).values.tolist() == [1e-3] * 4
+    distance = report["sampling"]["frechet_classifier"]
+    assert distance["optimizer_learning_rate"].values.tolist() == [0.002, 0.01]
+
+
+def test_a_measure_named_like_an_axis_is_refused(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    path = plan.layout.metrics(plan.runs[0].id, plan.settings[0].id)
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        measured = dataset.load().assign(levels=3.0)
+    path.unlink()
+    measured.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(InputError, match=r"sampling cannot hold .* of the same name: levels"):
+        collect(plan, jobs(plan))
 
 
 def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:

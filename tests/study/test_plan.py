@@ -243,6 +243,11 @@ def test_an_axis_is_not_called_as_a_column_of_the_summaries():
     assert list(found.settings[0].axes) == ["sample_noise"]
 
 
+def test_an_axis_is_not_called_as_a_variable_of_the_report():
+    found = plan(train={"grid": {"optimizer.learning_rate": [0.1, 0.2], "seed": [0]}})
+    assert list(found.runs[0].axes) == ["optimizer_learning_rate", "seed"]
+
+
 def test_several_datasets_are_an_axis():
     found = plan(dataset=[{"name": "digits"}, {"name": "digits", "subset": 100}])
     assert [run.axes["dataset"] for run in found.runs][::2] == [d.id for d in found.study.dataset]

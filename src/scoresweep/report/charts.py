@@ -298,9 +298,7 @@ CURVES = {
 def _training(tables: Tables) -> Iterator[Chart]:
     dataset = tables.tree["training"].to_dataset()
     for variable, (name, caption) in CURVES.items():
-        # An axis of that name hides the curve.
-        drawn = variable in dataset and "step" in dataset[variable].dims
-        if drawn and dataset[variable].notnull().any():
+        if variable in dataset and dataset[variable].notnull().any():
             frame = to_frame(dataset[[variable]]).dropna()
             lines = _lines(frame, "step", variable, tables.run_axes)
             yield _choice(name, caption, "step", name, lines)

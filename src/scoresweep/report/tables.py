@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from scoresweep.errors import InputError
 from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
 from scoresweep.report.costs import split_costs
@@ -116,7 +117,8 @@ class Tables:
 def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     """Read every file of results that there is; `jobs` are the states of all runs and settings.
 
-    The cost is linear in the number of files.
+    The cost is linear in the number of files. Raises `InputError` where a file has a variable with
+    the name of a swept axis.
     """
     layout, gaps, problems = plan.layout, list[Gap](), list[Problem]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
@@ -249,7 +251,14 @@ def _group(
     dataset = gather.dataset().assign(state=(tuple(shape), state))
     for name in set(dataset.variables) & set(reader.attributes):
         dataset[name].attrs |= reader.attributes[str(name)]
-    return dataset.assign_coords({k: v for grid in grids for k, v in grid.coordinates.items()})
+    axes = {k: v for grid in grids for k, v in grid.coordinates.items()}
+    if both := sorted(axes.keys() & {str(name) for name in dataset.variables}):
+        raise InputError(
+            f"the report's group {part} cannot hold a swept axis and a measure of the same name: "
+            f"{', '.join(both)}. Give the measure another name, or add it to "
+            f"scoresweep.labels.LABELS, and the axis gets a longer one"
+        )
+    return dataset.assign_coords(axes)
 
 
 def _thinned(variables: dict[str, Variable], points: int) -> dict[str, Variable]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoresweep.errors import InputError, did_you_mean
+from scoresweep.labels import LABELS
 from scoresweep.study.base import content_hash, result_fields
 from scoresweep.study.checks import check_plan
 from scoresweep.study.components.datasets import Dataset
@@ -18,11 +19,10 @@ from scoresweep.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Tr
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "plan_study"]
 
-RESERVED = {"run", "setting", "level", "step", "sample", "split", "class", "metric", "interval"} | {
-    *("mode", "density_bin", "density_point", "field_level", "field_point", "feature"),
+RESERVED = {"sample", "metric", "value", "extractor", "interval", *LABELS} | {
     *("mean", "low", "high", "n", "real", "noise"),
 }
-"""Dimensions of the report and columns of its summaries that no axis may be called."""
+"""Variables of the report and columns of its tables: no axis is called so."""
 
 LONGEST = 80
 """Most characters of a block's name and options in an id or a coordinate."""
@@ -178,7 +178,9 @@ def axis_names(
     """Name the report's dimension of every swept path, block by block.
 
     A dimension is called after the last part of its path (`noise.levels` is `levels`); where that
-    is taken, after the last two parts or the block and the last part (`sample_seed`).
+    is taken, after the last two parts or the block and the last part (`sample_seed`). Variables of
+    the report keep their names: `optimizer.learning_rate` is `optimizer_learning_rate`, beside the
+    curve `learning_rate`.
     """
     taken = set(RESERVED)
     names: dict[str, dict[str, str]] = {"dataset": {}}
