@@ -1,0 +1,168 @@
+"""A study of many settings on many nodes: a simulation from the seconds that its jobs take.
+
+The head plans, submits trainings (as many at a time as there are slots) and, of what has become
+ready when it looks, arrays. It looks every few seconds, or as often as it can: each job that has
+ended costs it some time. SLURM starts jobs one after the other, at its own rate, on nodes that are
+free; a node has one job at a time. Nothing fails.
+
+Seconds of jobs are those of a study that was run (`report.nc` has them); those of the head and of
+SLURM are measured by `planning.py` and `submission.py`.
+
+    python benchmarks/cluster_model.py --train 1150 --sample 180 --evaluate 110
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from harness import print_rows
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A study, the seconds of its jobs, and what runs them."""
+
+    runs: int
+    settings: int
+    """Of all runs."""
+    nodes: int
+    train: float
+    sample: float
+    evaluate: float
+    start: float
+    """Seconds that each job needs before its work begins."""
+    slots: int
+    """Trainings at a time."""
+    look: float
+    """Seconds between two looks of the head."""
+    handling: float
+    """Seconds of the head for each job that has ended."""
+    dispatch: float
+    """Seconds of SLURM for each job that it starts."""
+    plan: float
+    """Seconds of the head for each setting, before the first job."""
+    array: int
+    """Jobs of an array, at most; one that is submitted costs as much as one job."""
+    submit: float
+    """Seconds of an `sbatch`."""
+
+
+class Job(NamedTuple):
+    """A job of a rule, of a run."""
+
+    rule: str
+    run: int
+
+
+@dataclass
+class Simulation:
+    """The state of the cluster while the study runs."""
+
+    cluster: Cluster
+    now: float = 0.0
+    queue: deque[Job] = field(default_factory=deque)
+    running: list[tuple[float, Job]] = field(default_factory=list)
+    started: float = 0.0
+    """When SLURM is done with the last job that it started."""
+
+    def seconds(self, rule: str) -> float:
+        """Return how long a node is taken by a job of `rule`."""
+        return self.cluster.start + float(getattr(self.cluster, rule))
+
+    def ready(self, done: Job) -> list[Job]:
+        """Return the jobs that wait for `done`."""
+        if done.rule == "train":
+            share = self.cluster.settings // self.cluster.runs
+            return [Job("sample", done.run)] * share
+        return [Job("evaluate", done.run)] if done.rule == "sample" else []
+
+    def dispatch(self, until: float) -> list[Job]:
+        """Run SLURM up to the time `until`; return the jobs that ended."""
+        ended = []
+        while True:
+            if self.queue and len(self.running) < self.cluster.nodes:
+                begin = max(self.started, self.now) + self.cluster.dispatch
+                if begin > until and not (self.running and self.running[0][0] <= until):
+                    return ended
+                if begin <= until:
+                    self.started = begin
+                    job = self.queue.popleft()
+                    heapq.heappush(self.running, (begin + self.seconds(job.rule), job))
+                    continue
+            if not self.running or self.running[0][0] > until:
+                return ended
+            end, job = heapq.heappop(self.running)
+            self.started = max(self.started, end)
+            ended.append(job)
+
+    def simulate(self) -> float:
+        """Return the seconds from the start of the head to the end of the last job."""
+        cluster, waiting, training, left = self.cluster, deque(range(self.cluster.runs)), 0, 0
+        self.now = self.started = cluster.plan * cluster.settings
+        left = cluster.runs + 2 * (cluster.settings // cluster.runs) * cluster.runs
+        while left:
+            while waiting and training < cluster.slots:
+                self.queue.append(Job("train", waiting.popleft()))
+                self.now += cluster.submit
+                training += 1
+            ended = self.dispatch(self.now + cluster.look)
+            self.now += max(cluster.look, cluster.handling * len(ended))
+            left -= len(ended)
+            training -= sum(job.rule == "train" for job in ended)
+            ready = [job for done in ended for job in self.ready(done)]
+            self.now += cluster.submit * -(-len(ready) // cluster.array)
+            self.queue.extend(ready)
+        return self.now
+
+
+def row_of(cluster: Cluster) -> dict[str, object]:
+    """Simulate a study and return what a table shows."""
+    wall = Simulation(cluster).simulate()
+    share = cluster.settings // cluster.runs * cluster.runs
+    work = cluster.runs * cluster.train + share * (cluster.sample + cluster.evaluate)
+    starts = cluster.start * (cluster.runs + 2 * share)
+    return {
+        "settings": cluster.settings,
+        "runs": cluster.runs,
+        "nodes": cluster.nodes,
+        "slots": cluster.slots,
+        "hours": wall / 3600,
+        "nodes_at_work": f"{work / wall / cluster.nodes:.0%}",
+        "starting": f"{starts / wall / cluster.nodes:.0%}",
+        "head_at_work": f"{(2 * share) * cluster.handling / wall:.0%}",
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    defaults = {"train": 1150.0, "sample": 180.0, "evaluate": 110.0, "start": 4.0, "look": 5.0}
+    defaults |= {"handling": 0.02, "dispatch": 0.02, "plan": 0.0025, "submit": 0.05}
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name}", type=float, default=value, help="seconds")
+    seconds = vars(parser.parse_args(arguments))
+    one = Cluster(runs=10, settings=10_000, nodes=100, slots=4, array=1000, **seconds)
+    short = {name: seconds[name] / 30 for name in ("train", "sample", "evaluate")}
+    variants = [
+        replace(one, nodes=1),
+        replace(one, nodes=10),
+        one,
+        replace(one, slots=10),
+        replace(one, runs=100),
+        replace(one, runs=100, slots=100),
+        replace(one, nodes=1000, slots=10),
+        replace(one, nodes=1000, runs=100, slots=100),
+        replace(one, slots=10, **short),
+        replace(one, settings=100_000, slots=10),
+    ]
+    print_rows([row_of(cluster) for cluster in variants])
+
+
+if __name__ == "__main__":
+    main()
