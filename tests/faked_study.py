@@ -91,7 +91,7 @@ def fake_run(plan: Plan, run: Run) -> None:
     level_loss[0, 0] = np.nan
     xr.Dataset(
         {
-            "loss": ("step", loss, {"long_name": "training loss", "units": "1"}),
+            "loss": ("step", loss),
             "level_loss": (("step", "level"), level_loss),
             "gradient_norm": ("step", 1.0 / steps),
             "learning_rate": ("step", np.full(4, 1e-3)),
@@ -120,7 +120,7 @@ def fake_score_error(plan: Plan, run: Run) -> None:
     dims = ("split", "level")
     xr.Dataset(
         {"sigma": ("level", sigma)}
-        | {name: (dims, values, {"long_name": name}) for name, values in names.items()},
+        | {name: (dims, values, label(name)) for name, values in names.items()},
         coords={
             "split": ("split", np.array(["train", "test"], dtype=object)),
             "level": np.arange(1, len(sigma) + 1),
@@ -157,22 +157,31 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
     xr.Dataset(
         {
             "frechet_classifier": (axes, value * one, distance),
-            "frechet_classifier_low": (axes, (value - 0.01) * one),
-            "frechet_classifier_high": (axes, (value + 0.02) * one),
-            "frechet_classifier_real": (axes, REAL * one, about | {"n_generated": 12}),
-            "frechet_classifier_noise": (axes, NOISE * one),
+            "frechet_classifier_low": (axes, (value - 0.01) * one, label("low")),
+            "frechet_classifier_high": (axes, (value + 0.02) * one, label("high")),
+            "frechet_classifier_real": (
+                axes,
+                REAL * one,
+                about | label("real") | {"n_generated": 12},
+            ),
+            "frechet_classifier_noise": (axes, NOISE * one, label("noise")),
             "precision_classifier": (
                 axes,
                 one / (1 + value),
                 {"long_name": "precision", "caveat": "copies reach 1, too", **share},
             ),
             "coverage_classifier": (axes, one / (2 + value), {"long_name": "coverage", **share}),
-            "class_share": ("class", np.arange(10) / 45),
-            "class_share_real": ("class", np.full(10, 0.1)),
+            "class_share": ("class", np.arange(10) / 45, label("drawn")),
+            "class_share_real": ("class", np.full(10, 0.1), label("test")),
         },
         coords=coords,
         attrs={"measured": plan.evaluate_hash()},
     ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
+
+
+def label(long_name: str) -> dict[str, str]:
+    """Say what a plain number is."""
+    return {"long_name": long_name, "units": "1"}
 
 
 def _parent(path: Path) -> Path:

@@ -1,12 +1,12 @@
 """What the variables and coordinates of the result files are, in words, and their units.
 
 Measures are not among them: a metric says itself what it measures. The unit "data" is that of the
-samples as networks see them: pixels between 0 and 1, points as they are.
+samples as networks see them: pixels between 0 and 1, points as they are. "1" is a plain number.
 """
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "label"]
+__all__ = ["LABELS", "label", "label_of_option"]
 
 TEXT = ""
 """In place of a unit, of what is no number."""
@@ -60,9 +60,25 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 """Name to long name and unit. No swept axis takes one of these names."""
 
+OPTION_UNITS = {
+    "sigma_max": "data",
+    "sigma_min": "data",
+    "noise_scale": "data",
+    "step_size": "data^2",
+    "drift": "data^2",
+}
+"""Last part of an option's path to its unit, where that is not 1."""
+
 
 def label(name: str) -> dict[str, str]:
     """Return `long_name` and, of a number, `units` of a variable; nothing of an unknown one."""
     long_name, units = LABELS.get(name, ("", TEXT))
     found = {"long_name": long_name, "units": units}
     return {key: text for key, text in found.items() if text}
+
+
+def label_of_option(path: str, *, is_number: bool) -> dict[str, str]:
+    """Return `long_name`, `option` (its `path`) and, of a number, `units` of a swept axis."""
+    last = path.rpartition(".")[2]
+    found = {"long_name": last.replace("_", " "), "option": path}
+    return found | ({"units": OPTION_UNITS.get(last, "1")} if is_number else {})

@@ -46,6 +46,17 @@ def reopened(tables: Tables, tmp_path: Path) -> Iterator[xr.DataTree]:
         yield tree
 
 
+def without_label(tree: xr.DataTree) -> list[str]:
+    """Name every variable and coordinate without a long name, and every measure without a unit."""
+    return [
+        f"{group}/{name}"
+        for group in tree.groups
+        for name, variable in tree[group].variables.items()
+        if "long_name" not in variable.attrs
+        or (variable.dtype.kind == "f" and "units" not in variable.attrs)
+    ]
+
+
 def test_every_value_is_found_by_its_axes(plan: Plan, reopened: xr.DataTree) -> None:
     distance = reopened["sampling/frechet_classifier"]
     assert distance.dims == ("levels", "seed", "step_size")
@@ -74,6 +85,20 @@ def test_attributes_say_what_was_measured(plan: Plan, reopened: xr.DataTree) -> 
     assert reopened.attrs["study"] == "faked"
     assert '"step_size": 2e-05' in reopened.attrs["config"]
     assert "torch" in reopened.attrs["versions"]
+
+
+def test_everything_says_what_it_is_and_in_what_unit(plan: Plan, reopened: xr.DataTree) -> None:
+    assert not without_label(reopened)
+    training, sampling = reopened["training"], reopened["sampling"]
+    assert sampling["step_size"].attrs == {
+        "long_name": "step size",
+        "option": "sample.sampler.step_size",
+        "units": "data^2",
+    }
+    assert sampling["levels"].attrs["option"] == "train.noise.levels"
+    assert training["sigma"].attrs == {"long_name": "noise level", "units": "data"}
+    assert training["images_per_second"].attrs["units"] == "samples/s"
+    assert "units" not in sampling["run"].attrs
 
 
 def test_it_tells_what_was_spent(plan: Plan, reopened: xr.DataTree) -> None:

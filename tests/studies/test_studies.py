@@ -131,6 +131,10 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     run_all(plan)
     with xr.open_datatree(plan.layout.report, engine="h5netcdf") as file:
         tree = file.load()
+    for group in tree.groups:
+        for variable, values in tree[group].variables.items():
+            assert "long_name" in values.attrs, f"{group}/{variable}"
+            assert "units" in values.attrs or values.dtype.kind != "f", f"{group}/{variable}"
     sampling = tree["sampling"].to_dataset()
     # A grid that is no full product has places without a setting; their state is empty.
     states = sampling["state"].values.ravel().tolist()

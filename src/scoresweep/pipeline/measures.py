@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
 from scoresweep.files import whole
+from scoresweep.labels import label
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sample_errors
 from scoresweep.metrics.names import name_of, title_of
@@ -256,11 +257,10 @@ def _attributes(measure: Measure, long_name: str) -> dict[str, Any]:
 def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:
     """Return the score error (level,) at the states in which a sampler leaves its levels."""
     name = "path_score_error_sigma2"
-    title = "half mean squared error of the score at the sampler's states, times σ²"
-    common = {"units": "1", "better": "lower", "paths": paths}
-    variables = {name: ([e.value for e in estimates], common | {"long_name": title})}
+    common = label(name) | {"better": "lower", "paths": paths}
+    variables = {name: ([e.value for e in estimates], common)}
     for end, values in (("low", [e.low for e in estimates]), ("high", [e.high for e in estimates])):
-        what = f"{title}, {end} end of the 95 % interval"
+        what = f"{common['long_name']}, {end} end of the 95 % interval"
         variables[f"{name}_{end}"] = values, common | {"long_name": what}
     return _along_levels(variables, sigmas)
 
@@ -274,8 +274,8 @@ def signal_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
         torch.from_numpy(levels[name]) for name in ("step_size", "sigma", "score_norm")
     )
     values = signal_to_noise(steps, sigmas, norms)
-    attributes = {"long_name": "signal-to-noise ratio of a step, √(η/2) |s| / √D", "units": "1"}
-    return _along_levels({"signal_to_noise": (values.tolist(), attributes)}, sigmas.tolist())
+    name = "signal_to_noise"
+    return _along_levels({name: (values.tolist(), label(name))}, sigmas.tolist())
 
 
 def _along_levels(
@@ -285,10 +285,12 @@ def _along_levels(
 
     The noise levels are a coordinate: no axis of the evaluation grid changes them.
     """
-    about = {"long_name": "noise level of the sampler", "units": "data"}
     return xr.Dataset(
         {name: ("level", values, attributes) for name, (values, attributes) in variables.items()},
-        {"level": np.arange(1, len(sigmas) + 1), "sigma": ("level", list(sigmas), about)},
+        {
+            "level": ("level", np.arange(1, len(sigmas) + 1), label("level")),
+            "sigma": ("level", list(sigmas), label("sigma")),
+        },
     )
 
 

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.labels import label
 from scoresweep.metrics.asymmetry import ASYMMETRY_NAMES, asymmetry
 from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
 from scoresweep.metrics.recovered_density import recover_density
@@ -98,7 +99,7 @@ def level_dataset(
 ) -> xr.Dataset:
     """Return the variables (split, level) of `rows[split][level][name]`, with intervals."""
     content = xr.Dataset(
-        {"sigma": ("level", list(sigmas), {"long_name": "noise level", "units": "data"})},
+        {"sigma": ("level", list(sigmas), label("sigma"))},
         _coordinates(list(rows), len(sigmas)),
     )
     measured = next(iter(rows.values()))[0]
@@ -121,8 +122,7 @@ def _bin_dataset(
         dims = ("split", "level", "density_bin")
         content.update(_variables(name, long_name, dims, values, attributes))
     numbers = np.arange(1, content.sizes["density_bin"] + 1)
-    about = {"long_name": "quantile bin of the density, 1 the lowest"}
-    return content.assign_coords(density_bin=("density_bin", numbers, about))
+    return content.assign_coords(density_bin=("density_bin", numbers, label("density_bin")))
 
 
 def _coordinates(splits: Sequence[str], levels: int) -> dict[str, Any]:
@@ -159,27 +159,16 @@ def _density_dataset(
 ) -> xr.Dataset:
     """Return the density that one-dimensional data has by the score at its smallest level."""
     found = recover_density(network, oracle, train, sigma)
-    about = {"units": "1/data", "sigma": sigma}
-    at = "density_point"
-    nats = {"units": "nat", "better": "lower", "sigma": sigma}
-    share = {"units": "1", "better": "lower", "sigma": sigma}
-    tv, kl = "total variation of the recovered density", "KL distance of the recovered density"
+    at, distance = "density_point", {"better": "lower", "sigma": sigma}
+    values: dict[str, tuple[str | tuple[()], Any, dict[str, Any]]] = {
+        "density_x": (at, found.x.numpy(), {}),
+        "density": (at, found.density.numpy(), {"sigma": sigma}),
+        "density_exact": (at, found.exact.numpy(), {"sigma": sigma}),
+        "density_tv": ((), found.tv, distance),
+        "density_kl": ((), found.kl, distance),
+    }
     return xr.Dataset(
-        {
-            "density_x": (at, found.x.numpy(), {"long_name": "position", "units": "data"}),
-            "density": (
-                at,
-                found.density.numpy(),
-                {"long_name": "density recovered from the network's score", **about},
-            ),
-            "density_exact": (
-                at,
-                found.exact.numpy(),
-                {"long_name": "exact density at the same noise level", **about},
-            ),
-            "density_tv": ((), found.tv, {"long_name": tv, **share}),
-            "density_kl": ((), found.kl, {"long_name": kl, **nats}),
-        }
+        {name: (dims, v, label(name) | about) for name, (dims, v, about) in values.items()}
     )
 
 
@@ -188,11 +177,11 @@ def _history_dataset(
 ) -> xr.Dataset:
     """Return the recovered densities of a network on its way."""
     found = [recover_density(network, oracle, train, sigma) for network in history.values()]
-    about = {"long_name": "density recovered while the network was trained", "units": "1/data"}
     densities = np.stack([each.density.numpy() for each in found])
+    about = label("density_history") | {"sigma": sigma}
     return xr.Dataset(
-        {"density_history": (("kept_step", "density_point"), densities, about | {"sigma": sigma})},
-        {"kept_step": ("kept_step", list(history), {"long_name": "optimiser steps done"})},
+        {"density_history": (("kept_step", "density_point"), densities, about)},
+        {"kept_step": ("kept_step", list(history), label("kept_step"))},
     )
 
 
@@ -209,18 +198,12 @@ def _field_dataset(
         np.stack([score(x, x.new_full((len(x),), sigmas[level])).numpy() for level in shown])
         for score in (network, oracle)
     )
-    dims, about = ("field_level", "field_point", "feature"), {"units": "1/data"}
+    dims = ("field_level", "field_point", "feature")
     return xr.Dataset(
         {
-            "field_x": (dims[1:], x.numpy(), {"long_name": "position", "units": "data"}),
-            "field_score": (dims, learned, {"long_name": "the network's score", **about}),
-            "field_exact": (dims, exact, {"long_name": "the exact score", **about}),
+            "field_x": (dims[1:], x.numpy(), label("field_x")),
+            "field_score": (dims, learned, label("field_score")),
+            "field_exact": (dims, exact, label("field_exact")),
         },
-        {
-            "field_sigma": (
-                "field_level",
-                [sigmas[level] for level in shown],
-                {"long_name": "noise level", "units": "data"},
-            )
-        },
+        {"field_sigma": (dims[0], [sigmas[level] for level in shown], label("field_sigma"))},
     )

@@ -19,13 +19,13 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.errors import InputError
+from scoresweep.report.grid import axis_options
 from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.summary import Metric, best, coordinate, is_repeat, main_metric, summarise
 from scoresweep.report.tables import SCHEMA_VERSION, Tables, wide_table
 from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.study.base import Config, result_fields
-from scoresweep.study.grid import swept_paths
-from scoresweep.study.plan import Evaluation, axis_names, axis_value
+from scoresweep.study.plan import Evaluation, axis_value
 
 __all__ = ["SIDES", "Comparison", "Difference", "Report", "compare", "read_report"]
 
@@ -60,11 +60,7 @@ class Report:
     @functools.cached_property
     def axes(self) -> dict[str, str]:
         """Dotted path of every swept option, its block in front, to its name in the report."""
-        study, blocks = self.plan.study, ("train", "sample", "evaluate")
-        swept = [swept_paths(getattr(study, block)) for block in blocks]
-        names = axis_names(study, *swept)
-        dataset = {"dataset": "dataset"} if names["dataset"] else {}
-        return dataset | {f"{b}.{p}": name for b in blocks for p, name in names[b].items()}
+        return {path: name for name, path in axis_options(self.plan.study).items()}
 
     @functools.cached_property
     def options(self) -> dict[str, list[Any]]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from scoresweep.study.grid import Point
+from scoresweep.study import Study
+from scoresweep.study.grid import Point, swept_paths
+from scoresweep.study.plan import axis_names
 
-__all__ = ["Grid", "coordinate", "grid_of"]
+__all__ = ["Grid", "axis_options", "coordinate", "grid_of"]
 
 SPARSE = 20
 """Cells per point above which the array would be nearly all holes."""
@@ -37,6 +39,15 @@ class Grid:
         for position, label in zip(self.positions, ids, strict=True):
             array[position] = label
         return array
+
+
+def axis_options(study: Study) -> dict[str, str]:
+    """Return every swept axis and the dotted path of its option, the block in front."""
+    swept = {"train": study.train, "sample": study.sample, "evaluate": study.evaluate}
+    paths = {name: swept_paths(block) for name, block in swept.items()}
+    names = axis_names(study, *paths.values())
+    dataset = {"dataset": "dataset"} if names["dataset"] else {}
+    return dataset | {names[b][path]: f"{b}.{path}" for b in paths for path in paths[b]}
 
 
 def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid:

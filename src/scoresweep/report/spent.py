@@ -11,14 +11,12 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from scoresweep.labels import label
+
 __all__ = ["SPENT", "spent"]
 
-SPENT = {
-    "seconds": {"long_name": "Time spent, that of earlier starts included", "units": "s"},
-    "devices": {"long_name": "GPUs, or cores of the CPU, of the last start", "units": "1"},
-    "device": {"long_name": "Name of the GPU, or cpu"},
-}
-"""Variable to attributes. Seconds times devices are device-seconds, where starts were alike."""
+SPENT = ("seconds", "devices", "device")
+"""Variables; seconds times devices are device-seconds, where starts were alike."""
 
 
 def spent(shape: Mapping[str, int], files: Iterable[tuple[tuple[int, ...], Path]]) -> xr.Dataset:
@@ -36,7 +34,7 @@ def spent(shape: Mapping[str, int], files: Iterable[tuple[tuple[int, ...], Path]
         devices[position] = facts.get("devices", np.nan)
         device[position] = str(facts.get("device", ""))
     values = {"seconds": seconds, "devices": devices, "device": device}
-    return xr.Dataset({name: (tuple(shape), values[name], SPENT[name]) for name in SPENT})
+    return xr.Dataset({name: (tuple(shape), values[name], label(name)) for name in SPENT})
 
 
 def _facts(path: Path) -> dict[str, Any]:

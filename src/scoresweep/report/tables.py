@@ -17,11 +17,12 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.errors import InputError
+from scoresweep.labels import label, label_of_option
 from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
 from scoresweep.report.costs import split_costs
 from scoresweep.report.gather import Gather
-from scoresweep.report.grid import Grid, grid_of
+from scoresweep.report.grid import Grid, axis_options, grid_of
 from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
 from scoresweep.report.spent import SPENT, spent
 from scoresweep.study import Plan
@@ -156,7 +157,8 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
         split_costs(sampling, runs, plan.runs)
     )
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan)), **groups})
+    named = {name: _labelled(group, axis_options(plan.study)) for name, group in groups.items()}
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan)), **named})
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
@@ -301,7 +303,18 @@ def _counts(plan: Plan, settings: Grid) -> xr.DataArray:
     counts = np.full(tuple(settings.shape.values()), np.nan)
     for setting, position in zip(plan.settings, settings.positions, strict=True):
         counts[position] = setting.sample.count
-    return xr.DataArray(counts, dims=tuple(settings.shape), attrs={"long_name": "samples drawn"})
+    return xr.DataArray(counts, dims=tuple(settings.shape))
+
+
+def _labelled(group: xr.Dataset, options: Mapping[str, str]) -> xr.Dataset:
+    """Say of every variable and coordinate what it is; `options` are the paths of swept axes."""
+    for name, variable in group.variables.items():
+        if str(name) in options:
+            is_number = variable.dtype.kind in "fi"
+            variable.attrs |= label_of_option(options[str(name)], is_number=is_number)
+        else:
+            variable.attrs |= label(str(name))
+    return group
 
 
 def _attributes(plan: Plan) -> dict[str, Any]:

@@ -13,15 +13,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.labels import label
+
 __all__ = ["CURVES", "Accumulator", "Curves", "first_bad"]
 
-CURVES = {
-    "loss": ("Training loss", "1"),
-    "gradient_norm": ("Norm of the gradient, before clipping", "1"),
-    "learning_rate": ("Learning rate", "1"),
-    "images_per_second": ("Training speed, all processes", "samples/s"),
-}
-"""Scalar curves: variable name to long name and unit."""
+CURVES = ("loss", "gradient_norm", "learning_rate", "images_per_second")
+"""Variables that are one number at each point."""
 
 
 class Accumulator:
@@ -105,9 +102,6 @@ class Curves:
         )
         data["level_loss"] = ("step", "level"), levels.reshape(len(self.step), len(self.sigmas))
         data["sigma"] = "level", np.asarray(self.sigmas)
-        for name, (long_name, units) in CURVES.items():
-            data[name].attrs = {"long_name": long_name, "units": units}
-        data["level_loss"].attrs = {"long_name": "Training loss of a level", "units": "1"}
-        data["sigma"].attrs = {"long_name": "Noise level", "units": "data"}
-        data["step"].attrs = {"long_name": "Optimiser steps done", "units": "1"}
+        for name, variable in data.variables.items():
+            variable.attrs = label(str(name))
         return data
