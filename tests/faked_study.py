@@ -63,6 +63,8 @@ def fake_study(plan: Plan) -> None:
     """Write every file that the stages before the report leave behind."""
     for dataset in plan.study.dataset:
         fake_dataset(plan, dataset.id)
+        for extractor in plan.extractors:
+            fake_reference(plan.reference(dataset.id, extractor))
     for run in plan.runs:
         fake_run(plan, run)
         fake_score_error(plan, run)
@@ -81,6 +83,12 @@ def fake_dataset(plan: Plan, dataset: str) -> None:
 def pixels(count: int) -> np.ndarray[Any, Any]:
     """Random grey images, uint8 (count, 8, 8, 1)."""
     return np.random.default_rng(count).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
+
+
+def fake_reference(path: Path) -> None:
+    """Write what the features of real samples cost, and none of them."""
+    cost = {"seconds": 6.0, "device": "cpu", "devices": 2}
+    xr.Dataset(attrs=cost).to_netcdf(_parent(path), engine="h5netcdf")
 
 
 def fake_run(plan: Plan, run: Run) -> None:
@@ -125,7 +133,7 @@ def fake_score_error(plan: Plan, run: Run) -> None:
             "split": ("split", np.array(["train", "test"], dtype=object)),
             "level": np.arange(1, len(sigma) + 1),
         },
-        attrs={"measured": plan.score_error_hash()},
+        attrs={"measured": plan.score_error_hash(), "seconds": 4.0, "device": "cpu", "devices": 1},
     ).to_netcdf(_parent(plan.layout.score_error(run.id)), engine="h5netcdf")
 
 
@@ -175,7 +183,7 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
             "class_share_real": ("class", np.full(10, 0.1), label("test")),
         },
         coords=coords,
-        attrs={"measured": plan.evaluate_hash()},
+        attrs={"measured": plan.evaluate_hash(), "seconds": 5.0, "device": "cpu", "devices": 2},
     ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
 
 

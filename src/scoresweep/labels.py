@@ -17,6 +17,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "setting": ("id of the sampler setting", TEXT),
     "state": ("what became of it: done, failed or missing", TEXT),
     # dimensions of the measurements
+    "dataset": ("dataset", TEXT),
+    "extractor": ("extractor of the features", TEXT),
     "split": ("which points: of the training set, of the test set, or evenly spread ones", TEXT),
     "level": ("number of the noise level, 1 the largest", "1"),
     "sigma": ("noise level", "data"),
@@ -54,9 +56,12 @@ LABELS: dict[str, tuple[str, str]] = {
         "1",
     ),
     # what it cost
-    "seconds": ("time spent, that of earlier starts included", "s"),
+    "seconds": ("time spent; on training and sampling, that of earlier starts included", "s"),
     "devices": ("GPUs, or cores of the CPU, of the last start", "1"),
     "device": ("name of the GPU, or cpu", TEXT),
+    "evaluate_seconds": ("time spent on measuring the samples", "s"),
+    "evaluate_devices": ("GPUs, or cores of the CPU, that measured the samples", "1"),
+    "evaluate_device": ("name of the GPU that measured the samples, or cpu", TEXT),
 }
 """Name to long name and unit. No swept axis takes one of these names."""
 

@@ -123,7 +123,7 @@ def here(request, tmp_path_factory):
     return folder, request.param
 
 
-SPENT = {"images_per_second", "seconds", "devices"}
+SPENT = ("images_per_second", "seconds", "devices")
 
 
 def numbers(folder):
@@ -134,7 +134,7 @@ def numbers(folder):
             f"{group}/{name}": values.values
             for group in tree.groups
             for name, values in tree[group].data_vars.items()
-            if values.dtype.kind in "fi" and name not in SPENT
+            if values.dtype.kind in "fi" and not str(name).endswith(SPENT)
         }
 
 

@@ -145,6 +145,8 @@ def test_metrics_of_real_digits(digits: Path) -> None:
         "seed": 0,
     }
     assert "problems" not in found.attrs
+    assert (found.attrs["device"], found.attrs["devices"]) == ("cpu", 1)
+    assert found.attrs["seconds"] > 0
     assert found["precision_classifier_real"].attrs["n_real"] == 200
     assert "noise among them" in found["recall_pixels"].attrs["caveat"]
     assert not {"caveat", "valid_max"} & set(found["kid_pixels"].attrs)
@@ -189,6 +191,8 @@ def test_score_error_of_a_zero_score(digits: Path) -> None:
     path = plan.layout.score_error(plan.runs[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as found:
         assert found["score_error"].sizes == {"split": 2, "level": 3}
+        assert (found.attrs["device"], found.attrs["devices"]) == ("cpu", 1)
+        assert found.attrs["seconds"] > 0
         np.testing.assert_allclose(found["sigma"], SIGMAS)
         np.testing.assert_allclose(found["score_error_relative"], 1, rtol=1e-6)
         np.testing.assert_allclose(found["score_cosine"], 0, atol=1e-6)

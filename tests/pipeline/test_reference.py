@@ -91,7 +91,11 @@ def test_real_count_draws_some_once(root: Path) -> None:
     path.unlink()
     reference(plan, "digits", "pixels")
     with xr.open_dataset(path, engine="h5netcdf") as again:
-        xr.testing.assert_identical(some, again.load())
+        again.load()
+    for found in (some, again):
+        assert (found.attrs.pop("device"), found.attrs.pop("devices")) == ("cpu", 1)
+        assert found.attrs.pop("seconds") > 0
+    xr.testing.assert_identical(some, again)
     for split in ("train", "test"):
         whole = read_split(root / "data" / "digits.zarr", split).model_space().flatten(1).numpy()
         rows = {row.tobytes() for row in whole}

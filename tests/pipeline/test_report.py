@@ -185,6 +185,21 @@ def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path) -> None:
         assert int((tree["sampling/state"] == "done").sum()) == 11
 
 
+def test_the_page_says_what_every_stage_took(finished: Plan) -> None:
+    text = read_page(finished).text
+    for stage, work in (
+        ("training", "0.00444 core-hours (4 pieces of work, 8 s one after another)"),
+        ("sampling", "0.0400 core-hours (12 pieces of work, 36 s one after another)"),
+        ("measuring samples", "0.0333 core-hours (12 pieces of work, 60 s one after another)"),
+        ("score error", "0.00444 core-hours (4 pieces of work, 16 s one after another)"),
+        (
+            "features of real samples",
+            "0.00333 core-hours (1 pieces of work, 6 s one after another)",
+        ),
+    ):
+        assert f"time: {stage} {work}" in text
+
+
 def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {"noise.levels": [4, 6]}})
     fake_study(plan)

@@ -108,6 +108,11 @@ def test_it_tells_what_was_spent(plan: Plan, reopened: xr.DataTree) -> None:
     assert training["seconds"].attrs["units"] == "s"
     assert (training["seconds"] * training["devices"]).sum().item() == 4 * 2.0 * 2
     assert (sampling["seconds"] * sampling["devices"]).sum().item() == 12 * 3.0 * 4
+    assert (sampling["evaluate_seconds"] * sampling["evaluate_devices"]).sum().item() == 12 * 5 * 2
+    assert sampling["evaluate_device"].sel(point).item() == "cpu"
+    assert reopened["score_error/seconds"].sel(plan.runs[0].axes).item() == 4.0
+    features = reopened["reference/seconds"].sel(dataset="digits", extractor="classifier")
+    assert features.item() == 6.0
     assert training["device"].sel(plan.runs[0].axes).item() == "cpu"
     assert sampling["device"].sel(point).item() == "cpu"
 
@@ -173,6 +178,8 @@ def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
     assert sampling["state"].sel(lost).item() == "missing"
     assert (sampling["state"] == "done").sum() == 5
     assert sampling["seconds"].isnull().all()
+    assert sampling["evaluate_seconds"].notnull().sum() == 5
+    assert tables.tree["reference/seconds"].isnull().all()
     assert tables.tree["training/seconds"].sel(plan.runs[3].axes).isnull()
     assert tables.tree["training/device"].sel(plan.runs[3].axes).item() == ""
     cut = {**plan.runs[0].axes, **plan.settings[0].axes}

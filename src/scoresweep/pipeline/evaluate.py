@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 import torch
@@ -30,6 +31,7 @@ from scoresweep.pipeline.measures import (
     FeatureSets,
     Origin,
     choose,
+    cost_of,
     join_evaluations,
     measure_samples,
     path_dataset,
@@ -60,7 +62,7 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     Raises:
         InputError: if the study does not ask for it, or there is no GPU for it.
     """
-    run, device = plan.run(run_id), device_of(gpus)
+    started, run, device = time.monotonic(), plan.run(run_id), device_of(gpus)
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
@@ -84,7 +86,7 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
     attributes = {"run": run.id, "dataset": run.dataset.id, "measured": plan.score_error_hash()}
-    content = join_evaluations(parts).assign_attrs(attributes)
+    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
     write_dataset(content, plan.layout.score_error(run.id))
 
 
@@ -103,7 +105,8 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    run, setting, device = plan.run(run_id), plan.setting(setting_id), device_of(gpus)
+    started, device = time.monotonic(), device_of(gpus)
+    run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
     samples, kept = _read_drawn(plan, run, setting)
     sets = {name: _make_sets(plan, run, name, train, samples, device) for name in plan.extractors}
@@ -129,7 +132,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     attributes["measured"] = plan.evaluate_hash()
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
-    content = join_evaluations(parts).assign_attrs(attributes)
+    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 
 

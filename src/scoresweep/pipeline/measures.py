@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureSets",
     "Origin",
     "choose",
+    "cost_of",
     "join_evaluations",
     "measure_samples",
     "path_dataset",
@@ -301,6 +303,16 @@ def join_evaluations(parts: Sequence[tuple[xr.Dataset, Point]]) -> xr.Dataset:
         for content, axes in parts
     ]
     return xr.merge(labelled, join="outer", compat="no_conflicts")
+
+
+def cost_of(started: float, device: torch.device) -> dict[str, float | int | str]:
+    """Return the seconds since `started` (of `time.monotonic`), and which devices were at work."""
+    on_gpu = device.type == "cuda"
+    return {
+        "seconds": time.monotonic() - started,
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "devices": 1 if on_gpu else torch.get_num_threads(),
+    }
 
 
 def write_dataset(content: xr.Dataset, path: Path) -> None:

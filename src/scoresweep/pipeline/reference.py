@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pkgutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from scoresweep.locks import exclusive
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.device import CPU, device_of
-from scoresweep.pipeline.measures import choose, write_dataset
+from scoresweep.pipeline.measures import choose, cost_of, write_dataset
 from scoresweep.pipeline.published_weights import load_published_weights
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
@@ -54,7 +55,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
         InputError: if the dataset does not have what the extractor needs, the extractor's
             published weights cannot be had, or there is no GPU for it.
     """
-    device = device_of(gpus)
+    started, device = time.monotonic(), device_of(gpus)
     dataset, layout, count = plan.dataset(dataset_id), plan.layout, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
@@ -85,6 +86,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     if probabilities is not None and test.labels is not None:
         right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
         content.attrs["test_accuracy"] = float(right.double().mean())
+    content.attrs |= cost_of(started, device)
     write_dataset(content, plan.reference(dataset.id, extractor))
 
 

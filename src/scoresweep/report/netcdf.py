@@ -17,6 +17,8 @@ import numpy as np
 import xarray as xr
 from h5py import h5d, h5s
 
+from scoresweep.report.spent import spent_in
+
 __all__ = ["NetcdfReader", "OutdatedError", "Variable"]
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
@@ -42,6 +44,8 @@ class NetcdfReader:
     """Variable name to attributes; one that differs between kinds of file is a list of values."""
     problems: dict[Path, dict[str, str]] = field(default_factory=dict)
     """File to the metrics that could not be computed for it, and why (its attribute `problems`)."""
+    spent: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    """File to what it cost, as far as it says so."""
     _kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -59,6 +63,7 @@ class NetcdfReader:
                 raise OutdatedError(f"{path} was measured with other options")
             if "problems" in file.attrs:
                 self.problems[path] = json.loads(file.attrs["problems"])
+            self.spent[path] = spent_in(file)
             arrays = {name: self._read_array(file, name) for name in file}
         key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
         if key not in self._dims:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from scoresweep.pipeline.status import duration
+from scoresweep.report.spent import MEASURING, SPENT
 from scoresweep.report.summary import number
 from scoresweep.report.tables import Gap, Problem, Tables
 from scoresweep.study import Plan
@@ -124,16 +125,28 @@ def _counted(names: Counter[str]) -> str:
 
 
 def _spent(tables: Tables) -> Iterator[tuple[str, str]]:
-    """Yield the time that training and sampling took, on how many devices of which kind."""
-    for stage, name in (("training", "time: training"), ("sampling", "time: sampling")):
+    """Yield the time that each stage took, on how many devices of which kind."""
+    for name, stage, prefix in (
+        ("training", "training", ""),
+        ("sampling", "sampling", ""),
+        ("measuring samples", "sampling", MEASURING),
+        ("score error", "score_error", ""),
+        ("features of real samples", "reference", ""),
+    ):
         group = tables.tree[stage].to_dataset()
-        kinds = np.unique(group["device"].values.astype(str)).tolist()
-        told = [_time_on(group, kind) for kind in kinds if kind]
-        missing = int(((group["state"] == "done") & group["seconds"].isnull()).sum())
-        if missing:
-            told.append(f"not recorded for {missing:,}")
-        yield name, "; ".join(told) or "not recorded"
-    yield "time: measuring", "not recorded"
+        work = xr.Dataset({key: group[prefix + key] for key in SPENT})
+        is_there = group["state"] == "done" if "state" in group else xr.ones_like(work["seconds"])
+        told = _times(work, is_there.astype(bool))
+        if told or name in ("training", "sampling"):
+            yield f"time: {name}", told or "not recorded"
+
+
+def _times(work: xr.Dataset, is_there: xr.DataArray) -> str:
+    """Write the time of each kind of device; "" where no work is there."""
+    kinds = np.unique(work["device"].values.astype(str)).tolist()
+    told = [_time_on(work, kind) for kind in kinds if kind]
+    missing = int((is_there & work["seconds"].isnull()).sum())
+    return "; ".join([*told, *([f"not recorded for {missing:,}"] if missing else [])])
 
 
 def _time_on(group: xr.Dataset, kind: str) -> str:

@@ -1,7 +1,8 @@
 """From the files of a study to one labelled tree, and from that to tables.
 
 The tree has the groups `training`, `score_error` and `sampling`. Every swept axis is a dimension
-with its values as coordinates; a point that is missing is NaN there, and `state` tells.
+with its values as coordinates; a point that is missing is NaN there, and `state` tells. The group
+`reference` says what the features of real samples cost.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
 from scoresweep.report.costs import split_costs
 from scoresweep.report.gather import Gather
-from scoresweep.report.grid import Grid, axis_options, grid_of
+from scoresweep.report.grid import Grid, axis_options, coordinate, grid_of
 from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
-from scoresweep.report.spent import SPENT, spent
+from scoresweep.report.spent import MEASURING, SPENT, facts_of, spent
 from scoresweep.study import Plan
 
 __all__ = ["Gap", "Problem", "Tables", "collect", "long_table", "metric_names", "wide_table"]
@@ -144,16 +145,15 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
         measured = []
     points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
     groups = {
-        "training": _group([runs], trained, "training", run_jobs, gaps, problems, points)
-        .assign(ids)
-        .assign(spent(runs.shape, [(source.position, source.path) for source in trained])),
-        "score_error": _group([runs], measured, "score error", run_jobs, gaps, problems).assign(
-            ids
-        ),
+        "training": _group([runs], trained, "training", run_jobs, gaps, problems, points),
+        "score_error": _group([runs], measured, "score error", run_jobs, gaps, problems),
     }
+    groups = {name: group.assign(ids) for name, group in groups.items()}
+    groups["reference"] = _references(plan)
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
     sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps, problems).assign(ids)
-    sampling = sampling.assign(spent(runs.shape | settings.shape, drawn))
+    facts = [(position, facts_of(path)) for position, path in drawn]
+    sampling = sampling.assign(spent(runs.shape | settings.shape, facts))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
         split_costs(sampling, runs, plan.runs)
     )
@@ -166,13 +166,26 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     return Tables(tree, gaps, run_axes, setting_axes, evaluation_axes, exact, problems)
 
 
+def _references(plan: Plan) -> xr.Dataset:
+    """Return what the features of real samples cost, which all studies share."""
+    datasets, extractors = [one.id for one in plan.study.dataset], plan.extractors
+    facts = [
+        ((row, column), facts_of(plan.reference(dataset, extractor)))
+        for row, dataset in enumerate(datasets)
+        for column, extractor in enumerate(extractors)
+    ]
+    shape = {"dataset": len(datasets), "extractor": len(extractors)}
+    names = {"dataset": coordinate(datasets), "extractor": coordinate(extractors)}
+    return spent(shape, facts).assign_coords(names)
+
+
 def metric_names(dataset: xr.Dataset) -> list[str]:
     """Return the variables of a group that are measurements, without their companions."""
     names = [str(name) for name, v in dataset.data_vars.items() if v.dtype.kind == "f"]
     return [
         name
         for name in names
-        if name not in ("sigma", "n_generated", *SPENT)
+        if name not in ("sigma", "n_generated", *SPENT, *(MEASURING + one for one in SPENT))
         and not _is_companion(name, names)
         and PICTURED.isdisjoint(dataset[name].dims)
     ]
@@ -224,7 +237,7 @@ def _flat(dataset: xr.Dataset) -> pd.DataFrame:
 
 def _group(
     grids: Sequence[Grid],
-    sources: Iterable[_Source],
+    sources: Sequence[_Source],
     part: Literal["training", "score error", "sampling"],
     runs: Mapping[str, Job],
     gaps: list[Gap],
@@ -250,7 +263,9 @@ def _group(
         for metric, reason in reader.problems.pop(source.path, {}).items():
             problems.append(Problem(metric, source.job.run, source.job.setting or "", reason))
         state[source.position] = "done"
+    cost = [(source.position, reader.spent.get(source.path, {})) for source in sources]
     dataset = gather.dataset().assign(state=(tuple(shape), state))
+    dataset = dataset.assign(spent(shape, cost, MEASURING if part == "sampling" else ""))
     for name in set(dataset.variables) & set(reader.attributes):
         dataset[name].attrs |= reader.attributes[str(name)]
     axes = {k: v for grid in grids for k, v in grid.coordinates.items()}

@@ -19,7 +19,7 @@ from scoresweep.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Tr
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "plan_study"]
 
-RESERVED = {"sample", "metric", "value", "extractor", "interval", *LABELS} | {
+RESERVED = {"sample", "metric", "value", "interval", *LABELS} | {
     *("mean", "low", "high", "n", "real", "noise"),
 }
 """Variables of the report and columns of its tables: no axis is called so."""
