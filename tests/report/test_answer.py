@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from scipy import stats
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.answer import answers, rivals
-from scoresweep.report.charts import to_script
+from scoresweep.report.charts import charts, to_script
+from scoresweep.report.page import _values
 from scoresweep.report.summary import Metric
-from scoresweep.report.tables import collect, wide_table
+from scoresweep.report.tables import Tables, collect, wide_table
 from scoresweep.study import Plan
 
 DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
@@ -84,6 +86,84 @@ def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> Non
     assert answer["verdict"] == ("unsure", "too close to call")
     assert "It includes 0: the difference may be noise." in str(answer["next"])
     assert "not from training others" in str(answer["next"])
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Tables]:
+    """A study of three step sizes and two seeds."""
+    train = CONTENT["train"] | {"grid": {"seed": [0, 1]}}
+    grid = {"sampler.step_size": [1e-5, 2e-5, 3e-5]}
+    sample = CONTENT["sample"] | {"grid": grid}
+    plan = fake_plan(tmp_path_factory.mktemp("steps"), train=train, sample=sample)
+    fake_study(plan)
+    return plan, collect(plan, jobs(plan))
+
+
+def answered(
+    study: tuple[Plan, Tables], distances: list[list[float]], **more: list[float]
+) -> dict[str, Any]:
+    """Return what is said of the distances, step size by step size and seed by seed."""
+    plan, tables = study
+    wide = wide_table(tables).sort_values(["step_size", "seed"])
+    wide = wide.assign(frechet_classifier=np.ravel(distances))
+    wide = wide.assign(**{f"frechet_classifier_{k}": np.tile(v, 3) for k, v in more.items()})
+    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = answers(plan, tables, wide, [metric])
+    return answer
+
+
+def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.1], [0.5, 2.5]])
+    assert answer["verdict"] == ("unsure", "not ahead of all")
+    assert answer["next"].startswith("1.10, 0.100 higher: step size 2e-5. ")
+    assert answer["next"].endswith(
+        "more than noise. But 1 of 2 other settings cannot be told from the best."
+    )
+    assert answer["warning"] == ""
+
+
+def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
+    assert answer["where"] == "Step size 2e-5 (and 1 more alike)"
+    assert answer["verdict"] == ("unsure", "too close to call")
+    assert answer["next"] == (
+        "1.50, the same: step size 3e-5. 2 of 2 other settings cannot be told from the best."
+    )
+
+
+def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
+    assert answer["warning"].startswith("Uniform noise scores 9.90, as good or better")
+
+
+def test_a_value_of_one_seed_is_called_so(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]])
+    assert "; one seed alone, n" in answer["detail"]
+    assert answer["verdict"] == ("open", "lead not tested")
+    assert "it takes two seeds that both settings have" in answer["next"]
+
+
+@pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])
+def test_blame_on_which_seeds_do_not_agree_is_not_certain(
+    steps: tuple[Plan, Tables], network: list[float], sure: bool
+) -> None:
+    costs = {"sampler_cost": [0.05, 0.05], "network_cost": network}
+    answer = answered(steps, [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]], **costs)
+    assert "what is left to gain is mostly the network's" in answer["blame"]
+    assert ("over 2 seeds it is not certain which" not in answer["blame"]) == sure
+
+
+def test_many_values_of_an_axis_are_counted() -> None:
+    assert _values(["1", "2"]) == "1, 2"
+    assert _values([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
+
+
+def test_a_chart_of_some_configurations_says_of_how_many(tmp_path: Path) -> None:
+    train = CONTENT["train"] | {"grid": {"noise.levels": list(range(2, 11))}}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
+    fake_study(plan)
+    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    assert [line["of"] for line in drawn["lines"]] == [9] * 8
 
 
 def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:

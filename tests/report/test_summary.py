@@ -107,6 +107,7 @@ def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
         (2e-5, "2e-5"),
         (1234.5, "1,234"),
         (1500, "1,500"),
+        (999.7, "1,000"),
         (3.2e7, "3.2e7"),
         (-0.0427, "−0.0427"),
         (0.0, "0"),

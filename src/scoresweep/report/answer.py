@@ -25,7 +25,16 @@ from scoresweep.report.summary import (
 from scoresweep.report.tables import Tables
 from scoresweep.study import Plan
 
-__all__ = ["Top", "answers", "apart_axes", "rivals", "tops", "varied_axes"]
+__all__ = [
+    "Top",
+    "answers",
+    "apart_axes",
+    "interval_note",
+    "rivals",
+    "some_repeats",
+    "tops",
+    "varied_axes",
+]
 
 ANSWERS = 6
 """Most answers written out, one for each dataset and point of the evaluation grid."""
@@ -40,6 +49,8 @@ class Top(NamedTuple):
     """Which it is, in words."""
     part: pd.DataFrame
     """The measured rows that it was found among."""
+    most: int
+    """Of how many repeats the value of a configuration is at most."""
 
 
 def apart_axes(tables: Tables) -> list[str]:
@@ -66,7 +77,14 @@ def tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Top]:
         else:
             told = [a for a in axes if a in apart_axes(tables) or measured[a].nunique() > 1]
             where = describe({axis: top[axis] for axis in told}) or "the only setting"
-        yield Top(top, where, part)
+            alike = int((summary["mean"] == top["mean"]).sum()) - 1
+            where += f" (and {alike:,} more alike)" if alike else ""
+        yield Top(top, where, part, int(summary["n"].max()))
+
+
+def some_repeats(n: float, most: int) -> str:
+    """Return "1 of 2 seeds" where a value is of fewer than others are; "" else."""
+    return f"{n:.0f} of {most} seeds" if n < most else ""
 
 
 def rivals(part: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
@@ -123,10 +141,9 @@ def answers(
     for top in tops(tables, wide, main):
         if len(found) == ANSWERS:
             break
-        repeats = f"mean of {top.row['n']:.0f} seeds" if top.row["n"] > 1 else "one measurement"
         detail = [
             f"95 % interval {interval(top.row)}" if interval(top.row) else "",
-            f"{repeats}, {main.count()}" if main.count() else repeats,
+            ", ".join(part for part in (_repeats(top), main.count()) if part),
             *main.references(top.row),
         ]
         verdict, next_best = _next(tables, top, main)
@@ -137,12 +154,31 @@ def answers(
                 "better": f"{main.better} is better",
                 "where": top.where[:1].upper() + top.where[1:],
                 "detail": "; ".join(part for part in detail if part),
+                "warning": _no_better_than_noise(top.row, main),
                 "verdict": verdict,
                 "next": next_best,
                 "blame": _blame(plan, tables, top, main),
             }
         )
     return found
+
+
+def _repeats(top: Top) -> str:
+    n = top.row["n"]
+    if top.most == 1:
+        return "one measurement"
+    return f"mean of {some_repeats(n, top.most) or f'{n:.0f} seeds'}" if n > 1 else "one seed alone"
+
+
+def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
+    """Warn of a best setting that uniform noise reaches; "" where it does not."""
+    sign = 1 if metric.better == "lower" else -1
+    if not sign * row["noise"] <= sign * row["mean"]:
+        return ""
+    return (
+        f"Uniform noise scores {number(row['noise'])}, as good or better: the samples are bad, or "
+        "this measure cannot tell them from noise. Look at them and at the other measures."
+    )
 
 
 # ── how far the next one is ─────────────────────────────────────────────────────────────────────
@@ -156,25 +192,38 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     second = ranking.iloc[1]
     here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
     unit = "higher" if metric.better == "lower" else "lower"
-    text = f"{number(second['mean'])}, {number(second['gap'])} {unit}: {describe(here)}. "
+    apart = f"{number(second['gap'])} {unit}" if second["mean"] != top.row["mean"] else "the same"
+    text = f"{number(second['mean'])}, {apart}: {describe(here)}."
     if not np.isfinite(second["gap_low"]):
-        text += "Without intervals or seeds that both have it is not known whether that is noise."
+        text += (
+            " Whether that is noise is not known: it takes two seeds that both settings have, or "
+            "an interval of each from resampling its samples."
+        )
         return ("open", "lead not tested"), text
+    if second["mean"] != top.row["mean"]:
+        text += f" {_tested(second)}"
+    close = int((ranking["gap_low"][1:] <= 0).sum())
+    others = f"{close:,} of {len(ranking) - 1:,} other settings cannot be told from the best."
+    if second["gap_low"] > 0:
+        if not close:
+            return ("sure", "ahead by more than noise"), text
+        return ("unsure", "not ahead of all"), f"{text} But {others}"
+    return ("unsure", "too close to call"), f"{text} {others}" if close > 1 else text
+
+
+def _tested(second: pd.Series[Any]) -> str:
+    """Say whether the second best setting is worse by more than noise."""
     span = f"{number(second['gap_low'])} to {number(second['gap_high'])}"
     over = (
         f"over {second['pairs']:.0f} seeds"
         if second["pairs"] > 1
         else "from resampling the samples of these networks, not from training others"
     )
-    text += f"95 % interval of the difference, {over}: {span}. "
+    text = f"95 % interval of the difference, {over}: {span}. "
     if second["gap_low"] > 0:
-        return ("sure", "ahead by more than noise"), text + "It excludes 0: more than noise."
+        return text + "It excludes 0: more than noise."
     text += "It includes 0: the difference may be noise."
-    text += " Two seeds tell little; more would narrow it." if second["pairs"] == 2 else ""
-    close = int((~(ranking["gap_low"][1:] > 0)).sum())
-    if close > 1:
-        text += f" {close:,} of {len(ranking) - 1:,} other settings cannot be told from the best."
-    return ("unsure", "too close to call"), text
+    return text + (" Two seeds tell little; more would narrow it." if second["pairs"] == 2 else "")
 
 
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────
@@ -188,11 +237,15 @@ def _blame(plan: Plan, tables: Tables, top: Top, metric: Metric) -> str:
         return "All of it is the sampler's: the score is exact."
     columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost"]
     if not set(columns) <= set(rows) or rows[columns].isna().all().any():
-        return f"Not split, for the exact score was not sampled. {_score_error(tables, rows)}"
+        return (
+            "Not split: that takes the exact score sampled with the same settings, a network named "
+            f"“oracle” in the study's grid. {_score_error(tables, rows)}"
+        )
     real, sampler, network = rows[columns].mean()
     text = (
         f"Of {number(top.row['mean'])}, real samples have {number(real)}, the sampler adds "
-        f"{number(sampler)} and the network {number(network)}: {_mostly(sampler, network)}."
+        f"{number(sampler)} and the network {number(network)}: {_mostly(sampler, network)}"
+        f"{_unsure_which(rows[columns[2]] - rows[columns[1]])}."
     )
     if not _is_mixture(plan, str(rows["run"].iloc[0])):
         text += (
@@ -209,6 +262,14 @@ def _mostly(sampler: float, network: float) -> str:
     if least > most / 2:
         return "both matter"
     return f"what is left to gain is mostly the {'network' if network > sampler else 'sampler'}'s"
+
+
+def _unsure_which(apart: pd.Series[Any]) -> str:
+    """Say that repeats do not agree which of the two costs more, by how much it is in each."""
+    n = int(apart.count())
+    if n < 2 or abs(apart.mean()) > half_width(apart.std(), n):
+        return ""
+    return f", but over {n} seeds it is not certain which costs more"
 
 
 def _score_error(tables: Tables, rows: pd.DataFrame) -> str:
@@ -244,12 +305,16 @@ def _is_mixture(plan: Plan, run: str) -> bool:
 
 def interval_note(tables: Tables, wide: pd.DataFrame) -> str:
     """Say what the intervals of the page's tables are."""
+    resampled = [str(c) for c in wide if f"{c}_low" in wide]
     repeats = [a for a in tables.axes if is_repeat(a) and len(wide) and wide[a].nunique() > 1]
     if not repeats:
-        return "One measurement each; the interval is that of resampling its samples."
+        of_what = "; the interval is that of resampling its samples" if resampled else ""
+        return f"One measurement each{of_what}."
+    axes = varied_axes(tables)
+    single = (wide.groupby(axes)[resampled].count() == 1).any(axis=None) if axes else False
     counts = " × ".join(f"{wide[axis].nunique()} {words(axis)}s" for axis in repeats)
     return (
         f"Mean and Student's 95 % interval over {counts}; with few seeds it is wide. That of "
         f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
         f"of a share is cut off at 0 and 1."
-    )
+    ) + (" A value of one seed alone has that of resampling its samples." if single else "")

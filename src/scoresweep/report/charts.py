@@ -19,7 +19,8 @@ from scoresweep.report.intervals import half_width
 from scoresweep.report.pictures import is_apart
 from scoresweep.report.pictures.base import by_configuration, of, to_frame
 from scoresweep.report.pictures.maps import COST_CAPTIONS, axis_pairs
-from scoresweep.report.pictures.networks import SCORE_ERRORS, final_level_loss
+from scoresweep.report.pictures.networks import SCORE_ERRORS, error_frame, final_level_loss
+from scoresweep.report.pictures.samples import DENOISE
 from scoresweep.report.summary import (
     Metric,
     configurations,
@@ -34,6 +35,9 @@ __all__ = ["charts", "explorer", "to_script"]
 
 NUMBERS = 400_000
 """Most numbers of the explorer: of so many settings that they are more, fewer measures are held."""
+
+CONFIGURATIONS = 24
+"""Most configurations of networks that can be chosen in a chart of one of them."""
 
 CURVE = 200
 """Most points of a curve."""
@@ -63,15 +67,15 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
     axes = [axis for axis in tables.axes if wide[axis].nunique() > 1] if metrics else []
     if all(is_repeat(axis) for axis in axes):
         return None
-    columns = [column for metric in metrics for column in _measures(wide, metric)]
-    size = sum(1 + (f"{metric.name}_low" in wide) * 2 for metric, _ in columns) / len(columns)
+    columns = list(_measures(wide, metrics))
+    size = sum(1 + (f"{metric.name}_low" in wide) * 2 for metric, *_ in columns) / len(columns)
     held = columns[: max(1, int(NUMBERS / size / len(wide)))]
     pairs = axis_pairs(tables, wide)
     x, *rest = pairs[0] if pairs else axes
     repeats = math.prod(wide[axis].nunique() for axis in axes if is_repeat(axis))
     return {
         "axes": [_axis(tables, wide, axis) for axis in axes],
-        "measures": [_measure(wide, metric, note) for metric, note in held],
+        "measures": [_measure(wide, metric, note, by) for metric, note, by in held],
         "left_out": len(columns) - len(held),
         # The half width of the interval of a mean of n values of deviation √n, from n = 2 on.
         "student": [_number(float(half_width(n**0.5, n))) for n in range(2, repeats + 1)],
@@ -80,9 +84,22 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
     }
 
 
-def _measures(wide: pd.DataFrame, metric: Metric) -> Iterator[tuple[Metric, str]]:
-    """Yield a metric and what the sampler and the network cost of it, each with a remark."""
-    yield metric, metric.caveat
+def _measures(
+    wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> Iterator[tuple[Metric, str, int | None]]:
+    """Yield each metric and what the sampler and the network cost of it, each with a remark.
+
+    A cost comes with the place of its metric.
+    """
+    place = 0
+    for metric in metrics:
+        yield metric, metric.caveat, None
+        costs = list(_costs(wide, metric))
+        yield from ((cost, note, place) for cost, note in costs)
+        place += 1 + len(costs)
+
+
+def _costs(wide: pd.DataFrame, metric: Metric) -> Iterator[tuple[Metric, str]]:
     for suffix, note in COST_CAPTIONS.items():
         if f"{metric.name}_{suffix}" in wide and wide[f"{metric.name}_{suffix}"].notna().any():
             title = f"{metric.title}: {words(suffix)}"
@@ -103,13 +120,15 @@ def _axis(tables: Tables, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
     }
 
 
-def _measure(wide: pd.DataFrame, metric: Metric, note: str) -> dict[str, Any]:
+def _measure(wide: pd.DataFrame, metric: Metric, note: str, by: int | None) -> dict[str, Any]:
+    """Return a measure; a cost ranks nothing: `by` is the place of the measure that it is of."""
     columns = {"value": metric.name, "low": f"{metric.name}_low", "high": f"{metric.name}_high"}
     real = f"{metric.name}_real"
     return {
         "title": metric.title,
         "lower": metric.better == "lower",
-        "ranks": not metric.caveat,
+        "ranks": not metric.caveat and by is None,
+        "by": by,
         "note": note,
         "count": metric.count(),
         "min": metric.about.get("valid_min"),
@@ -175,11 +194,14 @@ def _lines(
     """Return a line for each configuration of `axes`, with a band from least to greatest seed.
 
     Points that share `at` (by default `x`) are averaged; of many configurations as many as there
-    are colours are shown, evenly spread.
+    are colours are shown, evenly spread: `of` says of how many.
     """
     there = frame.dropna(subset=[x, y])
     keys = [axis for axis in axes if not is_repeat(axis) and there[axis].nunique() > 1]
-    shown = spread(list(configurations(there, keys)) if len(there) else [])
+    found = list(configurations(there, keys)) if len(there) else []
+    shown = spread(found)
+    if len(shown) < len(found):
+        look["of"] = len(found)
     return [
         _line(part, x, y, at or x, describe(dict(zip(keys, key, strict=True))), colour=c, **look)
         for c, (key, part) in enumerate(shown)
@@ -203,6 +225,7 @@ def _signals(tables: Tables) -> Iterator[Chart]:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
     axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
+    axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
     caption = "How large η s is beside √(2η) z in the last step at each level."
     lines = _lines(frame, "sigma", "signal_to_noise", axes)
     title = "√(η/2) ‖s‖ / √D"
@@ -214,9 +237,7 @@ def _score_errors(tables: Tables) -> Iterator[Chart]:
     for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
-        frame = to_frame(dataset[["sigma", name, "run"]])
-        if name != "dsm_loss":
-            frame = frame[~frame["run"].isin(tables.exact_runs)]
+        frame = error_frame(tables, name)
         axes = [axis for axis in tables.axes if axis in frame]
         lines = [
             line | {"name": ", ".join(part for part in (line["name"], f"{split} points") if part)}
@@ -242,7 +263,7 @@ def _by_density(tables: Tables) -> Iterator[Chart]:
     error, density = "score_error_of_bin", "log_density_of_bin"
     frame = to_frame(dataset[["run", "sigma", error, density]])
     named = {"test": "test points with noise", "uniform": "evenly spread points"}
-    for where, part in by_configuration(tables, frame, error):
+    for where, part in by_configuration(tables, frame, error, CONFIGURATIONS):
         for split, name in named.items():
             points = part[part["split"] == split].dropna(subset=[error, density])
             levels = [group for _, group in points.groupby("level")]
@@ -313,7 +334,7 @@ def _levels(tables: Tables) -> Iterator[Chart]:
     caption = "Mean over the last fifth of the training."
     yield _choice("at the end", caption, "noise level σ", "loss of the level", lines, log_x=True)
     history = to_frame(dataset[["run", "sigma", "level_loss"]])
-    for where, part in by_configuration(tables, history, "level_loss"):
+    for where, part in by_configuration(tables, history, "level_loss", CONFIGURATIONS):
         levels = spread([group for _, group in part.groupby("level")])
         lines = [
             _line(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 from collections.abc import Hashable, Mapping, Sequence
+from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from scoresweep.report.answer import answers, interval_note, tops, varied_axes
+from scoresweep.report.answer import answers, interval_note, some_repeats, tops, varied_axes
 from scoresweep.report.charts import charts, explorer, to_script
 from scoresweep.report.grid import coordinate as grid_coordinate
 from scoresweep.report.origins import GAP_ROWS, gap_rows, gaps_lead, origins, problem_rows
@@ -41,8 +43,15 @@ TABLE_ROWS = 200
 TABLE_METRICS = 8
 """Most measures of the table of all numbers."""
 
+AXIS_VALUES = 20
+"""Most values of a swept axis that are written out."""
+
 COST_ROWS = 30
 """Most settings whose distance is split into what the sampler and what the network costs."""
+
+
+WHOLE = re.compile(r"−?\d[\d.]*(?:e-?\d+)?(?: %)|−?\d[\d.]*e-\d+|σ = [\d.e-]*\d")
+"""Numbers that would break at a hyphen or a space."""
 
 
 class Pictures(NamedTuple):
@@ -72,6 +81,7 @@ def render_page(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["data_url"] = _data_url
+    environment.filters["whole"] = _whole
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     table, ranked = _table(tables, wide, metrics), tables.ranked(wide)
     drawn = {"explorer": explorer(tables, ranked, metrics), "charts": charts(tables)}
@@ -126,6 +136,11 @@ def _cost_measure(drawn: dict[str, Any] | None) -> int | None:
     return next((i for i, title in enumerate(titles) if title.endswith("network cost")), None)
 
 
+def _whole(text: str) -> str:
+    """Return HTML with each number in one line: "2e-5" would break at its hyphen."""
+    return WHOLE.sub(r'<span class="whole">\g<0></span>', escape(text))
+
+
 def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
@@ -170,7 +185,7 @@ def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         for axis, value in point.items():
             swept[axis].append(value)
     axes = {
-        f"swept: {words(axis)}": ", ".join(coordinate(v) for v in grid_coordinate(values).tolist())
+        f"swept: {words(axis)}": _values([coordinate(v) for v in grid_coordinate(values).tolist()])
         for axis, values in swept.items()
     }
     train, sample = _marked(plan.study.train), _marked(plan.study.sample)
@@ -185,6 +200,13 @@ def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         "samples": f"{sample['count']} for each setting",
     }
     return [*axes.items(), *fixed.items()]
+
+
+def _values(values: Sequence[str]) -> str:
+    """Write the values of an axis; of many, how many they are and the ends."""
+    if len(values) <= AXIS_VALUES:
+        return ", ".join(values)
+    return f"{len(values):,} values: {values[0]}, {values[1]}, …, {values[-1]}"
 
 
 def _marked(block: TrainBlock | SampleBlock) -> dict[str, Any]:
@@ -218,7 +240,7 @@ def _best_rows(
 ) -> list[dict[str, str]]:
     """Return the best of each measure that ranks settings, and by the main one in any case."""
     return [
-        _row(metric, top.row, top.where, str(metric.about.get("note", "")))
+        _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
         for metric in metrics
         if metric is metrics[0] or not metric.caveat
         for top in tops(tables, wide, metric)
@@ -237,12 +259,13 @@ def _other_rows(
             for top in tops(tables, wide, metrics[0]):
                 row = by_key.get(tuple(top.row[axes].tolist()))
                 if row is not None:
-                    rows.append(_row(metric, row, top.where, metric.caveat))
+                    most = int(points["n"].max())
+                    rows.append(_row(metric, row, top.where, metric.caveat, most))
     return rows
 
 
 def _row(
-    metric: Metric, row: Mapping[Any, Any] | pd.Series[Any], where: str, note: str
+    metric: Metric, row: Mapping[Any, Any] | pd.Series[Any], where: str, note: str, most: int
 ) -> dict[str, str]:
     """Return a row of the tables of measures."""
     return {
@@ -251,7 +274,7 @@ def _row(
         "better": metric.better,
         "where": where,
         "mean": number(row["mean"]),
-        "n": metric.count(),
+        "n": ", ".join(t for t in (metric.count(), some_repeats(row["n"], most)) if t),
         "interval": interval(row) or "–",
         "real": number(row["real"]),
         "n_real": metric.count("real"),
@@ -305,10 +328,11 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
+    most = [int(summary["n"].max()) if len(summary) else 0 for summary in summaries]
     rows = [
         {
             "axes": [coordinate(value) for value in key],
-            "cells": [_cell(by_key.get(key)) for by_key in cells],
+            "cells": [_cell(by.get(key), n) for by, n in zip(cells, most, strict=True)],
         }
         for key in keys
     ]
@@ -326,10 +350,11 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
     return [tuple(key) for key in summary[list(axes)].to_numpy(dtype=object).tolist()]
 
 
-def _cell(row: Mapping[Hashable, Any] | None) -> dict[str, str]:
+def _cell(row: Mapping[Hashable, Any] | None, most: int) -> dict[str, Any]:
     if row is None:
-        return {"mean": "–", "interval": ""}
-    return {"mean": number(row["mean"]), "interval": interval(row)}
+        return {"mean": "–", "notes": []}
+    notes = interval(row), some_repeats(row["n"], most)
+    return {"mean": number(row["mean"]), "notes": [note for note in notes if note]}
 
 
 def _sheets_lead(sheets: Sheets, settings: int) -> str:

@@ -104,8 +104,8 @@ def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.Da
 
 
 def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
-    """Return the row of a summary that is best by its mean."""
-    ordered = summary.sort_values("mean", ascending=metric.better == "lower")
+    """Return the row of a summary that is best by its mean, the first of several alike."""
+    ordered = summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
     return ordered.iloc[0]
 
 
@@ -151,7 +151,7 @@ def number(value: Any) -> str:
         return f"−{number(-x)}"
     if x.is_integer() and x < 1e6:
         return f"{x:,.0f}"
-    if 1e3 <= x < 1e6:
+    if 999.5 <= x < 1e6:
         return f"{x:,.0f}"
     if 1e-3 <= x < 1e3:
         return f"{x:#.3g}".rstrip(".")

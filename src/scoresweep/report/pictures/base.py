@@ -28,6 +28,8 @@ class Picture(NamedTuple):
     png: bytes
     charted: bool = False
     """Whether an interactive chart shows the same: then it is for paper."""
+    pixels: bool = False
+    """Whether it is enlarged pixels, which a page must not smooth."""
 
 
 BANDS = "Bands go from the least to the greatest of the seeds."
@@ -42,13 +44,17 @@ def is_apart(tables: Tables, axis: str) -> bool:
 
 
 def by_configuration(
-    tables: Tables, frame: pd.DataFrame, column: str
+    tables: Tables, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield the first configurations of trained networks, and the rows that they have."""
-    axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
+    """Yield the first configurations of trained networks, and the rows that they have.
+
+    A configuration is the values of the axes that tell trained networks apart.
+    """
     trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
+    axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
+    axes = [axis for axis in axes if trained[axis].nunique() > 1]
     there = configurations(trained, axes) if len(trained) else ()
-    for key, part in itertools.islice(there, CONFIGURATIONS):
+    for key, part in itertools.islice(there, most):
         if len(part):
             yield dict(zip(axes, key, strict=True)), part
 

@@ -61,6 +61,7 @@ def axis_pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
     """Return what to draw a metric over: pairs of axes, or the only axis that varies."""
     varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
     varied = [axis for axis in varied if not is_apart(tables, axis)]
+    varied.sort(key=lambda axis: set(part[axis].unique()) <= {"true", "false"})  # numbers first
     rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
     columns = [a for a in varied if a in tables.setting_axes]
     crossed = [[column, row] for row, column in itertools.product(rows, columns)]

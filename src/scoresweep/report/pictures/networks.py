@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 import xarray as xr
 
 from scoresweep.report import figures
@@ -25,6 +26,7 @@ from scoresweep.report.tables import Tables
 
 __all__ = [
     "SCORE_ERRORS",
+    "error_frame",
     "errors_by_density",
     "final_level_loss",
     "fits",
@@ -35,12 +37,6 @@ __all__ = [
 ]
 
 SCORE_ERRORS = {
-    "dsm_loss": (
-        "denoising loss on fresh noise, ½ E‖σs + z‖²",
-        "How well the network denoises points of the training set (solid) and of the test set "
-        "(dashed). The two lie together while it generalises; where test points lie above training "
-        f"points, it has begun to learn those by heart. {BANDS}",
-    ),
     "score_error_sigma2": (
         "score error, ½ σ² E‖s − s*‖²",
         "How far the network's score s is from s*, the exact score of the smoothed training set "
@@ -52,8 +48,14 @@ SCORE_ERRORS = {
     ),
     "score_error_relative": (
         "relative score error, E‖s − s*‖² / E‖s*‖²",
-        "The same, as a share of the exact score: at 1 the network is no better than a score of "
-        "zero.",
+        "How far the network's score s is from the exact score s*, as a share of that: at 1 the "
+        f"network is no better than a score of zero. {BANDS}",
+    ),
+    "dsm_loss": (
+        "denoising loss on fresh noise, ½ E‖σs + z‖²",
+        "How well the network denoises points of the training set (solid) and of the test set "
+        "(dashed). The two lie together while it generalises; where test points lie above training "
+        f"points, it has begun to learn those by heart. {BANDS}",
     ),
     "asymmetry_relative": (
         "asymmetry of the Jacobian, E‖J − Jᵀ‖² / E‖J‖²",
@@ -62,6 +64,10 @@ SCORE_ERRORS = {
     ),
 }
 """Variable to title and caption."""
+
+
+SQUEEZED = 0.05
+"""Share of the least loss of a network below which the exact score's is not drawn."""
 
 
 def training_curves(tables: Tables) -> Iterator[Picture]:
@@ -99,14 +105,24 @@ def score_errors(tables: Tables) -> Iterator[Picture]:
     for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
-        frame = to_frame(dataset[["sigma", name, "run"]])
-        if name != "dsm_loss":  # all others are zero, but for rounding
-            frame = frame[~frame["run"].isin(tables.exact_runs)]
+        frame = error_frame(tables, name)
         if frame[name].isna().all():
             continue
         axes = [axis for axis in tables.axes if axis in frame]
         figure = figures.score_error(frame, name, title, axes)
         yield Picture(name, title, caption, figures.png(figure), charted=True)
+
+
+def error_frame(tables: Tables, name: str) -> pd.DataFrame:
+    """Return σ and the error `name` of every run and level, of the exact score where that tells.
+
+    Its errors are zero, but for rounding. Its denoising loss is the least that a network can have;
+    that of a training set learned by heart is nearly zero, too, and would squeeze all others.
+    """
+    frame = to_frame(tables.tree["score_error"].to_dataset()[["sigma", name, "run"]])
+    networks = frame[~frame["run"].isin(tables.exact_runs)]
+    squeezed = frame[name].min() < SQUEEZED * networks[name].min()
+    return networks if name != "dsm_loss" or squeezed else frame
 
 
 def errors_by_density(tables: Tables) -> Iterator[Picture]:

@@ -80,7 +80,8 @@ def sample_sheets(
     for dataset, split in real.items():
         if split:
             name = file_name("samples_real", dataset)
-            rows.append((Picture(name, f"Real: {dataset}", "test set", _sheet(split)),))
+            picture = Picture(name, f"Real: {dataset}", "test set", _sheet(split))
+            rows.append((picture._replace(pixels=split.pixel_range is not None),))
     shown, settings = wide.drop_duplicates(["run", "setting"]), 0
     if metric and len(shown) > SHEETS:
         shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
@@ -99,7 +100,8 @@ def sample_sheets(
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {number(setting[metric.name])}" if metric else ""
                 beside = real[setting.get("dataset", datasets[0])]
-                row.append(Picture(name, title, caption, _sheet(drawn, beside)))
+                picture = Picture(name, title, caption, _sheet(drawn, beside))
+                row.append(picture._replace(pixels=drawn.pixel_range is not None))
         rows += [tuple(row)] if row else []
         settings += len(row)
     return Sheets(rows, settings)
@@ -129,7 +131,8 @@ def overview(
             title = name if len(name) <= LONG_TITLE else "best setting"
             figure = figures.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
         kind = "points" if real.pixel_range is None else "images"
-        caption = f"Real {kind} and the first ones drawn with the best setting, {name}; not chosen."
+        which = f", {describe(where)}" if where else ""
+        caption = f"Real {kind} and the first ones drawn with the best setting{which}; not chosen."
         yield Picture("overview", "Real and drawn", caption, figures.png(figure))
 
 
@@ -184,6 +187,7 @@ def signals_to_noise(tables: Tables) -> Iterator[Picture]:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
     axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
+    axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
     labels = {"xlabel": "noise level σ", "title": "signal to noise of a step, √(η/2) ‖s‖ / √D"}
     figure = figures.curves(
         frame, "sigma", "signal_to_noise", axes, labels | {"xscale": "log", "yscale": "log"}
@@ -214,7 +218,7 @@ def walks(
             ", the first level on the left." if is_image else "."
         )
         name = file_name("walks", *(where[axis] for axis in where if is_apart(tables, axis)))
-        yield Picture(name, title, caption, png)
+        yield Picture(name, title, caption, png, pixels=is_image)
 
 
 def _real(layout: Layout, dataset: str, split: str = "test") -> Split | None:

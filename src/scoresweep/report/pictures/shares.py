@@ -69,7 +69,7 @@ def _shares(sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[st
     found = frame[same].groupby(along, sort=False)[names].mean()
     figure = figures.shares(found.rename(columns={name: "drawn", **references}), kind)
     caption = (
-        f"What {who} the samples of the best setting for{of(top)}. Least frequent: {kind} "
+        f"The samples of the best setting{of(top)}, as {who} them. Least frequent: {kind} "
         f"{found[name].idxmin()} with {100 * found[name].min():.1f} %."
     )
     title = f"Share of each {kind}" + (f", {describe(where)}" if where else "")
