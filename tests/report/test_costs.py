@@ -119,6 +119,8 @@ def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
     np.testing.assert_allclose(values, np.repeat([0.25, 0.5, 0.75], 2))
     report(finished)
     page = finished.layout.report_page.read_text(encoding="utf-8")
+    # Every network that is trained is the mlp: that need not be said.
+    assert "The loss of single levels, at most eight of them." in page
     assert "Sampler or network" in page
     # The exact score is better everywhere, and competes with nobody.
     assert "The exact score is left out" in page
@@ -127,6 +129,7 @@ def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
     assert [axis["name"] for axis in data["axes"]] == ["seed", "step size"]
     cost = data["measures"][2]
     assert cost["title"] == "Fréchet distance (classifier): network cost"
+    assert (cost["by"], cost["ranks"], data["measures"][0]["by"]) == (0, False, None)
     np.testing.assert_allclose(sorted(cost["value"]), np.repeat([0.25, 0.5, 0.75], 2), rtol=1e-4)
     assert "and the network 0.750: what is left to gain is mostly the network" in page
     names = {path.stem for path in finished.layout.figures.glob("*cost*")}

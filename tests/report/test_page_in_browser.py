@@ -178,6 +178,88 @@ def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> N
     assert names == ["levels 4", "levels 6", "real test samples"]
 
 
+def test_an_axis_chosen_both_ways_changes_places(page: Page) -> None:
+    title = "Along an axis"
+    choose(page, title, "A line for each", "–")
+    choose(page, title, "A line for each", "step size")
+    assert chart(page, title).get_by_label("Along", exact=True).input_value() != ""
+    assert traces(page, title)[0]["name"] == "step size 2e-5"
+    choose(page, title, "Along", "step size")
+    assert traces(page, title)[0]["x"][0] == 2e-5
+
+
+def test_the_scale_can_be_chosen(page: Page) -> None:
+    title = "Any two axes"
+    choose(page, title, "Measure", "Fréchet distance (classifier)")
+    linear = np.array(traces(page, title)[0]["z"])
+    choose(page, title, "Colours", "logarithmic")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], np.log10(linear), rtol=1e-6)
+    caption = chart(page, title).locator(".caption").inner_text()
+    assert caption.endswith("Colours are on a logarithmic scale.")
+    choose(page, title, "Colours", "linear")
+
+
+def test_what_is_a_share_or_can_be_negative_has_a_linear_scale(page: Page) -> None:
+    distance = {"min": 0, "max": None}
+    share, signed = {"min": 0, "max": 1}, {"min": None, "max": None}
+    given = [(distance, [1, 9]), (distance, [1, 7]), (share, [0.01, 1]), (signed, [0.1, 9])]
+    draw = "given => given.map(([m, values]) => isLog(m, values, { scale: 'auto' }))"
+    assert page.evaluate(draw, given) == [True, False, False, False]
+
+
+def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
+    """Not the least one: a sampler that ruins the samples leaves the network nothing to cost."""
+    axes = [
+        {"name": "x", "values": ["1", "2"], "at": [0, 0, 1, 1], "repeat": False},
+        {"name": "denoise", "values": ["true", "false"], "at": [0, 1, 0, 1], "repeat": False},
+    ]
+    distance = {"title": "d", "lower": True, "by": None, "value": [1, 2, 3, 4]}
+    cost = {"title": "cost", "lower": True, "by": 0, "value": [0.9, 0.1, 0.8, 0.2]}
+    explorer = {"axes": axes, "measures": [distance, cost], "student": []}
+    found = page.evaluate(
+        """explorer => {
+            const kept = data.explorer;
+            data.explorer = explorer;
+            const cells = summarise({ measure: 1, x: 0, y: null, others: [null, "best"] });
+            data.explorer = kept;
+            return cells.map((cell) => [cell.mean, cell.chosen[0]]);
+        }""",
+        explorer,
+    )
+    assert found == [[0.9, "denoise true"], [0.8, "denoise true"]]
+
+
+def test_numbers_are_written_as_in_the_tables(page: Page) -> None:
+    values = [0.21349, 0.00015, 2.43e-6, 3.2e7, 999.7, 1234.6, -0.0427, 0, 100.2, 12, 1e-3]
+    assert page.evaluate("values => values.map(number)", values) == [number(v) for v in values]
+
+
+def test_a_value_of_one_seed_is_marked(browser: Browser, tmp_path: Path) -> None:
+    train = CONTENT["train"] | {"grid": {"noise.levels": [4, 6], "seed": [0, 1]}}
+    grid = {"sampler.step_size": [2e-5, 8e-5]}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": grid})
+    fake_study(plan)
+    lost = plan.runs[-1]
+    plan.layout.metrics(lost.id, plan.settings[-1].id).unlink()
+    report(plan)
+    page, wrong = opened(browser, plan, viewport={"width": 1280, "height": 900})
+    title = "Any two axes"
+    levels = [4, 6].index(lost.axes["levels"])
+    marked = [
+        ["1 of 2 seeds" in cell for cell in row] for row in traces(page, title)[0]["customdata"]
+    ]
+    assert marked == [[row == levels and step == 1 for step in (0, 1)] for row in (0, 1)]
+    assert chart(page, title).locator(".annotation", has_text="1 of 2 seeds").count() == 1
+    caption = chart(page, title).locator(".caption").inner_text()
+    assert "One seed alone has the interval of resampling its samples." in caption
+    assert page.get_by_text("A value of one seed alone has that of resampling").count() == 1
+    rows = page.locator("#table tbody tr", has_text="1 of 2 seeds")
+    assert rows.count() == 1
+    assert rows.inner_text().split()[:2] == [str(lost.axes["levels"]), "8e-5"]
+    assert wrong == []
+    page.context.close()
+
+
 def test_a_choice_changes_the_lines(page: Page, finished: Plan) -> None:
     title = "Score error by noise level"
     choose(page, title, "Show", "score error")
@@ -224,6 +306,15 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, finished: Plan) -
         box = chart(page, title).locator(".plot svg").first.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= 360, title
+        # Nothing lies on the chart, and no name is hidden below another.
+        assert chart(page, title).locator(".modebar-btn").count() == 0
+        hidden = chart(page, title).locator(".legend .scrollbar[height]:not([height='0'])")
+        assert hidden.count() == 0, title
+    # Value and interval are seen without scrolling the table.
+    for cell in page.locator("#best tbody tr").first.locator(".n").all()[:2]:
+        place = cell.bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] <= 360
     assert wrong == []
     page.context.close()
 

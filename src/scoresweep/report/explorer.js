@@ -22,10 +22,14 @@ function summarise(state) {
     }
     level.set(row, value);
   });
-  const sign = measure.lower ? 1 : -1;
+  // The best by what a cost is of: a sampler that ruins the samples costs a network little.
+  const judge = measures[measure.by ?? state.measure];
+  const sign = judge.lower ? 1 : -1;
+  const mean = (rows) => sum(rows.map((row) => judge.value[row])) / rows.length;
+  const rank = (seeds) => sum([...seeds.values()].map((rows) => mean([...rows.keys()]))) / seeds.size;
   return [...cells].map(([key, combinations]) => {
-    const found = [...combinations].map(([combination, seeds]) => ({ combination, ...estimate(measure, [...seeds.values()]) }));
-    const best = found.reduce((a, b) => (sign * b.mean < sign * a.mean ? b : a));
+    const found = [...combinations].map(([combination, seeds]) => ({ combination, rank: rank(seeds), ...estimate(measure, [...seeds.values()]) }));
+    const best = found.reduce((a, b) => (sign * b.rank < sign * a.rank ? b : a));
     const [x, y = null] = key.split(",").map(Number);
     const chosen = picked.map((i, k) => `${axes[i].name} ${axes[i].values[best.combination.split(",")[k]]}`);
     return { ...best, x, y, chosen };
@@ -49,6 +53,9 @@ function estimate(measure, seeds) {
   return { mean, n, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
 }
 
+// Of how many seeds the value of a cell is, where others are of more.
+const someSeeds = (cell, state) => (cell.n < state.most ? `${cell.n} of ${state.most} seeds` : "");
+
 const interval = (cell) => (cell.low !== null && cell.low < cell.high ? `${number(cell.low)} to ${number(cell.high)}` : "");
 
 function hover(cell, state) {
@@ -57,7 +64,7 @@ function hover(cell, state) {
   const lines = [
     `<b>${number(cell.mean)}</b>` + (interval(cell) && ` (${interval(cell)})`),
     [state.y === null ? "" : at(state.y, cell.y), at(state.x, cell.x), ...cell.chosen].filter(Boolean).map(escaped).join("<br>"),
-    cell.n > 1 ? `${cell.n} seeds` : "",
+    someSeeds(cell, state) || (cell.n > 1 ? `${cell.n} seeds` : ""),
     measures[state.measure].real === null ? "" : `real test samples ${number(measures[state.measure].real)}`,
   ];
   return lines.filter(Boolean).join("<br>");
@@ -73,6 +80,15 @@ function ticks(axis, room) {
   return { title: { text: escaped(axis.name) }, tickmode: "array", tickvals: shown, ticktext: text, showgrid: false, tickangle: 0 };
 }
 
+// Whether values have a logarithmic scale: by default those that can only be positive and span much.
+function isLog(measure, values, state) {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  if (state.scale === "auto") return measure.min === 0 && measure.max === null && least > 0 && most > 8 * least;
+  return state.scale === "log" && least > 0;
+}
+
+const scaleNote = (state, log) => (state.scale === "log" && !log ? " Values of 0 or below have no place on a logarithmic scale." : "");
+
 function drawMap(root, plot, state, cells) {
   const { axes, measures } = data.explorer;
   const [across, down, measure] = [axes[state.x], axes[state.y], measures[state.measure]];
@@ -80,13 +96,14 @@ function drawMap(root, plot, state, cells) {
   const [z, hovers, texts] = [empty(), empty(), []];
   const means = cells.map((cell) => cell.mean);
   const [least, most] = [Math.min(...means), Math.max(...means)];
-  const log = least > 0 && most > 8 * least;
+  const log = isLog(measure, means, state);
   const width = (root.clientWidth - 150) / across.values.length;
   const annotated = across.values.length * down.values.length <= MOST_TEXTS && width > 34;
   const scaled = (value) => (log ? Math.log10(value) : value);
   for (const cell of cells) {
     z[cell.y][cell.x] = scaled(cell.mean);
-    const text = number(cell.mean) + (width > 105 && interval(cell) ? `<br><span style="font-size:11px">${interval(cell)}</span>` : "");
+    const notes = width > 105 ? [interval(cell), someSeeds(cell, state)].filter(Boolean) : [];
+    const text = [number(cell.mean), ...notes.map((note) => `<span style="font-size:11px">${note}</span>`)].join("<br>");
     // Dark on bright and bright on dark.
     const share = (scaled(cell.mean) - scaled(least)) / (scaled(most) - scaled(least) || 1);
     const font = { size: 13, color: (measure.lower ? 1 - share : share) > 0.5 ? "#111111" : "#ffffff" };
@@ -95,7 +112,7 @@ function drawMap(root, plot, state, cells) {
   }
   const ends = least < most ? [least, most] : [least];
   const trace = {
-    type: "heatmap", z, customdata: hovers, xgap: 1, ygap: 1,
+    type: "heatmap", z, customdata: hovers, xgap: across.values.length > 40 ? 0 : 1, ygap: down.values.length > 40 ? 0 : 1,
     colorscale: "Cividis", reversescale: measure.lower,
     hovertemplate: "%{customdata}<extra></extra>",
     colorbar: { thickness: 12, outlinewidth: 0, tickvals: ends.map(scaled), ticktext: ends.map(number) },
@@ -104,8 +121,8 @@ function drawMap(root, plot, state, cells) {
   const outline = { type: "rect", x0: best.x - 0.5, x1: best.x + 0.5, y0: best.y - 0.5, y1: best.y + 0.5, line: { color: "#D55E00", width: 4 } };
   const height = Math.max(260, Math.min(700, 130 + 56 * down.values.length));
   Plotly.react(plot, [trace], layout(root, ticks(across, (root.clientWidth - 150) / 44), { ...ticks(down, 30), autorange: "reversed" },
-    [trace], { height, margin: { l: 8, r: 8, t: 10, b: 8 }, annotations: texts, shapes: measure.ranks ? [outline] : [] }), OPTIONS);
-  return "";
+    [trace], { height, margin: { l: 8, r: 8, t: 30, b: 8 }, annotations: texts, shapes: measure.ranks && least < most ? [outline] : [] }), OPTIONS);
+  return scaleNote(state, log) || (log ? " Colours are on a logarithmic scale." : "");
 }
 
 function drawLines(root, plot, state, cells) {
@@ -115,14 +132,16 @@ function drawLines(root, plot, state, cells) {
   const shown = spread(groups, MOST_LINES);
   const numbers = across.numbers;
   const logX = numbers && Math.min(...numbers) > 0 && Math.max(...numbers) >= 8 * Math.min(...numbers);
-  const values = cells.map((cell) => cell.mean);
-  const logY = Math.min(...values) > 0 && Math.max(...values) > 8 * Math.min(...values);
+  const means = cells.map((cell) => cell.mean);
+  const ends = cells.flatMap((cell) => (interval(cell) ? [cell.mean, cell.low, cell.high] : [cell.mean]));
+  const logY = isLog(measure, state.scale === "log" ? means : ends, state);
   const traces = shown.map((group, index) => {
     const line = cells.filter((cell) => cell.y === group).sort((a, b) => a.x - b.x);
     const end = (side) => line.map((cell) => (interval(cell) ? Math.abs(cell[side] - cell.mean) : 0));
     return {
       name: group === null ? folded(root, measure.title) : folded(root, `${axes[state.y].name} ${axes[state.y].values[group]}`),
-      x: line.map((cell) => (numbers ? numbers[cell.x] : cell.x)),
+      // Side by side over a word, where intervals would hide each other.
+      x: line.map((cell) => (numbers ? numbers[cell.x] : cell.x + (0.4 * (index + 0.5)) / shown.length - 0.2)),
       y: line.map((cell) => cell.mean),
       customdata: line.map((cell) => hover(cell, state)),
       error_y: { type: "data", symmetric: false, array: end("high"), arrayminus: end("low"), thickness: 1.5, width: 4 },
@@ -140,9 +159,10 @@ function drawLines(root, plot, state, cells) {
   const x = numbers
     ? { title: { text: escaped(across.name) }, ...(logX && logarithmic(numbers)), ...(numbers.length <= room && { tickvals: numbers, ticktext: across.values }) }
     : { ...ticks(across, room), range: [-0.5, across.values.length - 0.5] };
-  const y = { title: { text: wrapped(measure.title) }, ...(logY && logarithmic(values)) };
+  const y = { title: { text: wrapped(measure.title) }, ...(logY && logarithmic(ends)) };
   Plotly.react(plot, traces, layout(root, x, y, traces), OPTIONS);
-  return shown.length < groups.length ? ` ${shown.length} of ${groups.length} lines are shown, evenly spread.` : "";
+  const some = shown.length < groups.length ? ` ${shown.length} of ${groups.length} lines are shown, evenly spread.` : "";
+  return scaleNote(state, logY) + some;
 }
 
 const bestOf = (cells, { lower }) => cells.reduce((a, b) => ((lower ? b.mean < a.mean : b.mean > a.mean) ? b : a));
@@ -153,16 +173,19 @@ function describeChart(state, cells) {
   const best = bestOf(cells, measure);
   const at = (axis, index) => `${axes[axis].name} ${axes[axis].values[index]}`;
   const where = [state.y === null ? "" : at(state.y, best.y), at(state.x, best.x), ...best.chosen].filter(Boolean).join(", ");
+  const alike = cells.length > 1 && cells.every((cell) => cell.mean === best.mean);
   const set = (kind) => axes.filter((axis, i) => i !== state.x && i !== state.y && kind(state.others[i], axis)).map((axis) => axis.name);
   const averaged = set((value, axis) => value === "mean" && !axis.repeat);
   const repeats = set((value, axis) => value === "mean" && axis.repeat);
   const chosen = set((value) => value === "best");
   return [
-    `${measure.lower ? "Lower" : "Higher"} is better${measure.ranks ? "" : ", but " + measure.note}.`,
-    measure.ranks ? `Best here: ${where} with ${number(best.mean)}${interval(best) && ` (${interval(best)})`}.` : "",
+    measure.by !== null ? measure.note : `${measure.lower ? "Lower" : "Higher"} is better${measure.ranks ? "" : ", but " + measure.note}.`,
+    alike ? `All alike: ${number(best.mean)}.` : "",
+    measure.ranks && !alike ? `Best here: ${where} with ${number(best.mean)}${interval(best) && ` (${interval(best)})`}.` : "",
     measure.count ? `Samples: ${measure.count}.` : "",
-    chosen.length ? `The best value of ${chosen.join(" and ")} in each case.` : "",
-    repeats.length ? `Mean over ${repeats.join(" and ")}s, with Student's 95 % interval.` : "Intervals are those of resampling the samples.",
+    chosen.length ? `The best value of ${chosen.join(" and ")} in each case${measure.by === null ? "" : `, by the ${measures[measure.by].title}`}.` : "",
+    repeats.length ? `Mean over ${repeats.join(" and ")}s, with Student's 95\u00a0% interval.` : "",
+    cells.some((cell) => cell.n === 1 && interval(cell)) ? (repeats.length ? "One seed alone has the interval of resampling its samples." : "Intervals are those of resampling the samples.") : "",
     averaged.length ? `Averaged over ${averaged.join(", ")}.` : "",
     measure.ranks && measure.note ? measure.note : "",
   ].filter(Boolean).join(" ");
@@ -172,9 +195,10 @@ function explore(root) {
   const { axes, measures, left_out: leftOut } = data.explorer;
   const { controls, plot, caption } = parts(root);
   const isMap = root.dataset.view === "map";
-  const state = { measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? "mean" : "best")) };
+  const state = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? "mean" : "best")) };
   const draw = () => {
     const cells = summarise(state);
+    state.most = Math.max(...cells.map((cell) => cell.n));
     if (!cells.length) {
       Plotly.purge(plot);
       caption.textContent = "No setting of this choice has been measured.";
@@ -189,7 +213,7 @@ function explore(root) {
       const before = { ...state };
       state[key] = value === "" ? null : Number(value);
       // An axis cannot go both ways: the two change places.
-      if (state.x === state.y) state[key === "x" ? "y" : "x"] = isMap || key === "y" ? before[key] : null;
+      if (state.x === state.y) state[key === "x" ? "y" : "x"] = before[key] ?? axes.findIndex((_, i) => i !== state[key]);
       build();
     };
     const focused = [...controls.querySelectorAll("select")].indexOf(document.activeElement);
@@ -206,6 +230,7 @@ function explore(root) {
         draw();
       });
     });
+    choose(controls, isMap ? "Colours" : "Scale", [["auto", "by the range"], ["linear", "linear"], ["log", "logarithmic"]], state.scale, (value) => ((state.scale = value), draw()));
     if (focused >= 0) controls.querySelectorAll("select")[focused]?.focus();
     draw();
   };

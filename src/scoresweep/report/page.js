@@ -7,7 +7,9 @@ const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 const DASHES = ["solid", "dash", "dot"];
 const MOST_LINES = COLOURS.length * DASHES.length;
 const MOST_TEXTS = 120;
-const OPTIONS = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+const TOUCH = matchMedia("(pointer: coarse)").matches;
+// On a touch screen there is no hovering: the bar of buttons would always lie on the chart.
+const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (index) => (COLOURS[index % 8] === "ink" ? css("--text") : COLOURS[index % 8]);
@@ -35,10 +37,11 @@ function element(tag, content = "", attributes = {}) {
 function number(x) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "–";
   if (x < 0) return "−" + number(-x);
-  if (x >= 1e3 && x < 1e6) return Math.round(x).toLocaleString("en");
+  if (x >= 999.5 && x < 1e6) return Math.round(x).toLocaleString("en");
   if (Number.isInteger(x) && x < 1e6) return String(x);
   if (x >= 1e-3 && x < 1e3) return x.toPrecision(3);
-  return String(Number(x.toPrecision(3)).toExponential()).replace("+", "");
+  const short = Number(x.toPrecision(3));
+  return x >= 1e-4 && x < 1e-3 ? String(short) : short.toExponential().replace("+", "");
 }
 
 function mixed(share) {
@@ -68,6 +71,7 @@ function layout(root, x, y, traces, more = {}) {
   const named = traces.filter((trace) => trace.name && trace.showlegend !== false);
   const below = isNarrow(root) && named.length > 1 ? 10 + 19 * sum(named.map(({ name }) => name.split("<br>").length)) : 0;
   const height = isNarrow(root) ? 320 : 400;
+  const title = (one) => ({ ...one, title: { standoff: 12, ...one.title } });
   const axis = { gridcolor: css("--line"), linecolor: css("--line"), zeroline: false, automargin: true };
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
@@ -77,16 +81,19 @@ function layout(root, x, y, traces, more = {}) {
     height: height + below,
     showlegend: named.length > 1,
     // On a touch screen a finger scrolls the page.
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    legend: isNarrow(root) ? { orientation: "v", x: 0, y: -60 / (height - 90), yanchor: "top" } : { y: 1 },
+    dragmode: TOUCH ? false : "zoom",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--accent") },
+    legend: { tracegroupgap: 0, ...(isNarrow(root) ? { orientation: "v", x: 0, y: -60 / (height - 90), yanchor: "top", maxheight: below + 30 } : { y: 1 }) },
     hoverlabel: { align: "left" },
-    xaxis: { ...axis, ...x },
-    yaxis: { ...axis, ...y },
+    xaxis: { ...axis, ...title(x) },
+    yaxis: { ...axis, ...title(y) },
     ...more,
   };
 }
 
 // ── charts of ready lines ───────────────────────────────────────────────────────────────────────
+
+const BANDS = "Bands go from the least to the greatest of the seeds.";
 
 function readyLines(root, chart) {
   const { controls, plot, caption } = parts(root);
@@ -96,7 +103,13 @@ function readyLines(root, chart) {
     const scale = (axis) => ({ title: { text: escaped(choice[axis].title).replace(", ", "<br>") }, ...(choice[axis].log && logarithmic(choice.lines.flatMap((line) => line[axis]))) });
     const traces = choice.lines.flatMap((line, index) => lineTraces(root, line, index));
     Plotly.react(plot, traces, layout(root, scale("x"), scale("y"), traces), OPTIONS);
-    caption.textContent = choice.caption + (choice.lines.some((l) => l.low) && !choice.caption.includes("Bands") ? " Bands go from the least to the greatest of the seeds." : "");
+    const banded = choice.lines.some((line) => line.low);
+    const of = choice.lines.find((line) => line.of)?.of;
+    caption.textContent = [
+      banded ? choice.caption : choice.caption.replace(BANDS, "").trim(),
+      banded && !choice.caption.includes(BANDS) ? BANDS : "",
+      of ? `${new Set(choice.lines.map((line) => line.colour)).size} of ${of} configurations are shown, evenly spread.` : "",
+    ].filter(Boolean).join(" ");
   };
   if (chart.choices.length > 1)
     choose(controls, "Show", chart.choices.map((c, i) => [i, c.name]), 0, (value) => ((chosen = Number(value)), draw()));
