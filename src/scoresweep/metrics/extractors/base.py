@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from scoresweep.metrics.features import Features
 
-__all__ = ["Extractor"]
+__all__ = ["Extractor", "check_channels"]
 
 
 class Extractor(nn.Module):
@@ -39,3 +39,9 @@ class Extractor(nn.Module):
     def forward(self, samples: Tensor) -> Features:
         """Return the features of `samples`: images (N, C, H, W) in [0, 1], or points (N, D)."""
         raise NotImplementedError
+
+
+def check_channels(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless images of `shape` (C, H, W) are grey or in colour: C is 1 or 3."""
+    if shape[0] not in (1, 3):
+        raise ValueError(f"images of 1 or 3 channels are needed, found {shape[0]}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.base import Extractor, check_channels
 from scoresweep.metrics.extractors.resize import antialias
 from scoresweep.metrics.features import Features
 
@@ -70,8 +70,7 @@ class EfficientNetLite0(Extractor):
             ValueError: if C is neither 1 nor 3.
         """
         super().__init__(shape, classes)
-        if shape[0] not in (1, 3):
-            raise ValueError(f"images of 1 or 3 channels are needed, found {shape[0]}")
+        check_channels(shape)
         self.network = EfficientNetLite0Network()
 
     def forward(self, samples: Tensor) -> Features:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.base import Extractor, check_channels
 from scoresweep.metrics.extractors.resize import RESIZES
 from scoresweep.metrics.features import Features
 
@@ -90,8 +90,7 @@ class Inception(Extractor):
             ValueError: if C is neither 1 nor 3.
         """
         super().__init__(shape, classes)
-        if shape[0] not in (1, 3):
-            raise ValueError(f"images of 1 or 3 channels are needed, found {shape[0]}")
+        check_channels(shape)
         self.network = InceptionNetwork()
 
     def forward(self, samples: Tensor) -> Features:
