@@ -12,11 +12,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny_study import TINY, tiny_plan
+import torch
+from tiny_study import TINY, give_data, tiny_plan
 from typer.testing import CliRunner
 
 from scoresweep import cli
+from scoresweep.data.samples import write_samples
 from scoresweep.errors import InputError, RunError
+from scoresweep.files import write_json
 
 COMMANDS = [
     "stage",
@@ -204,6 +207,35 @@ def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkey
     assert second[1] == resources
     assert (resources.cluster, resources.nodes, resources.processes) == ("local", 1, 2)
     assert (resources.gpus, resources.threads) == (1, 3)
+
+
+def test_a_setting_that_cannot_be_measured_leaves_the_others(
+    study, staged, tmp_path, monkeypatch, capsys
+):
+    give_data(tmp_path, staged)
+    plan = tiny_plan(tmp_path)
+    pairs = [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
+    levels = {name: torch.ones(1) for name in ("sigma", "step_size", "score_norm")}
+    for pair in (pairs[1], pairs[3]):
+        samples, seeds = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
+        store = plan.layout.samples(*pair)
+        described = write_samples(
+            store, samples, chunk_seed=seeds, levels=levels, trajectory=None, attributes={}
+        )
+        write_json(plan.layout.samples_manifest(*pair), described)
+    assert main(monkeypatch, "reference", study) == 0
+    capsys.readouterr()
+    assert main(monkeypatch, "evaluate", study) == 1
+    said = capsys.readouterr().err
+    assert [plan.layout.metrics(*pair).exists() for pair in pairs] == [False, True, False, True]
+    names = [" / ".join(pair) for pair in pairs]
+    for name in (names[0], names[2]):
+        assert re.search(rf"^{name}: not measured: .*there are no samples here", said, re.MULTILINE)
+    assert "2 of 4 settings could not be measured" in said
+    assert said.rstrip().endswith(f"{names[0]}, {names[2]}")
+    # What is wrong with the only one that is asked for is told as it is.
+    one = ("--run", pairs[0][0], "--setting", pairs[0][1])
+    assert main(monkeypatch, "evaluate", study, *one) == 2
 
 
 def test_the_schema_is_json():

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from scoresweep.console import say
-from scoresweep.errors import ScoresweepError
+from scoresweep.errors import RunError, ScoresweepError
 from scoresweep.study import Plan, Study, load_study, plan_study
 
 __all__ = ["app", "main"]
@@ -191,14 +191,26 @@ def evaluate(
     threads: Threads = 1,
     root: Root = Path(),
 ) -> None:
-    """Compute every metric of the samples of a setting."""
+    """Compute every metric of the samples of a setting; one that cannot be measured is named."""
     from scoresweep.pipeline.evaluate import evaluate as run_evaluate
 
     plan = _plan(study, root)
     _set_threads(threads)
-    for name in _runs(plan, run):
-        for one in _settings(plan, setting):
+    pairs = [(name, one) for name in _runs(plan, run) for one in _settings(plan, setting)]
+    failed = []
+    for name, one in pairs:
+        try:
             run_evaluate(plan, name, one, gpus)
+        except ScoresweepError as error:
+            if len(pairs) == 1:
+                raise
+            say(f"{name} / {one}: not measured: {error}")
+            failed.append(f"{name} / {one}")
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(pairs)} settings could not be measured, for the reasons above: "
+            f"{', '.join(failed)}"
+        )
 
 
 @app.command(rich_help_panel=STEPS)
