@@ -164,7 +164,7 @@ def test_references_of_all_counts_have_the_same_extractor(
     weights = every.layout.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
     # On another machine, say, training does not give the same weights.
-    monkeypatch.setattr(classifier, "LEARNING_RATE", 1e-3)
+    monkeypatch.setattr(classifier, "derive_seed", lambda *_: 1)
     reference(some, "digits", "classifier")
     assert weights.read_bytes() == before
     use(some)
@@ -180,7 +180,7 @@ def test_of_two_at_once_the_first_one_learns(
     weights = plan.layout.extractor_weights("digits", "classifier")
     first = weights.read_bytes()
     weights.unlink()
-    monkeypatch.setattr(classifier, "LEARNING_RATE", 1e-3)
+    monkeypatch.setattr(classifier, "derive_seed", lambda *_: 1)
     second = threading.Thread(target=reference, args=(plan, "digits", "classifier"))
     with exclusive(weights.with_name(f".{weights.name}.lock")):
         second.start()
@@ -205,6 +205,23 @@ def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
     finally:
         torch.set_num_threads(1)
     assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", ["LEARNING_RATE", "PROCEDURE"])
+def test_by_a_recipe_that_has_changed_it_learns_anew(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    plan = plan_of(fitted)
+    weights = plan.layout.extractor_weights("digits", "classifier")
+    first = weights.read_bytes()
+    monkeypatch.setattr(classifier, number, getattr(classifier, number) / 2)
+    with pytest.raises(
+        InputError, match=r"learned by another recipe .*`scoresweep reference STUDY"
+    ):
+        use(plan)
+    reference(plan, "digits", "classifier")
+    assert weights.read_bytes() != first
+    use(plan)
 
 
 def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:

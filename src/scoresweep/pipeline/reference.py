@@ -27,6 +27,7 @@ from scoresweep.pipeline.measures import choose, cost_of, write_dataset
 from scoresweep.pipeline.published_weights import load_published_weights
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
+from scoresweep.study.base import content_hash
 from scoresweep.study.components.metrics import EXTRACTORS
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 
@@ -49,7 +50,8 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     Beside the features of real samples and of uniform noise the file holds mean and covariance of
     the training ones, which every comparison needs. All studies of the same `evaluate.real_count`
     share it, and all share the extractor's own weights: they depend on the dataset alone, and are
-    fitted where no file holds those of this dataset. Its attributes tell which weights were used.
+    fitted where no file holds those of this dataset and of the extractor's recipe. Its attributes
+    tell which weights were used.
 
     Raises:
         InputError: if the dataset does not have what the extractor needs, the extractor's
@@ -105,8 +107,8 @@ def _some(split: Split, count: int | None, name: str) -> Split:
 def _give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
     """Give an extractor its weights, published or fitted; return attributes that tell which.
 
-    Fitted ones are read from `path` where it holds those of this dataset. Of several processes at
-    once the first one fits them.
+    Fitted ones are read from `path` where it holds those of this dataset, made by this recipe. Of
+    several processes at once the first one fits them.
     """
     if model.weights is not None:
         return load_published_weights(model)
@@ -121,19 +123,28 @@ def _give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
         with _one_thread():
             model.fit(train.model_space(), labels, seed=0)
         attributes = _attributes_of(model)
-        about = {"data": data, "sha256": attributes["weights_sha256"]}
+        about = {
+            "data": data,
+            "recipe": content_hash(model.recipe()),
+            "sha256": attributes["weights_sha256"],
+        }
         with whole(path) as temporary:
             write_tensors(temporary, model.state_dict(), {"fitted": json.dumps(about)})
     return attributes
 
 
 def _load_fitted(model: Extractor, path: Path) -> str:
-    """Load what an extractor has learned; return the SHA-256 of the data that it learned from."""
+    """Load what an extractor has learned; return the SHA-256 of the data that it learned from.
+
+    Raises `ValueError` where that is damaged, or was learned by another recipe.
+    """
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {}).get("fitted", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if sha256_of_tensors(tensors) != about.get("sha256"):
         raise ValueError("its SHA-256 is not the one that it names")
+    if about.get("recipe") != content_hash(model.recipe()):
+        raise ValueError(f"it was learned by another recipe than that of {model.name} now")
     model.load_state_dict(tensors)
     return str(about["data"])
 

@@ -15,7 +15,7 @@ class Extractor(nn.Module):
     """Turns samples into features on which the metrics compare real and generated ones.
 
     A subclass sets `name`, takes `(shape, classes)` and defines `forward`; one that learns from the
-    real training samples defines `fit` too. What it has learned is its `state_dict`.
+    real training samples defines `fit` and `recipe` too. What it has learned is its `state_dict`.
     """
 
     name: ClassVar[str]
@@ -35,6 +35,10 @@ class Extractor(nn.Module):
 
     def fit(self, samples: Tensor, labels: Tensor | None, seed: int) -> None:
         """Learn from the real training `samples` (N, ...) and `labels` (N,); most learn nothing."""
+
+    def recipe(self) -> dict[str, float]:
+        """Return what `fit` goes by: weights of another recipe are those of another extractor."""
+        return {}
 
     def forward(self, samples: Tensor) -> Features:
         """Return the features of `samples`: images (N, C, H, W) in [0, 1], or points (N, D)."""

@@ -25,11 +25,14 @@ __all__ = ["Classifier"]
 STEPS = 500
 BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.05
 HELD_OUT = 0.1
 """Share of the training images on which the temperature is chosen."""
 NOISE = BATCH_SIZE // 4
 """Images of uniform noise that are added to a batch."""
 FEATURES = 64
+PROCEDURE = 1
+"""Rises when layers or training change in another way than by the numbers above."""
 
 
 class Classifier(Extractor):
@@ -89,6 +92,19 @@ class Classifier(Extractor):
             logits = self.head(self(samples[held_out]).values)
         self.temperature.copy_(_best_temperature(logits, labels[held_out]))
 
+    def recipe(self) -> dict[str, float]:
+        """Return the numbers of the training."""
+        return {
+            "procedure": PROCEDURE,
+            "steps": STEPS,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "weight_decay": WEIGHT_DECAY,
+            "held_out": HELD_OUT,
+            "noise": NOISE,
+            "features": FEATURES,
+        }
+
     def _reset(self, seed: int) -> None:
         """Draw the first weights, and leave torch's own random numbers as they were."""
         with torch.random.fork_rng(devices=[]):
@@ -100,7 +116,9 @@ class Classifier(Extractor):
     def _train_on(
         self, samples: Tensor, labels: Tensor, kept: Tensor, generator: torch.Generator
     ) -> None:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
         classes = self.head.out_features
         undecided = torch.full((NOISE, classes), 1 / classes)
