@@ -18,9 +18,10 @@ from scoresweep.pipeline.report import report
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.answer import answers, rivals
 from scoresweep.report.charts import charts, to_script
+from scoresweep.report.origins import gap_rows, waiting
 from scoresweep.report.page import _values
 from scoresweep.report.summary import Metric
-from scoresweep.report.tables import Tables, collect, wide_table
+from scoresweep.report.tables import Gap, Tables, collect, wide_table
 from scoresweep.study import Plan
 
 DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
@@ -183,6 +184,22 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
     assert "n is 1 &lt;/script&gt;" in row
     assert f"{plan.runs[0].id} / {plan.settings[0].id}" in row
     assert "and 1 more" in row
+
+
+def test_what_waits_for_a_training_is_counted_not_listed() -> None:
+    untrained = "its network is not trained (failed)"
+    gaps = [
+        Gap("training", "a", None, "failed", "the loss is not finite"),
+        Gap("score error", "a", None, "missing", untrained),
+        *(Gap("sampling", "a", s, "missing", untrained) for s in ("x", "y")),
+        Gap("sampling", "b", "x", "missing", "not sampled"),
+    ]
+    assert [row["command"].split(" && ")[0] for row in gap_rows(gaps)] == [
+        "scoresweep train STUDY --run a",
+        "scoresweep sample STUDY --run b --setting x",
+    ]
+    assert waiting(gaps) == "3 parts that wait for their networks are not listed."
+    assert waiting(gaps[4:]) == ""
 
 
 def test_no_text_ends_the_script() -> None:

@@ -137,5 +137,7 @@ def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
         "metric_frechet_classifier_sampler",
         "metric_frechet_classifier_network",
     }
+    # One of the two costs ranks no setting, on paper either.
+    assert page.count("Lower is better, but the other cost counts, too.") == 2
     for cost in ("0.250", "0.500", "0.750"):
         assert page.count(f'<td class="n">{cost}</td>') == 1

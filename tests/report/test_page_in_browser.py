@@ -178,6 +178,17 @@ def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> N
     assert names == ["levels 4", "levels 6", "real test samples"]
 
 
+def test_no_button_sends_the_numbers_away(page: Page) -> None:
+    for title in CHARTS:
+        buttons = chart(page, title).locator(".modebar-btn")
+        names = buttons.evaluate_all("all => all.map((button) => button.dataset.title)")
+        assert names == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+    # Those of the keyboard's user are seen.
+    bar, button = page.locator(".modebar").first, page.locator(".modebar-btn").first
+    button.focus()
+    assert bar.evaluate("bar => getComputedStyle(bar).opacity") == "1"
+
+
 def test_an_axis_chosen_both_ways_changes_places(page: Page) -> None:
     title = "Along an axis"
     choose(page, title, "A line for each", "–")

@@ -15,7 +15,7 @@ from scoresweep.report.summary import number
 from scoresweep.report.tables import Gap, Problem, Tables
 from scoresweep.study import Plan
 
-__all__ = ["gap_rows", "gaps_lead", "origins", "problem_rows"]
+__all__ = ["gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
 
 GAP_ROWS = 100
 """Most missing parts that are listed."""
@@ -46,8 +46,19 @@ def gaps_lead(plan: Plan, tables: Tables) -> str:
 
 
 def gap_rows(gaps: Sequence[Gap]) -> list[dict[str, str]]:
-    """Return the first of the missing parts, each with the command that makes it."""
-    return [_gap_row(gap) for gap in gaps[:GAP_ROWS]]
+    """Return missing parts, each with the command that makes it; none that waits for a training."""
+    return [_gap_row(gap) for gap in gaps if not _waits(gap)]
+
+
+def waiting(gaps: Sequence[Gap]) -> str:
+    """Say how many of the missing parts wait for a training; "" where none does."""
+    count = sum(map(_waits, gaps))
+    are = "s that wait for their networks are" if count != 1 else " that waits for its network is"
+    return f"{count:,} part{are} not listed." if count else ""
+
+
+def _waits(gap: Gap) -> bool:
+    return gap.reason.startswith("its network is not trained")
 
 
 def problem_rows(problems: Sequence[Problem]) -> list[dict[str, str]]:

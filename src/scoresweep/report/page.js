@@ -9,7 +9,9 @@ const MOST_LINES = COLOURS.length * DASHES.length;
 const MOST_TEXTS = 120;
 const TOUCH = matchMedia("(pointer: coarse)").matches;
 // On a touch screen there is no hovering: the bar of buttons would always lie on the chart.
-const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+// Of Plotly's own buttons one uploads the numbers to its makers.
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
+const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtons: BUTTONS, plotlyServerURL: "" };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (index) => (COLOURS[index % 8] === "ink" ? css("--text") : COLOURS[index % 8]);

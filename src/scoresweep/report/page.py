@@ -19,7 +19,14 @@ import yaml
 from scoresweep.report.answer import answers, interval_note, some_repeats, tops, varied_axes
 from scoresweep.report.charts import charts, explorer, to_script
 from scoresweep.report.grid import coordinate as grid_coordinate
-from scoresweep.report.origins import GAP_ROWS, gap_rows, gaps_lead, origins, problem_rows
+from scoresweep.report.origins import (
+    GAP_ROWS,
+    gap_rows,
+    gaps_lead,
+    origins,
+    problem_rows,
+    waiting,
+)
 from scoresweep.report.pictures import Picture, Sheets
 from scoresweep.report.summary import (
     Metric,
@@ -85,7 +92,7 @@ def render_page(
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     table, ranked = _table(tables, wide, metrics), tables.ranked(wide)
     drawn = {"explorer": explorer(tables, ranked, metrics), "charts": charts(tables)}
-    missing = bool(tables.gaps or tables.problems)
+    missing, gaps = bool(tables.gaps or tables.problems), gap_rows(tables.gaps)
     return template.render(
         style=folder.joinpath("page.css").read_text(encoding="utf-8"),
         study=plan.study.study,
@@ -101,10 +108,11 @@ def render_page(
         cost_measure=_cost_measure(drawn["explorer"]),
         sheets_lead=_sheets_lead(pictures.sheets, len(wide)),
         table=table,
-        gaps=gap_rows(tables.gaps),
+        gaps=gaps[:GAP_ROWS],
+        waiting=waiting(tables.gaps),
         problems=problem_rows(tables.problems),
         gaps_lead=gaps_lead(plan, tables),
-        more_gaps=max(0, len(tables.gaps) - GAP_ROWS),
+        more_gaps=max(0, len(gaps) - GAP_ROWS),
         origins=origins(plan, tables),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
         **drawn,

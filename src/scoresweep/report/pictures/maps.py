@@ -61,7 +61,7 @@ def axis_pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
     """Return what to draw a metric over: pairs of axes, or the only axis that varies."""
     varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
     varied = [axis for axis in varied if not is_apart(tables, axis)]
-    varied.sort(key=lambda axis: set(part[axis].unique()) <= {"true", "false"})  # numbers first
+    varied.sort(key=lambda axis: set(part[axis]) <= {"true", "false"})  # numbers first
     rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
     columns = [a for a in varied if a in tables.setting_axes]
     crossed = [[column, row] for row, column in itertools.product(rows, columns)]
@@ -153,7 +153,11 @@ def cost_maps(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> 
         for suffix, caption in COST_CAPTIONS.items():
             name = f"{metric.name}_{suffix}"
             title = f"{metric.title}: {words(suffix)}"
-            about = {"units": metric.about.get("units", "1")}
+            # One of two costs ranks no setting.
+            about = {
+                "units": metric.about.get("units", "1"),
+                "caveat": "the other cost counts, too",
+            }
             cost = Metric(name, title, "lower", about, metric.sizes)
             rows = wide[exact] if suffix == "sampler_cost" else wide[~exact]
             for key, part in configurations(rows, [] if suffix == "sampler_cost" else told):
