@@ -72,8 +72,8 @@ def test_several_shards(tmp_path, monkeypatch):
         (np.zeros((6, 2048, 2048, 1), np.uint8), 4, 8),
     ],
 )
-def test_chunks_of_a_batch_in_shards_of_many(values, chunk, shard):
-    group = zarr.create_group(zarr.storage.MemoryStore())
+def test_chunks_of_a_batch_in_shards_of_many(tmp_path, values, chunk, shard):
+    group = zarr.create_group(tmp_path)
     names = ("sample", "y", "x", "channel")[: values.ndim]
     write_array(group, "a", values, names)
     assert (group["a"].chunks[0], group["a"].shards[0]) == (chunk, shard)

@@ -14,19 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import zarr
 from torch import Tensor
 
 from scoresweep.data.loader import Batches, Loader
-from scoresweep.data.store import check_store, open_array, pixel_range_of, read_rows, read_split
+from scoresweep.data.store import (
+    check_store,
+    open_array,
+    pixel_range_of,
+    read_shards,
+    read_split,
+    shards_of,
+)
 from scoresweep.seeds import generator_for
 
 __all__ = ["ShardLoader", "open_loader"]
 
 BLOCKS = 3
-"""Blocks in memory at once: the one in use, the one before it in a batch that straddles both, and
-the one that is being read."""
+"""Into how many parts the memory goes: the block in use, the one that is being read, and as much
+again for the chunks, the order and the batches."""
 
 
 def open_loader(
@@ -75,12 +83,14 @@ class ShardLoader(Batches):
         """Read the samples in `array` of `store`, with about `memory_limit` bytes in memory."""
         super().__init__(pixel_range_of(array.attrs.asdict()), batch_size, seed, device, flip)
         self._store, self._array, self._count = store, array, array.shape[0]
-        rows = (array.shards or array.chunks)[0]
-        self._shards = [(a, min(a + rows, self._count)) for a in range(0, self._count, rows)]
-        shard_bytes = rows * array.nbytes // self._count
+        self._shards = shards_of(array)
+        shard_bytes = self._shards[0][1] * array.nbytes // self._count
         self._shards_per_block = max(1, memory_limit // (BLOCKS * shard_bytes))
+        most = min(self._shards_per_block * self._shards[0][1], self._count)
+        # Kept for good: memory that is new to a process costs more time than what is read into it.
+        self._buffers = [np.empty((most, *array.shape[1:]), array.dtype) for _ in range(2)]
         self._reader = ThreadPoolExecutor(max_workers=1)
-        self._blocks: dict[tuple[int, int], Future[Block]] = {}
+        self._blocks: dict[tuple[int, int], tuple[int, Future[Block]]] = {}
         self._plans: dict[int, list[list[tuple[int, int]]]] = {}
 
     def __len__(self) -> int:
@@ -88,17 +98,18 @@ class ShardLoader(Batches):
 
     def rows(self, first: int, end: int) -> Tensor:
         """Return the samples [first, end) of the endless row."""
-        parts = []
-        while first < end:
-            epoch, offset = divmod(first, self._count)
+        kind = torch.from_numpy(self._buffers[0])
+        pinned = self.device.type == "cuda"
+        rows = torch.empty((end - first, *kind.shape[1:]), dtype=kind.dtype, pin_memory=pinned)
+        done = 0
+        while done < len(rows):
+            epoch, offset = divmod(first + done, self._count)
             number, begin = self._locate(epoch, offset)
             block = self._block(epoch, number)
-            index = block.order[offset - begin : offset - begin + end - first]
-            parts.append(block.values.index_select(0, index))
-            first += len(index)
-        rows = torch.cat(parts)
-        if self.device.type == "cuda":
-            rows = rows.pin_memory()
+            index = block.order[offset - begin :][: len(rows) - done]
+            part = rows[done : done + len(index)]
+            torch.index_select(block.values, 0, index, out=part)
+            done += len(index)
         return rows.to(self.device, non_blocking=True)
 
     def _plan(self, epoch: int) -> list[list[tuple[int, int]]]:
@@ -123,21 +134,22 @@ class ShardLoader(Batches):
         return number, ends[number] - sizes[number]
 
     def _block(self, epoch: int, number: int) -> Block:
-        """Return a block and have the next one read; all but these two are let go."""
+        """Return a block and have the next one read where the memory of another one was."""
         last = number + 1 == len(self._plan(epoch))
         wanted = [(epoch, number), (epoch + 1, 0) if last else (epoch, number + 1)]
         self._blocks = {key: value for key, value in self._blocks.items() if key in wanted}
+        free = {0, 1}.difference(buffer for buffer, _ in self._blocks.values())
         for key in wanted:
             if key not in self._blocks:
+                buffer = free.pop()
                 shards = self._plan(key[0])[key[1]]
-                self._blocks[key] = self._reader.submit(self._read, shards, *key)
-        return self._blocks[wanted[0]].result()
+                # What the one thread still reads into this memory for another block ends before.
+                read = self._reader.submit(self._read, buffer, shards, *key)
+                self._blocks[key] = buffer, read
+        return self._blocks[wanted[0]][1].result()
 
-    def _read(self, shards: list[tuple[int, int]], epoch: int, number: int) -> Block:
-        values = [
-            torch.from_numpy(read_rows(self._array, start, stop, self._store))
-            for start, stop in shards
-        ]
-        size = sum(len(part) for part in values)
+    def _read(self, buffer: int, shards: list[tuple[int, int]], epoch: int, number: int) -> Block:
+        values = self._buffers[buffer][: sum(stop - start for start, stop in shards)]
+        read_shards(self._array, shards, values, self._store)
         generator = generator_for(self.seed, "order", epoch, number)
-        return Block(torch.cat(values), torch.randperm(size, generator=generator))
+        return Block(torch.from_numpy(values), torch.randperm(len(values), generator=generator))
