@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,18 @@ def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any)
 
 
 @pytest.fixture(scope="module")
-def digits(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the staged digits and the references on both extractors."""
+def digits(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the staged digits and the references on both extractors.
+
+    The classifier of all tests of this file learns for some steps alone.
+    """
     root = tmp_path_factory.mktemp("evaluate")
     give_data(root, staged)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "STEPS", 60)
         for extractor in ("pixels", "classifier"):
             reference(make_plan(root), "digits", extractor)
-    return root
+        yield root
 
 
 def real_digits(root: Path, split: str) -> Tensor:
