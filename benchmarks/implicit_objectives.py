@@ -4,16 +4,15 @@ against one backward pass for each dimension.
 The network is that of Kondracki and Le Bihan, "From score matching to score-based generative
 modeling", 2024, figure 1: two hidden layers of 10·D units; the batch and the activation are ours.
 They measured about 610 times between `ism` and `ssm_vr`. A step is the loss, its gradient and Adam;
-`ism` is timed without its gradient, and so is what it is compared with. One backward pass for each
-dimension is measured on `--passes` of the dimensions and scaled up: each pass costs the same.
+a value is the loss alone, a gradient both without Adam. One backward pass for each dimension is
+measured on `--passes` of the dimensions and scaled up: each pass costs the same.
 
     python benchmarks/implicit_objectives.py --output implicit_objectives.json
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from harness import Benchmark, Run, begin, command_line, ratio, take_turns
@@ -27,6 +26,7 @@ SIGMA = 0.1
 SLOWER, FASTER = 3.0, 3.0
 """Of a step of `ssm_vr` against one of `dsm`; of `ism` against a pass for each dimension."""
 SOURCE = 610.0
+EACH = "one pass for each dimension"
 
 
 def network_of(dimension: int, device: torch.device) -> PlainMLP:
@@ -48,7 +48,7 @@ def one_pass_each(network: PlainMLP, noisy: Tensor, passes: int) -> Tensor:
 
 
 def measure(benchmark: Benchmark, dimension: int, batch: int, passes: int) -> None:
-    """Measure steps of `dsm` and `ssm_vr`, then the values of `ssm_vr` and `ism`."""
+    """Measure steps of `dsm` and `ssm_vr`, then values and gradients of `ssm_vr` and `ism`."""
     device = benchmark.device
     network = network_of(dimension, device)
     adam = torch.optim.Adam(network.parameters(), 1e-6, fused=True)
@@ -69,23 +69,42 @@ def measure(benchmark: Benchmark, dimension: int, batch: int, passes: int) -> No
     slower = ratio(seconds["ssm_vr, step"], seconds["dsm, step"])
     what = f"ssm_vr step at dimension {dimension:,}, of a dsm step"
     benchmark.find(what, slower, SLOWER, at_least=False)
-    values: dict[str, Run] = {
+    # `ism` takes as long as hundreds of the others: only what it imports is worth a warm-up.
+    ism(network_of(4, device), x[:, :4], sigma, z[:, :4])
+    turns = max(1, benchmark.options.repeats // 2)
+    losses: dict[str, Callable[[], Tensor]] = {
         "ssm_vr": lambda: ssm_vr(network, x, sigma, z, v=v),
         "ism": lambda: ism(network, x, sigma, z),
-        "one pass for each dimension": lambda: one_pass_each(network, x, passes),
+        EACH: lambda: one_pass_each(network, x, passes),
     }
-    # `ism` takes as long as hundreds of the others: nothing of it is worth a warm-up.
-    for name in ("ssm_vr", "one pass for each dimension"):
-        values[name]()
-    long = max(1, benchmark.options.repeats // 2)
-    seconds = take_turns(values, long, device.type, warm_ups=0)
-    each = [taken * dimension / passes for taken in seconds["one pass for each dimension"]]
-    seconds["one pass for each dimension"] = each
-    benchmark.compare(seconds, "one pass for each dimension", dimension=dimension, batch=batch)
-    long_over_short = {name: ratio(seconds[name], seconds["ssm_vr"]) for name in list(values)[1:]}
-    note = ", ".join(f"{name}: {value:.0f} × ssm_vr" for name, value in long_over_short.items())
-    what = f"ism at dimension {dimension:,} against one pass for each dimension"
-    faster = statistics.median(each) / statistics.median(seconds["ism"])
+    for name in ("ssm_vr", EACH):
+        losses[name]()
+    compare_traces(benchmark, "value", losses, turns, dimension / passes)
+    gradients: dict[str, Run] = {
+        name: lambda loss=loss: gradient(network, loss()) for name, loss in losses.items()
+    }
+    compare_traces(benchmark, "gradient", gradients, 1, dimension / passes)
+
+
+def gradient(network: PlainMLP, losses: Tensor) -> None:
+    """Take the gradient of the weights, and forget it."""
+    losses.mean().backward()
+    network.zero_grad()
+
+
+def compare_traces(
+    benchmark: Benchmark, of: str, runs: dict[str, Run], turns: int, scale: float
+) -> None:
+    """Compare `ism` with one pass for each dimension, of which a part, 1/`scale`, is measured."""
+    dimension, batch = benchmark.options.dimension, benchmark.options.batch
+    seconds = take_turns(runs, turns, benchmark.device.type, warm_ups=0)
+    seconds[EACH] = [taken * scale for taken in seconds[EACH]]
+    rows = {f"{name}, {of}": taken for name, taken in seconds.items()}
+    benchmark.compare(rows, f"{EACH}, {of}", dimension=dimension, batch=batch)
+    over = {name: ratio(seconds[name], seconds["ssm_vr"]) for name in ("ism", EACH)}
+    note = ", ".join(f"{name}: {value:.0f} × ssm_vr" for name, value in over.items())
+    what = f"ism's {of} at dimension {dimension:,} against {EACH}"
+    faster = ratio(seconds[EACH], seconds["ism"])
     benchmark.find(what, faster, FASTER, note=f"{note}; the source: {SOURCE:.0f}")
 
 

@@ -2,14 +2,15 @@
 
 Integration by parts turns E sᵀ∇log q into −E tr ∇s, so that ½ E‖s − ∇log q‖² is known up to a
 constant without knowing q. The samples are noised first, x̃ = x + σz, and s is compared with the
-score of the smoothed density q_σ. The trace takes a backward pass for each dimension.
+score of the smoothed density q_σ. The trace costs what a backward pass for each dimension costs,
+less what is saved by taking many of them together (see `trace`).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from scoresweep.objectives.trace import MEMORY, trace_of_jacobian
 from scoresweep.objectives.weighting import Weighting, weigh
 from scoresweep.score import Score, expand_sigma
 
@@ -27,6 +28,7 @@ def ism(
     *,
     weighting: Weighting = "sigma2",
     allow_large: bool = False,
+    memory: int = MEMORY,
 ) -> Tensor:
     """Return the implicit score matching losses λ(σ) [tr ∇s + ½‖s‖²], shape (N,).
 
@@ -37,6 +39,7 @@ def ism(
         z: standard normal noise, as `x`.
         weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
         allow_large: go on with more than 4,096 dimensions.
+        memory: bytes of gradients that the backward passes which are taken together make.
 
     Raises:
         ValueError: if there are more, and that is not allowed.
@@ -48,9 +51,6 @@ def ism(
             f" need allow_large"
         )
     noisy = (x + expand_sigma(sigma, x) * z).requires_grad_()
-    output = score(noisy, sigma).flatten(1)
-    trace = torch.zeros_like(output[:, 0])
-    for i in range(dimension):
-        (row,) = torch.autograd.grad(output[:, i].sum(), noisy, create_graph=True)
-        trace = trace + row.flatten(1)[:, i]
-    return weigh(trace + output.square().sum(1) / 2, sigma, weighting)
+    output = score(noisy, sigma)
+    square = output.flatten(1).square().sum(1)
+    return weigh(trace_of_jacobian(output, noisy, memory) + square / 2, sigma, weighting)
