@@ -19,7 +19,8 @@ from scoresweep.pipeline.status import jobs
 from scoresweep.report.answer import answers, rivals
 from scoresweep.report.charts import charts, to_script
 from scoresweep.report.origins import gap_rows, waiting
-from scoresweep.report.page import _values
+from scoresweep.report.page import _sheets_lead, _values
+from scoresweep.report.pictures import Sheets
 from scoresweep.report.summary import Metric
 from scoresweep.report.tables import Gap, Tables, collect, wide_table
 from scoresweep.study import Plan
@@ -157,6 +158,24 @@ def test_blame_on_which_seeds_do_not_agree_is_not_certain(
 def test_many_values_of_an_axis_are_counted() -> None:
     assert _values(["1", "2"]) == "1, 2"
     assert _values([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
+
+
+def test_words_have_the_colours_of_their_order(tmp_path: Path) -> None:
+    networks = [{"name": "ncsnv2", "channels": 8}, {"name": "mlp", "width": 8}]
+    train = CONTENT["train"] | {"grid": {"network": networks}}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
+    fake_study(plan)
+    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    names = [(line["colour"], line["name"].partition("(")[0]) for line in drawn["lines"]]
+    assert names == [(0, "network ncsnv2"), (1, "network mlp")]
+
+
+def test_sheets_are_counted_by_what_was_sampled() -> None:
+    # Two points of the evaluation grid.
+    wide = pd.DataFrame({"run": "a", "setting": [*range(36), *range(36)]})
+    assert "the best 24 of 36" in _sheets_lead(Sheets([], 24), wide)
+    assert "every setting" in _sheets_lead(Sheets([], 36), wide)
+    assert "beside them" not in _sheets_lead(Sheets([], 0), wide[:0])
 
 
 def test_a_chart_of_some_configurations_says_of_how_many(tmp_path: Path) -> None:

@@ -199,6 +199,7 @@ def _lines(
     there = frame.dropna(subset=[x, y])
     keys = [axis for axis in axes if not is_repeat(axis) and there[axis].nunique() > 1]
     found = list(configurations(there, keys)) if len(there) else []
+    found.sort(key=lambda each: each[1].index[0])  # words in the order of the study, as their axis
     shown = spread(found)
     if len(shown) < len(found):
         look["of"] = len(found)

@@ -97,7 +97,8 @@ function drawMap(root, plot, state, cells) {
   const means = cells.map((cell) => cell.mean);
   const [least, most] = [Math.min(...means), Math.max(...means)];
   const log = isLog(measure, means, state);
-  const width = (root.clientWidth - 150) / across.values.length;
+  const beside = Math.max(...down.values.flatMap((value) => wrapped(value).split("<br>")).map((line) => line.length));
+  const width = (root.clientWidth - 110 - 6.5 * beside) / across.values.length;
   const annotated = across.values.length * down.values.length <= MOST_TEXTS && width > 34;
   const scaled = (value) => (log ? Math.log10(value) : value);
   for (const cell of cells) {

@@ -106,7 +106,7 @@ def render_page(
         **pictures._asdict(),
         cost_table=_cost_table(tables, wide, metrics),
         cost_measure=_cost_measure(drawn["explorer"]),
-        sheets_lead=_sheets_lead(pictures.sheets, len(wide)),
+        sheets_lead=_sheets_lead(pictures.sheets, wide),
         table=table,
         gaps=gaps[:GAP_ROWS],
         waiting=waiting(tables.gaps),
@@ -365,8 +365,11 @@ def _cell(row: Mapping[Hashable, Any] | None, most: int) -> dict[str, Any]:
     return {"mean": number(row["mean"]), "notes": [note for note in notes if note]}
 
 
-def _sheets_lead(sheets: Sheets, settings: int) -> str:
-    shown = sheets.settings
+def _sheets_lead(sheets: Sheets, wide: pd.DataFrame) -> str:
+    """Say of which settings there are samples; `wide` may have several rows of one."""
+    shown, settings = sheets.settings, len(wide.drop_duplicates(["run", "setting"]))
+    if not shown:
+        return "Real samples. Drawn ones are shown of settings that are measured."
     which = f"the best {shown} of {settings:,}" if shown < settings else "every setting"
     return (
         f"Real samples are framed; beside them stand the first samples of {which}, not chosen: "
