@@ -19,6 +19,7 @@ import tempfile
 import urllib.request
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from scoresweep.study.components.datasets import Source
 __all__ = ["Fetched", "Published", "cache_folder", "fetch", "unpack"]
 
 BLOCK = 1 << 20
+FILES = 4
+"""Files that are unpacked and checked at a time."""
 ORIGIN = "ORIGIN"
 """Written last into a dataset's folder of the cache: the place that its files came from."""
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile)
@@ -142,10 +145,11 @@ def _fetch_from(place: Source, published: Published, folder: Path) -> Fetched:
         found = _collect(place, published, scratch)
         for form in published.forms:
             if all(_plain(file) in found for file in form):
-                files = {
-                    file: _adopt(found[_plain(file)], folder / file, sha256)
-                    for file, sha256 in form.items()
-                }
+                sources = [found[_plain(file)] for file in form]
+                targets = [folder / file for file in form]
+                with ThreadPoolExecutor(FILES) as threads:
+                    list(threads.map(_adopt, sources, targets, form.values()))
+                files = dict(zip(form, targets, strict=True))
                 with whole(folder / ORIGIN) as temporary:
                     temporary.write_text(f"{_name(place)}\n", encoding="utf-8")
                 return Fetched(files, form, _name(place))
@@ -210,7 +214,7 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
-def _adopt(file: Path, target: Path, expected: str) -> Path:
+def _adopt(file: Path, target: Path, expected: str) -> None:
     """Put a file, uncompressed and checked, at `target` in the cache."""
     digest = hashlib.sha256()
     try:
@@ -218,16 +222,24 @@ def _adopt(file: Path, target: Path, expected: str) -> Path:
             whole(target) as temporary,
             gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source,
             temporary.open("wb") as copy,
+            ThreadPoolExecutor(1) as thread,
         ):
-            while block := source.read(BLOCK):
+
+            def keep(block: bytes) -> None:
                 digest.update(block)
                 copy.write(block)
+
+            kept = thread.submit(keep, b"")
+            # One block is unpacked while the one before it is hashed and written.
+            while block := source.read(BLOCK):
+                kept.result()
+                kept = thread.submit(keep, block)
+            kept.result()
             if digest.hexdigest() != expected:
                 found = digest.hexdigest()
                 raise InputError(f"{_mismatch(file, expected, found)} Fetch it again.")
     except DAMAGED as error:
         raise InputError(f"{file}: is cut short or damaged ({error}). Fetch it again.") from error
-    return target
 
 
 def _mismatch(file: Path, expected: str, found: str) -> str:
