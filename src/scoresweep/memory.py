@@ -6,7 +6,7 @@ import torch
 
 __all__ = ["is_out_of_memory"]
 
-WORDS = ("not enough memory", "can't allocate memory", "out of memory", "Cannot allocate memory")
+WORDS = ("not enough memory", "allocate memory", "out of memory", "bad_alloc")
 """What torch's `RuntimeError` says on a CPU, and the system's own words."""
 
 

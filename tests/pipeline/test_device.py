@@ -7,7 +7,7 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.errors import InputError
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.device import CPU, device_of, network_on, oracle_on
+from scoresweep.pipeline.device import CPU, check_precision, device_of, network_on, oracle_on
 
 META = torch.device("meta")
 """A device that is not the CPU and is always there: shapes without values."""
@@ -34,6 +34,25 @@ def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
         exact = torch.nn.functional.conv2d(image.double(), weight.double())
         found = torch.nn.functional.conv2d(image.cuda(), weight.cuda()).cpu()
         assert float((found / exact - 1).abs().max()) < 1e-5
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused() -> None:
+    for precision in ("no", "bf16"):
+        check_precision("train", precision, 0)
+    with pytest.raises(InputError, match=r"'fp16': CPU lacks it; expected 'no' or 'bf16'"):
+        check_precision("train", "fp16", 0)
+
+
+def test_a_gpu_that_has_no_bf16_is_named_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a V100 answers; one that has it is at hand in few places."""
+    answers = {"device_count": 1, "get_device_name": "V100", "get_device_capability": (7, 0)}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
+    check_precision("train", "fp16", 1)
+    with pytest.raises(InputError, match=r"GPU 0 \(V100\) lacks it; expected 'no' or 'fp16'"):
+        check_precision("train", "bf16", 1)
+    with pytest.raises(InputError, match=r"sample.precision: 'bf16': .* lacks it; expected 'no'$"):
+        check_precision("sample", "bf16", 1)
 
 
 class Linear(ScoreNetwork):

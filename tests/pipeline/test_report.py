@@ -112,17 +112,19 @@ def test_what_noise_can_win_ranks_nothing(finished: Plan) -> None:
     text = read_page(finished).text
     best, rest = text.split("What else it scores")
     best = best.split("The best of each measure")[1]
-    assert "coverage (classifier) higher levels 6, step size 2e-5" in best
+    assert re.search(
+        r"coverage \(classifier\) higher is better [^l]* levels 6, step size 2e-5", best
+    )
     assert "precision (classifier)" not in best
     assert "describe the setting that is best by Fréchet distance (classifier)" in rest
-    assert "precision (classifier) copies reach 1, too higher 0.7" in rest
+    assert "precision (classifier) higher is better; copies reach 1, too 0.7" in rest
     assert "Higher is better, but copies reach 1, too." in rest
 
 
 def test_score_errors_say_what_overfitting_looks_like(finished: Plan) -> None:
     text = read_page(finished).text
-    loss, error = text.index("How well the network denoises"), text.index("How far the network's")
-    assert loss < error
+    error, loss = text.index("How far the network's"), text.index("How well the network denoises")
+    assert error < loss
     assert "where test points lie above training points, it has begun to learn" in text
     assert "learned the training set by heart has no error on test points either" in text
 
@@ -244,7 +246,9 @@ def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
         path.unlink()
         alike.to_netcdf(path, engine="h5netcdf")
     report(plan)
-    assert "coverage (classifier) higher all settings alike" in read_page(plan).text
+    assert re.search(
+        r"coverage \(classifier\) higher is better [^c]* all settings alike", read_page(plan).text
+    )
     names = {path.stem for path in plan.layout.figures.glob("metric_*")}
     measures = ("frechet", "precision")
     assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}

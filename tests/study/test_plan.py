@@ -290,6 +290,7 @@ def test_every_component_offers_the_arguments_of_its_target():
     """The options of a study and the keyword arguments of the code never drift apart."""
     given = {"shape", "sigmas", "score", "x", "sigma", "z", "v", "generator", "observe", "self"}
     given |= {"known", "mask", "noise"}  # what a task gives to a sampler
+    given |= {"memory"}  # how much is done at once, which changes no result
     for union in (AnyNetwork, AnyObjective, AnySampler, AnyNoise, AnyDataset):
         for component in typing.get_args(typing.get_args(union)[0]):
             instance = component.model_construct(name="x")

@@ -10,7 +10,7 @@ from scoresweep.errors import InputError
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.score import Oracle
 
-__all__ = ["CPU", "device_of", "network_on", "oracle_on"]
+__all__ = ["CPU", "check_precision", "device_of", "network_on", "oracle_on"]
 
 CPU = torch.device("cpu")
 
@@ -26,6 +26,32 @@ def device_of(gpus: int) -> torch.device:
     if gpus and not torch.cuda.is_available():
         raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
     return torch.device("cuda") if gpus else CPU
+
+
+def check_precision(block: str, precision: str, gpus: int) -> None:
+    """Raise `InputError` where a device lacks the `precision` that `block` of the study asks for.
+
+    All of the first `gpus` GPUs are asked, or the CPU for 0. CPUs have bf16, if need be by rounding
+    float32; GPUs before the A100 that round likewise are refused: it is slower than float32.
+    """
+    devices: list[int] = list(range(min(gpus, torch.cuda.device_count())))
+    names = {"CPU": ["no", "bf16"]} if not gpus else {_gpu(i): _precisions(i) for i in devices}
+    for name, known in names.items():
+        if precision not in known:
+            usable = " or ".join(repr(k) for k in known if block == "train" or k != "fp16")
+            raise InputError(
+                f"{block}.precision: {precision!r}: {name} lacks it; expected {usable}"
+            )
+
+
+def _gpu(index: int) -> str:
+    return f"GPU {index} ({torch.cuda.get_device_name(index)})"
+
+
+def _precisions(index: int) -> list[str]:
+    """Return what the GPU computes in by itself; bf16 came to NVIDIA's with capability 8."""
+    native = torch.version.hip or torch.cuda.get_device_capability(index) >= (8, 0)
+    return ["no", "fp16", "bf16"] if native else ["no", "fp16"]
 
 
 def network_on(network: ScoreNetwork, device: torch.device) -> ScoreNetwork:

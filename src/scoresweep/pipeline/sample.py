@@ -35,6 +35,13 @@ from scoresweep.files import remove, sha256_of, whole, write_json
 from scoresweep.jobstate import JobState
 from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
+from scoresweep.pipeline.device import check_precision
+from scoresweep.pipeline.memory import (
+    bytes_of_a_sample,
+    memory_limit,
+    size_that_fits,
+    told_of_memory,
+)
 from scoresweep.samplers import initial, interpolated, known_part
 from scoresweep.score import Score, knows_density
 from scoresweep.seeds import derive_seed, generator_for
@@ -45,6 +52,9 @@ from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
 
 __all__ = ["sample", "steps_of_levels"]
+
+HELD = 4
+"""Tensors of the size of a chunk that a sampler has at once: samples, score, noise, a product."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +105,14 @@ def sample(
     """Draw the samples of a setting in `processes` processes and write them as one Zarr store.
 
     Raises `InputError` where the setting does not fit the run (a step size that diverges) or there
-    are fewer GPUs, and `RunError` where samples are not finite or a process is killed.
+    are fewer GPUs or none that know the precision, and `RunError` where samples are not finite, a
+    chunk does not fit into memory or a process is killed.
     """
     run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
+    check_precision("sample", setting.sample.precision, gpus)
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     work = _Work(run, setting, layout, threads, gpus, digest)
@@ -117,6 +129,7 @@ def _sample(work: _Work, processes: int) -> None:
     try:
         network = load_network(layout.run(run.id))
         walk = _walk(work, network)
+        _check_memory(work, network)
         _draw_all(work, processes, state, state_path)
         _write(work, walk, network, state.seconds, work.devices(processes))
     except ScoresweepError as error:
@@ -189,6 +202,21 @@ def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
             f"sample.sampler: setting {setting.id} does not fit run {run.id}: {error}"
         ) from None
     return steps
+
+
+def _check_memory(work: _Work, network: ScoreNetwork) -> None:
+    """Raise `InputError` where not even the samples of a chunk fit into a CPU's memory.
+
+    A system that runs out of memory kills a process without a word.
+    """
+    chunk, each = work.setting.sample.chunk, HELD * 4 * math.prod(network.shape)
+    room = memory_limit()
+    if not work.gpus and chunk * each > room:
+        raise InputError(
+            f"sample.chunk: {chunk}: {HELD} copies of so many samples take "
+            f"{chunk * each / 2**30:.3g} GiB; expected {room // each} or fewer, for which this "
+            f"machine has memory ({room / 2**30:.3g} GiB), less what the network takes"
+        )
 
 
 # ── chunks ──────────────────────────────────────────────────────────────────────────────────────
@@ -272,9 +300,33 @@ def _draw(work: _Work, chunks: list[int], device: str) -> Iterator[int]:
         data = read_split(store, "train").model_space()
     if walk.mask is not None:
         originals = read_split(store, "test").model_space()
+    advice = functools.partial(_smaller_chunk, work, network, walk, device)
     for done, chunk in enumerate(chunks, start=1):
-        _draw_chunk(work, chunk, device, network, walk, data, originals)
+        with told_of_memory(advice):
+            _draw_chunk(work, chunk, device, network, walk, data, originals)
         yield done
+
+
+@torch.no_grad()
+def _smaller_chunk(work: _Work, network: ScoreNetwork, walk: _Walk, device: str) -> str:
+    """Say how many samples fit into memory at once, by scores that are tried out."""
+    options = work.setting.sample
+
+    def evaluate(size: int) -> None:
+        # The sampler has the samples, their noise and what it makes of them beside the score.
+        x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
+        _score(network, options)(x, walk.sigmas[:1].to(x).expand(size))
+
+    x = torch.zeros(1, *network.shape, device=device)
+    each = bytes_of_a_sample(_score(network, options), x, walk.sigmas[:1].to(x))
+    fitting = size_that_fits(evaluate, options.chunk, each, x.device)
+    instead = "Not even one fits; expected a smaller network, or more memory."
+    if fitting:
+        instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (of other noise)."
+    return (
+        f"sample.chunk: {options.chunk}: run {work.run.id}, setting {work.setting.id}: so many "
+        f"samples at once are more than the memory of {device} holds. {instead}"
+    )
 
 
 def _draw_chunk(

@@ -102,6 +102,12 @@ def train_here(
     step where one of `settings` does not fit the run's ladder, which the data may tell: so does
     the plan where it knows the ladder.
     """
+    from scoresweep.pipeline.device import check_precision
+    from scoresweep.pipeline.memory import (
+        check_training_memory,
+        told_of_memory,
+        training_advice,
+    )
     from scoresweep.pipeline.sample import steps_of_levels
     from scoresweep.training.loop import StoppedError
     from scoresweep.training.products import start_run
@@ -117,12 +123,15 @@ def train_here(
             start_run(run, layout, code)
         trainer = None
         try:
+            check_precision("train", run.train.precision, resources.gpus)
             trainer = make_trainer(run, layout, resources.gpus, owner.check)
             ladder = trainer.sigmas.double().cpu()
             for setting in settings:
                 if setting.sample.noise is None:
                     steps_of_levels(run, setting, ladder)
-            trainer.run()
+            check_training_memory(trainer)
+            with told_of_memory(functools.partial(training_advice, trainer)):
+                trainer.run()
             if first:
                 write_products(trainer, run, layout)
         except ScoresweepError as error:

@@ -1,0 +1,196 @@
+"""Batches that do not fit into memory: what is said of them, and which size fits."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+from torch import Tensor
+
+from scoresweep.errors import InputError, RunError
+from scoresweep.memory import is_out_of_memory
+from scoresweep.score import Score
+
+if TYPE_CHECKING:
+    from scoresweep.training.loop import Trainer
+
+__all__ = [
+    "bytes_of_a_sample",
+    "check_training_memory",
+    "memory_limit",
+    "size_that_fits",
+    "told_of_memory",
+    "training_advice",
+]
+
+
+TRIES = 3
+"""Times that a size must fit one after the other: memory in pieces holds less the second time."""
+
+
+@contextlib.contextmanager
+def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
+    """Raise `RunError` with the `advice` where there is not enough memory for the body.
+
+    What the body had made is given back before the advice is asked for, which may try sizes.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        traceback.clear_frames(error.__traceback__)
+        raise RunError(f"{advice()} The first that failed: {reason}") from None
+
+
+def size_that_fits(
+    work: Callable[[int], object], size: int, sample_bytes: int, device: torch.device
+) -> int:
+    """Return the largest of `size`/2, `size`/4, … for which `work` does not want for memory, or 0.
+
+    It is tried out with a quarter more to spare: what a network takes is not known beforehand. On a
+    CPU the system would kill a process that tries too much, so that sizes of which a sample's
+    `sample_bytes` come to a third of the memory that is free are passed over.
+    """
+    while size := size // 2:
+        if device.type == "cpu" and 3 * size * sample_bytes > psutil.virtual_memory().available:
+            continue
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            for _ in range(TRIES):
+                work(size + size // 4)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)
+        else:
+            return size
+    return 0
+
+
+def bytes_of_a_sample(score: Score, x: Tensor, sigma: Tensor) -> int:
+    """Return the bytes that a score keeps of each sample for a gradient, as of `x` (1, ...).
+
+    `sigma` is (1,). What two samples take more than one: weights are in neither.
+    """
+    one, two = (
+        _kept_bytes(score, x.repeat(size, *[1] * (x.ndim - 1)), sigma.expand(size))
+        for size in (1, 2)
+    )
+    return max(1, two - one)
+
+
+def _kept_bytes(score: Score, x: Tensor, sigma: Tensor) -> int:
+    kept: dict[int, Tensor] = {}
+
+    def keep(part: Tensor) -> Tensor:
+        kept[part.untyped_storage().data_ptr()] = part
+        return part
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda part: part), torch.enable_grad():
+        score(x, sigma)
+    return sum(part.untyped_storage().nbytes() for part in kept.values())
+
+
+# ── training ────────────────────────────────────────────────────────────────────────────────────
+
+
+def training_advice(trainer: Trainer) -> str:
+    """Say which part of a batch fits, by steps that are tried out."""
+    train, device = trainer.train, trainer.accelerator.device
+    part = trainer.share // train.gradient_accumulation
+    told = (
+        f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
+        f"process, which is more than the memory of this {_name(device)} holds."
+    )
+    # Adam's two moments are made in the first step, and earlier parts of a batch leave a gradient.
+    held = [torch.zeros_like(p) for p in trainer.network.parameters() for _ in range(3)]
+    each = _bytes_of_a_sample(trainer)
+    fitting = size_that_fits(lambda size: _step(trainer, size), part, each, device)
+    del held
+    return f"{told} {_instead(trainer, fitting, 'as was tried')}"
+
+
+def check_training_memory(trainer: Trainer) -> None:
+    """Raise `InputError` before the first step where a CPU's memory cannot hold a step.
+
+    A system that runs out of memory kills a process without a word. What the forward pass keeps for
+    the gradient is the least that a step takes; its growth from one sample to two is measured.
+    """
+    train, device = trainer.train, trainer.accelerator.device
+    if device.type != "cpu":
+        return  # where torch itself tells
+    part = trainer.share // train.gradient_accumulation
+    sample = _bytes_of_a_sample(trainer)
+    room = memory_limit() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    weights = 4 * 4 * sum(p.numel() for p in trainer.network.parameters())
+    if weights + part * sample > room:
+        raise InputError(
+            f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
+            f"process, for which it needs more than {(weights + part * sample) / 2**30:.3g} GiB; "
+            f"this machine has {room / 2**30:.3g} GiB for it. "
+            f"{_instead(trainer, max(0, room - weights) // sample, 'by that estimate, at most')}"
+        )
+
+
+def _instead(trainer: Trainer, fitting: int, how: str) -> str:
+    """Say what to change for `fitting` samples at once."""
+    if not fitting:
+        return "Not even one sample at once fits; expected a smaller network, or more memory."
+    parts = next(
+        d
+        for d in range(1, trainer.share + 1)
+        if trainer.share // d <= fitting and trainer.share % d == 0
+    )
+    smaller = fitting * trainer.train.gradient_accumulation * trainer.accelerator.num_processes
+    return (
+        f"{fitting} at once fit, {how}: train.gradient_accumulation: {parts} trains the same "
+        f"network so; train.batch_size: {smaller} takes smaller batches."
+    )
+
+
+def _step(trainer: Trainer, size: int) -> None:
+    """Take the gradient of `size` samples in this process alone, and forget it."""
+    trainer.network.zero_grad(set_to_none=True)
+    x = trainer.loader.batch(trainer.step, 0, size)
+    levels, z, v = trainer.draws(trainer.step, 0, size)
+    projected = {"v": v} if len(v) else {}
+    losses: Tensor = trainer.objective(trainer.network, x, trainer.sigmas[levels], z, **projected)
+    losses.mean().backward()  # type: ignore[no-untyped-call]
+    trainer.network.zero_grad(set_to_none=True)
+
+
+def _bytes_of_a_sample(trainer: Trainer) -> int:
+    x = torch.zeros(1, *trainer.loader.shape, device=trainer.accelerator.device)
+    with trainer.accelerator.autocast():
+        return bytes_of_a_sample(trainer.network, x, trainer.sigmas[:1])
+
+
+# ── what a machine has ──────────────────────────────────────────────────────────────────────────
+
+
+def memory_limit() -> int:
+    """Return the bytes of this machine's memory, or of the share that its control group has."""
+    limits = [psutil.virtual_memory().total]
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        own = next((Path(line[4:]) for line in lines if line.startswith("0::/")), Path())
+        for group in (own, *own.parents):
+            file = Path("/sys/fs/cgroup") / group / "memory.max"
+            if file.exists() and (text := file.read_text(encoding="ascii").strip()).isdigit():
+                limits.append(int(text))
+    return min(limits)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "machine"

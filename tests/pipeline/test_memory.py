@@ -1,0 +1,165 @@
+"""Batches that do not fit into memory end with a size that does, by a real limit."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import psutil
+import pytest
+import torch
+import yaml
+from tiny_study import TINY, give_data
+
+from scoresweep.errors import InputError, RunError
+from scoresweep.jobstate import JobState
+from scoresweep.launch import Resources
+from scoresweep.memory import is_out_of_memory
+from scoresweep.networks import PlainMLP
+from scoresweep.pipeline import memory
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.train import train_here
+from scoresweep.study import parse_study, plan_study
+from scoresweep.study.load import parse_yaml
+from scoresweep.training.weights import build_network, save_network
+
+UNDER_A_LIMIT = """
+import resource, sys
+from pathlib import Path
+import torch
+from scoresweep.errors import ScoresweepError
+from scoresweep.launch import Resources
+from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline import sample as sampling
+from scoresweep.pipeline.train import train_here
+from scoresweep.study import load_study, plan_study
+from scoresweep.training.loop import Trainer
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
+def limited(method, mib):
+    def call(*arguments):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        (kib,) = (line.split()[1] for line in lines if line.startswith("VmSize"))
+        limit(int(kib) * 2**10 + mib * 2**20)
+        result = method(*arguments)
+        limit(resource.RLIM_INFINITY)  # not after an error: the advice meets it, too
+        return result
+    return call
+
+torch.set_num_threads(1)
+what, mib, root = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+plan = plan_study(load_study(root / "study.yaml"), root)
+try:
+    if what == "train":
+        Trainer.run = limited(Trainer.run, mib)
+        train_here(plan.runs[0], plan.layout, Resources())
+    else:
+        sampling._draw_chunk = limited(sampling._draw_chunk, mib)
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
+except ScoresweepError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, staged):
+    """Make a plan on the digits; keywords replace parts of `train` and of `sample`."""
+    give_data(tmp_path, staged)
+
+    def make(train=(), sample=()):
+        content = parse_yaml(TINY, "tiny.yaml")
+        content["train"] |= {"grid": {}, "steps": 2} | dict(train)
+        content["sample"] |= {"grid": {}} | dict(sample)
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+        return plan_study(parse_study(content, "study.yaml"), tmp_path)
+
+    return make
+
+
+def under_a_limit(what, mib, plan):
+    """Train or sample with so much more address space than torch and the network have taken."""
+    command = [sys.executable, "-c", UNDER_A_LIMIT, what, str(mib), str(plan.layout.root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_batch_larger_than_memory_names_parts_that_fit_and_they_do(plan):
+    """A step of 1,024 takes about 400 MiB of activations."""
+    train = {"network": {"name": "mlp", "width": 128, "blocks": 128}, "batch_size": 1024}
+    ended = under_a_limit("train", 300, plan(train))
+    assert ended.returncode == 1, ended.stderr
+    assert "train.batch_size: 1024: a step takes 1024 samples at once" in ended.stdout
+    found = re.search(
+        r"(\d+) at once fit, as was tried: train.gradient_accumulation: (\d+) .*"
+        r"train.batch_size: (\d+) takes .* The first that failed: .*allocate",
+        ended.stdout,
+    )
+    fitting, parts, batch = map(int, found.groups())
+    assert fitting in (64, 128, 256, 512)
+    assert (parts, batch) == (1024 // fitting, fitting)
+    told = JobState.read(plan(train).layout.progress(plan(train).runs[0].id))
+    assert (told.state, told.message) == ("failed", ended.stdout.strip())
+    mended = plan(train | {"gradient_accumulation": parts})
+    assert under_a_limit("train", 300, mended).returncode == 0
+
+
+def write_weights(plan):
+    run = plan.runs[0]
+    network = build_network(run.train.network, (1, 8, 8), torch.logspace(0.9, -1, 5))
+    plan.layout.run(run.id).mkdir(parents=True)
+    save_network(plan.layout.weights(run.id), network, run.train.network)
+
+
+def test_a_chunk_larger_than_memory_names_one_that_fits(plan):
+    """The hidden layer of 4,000 samples takes 64 MB, and there are several."""
+    train = {"network": {"name": "plain_mlp", "hidden": [4000, 16, 4000]}}
+    short = plan(train, {"chunk": 4000})
+    write_weights(short)
+    ended = under_a_limit("sample", 120, short)
+    assert ended.returncode == 1, ended.stderr
+    assert "sample.chunk: 4000: run" in ended.stdout
+    fitting = int(re.search(r"(\d+) at once fit, as was tried: sample.chunk", ended.stdout)[1])
+    assert fitting in (250, 500, 1000, 2000)
+
+
+def test_samples_that_no_memory_holds_are_refused_before_any_is_drawn(plan):
+    large = plan(sample={"chunk": 10**10})
+    write_weights(large)
+    with pytest.raises(InputError, match=r"sample.chunk: 10000000000: 4 copies .* take 9.54e\+03"):
+        sample(large, large.runs[0].id, large.settings[0].id)
+
+
+def test_steps_that_no_memory_holds_are_refused_before_the_first(plan, monkeypatch, fresh_process):
+    """The machine is left as it is: only what it says of its memory is less."""
+    run = plan({"batch_size": 1024})
+    monkeypatch.setattr(memory, "memory_limit", lambda: 2**18)
+    with pytest.raises(InputError, match=r"needs more than .* GiB; this machine .* by that est"):
+        train_here(run.runs[0], run.layout, Resources())
+    assert not run.layout.checkpoints(run.runs[0].id).exists()
+
+
+def test_bytes_of_a_sample_are_what_its_layers_keep():
+    """The input of each linear layer, and softplus's: weights count for nothing."""
+    network = PlainMLP((3,), torch.ones(1), hidden=(5,), conditioning="none").double()
+    x = torch.zeros(1, 3, dtype=torch.float64)
+    assert memory.bytes_of_a_sample(network, x, x[:, 0]) == 8 * (3 + 5 + 5)
+
+
+def test_sizes_that_a_cpu_has_no_room_for_are_not_tried():
+    tried = []
+    free = psutil.virtual_memory().available
+    assert memory.size_that_fits(tried.append, 64, free // 20, torch.device("cpu")) == 4
+    assert tried == 3 * [5]
+
+
+def test_only_errors_of_memory_are_told_as_such():
+    named = r"advice The first that failed: .*allocate"
+    with pytest.raises(RunError, match=named), memory.told_of_memory(lambda: "advice"):
+        torch.empty(2**55)
+    with pytest.raises(RuntimeError, match="shape"), memory.told_of_memory(lambda: "advice"):
+        torch.ones(2).reshape(3)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(ValueError("out of memory"))
