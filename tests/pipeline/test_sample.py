@@ -1,5 +1,6 @@
 """Samples are a function of (weights, setting, seed, sample index), however they are drawn."""
 
+import functools
 import sys
 import threading
 import time
@@ -602,6 +603,22 @@ def test_gpus_are_shared_out_in_turn(make):
     one = module._Work(plan.runs[0], plan.settings[0], plan.layout, 1, 2, "")
     assert [one.device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert [one.devices(processes) for processes in (1, 2, 3)] == [1, 2, 2]
+
+
+def test_a_compiled_network_draws_the_same_samples(make, monkeypatch):
+    """Once for all chunks; without machine code, which takes half a minute to make."""
+    calls = []
+
+    def count(graph, _inputs):
+        calls.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=count))
+    plain = draw(make("plain"))
+    assert not calls
+    compiled = draw(make("compiled", compile=True))
+    assert len(calls) == 1
+    np.testing.assert_allclose(compiled["image"].astype(float), plain["image"], atol=1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -48,6 +48,7 @@ from scoresweep.seeds import derive_seed, generator_for
 from scoresweep.study import Layout, Plan, Run, Sample, Setting
 from scoresweep.study.components.tasks import Inpainting, Interpolation
 from scoresweep.tensors import sha256_of_tensors, write_tensors
+from scoresweep.training.compiling import compile_network
 from scoresweep.training.ladder import resolve_ladder, training_points
 from scoresweep.training.weights import load_network
 
@@ -112,7 +113,6 @@ def sample(
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
-    check_precision("sample", setting.sample.precision, gpus)
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     work = _Work(run, setting, layout, threads, gpus, digest)
@@ -127,6 +127,7 @@ def _sample(work: _Work, processes: int) -> None:
     state = JobState("running", 0, math.ceil(setting.sample.count / setting.sample.chunk))
     state_path = layout.samples_progress(run.id, setting.id)
     try:
+        check_precision("sample", setting.sample.precision, work.gpus)
         network = load_network(layout.run(run.id))
         walk = _walk(work, network)
         _check_memory(work, network)
@@ -301,10 +302,24 @@ def _draw(work: _Work, chunks: list[int], device: str) -> Iterator[int]:
     if walk.mask is not None:
         originals = read_split(store, "test").model_space()
     advice = functools.partial(_smaller_chunk, work, network, walk, device)
+    if work.setting.sample.compile:
+        with told_of_memory(advice):
+            _compile(network, work.setting.sample, walk, device)
     for done, chunk in enumerate(chunks, start=1):
         with told_of_memory(advice):
             _draw_chunk(work, chunk, device, network, walk, data, originals)
         yield done
+
+
+def _compile(network: ScoreNetwork, options: Sample, walk: _Walk, device: str) -> None:
+    """Compile the network for chunks as the sampler gives them."""
+    x = torch.zeros(options.chunk, *network.shape, device=device)
+
+    @torch.no_grad()
+    def attempt() -> None:
+        _score(network, options)(x, x.new_full((len(x),), float(walk.sigmas[0])))
+
+    compile_network(network, attempt)
 
 
 @torch.no_grad()
@@ -318,8 +333,8 @@ def _smaller_chunk(work: _Work, network: ScoreNetwork, walk: _Walk, device: str)
         _score(network, options)(x, walk.sigmas[:1].to(x).expand(size))
 
     x = torch.zeros(1, *network.shape, device=device)
-    each = bytes_of_a_sample(_score(network, options), x, walk.sigmas[:1].to(x))
-    fitting = size_that_fits(evaluate, options.chunk, each, x.device)
+    kept = functools.partial(bytes_of_a_sample, _score(network, options), x, walk.sigmas[:1].to(x))
+    fitting = size_that_fits(evaluate, options.chunk, kept, x.device)
     instead = "Not even one fits; expected a smaller network, or more memory."
     if fitting:
         instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (of other noise)."

@@ -101,6 +101,9 @@ class Train(Config):
     """Mirror each training image left to right with probability one half."""
     precision: Literal["no", "fp16", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
+    compile: bool = False
+    """Compile the network with `torch.compile`: a start that takes minutes for steps that are
+    faster; where it cannot be done, the network is used as it is. Rounding differs."""
     seed: int = Field(0, ge=0)
     """Seed of initial weights, data order, noise and levels."""
     checkpoint: Checkpoints = Field(Checkpoints(), json_schema_extra=NO_EFFECT)
@@ -127,6 +130,9 @@ class Sample(Config):
     shared out in any way. The last one is drawn whole, and what is too much is dropped."""
     precision: Literal["no", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
+    compile: bool = False
+    """Compile the network with `torch.compile`: a start that takes minutes for steps that are
+    faster; where it cannot be done, the network is used as it is. Rounding differs."""
     trajectories: int = Field(0, ge=0)
     """Keep the state after each level of so many samples."""
     seed: int | None = Field(None, ge=0)

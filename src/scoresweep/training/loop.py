@@ -28,6 +28,7 @@ from scoresweep.errors import InputError, RunError
 from scoresweep.files import remove
 from scoresweep.jobstate import JobState
 from scoresweep.networks.base import ScoreNetwork
+from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 from scoresweep.study.schema import Train
 from scoresweep.training.checkpoint import (
@@ -39,6 +40,7 @@ from scoresweep.training.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from scoresweep.training.compiling import compile_network
 from scoresweep.training.curves import Accumulator, Curves, first_bad
 from scoresweep.training.draws import Draws
 from scoresweep.training.schedule import ema_decay, learning_rate
@@ -147,6 +149,8 @@ class Trainer:
     def run(self) -> None:
         """Train to the last step, going on from the newest whole checkpoint."""
         self._resume()
+        if self.train.compile:
+            self._compile()
         self.model, self.adam = self.accelerator.prepare(self.network, self.optimizer)
         self.tracker = Tracker(self.folders.tensorboard, self.step) if self._leads else None
         self._start_clocks()
@@ -165,6 +169,18 @@ class Trainer:
                 self._save()
         if self.tracker:
             self.tracker.close()
+
+    def _compile(self) -> None:
+        """Compile the network; the step that is tried leaves nothing behind."""
+        size = self.share // self.train.gradient_accumulation
+
+        def attempt() -> None:
+            with self.accelerator.autocast():
+                _, losses = self.losses(self.network, 0, size)
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+
+        compile_network(self.network, attempt)
+        self.network.zero_grad(set_to_none=True)
 
     @property
     def _leads(self) -> bool:
@@ -194,12 +210,16 @@ class Trainer:
         """Return the mean loss of one part of this process's share of the batch."""
         size = self.share // self.train.gradient_accumulation
         start = self.accelerator.process_index * self.share + part * size
+        levels, losses = self.losses(self.model, start, size)
+        self.accumulator.add(self.step, levels, losses)
+        return losses.mean()
+
+    def losses(self, model: Score, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Return levels and losses, (size,), of the part of the step's batch from `start` on."""
         x = self.loader.batch(self.step, start, start + size)
         levels, z, v = self.draws(self.step, start, start + size)
         projected = {"v": v} if len(v) else {}
-        losses: Tensor = self.objective(self.model, x, self.sigmas[levels], z, **projected)
-        self.accumulator.add(self.step, levels, losses)
-        return losses.mean()
+        return levels, self.objective(model, x, self.sigmas[levels], z, **projected)
 
     def _gradient_norm(self) -> Tensor | None:
         """Clip the gradient where asked for; return its norm where it is needed."""
