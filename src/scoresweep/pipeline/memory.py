@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import traceback
@@ -52,30 +53,42 @@ def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
 
 
 def size_that_fits(
-    work: Callable[[int], object], size: int, sample_bytes: int, device: torch.device
+    work: Callable[[int], object],
+    size: int,
+    sample_bytes: Callable[[], int],
+    device: torch.device,
 ) -> int:
     """Return the largest of `size`/2, `size`/4, … for which `work` does not want for memory, or 0.
 
     It is tried out with a quarter more to spare: what a network takes is not known beforehand. On a
     CPU the system would kill a process that tries too much, so that sizes of which a sample's
-    `sample_bytes` come to a third of the memory that is free are passed over.
+    `sample_bytes` come to a third of the memory that is free are passed over, where memory suffices
+    to tell.
     """
+    each: list[int] = []
+    if device.type == "cpu":
+        _fits(lambda: each.append(sample_bytes()))
     while size := size // 2:
-        if device.type == "cpu" and 3 * size * sample_bytes > psutil.virtual_memory().available:
+        if 3 * size * sum(each) > psutil.virtual_memory().available:
             continue
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        try:
-            for _ in range(TRIES):
-                work(size + size // 4)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            traceback.clear_frames(error.__traceback__)
-        else:
+        if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):
             return size
     return 0
+
+
+def _fits(work: Callable[[], object]) -> bool:
+    """Do `work` and return whether memory sufficed; what it had made is given back."""
+    try:
+        work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)
+        return False
+    return True
 
 
 def bytes_of_a_sample(score: Score, x: Tensor, sigma: Tensor) -> int:
@@ -113,11 +126,12 @@ def training_advice(trainer: Trainer) -> str:
         f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
         f"process, which is more than the memory of this {_name(device)} holds."
     )
-    # Adam's two moments are made in the first step, and earlier parts of a batch leave a gradient.
-    held = [torch.zeros_like(p) for p in trainer.network.parameters() for _ in range(3)]
-    each = _bytes_of_a_sample(trainer)
-    fitting = size_that_fits(lambda size: _step(trainer, size), part, each, device)
-    del held
+    fitting = size_that_fits(
+        functools.partial(_step, trainer),
+        part,
+        functools.partial(_bytes_of_a_sample, trainer),
+        device,
+    )
     return f"{told} {_instead(trainer, fitting, 'as was tried')}"
 
 
@@ -125,12 +139,14 @@ def check_training_memory(trainer: Trainer) -> None:
     """Raise `InputError` before the first step where a CPU's memory cannot hold a step.
 
     A system that runs out of memory kills a process without a word. What the forward pass keeps for
-    the gradient is the least that a step takes; its growth from one sample to two is measured.
+    the gradient is the least that a step takes; its growth from one sample to two is measured. That
+    would be more than the step where it takes one, and says nothing of a compiled network, which
+    may keep less. A GPU's torch itself tells.
     """
     train, device = trainer.train, trainer.accelerator.device
-    if device.type != "cpu":
-        return  # where torch itself tells
     part = trainer.share // train.gradient_accumulation
+    if device.type != "cpu" or part == 1 or train.compile:
+        return
     sample = _bytes_of_a_sample(trainer)
     room = memory_limit() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     weights = 4 * 4 * sum(p.numel() for p in trainer.network.parameters())
@@ -160,14 +176,17 @@ def _instead(trainer: Trainer, fitting: int, how: str) -> str:
 
 
 def _step(trainer: Trainer, size: int) -> None:
-    """Take the gradient of `size` samples in this process alone, and forget it."""
+    """Take the gradient of `size` samples in this process alone, and forget it.
+
+    Adam's two moments are made in the first step, and earlier parts of a batch leave a gradient.
+    `torch.autograd.grad` leaves out the hooks by which other processes would be waited for.
+    """
     trainer.network.zero_grad(set_to_none=True)
-    x = trainer.loader.batch(trainer.step, 0, size)
-    levels, z, v = trainer.draws(trainer.step, 0, size)
-    projected = {"v": v} if len(v) else {}
-    losses: Tensor = trainer.objective(trainer.network, x, trainer.sigmas[levels], z, **projected)
-    losses.mean().backward()  # type: ignore[no-untyped-call]
-    trainer.network.zero_grad(set_to_none=True)
+    parameters = list(trainer.network.parameters())
+    copies = 1 if trainer.optimizer.state else 3
+    _held = [torch.zeros_like(p) for p in parameters for _ in range(copies)]
+    _, losses = trainer.losses(trainer.network, 0, size)
+    torch.autograd.grad(losses.mean(), parameters, allow_unused=True)
 
 
 def _bytes_of_a_sample(trainer: Trainer) -> int:

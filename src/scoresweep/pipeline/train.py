@@ -129,8 +129,8 @@ def train_here(
             for setting in settings:
                 if setting.sample.noise is None:
                     steps_of_levels(run, setting, ladder)
-            check_training_memory(trainer)
             with told_of_memory(functools.partial(training_advice, trainer)):
+                check_training_memory(trainer)
                 trainer.run()
             if first:
                 write_products(trainer, run, layout)
