@@ -286,6 +286,16 @@ def test_options_that_do_not_fit_the_ladder_of_a_trained_run_are_refused(make, m
     assert chunks == []
 
 
+def test_a_precision_that_a_gpu_lacks_is_noted_as_the_failure_of_the_setting(make, monkeypatch):
+    answers = {"device_count": 1, "get_device_name": "V100", "get_device_capability": (7, 0)}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    plan = make(precision="bf16")
+    with pytest.raises(InputError, match=r"GPU 0 \(V100\) lacks it; expected 'no'") as raised:
+        draw(plan, gpus=1)
+    assert (state_of(plan).state, state_of(plan).message) == ("failed", str(raised.value))
+
+
 def test_in_painting_keeps_the_known_part_of_test_samples(make):
     task = {"name": "inpainting", "mask": "lower_half"}
     plan = make(task=task, count=50, trajectories=3)
