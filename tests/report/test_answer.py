@@ -124,6 +124,14 @@ def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables])
     assert answer["warning"] == ""
 
 
+def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
+    steps: tuple[Plan, Tables],
+) -> None:
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.1], [2.5, math.nan]])
+    assert answer["verdict"] == ("open", "not tested against all")
+    assert answer["next"].endswith("more than noise. 1 of 2 other settings could not be tested.")
+
+
 def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     assert answer["where"] == "Step size 2e-5 (and 1 more alike)"

@@ -205,9 +205,13 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     close = int((ranking["gap_low"][1:] <= 0).sum())
     others = f"{close:,} of {len(ranking) - 1:,} other settings cannot be told from the best."
     if second["gap_low"] > 0:
-        if not close:
-            return ("sure", "ahead by more than noise"), text
-        return ("unsure", "not ahead of all"), f"{text} But {others}"
+        if close:
+            return ("unsure", "not ahead of all"), f"{text} But {others}"
+        untested = int(ranking["gap_low"][1:].isna().sum())
+        if untested:  # a seed or more of them is missing
+            text += f" {untested:,} of {len(ranking) - 1:,} other settings could not be tested."
+            return ("open", "not tested against all"), text
+        return ("sure", "ahead by more than noise"), text
     return ("unsure", "too close to call"), f"{text} {others}" if close > 1 else text
 
 
