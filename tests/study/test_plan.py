@@ -60,6 +60,24 @@ def test_zip_advances_together_include_adds_exclude_removes():
     assert points == [(0, 5, 100), (0, 9, 200), (1, 5, 100), (0, 7, 120)]
 
 
+def test_an_option_swept_by_its_own_path_is_not_told_again_in_its_block():
+    """Two samplers at the same step sizes: a table of sampler by step size without holes."""
+    consistent = {"name": "consistent", "denoise": False}
+    found = plan(
+        sample={
+            "grid": {"sampler.step_size": [2e-3, 4e-3]},
+            "include": [{"sampler": consistent | {"step_size": s}} for s in (2e-3, 4e-3)],
+        }
+    )
+    points = [(s.axes["sampler"], s.axes["step_size"]) for s in found.settings]
+    assert points == [
+        ("annealed_langevin(steps_per_level=2)", 2e-3),
+        ("annealed_langevin(steps_per_level=2)", 4e-3),
+        ("consistent(denoise=false)", 2e-3),
+        ("consistent(denoise=false)", 4e-3),
+    ]
+
+
 def test_whole_blocks_null_and_lists_can_be_swept():
     found = plan(
         train={

@@ -55,12 +55,20 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
         config = _validate(base, point, model, where)
         values, given = config.model_dump(), config.model_dump(exclude_defaults=True)
         full = {path: _lookup(values, path) for path in paths}
-        # Of a block, only what is not at its default tells it apart.
-        full |= {p: _lookup(given, p) or v for p, v in full.items() if isinstance(v, dict)}
+        blocks = {path: value for path, value in full.items() if isinstance(value, dict)}
+        full |= {
+            path: _told_apart(_lookup(given, path) or value, path, paths)
+            for path, value in blocks.items()
+        }
         expanded.setdefault(content_hash(config), (full, config))
     if not expanded:
         raise InputError(f"{where}: the grid has no point left: exclude takes away all of them")
     return list(expanded.values())
+
+
+def _told_apart(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
+    """Return what tells a block from others: what is given, less what is swept by its own path."""
+    return {key: value for key, value in given.items() if f"{path}.{key}" not in paths}
 
 
 def _product(sweep: Sweep) -> Iterator[Point]:
