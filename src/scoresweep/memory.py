@@ -6,8 +6,8 @@ import torch
 
 __all__ = ["is_out_of_memory"]
 
-WORDS = ("not enough memory", "allocate memory", "out of memory", "bad_alloc")
-"""What torch's `RuntimeError` says on a CPU, and the system's own words."""
+WORDS = ("not enough memory", "allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
+"""What torch's `RuntimeError` says on a CPU, the system's own words, and those of cuBLAS."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -214,4 +214,5 @@ def test_only_errors_of_memory_are_told_as_such():
     with pytest.raises(RuntimeError, match="shape"), memory.told_of_memory(lambda: "advice"):
         torch.ones(2).reshape(3)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
     assert not is_out_of_memory(ValueError("out of memory"))

@@ -9,7 +9,7 @@ import pytest
 from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Resources
-from scoresweep.pipeline.train import train
+from scoresweep.pipeline.train import train, train_here
 from scoresweep.study.components.samplers import AnnealedLangevin, Consistent
 
 LADDER = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.1, "levels": 5}
@@ -41,3 +41,13 @@ def test_a_setting_that_does_not_fit_the_ladder_of_the_data_ends_a_run_before_an
     assert (state.state, state.step) == ("failed", 0)
     assert not plan.layout.checkpoints(run.id).exists()
     assert not plan.layout.weights(run.id).exists()
+
+
+def test_the_failure_of_a_process_that_is_not_the_first_is_noted(make_plan, monkeypatch):
+    """The first one ends by what it is waiting for, which says nothing of the reason."""
+    plan = make_plan(precision="fp16", grid={})
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(InputError, match=r"train.precision: 'fp16': CPU lacks it") as raised:
+        train_here(plan.runs[0], plan.layout, Resources())
+    state = JobState.read(plan.layout.progress(plan.runs[0].id))
+    assert (state.state, state.message) == ("failed", str(raised.value))

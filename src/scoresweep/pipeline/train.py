@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scoresweep.console import progress, say
 from scoresweep.errors import InputError, RunError, ScoresweepError
@@ -17,6 +18,9 @@ from scoresweep.launch.submit import launch
 from scoresweep.locks import exclusive
 from scoresweep.provenance import Code, keep_code
 from scoresweep.study import Layout, Plan, Run, Setting
+
+if TYPE_CHECKING:
+    from scoresweep.training.loop import Trainer
 
 __all__ = ["train"]
 
@@ -103,12 +107,6 @@ def train_here(
     the plan where it knows the ladder.
     """
     from scoresweep.pipeline.device import check_precision
-    from scoresweep.pipeline.memory import (
-        check_training_memory,
-        told_of_memory,
-        training_advice,
-    )
-    from scoresweep.pipeline.sample import steps_of_levels
     from scoresweep.training.loop import StoppedError
     from scoresweep.training.products import start_run
     from scoresweep.training.session import make_trainer, write_products
@@ -125,22 +123,40 @@ def train_here(
         try:
             check_precision("train", run.train.precision, resources.gpus)
             trainer = make_trainer(run, layout, resources.gpus, owner.check)
-            ladder = trainer.sigmas.double().cpu()
-            for setting in settings:
-                if setting.sample.noise is None:
-                    steps_of_levels(run, setting, ladder)
-            with told_of_memory(functools.partial(training_advice, trainer)):
-                check_training_memory(trainer)
-                trainer.run()
+            _check_settings(run, settings, trainer)
+            _run(trainer)
             if first:
                 write_products(trainer, run, layout)
         except ScoresweepError as error:
-            if first:
+            stopped = isinstance(error, StoppedError)
+            if first or not stopped:  # which all others are, too
                 state = trainer.job_state("failed") if trainer else JobState("failed", 0, steps)
-                if isinstance(error, StoppedError):
+                if stopped:
                     state.state = "stopped"
                 _note_failure(state, error, layout.progress(run.id))
             raise
+
+
+def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> None:
+    from scoresweep.pipeline.sample import steps_of_levels
+
+    ladder = trainer.sigmas.double().cpu()
+    for setting in settings:
+        if setting.sample.noise is None:
+            steps_of_levels(run, setting, ladder)
+
+
+def _run(trainer: Trainer) -> None:
+    """Train; where memory does not suffice, say which part of a batch fits."""
+    from scoresweep.pipeline.memory import (
+        check_training_memory,
+        told_of_memory,
+        training_advice,
+    )
+
+    with told_of_memory(functools.partial(training_advice, trainer)):
+        check_training_memory(trainer)
+        trainer.run()
 
 
 def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
