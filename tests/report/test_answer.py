@@ -16,7 +16,7 @@ from scipy import stats
 
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.status import jobs
-from scoresweep.report.answer import answers, rivals
+from scoresweep.report.answer import answers, edge, rivals
 from scoresweep.report.charts import charts, to_script
 from scoresweep.report.origins import gap_rows, waiting
 from scoresweep.report.page import _sheets_lead, _values
@@ -130,6 +130,19 @@ def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.1], [2.5, math.nan]])
     assert answer["verdict"] == ("open", "not tested against all")
     assert answer["next"].endswith("more than noise. 1 of 2 other settings could not be tested.")
+
+
+def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
+    """Of two values each is an edge, and words have none."""
+    part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
+    part["steps"] = [1, 2, 2]
+    axes = ["step_size", "levels", "denoise", "steps"]
+    said = [edge(part, part.iloc[place], axes) for place in range(3)]
+    assert said == [
+        "Step size 2e-5 is the least that was tried: what lies beyond may be better.",
+        "",
+        "Step size 8e-5 is the greatest that was tried: what lies beyond may be better.",
+    ]
 
 
 def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:

@@ -15,6 +15,7 @@ from scoresweep.report.summary import (
     Metric,
     best,
     configurations,
+    coordinate,
     describe,
     interval,
     is_repeat,
@@ -29,6 +30,7 @@ __all__ = [
     "Top",
     "answers",
     "apart_axes",
+    "edge",
     "interval_note",
     "rivals",
     "some_repeats",
@@ -157,6 +159,7 @@ def answers(
                 "warning": _no_better_than_noise(top.row, main),
                 "verdict": verdict,
                 "next": next_best,
+                "edge": edge(top.part, top.row, varied_axes(tables)),
                 "blame": _blame(plan, tables, top, main),
             }
         )
@@ -179,6 +182,25 @@ def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
         f"Uniform noise scores {number(row['noise'])}, as good or better: the samples are bad, or "
         "this measure cannot tell them from noise. Look at them and at the other measures."
     )
+
+
+def edge(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[str]) -> str:
+    """Say of which axes the best has the least or the greatest of three or more numbers; "" else.
+
+    What lies beyond was not tried, and may be better.
+    """
+    said = []
+    for axis in axes:
+        values = part[axis].dropna().unique()
+        if len(values) < 3 or not pd.api.types.is_numeric_dtype(values):
+            continue
+        for end, word in ((values.min(), "least"), (values.max(), "greatest")):
+            if row[axis] == end:
+                said.append(f"{words(axis)} {coordinate(end)} is the {word}")
+    if not said:
+        return ""
+    text = ", ".join(said)
+    return f"{text[:1].upper()}{text[1:]} that was tried: what lies beyond may be better."
 
 
 # ── how far the next one is ─────────────────────────────────────────────────────────────────────
