@@ -138,7 +138,9 @@ def test_a_chunk_larger_than_memory_names_one_that_fits(plan):
 def test_samples_that_no_memory_holds_are_refused_before_any_is_drawn(plan):
     large = plan(sample={"chunk": 10**10})
     write_weights(large)
-    with pytest.raises(InputError, match=r"sample.chunk: 10000000000: 4 copies .* take 9.54e\+03"):
+    with pytest.raises(
+        InputError, match=r"chunk: 10000000000: 4 copies .* take 9.54e\+03 GiB, and"
+    ):
         sample(large, large.runs[0].id, large.settings[0].id)
 
 

@@ -214,9 +214,9 @@ def _check_memory(work: _Work, network: ScoreNetwork) -> None:
     room = memory_limit()
     if not work.gpus and chunk * each > room:
         raise InputError(
-            f"sample.chunk: {chunk}: {HELD} copies of so many samples take "
-            f"{chunk * each / 2**30:.3g} GiB; expected {room // each} or fewer, for which this "
-            f"machine has memory ({room / 2**30:.3g} GiB), less what the network takes"
+            f"sample.chunk: {chunk}: {HELD} copies of so many samples, as a sampler has them, "
+            f"take {chunk * each / 2**30:.3g} GiB, and this machine has {room / 2**30:.3g} GiB; "
+            f"expected fewer than {room // each}, for the network takes memory, too"
         )
 
 
@@ -337,7 +337,7 @@ def _smaller_chunk(work: _Work, network: ScoreNetwork, walk: _Walk, device: str)
     fitting = size_that_fits(evaluate, options.chunk, kept, x.device)
     instead = "Not even one fits; expected a smaller network, or more memory."
     if fitting:
-        instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (of other noise)."
+        instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (other samples)."
     return (
         f"sample.chunk: {options.chunk}: run {work.run.id}, setting {work.setting.id}: so many "
         f"samples at once are more than the memory of {device} holds. {instead}"
