@@ -167,10 +167,12 @@ def _time_on(group: xr.Dataset, kind: str) -> str:
     hours = float((seconds * group["devices"]).sum()) / 3600
     unit = "core-hours" if kind == "cpu" else f"device-hours on {kind}"
     pieces = int(there.sum())
-    text = f"{pieces:,} pieces of work, {duration(float(seconds.sum()))} one after another"
+    text = duration(float(seconds.sum()))
+    if pieces > 1:
+        text = f"{pieces:,} pieces of work, {text} one after another"
     unknown = int((seconds.notnull() & group["devices"].isnull()).sum())
     if unknown:
-        text += f"; the number of devices is not recorded of {unknown:,}"
+        text += f"; on how many devices is not recorded for {unknown:,}"
     return text if unknown == pieces else f"{number(hours)} {unit} ({text})"
 
 
