@@ -213,8 +213,10 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
         return None, ""
     second = ranking.iloc[1]
     here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
-    unit = "higher" if metric.better == "lower" else "lower"
-    apart = f"{number(second['gap'])} {unit}" if second["mean"] != top.row["mean"] else "the same"
+    # Over the seeds that both have, the second can be the better one.
+    unit = "higher" if (metric.better == "lower") == (second["gap"] >= 0) else "lower"
+    apart = f"{number(abs(second['gap']))} {unit}"
+    apart = apart if second["mean"] != top.row["mean"] else "the same"
     text = f"{number(second['mean'])}, {apart}: {describe(here)}."
     if not np.isfinite(second["gap_low"]):
         text += (
