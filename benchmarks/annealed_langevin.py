@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from apart import Apart
 from harness import (
     Benchmark,
     Run,
@@ -29,6 +30,7 @@ from harness import (
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
 from scoresweep.pipeline.sample import _score, _Watch
+from scoresweep.process import keep_freed_memory
 from scoresweep.samplers import annealed_langevin
 from scoresweep.study import Sample
 from scoresweep.study.components.samplers import AnnealedLangevin
@@ -38,11 +40,18 @@ STEP_SIZE = 6.2e-6
 """The authors' for CIFAR-10."""
 FASTER, SHARE = 3.0, 0.75
 """In bf16: than the public program, and of the rate of matrix products."""
+OURS = {"ours bf16": False, "ours bf16 compiled": True}
+"""Whether the forward pass is compiled."""
 
 
-def own_step(case: Case, device: torch.device, precision: str, batch: int) -> Run:
-    """Return one step of our sampler."""
+def own_step(
+    case: Case, device: torch.device, batch: int, precision: str, compiled: bool = False
+) -> Run:
+    """Return one step of our sampler, in a process that is set up as `scoresweep sample` is."""
+    keep_freed_memory()
     network = own_network(case, device).eval().requires_grad_(False)
+    if compiled:
+        network.forward = torch.compile(network.forward, dynamic=False)
     sampler = AnnealedLangevin(name="annealed_langevin", step_size=STEP_SIZE)
     score = _score(network, Sample(sampler=sampler, precision=precision))
     x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:]
@@ -67,7 +76,7 @@ def plain_step(case: Case, device: torch.device, batch: int) -> Run:
     return step
 
 
-def peer_step(folder: Path, case: Case, device: torch.device, batch: int) -> Run:
+def peer_step(case: Case, device: torch.device, batch: int, folder: Path) -> Run:
     """Return a step of the authors' sampler."""
     network = peer_network(folder, case, device).eval()
     from models import anneal_Langevin_dynamics
@@ -80,26 +89,24 @@ def peer_step(folder: Path, case: Case, device: torch.device, batch: int) -> Run
 def measure(benchmark: Benchmark, case: Case) -> None:
     """Measure the steps of one network."""
     options, device = benchmark.options, benchmark.device
-    batch = 4 if options.quick else BATCH
+    given = (case, device, 4 if options.quick else BATCH)
+    peer = Apart(peer_step, *given, options.peer) if options.peer else Apart(plain_step, *given)
     base = "public float32" if options.peer else "plain float32"
-    runs: dict[str, Run] = {
-        base: peer_step(options.peer, case, device, batch)
-        if options.peer
-        else plain_step(case, device, batch)
-    }
-    flops = dict.fromkeys([base, "ours float32", "ours bf16"], flops_of(runs[base]))
-    runs["ours float32"] = own_step(case, device, "no", batch)
-    runs["ours bf16"] = own_step(case, device, "bf16", batch)
-    runs["matrix product bfloat16"] = matrix_product(torch.bfloat16, device, options.quick)
-    flops["matrix product bfloat16"] = product = flops_of_product(device, options.quick)
+    runs: dict[str, Run] = {base: peer, "ours float32": Apart(own_step, *given, "no")}
+    for name, compiled in OURS.items():
+        runs[name] = Apart(own_step, *given, "bf16", compiled)
+    flops = dict.fromkeys(runs, flops_of(own_step(*given, "no")))
+    product = "matrix product bfloat16"
+    runs[product] = Apart(matrix_product, torch.bfloat16, device, options.quick)
+    flops[product] = flops_of_product(device, options.quick)
     seconds = benchmark.times(runs)
-    rate = rate_of(seconds["matrix product bfloat16"], product)
+    rate = rate_of(seconds[product], flops[product])
     benchmark.compare(seconds, base, flops, rate, case=case.name)
-    what = f"Langevin step {case.name}, ours bf16"
-    faster = ratio(seconds[base], seconds["ours bf16"])
-    benchmark.find(f"{what} against {base}", faster, FASTER)
-    share = ratio(seconds["matrix product bfloat16"], seconds["ours bf16"])
-    benchmark.find(f"{what}, of the matrix rate", share * flops[base] / product, SHARE, "%")
+    for name in OURS:
+        what = f"Langevin step {case.name}, {name}"
+        benchmark.find(f"{what} against {base}", ratio(seconds[base], seconds[name]), FASTER)
+        share = ratio(seconds[product], seconds[name]) * flops[name] / flops[product]
+        benchmark.find(f"{what}, of the matrix rate", share, SHARE, "%")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

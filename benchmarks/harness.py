@@ -194,11 +194,11 @@ def ratio(long: Sequence[float], short: Sequence[float]) -> float:
 def matrix_product(kind: torch.dtype, device: torch.device, quick: bool = False) -> Run:
     """Return what multiplies square matrices of the type `kind`, a few times."""
     size = _size(device, quick)
-    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    a, b, product = (torch.randn(size, size, device=device).to(kind) for _ in range(3))
 
     def run() -> None:
         for _ in range(PRODUCTS):
-            torch.matmul(a, b)
+            torch.matmul(a, b, out=product)
 
     return run
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from apart import Apart
 from harness import (
     Benchmark,
     Run,
@@ -38,6 +39,7 @@ from ncsnv2 import (
 from torch import Tensor, nn
 
 from scoresweep.objectives import dsm
+from scoresweep.process import keep_freed_memory
 
 TARGETS = {128: (1.3, 2.5), 64: (1.3, 3.0)}
 """Channels to how many times as fast as the public program, in float32 and in bf16."""
@@ -45,9 +47,12 @@ SHARE = 0.7
 """Of the rate of bf16 matrix products."""
 
 
-def own_step(case: Case, device: torch.device, bf16: bool) -> Run:
-    """Return a function that makes one step as our training loop does."""
+def own_step(case: Case, device: torch.device, bf16: bool, compiled: bool = False) -> Run:
+    """Return a function that makes one step as our training loop does, in a process set up so."""
+    keep_freed_memory()
     network = own_network(case, device)
+    if compiled:
+        network.forward = torch.compile(network.forward, dynamic=False)
     x, sigmas = torch.rand(case.batch, *case.shape, device=device), SIGMAS.float().to(device)
     if len(case.shape) == 3:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -91,7 +96,7 @@ def plain_step(case: Case, device: torch.device) -> Run:
     return step
 
 
-def peer_step(folder: Path, case: Case, device: torch.device) -> Run:
+def peer_step(case: Case, device: torch.device, folder: Path) -> Run:
     """Return a step of the authors' program."""
     network: nn.Module = peer_network(folder, case, device)
     from losses.dsm import anneal_dsm_score_estimation
@@ -115,17 +120,19 @@ def peer_step(folder: Path, case: Case, device: torch.device) -> Run:
 
 def measure(benchmark: Benchmark, case: Case) -> None:
     """Measure the steps of one network."""
-    options, device = benchmark.options, benchmark.device
+    options, given = benchmark.options, (case, benchmark.device)
+    peer = Apart(peer_step, *given, options.peer) if options.peer else Apart(plain_step, *given)
     base = "public float32" if options.peer else "plain float32"
-    peer = peer_step(options.peer, case, device) if options.peer else plain_step(case, device)
     runs: dict[str, Run] = {base: peer}
-    for bf16, name in ((False, "ours float32"), (True, "ours bf16")):
-        runs[name] = own_step(case, device, bf16)
-    flops = dict.fromkeys(runs, flops_of(runs["ours float32"]))
+    runs |= {"ours float32": Apart(own_step, *given, False)}
+    runs |= {"ours bf16": Apart(own_step, *given, True)}
+    if options.compile:
+        runs |= {"ours bf16 compiled": Apart(own_step, *given, True, True)}
+    flops = dict.fromkeys(runs, flops_of(own_step(*given, False)))
     for kind in (torch.float32, torch.bfloat16):
         name = f"matrix product {str(kind).removeprefix('torch.')}"
-        runs[name] = matrix_product(kind, device, options.quick)
-        flops[name] = flops_of_product(device, options.quick)
+        runs[name] = Apart(matrix_product, kind, benchmark.device, options.quick)
+        flops[name] = flops_of_product(benchmark.device, options.quick)
     seconds = benchmark.times(runs)
     rate = rate_of(seconds[name], flops[name])
     benchmark.compare(seconds, base, flops, rate, case=case.name)
@@ -140,7 +147,9 @@ def measure(benchmark: Benchmark, case: Case) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, write the JSON file."""
-    benchmark = begin(command_line(__doc__, repeats=7, peer=True), arguments)
+    parser = command_line(__doc__, repeats=7, peer=True)
+    parser.add_argument("--compile", action="store_true", help="a compiled network, too")
+    benchmark = begin(parser, arguments)
     for case in QUICK if benchmark.options.quick else CASES:
         measure(benchmark, case)
     benchmark.finish()

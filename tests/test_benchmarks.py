@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,26 @@ def test_variants_take_turns_and_the_first_one_does_not_count(harness):
     seconds = harness.take_turns(runs, repeats=2)
     assert order == ["a", "b"] * 3
     assert [len(times) for times in seconds.values()] == [2, 2]
+
+
+def test_a_variant_works_in_a_process_of_its_own(tmp_path):
+    apart = importlib.import_module("apart").Apart
+    (tmp_path / "variant.py").write_text(
+        "import os, pathlib\n"
+        "def make(path):\n"
+        "    return lambda: pathlib.Path(path).open('a').write(f'{os.getpid()}\\n')\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        work = apart(importlib.import_module("variant").make, str(tmp_path / "pids"))
+        work()
+        work()
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert (tmp_path / "pids").read_text().split() == [str(work.process.pid)] * 2
+    work.process.kill()
+    with pytest.raises(SystemExit, match="make: its process has failed"):
+        work()
 
 
 def test_operations_are_counted(harness):

@@ -92,7 +92,7 @@ def reference(
     from scoresweep.pipeline.reference import reference as run_reference
 
     plan = _plan(study, root)
-    _set_threads(threads)
+    _set_up_process(threads)
     for name in _datasets(plan, dataset):
         for one in [plan.extractor(extractor)] if extractor else plan.extractors:
             run_reference(plan, name, one, gpus)
@@ -158,7 +158,7 @@ def score_error(
     from scoresweep.pipeline.evaluate import score_error as run_score_error
 
     plan = _plan(study, root)
-    _set_threads(threads)
+    _set_up_process(threads)
     for name in _runs(plan, run):
         run_score_error(plan, name, gpus)
 
@@ -195,7 +195,7 @@ def evaluate(
     from scoresweep.pipeline.evaluate import evaluate as run_evaluate
 
     plan = _plan(study, root)
-    _set_threads(threads)
+    _set_up_process(threads)
     pairs = [(name, one) for name in _runs(plan, run) for one in _settings(plan, setting)]
     failed = []
     for name, one in pairs:
@@ -280,10 +280,10 @@ def study_schema() -> dict[str, Any]:
     return Study.model_json_schema() | {"title": "A scoresweep study"}
 
 
-def _set_threads(threads: int) -> None:
-    import torch
+def _set_up_process(threads: int) -> None:
+    from scoresweep.process import set_up_process
 
-    torch.set_num_threads(threads)
+    set_up_process(threads)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

@@ -49,11 +49,11 @@ class Task:
         if environment.global_rank == 0:
             _link_log(environment)
         self._export(environment)
-        import torch  # after the number of threads is set
-
+        # These import torch, which reads the number of threads.
+        from scoresweep.process import set_up_process
         from scoresweep.training.loop import StoppedError
 
-        torch.set_num_threads(self.threads)
+        set_up_process(self.threads)
         try:
             self.function(*self.arguments)
         except StoppedError as stopped:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.memory import is_out_of_memory
+from scoresweep.process import give_memory_back
 from scoresweep.score import Score
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def size_that_fits(
         if 3 * size * sum(each) > psutil.virtual_memory().available:
             continue
         gc.collect()
+        give_memory_back()
         if device.type == "cuda":
             torch.cuda.empty_cache()
         if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):

@@ -42,6 +42,7 @@ from scoresweep.pipeline.memory import (
     size_that_fits,
     told_of_memory,
 )
+from scoresweep.process import set_up_process
 from scoresweep.samplers import initial, interpolated, known_part
 from scoresweep.score import Score, knows_density
 from scoresweep.seeds import derive_seed, generator_for
@@ -293,7 +294,7 @@ def _draw_share(work: _Work, chunks: list[int], device: str) -> None:
 
 def _draw(work: _Work, chunks: list[int], device: str) -> Iterator[int]:
     """Draw `chunks` one after the other; yield how many are done after each."""
-    torch.set_num_threads(work.threads)
+    set_up_process(work.threads)
     network = load_network(work.layout.run(work.run.id)).to(device)
     walk, store = _walk(work, network), work.layout.dataset_store(work.run.dataset.id)
     data = originals = None

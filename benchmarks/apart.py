@@ -1,0 +1,54 @@
+"""Variants in processes of their own: none inherits memory, caches or settings from another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from harness import Run
+
+__all__ = ["Apart"]
+
+
+class Apart:
+    """Does in a process of its own, each time it is called, the work that `make` makes there.
+
+    Args:
+        make: a function of a module, which returns the work.
+        arguments: what it is given; they must be picklable.
+    """
+
+    def __init__(self, make: Callable[..., Run], *arguments: Any) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        work = (theirs, torch.get_num_threads(), make, arguments)
+        self.process = context.Process(target=_serve, args=work, daemon=True)
+        self.process.start()
+        theirs.close()
+        self.name = make.__name__
+
+    def __call__(self) -> None:
+        """Let the process do the work once; raise `SystemExit` where it fails."""
+        try:
+            self.connection.send("go")
+            self.connection.recv()
+        except (EOFError, OSError):
+            raise SystemExit(f"{self.name}: its process has failed") from None
+
+
+def _serve(
+    connection: Connection, threads: int, make: Callable[..., Run], arguments: tuple[Any, ...]
+) -> None:
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    work = make(*arguments)
+    with contextlib.suppress(EOFError):  # when nobody asks any more
+        while connection.recv():
+            work()
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
+            connection.send("done")

@@ -1,0 +1,80 @@
+"""Where the time of a training step and of a sampling step goes, in bf16, by kind of work.
+
+PyTorch's profiler adds up what each operator takes by itself; operators of one kind are one row.
+With one thread, which is the default here, no row contains the wait for another thread.
+
+    python benchmarks/profile_steps.py --output profile_steps.json
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import annealed_langevin
+import training_step
+from harness import Benchmark, Run, begin, command_line
+from ncsnv2 import CASES, QUICK, Case
+from torch.profiler import ProfilerActivity, profile
+
+KINDS = {
+    "convolutions": ("conv", "cutlass", "cudnn", "gemm"),
+    "ELU": ("elu",),
+    "pooling and resizing": ("pool", "upsample"),
+    "Adam and moving average": ("_fused_adam", "foreach_lerp"),
+    "noise": ("normal_", "random", "randint"),
+    "copies and conversions": ("copy_", "clone", "contiguous", "cat"),
+    "norms and other sums": ("mean", "sum", "addcmul", "square", "pow", "var", "sub", "mul", "add"),
+}
+"""What the names of a kind's operators contain; the first kind that fits counts."""
+STEPS = 3
+
+
+def kind_of(operator: str) -> str:
+    """Return the kind of work that an operator does."""
+    name = operator.lower()
+    fits = (kind for kind, parts in KINDS.items() if any(part in name for part in parts))
+    return next(fits, "the rest")
+
+
+def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
+    """Return the seconds of one call of `run`, and how they divide."""
+    run()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with profile(activities=activities) as found:
+        for _ in range(STEPS):
+            run()
+    seconds: Counter[str] = Counter()
+    for event in found.key_averages():
+        taken = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
+        seconds[kind_of(event.key)] += taken / STEPS / 1e6
+    return seconds.total(), seconds
+
+
+def measure(benchmark: Benchmark, case: Case) -> None:
+    """Profile the steps of one network."""
+    device, quick = benchmark.device, benchmark.options.quick
+    batch = 4 if quick else annealed_langevin.BATCH
+    steps = {
+        "training": training_step.own_step(case, device, bf16=True),
+        "sampling": annealed_langevin.own_step(case, device, batch, "bf16"),
+    }
+    for name, step in steps.items():
+        whole, divided = shares(step, device.type)
+        for kind, seconds in divided.most_common():
+            row = {"step": f"{name}, {case.name}", "work": kind, "seconds": seconds}
+            benchmark.add(**row, percent=round(100 * seconds / whole, 1))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print tables, write the JSON file."""
+    parser = command_line(__doc__, repeats=1)
+    parser.set_defaults(threads=1)
+    benchmark = begin(parser, arguments)
+    for case in QUICK if benchmark.options.quick else CASES:
+        measure(benchmark, case)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()

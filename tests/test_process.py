@@ -1,0 +1,57 @@
+"""What a process does with memory it has freed, told by the pages that the system had to give."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys, torch
+from scoresweep.process import give_memory_back, keep_freed_memory, set_up_process
+
+def faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(16, 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+"""
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc"
+)
+
+
+def numbers(code):
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS + code], capture_output=True, text=True, check=True
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_freed_memory_is_kept_for_the_next_step():
+    one, ten, settled, then = numbers(
+        "print(faults(1), faults(10)); set_up_process(1); print(faults(50), faults(10))"
+    )
+    # Of 64 MiB, in pages of 4 to 64 KiB.
+    assert one >= 2**10
+    assert ten > 9 * one
+    # Small pieces among them make a few of the first buffers take a new place.
+    assert settled > 0.9 * one
+    assert then < one / 10
+
+
+def test_threads_are_those_asked_for():
+    assert numbers("set_up_process(3); print(torch.get_num_threads())") == [3]
+
+
+def test_kept_memory_can_be_given_back():
+    code = (
+        "keep_freed_memory(); faults(1); print(resident()); give_memory_back(); print(resident())"
+    )
+    kept, given = numbers(code)
+    page = 2**26 // numbers("import resource; print(resource.getpagesize())")[0]
+    assert kept - given > 0.9 * page
