@@ -11,9 +11,11 @@ rule reference:
         plan.reference("{dataset}", "{extractor}"),
     log:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
+    # Early: weights that cannot be fetched are noticed before the networks are trained.
+    priority: 1
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: threads_of_reference
     resources:
         **SLOW_REFERENCE,
         attempt=patient_attempt,

@@ -344,7 +344,9 @@ class Trainer:
     def _draw(self) -> None:
         assert self.picture is not None
         assert self.tracker is not None
-        self.tracker.image(self.step, self.picture(self.averaged))
+        with self.accelerator.autocast():
+            picture = self.picture(self.averaged)
+        self.tracker.image(self.step, picture)
 
     def _keep(self) -> None:
         """Keep a copy of the averaged weights, where one is due."""
