@@ -102,8 +102,9 @@ class Train(Config):
     precision: Literal["no", "fp16", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
     compile: bool = False
-    """Compile the network with `torch.compile`: a start that takes minutes for steps that are
-    faster; where it cannot be done, the network is used as it is. Rounding differs."""
+    """Compile the network with `torch.compile`: a start of a minute for steps that may be faster
+    (docs/performance.md); where it cannot be done, the network is used as it is. Rounding differs.
+    """
     seed: int = Field(0, ge=0)
     """Seed of initial weights, data order, noise and levels."""
     checkpoint: Checkpoints = Field(Checkpoints(), json_schema_extra=NO_EFFECT)
@@ -131,8 +132,9 @@ class Sample(Config):
     precision: Literal["no", "bf16"] = "no"
     """Mixed precision of the network: "no" is float32 throughout."""
     compile: bool = False
-    """Compile the network with `torch.compile`: a start that takes minutes for steps that are
-    faster; where it cannot be done, the network is used as it is. Rounding differs."""
+    """Compile the network with `torch.compile`: a start of a minute for steps that may be faster
+    (docs/performance.md); where it cannot be done, the network is used as it is. Rounding differs.
+    """
     trajectories: int = Field(0, ge=0)
     """Keep the state after each level of so many samples."""
     seed: int | None = Field(None, ge=0)
