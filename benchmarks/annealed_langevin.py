@@ -11,6 +11,7 @@ norms.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,10 +31,10 @@ from harness import (
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
 from scoresweep.pipeline.sample import _score, _Watch
-from scoresweep.process import keep_freed_memory
 from scoresweep.samplers import annealed_langevin
 from scoresweep.study import Sample
 from scoresweep.study.components.samplers import AnnealedLangevin
+from scoresweep.training.compiling import compile_network
 
 BATCH = 64
 STEP_SIZE = 6.2e-6
@@ -47,16 +48,21 @@ OURS = {"ours bf16": False, "ours bf16 compiled": True}
 def own_step(
     case: Case, device: torch.device, batch: int, precision: str, compiled: bool = False
 ) -> Run:
-    """Return one step of our sampler, in a process that is set up as `scoresweep sample` is."""
-    keep_freed_memory()
+    """Return one step of our sampler."""
     network = own_network(case, device).eval().requires_grad_(False)
-    if compiled:
-        network.forward = torch.compile(network.forward, dynamic=False)
     sampler = AnnealedLangevin(name="annealed_langevin", step_size=STEP_SIZE)
     score = _score(network, Sample(sampler=sampler, precision=precision))
     x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:]
     options = {"step_size": STEP_SIZE, "steps_per_level": 1, "denoise": False}
-    return lambda: annealed_langevin(score, x, sigmas, observe=_Watch(sigmas, 0), **options)
+
+    def step() -> None:
+        annealed_langevin(score, x, sigmas, observe=_Watch(sigmas, 0), **options)
+
+    if compiled:
+        started = time.monotonic()
+        compile_network(network, step)
+        print(f"{case.name}: compiled in {time.monotonic() - started:.0f} s", flush=True)
+    return step
 
 
 def plain_step(case: Case, device: torch.device, batch: int) -> Run:
@@ -90,14 +96,19 @@ def measure(benchmark: Benchmark, case: Case) -> None:
     """Measure the steps of one network."""
     options, device = benchmark.options, benchmark.device
     given = (case, device, 4 if options.quick else BATCH)
-    peer = Apart(peer_step, *given, options.peer) if options.peer else Apart(plain_step, *given)
+    theirs = (peer_step, *given, options.peer) if options.peer else (plain_step, *given)
     base = "public float32" if options.peer else "plain float32"
-    runs: dict[str, Run] = {base: peer, "ours float32": Apart(own_step, *given, "no")}
+    runs: dict[str, Run] = {
+        base: Apart(*theirs),
+        f"{base}, memory kept": Apart(*theirs, keep_memory=True),
+        "ours float32": Apart(own_step, *given, "no", keep_memory=True),
+        "ours bf16, memory not kept": Apart(own_step, *given, "bf16"),
+    }
     for name, compiled in OURS.items():
-        runs[name] = Apart(own_step, *given, "bf16", compiled)
+        runs[name] = Apart(own_step, *given, "bf16", compiled, keep_memory=True)
     flops = dict.fromkeys(runs, flops_of(own_step(*given, "no")))
     product = "matrix product bfloat16"
-    runs[product] = Apart(matrix_product, torch.bfloat16, device, options.quick)
+    runs[product] = Apart(matrix_product, torch.bfloat16, device, options.quick, keep_memory=True)
     flops[product] = flops_of_product(device, options.quick)
     seconds = benchmark.times(runs)
     rate = rate_of(seconds[product], flops[product])

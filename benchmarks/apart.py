@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from harness import Run
 
+from scoresweep.process import keep_freed_memory
+
 __all__ = ["Apart"]
 
 
@@ -20,12 +22,15 @@ class Apart:
     Args:
         make: a function of a module, which returns the work.
         arguments: what it is given; they must be picklable.
+        keep_memory: keep memory that is freed, as the processes of `scoresweep` do.
     """
 
-    def __init__(self, make: Callable[..., Run], *arguments: Any) -> None:
+    def __init__(
+        self, make: Callable[..., Run], *arguments: Any, keep_memory: bool = False
+    ) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
-        work = (theirs, torch.get_num_threads(), make, arguments)
+        work = (theirs, torch.get_num_threads(), keep_memory, make, arguments)
         self.process = context.Process(target=_serve, args=work, daemon=True)
         self.process.start()
         theirs.close()
@@ -41,9 +46,15 @@ class Apart:
 
 
 def _serve(
-    connection: Connection, threads: int, make: Callable[..., Run], arguments: tuple[Any, ...]
+    connection: Connection,
+    threads: int,
+    keep_memory: bool,
+    make: Callable[..., Run],
+    arguments: tuple[Any, ...],
 ) -> None:
     torch.set_num_threads(threads)
+    if keep_memory:
+        keep_freed_memory()
     torch.manual_seed(0)
     work = make(*arguments)
     with contextlib.suppress(EOFError):  # when nobody asks any more

@@ -120,7 +120,9 @@ class Benchmark:
         """Return all of it as plain values."""
         settings = {key: value for key, value in vars(self.options).items() if key != "output"}
         if settings.get("peer"):
-            settings["peer"] = settings["peer"].name
+            peer = settings["peer"]
+            commit = call("git", "-C", peer, "describe", "--always", "--dirty", "--abbrev=40")
+            settings["peer"] = {"name": peer.name, "commit": commit.strip()}
         return {
             "benchmark": Path(sys.argv[0]).stem,
             "settings": settings,
@@ -163,10 +165,13 @@ def begin(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> B
 def take_turns(
     runs: Mapping[str, Run], repeats: int, device: str = "cpu", warm_ups: int = 1
 ) -> dict[str, list[float]]:
-    """Return the seconds of each turn, by variant, after `warm_ups` turns that are not counted."""
+    """Return the seconds of each turn, by variant, after `warm_ups` turns that are not counted.
+
+    Every second turn goes backwards, so that no variant always follows the same one.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(-warm_ups, repeats):
-        for name, run in runs.items():
+        for name, run in list(runs.items())[:: -1 if turn % 2 else 1]:
             taken = seconds_of(run, device)
             if turn >= 0:
                 seconds[name].append(taken)
@@ -235,6 +240,7 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
         "cuda": torch.version.cuda,
         "platform": platform.platform(),
+        "libc": " ".join(platform.libc_ver()),
         "load": psutil.getloadavg()[0],
     }
 

@@ -15,7 +15,10 @@ import annealed_langevin
 import training_step
 from harness import Benchmark, Run, begin, command_line
 from ncsnv2 import CASES, QUICK, Case
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+
+from scoresweep.process import keep_freed_memory
 
 KINDS = {
     "convolutions": ("conv", "cutlass", "cudnn", "gemm"),
@@ -39,14 +42,19 @@ def kind_of(operator: str) -> str:
 
 def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
     """Return the seconds of one call of `run`, and how they divide."""
-    run()
+    for _ in range(STEPS):
+        run()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with profile(activities=activities) as found:
         for _ in range(STEPS):
             run()
     seconds: Counter[str] = Counter()
+    on_gpu = device == "cuda"
     for event in found.key_averages():
-        taken = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
+        # A GPU's kernels are events of their own, beside the operators that started them.
+        if (event.device_type == DeviceType.CUDA) != on_gpu:
+            continue
+        taken = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         seconds[kind_of(event.key)] += taken / STEPS / 1e6
     return seconds.total(), seconds
 
@@ -54,6 +62,7 @@ def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
 def measure(benchmark: Benchmark, case: Case) -> None:
     """Profile the steps of one network."""
     device, quick = benchmark.device, benchmark.options.quick
+    keep_freed_memory()
     batch = 4 if quick else annealed_langevin.BATCH
     steps = {
         "training": training_step.own_step(case, device, bf16=True),

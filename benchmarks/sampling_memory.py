@@ -100,9 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         benchmark, Case(4, (1, 8, 8), 8), points, points[0][1]
     )
     what = f"sampling's peak memory, {points[1][1]} images, of that of {points[0][1]}"
-    benchmark.find(what, more / less, GROWTH, at_least=False)
+    note = f"{2**10 * (more - less):.1f} MiB"
+    benchmark.find(what, more / less, GROWTH, at_least=False, note=note)
     what = f"sampling's peak memory at L={points[2][0]}, of that at L={points[1][0]}"
-    benchmark.find(what, most / more, GROWTH, at_least=False)
+    note = f"{2**10 * (most - more):.1f} MiB"
+    benchmark.find(what, most / more, GROWTH, at_least=False, note=note)
     case, chunk = (Case(8, (1, 16, 16), 8), 100) if quick else (Case(32, (3, 32, 32), 8), 250)
     ((_, found),) = measure(benchmark, case, [(2, 2 * chunk)], chunk)
     what = f"sampling's peak memory, {case.name}, of one pass of the network"

@@ -16,7 +16,6 @@ import contextlib
 import gzip
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ import numpy as np
 from harness import Benchmark, begin, command_line, ratio
 
 from scoresweep.data.fetch import fetch
-from scoresweep.data.sources.idx import FASHION_MNIST, FILES, read_idx
+from scoresweep.data.sources.idx import FASHION_MNIST, FILES
 from scoresweep.errors import ScoresweepError
 from scoresweep.files import flush
 from scoresweep.pipeline.stage import stage
@@ -48,9 +47,12 @@ def compressed(folder: Path) -> Path:
 def plain(source: Path, target: Path, synced: bool = False) -> None:
     """Decompress each file and save its array; `synced` waits until the disk has them."""
     for name in FILES:
-        with gzip.open(source / f"{name}.gz") as packed, (target / name).open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
-        np.save(target / f"{name}.npy", read_idx(target / name))
+        with gzip.open(source / f"{name}.gz") as packed:
+            content = packed.read()
+        axes = content[3]  # of an IDX file, whose header is the size of each in four bytes
+        shape = np.frombuffer(content, ">u4", axes, offset=4)
+        pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
+        np.save(target / f"{name}.npy", pixels.reshape(shape))
     if synced:
         flush(target)
 

@@ -29,6 +29,7 @@ from ncsnv2 import Case
 from training_step import own_step
 
 from scoresweep.data.store import Split, write_store
+from scoresweep.process import keep_freed_memory
 from scoresweep.study import Plan, parse_study, plan_study
 from scoresweep.training.loop import Trainer
 from scoresweep.training.session import make_trainer
@@ -88,6 +89,7 @@ def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
 def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> None:
     """Measure the loop and the bare step of one network."""
     options, device = benchmark.options, benchmark.device
+    keep_freed_memory()
     gpus = int(device.type == "cuda")
     step = own_step(case, device, precision == "bf16")
 

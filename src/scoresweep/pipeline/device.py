@@ -8,6 +8,7 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.errors import InputError
 from scoresweep.networks.base import ScoreNetwork
+from scoresweep.process import exact_float32
 from scoresweep.score import Oracle
 
 __all__ = ["CPU", "check_precision", "device_of", "network_on", "oracle_on"]
@@ -18,11 +19,9 @@ CPU = torch.device("cpu")
 def device_of(gpus: int) -> torch.device:
     """Return the first GPU, or the CPU for 0; raise `InputError` where there is no GPU.
 
-    From then on GPUs compute in float32 as CPUs do: convolutions would be rounded to TF32, with 10
-    bits in place of 23, and so would features and scores.
+    From then on GPUs compute features and scores in true float32.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    exact_float32()
     if gpus and not torch.cuda.is_available():
         raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
     return torch.device("cuda") if gpus else CPU

@@ -70,12 +70,12 @@ def size_that_fits(
     if device.type == "cpu":
         _fits(lambda: each.append(sample_bytes()))
     while size := size // 2:
-        if 3 * size * sum(each) > psutil.virtual_memory().available:
-            continue
         gc.collect()
         give_memory_back()
         if device.type == "cuda":
             torch.cuda.empty_cache()
+        if 3 * size * sum(each) > psutil.virtual_memory().available:
+            continue
         if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):
             return size
     return 0
