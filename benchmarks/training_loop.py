@@ -127,7 +127,7 @@ def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> Non
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, write the JSON file."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=int, default=100, help="steps of a turn")
+    parser.add_argument("--steps", type=int, default=80, help="steps of a turn")
     benchmark = begin(parser, arguments)
     if benchmark.options.quick:
         measure(benchmark, Case(4, (1, 8, 8), 8), 5, "bf16")

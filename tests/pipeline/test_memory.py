@@ -176,6 +176,24 @@ def test_sizes_that_a_cpu_has_no_room_for_are_not_tried():
     assert tried == 3 * [5]
 
 
+def test_memory_that_is_kept_counts_as_free():
+    """Of a machine that has 600 MiB left, a process that has freed 512 takes all but 88."""
+    code = """
+from types import SimpleNamespace
+import psutil, torch
+from scoresweep.pipeline.memory import size_that_fits
+from scoresweep.process import keep_freed_memory
+keep_freed_memory()
+MIB, resident = 2**20, psutil.Process().memory_info
+room = resident().rss + 600 * MIB
+psutil.virtual_memory = lambda: SimpleNamespace(available=room - resident().rss)
+torch.ones(512 * MIB, dtype=torch.uint8)
+print(size_that_fits(lambda size: None, 4, lambda: 60 * MIB, torch.device("cpu")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2"]
+
+
 def test_sizes_are_tried_where_memory_does_not_suffice_to_estimate_them():
     """On a GPU nothing is estimated: it would take memory that was wanting a moment ago."""
 

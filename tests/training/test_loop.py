@@ -510,6 +510,19 @@ def test_weights_are_kept_on_their_way(make_plan, undisturbed):
     assert not (undisturbed / "history").exists()
 
 
+def test_pictures_are_drawn_in_the_precision_of_the_run(make_plan):
+    plan, seen = make_plan(precision="bf16"), []
+    trainer = make_trainer(plan.runs[0], plan.layout, gpus=0)
+
+    def picture(_):
+        seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return torch.zeros(1, 1, 8, 8)
+
+    trainer.picture = picture
+    trainer.run()
+    assert set(seen) == {torch.bfloat16}
+
+
 def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):
     events = EventAccumulator(str(undisturbed / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
