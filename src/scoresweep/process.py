@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
     """Let the next step on a CPU have the memory that this one frees.
 
     glibc asks the system for each large buffer, and gives it back when it is freed; the system then
-    clears each page of the next one, which can take a quarter of the time of a step
+    clears each page of the next one, which was a fifth of a Langevin step
     (docs/performance.md). Where the C library is another, or a person has chosen otherwise in the
     environment, nothing is changed.
     """
