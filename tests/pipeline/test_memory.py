@@ -19,6 +19,7 @@ from scoresweep.launch import Resources
 from scoresweep.memory import is_out_of_memory
 from scoresweep.networks import PlainMLP
 from scoresweep.pipeline import memory
+from scoresweep.pipeline import sample as sampling
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.train import train_here
 from scoresweep.study import parse_study, plan_study
@@ -135,13 +136,17 @@ def test_a_chunk_larger_than_memory_names_one_that_fits(plan):
     assert fitting in (250, 500, 1000, 2000)
 
 
-def test_samples_that_no_memory_holds_are_refused_before_any_is_drawn(plan):
-    large = plan(sample={"chunk": 10**10})
+def test_a_chunk_that_no_memory_holds_is_refused_before_any_is_drawn(plan, monkeypatch):
+    """Of each sample 4 copies of 64 numbers, and 4,000 before and after softplus."""
+    large = plan({"network": {"name": "plain_mlp", "hidden": [4000, 16]}}, {"chunk": 4000})
     write_weights(large)
-    with pytest.raises(
-        InputError, match=r"chunk: 10000000000: 4 copies .* take 9.54e\+03 GiB, and"
-    ):
-        sample(large, large.runs[0].id, large.settings[0].id)
+    names = large.runs[0].id, large.settings[0].id
+    each, room = 4 * (4 * 64 + 2 * 4000), 2**26
+    message = rf"^sample.chunk: 4000: .* take {4000 * each / 2**30:.3g} GiB; .*than {room // each} "
+    monkeypatch.setattr(sampling, "memory_limit", lambda: 2 * room)
+    with pytest.raises(InputError, match=message):
+        sample(large, *names, processes=2)
+    sample(large, *names)
 
 
 def test_steps_that_no_memory_holds_are_refused_before_the_first(plan, monkeypatch, fresh_process):
@@ -167,6 +172,13 @@ def test_bytes_of_a_sample_are_what_its_layers_keep():
     network = PlainMLP((3,), torch.ones(1), hidden=(5,), conditioning="none").double()
     x = torch.zeros(1, 3, dtype=torch.float64)
     assert memory.bytes_of_a_sample(network, x, x[:, 0]) == 8 * (3 + 5 + 5)
+
+
+def test_bytes_of_the_largest_layer_are_what_goes_in_and_comes_out():
+    """Of 7 samples: a linear layer from 3 to 50, and one from 50 to 2."""
+    network = torch.nn.Sequential(torch.nn.Linear(3, 50), torch.nn.Linear(50, 2)).double()
+    x = torch.zeros(7, 3, dtype=torch.float64)
+    assert memory.bytes_of_largest_layer(network, lambda: network(x)) == 7 * 8 * (3 + 50)
 
 
 def test_sizes_that_a_cpu_has_no_room_for_are_not_tried():

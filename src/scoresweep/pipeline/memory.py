@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.memory import is_out_of_memory
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bytes_of_a_sample",
+    "bytes_of_largest_layer",
     "check_training_memory",
     "memory_limit",
     "size_that_fits",
@@ -115,6 +116,26 @@ def _kept_bytes(score: Score, x: Tensor, sigma: Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda part: part), torch.enable_grad():
         score(x, sigma)
     return sum(part.untyped_storage().nbytes() for part in kept.values())
+
+
+@torch.no_grad()
+def bytes_of_largest_layer(network: nn.Module, work: Callable[[], object]) -> int:
+    """Return the most bytes that a layer of `network` takes in and puts out."""
+    largest = 0
+
+    def note(_layer: nn.Module, given: tuple[object, ...], found: object) -> None:
+        nonlocal largest
+        tensors = [part for part in (*given, found) if isinstance(part, Tensor)]
+        largest = max(largest, sum(part.numel() * part.element_size() for part in tensors))
+
+    layers = [module for module in network.modules() if not any(module.children())]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        work()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return largest
 
 
 # ── training ────────────────────────────────────────────────────────────────────────────────────

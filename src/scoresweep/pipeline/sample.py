@@ -38,6 +38,7 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.device import check_precision
 from scoresweep.pipeline.memory import (
     bytes_of_a_sample,
+    bytes_of_largest_layer,
     memory_limit,
     size_that_fits,
     told_of_memory,
@@ -131,7 +132,7 @@ def _sample(work: _Work, processes: int) -> None:
         check_precision("sample", setting.sample.precision, work.gpus)
         network = load_network(layout.run(run.id))
         walk = _walk(work, network)
-        _check_memory(work, network)
+        _check_memory(work, network, walk, processes)
         _draw_all(work, processes, state, state_path)
         _write(work, walk, network, state.seconds, work.devices(processes))
     except ScoresweepError as error:
@@ -206,18 +207,24 @@ def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
     return steps
 
 
-def _check_memory(work: _Work, network: ScoreNetwork) -> None:
-    """Raise `InputError` where not even the samples of a chunk fit into a CPU's memory.
+def _check_memory(work: _Work, network: ScoreNetwork, walk: _Walk, processes: int) -> None:
+    """Raise `InputError` where a CPU's memory does not hold the least that a chunk takes.
 
-    A system that runs out of memory kills a process without a word.
+    A system that runs out of memory kills a process without a word. A sampler has a few tensors of
+    the size of a chunk, and the network, at its largest layer, what goes in and what comes out.
     """
-    chunk, each = work.setting.sample.chunk, HELD * 4 * math.prod(network.shape)
-    room = memory_limit()
-    if not work.gpus and chunk * each > room:
+    if work.gpus:
+        return
+    options, x = work.setting.sample, torch.zeros(1, *network.shape)
+    score = _score(network, options)
+    layer = bytes_of_largest_layer(network, lambda: score(x, walk.sigmas[:1].to(x)))
+    each, room = HELD * 4 * x.numel() + layer, memory_limit() // processes
+    if options.chunk * each > room:
         raise InputError(
-            f"sample.chunk: {chunk}: {HELD} copies of so many samples, as a sampler has them, "
-            f"take {chunk * each / 2**30:.3g} GiB, and this machine has {room / 2**30:.3g} GiB; "
-            f"expected fewer than {room // each}, for the network takes memory, too"
+            f"sample.chunk: {options.chunk}: {HELD} copies of so many samples, as a sampler has "
+            f"them, and the largest layer of the network take {options.chunk * each / 2**30:.3g} "
+            f"GiB; a process has {room / 2**30:.3g} GiB on this machine; "
+            f"expected fewer than {room // each} (other samples)"
         )
 
 
