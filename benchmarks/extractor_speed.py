@@ -17,7 +17,7 @@ import pkgutil
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -80,7 +80,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
     return seconds
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--extractor", default="inception", choices=NETWORKS)
@@ -92,12 +92,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--peer", type=Path, help="TorchScript of the same network")
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write the JSON file."""
-    options = parse()
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     seconds = measure(options)
     base = next(iter(seconds))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,19 +35,19 @@ def shuffled(values: np.ndarray, seed: int) -> Features:
     return Features(torch.from_numpy(values[order]))
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reference", type=Path, help="reference file of a study")
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 1000, 2000, 5000, 10000])
     parser.add_argument("--subsets", type=int, default=5, help="most subsets of each count")
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, write the JSON file."""
-    options = parse()
+    options = parse(arguments)
     with xr.open_dataset(options.reference, engine="h5netcdf") as file:
         train = shuffled(file["train_features"].values, 0)
         test = shuffled(file["test_features"].values, 1)

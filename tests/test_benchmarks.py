@@ -20,7 +20,7 @@ def harness():
     return importlib.import_module("harness")
 
 
-def test_every_benchmark_of_the_set_tells_how_to_use_it(capsys):
+def test_every_benchmark_tells_how_to_use_it(capsys):
     scripts = importlib.import_module("run_all").SCRIPTS
     assert len(scripts) == len(set(scripts))
     assert {f"{name}.py" for name in scripts} < {file.name for file in FOLDER.glob("*.py")}
