@@ -52,8 +52,14 @@ def test_what_a_person_has_chosen_is_left(monkeypatch):
     assert ten >= 10 * 2**10
 
 
-def test_threads_are_those_asked_for():
-    assert numbers("set_up_process(3); print(torch.get_num_threads())") == [3]
+def test_threads_are_those_asked_for_and_float32_is_not_rounded():
+    code = """
+cudnn = torch.backends.cudnn
+cudnn.allow_tf32 = True
+set_up_process(3)
+print(torch.get_num_threads(), int(cudnn.allow_tf32))
+"""
+    assert numbers(code) == [3, 0]
 
 
 def test_kept_memory_can_be_given_back():

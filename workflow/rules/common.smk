@@ -35,11 +35,6 @@ def references_of_run(wildcards):
     return [plan.reference(dataset, extractor) for extractor in plan.extractors]
 
 
-def threads_of_reference(wildcards):
-    """Two for an image network; the classifier is trained on one (`scoresweep reference`)."""
-    return 1 if wildcards.extractor in ("pixels", "classifier") else 2
-
-
 def prepare_slurm():
     """Where jobs run on SLURM, wait while it does not answer, and keep the name that all jobs of
     this start bear, for `scoresweep status` and `cancel`."""

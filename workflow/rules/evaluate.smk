@@ -15,7 +15,7 @@ rule reference:
     priority: 1
     conda:
         "../../environment.yml"
-    threads: threads_of_reference
+    threads: 2
     resources:
         **SLOW_REFERENCE,
         attempt=patient_attempt,

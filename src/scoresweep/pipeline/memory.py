@@ -120,7 +120,7 @@ def _kept_bytes(score: Score, x: Tensor, sigma: Tensor) -> int:
 
 @torch.no_grad()
 def bytes_of_largest_layer(network: nn.Module, work: Callable[[], object]) -> int:
-    """Return the most bytes that a layer of `network` takes in and puts out."""
+    """Return the most bytes that a layer of `network` takes in and puts out during `work`."""
     largest = 0
 
     def note(_layer: nn.Module, given: tuple[object, ...], found: object) -> None:
