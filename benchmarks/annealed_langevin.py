@@ -30,7 +30,7 @@ from harness import (
 )
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
-from scoresweep.pipeline.sample import _score, _Watch
+from scoresweep.pipeline.chunks import Watch, score_of
 from scoresweep.samplers import annealed_langevin
 from scoresweep.study import Sample
 from scoresweep.study.components.samplers import AnnealedLangevin
@@ -51,12 +51,12 @@ def own_step(
     """Return one step of our sampler."""
     network = own_network(case, device).eval().requires_grad_(False)
     sampler = AnnealedLangevin(name="annealed_langevin", step_size=STEP_SIZE)
-    score = _score(network, Sample(sampler=sampler, precision=precision))
+    score = score_of(network, Sample(sampler=sampler, precision=precision))
     x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:]
     options = {"step_size": STEP_SIZE, "steps_per_level": 1, "denoise": False}
 
     def step() -> None:
-        annealed_langevin(score, x, sigmas, observe=_Watch(sigmas, 0), **options)
+        annealed_langevin(score, x, sigmas, observe=Watch(sigmas, 0), **options)
 
     if compiled:
         started = time.monotonic()

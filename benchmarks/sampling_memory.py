@@ -32,7 +32,7 @@ PARTS = {
     "one pass": """
 import torch
 from pathlib import Path
-from scoresweep.pipeline.sample import load_network
+from scoresweep.training.weights import load_network
 network = load_network(Path(sys.argv[1]))
 x = torch.rand(int(sys.argv[2]), *network.shape)
 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

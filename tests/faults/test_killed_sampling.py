@@ -33,7 +33,7 @@ def identities(folder):
 @pytest.mark.parametrize(
     ("function", "call", "chunks"),
     [
-        ("scoresweep.pipeline.sample.write_tensors", 3, 2),  # half of the last chunk is written
+        ("scoresweep.pipeline.chunks.write_tensors", 3, 2),  # half of the last chunk is written
         ("scoresweep.data.samples.consolidate", 1, 3),  # and half of the store
         ("scoresweep.pipeline.sample.write_json", 1, 3),  # the store, but not its manifest
     ],

@@ -1,6 +1,7 @@
 """Samples are a function of (weights, setting, seed, sample index), however they are drawn."""
 
 import functools
+import resource
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
 from scoresweep.jobstate import JobState
 from scoresweep.noise import step_size_for, uniform
+from scoresweep.pipeline import chunks as chunk_module
 from scoresweep.pipeline import sample as module
 from scoresweep.pipeline.evaluate import evaluate
 from scoresweep.pipeline.reference import reference
@@ -90,7 +92,7 @@ def assert_same_samples(ours, theirs):
 
 def note_chunks(monkeypatch, stop_before=None):
     """List the chunks that are drawn; raise before one of them."""
-    chunks, draw_chunk = [], module._draw_chunk
+    chunks, draw_chunk = [], chunk_module._draw_chunk
 
     def noting(work, chunk, *rest):
         if chunk == stop_before:
@@ -98,7 +100,7 @@ def note_chunks(monkeypatch, stop_before=None):
         chunks.append(chunk)
         draw_chunk(work, chunk, *rest)
 
-    monkeypatch.setattr(module, "_draw_chunk", noting)
+    monkeypatch.setattr(chunk_module, "_draw_chunk", noting)
     return chunks
 
 
@@ -261,9 +263,9 @@ def without_name(options):
 def test_how_chunks_are_shared_out_makes_no_difference(make, monkeypatch, changes):
     one = draw(make("one", **changes))
 
-    def drawn_apart(work, chunks, processes):
+    def drawn_apart(work, chunks):
         for done, chunk in enumerate(reversed(chunks), start=1):
-            list(module._draw(work, [chunk], "cpu"))
+            list(chunk_module.draw_chunks(work, [chunk], "cpu"))
             yield done
 
     monkeypatch.setattr(module, "_drawn", drawn_apart)
@@ -513,6 +515,25 @@ def test_a_process_that_is_killed_is_told(make):
     assert state_of(plan).state == "failed"
 
 
+def test_the_other_processes_end_with_their_chunk_when_one_fails(make):
+    """Each has 2,500 chunks to draw; one may open no more files."""
+    plan = make(count=100_000)
+    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+
+    def forbid():
+        children = wait_for_children(psutil.Process())
+        while len({int(path.stem[-6:]) % 2 for path in parts.glob("chunk-*")}) < 2:
+            time.sleep(0.02)
+        resource.prlimit(children[0].pid, resource.RLIMIT_NOFILE, (0, 0))
+
+    forbidding = threading.Thread(target=forbid)
+    forbidding.start()
+    with pytest.raises(Exception, match="Too many open files"):
+        draw(plan, processes=2)
+    forbidding.join()
+    assert len(list(parts.glob("chunk-*"))) < 2500
+
+
 def test_no_process_outlives_the_one_that_started_it(make):
     plan = make(count=100_000)
     arguments = ["sample", "study.yaml", "--run", plan.runs[0].id, "--processes", "2"]
@@ -565,7 +586,7 @@ def test_samples_that_are_not_finite_are_named(make, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(module, "_score", spoil)
+    monkeypatch.setattr(chunk_module, "score_of", spoil)
     run, setting = plan.runs[0].id, plan.settings[0].id
     message = (
         rf"run {run}, setting {setting}: 2 of 20 samples of chunk 0 are not finite from level 3 on "
@@ -589,7 +610,7 @@ def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(module, "_score", spoil)
+    monkeypatch.setattr(chunk_module, "score_of", spoil)
     with pytest.raises(RunError, match=r"20 of 20 samples .* from level 5 on \(sigma 0.1\)"):
         draw(plan)
 
@@ -610,9 +631,13 @@ def test_more_gpus_than_there_are_is_refused(make):
 
 def test_gpus_are_shared_out_in_turn(make):
     plan = make()
-    one = module._Work(plan.runs[0], plan.settings[0], plan.layout, 1, 2, "")
-    assert [one.device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert [one.devices(processes) for processes in (1, 2, 3)] == [1, 2, 2]
+
+    def work(processes):
+        setting = plan.settings[0]
+        return chunk_module.Work(plan.runs[0], setting, plan.layout, processes, 1, 2, "")
+
+    assert [work(3).device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [work(processes).devices for processes in (1, 2, 3)] == [1, 2, 2]
 
 
 def test_a_compiled_network_draws_the_same_samples(make, monkeypatch):

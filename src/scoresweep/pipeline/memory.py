@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import os
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import torch
 from torch import Tensor, nn
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.memory import is_out_of_memory
+from scoresweep.pipeline.machine import (
+    bounded_memory,
+    memory_available,
+    memory_limit,
+    processes_here,
+)
 from scoresweep.process import give_memory_back
 from scoresweep.score import Score
 
@@ -27,7 +30,6 @@ __all__ = [
     "bytes_of_a_sample",
     "bytes_of_largest_layer",
     "check_training_memory",
-    "memory_limit",
     "size_that_fits",
     "told_of_memory",
     "training_advice",
@@ -59,26 +61,31 @@ def size_that_fits(
     size: int,
     sample_bytes: Callable[[], int],
     device: torch.device,
+    processes: int,
 ) -> int:
     """Return the largest of `size`/2, `size`/4, … for which `work` does not want for memory, or 0.
 
     It is tried out with a quarter more to spare: what a network takes is not known beforehand. On a
-    CPU the system would kill a process that tries too much, so that sizes of which a sample's
-    `sample_bytes` come to a third of the memory that is free are passed over, where memory suffices
-    to tell.
+    CPU with an equal part of the memory for each of `processes`, and sizes of which a sample's
+    `sample_bytes` come to a third of what is available are passed over, where memory suffices to
+    tell: such a try takes long, and not all systems let it fail.
     """
     each: list[int] = []
-    if device.type == "cpu":
-        _fits(lambda: each.append(sample_bytes()))
+    on_cpu = device.type == "cpu"
+    bound = functools.partial(bounded_memory, processes) if on_cpu else contextlib.nullcontext
+    if on_cpu:
+        with bound():
+            _fits(lambda: each.append(sample_bytes()))
     while size := size // 2:
         gc.collect()
         give_memory_back()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        if 3 * size * sum(each) > psutil.virtual_memory().available:
+        if 3 * size * sum(each) > memory_available() // processes:
             continue
-        if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):
-            return size
+        with bound():
+            if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):
+                return size
     return 0
 
 
@@ -154,6 +161,7 @@ def training_advice(trainer: Trainer) -> str:
         part,
         functools.partial(_bytes_of_a_sample, trainer),
         device,
+        processes_here(),
     )
     return f"{told} {_instead(trainer, fitting, 'as was tried')}"
 
@@ -171,7 +179,7 @@ def check_training_memory(trainer: Trainer) -> None:
     if device.type != "cpu" or part == 1 or train.compile:
         return
     sample = _bytes_of_a_sample(trainer)
-    room = memory_limit() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    room = memory_limit() // processes_here()
     weights = 4 * 4 * sum(p.numel() for p in trainer.network.parameters())
     if weights + part * sample > room:
         raise InputError(
@@ -216,22 +224,6 @@ def _bytes_of_a_sample(trainer: Trainer) -> int:
     x = torch.zeros(1, *trainer.loader.shape, device=trainer.accelerator.device)
     with trainer.accelerator.autocast():
         return bytes_of_a_sample(trainer.network, x, trainer.sigmas[:1])
-
-
-# ── what a machine has ──────────────────────────────────────────────────────────────────────────
-
-
-def memory_limit() -> int:
-    """Return the bytes of this machine's memory, or of the share that its control group has."""
-    limits = [psutil.virtual_memory().total]
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-        own = next((Path(line[4:]) for line in lines if line.startswith("0::/")), Path())
-        for group in (own, *own.parents):
-            file = Path("/sys/fs/cgroup") / group / "memory.max"
-            if file.exists() and (text := file.read_text(encoding="ascii").strip()).isdigit():
-                limits.append(int(text))
-    return min(limits)
 
 
 def _name(device: torch.device) -> str:

@@ -1,0 +1,300 @@
+"""Chunks of samples: each is drawn from the run's network, and kept in a file of its own.
+
+A chunk is a function of weights, setting, seed and its index.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from scoresweep.console import say
+from scoresweep.data.store import read_split
+from scoresweep.errors import RunError
+from scoresweep.files import whole
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.pipeline.memory import bytes_of_a_sample, size_that_fits, told_of_memory
+from scoresweep.pipeline.walk import Walk, walk_of
+from scoresweep.process import set_up_process
+from scoresweep.samplers import initial, interpolated
+from scoresweep.score import Score, knows_density
+from scoresweep.seeds import generator_for
+from scoresweep.study import Layout, Run, Sample, Setting
+from scoresweep.study.components.tasks import Interpolation
+from scoresweep.tensors import sha256_of_tensors, write_tensors
+from scoresweep.training.compiling import compile_network
+from scoresweep.training.weights import load_network
+
+__all__ = [
+    "HELD",
+    "Watch",
+    "Work",
+    "chunk_path",
+    "draw_chunks",
+    "is_whole",
+    "read_chunk",
+    "score_of",
+]
+
+HELD = 4
+"""Tensors of the size of a chunk that a sampler has at once: samples, score, noise, a product."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process needs to draw chunks."""
+
+    run: Run
+    setting: Setting
+    layout: Layout
+    processes: int
+    threads: int
+    gpus: int
+    weights_sha256: str
+
+    @property
+    def parts(self) -> Path:
+        """The folder of the files of chunks."""
+        return self.layout.samples_parts(self.run.id, self.setting.id)
+
+    @property
+    def seed(self) -> int:
+        """The setting's seed, or the run's, so that repeats over the run's seed are independent."""
+        seed = self.setting.sample.seed
+        return self.run.train.seed if seed is None else seed
+
+    def walk(self, network: ScoreNetwork) -> Walk:
+        """Return what the setting asks for on the ladder of the run's `network`."""
+        return walk_of(self.run, self.setting, self.layout, network)
+
+    def device(self, process: int = 0) -> str:
+        """Where a process draws: the GPUs are shared out in turn."""
+        return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
+
+    @property
+    def devices(self) -> int:
+        """How many GPUs, or cores of the CPU, are kept at work."""
+        if self.gpus:
+            return min(self.gpus, self.processes)
+        return self.processes * self.threads
+
+
+def draw_chunks(work: Work, chunks: list[int], device: str) -> Iterator[int]:
+    """Draw `chunks` one after the other; yield how many are done after each."""
+    set_up_process(work.threads)
+    network = load_network(work.layout.run(work.run.id)).to(device)
+    walk, store = work.walk(network), work.layout.dataset_store(work.run.dataset.id)
+    data = originals = None
+    if work.setting.sample.initial == "data_plus_noise":
+        data = read_split(store, "train").model_space()
+    if walk.mask is not None:
+        originals = read_split(store, "test").model_space()
+    advice = functools.partial(_smaller_chunk, work, network, walk, device)
+    if work.setting.sample.compile:
+        with told_of_memory(advice):
+            _compile(network, work.setting.sample, walk, device)
+    for done, chunk in enumerate(chunks, start=1):
+        with told_of_memory(advice):
+            _draw_chunk(work, chunk, device, network, walk, data, originals)
+        yield done
+
+
+def _compile(network: ScoreNetwork, options: Sample, walk: Walk, device: str) -> None:
+    """Compile the network for chunks as the sampler gives them."""
+    x = torch.zeros(options.chunk, *network.shape, device=device)
+
+    @torch.no_grad()
+    def attempt() -> None:
+        score_of(network, options)(x, x.new_full((len(x),), float(walk.sigmas[0])))
+
+    compile_network(network, attempt)
+
+
+@torch.no_grad()
+def _smaller_chunk(work: Work, network: ScoreNetwork, walk: Walk, device: str) -> str:
+    """Say how many samples fit into memory at once, by scores that are tried out."""
+    options = work.setting.sample
+
+    def evaluate(size: int) -> None:
+        # The sampler has the samples, their noise and what it makes of them beside the score.
+        x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
+        score_of(network, options)(x, walk.sigmas[:1].to(x).expand(size))
+
+    x = torch.zeros(1, *network.shape, device=device)
+    kept = functools.partial(
+        bytes_of_a_sample, score_of(network, options), x, walk.sigmas[:1].to(x)
+    )
+    fitting = size_that_fits(evaluate, options.chunk, kept, x.device, work.processes)
+    instead = "Not even one fits; expected a smaller network, or more memory."
+    if fitting:
+        instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (other samples)."
+    return (
+        f"sample.chunk: {options.chunk}: run {work.run.id}, setting {work.setting.id}: so many "
+        f"samples at once are more than the memory of {device} holds. {instead}"
+    )
+
+
+def _draw_chunk(
+    work: Work,
+    chunk: int,
+    device: str,
+    network: ScoreNetwork,
+    walk: Walk,
+    data: Tensor | None,
+    originals: Tensor | None,
+) -> None:
+    """Draw one chunk and write it to its file.
+
+    A chunk is drawn whole, also the last one of which only a part is kept: what a sample is then
+    does not depend on how many are asked for.
+    """
+    options = work.setting.sample
+    generator = generator_for(work.seed, "sample", chunk, device=device)
+    x = initial(
+        options.initial,
+        options.chunk,
+        network.shape,
+        sigma_max=float(walk.sigmas[0]),
+        data=data,
+        generator=generator,
+        device=device,
+    )
+    given: dict[str, Any] = {"generator": generator, **options.sampler.arguments()}
+    drawn: dict[str, Tensor] = {}
+    if isinstance(options.task, Interpolation):
+        # A row starts from one point: only the noise turns from sample to sample.
+        x = x[:: options.task.steps].repeat_interleave(options.task.steps, dim=0)
+        given["noise"] = interpolated(options.task.steps, generator)
+    if walk.mask is not None and originals is not None:
+        drawn["original"] = (chunk * options.chunk + torch.arange(len(x))) % len(originals)
+        given |= {"known": originals[drawn["original"]].to(x), "mask": walk.mask.to(device)}
+    x, diagnostics = _walk_down(work, chunk, network, walk.sigmas, x, given)
+    with whole(chunk_path(work, chunk)) as temporary:
+        drawn |= {"x": x, **diagnostics}
+        digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
+        write_tensors(temporary, drawn, digests)
+
+
+def _walk_down(
+    work: Work,
+    chunk: int,
+    network: ScoreNetwork,
+    sigmas: Tensor,
+    x: Tensor,
+    given: dict[str, Any],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the samples that the sampler makes of the starting points `x`, and its diagnostics."""
+    options = work.setting.sample
+    kept = min(options.trajectories, options.count) - chunk * options.chunk
+    watch = Watch(sigmas, min(options.chunk, max(0, kept)))
+    sampler, score = options.sampler.load(), score_of(network, options)
+    x = sampler(score, x, sigmas, observe=watch, **given)
+    _check_finite(x, work, chunk, watch)
+    return x.cpu(), watch.tensors()
+
+
+def score_of(network: ScoreNetwork, options: Sample) -> Score:
+    """Return the network, under automatic mixed precision where asked for.
+
+    An exact score, which has an energy too, is not made less exact.
+    """
+    if options.precision == "no" or knows_density(network):
+        return network
+
+    def score(x: Tensor, sigma: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            output: Tensor = network(x, sigma).to(x.dtype)
+        return output
+
+    return score
+
+
+class Watch:
+    """Diagnostics of each level that a sampler visits, and the trajectories of the first samples.
+
+    All stays on the device.
+    """
+
+    def __init__(self, sigmas: Tensor, trajectories: int) -> None:
+        self.sigmas = sigmas
+        self.trajectories = trajectories
+        self.levels: list[int] = []
+        self.rms: list[Tensor] = []
+        self.score_norm: list[Tensor] = []
+        self.frames: list[Tensor] = []
+
+    def __call__(self, level: int, x: Tensor, score: Tensor) -> None:
+        """Note the state at a level."""
+        self.levels.append(level)
+        self.rms.append(x.flatten(1).square().mean(1).sqrt().mean())
+        norms = score.flatten(1).square().mean(1).sqrt()
+        self.score_norm.append(norms.mean() * float(self.sigmas[level]))
+        if self.trajectories:
+            self.frames.append(x[: self.trajectories].to("cpu", copy=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return (level,) levels and diagnostics, and (trajectory, level, ...) trajectories."""
+        kept = {
+            "level": torch.tensor(self.levels),
+            "rms": torch.stack(self.rms).cpu(),
+            "score_norm": torch.stack(self.score_norm).cpu(),
+        }
+        if self.frames:
+            kept["trajectory"] = torch.stack(self.frames, dim=1)
+        return kept
+
+
+def _check_finite(x: Tensor, work: Work, chunk: int, watch: Watch) -> None:
+    bad = (~torch.isfinite(x.flatten(1)).all(1)).sum().item()
+    if bad:
+        finite = torch.isfinite(torch.stack(watch.rms))
+        first = len(finite) - 1 if bool(finite.all()) else int((~finite).nonzero()[0])
+        level = watch.levels[first] + 1
+        raise RunError(
+            f"run {work.run.id}, setting {work.setting.id}: {bad} of {len(x)} samples of chunk "
+            f"{chunk} are not finite from level {level} on (sigma {watch.sigmas[level - 1]:.4g}); "
+            f"a smaller step_size may help"
+        )
+
+
+# ── its file ────────────────────────────────────────────────────────────────────────────────────
+
+
+def chunk_path(work: Work, chunk: int) -> Path:
+    """Return the file of a chunk."""
+    return work.parts / f"chunk-{chunk:06d}.safetensors"
+
+
+def is_whole(work: Work, chunk: int) -> bool:
+    """Return whether a chunk is drawn, from these weights; another one is named and removed."""
+    path = chunk_path(work, chunk)
+    if not path.exists():
+        return False
+    try:
+        read_chunk(work, chunk)
+    except ValueError as error:
+        say(f"{path} {error}; it is drawn again")
+        path.unlink()
+    return path.exists()
+
+
+def read_chunk(work: Work, chunk: int) -> dict[str, Tensor]:
+    """Return what was drawn of a chunk; raise `ValueError` where that cannot be used."""
+    try:
+        with safe_open(chunk_path(work, chunk), framework="pt") as file:
+            digests = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"is damaged ({error})") from error
+    if digests.get("weights_sha256") != work.weights_sha256:
+        raise ValueError("came from other weights")
+    if digests.get("sha256") != sha256_of_tensors(tensors):
+        raise ValueError("is damaged (its SHA-256 is not the one that it names)")
+    return tensors

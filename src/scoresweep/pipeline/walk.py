@@ -1,0 +1,63 @@
+"""What a setting asks for, on the ladder and the data of a run."""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scoresweep.errors import InputError
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.samplers import known_part
+from scoresweep.study import Layout, Run, Setting
+from scoresweep.study.components.tasks import Inpainting
+from scoresweep.training.ladder import resolve_ladder, training_points
+
+__all__ = ["Walk", "steps_of_levels", "walk_of"]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the setting's options are on the run's ladder and data."""
+
+    sigmas: Tensor
+    """The ladder to walk down, (L,)."""
+    steps: Tensor
+    """Step size η of each level, (L,); NaN where the sampler has none."""
+    mask: Tensor | None
+    """In-painting: the part of a sample that is known."""
+
+
+def walk_of(run: Run, setting: Setting, layout: Layout, network: ScoreNetwork) -> Walk:
+    """Return ladder, step sizes and mask; raise `InputError` where the options do not fit them."""
+    options = setting.sample
+    if options.noise is None:
+        sigmas = network.sigmas.double()
+    else:
+        store = layout.dataset_store(run.dataset.id)
+        sigmas = resolve_ladder(options.noise, functools.partial(training_points, store))
+    steps, mask = steps_of_levels(run, setting, sigmas), None
+    if isinstance(options.task, Inpainting):
+        try:
+            mask = known_part(options.task.mask, network.shape)
+        except ValueError as error:
+            raise InputError(f"sample.task: does not fit run {run.id}: {error}") from None
+    return Walk(sigmas, steps, mask)
+
+
+def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
+    """Return the step size of each level of the ladder `sigmas`, (L,), for a setting of `run`.
+
+    Raises `InputError` where the sampler's options do not fit that ladder.
+    """
+    sampler = setting.sample.sampler
+    schedule = pkgutil.resolve_name(sampler.schedule)
+    try:
+        steps: Tensor = schedule(sigmas, **sampler.arguments())
+    except ValueError as error:
+        raise InputError(
+            f"sample.sampler: setting {setting.id} does not fit run {run.id}: {error}"
+        ) from None
+    return steps
