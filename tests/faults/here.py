@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from scoresweep.launch import Resources
 from scoresweep.pipeline.train import train_here
@@ -15,7 +16,8 @@ __all__ = ["crash_at", "train_run"]
 
 
 def train_run(plan: Plan) -> Path:
-    """Train the first run of `plan`; return its folder."""
+    """Train the first run of `plan`, as if in a process of its own; return its folder."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # the precision of an earlier run
     train_here(plan.runs[0], plan.layout, Resources())
     return plan.layout.run(plan.runs[0].id)
 
