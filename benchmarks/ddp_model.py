@@ -7,8 +7,8 @@ takes 2 (n - 1) / n b / rate + 2 log2(n) latency, that of NCCL's trees. Efficien
 one device over the step on n, at the same batch a device.
 
 Operations of a step are counted (three forward passes), the rate at which a card does them is an
-assumption: `--tflops`, or give the seconds of a step that you have measured on one card by
-`training_step.py --device cuda`: `--step-seconds`.
+assumption: `--tflops`, or give the seconds of a step that you have measured on one card, for each
+row of the table: `--step-seconds`.
 
     python benchmarks/ddp_model.py --tflops 400 --link 50
 """
@@ -78,8 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--tflops", type=float, default=400, help="of a card, in training")
-    parser.add_argument("--step-seconds", type=float, help="of a step on one card, in its place")
     parser.add_argument("--batch", type=int, nargs="+", default=[16, 64], help="on each card")
+    of_a_row = "of a step on one card, for each network each batch, in place of --tflops"
+    parser.add_argument("--step-seconds", type=float, nargs="+", help=of_a_row)
     parser.add_argument("--node-link", type=float, default=300, help="GB/s a card in a node")
     parser.add_argument("--link", type=float, default=50, help="GB/s a card between nodes")
     parser.add_argument("--latency", type=float, default=10e-6, help="seconds a message")
@@ -89,15 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ((NCSNv2, (3, 32, 32)), (NCSNv2Deepest, (3, 256, 256))),
         geometric(50, 0.01, 232),
     )
-    rows = []
+    count = len(cases) * len(options.batch)
+    measured = options.step_seconds or [0.0] * count
+    if len(measured) != count:
+        parser.error(f"--step-seconds: {len(measured)} numbers; expected {count}, one for each row")
+    rows: list[dict[str, object]] = []
     for kind, shape in cases:
         with torch.device("meta"):
             network = kind(shape, sigmas, channels=128)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         flops = step_flops(network, shape)
         for batch in options.batch:
-            step = options.step_seconds or flops * batch / (options.tflops * 1e12)
-            row = {"network": f"{parameters / 1e6:.1f} M, {shape[1]}×{shape[2]}", "batch": batch}
+            step = measured[len(rows)] or flops * batch / (options.tflops * 1e12)
+            row: dict[str, object] = {
+                "network": f"{parameters / 1e6:.1f} M, {shape[1]}×{shape[2]}",
+                "batch": batch,
+            }
             row["step_ms"] = 1e3 * step
             row["all_reduce_MB"] = 4 * parameters / 1e6
             shares = {
