@@ -50,7 +50,7 @@ def texts(axes: matplotlib.axes.Axes) -> dict[tuple[float, float], list[str]]:
 
 
 def test_heat_map_writes_every_value_in_its_cell() -> None:
-    figure = figures.heat_map(CELLS.dropna(subset="mean"), DISTANCE, "step_size", "levels")
+    figure = figures.heat_map(CELLS, DISTANCE, "step_size", "levels")
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2e-5", "8e-5"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["10", "30"]
@@ -60,6 +60,8 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
         (1, 1): ["3"],
         (0, 1): ["missing"],
     }
+    outside = figures.heat_map(CELLS.dropna(subset="mean"), DISTANCE, "step_size", "levels")
+    assert set(texts(outside.axes[0])) == {(0, 0), (1, 0), (1, 1)}
     outline = axes.patches[0].get_xy()
     assert outline == (-0.5, -0.5)
 

@@ -70,7 +70,7 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
     columns = list(_measures(wide, metrics))
     size = sum(1 + (f"{metric.name}_low" in wide) * 2 for metric, *_ in columns) / len(columns)
     held = columns[: max(1, int(NUMBERS / size / len(wide)))]
-    pairs = axis_pairs(tables, wide)
+    pairs = axis_pairs(tables, wide, metrics[0].name)
     x, *rest = pairs[0] if pairs else axes
     repeats = math.prod(wide[axis].nunique() for axis in axes if is_repeat(axis))
     return {

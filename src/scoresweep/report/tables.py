@@ -28,7 +28,16 @@ from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
 from scoresweep.report.spent import MEASURING, SPENT, facts_of, spent
 from scoresweep.study import Plan
 
-__all__ = ["Gap", "Problem", "Tables", "collect", "long_table", "metric_names", "wide_table"]
+__all__ = [
+    "Gap",
+    "Problem",
+    "Tables",
+    "collect",
+    "long_table",
+    "metric_names",
+    "planned_table",
+    "wide_table",
+]
 
 SCHEMA_VERSION = 1
 """Version of the layout of `report.nc`; it rises when readers have to change."""
@@ -202,6 +211,12 @@ def wide_table(tables: Tables) -> pd.DataFrame:
     scalar = [name for name, variable in sampling.data_vars.items() if set(variable.dims) <= points]
     frame = _flat(sampling[scalar].drop_dims(set(sampling[scalar].dims) - points))
     return frame[frame["state"] == "done"].reset_index(drop=True)
+
+
+def planned_table(tables: Tables) -> pd.DataFrame:
+    """Return one row for each setting that the study asks for, with its axes and its `state`."""
+    frame = _flat(tables.tree["sampling"].to_dataset()[["state"]])
+    return frame[frame["state"] != ""].reset_index(drop=True)
 
 
 def long_table(tables: Tables) -> pd.DataFrame:

@@ -34,8 +34,8 @@ LONG_SPAN = 17
 def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     """Draw the mean of a metric over the axes `x` and `y`, with its interval in each cell.
 
-    `summary` has one row for each cell (`summarise`). Bright is better; the best is outlined, of a
-    metric that ranks.
+    `summary` has one row for each cell (`summarise`); one that has a row without a mean is called
+    missing. Bright is better; the best is outlined, of a metric that ranks.
     """
     columns, rows = _values(summary, x), _values(summary, y)
     mean = _cells(summary, "mean", x, y)
@@ -64,6 +64,9 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
         rows_of = {(row[y], row[x]): interval(row) for _, row in summary.iterrows()} if few else {}
         spans = [[rows_of.get((row, column), "") for column in columns] for row in rows]
         _annotate(axes, mean, spans, norm, lower)
+        for _, row in summary[summary["mean"].isna()].iterrows():
+            place = columns.index(row[x]), rows.index(row[y])
+            axes.text(*place, "missing", ha="center", va="center", color="#777777")
     if not metric.caveat:
         top = best(summary, metric)
         at = columns.index(top[x]) - 0.5, rows.index(top[y]) - 0.5
@@ -144,7 +147,6 @@ def _annotate(
     """Write mean and interval into the cells, dark on bright and bright on dark."""
     for (row, column), value in np.ndenumerate(mean):
         if not np.isfinite(value):
-            axes.text(column, row, "missing", ha="center", va="center", color="#777777")
             continue
         share = float(norm(value))
         colour = "#111111" if (1 - share if lower else share) > 0.5 else "#ffffff"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scoresweep.report import figures
@@ -26,7 +28,7 @@ from scoresweep.report.summary import (
     summarise,
     words,
 )
-from scoresweep.report.tables import Tables
+from scoresweep.report.tables import Tables, planned_table
 
 __all__ = ["COST_CAPTIONS", "axis_pairs", "cost_maps", "metric_maps"]
 
@@ -52,13 +54,16 @@ def metric_maps(
         if part[metric.name].nunique() == 1:
             continue  # there is nothing to see in a map of one value
         where = dict(zip(apart, key, strict=True))
-        pairs = axis_pairs(tables, part)
+        pairs = axis_pairs(tables, part, metric.name)
         for pair in pairs[: MAPS if every_pair else 1]:
             yield _metric_map(tables, part, metric, pair, where)
 
 
-def axis_pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
-    """Return what to draw a metric over: pairs of axes, or the only axis that varies."""
+def axis_pairs(tables: Tables, part: pd.DataFrame, metric: str) -> list[list[str]]:
+    """Return what to draw a metric over: pairs of axes, or the only axis that varies.
+
+    Those over which the metric varies most come first.
+    """
     varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
     varied = [axis for axis in varied if not is_apart(tables, axis)]
     varied.sort(key=lambda axis: set(part[axis]) <= {"true", "false"})  # numbers first
@@ -68,13 +73,19 @@ def axis_pairs(tables: Tables, part: pd.DataFrame) -> list[list[str]]:
     any_two = [[a, b] for b, a in itertools.combinations(varied, 2)]
     for pairs in (crossed, any_two):
         if apart := [pair for pair in pairs if not _vary_together(part, pair)]:
-            return apart
+            return sorted(apart, key=lambda pair: -_spread(part, metric, pair))
     return [[axis] for axis in varied]
 
 
 def _vary_together(part: pd.DataFrame, pair: list[str]) -> bool:
     """Tell whether one axis follows from the other (they were zipped): a map would have gaps."""
     return len(part[pair].drop_duplicates()) == int(part[pair].nunique().max())
+
+
+def _spread(part: pd.DataFrame, metric: str, pair: list[str]) -> float:
+    """Return the deviation of the means over a pair of axes, of factors where all are positive."""
+    means = part.groupby(pair)[metric].mean().dropna().to_numpy()
+    return float(np.std(np.log(means) if (means > 0).all() else means)) if means.size else 0.0
 
 
 def _metric_map(
@@ -85,12 +96,27 @@ def _metric_map(
         axis for axis in tables.axes if axis not in [*pair, *repeats] and part[axis].nunique() > 1
     ]
     summary = summarise(_averaged(part, metric, [*pair, *repeats], others), metric, pair)
+    if len(pair) == 2:
+        summary = _with_missing(tables, summary, pair, where)
     title = f"{metric.title}, {describe(where)}" if where else metric.title
     draw = figures.heat_map if len(pair) == 2 else figures.lines
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
     caption = _caption(summary, metric, pair, repeats, others)
     return Picture(name, title, caption, figures.png(figure), charted=True)
+
+
+def _with_missing(
+    tables: Tables, summary: pd.DataFrame, pair: list[str], where: dict[str, Any]
+) -> pd.DataFrame:
+    """Add a row without a mean for each cell between measured ones that the study asks for."""
+    asked = planned_table(tables)
+    within = [asked[axis].isin(summary[axis]) for axis in pair]
+    within += [asked[axis] == value for axis, value in where.items() if axis in asked]
+    cells = asked[np.logical_and.reduce(within)][pair].drop_duplicates()
+    there = pd.MultiIndex.from_frame(summary[pair])
+    lost = cells[~pd.MultiIndex.from_frame(cells).isin(there)]
+    return pd.concat([summary, lost], ignore_index=True) if len(lost) else summary
 
 
 def _averaged(
@@ -122,6 +148,8 @@ def _caption(
         sentences.append(f"Mean over {over}, and Student's 95 % interval of it{_scale(metric)}.")
     elif summary["low"].notna().any():
         sentences.append("With the 95 % interval of a single measurement.")
+    if len(summary) < math.prod(summary[axis].nunique() for axis in pair):
+        sentences.append("The study has no settings where a cell is empty.")
     if others:
         sentences.append(f"Averaged over {', '.join(words(axis) for axis in others)}.")
     return " ".join(sentences)
