@@ -83,8 +83,12 @@ def _vary_together(part: pd.DataFrame, pair: list[str]) -> bool:
 
 
 def _spread(part: pd.DataFrame, metric: str, pair: list[str]) -> float:
-    """Return the deviation of the means over a pair of axes, of factors where all are positive."""
-    means = part.groupby(pair)[metric].mean().dropna().to_numpy()
+    """Return how much of the deviation of a metric the axes of `pair` explain.
+
+    That is the deviation of the means over them, each as often as it has settings; of logarithms
+    where all are positive.
+    """
+    means = part.groupby(pair)[metric].transform("mean").dropna().to_numpy()
     return float(np.std(np.log(means) if (means > 0).all() else means)) if means.size else 0.0
 
 
