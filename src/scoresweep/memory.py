@@ -6,20 +6,8 @@ import torch
 
 __all__ = ["is_out_of_memory"]
 
-WORDS = (
-    "not enough memory",
-    "allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "ALLOC_FAILED",
-    "could not create a primitive",
-    "could not execute a primitive",
-)
-"""What torch's `RuntimeError` says on a CPU, the system's own words, cuBLAS's and oneDNN's.
-
-oneDNN, which computes convolutions on CPUs, gives no reason: it is memory wherever torch has chosen
-it for a layer that it knows.
-"""
+WORDS = ("not enough memory", "allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
+"""What torch's `RuntimeError` says on a CPU, the system's own words, and those of cuBLAS."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -17,10 +17,18 @@ from torch import Tensor
 
 from scoresweep.console import say
 from scoresweep.data.store import read_split
-from scoresweep.errors import RunError
+from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.memory import bytes_of_a_sample, size_that_fits, told_of_memory
+from scoresweep.pipeline.machine import memory_available
+from scoresweep.pipeline.memory import (
+    DOUBT,
+    bytes_of_largest_layer,
+    size_that_fits,
+    suffices,
+    told_of_memory,
+)
+from scoresweep.pipeline.trial import fits
 from scoresweep.pipeline.walk import Walk, walk_of
 from scoresweep.process import set_up_process
 from scoresweep.samplers import initial, interpolated
@@ -33,9 +41,9 @@ from scoresweep.training.compiling import compile_network
 from scoresweep.training.weights import load_network
 
 __all__ = [
-    "HELD",
     "Watch",
     "Work",
+    "check_chunk_memory",
     "chunk_path",
     "draw_chunks",
     "is_whole",
@@ -96,7 +104,7 @@ def draw_chunks(work: Work, chunks: list[int], device: str) -> Iterator[int]:
         data = read_split(store, "train").model_space()
     if walk.mask is not None:
         originals = read_split(store, "test").model_space()
-    advice = functools.partial(_smaller_chunk, work, network, walk, device)
+    advice = functools.partial(_smaller_chunk, work, network, walk.sigmas, device)
     if work.setting.sample.compile:
         with told_of_memory(advice):
             _compile(network, work.setting.sample, walk, device)
@@ -117,28 +125,69 @@ def _compile(network: ScoreNetwork, options: Sample, walk: Walk, device: str) ->
     compile_network(network, attempt)
 
 
-@torch.no_grad()
-def _smaller_chunk(work: Work, network: ScoreNetwork, walk: Walk, device: str) -> str:
+# ── memory ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_chunk_memory(work: Work, network: ScoreNetwork, sigmas: Tensor) -> None:
+    """Raise `InputError` before the first chunk where a CPU's memory cannot hold one.
+
+    The score of a chunk is tried out where it might not fit. A GPU's torch itself tells.
+    """
+    chunk = work.setting.sample.chunk
+    if work.gpus:
+        return
+    is_doubtful = DOUBT * _least_bytes(work, network, chunk) > memory_available() // work.processes
+    if is_doubtful and not _chunk_fits(work, network, sigmas, "cpu", chunk):
+        raise InputError(_smaller_chunk(work, network, sigmas, "cpu"))
+
+
+def _smaller_chunk(work: Work, network: ScoreNetwork, sigmas: Tensor, device: str) -> str:
     """Say how many samples fit into memory at once, by scores that are tried out."""
-    options = work.setting.sample
-
-    def evaluate(size: int) -> None:
-        # The sampler has the samples, their noise and what it makes of them beside the score.
-        x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
-        score_of(network, options)(x, walk.sigmas[:1].to(x).expand(size))
-
-    x = torch.zeros(1, *network.shape, device=device)
-    kept = functools.partial(
-        bytes_of_a_sample, score_of(network, options), x, walk.sigmas[:1].to(x)
+    chunk = work.setting.sample.chunk
+    told = (
+        f"sample.chunk: {chunk}: run {work.run.id}, setting {work.setting.id}: so many samples at "
+        f"once are more than the memory of {device} holds."
     )
-    fitting = size_that_fits(evaluate, options.chunk, kept, x.device, work.processes)
-    instead = "Not even one fits; expected a smaller network, or more memory."
-    if fitting:
-        instead = f"{fitting} at once fit, as was tried: sample.chunk: {fitting} (other samples)."
-    return (
-        f"sample.chunk: {options.chunk}: run {work.run.id}, setting {work.setting.id}: so many "
-        f"samples at once are more than the memory of {device} holds. {instead}"
-    )
+    if work.processes > 1 and not work.gpus:
+        told += f" {work.processes} processes share it; fewer draw the same samples."
+    size = size_that_fits(functools.partial(_chunk_fits, work, network, sigmas, device), chunk)
+    if not size:
+        return f"{told} Not even one fits; expected a smaller network, or more memory."
+    return f"{told} {size} at once fit, as was tried: sample.chunk: {size} (other samples)."
+
+
+def _chunk_fits(work: Work, network: ScoreNetwork, sigmas: Tensor, device: str, size: int) -> bool:
+    """Tell whether memory holds `size` samples at once, by a score that is tried out."""
+    if device != "cpu":
+        larger = size + size // 4
+        return suffices(functools.partial(_evaluate, network, work, sigmas, device, larger))
+    if _least_bytes(work, network, size) > memory_available() // work.processes:
+        return False
+    return fits(functools.partial(_first_score, work, sigmas, size), work.processes)
+
+
+@torch.no_grad()
+def _evaluate(network: ScoreNetwork, work: Work, sigmas: Tensor, device: str, size: int) -> None:
+    """Evaluate the score of `size` samples beside what else a sampler has."""
+    x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
+    score_of(network, work.setting.sample)(x, sigmas[:1].to(x).expand(size))
+
+
+def _first_score(work: Work, sigmas: Tensor, size: int) -> None:
+    """Evaluate the score of `size` samples in a process that has nothing yet."""
+    set_up_process(work.threads)
+    _evaluate(load_network(work.layout.run(work.run.id)), work, sigmas, "cpu", size)
+
+
+def _least_bytes(work: Work, network: ScoreNetwork, size: int) -> int:
+    """Return less than `size` samples take: a few of their size, and the largest layer."""
+    x = torch.zeros(1, *network.shape, device=network.sigmas.device)
+    score, sigma = score_of(network, work.setting.sample), network.sigmas[:1].to(x)
+    layer = bytes_of_largest_layer(network, lambda: score(x, sigma))
+    return size * (HELD * 4 * x.numel() + layer)
+
+
+# ── one chunk ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _draw_chunk(

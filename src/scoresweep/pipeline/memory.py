@@ -10,34 +10,43 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.memory import is_out_of_memory
-from scoresweep.pipeline.machine import (
-    bounded_memory,
-    memory_available,
-    memory_limit,
-    processes_here,
-)
-from scoresweep.process import give_memory_back
+from scoresweep.pipeline.device import CPU
+from scoresweep.pipeline.machine import memory_available, processes_here
+from scoresweep.pipeline.trial import fits
+from scoresweep.process import set_up_process
 from scoresweep.score import Score
+from scoresweep.study import Train
+from scoresweep.training.draws import Draws
+from scoresweep.training.weights import build_network
 
 if TYPE_CHECKING:
     from scoresweep.training.loop import Trainer
 
 __all__ = [
+    "DOUBT",
     "bytes_of_a_sample",
     "bytes_of_largest_layer",
     "check_training_memory",
     "size_that_fits",
+    "suffices",
     "told_of_memory",
     "training_advice",
 ]
 
 
 TRIES = 3
-"""Times that a size must fit one after the other: memory in pieces holds less the second time."""
+"""Times that a size must fit a GPU one after the other: in pieces it holds less the second time."""
+
+COPIES = 3
+"""Tensors of the size of the weights that training has beside them: an average, two of Adam."""
+
+DOUBT = 15
+"""Times its least bytes that work might take: 8 were measured at most, of any network here."""
 
 
 @contextlib.contextmanager
@@ -56,43 +65,21 @@ def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
         raise RunError(f"{advice()} The first that failed: {reason}") from None
 
 
-def size_that_fits(
-    work: Callable[[int], object],
-    size: int,
-    sample_bytes: Callable[[], int],
-    device: torch.device,
-    processes: int,
-) -> int:
-    """Return the largest of `size`/2, `size`/4, … for which `work` does not want for memory, or 0.
-
-    It is tried out with a quarter more to spare: what a network takes is not known beforehand. On a
-    CPU with an equal part of the memory for each of `processes`, and sizes of which a sample's
-    `sample_bytes` come to a third of what is available are passed over, where memory suffices to
-    tell: such a try takes long, and not all systems let it fail.
-    """
-    each: list[int] = []
-    on_cpu = device.type == "cpu"
-    bound = functools.partial(bounded_memory, processes) if on_cpu else contextlib.nullcontext
-    if on_cpu:
-        with bound():
-            _fits(lambda: each.append(sample_bytes()))
+def size_that_fits(fits: Callable[[int], bool], size: int) -> int:
+    """Return the largest of `size`/2, `size`/4, … that `fits`, or 0."""
     while size := size // 2:
-        gc.collect()
-        give_memory_back()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        if 3 * size * sum(each) > memory_available() // processes:
-            continue
-        with bound():
-            if all(_fits(functools.partial(work, size + size // 4)) for _ in range(TRIES)):
-                return size
+        if fits(size):
+            return size
     return 0
 
 
-def _fits(work: Callable[[], object]) -> bool:
-    """Do `work` and return whether memory sufficed; what it had made is given back."""
+def suffices(work: Callable[[], object]) -> bool:
+    """Do `work` in this process; return whether a GPU's memory sufficed, and give it back."""
+    gc.collect()
+    torch.cuda.empty_cache()
     try:
-        work()
+        for _ in range(TRIES):
+            work()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -150,47 +137,40 @@ def bytes_of_largest_layer(network: nn.Module, work: Callable[[], object]) -> in
 
 def training_advice(trainer: Trainer) -> str:
     """Say which part of a batch fits, by steps that are tried out."""
-    train, device = trainer.train, trainer.accelerator.device
-    part = trainer.share // train.gradient_accumulation
-    told = (
+    train, part = trainer.train, _part(trainer)
+    fitting = size_that_fits(functools.partial(_step_fits, trainer), part)
+    return (
         f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
-        f"process, which is more than the memory of this {_name(device)} holds."
+        f"process, which is more than the memory of this {_name(trainer.accelerator.device)} "
+        f"holds. {_instead(trainer, fitting)}"
     )
-    fitting = size_that_fits(
-        functools.partial(_step, trainer),
-        part,
-        functools.partial(_bytes_of_a_sample, trainer),
-        device,
-        processes_here(),
-    )
-    return f"{told} {_instead(trainer, fitting, 'as was tried')}"
 
 
 def check_training_memory(trainer: Trainer) -> None:
     """Raise `InputError` before the first step where a CPU's memory cannot hold a step.
 
-    A system that runs out of memory kills a process without a word. What the forward pass keeps for
-    the gradient is the least that a step takes; its growth from one sample to two is measured. That
-    would be more than the step where it takes one, and says nothing of a compiled network, which
-    may keep less. A GPU's torch itself tells.
+    A step is tried out where it might not fit. A compiled network may take less than it does as it
+    is: nothing is said of that. A GPU's torch itself tells.
     """
-    train, device = trainer.train, trainer.accelerator.device
-    part = trainer.share // train.gradient_accumulation
-    if device.type != "cpu" or part == 1 or train.compile:
+    if trainer.accelerator.device.type != "cpu" or trainer.train.compile:
         return
-    sample = _bytes_of_a_sample(trainer)
-    room = memory_limit() // processes_here()
-    weights = 4 * 4 * sum(p.numel() for p in trainer.network.parameters())
-    if weights + part * sample > room:
-        raise InputError(
-            f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
-            f"process, for which it needs more than {(weights + part * sample) / 2**30:.3g} GiB; "
-            f"this machine has {room / 2**30:.3g} GiB for it. "
-            f"{_instead(trainer, max(0, room - weights) // sample, 'by that estimate, at most')}"
-        )
+    told = [""]
+    if trainer.accelerator.is_main_process:
+        part = _part(trainer)
+        most = DOUBT * max(1, trainer.draws.projections) * _least_bytes(trainer, part)
+        is_doubtful = most > memory_available() // processes_here()
+        if is_doubtful and not _step_fits(trainer, part):
+            told = [training_advice(trainer)]
+    if message := broadcast_object_list(told)[0]:
+        raise InputError(message)
 
 
-def _instead(trainer: Trainer, fitting: int, how: str) -> str:
+def _part(trainer: Trainer) -> int:
+    """Return how many samples a process takes at once."""
+    return trainer.share // trainer.train.gradient_accumulation
+
+
+def _instead(trainer: Trainer, fitting: int) -> str:
     """Say what to change for `fitting` samples at once."""
     if not fitting:
         return "Not even one sample at once fits; expected a smaller network, or more memory."
@@ -201,9 +181,21 @@ def _instead(trainer: Trainer, fitting: int, how: str) -> str:
     )
     smaller = fitting * trainer.train.gradient_accumulation * trainer.accelerator.num_processes
     return (
-        f"{fitting} at once fit, {how}: train.gradient_accumulation: {parts} trains the same "
-        f"network so; train.batch_size: {smaller} takes smaller batches."
+        f"{fitting} at once fit, as was tried: train.gradient_accumulation: {parts} trains the "
+        f"same network so; train.batch_size: {smaller} takes smaller batches."
     )
+
+
+def _step_fits(trainer: Trainer, size: int) -> bool:
+    """Tell whether memory holds a step of `size` samples at once, which is tried out."""
+    if trainer.accelerator.device.type == "cuda":
+        return suffices(functools.partial(_step, trainer, size + size // 4))
+    if _least_bytes(trainer, size) > memory_available() // processes_here():
+        return False
+    threads = torch.get_num_threads()
+    shape, sigmas = trainer.loader.shape, trainer.sigmas.cpu()
+    step = functools.partial(_first_step, trainer.train, shape, sigmas, threads, size)
+    return fits(step, processes_here())
 
 
 def _step(trainer: Trainer, size: int) -> None:
@@ -220,10 +212,35 @@ def _step(trainer: Trainer, size: int) -> None:
     torch.autograd.grad(losses.mean(), parameters, allow_unused=True)
 
 
-def _bytes_of_a_sample(trainer: Trainer) -> int:
+def _first_step(
+    train: Train, shape: tuple[int, ...], sigmas: Tensor, threads: int, size: int
+) -> None:
+    """Take the gradient of `size` samples of noise, in a process that has nothing yet."""
+    set_up_process(threads)
+    network = build_network(train.network, shape, sigmas)
+    parameters = list(network.parameters())
+    _held = [torch.zeros_like(p) for p in parameters for _ in range(COPIES)]
+    objective = train.objective
+    draws = Draws(0, shape, len(sigmas), CPU, objective.projections, objective.distribution)
+    levels, z, v = draws(0, 0, size)
+    projected = {"v": v} if len(v) else {}
+
+    def score(x: Tensor, sigma: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
+            output: Tensor = network(x, sigma).float()
+        return output
+
+    x = torch.randn_like(z)
+    losses = objective.load()(score, x, sigmas[levels], z, **projected, **objective.arguments())
+    losses.mean().backward()
+
+
+def _least_bytes(trainer: Trainer, size: int) -> int:
+    """Return less than a step of `size` samples takes: weights and what is kept of each sample."""
     x = torch.zeros(1, *trainer.loader.shape, device=trainer.accelerator.device)
     with trainer.accelerator.autocast():
-        return bytes_of_a_sample(trainer.network, x, trainer.sigmas[:1])
+        sample = bytes_of_a_sample(trainer.network, x, trainer.sigmas[:1])
+    return COPIES * 4 * sum(p.numel() for p in trainer.network.parameters()) + size * sample
 
 
 def _name(device: torch.device) -> str:

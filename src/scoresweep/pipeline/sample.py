@@ -32,17 +32,14 @@ from scoresweep.jobstate import JobState
 from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.chunks import (
-    HELD,
     Work,
+    check_chunk_memory,
     chunk_path,
     draw_chunks,
     is_whole,
     read_chunk,
-    score_of,
 )
 from scoresweep.pipeline.device import check_precision
-from scoresweep.pipeline.machine import bounded_memory, memory_limit
-from scoresweep.pipeline.memory import bytes_of_largest_layer
 from scoresweep.pipeline.walk import Walk
 from scoresweep.seeds import derive_seed
 from scoresweep.study import Plan, Setting
@@ -82,9 +79,8 @@ def _sample(work: Work) -> None:
         check_precision("sample", setting.sample.precision, work.gpus)
         network = load_network(layout.run(run.id))
         walk = work.walk(network)
-        _check_memory(work, network, walk)
-        with contextlib.nullcontext() if work.gpus else bounded_memory(work.processes):
-            _draw_all(work, state, state_path)
+        check_chunk_memory(work, network, walk.sigmas)
+        _draw_all(work, state, state_path)
         _write(work, walk, network, state.seconds)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
@@ -123,27 +119,6 @@ def _restored(work: Work, manifest: Path) -> bool:
         return False
     write_json(manifest, content)
     return True
-
-
-def _check_memory(work: Work, network: ScoreNetwork, walk: Walk) -> None:
-    """Raise `InputError` where a CPU's memory does not hold the least that a chunk takes.
-
-    A system that runs out of memory kills a process without a word. A sampler has a few tensors of
-    the size of a chunk, and the network, at its largest layer, what goes in and what comes out.
-    """
-    if work.gpus:
-        return
-    options, x = work.setting.sample, torch.zeros(1, *network.shape)
-    score = score_of(network, options)
-    layer = bytes_of_largest_layer(network, lambda: score(x, walk.sigmas[:1].to(x)))
-    each, room = HELD * 4 * x.numel() + layer, memory_limit() // work.processes
-    if options.chunk * each > room:
-        raise InputError(
-            f"sample.chunk: {options.chunk}: {HELD} copies of so many samples, as a sampler has "
-            f"them, and the largest layer of the network take {options.chunk * each / 2**30:.3g} "
-            f"GiB; a process has {room / 2**30:.3g} GiB on this machine; "
-            f"expected fewer than {room // each} (other samples)"
-        )
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────

@@ -148,20 +148,15 @@ def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> 
 
 def _run(trainer: Trainer) -> None:
     """Train; where memory does not suffice, say which part of a batch fits."""
-    from scoresweep.pipeline.machine import bounded_memory, processes_here
     from scoresweep.pipeline.memory import (
         check_training_memory,
         told_of_memory,
         training_advice,
     )
 
-    on_cpu = trainer.accelerator.device.type == "cpu"
     with told_of_memory(functools.partial(training_advice, trainer)):
         check_training_memory(trainer)
-        with bounded_memory(processes_here()) if on_cpu else contextlib.nullcontext():
-            # No process takes more before all have seen what is available.
-            trainer.accelerator.wait_for_everyone()
-            trainer.run()
+        trainer.run()
 
 
 def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
