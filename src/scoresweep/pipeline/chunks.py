@@ -152,15 +152,14 @@ def _smaller_chunk(work: Work, network: ScoreNetwork, sigmas: Tensor, device: st
         told += f" {work.processes} processes share it; fewer draw the same samples."
     size = size_that_fits(functools.partial(_chunk_fits, work, network, sigmas, device), chunk)
     if not size:
-        return f"{told} Not even one fits; expected a smaller network, or more memory."
+        return f"{told} No size that was tried fits; expected a smaller network, or more memory."
     return f"{told} {size} at once fit, as was tried: sample.chunk: {size} (other samples)."
 
 
 def _chunk_fits(work: Work, network: ScoreNetwork, sigmas: Tensor, device: str, size: int) -> bool:
     """Tell whether memory holds `size` samples at once, by a score that is tried out."""
     if device != "cpu":
-        larger = size + size // 4
-        return suffices(functools.partial(_evaluate, network, work, sigmas, device, larger))
+        return suffices(functools.partial(_evaluate, network, work, sigmas, device, size))
     if _least_bytes(work, network, size) > memory_available() // work.processes:
         return False
     return fits(functools.partial(_first_score, work, sigmas, size), work.processes)

@@ -66,9 +66,9 @@ def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
 
 
 def size_that_fits(fits: Callable[[int], bool], size: int) -> int:
-    """Return the largest of `size`/2, `size`/4, … that `fits`, or 0."""
+    """Return the largest of `size`/2, `size`/4, … that `fits` with a quarter to spare, or 0."""
     while size := size // 2:
-        if fits(size):
+        if fits(size + size // 4):
             return size
     return 0
 
@@ -173,7 +173,7 @@ def _part(trainer: Trainer) -> int:
 def _instead(trainer: Trainer, fitting: int) -> str:
     """Say what to change for `fitting` samples at once."""
     if not fitting:
-        return "Not even one sample at once fits; expected a smaller network, or more memory."
+        return "No size that was tried fits; expected a smaller network, or more memory."
     parts = next(
         d
         for d in range(1, trainer.share + 1)
@@ -189,7 +189,7 @@ def _instead(trainer: Trainer, fitting: int) -> str:
 def _step_fits(trainer: Trainer, size: int) -> bool:
     """Tell whether memory holds a step of `size` samples at once, which is tried out."""
     if trainer.accelerator.device.type == "cuda":
-        return suffices(functools.partial(_step, trainer, size + size // 4))
+        return suffices(functools.partial(_step, trainer, size))
     if _least_bytes(trainer, size) > memory_available() // processes_here():
         return False
     threads = torch.get_num_threads()

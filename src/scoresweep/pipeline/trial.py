@@ -19,8 +19,11 @@ __all__ = ["fits"]
 SPARE = 0.2
 """Share of what is available that has to be left: later steps take somewhat more than the first."""
 
-FLOOR = 2**26
+FLOOR = 2**27
 """Bytes available on the machine below which nothing is tried further, whoever takes them."""
+
+START = 3 * 2**27
+"""Bytes that a process takes before its work begins: with PyTorch for CPUs 300 MiB."""
 
 PAUSE = 0.02
 """Seconds between two looks at the memory of the process."""
@@ -35,6 +38,8 @@ def fits(work: Callable[[], object], processes: int) -> bool:
     whoever does it in earnest will tell.
     """
     room = int((1 - SPARE) * memory_available()) // processes
+    if memory_available() < START + FLOOR:
+        return False
     context = get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, there), daemon=True)
