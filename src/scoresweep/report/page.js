@@ -17,11 +17,13 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const colour = (index) => (COLOURS[index % 8] === "ink" ? css("--text") : COLOURS[index % 8]);
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 const sum = (values) => values.reduce((a, b) => a + b, 0);
-// Ticks at 1, 2 and 5, over more than two decades at powers of ten alone.
+// Ticks at 1, 2 and 5; over more than two decades at powers of ten alone, within one at every digit,
+// and where that might be none, too, where Plotly chooses.
 const logarithmic = (values) => {
   const positive = values.filter((value) => value > 0);
   const decades = Math.log10(Math.max(...positive) / Math.min(...positive));
-  return { type: "log", dtick: decades > 2 ? Math.ceil(decades / 6) : "D2", tickformat: "~g" };
+  const dtick = decades > 2 ? Math.ceil(decades / 6) : decades > 0.8 ? "D2" : "D1";
+  return { type: "log", ...(decades > 0.3 && { dtick }), tickformat: "~g" };
 };
 const spread = (items, most) =>
   items.length <= most
