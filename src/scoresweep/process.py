@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable
+from multiprocessing import parent_process
 
 import torch
 
-__all__ = ["exact_float32", "give_memory_back", "keep_freed_memory", "set_up_process"]
+__all__ = [
+    "end_with_parent",
+    "exact_float32",
+    "give_memory_back",
+    "keep_freed_memory",
+    "set_up_process",
+]
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """The numbers of two options of `mallopt` (malloc.h)."""
@@ -50,6 +58,18 @@ def give_memory_back() -> None:
     """Give the memory that is kept and not in use back to the system."""
     if trim := _glibc("malloc_trim", ctypes.c_size_t):
         trim(0)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed: nobody would ever stop it."""
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _glibc(name: str, *arguments: type) -> Callable[..., int] | None:

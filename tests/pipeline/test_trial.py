@@ -33,31 +33,40 @@ def be_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def be_stopped() -> None:
+    for number in trial.SIGNALS:
+        os.kill(os.getpid(), number)
+    os._exit(3)
+
+
 @pytest.fixture
 def available(monkeypatch):
     """Pretend that so many MiB are available."""
     return lambda mib: monkeypatch.setattr(trial, "memory_available", lambda: mib * MIB)
 
 
-@pytest.mark.parametrize(
-    ("mib", "processes", "enough"), [(700, 1, True), (600, 1, False), (1200, 2, False)]
-)
-def test_a_fifth_of_what_is_available_to_a_process_has_to_be_left(
-    available, mib, processes, enough
-):
-    available(mib)
-    assert fits(functools.partial(take, 512), processes) == enough
+@pytest.mark.parametrize(("mib", "enough"), [(700, True), (600, False), (400, False)])
+def test_a_fifth_of_the_room_has_to_be_left(mib, enough):
+    assert fits(functools.partial(take, 512), mib * MIB) == enough
 
 
 def test_work_is_stopped_where_the_machine_runs_out_whoever_takes_it(available, monkeypatch):
-    given = iter([10_000 * MIB])
+    given = iter([10_000 * MIB])  # before it begins
     monkeypatch.setattr(trial, "memory_available", lambda: next(given, trial.FLOOR - 1))
-    assert not fits(functools.partial(take, 512), 1)
+    assert not fits(functools.partial(take, 512), 10_000 * MIB)
 
 
 @pytest.mark.parametrize(
-    ("work", "enough"), [(ask_for_too_much, False), (be_killed, False), (fail, True)]
+    ("work", "enough"),
+    [(ask_for_too_much, False), (be_killed, False), (be_stopped, True), (fail, True)],
 )
-def test_only_a_want_of_memory_counts_as_such(work, enough):
-    assert fits(work, 1) == enough
+def test_only_a_want_of_memory_counts_as_such(available, work, enough):
+    available(10_000)
+    assert fits(work, 2**40) == enough
     assert active_children() == []
+
+
+def test_nothing_is_tried_where_a_process_could_not_begin(available):
+    available(500)
+    assert not trial.can_try()
+    assert fits(be_killed, 2**40)

@@ -23,12 +23,14 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.machine import memory_available
 from scoresweep.pipeline.memory import (
     DOUBT,
+    NONE_FITS,
     bytes_of_largest_layer,
+    how,
     size_that_fits,
     suffices,
     told_of_memory,
 )
-from scoresweep.pipeline.trial import fits
+from scoresweep.pipeline.trial import START, fits
 from scoresweep.pipeline.walk import Walk, walk_of
 from scoresweep.process import set_up_process
 from scoresweep.samplers import initial, interpolated
@@ -104,7 +106,7 @@ def draw_chunks(work: Work, chunks: list[int], device: str) -> Iterator[int]:
         data = read_split(store, "train").model_space()
     if walk.mask is not None:
         originals = read_split(store, "test").model_space()
-    advice = functools.partial(_smaller_chunk, work, network, walk.sigmas, device)
+    advice = functools.partial(_smaller_chunk, work, network, float(walk.sigmas[0]), device)
     if work.setting.sample.compile:
         with told_of_memory(advice):
             _compile(network, work.setting.sample, walk, device)
@@ -128,20 +130,30 @@ def _compile(network: ScoreNetwork, options: Sample, walk: Walk, device: str) ->
 # ── memory ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_chunk_memory(work: Work, network: ScoreNetwork, sigmas: Tensor) -> None:
+def check_chunk_memory(work: Work, network: ScoreNetwork, sigma: float) -> None:
     """Raise `InputError` before the first chunk where a CPU's memory cannot hold one.
 
-    The score of a chunk is tried out where it might not fit. A GPU's torch itself tells.
+    The score of a chunk at noise level `sigma` is tried out where it might not fit. A compiled
+    network may take less than it does as it is: nothing is said of that. A GPU's torch itself
+    tells.
     """
     chunk = work.setting.sample.chunk
-    if work.gpus:
+    if work.gpus or work.setting.sample.compile:
         return
-    is_doubtful = DOUBT * _least_bytes(work, network, chunk) > memory_available() // work.processes
-    if is_doubtful and not _chunk_fits(work, network, sigmas, "cpu", chunk):
-        raise InputError(_smaller_chunk(work, network, sigmas, "cpu"))
+    is_doubtful = DOUBT * _least_bytes(work, network, chunk) > _room(work)
+    if is_doubtful and not _chunk_fits(work, network, sigma, "cpu", chunk):
+        raise InputError(_smaller_chunk(work, network, sigma, "cpu"))
 
 
-def _smaller_chunk(work: Work, network: ScoreNetwork, sigmas: Tensor, device: str) -> str:
+def _room(work: Work) -> int:
+    """Return the bytes of the machine's memory for one of the processes, which are to be started.
+
+    One process alone is this one.
+    """
+    return memory_available() // work.processes - (START if work.processes > 1 else 0)
+
+
+def _smaller_chunk(work: Work, network: ScoreNetwork, sigma: float, device: str) -> str:
     """Say how many samples fit into memory at once, by scores that are tried out."""
     chunk = work.setting.sample.chunk
     told = (
@@ -150,32 +162,32 @@ def _smaller_chunk(work: Work, network: ScoreNetwork, sigmas: Tensor, device: st
     )
     if work.processes > 1 and not work.gpus:
         told += f" {work.processes} processes share it; fewer draw the same samples."
-    size = size_that_fits(functools.partial(_chunk_fits, work, network, sigmas, device), chunk)
+    size = size_that_fits(functools.partial(_chunk_fits, work, network, sigma, device), chunk)
     if not size:
-        return f"{told} No size that was tried fits; expected a smaller network, or more memory."
-    return f"{told} {size} at once fit, as was tried: sample.chunk: {size} (other samples)."
+        return f"{told} {NONE_FITS}"
+    return f"{told} {size} at once fit, {how(device)}: sample.chunk: {size} (other samples)."
 
 
-def _chunk_fits(work: Work, network: ScoreNetwork, sigmas: Tensor, device: str, size: int) -> bool:
+def _chunk_fits(work: Work, network: ScoreNetwork, sigma: float, device: str, size: int) -> bool:
     """Tell whether memory holds `size` samples at once, by a score that is tried out."""
     if device != "cpu":
-        return suffices(functools.partial(_evaluate, network, work, sigmas, device, size))
-    if _least_bytes(work, network, size) > memory_available() // work.processes:
+        return suffices(functools.partial(_evaluate, network, work, sigma, device, size))
+    if _least_bytes(work, network, size) > _room(work):
         return False
-    return fits(functools.partial(_first_score, work, sigmas, size), work.processes)
+    return fits(functools.partial(_first_score, work, sigma, size), _room(work))
 
 
 @torch.no_grad()
-def _evaluate(network: ScoreNetwork, work: Work, sigmas: Tensor, device: str, size: int) -> None:
+def _evaluate(network: ScoreNetwork, work: Work, sigma: float, device: str, size: int) -> None:
     """Evaluate the score of `size` samples beside what else a sampler has."""
     x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
-    score_of(network, work.setting.sample)(x, sigmas[:1].to(x).expand(size))
+    score_of(network, work.setting.sample)(x, x.new_full((size,), sigma))
 
 
-def _first_score(work: Work, sigmas: Tensor, size: int) -> None:
+def _first_score(work: Work, sigma: float, size: int) -> None:
     """Evaluate the score of `size` samples in a process that has nothing yet."""
     set_up_process(work.threads)
-    _evaluate(load_network(work.layout.run(work.run.id)), work, sigmas, "cpu", size)
+    _evaluate(load_network(work.layout.run(work.run.id)), work, sigma, "cpu", size)
 
 
 def _least_bytes(work: Work, network: ScoreNetwork, size: int) -> int:

@@ -68,4 +68,4 @@ def _ancestors(root: Path, path: str, files: _Files) -> Iterator[tuple[int, int]
             taken = int((folder / files.taken).read_text(encoding="ascii"))
             lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
             stat = dict(line.split() for line in lines)
-            yield limit, taken - sum(int(stat[name]) for name in files.cached)
+            yield limit, taken - sum(int(stat.get(name, 0)) for name in files.cached)

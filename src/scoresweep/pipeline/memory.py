@@ -6,7 +6,7 @@ import contextlib
 import functools
 import gc
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from scoresweep.errors import InputError, RunError
 from scoresweep.memory import is_out_of_memory
+from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.device import CPU
 from scoresweep.pipeline.machine import memory_available, processes_here
-from scoresweep.pipeline.trial import fits
+from scoresweep.pipeline.trial import can_try, fits
 from scoresweep.process import set_up_process
 from scoresweep.score import Score
 from scoresweep.study import Train
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOUBT",
+    "NONE_FITS",
     "bytes_of_a_sample",
     "bytes_of_largest_layer",
     "check_training_memory",
+    "how",
     "size_that_fits",
     "suffices",
     "told_of_memory",
@@ -43,7 +46,9 @@ TRIES = 3
 """Times that a size must fit a GPU one after the other: in pieces it holds less the second time."""
 
 COPIES = 3
-"""Tensors of the size of the weights that training has beside them: an average, two of Adam."""
+"""Tensors of the size of the weights that a first step makes: a gradient, and two of Adam."""
+
+NONE_FITS = "No size that was tried fits; expected a smaller network, or more memory."
 
 DOUBT = 15
 """Times its least bytes that work might take: 8 were measured at most, of any network here."""
@@ -71,6 +76,11 @@ def size_that_fits(fits: Callable[[int], bool], size: int) -> int:
         if fits(size + size // 4):
             return size
     return 0
+
+
+def how(device: str) -> str:
+    """Say how a size that fits a device was found."""
+    return "as was tried" if device != "cpu" or can_try() else "by an estimate, at most"
 
 
 def suffices(work: Callable[[], object]) -> bool:
@@ -173,7 +183,7 @@ def _part(trainer: Trainer) -> int:
 def _instead(trainer: Trainer, fitting: int) -> str:
     """Say what to change for `fitting` samples at once."""
     if not fitting:
-        return "No size that was tried fits; expected a smaller network, or more memory."
+        return NONE_FITS
     parts = next(
         d
         for d in range(1, trainer.share + 1)
@@ -181,8 +191,9 @@ def _instead(trainer: Trainer, fitting: int) -> str:
     )
     smaller = fitting * trainer.train.gradient_accumulation * trainer.accelerator.num_processes
     return (
-        f"{fitting} at once fit, as was tried: train.gradient_accumulation: {parts} trains the "
-        f"same network so; train.batch_size: {smaller} takes smaller batches."
+        f"{fitting} at once fit, {how(trainer.accelerator.device.type)}: "
+        f"train.gradient_accumulation: {parts} trains the same network so; "
+        f"train.batch_size: {smaller} takes smaller batches."
     )
 
 
@@ -190,12 +201,15 @@ def _step_fits(trainer: Trainer, size: int) -> bool:
     """Tell whether memory holds a step of `size` samples at once, which is tried out."""
     if trainer.accelerator.device.type == "cuda":
         return suffices(functools.partial(_step, trainer, size))
-    if _least_bytes(trainer, size) > memory_available() // processes_here():
+    room = memory_available() // processes_here()
+    if _least_bytes(trainer, size) > room:
         return False
+    # The new process has the weights to make, too; this one has them. Buckets are for others.
+    copies = COPIES - 2 + (trainer.accelerator.num_processes > 1)
+    shape, sigmas = trainer.loader.shape, trainer.sigmas.tolist()
     threads = torch.get_num_threads()
-    shape, sigmas = trainer.loader.shape, trainer.sigmas.cpu()
-    step = functools.partial(_first_step, trainer.train, shape, sigmas, threads, size)
-    return fits(step, processes_here())
+    step = functools.partial(_first_step, trainer.train, shape, sigmas, threads, copies, size)
+    return fits(step, room)
 
 
 def _step(trainer: Trainer, size: int) -> None:
@@ -213,13 +227,22 @@ def _step(trainer: Trainer, size: int) -> None:
 
 
 def _first_step(
-    train: Train, shape: tuple[int, ...], sigmas: Tensor, threads: int, size: int
-) -> None:
-    """Take the gradient of `size` samples of noise, in a process that has nothing yet."""
+    train: Train,
+    shape: tuple[int, ...],
+    ladder: Sequence[float],
+    threads: int,
+    copies: int,
+    size: int,
+) -> ScoreNetwork:
+    """Take the gradient of `size` samples of noise, in a process that has nothing yet.
+
+    Beside `copies` of the weights; returns the network.
+    """
     set_up_process(threads)
+    sigmas = torch.tensor(ladder)
     network = build_network(train.network, shape, sigmas)
     parameters = list(network.parameters())
-    _held = [torch.zeros_like(p) for p in parameters for _ in range(COPIES)]
+    _held = [torch.zeros_like(p) for p in parameters for _ in range(copies)]
     objective = train.objective
     draws = Draws(0, shape, len(sigmas), CPU, objective.projections, objective.distribution)
     levels, z, v = draws(0, 0, size)
@@ -233,6 +256,7 @@ def _first_step(
     x = torch.randn_like(z)
     losses = objective.load()(score, x, sigmas[levels], z, **projected, **objective.arguments())
     losses.mean().backward()
+    return network
 
 
 def _least_bytes(trainer: Trainer, size: int) -> int:

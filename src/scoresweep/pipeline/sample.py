@@ -10,13 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -41,6 +39,7 @@ from scoresweep.pipeline.chunks import (
 )
 from scoresweep.pipeline.device import check_precision
 from scoresweep.pipeline.walk import Walk
+from scoresweep.process import end_with_parent
 from scoresweep.seeds import derive_seed
 from scoresweep.study import Plan, Setting
 from scoresweep.training.weights import load_network
@@ -79,7 +78,7 @@ def _sample(work: Work) -> None:
         check_precision("sample", setting.sample.precision, work.gpus)
         network = load_network(layout.run(run.id))
         walk = work.walk(network)
-        check_chunk_memory(work, network, walk.sigmas)
+        check_chunk_memory(work, network, float(walk.sigmas[0]))
         _draw_all(work, state, state_path)
         _write(work, walk, network, state.seconds)
     except ScoresweepError as error:
@@ -178,14 +177,8 @@ _stopping: Event
 def _begin(stopping: Event) -> None:
     """Begin one of several processes; it ends, too, when the one that started it is killed."""
     global _stopping
-    _stopping, parent = stopping, parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    _stopping = stopping
+    end_with_parent()
 
 
 def _raise_failure(work: Work, share: Future[None]) -> None:

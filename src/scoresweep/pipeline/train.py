@@ -154,8 +154,8 @@ def _run(trainer: Trainer) -> None:
         training_advice,
     )
 
+    check_training_memory(trainer)
     with told_of_memory(functools.partial(training_advice, trainer)):
-        check_training_memory(trainer)
         trainer.run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -13,8 +14,9 @@ import psutil
 
 from scoresweep.memory import is_out_of_memory
 from scoresweep.pipeline.machine import memory_available
+from scoresweep.process import end_with_parent
 
-__all__ = ["fits"]
+__all__ = ["START", "can_try", "fits"]
 
 SPARE = 0.2
 """Share of what is available that has to be left: later steps take somewhat more than the first."""
@@ -25,34 +27,51 @@ FLOOR = 2**27
 START = 3 * 2**27
 """Bytes that a process takes before its work begins: with PyTorch for CPUs 300 MiB."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""What ends or stops a job."""
+
+KILLED = (-signal.SIGKILL, -signal.SIGABRT)
+"""How a process ends that gets no memory: by the system, or by C++ that can do nothing else."""
+
 PAUSE = 0.02
 """Seconds between two looks at the memory of the process."""
 
 
-def fits(work: Callable[[], object], processes: int) -> bool:
-    """Do `work` in a new process; return whether a fifth of the available memory was left.
+def can_try() -> bool:
+    """Tell whether there is memory for a process that tries anything out."""
+    return memory_available() >= START + FLOOR
+
+
+def fits(work: Callable[[], object], room: int) -> bool:
+    """Do `work` in a new process; return whether it left a fifth of `room`, in bytes.
 
     A system that runs out of memory kills a process without a word, so this one is killed before.
-    What is available is shared by so many `processes`. `work` is pickled, and what it needs is
-    imported before it begins. Where it fails for another reason than memory it counts as fitting:
-    whoever does it in earnest will tell.
+    `work` is pickled, and what it needs is imported before it begins. Where it fails for another
+    reason than memory, or cannot be tried, it counts as fitting: whoever does it in earnest will
+    tell.
     """
-    room = int((1 - SPARE) * memory_available()) // processes
-    if memory_available() < START + FLOOR:
-        return False
+    if not can_try():
+        return True
     context = get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, there), daemon=True)
-    process.start()
+    # Signals are for this process, which goes on; the new one inherits the mask.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
     try:
-        return _watch(process, here, room)
+        return _watch(process, here, int((1 - SPARE) * room))
     finally:
         process.kill()
         process.join()
+        here.close()
 
 
 def _do(work: Callable[[], object], there: Connection) -> None:
+    end_with_parent()
     there.send(psutil.Process().memory_info().rss)  # all is imported
     fitting = True
     with contextlib.suppress(Exception):
@@ -81,5 +100,6 @@ def _watch(process: BaseProcess, here: Connection, room: int) -> bool:
                 return False
         fitting, highest = here.recv()
         return bool(fitting and highest <= most)
-    except (EOFError, psutil.NoSuchProcess):  # somebody has killed it
-        return False
+    except (EOFError, psutil.NoSuchProcess):
+        process.join()
+        return process.exitcode not in KILLED
