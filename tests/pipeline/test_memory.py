@@ -135,6 +135,7 @@ def test_nothing_is_tried_where_much_more_is_available_than_might_be_taken(
     small = plan()
     train_here(small.runs[0], small.layout, Resources())
     sample(small, small.runs[0].id, small.settings[0].id)
+    assert small.layout.samples_manifest(small.runs[0].id, small.settings[0].id).exists()
 
 
 def test_where_not_even_one_fits_that_is_told(plan, monkeypatch, fresh_process):
