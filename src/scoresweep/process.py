@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable
 from multiprocessing import parent_process
 
 import torch
@@ -13,7 +12,6 @@ import torch
 __all__ = [
     "end_with_parent",
     "exact_float32",
-    "give_memory_back",
     "keep_freed_memory",
     "set_up_process",
 ]
@@ -48,16 +46,10 @@ def keep_freed_memory() -> None:
     (docs/performance.md). Where the C library is another, or a person has chosen otherwise in the
     environment, nothing is changed.
     """
-    option = _glibc("mallopt", ctypes.c_int, ctypes.c_int)
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
     if option and not any(name in os.environ for name in OWN_CHOICE):
         option(MMAP_MAX, 0)  # take no buffer from the system alone,
         option(TRIM_THRESHOLD, -1)  # and give none back
-
-
-def give_memory_back() -> None:
-    """Give the memory that is kept and not in use back to the system."""
-    if trim := _glibc("malloc_trim", ctypes.c_size_t):
-        trim(0)
 
 
 def end_with_parent() -> None:
@@ -70,11 +62,3 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def _glibc(name: str, *arguments: type) -> Callable[..., int] | None:
-    """Return a function of the C library, if it has it."""
-    function = getattr(ctypes.CDLL(None), name, None)
-    if function is not None:
-        function.argtypes = arguments
-    return function

@@ -25,7 +25,7 @@ from scoresweep.pipeline.memory import (
     DOUBT,
     NONE_FITS,
     bytes_of_largest_layer,
-    how,
+    how_found,
     size_that_fits,
     suffices,
     told_of_memory,
@@ -165,16 +165,17 @@ def _smaller_chunk(work: Work, network: ScoreNetwork, sigma: float, device: str)
     size = size_that_fits(functools.partial(_chunk_fits, work, network, sigma, device), chunk)
     if not size:
         return f"{told} {NONE_FITS}"
-    return f"{told} {size} at once fit, {how(device)}: sample.chunk: {size} (other samples)."
+    return f"{told} {size} at once fit, {how_found(device)}: sample.chunk: {size} (other samples)."
 
 
 def _chunk_fits(work: Work, network: ScoreNetwork, sigma: float, device: str, size: int) -> bool:
     """Tell whether memory holds `size` samples at once, by a score that is tried out."""
     if device != "cpu":
         return suffices(functools.partial(_evaluate, network, work, sigma, device, size))
-    if _least_bytes(work, network, size) > _room(work):
+    room = _room(work)
+    if _least_bytes(work, network, size) > room:
         return False
-    return fits(functools.partial(_first_score, work, sigma, size), _room(work))
+    return fits(functools.partial(_first_score, work, sigma, size), room)
 
 
 @torch.no_grad()

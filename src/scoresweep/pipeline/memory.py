@@ -34,7 +34,7 @@ __all__ = [
     "bytes_of_a_sample",
     "bytes_of_largest_layer",
     "check_training_memory",
-    "how",
+    "how_found",
     "size_that_fits",
     "suffices",
     "told_of_memory",
@@ -51,7 +51,7 @@ COPIES = 3
 NONE_FITS = "No size that was tried fits; expected a smaller network, or more memory."
 
 DOUBT = 15
-"""Times its least bytes that work might take: 8 were measured at most, of any network here."""
+"""Times its least bytes that work is taken to need at most: where there is more, none is tried."""
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def size_that_fits(fits: Callable[[int], bool], size: int) -> int:
     return 0
 
 
-def how(device: str) -> str:
+def how_found(device: str) -> str:
     """Say how a size that fits a device was found."""
     return "as was tried" if device != "cpu" or can_try() else "by an estimate, at most"
 
@@ -191,7 +191,7 @@ def _instead(trainer: Trainer, fitting: int) -> str:
     )
     smaller = fitting * trainer.train.gradient_accumulation * trainer.accelerator.num_processes
     return (
-        f"{fitting} at once fit, {how(trainer.accelerator.device.type)}: "
+        f"{fitting} at once fit, {how_found(trainer.accelerator.device.type)}: "
         f"train.gradient_accumulation: {parts} trains the same network so; "
         f"train.batch_size: {smaller} takes smaller batches."
     )

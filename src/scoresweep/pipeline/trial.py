@@ -19,13 +19,13 @@ from scoresweep.process import end_with_parent
 __all__ = ["START", "can_try", "fits"]
 
 SPARE = 0.2
-"""Share of what is available that has to be left: later steps take somewhat more than the first."""
+"""Share of the room that has to be left: later steps take somewhat more than the first."""
 
 FLOOR = 2**27
 """Bytes available on the machine below which nothing is tried further, whoever takes them."""
 
 START = 3 * 2**27
-"""Bytes that a process takes before its work begins: with PyTorch for CPUs 300 MiB."""
+"""Bytes set aside for what a process takes before its work begins: Python and PyTorch."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """What ends or stops a job."""

@@ -81,14 +81,7 @@ def make_trainer(
         layout.progress(run.id),
     )
     count = train.log.image_count
-    steps, step_size = _picture_steps(sigmas)
-    picture = functools.partial(
-        _picture,
-        sigmas=sigmas,
-        shape=(count, *loader.shape),
-        steps_per_level=steps,
-        step_size=step_size,
-    )
+    picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)
     return Trainer(
         train,
         loader,
@@ -108,40 +101,26 @@ def _data_sha256(store: Path) -> str:
     return str(arrays["image" if "image" in arrays else "point"]["sha256"])
 
 
-def _picture_steps(sigmas: Tensor) -> tuple[int, float]:
-    """Return how many steps a level of a picture takes, and their size."""
-    if len(sigmas) > 1:
-        return 3, step_size_for(sigmas, 3)
-    return 100, float(sigmas[-1]) ** 2 / 10
-
-
 @torch.no_grad()
 def _picture(
-    network: ScoreNetwork,
-    *,
-    sigmas: Tensor,
-    shape: tuple[int, ...],
-    steps_per_level: int,
-    step_size: float,
+    network: ScoreNetwork, *, sigmas: Tensor, shape: tuple[int, ...], count: int
 ) -> Tensor:
-    """Draw samples of `shape` for TensorBoard, always from the same random numbers."""
+    """Draw `count` samples from `network` for TensorBoard, always from the same random numbers."""
     device = next(network.parameters()).device
     generator = generator_for("picture", device=device)
     start = initial(
-        "uniform",
-        shape[0],
-        shape[1:],
-        sigma_max=float(sigmas[0]),
-        generator=generator,
-        device=device,
+        "uniform", count, shape, sigma_max=float(sigmas[0]), generator=generator, device=device
     )
+    steps, step_size = 100, float(sigmas[-1]) ** 2 / 10
+    if len(sigmas) > 1:
+        steps, step_size = 3, step_size_for(sigmas, 3)
     return annealed_langevin(
         network,
         start,
         sigmas,
         generator=generator,
         step_size=step_size,
-        steps_per_level=steps_per_level,
+        steps_per_level=steps,
         step_rule="variance",
         denoise=True,
     )
