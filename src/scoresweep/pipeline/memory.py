@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from scoresweep.errors import InputError, RunError
@@ -164,6 +163,8 @@ def check_training_memory(trainer: Trainer) -> None:
     """
     if trainer.accelerator.device.type != "cpu" or trainer.train.compile:
         return
+    from accelerate.utils import broadcast_object_list  # sampling does without Accelerate
+
     told = [""]
     if trainer.accelerator.is_main_process:
         part = _part(trainer)
