@@ -120,7 +120,7 @@ def test_a_point_that_occurs_twice_is_run_once():
 
 def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
     with pytest.raises(InputError, match=r"zip\[0\]: expected lists of one length"):
-        plan(train={"zip": [{"seed": [0, 1], "steps": [10]}]})
+        plan(train={"grid": {}, "zip": [{"seed": [0, 1], "steps": [10]}]})
     with pytest.raises(InputError, match=r"exclude\[0\].*matches no point"):
         plan(train={"exclude": [{"seed": 7}]})
     with pytest.raises(InputError, match="no point left"):

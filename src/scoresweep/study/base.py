@@ -50,7 +50,7 @@ class Component(Config):
 
 def is_without_effect(kind: type[Config], key: str) -> bool:
     """Tell whether a field of `kind` changes how a result is made, never the result."""
-    extra = kind.model_fields[key].json_schema_extra
+    extra = kind.model_fields[key].json_schema_extra if key in kind.model_fields else None
     return isinstance(extra, dict) and extra.get("affects_result") is False
 
 

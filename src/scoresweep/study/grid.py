@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from scoresweep.errors import InputError, did_you_mean
+from scoresweep.errors import InputError
 from scoresweep.study.base import Config, content_hash, is_without_effect
 from scoresweep.study.load import describe_errors
+from scoresweep.study.point import Point, set_point, value_at
 from scoresweep.study.schema import Sweep
 
 __all__ = ["Point", "expand", "swept_paths"]
 
 C = TypeVar("C", bound=Config)
-Point = dict[str, Any]
-"""One point of a sweep: dotted path to value."""
+
+NOT_SWEPT = object()
+"""In place of a value: the point sets none."""
 
 
 def swept_paths(sweep: Sweep) -> list[str]:
@@ -35,29 +36,22 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
     messages call the block, such as "config.yaml: train".
     """
     assert isinstance(block, Sweep)
-    base = block.model_dump(include=set(model.model_fields))
     paths = swept_paths(block)
-    groups: dict[str, Iterable[str]] = {"grid": block.grid}
-    groups |= {f"zip[{index}]": group for index, group in enumerate(block.zip)}
-    groups |= {f"include[{index}]": group for index, group in enumerate(block.include)}
-    for name, group in groups.items():
-        for path in group:
-            _check_path(base, path, f"{where}.{name}")
-            if is_without_effect(model, path.split(".")[0]):
-                raise InputError(f"{where}.{name}.{path}: changes no result and cannot be swept")
+    places = _places(block, model, where)
     _check_lists(block, where)
-    points = [p for p in _product(block) if not any(_matches(p, e) for e in block.exclude)]
+    product = [(point, places[0]) for point in _product(block)]
+    points = [one for one in product if not any(_matches(one[0], e) for e in block.exclude)]
     for index, entry in enumerate(block.exclude):
-        if not any(_matches(point, entry) for point in _product(block)):
+        if not any(_matches(point, entry) for point, _ in product):
             raise InputError(f"{where}.exclude[{index}]: {entry}: matches no point of the grid")
     expanded: dict[str, tuple[Point, C]] = {}
-    for point in [*points, *block.include]:
-        config = _validate(base, point, model, where)
+    for point, place in [*points, *zip(block.include, places[1:], strict=True)]:
+        config = _validate(set_point(block, model, point, place), point, model, where)
         values, given = config.model_dump(), config.model_dump(exclude_defaults=True)
-        full = {path: _lookup(values, path) for path in paths}
+        full = {path: value_at(values, path) for path in paths}
         blocks = {path: value for path, value in full.items() if isinstance(value, dict)}
         full |= {
-            path: _told_apart(_lookup(given, path) or value, path, paths)
+            path: _told_apart(value_at(given, path) or value, path, paths)
             for path, value in blocks.items()
         }
         expanded.setdefault(content_hash(config), (full, config))
@@ -69,6 +63,29 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
 def _told_apart(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
     """Return what tells a block from others: what is given, less what is swept by its own path."""
     return {key: value for key, value in given.items() if f"{path}.{key}" not in paths}
+
+
+def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str]]:
+    """Return where each path stands in the file: in the product first, then in each `include`.
+
+    Raises `InputError` for a path that cannot be swept or that stands twice in the product.
+    """
+    groups = {"grid": sweep.grid, **{f"zip[{i}]": group for i, group in enumerate(sweep.zip)}}
+    places: list[dict[str, str]] = [{}]
+    for name, group in groups.items():
+        for path in group:
+            if path in places[0]:
+                raise InputError(
+                    f"{where}.{name}.{path}: stands in {places[0][path]} too; expected it once"
+                )
+            places[0][path] = f"{where}.{name}"
+    places += [
+        dict.fromkeys(entry, f"{where}.include[{i}]") for i, entry in enumerate(sweep.include)
+    ]
+    for path, place in ((path, place) for each in places for path, place in each.items()):
+        if is_without_effect(model, path.split(".")[0]):
+            raise InputError(f"{place}.{path}: changes no result and cannot be swept")
+    return places
 
 
 def _product(sweep: Sweep) -> Iterator[Point]:
@@ -94,54 +111,28 @@ def _check_lists(sweep: Sweep, where: str) -> None:
             )
 
 
-def _check_path(base: dict[str, Any], path: str, where: str) -> None:
-    """Raise `InputError` unless `path` leads to a value in the block."""
-    value: Any = base
-    for depth, part in enumerate(path.split(".")):
-        parent = ".".join(path.split(".")[:depth])
-        if not isinstance(value, dict):
-            found = "is not set" if value is None else f"is {value!r}"
-            raise InputError(f"{where}.{path}: {parent!r} {found} and has no part {part!r}")
-        if part not in value:
-            hint = did_you_mean(part, value)
-            place = f"of {parent!r}" if parent else f"of this block{_top_hint(path)}"
-            raise InputError(
-                f"{where}.{path}: {part!r} is not a key {place}.{hint} Known: {', '.join(value)}."
-            )
-        value = value[part]
-
-
-def _top_hint(path: str) -> str:
-    """A path is relative to its block: say so to whoever wrote the block's name in front."""
-    first = path.split(".")[0]
-    known = first in {"train", "sample", "evaluate"}
-    return f" (paths begin inside the block: leave out '{first}.')" if known else ""
-
-
 def _matches(point: Point, entry: Point) -> bool:
-    return all(path in point and point[path] == value for path, value in entry.items())
+    """Return whether a point has all values of `entry`, also inside the blocks that it sets."""
+    return all(_swept_value(point, path) == value for path, value in entry.items())
 
 
-def _validate(base: dict[str, Any], point: Point, model: type[C], where: str) -> C:
-    """Return the block with the values of `point` set; name the grid's value if it is wrong."""
-    content = copy.deepcopy(base)
-    for path, value in sorted(point.items(), key=lambda item: item[0].count(".")):
-        *parents, last = path.split(".")
-        target = content
-        for part in parents:
-            target = target[part]
-        target[last] = value
+def _swept_value(point: Point, path: str) -> Any:
+    """Return the value that `point` sets at `path`; NOT_SWEPT if it sets none."""
+    if path in point:
+        return point[path]
+    parts = path.split(".")
+    for depth in range(len(parts) - 1, 0, -1):
+        block = ".".join(parts[:depth])
+        if block in point:
+            return value_at(point[block], ".".join(parts[depth:]), NOT_SWEPT)
+    return NOT_SWEPT
+
+
+def _validate(content: dict[str, Any], point: Point, model: type[C], where: str) -> C:
+    """Return the options `content`, in which `point` is set; name the grid's value if wrong."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         message = describe_errors(error, content, where, model).replace(f"{where}: ", f"{where}.")
         values = ", ".join(f"{path}={value!r}" for path, value in point.items())
         raise InputError(f"{message}\n  at the grid's point {values}") from None
-
-
-def _lookup(values: dict[str, Any], path: str) -> Any:
-    """Return the value at `path`; None where the point has replaced the block that held it."""
-    value: Any = values
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from scoresweep.errors import InputError, did_you_mean
 from scoresweep.study.schema import Study
 
-__all__ = ["describe_errors", "load_study", "parse_study", "parse_yaml", "read_yaml"]
+__all__ = ["describe_errors", "field_names", "load_study", "parse_study", "parse_yaml", "read_yaml"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -135,7 +135,7 @@ def _expected(detail: ErrorDetails, model: type[BaseModel]) -> str:
     match detail["type"]:
         case "extra_forbidden":
             *parents, key = detail["loc"]
-            names = _field_names(model, parents)
+            names = field_names(model, parents)
             return f"is not a known key.{did_you_mean(str(key), names)} Known: {', '.join(names)}."
         case "missing":
             return "is missing"
@@ -163,7 +163,7 @@ def _expected(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return message
 
 
-def _field_names(model: type[BaseModel], location: list[int | str]) -> list[str]:
+def field_names(model: type[BaseModel], location: list[int | str]) -> list[str]:
     """Return the names that may stand at `location`, following union branches by their tag."""
     annotation: Any = model
     for part in location:
