@@ -77,16 +77,19 @@ def scoresweep() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def read_only() -> Iterator[Callable[[Path], Path]]:
-    """Return a copy of a folder in which nothing can be written, not even by root."""
+def read_only() -> Iterator[Callable[..., Path]]:
+    """Return a copy of a folder in which nothing can be written, not even by root; what is named
+    besides cannot be read either."""
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / "copy"
 
-        def make(folder: Path) -> Path:
+        def make(folder: Path, *closed: str) -> Path:
             shutil.copytree(folder, copy)
             for path in (Path(name), copy, *copy.rglob("*")):
                 path.chmod(0o555 if path.is_dir() else 0o444)
+            for each in closed:
+                (copy / each).chmod(0)
             if user == 0:
                 os.seteuid(65534)
             return copy

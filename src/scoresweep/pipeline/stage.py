@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scoresweep import __version__
 from scoresweep.console import progress, say
-from scoresweep.data.sources.own import own_files
+from scoresweep.data.sources.own import is_unchanged
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
@@ -62,7 +62,7 @@ def _outdated(dataset: Dataset, store: Path) -> str:
     except InputError as problem:
         return str(problem)
     own = dataset.path if isinstance(dataset, OwnData) else None
-    if own is None or not own.exists() or own_files(own) == manifest["attributes"]["sha256"]:
+    if own is None or not own.exists() or is_unchanged(own, manifest["attributes"]["sha256"]):
         return ""
     return f"{own} has changed since {store} was made of it."
 

@@ -1,22 +1,138 @@
-"""Which state of people's own data a store was staged from."""
+"""The files of a user's own data: which ones count, and a checksum of their content."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import zipfile
 from pathlib import Path
 
+from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
 
-__all__ = ["own_files"]
+__all__ = ["files_below", "is_ignored", "is_unchanged", "own_files"]
+
+TOOLS = {
+    *("$recycle.bin", "#recycle", "@eadir", "__macosx", "__pycache__", "desktop.ini"),
+    *("ehthumbs.db", "icon\r", "lost+found", "system volume information", "thumbs.db"),
+}
+"""Names, in lower case, of files and folders that systems and tools leave among data."""
+ZARR_METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata"}
+"""Hidden files that are part of a Zarr store (version 2)."""
+
+
+def is_ignored(name: str) -> bool:
+    """Return whether a file or folder of this name is hidden or a tool's, and so never data."""
+    return (name.startswith(".") and name not in ZARR_METADATA) or name.lower() in TOOLS
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return every file below `folder`, sorted; links are followed, ignored names left out.
+
+    Raises `InputError` naming a folder that cannot be read, a link that leads nowhere or back to a
+    folder above it, and whatever is neither a file nor a folder.
+    """
+    return sorted(_walk(folder, ()))
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> list[Path]:
+    """Return the files below `folder`; `above` holds device and inode of the folders above it."""
+    found: list[Path] = []
+    try:
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            raise InputError(f"{folder}: is a link to a folder above it; remove the link.")
+        with os.scandir(folder) as entries:
+            kinds = {
+                folder / entry.name: "folder" if entry.is_dir() else entry.is_file() and "file"
+                for entry in entries
+                if not is_ignored(entry.name)
+            }
+    except OSError as error:
+        where = error.filename or folder
+        raise InputError(f"{where}: cannot be read ({error.strerror}).") from error
+    for path, kind in kinds.items():
+        if kind == "folder":
+            found += _walk(path, (*above, identity))
+        elif kind == "file":
+            found.append(path)
+        else:
+            what = "a link that leads nowhere" if path.is_symlink() else "not a file"
+            raise InputError(f"{path}: is {what}; remove or repair it.")
+    return found
 
 
 def own_files(path: Path) -> dict[str, str]:
     """Return a name for the data at `path`, and its SHA-256.
 
-    That of a folder is the hash of a list of its files and theirs, as `sha256sum` writes it.
+    The SHA-256 of a folder is that of a list of its files and theirs, as `sha256sum` writes it.
+    Raises `InputError` naming a file or folder that cannot be read.
     """
     if path.is_file():
-        return {path.name: sha256_of(path)}
+        return {path.name: _sha256(path)}
+    return _listed(path, files_below(path))
+
+
+def is_unchanged(path: Path, recorded: dict[str, str]) -> bool:
+    """Return whether the data at `path` are those of a record that `own_files` made.
+
+    Earlier versions recorded hidden files too, and nothing of linked folders. Their records stay
+    valid unless they list no file at all.
+    """
+    if recorded == own_files(path):
+        return True
+    if path.is_file():
+        return False
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    listed = "".join(f"{sha256_of(file)}  {file.relative_to(path)}\n" for file in files)
-    return {f"{path.name} ({len(files)} files)": hashlib.sha256(listed.encode()).hexdigest()}
+    return bool(files) and recorded == _listed(path, files)
+
+
+def _listed(path: Path, files: list[Path]) -> dict[str, str]:
+    lines = (f"{_sha256(file)}  {file.relative_to(path)}\n" for file in files)
+    # Names that are not UTF-8 count with the bytes that they have.
+    listed = b"".join(os.fsencode(line) for line in lines)
+    return {f"{path.name} ({len(files)} files)": hashlib.sha256(listed).hexdigest()}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+READERS = {
+    "folder": "a folder or .zip archive of images",
+    "array": "a file of arrays",
+    "zarr": "a Zarr store",
+}
+"""What each reader of own data reads, by its `name` in studies."""
+
+
+def kind_of(path: Path) -> str | None:
+    """Return which reader reads what is at `path`; None if that cannot be told."""
+    markers = ("zarr.json", ".zgroup", ".zarray")
+    if path.is_dir():
+        return "zarr" if any((path / marker).is_file() for marker in markers) else "folder"
+    if zipfile.is_zipfile(path) and path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return "zarr" if any(marker in archive.NameToInfo for marker in markers) else "folder"
+    return "array" if path.suffix.lower() in (".npy", ".npz") else None
+
+
+def refuse_other_kind(path: Path, name: str) -> None:
+    """Raise `InputError` if there is nothing at `path`, or something for another reader."""
+    if not path.exists():
+        what = "folder" if name == "folder" else "file"
+        raise InputError(f"dataset.path: {path}: there is no such {what}.")
+    kind = kind_of(path)
+    if kind is not None and kind != name:
+        raise InputError(
+            f"dataset.path: {path}: is {READERS[kind]}; set dataset.name: {kind} (found: {name})."
+        )
+    if kind is None and name == "folder":
+        raise InputError(
+            f"dataset.path: {path}: is neither a folder nor a .zip archive. Unpack other archives "
+            f"(tar, rar, 7z), or pack the images into a .zip."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from scoresweep.study.base import Component, Config, content_hash
 
@@ -226,6 +226,30 @@ class SwissRoll(Drawn):
         return (self.dimension,)
 
 
+def _two_folders(splits: dict[str, str]) -> dict[str, str]:
+    if "train" not in splits:
+        raise ValueError("the folder of the split train, too")
+    if len(set(splits.values())) < len(splits):
+        raise ValueError("a folder for each split, not the same twice")
+    return splits
+
+
+SplitFolders = Annotated[
+    dict[Literal["train", "test"], str],
+    AfterValidator(_two_folders),
+]
+
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if not limits[0] < limits[1]:
+        raise ValueError("two values that rise, [low, high]")
+    return limits
+
+
+ValueRange = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_rising)]
+"""Values that mean black and white."""
+
+
 class OwnData(Dataset):
     """What is common to people's own data."""
 
@@ -244,13 +268,23 @@ class OwnData(Dataset):
 
 
 class ImageFolder(OwnData):
-    """A folder of images; sub-folders are classes, unless they are called `train` and `test`."""
+    """A folder or `.zip` archive of images. Sub-folders are classes, unless their names are those
+    of splits, such as `train` and `test`; a `dataset.json` as StyleGAN and EDM write it gives the
+    classes instead."""
 
     target: ClassVar[str] = "scoresweep.data.sources.folder:read_folder"
     name: Literal["folder"]
     size: int | None = Field(None, ge=4)
     """Crop to a centred square and resize to this many pixels; null: every image must have the same
     size."""
+    splits: Literal["auto", "none"] | SplitFolders = "auto"
+    """Which sub-folders are splits: "auto": those with names such as `train`, `Testing` or `val`;
+    "none": every sub-folder is a class; or the name of each, {train: NAME, test: NAME}."""
+    range: ValueRange | None = None
+    """Values of the files that mean black and white, [low, high]: images with more than 8 bits a
+    channel are scaled by them, and refused without."""
+    frames: Literal["first", "all"] | None = None
+    """Which frames of animations and multi-page files are read; null: such files are refused."""
 
 
 class ArrayFile(OwnData):
