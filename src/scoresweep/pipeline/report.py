@@ -9,6 +9,7 @@ import pandas as pd
 from scoresweep.console import say
 from scoresweep.errors import InputError
 from scoresweep.files import whole
+from scoresweep.pipeline.code_of_results import say_codes
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.page import Pictures, render_page
@@ -67,6 +68,7 @@ def report(plan: Plan) -> None:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
     write_final_metrics(plan, tables, wide, metrics)
     _say_what_there_is(plan, tables.gaps, len(wide))
+    say_codes(tables.codes)
 
 
 def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from scoresweep.pipeline.code_of_results import code_rows, mixed_lines
 from scoresweep.pipeline.status import duration
 from scoresweep.report.spent import MEASURING, SPENT
 from scoresweep.report.summary import number
 from scoresweep.report.tables import Gap, Problem, Tables
 from scoresweep.study import Plan
 
-__all__ = ["gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
+__all__ = ["code_lead", "gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
 
 GAP_ROWS = 100
 """Most missing parts that are listed."""
@@ -43,6 +44,12 @@ def gaps_lead(plan: Plan, tables: Tables) -> str:
         measures = ", ".join(sorted({problem.metric for problem in problems}))
         text += f" Not computed for {settings:,} setting{'s' * (settings != 1)}: {measures}."
     return text.strip()
+
+
+def code_lead(tables: Tables) -> str:
+    """Say which results were made by several codes, and so cannot be compared; "" if none."""
+    lines = mixed_lines(tables.codes)
+    return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 
 def gap_rows(gaps: Sequence[Gap]) -> list[dict[str, str]]:
@@ -106,7 +113,13 @@ def origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         "machine": f"{about['processor']}, {about['cores']} cores, Python {about['python']}, "
         f"{about['platform']}",
     }
-    return [*found.items(), *_runs(plan, about["commit"]), *_spent(tables), *_datasets(plan)]
+    return [
+        *found.items(),
+        *_runs(plan, about["commit"]),
+        *code_rows(tables.codes),
+        *_spent(tables),
+        *_datasets(plan),
+    ]
 
 
 def _runs(plan: Plan, commit: str) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from scoresweep.data.store import check_store, oracle_of, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.jobstate import JobState
+from scoresweep.made_by import KEY, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
 from scoresweep.provenance import Code, note_end, note_start
@@ -88,7 +89,8 @@ def write_untrained(
     }
     with whole(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    note_end(layout.provenance(run.id), {"finished": time.time(), **(facts or {})})
+    code = {KEY: made_by("networks").record()}
+    note_end(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
     write_hparams(layout.tensorboard(run.id), described(run), {})
     JobState("done", run.train.steps, run.train.steps).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)
