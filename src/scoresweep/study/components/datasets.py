@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
 from scoresweep.study.base import Component, Config, content_hash
 
@@ -287,15 +287,67 @@ class ImageFolder(OwnData):
     """Which frames of animations and multi-page files are read; null: such files are refused."""
 
 
-class ArrayFile(OwnData):
-    """An `.npz` or `.npy` file: images uint8 (N, H, W[, C]) or points float (N, D)."""
+class Keys(Config):
+    """Names of the arrays to read: `image` or `point`, and `label` if there are classes.
+
+    In a file with groups for train and test, such as `train/image`, the name without the group.
+    """
+
+    image: str | None = None
+    """Images of the training part, or of everything."""
+    point: str | None = None
+    """Points of the training part, or of everything."""
+    label: str | None = None
+    """Their labels; null: none."""
+    test_image: str | None = None
+    """Images of the test part, if they have a name of their own."""
+    test_point: str | None = None
+    """Points of the test part, if they have a name of their own."""
+    test_label: str | None = None
+    """Labels of the test part, if they have a name of their own."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Keys:
+        if (self.image is None) == (self.point is None):
+            raise ValueError("exactly one of image and point")
+        other = "test_image" if self.image is None else "test_point"
+        if getattr(self, other) is not None:
+            raise ValueError(f"images or points in both parts, not {other} beside the other kind")
+        if self.test_label is not None and self.test_image is None and self.test_point is None:
+            raise ValueError("test_image or test_point beside test_label")
+        return self
+
+
+class OwnArrays(OwnData):
+    """What is common to arrays of one's own."""
+
+    # Left out of records at their default: stores that were staged before keep their manifest.
+    keys: Keys | None = Field(None, exclude_if=lambda value: value is None)
+    """Names of the arrays to read; null: they are found by their names (docs/data.md)."""
+    layout: str | None = Field(None, exclude_if=lambda value: value is None)
+    """Order of the axes of the samples, one letter each: N sample, H row, W column, C channel, or D
+    feature of a point; for example NCHW; null: named dimensions, or NHWC, NHW, ND."""
+    range: ValueRange | None = Field(None, exclude_if=lambda value: value is None)
+    """Stored values that mean black and white, such as [-1, 1]; null: the array's attribute
+    `pixel_range`, or [0, 255] for uint8."""
+
+    @field_validator("layout")
+    @classmethod
+    def _is_layout(cls, value: str | None) -> str | None:
+        if value is not None and "".join(sorted(value)) not in {"DN", "HNW", "CHNW"}:
+            raise ValueError(f"an order of NHW, NHWC or ND, such as NCHW, found {value}")
+        return value
+
+
+class ArrayFile(OwnArrays):
+    """A NumPy (`.npy`, `.npz`), HDF5 or netCDF file: images (N, H, W[, C]) or points (N, D)."""
 
     target: ClassVar[str] = "scoresweep.data.sources.arrays:read_array"
     name: Literal["array"]
 
 
-class ZarrStore(OwnData):
-    """A Zarr store laid out as `scoresweep stage` writes it, or with one array of samples."""
+class ZarrStore(OwnArrays):
+    """A Zarr store, a folder or a zip archive: images (N, H, W[, C]) or points (N, D)."""
 
     target: ClassVar[str] = "scoresweep.data.sources.arrays:read_zarr"
     name: Literal["zarr"]
