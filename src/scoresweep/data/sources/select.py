@@ -16,7 +16,7 @@ from scoresweep.data.sources.listing import KINDS
 from scoresweep.data.sources.variables import Variable, capped
 from scoresweep.errors import InputError, did_you_mean
 
-__all__ = ["Choice", "select"]
+__all__ = ["LABELS", "Choice", "select", "split_of"]
 
 SAMPLES: tuple[tuple[str, ...], ...] = (
     ("image", "point"),
@@ -67,6 +67,11 @@ def select(
     used = {c.samples.name for c in chosen.values()}
     used |= {c.labels.name for c in chosen.values() if c.labels is not None}
     return chosen, [v.name for v in variables if v.name not in used]
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a name or a path of `/` says; None if it says none."""
+    return _read_name(name).split
 
 
 def _read_name(name: str) -> _Named:

@@ -14,6 +14,7 @@ __all__ = [
     "Dataset",
     "GaussianMixtureData",
     "ImageFolder",
+    "Keys",
     "OwnData",
     "Shapes",
     "Source",
@@ -267,6 +268,11 @@ class OwnData(Dataset):
         return f"{self.title or self.path.stem}_{content_hash(options)}"
 
 
+def _is_none(value: object) -> bool:
+    """Leave options that came later out of records, so that staged stores keep their manifest."""
+    return value is None
+
+
 class ImageFolder(OwnData):
     """A folder or `.zip` archive of images. Sub-folders are classes, unless their names are those
     of splits, such as `train` and `test`; a `dataset.json` as StyleGAN and EDM write it gives the
@@ -277,13 +283,15 @@ class ImageFolder(OwnData):
     size: int | None = Field(None, ge=4)
     """Crop to a centred square and resize to this many pixels; null: every image must have the same
     size."""
-    splits: Literal["auto", "none"] | SplitFolders = "auto"
+    splits: Literal["auto", "none"] | SplitFolders = Field(
+        "auto", exclude_if=lambda value: value == "auto"
+    )
     """Which sub-folders are splits: "auto": those with names such as `train`, `Testing` or `val`;
     "none": every sub-folder is a class; or the name of each, {train: NAME, test: NAME}."""
-    range: ValueRange | None = None
+    range: ValueRange | None = Field(None, exclude_if=_is_none)
     """Values of the files that mean black and white, [low, high]: images with more than 8 bits a
     channel are scaled by them, and refused without."""
-    frames: Literal["first", "all"] | None = None
+    frames: Literal["first", "all"] | None = Field(None, exclude_if=_is_none)
     """Which frames of animations and multi-page files are read; null: such files are refused."""
 
 
@@ -321,13 +329,12 @@ class Keys(Config):
 class OwnArrays(OwnData):
     """What is common to arrays of one's own."""
 
-    # Left out of records at their default: stores that were staged before keep their manifest.
-    keys: Keys | None = Field(None, exclude_if=lambda value: value is None)
+    keys: Keys | None = Field(None, exclude_if=_is_none)
     """Names of the arrays to read; null: they are found by their names (docs/data.md)."""
-    layout: str | None = Field(None, exclude_if=lambda value: value is None)
+    layout: str | None = Field(None, exclude_if=_is_none)
     """Order of the axes of the samples, one letter each: N sample, H row, W column, C channel, or D
     feature of a point; for example NCHW; null: named dimensions, or NHWC, NHW, ND."""
-    range: ValueRange | None = Field(None, exclude_if=lambda value: value is None)
+    range: ValueRange | None = Field(None, exclude_if=_is_none)
     """Stored values that mean black and white, such as [-1, 1]; null: the array's attribute
     `pixel_range`, or [0, 255] for uint8."""
 
@@ -353,6 +360,24 @@ class ZarrStore(OwnArrays):
     name: Literal["zarr"]
 
 
+class ParquetImages(OwnData):
+    """A Parquet file with a column of encoded images, as Hugging Face writes them, or a folder of
+    such files whose names say the split, such as `train-00000-of-00002.parquet`."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.parquet:read_parquet"
+    name: Literal["parquet"]
+    keys: Keys | None = None
+    """Names of the columns to read, image and label; null: they are found by type and name."""
+    size: int | None = Field(None, ge=4)
+    """Crop to a centred square and resize to this many pixels; null: every image must have the same
+    size."""
+    range: ValueRange | None = None
+    """Values of the files that mean black and white, [low, high]: images with more than 8 bits a
+    channel are scaled by them, and refused without."""
+    frames: Literal["first", "all"] | None = None
+    """Which frames of animations are read; null: animations are refused."""
+
+
 AnyDataset = Annotated[
     Digits
     | MNIST
@@ -364,6 +389,7 @@ AnyDataset = Annotated[
     | SwissRoll
     | ImageFolder
     | ArrayFile
-    | ZarrStore,
+    | ZarrStore
+    | ParquetImages,
     Field(discriminator="name"),
 ]
