@@ -44,11 +44,12 @@ def report(plan: Plan) -> None:
     """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` of what is there.
 
     What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
-    there is nothing to report at all.
+    there is nothing to report at all: no result, and nothing that failed either.
     """
     layout = plan.layout
     tables = collect(plan, jobs(plan))
-    if all(not metric_names(group.to_dataset()) for group in tables.tree.children.values()):
+    is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
+    if is_empty and all(gap.state != "failed" for gap in tables.gaps):
         raise InputError(
             f"{layout.results}: holds no result of the study {plan.study.study}; run it first: "
             f"snakemake --cores all --configfile STUDY"
