@@ -163,7 +163,8 @@ def duration(seconds: float) -> str:
 
 def _trained(plan: Plan, run: str) -> Job:
     layout = plan.layout
-    done = Job(run, None, "done", progress=JobState.read(layout.progress(run)))
+    progress = JobState.read(layout.progress(run))
+    done = Job(run, None, "done", progress.message if progress else "", progress)
     if not plan.measures_score_error or layout.score_error(run).exists():
         return done
     log = layout.results / "logs" / "score_error" / f"{run}.log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -116,6 +117,7 @@ def origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
     return [
         *found.items(),
         *_runs(plan, about["commit"]),
+        *_imports(plan),
         *code_rows(tables.codes),
         *_spent(tables),
         *_datasets(plan),
@@ -125,11 +127,7 @@ def origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
 def _runs(plan: Plan, commit: str) -> Iterator[tuple[str, str]]:
     """Yield the code and the machines of the trainings, where they are not the report's own."""
     commits, hosts = Counter[str](), Counter[str]()
-    for run in plan.runs:
-        try:
-            about = json.loads(plan.layout.provenance(run.id).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+    for _, about in _provenances(plan):
         changed = " with uncommitted changes" if about.get("uncommitted_changes") else ""
         commits[f"{(about.get('commit') or 'no repository')[:SHORT]}{changed}"] += 1
         hosts[f"{about.get('host', 'unknown')} ({about.get('processor', 'unknown')})"] += 1
@@ -137,6 +135,31 @@ def _runs(plan: Plan, commit: str) -> Iterator[tuple[str, str]]:
         yield "networks made by commit", _counted(commits)
     if hosts:
         yield "networks made on", _counted(hosts)
+
+
+def _provenances(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and the provenance of every run that has one."""
+    for run in plan.runs:
+        try:
+            text = plan.layout.provenance(run.id).read_text(encoding="utf-8")
+            yield run.id, json.loads(text)
+        except (OSError, ValueError):
+            continue
+
+
+def _imports(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield where imported weights come from, what is taken on trust, and how they did."""
+    found = [(run, about["imported"]) for run, about in _provenances(plan) if "imported" in about]
+    for run, about in found[:NAMES]:
+        parts = [f"{about['file']} (SHA-256 {about['sha256'][:SHORT]})"]
+        trusted = about.get("on_trust", {})
+        if trusted:
+            parts.append("on trust: " + ", ".join(f"{k}: {v}" for k, v in trusted.items()))
+        if check := about.get("held_out_check"):
+            parts.append(f"on {check['images']} test images {check['verdict']}")
+        yield f"imported weights: {run}", "; ".join(parts)
+    if len(found) > NAMES:
+        yield "imported weights", f"of {len(found) - NAMES:,} more runs"
 
 
 def _counted(names: Counter[str]) -> str:

@@ -72,11 +72,15 @@ def make_oracle(run: Run, layout: Layout) -> ScoreNetwork:
 
 
 def write_untrained(
-    run: Run, layout: Layout, network: ScoreNetwork, facts: dict[str, Any] | None = None
+    run: Run,
+    layout: Layout,
+    network: ScoreNetwork,
+    facts: dict[str, Any] | None = None,
+    note: str = "",
 ) -> None:
     """Write the products of a run without a training step; the weights come last.
 
-    `facts` go into the provenance.
+    `facts` go into the provenance, `note` is what `scoresweep status` shows beside the run.
     """
     curves = Curves(network.sigmas.tolist()).dataset()
     curves.attrs = {
@@ -92,5 +96,5 @@ def write_untrained(
     code = {KEY: made_by("networks").record()}
     note_end(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
     write_hparams(layout.tensorboard(run.id), described(run), {})
-    JobState("done", run.train.steps, run.train.steps).write(layout.progress(run.id))
+    JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)
