@@ -17,6 +17,7 @@ __all__ = [
     "Keys",
     "OwnData",
     "Shapes",
+    "Size",
     "Source",
 ]
 
