@@ -5,16 +5,22 @@ snakemake --cores 2 --configfile config/studies/NAME.yaml  runs another study
 """
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 from scoresweep.errors import ScoresweepError
-from scoresweep.launch.array_task import become_own_task
+from scoresweep.launch.environment import remove_launcher_variables
 from scoresweep.study import load_study, plan_study
 
 min_version("9.9")
-become_own_task()
+remove_launcher_variables()
+
+# Rules run the `scoresweep` of the Python that runs Snakemake, in an activated environment or not.
+BIN = shlex.quote(os.path.dirname(sys.executable)).replace("{", "{{").replace("}", "}}")
+shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
 
 
 report: "workflow/report/workflow.rst"

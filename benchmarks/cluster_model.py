@@ -1,7 +1,7 @@
 """A study of many settings on many nodes: a simulation from the seconds that its jobs take.
 
 The head plans, submits trainings (as many at a time as there are slots) and, of what has become
-ready when it looks, arrays. It looks every few seconds, or as often as it can: each job that has
+ready when it looks, the other jobs one by one. It looks every few seconds, or as often as it can: each job that has
 ended costs it some time. SLURM starts jobs one after the other, at its own rate, on nodes that are
 free; a node has one job at a time. Nothing fails.
 
@@ -46,8 +46,6 @@ class Cluster:
     """Seconds of SLURM for each job that it starts."""
     plan: float
     """Seconds of the head for each setting, before the first job."""
-    array: int
-    """Jobs of an array, at most; one that is submitted costs as much as one job."""
     submit: float
     """Seconds of an `sbatch`."""
 
@@ -115,7 +113,7 @@ class Simulation:
             left -= len(ended)
             training -= sum(job.rule == "train" for job in ended)
             ready = [job for done in ended for job in self.ready(done)]
-            self.now += cluster.submit * -(-len(ready) // cluster.array)
+            self.now += cluster.submit * len(ready)
             self.queue.extend(ready)
         return self.now
 
@@ -143,11 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     defaults = {"train": 1150.0, "sample": 180.0, "evaluate": 110.0, "start": 4.0, "look": 5.0}
-    defaults |= {"handling": 0.02, "dispatch": 0.02, "plan": 0.0025, "submit": 0.05}
+    defaults |= {"handling": 0.02, "dispatch": 0.02, "plan": 0.0025, "submit": 0.005}
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=float, default=value, help="seconds")
     seconds = vars(parser.parse_args(arguments))
-    one = Cluster(runs=10, settings=10_000, nodes=100, slots=4, array=1000, **seconds)
+    one = Cluster(runs=10, settings=10_000, nodes=100, slots=4, **seconds)
     short = {name: seconds[name] / 30 for name in ("train", "sample", "evaluate")}
     variants = [
         replace(one, nodes=1),

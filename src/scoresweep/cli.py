@@ -16,6 +16,7 @@ import typer
 
 from scoresweep.console import say
 from scoresweep.errors import RunError, ScoresweepError
+from scoresweep.launch.environment import remove_launcher_variables
 from scoresweep.study import Plan, Study, load_study, plan_study
 
 __all__ = ["app", "main"]
@@ -294,6 +295,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; 0 done, 1 failed while running, 2 wrong input."""
     signal.signal(signal.SIGTERM, _end)
+    remove_launcher_variables()
     try:
         app()
     except ScoresweepError as error:

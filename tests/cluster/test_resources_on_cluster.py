@@ -60,8 +60,7 @@ def test_a_training_asks_for_what_it_was_given(make_plan, friday):
     folder, train = plan.layout.root, plan.layout.run(plan.runs[0].id)
     options = ("--profile", "slurm", *QUICK, "--printshellcmds", f"--slurm-reservation={friday}")
     asked = ("--set-resources", *(f"train:{one}" for one in ASKED), "--set-threads", "train=2")
-    one_by_one = ("--jobs", "2", "--slurm-array-jobs", "")
-    with started(folder, *options, *asked, *one_by_one) as head:
+    with started(folder, *options, *asked) as head:
         said = folder / "output"
         hint = "PENDING for ever: it asks for more time than the partition allows"
         wait_until(lambda: head.poll() is not None or hint in said.read_text(), hint, PATIENCE)

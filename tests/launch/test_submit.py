@@ -24,6 +24,14 @@ def note(folder):
     (folder / rank).write_text(" ".join([*found, str(torch.get_num_threads())]))
 
 
+def note_accelerator(folder):
+    from scoresweep.training.session import make_accelerator
+
+    found = make_accelerator("no", 0)
+    facts = (found.num_processes, found.mixed_precision, found.distributed_type.value)
+    (folder / "accelerator").write_text(" ".join(map(str, facts)))
+
+
 def refuse():
     raise InputError("the cat is on the keyboard")
 
@@ -53,6 +61,20 @@ def test_processes_learn_their_rank_and_where_they_meet(tmp_path):
 def test_one_process_is_not_told_of_others_and_gets_its_threads(tmp_path):
     launch(note, tmp_path, resources=Resources(threads=2), logs=tmp_path / "logs")
     assert (tmp_path / "alone").read_text().split() == ["2", "2"]
+
+
+def test_only_this_program_says_that_a_process_is_one_of_several(tmp_path, monkeypatch):
+    """Not a launcher whose variables are left in the shell, nor a user's Accelerate defaults."""
+    left = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3", "MASTER_ADDR": "192.0.2.1"}
+    left |= {"MASTER_PORT": "1", "OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "4"}
+    left |= {"ACCELERATE_MIXED_PRECISION": "fp16", "ACCELERATE_USE_FSDP": "true"}
+    for name, value in (left | {"HF_HOME": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "accelerate").mkdir()
+    defaults = "distributed_type: MULTI_CPU\nmixed_precision: fp16\nnum_processes: 4\n"
+    (tmp_path / "accelerate/default_config.yaml").write_text(defaults)
+    launch(note_accelerator, tmp_path, resources=Resources(), logs=tmp_path / "logs")
+    assert (tmp_path / "accelerator").read_text() == "1 no NO"
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def refused(tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
     path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 
-    def start(*arguments):
+    def start(*arguments, folder=tmp_path):
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", "study.yaml", "--profile", "slurm", *arguments]
         ended = subprocess.run(
             command,
-            cwd=tmp_path,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,
@@ -44,10 +44,22 @@ def refused(tmp_path):
     return start
 
 
-def test_fewer_jobs_than_an_array_may_wait_for(refused):
-    assert "--jobs 15: 16 jobs are to be run, and those of a rule in slurm-array-jobs" in refused(
-        "--jobs", "15"
-    )
+def test_arrays(refused):
+    assert "slurm-array-jobs: sample: " in refused("--slurm-array-jobs", "sample")
+
+
+def test_jobs_on_another_cluster(refused, monkeypatch):
+    monkeypatch.setenv("SLURM_CLUSTERS", "other")
+    assert "SLURM_CLUSTERS=other: " in refused()
+
+
+def test_a_folder_whose_name_slurm_replaces(refused, tmp_path):
+    """The executor resolves the folder, whatever it is called from."""
+    (tmp_path / "100%").mkdir()
+    for name in ("slurm", "study.yaml", "bin"):
+        (tmp_path / name).rename(tmp_path / "100%" / name)
+    said = refused(folder=tmp_path / "100%")
+    assert f"{tmp_path}/100%/results/" in said
 
 
 def test_what_a_training_cannot_ask_for(refused):

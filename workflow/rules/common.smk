@@ -39,26 +39,36 @@ def prepare_slurm():
     """Where jobs run on SLURM, wait while it does not answer, and keep the name that all jobs of
     this start bear, for `scoresweep status` and `cancel`."""
     if uses_slurm():
+        from scoresweep.launch.environment import (
+            check_clusters,
+            check_paths,
+            remove_slurm_variables,
+        )
         from scoresweep.launch.patient_executor import be_patient
         from scoresweep.pipeline.slurm_jobs import note_head
 
-        check_jobs_at_once()
+        refuse_arrays()
+        try:
+            check_clusters()
+            for path in (layout.results, Path(workflow.main_snakefile)):
+                check_paths(path, "slurm")
+        except ScoresweepError as error:
+            raise WorkflowError(str(error))
+        remove_slurm_variables()
         be_patient(workflow.scheduler._executor)
         note_head(layout, workflow.scheduler._executor.run_uuid)
 
 
-def check_jobs_at_once():
-    """Raise where `--jobs` would let an array wait for ever.
+def refuse_arrays():
+    """Raise for arrays: the executor looks for the outputs of the first task after each of them.
 
-    The executor submits an array when it has been given all jobs of a rule that can run, and
-    Snakemake gives it no more than `jobs` in all.
+    https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/447 (executor 2.8.0)
     """
-    most, planned = workflow.resource_settings.nodes, len(workflow.dag)
-    if workflow.executor_settings.array_jobs and most < planned:
+    if rules := workflow.executor_settings.array_jobs:
         raise WorkflowError(
-            f"--jobs {most}: {planned} jobs are to be run, and those of a rule in slurm-array-jobs "
-            f"would wait for ever for the ones that are held back; expected no --jobs (the profile "
-            f"has it), or jobs that are submitted one by one: --jobs {most} --slurm-array-jobs ''"
+            f"slurm-array-jobs: {rules}: a task of an array that fails deletes what others have "
+            f"written; expected no such option (remove slurm-array-jobs and slurm-array-limit from "
+            f"the profile)"
         )
 
 

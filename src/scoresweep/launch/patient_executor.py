@@ -2,12 +2,16 @@
 
 As it is (executor 2.8.0), a controller that is away for longer than its attempts makes it forget
 all jobs that run, and wait for their end for ever; one that is away for a moment makes it ask the
-accounting instead of the queue, which gives all tasks of an array the state of the last one. And it
-asks so rarely at last, every three minutes, that the queue may have forgotten a job in between.
+accounting instead of the queue, and there may be none. And it asks so rarely at last, every three
+minutes, that the queue may have forgotten a job in between.
+
+Where no account or partition is given it guesses: the account with a `sacct` command that fails,
+the partition without regard to `SBATCH_PARTITION`. SLURM knows both defaults.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,7 +25,9 @@ SECONDS_BETWEEN_CHECKS = 60
 
 
 def be_patient(executor: Any) -> None:
-    """Change how `executor` asks for the state of its jobs."""
+    """Change how `executor` asks for the state of its jobs, and leave defaults to SLURM."""
+    executor._fallback_account_arg = executor._fallback_partition = ""
+    os.environ["SQUEUE_ALL"] = "1"  # it asks for jobs in hidden partitions, too
     module = sys.modules[type(executor).__module__]
     module.get_min_job_age = _remembering(module.get_min_job_age)  # type: ignore[attr-defined]
     check = executor.check_active_jobs

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from scoresweep.console import say
+from scoresweep.launch.environment import for_questions
 
 __all__ = ["HINTS", "QueuedJob", "cancel", "is_live", "my_jobs", "wait_for_slurm"]
 
@@ -70,14 +71,15 @@ def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
 
     With `name` the jobs called that, whosesoever they are: two people may share a study.
     """
-    command = ["squeue", "--array", "--states=all", "--noheader"]
+    command = ["squeue", "--all", "--array", "--states=all", "--noheader"]  # hidden partitions too
     command.append("--format=" + SEPARATOR.join(FIELDS))
     command.append("--me" if name is None else f"--name={name}")
     answer = _ask(command)
     if answer is None:
         return None
     rows = (line.split(SEPARATOR, len(FIELDS) - 1) for line in answer.splitlines())
-    return [QueuedJob(*(part.strip() for part in row)) for row in rows]
+    # A line break in the name of another job makes a row that is too short.
+    return [QueuedJob(*map(str.strip, row)) for row in rows if len(row) == len(FIELDS)]
 
 
 def wait_for_slurm(name: str = "none") -> list[QueuedJob]:
@@ -99,7 +101,13 @@ def _ask(command: list[str]) -> str | None:
     """Return what a SLURM program prints, or None where SLURM does not answer or says no."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=for_questions(),
+            timeout=SECONDS_TO_ANSWER,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

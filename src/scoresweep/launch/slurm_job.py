@@ -8,12 +8,11 @@ never has two.
 from __future__ import annotations
 
 import dataclasses
-import os
+import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import submitit
 from scoresweep.console import say
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
+from scoresweep.launch.environment import for_submission
 from scoresweep.launch.outcome import succeeded
 from scoresweep.launch.record import JobRecord
 from scoresweep.launch.resources import Resources
@@ -178,7 +178,7 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
         executor = _executor(resources, logs, record.name)
         record.write(path)
         try:
-            with _clean_environment(resources):
+            with for_submission(_given(executor)):
                 job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
             if taken := attached(path, logs, task):  # only the answer was lost
@@ -212,10 +212,14 @@ def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExec
         account=resources.account,
         wckey=None,  # submitit's own would be refused by sites that keep a list
         stderr_to_stdout=True,
-        # One dead process ends the job, and newer versions of srun do not inherit the cores.
-        srun_args=["--kill-on-bad-exit=1", f"--cpus-per-task={resources.threads}"],
+        # One dead process ends the job, newer versions of srun do not inherit the cores, and
+        # submitit's variables must reach the processes.
+        srun_args=[
+            *("--kill-on-bad-exit=1", f"--cpus-per-task={resources.threads}", "--export=ALL")
+        ],
         additional_parameters={
-            "distribution": "block",  # or a setting inherited from sbatch would shuffle the ranks
+            "distribution": "block",  # the order of the ranks must not depend on the site
+            "export": "ALL",
             "requeue": True,
             **options,
         },
@@ -223,24 +227,10 @@ def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExec
     return executor
 
 
-@contextmanager
-def _clean_environment(resources: Resources) -> Iterator[None]:
-    """Keep from `sbatch` what would change the job and does not come from its options.
-
-    An allocation that this process runs in leaves `SLURM_*`. A person's own `SBATCH_*` would count
-    more than what is asked for here; those that are not asked for count.
-    """
-    ours = {"JOB_NAME", "TIMELIMIT", "OUTPUT", "OPEN_MODE", "SIGNAL", "REQUEUE", "NO_REQUEUE"}
-    ours |= {"DISTRIBUTION", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "ARRAY_INX", "WAIT"}
-    ours |= {"PARTITION"} if resources.partition else set()
-    ours |= {"ACCOUNT"} if resources.account else set()
-    left = {name for name in os.environ if name.startswith("SLURM_")} - {"SLURM_CONF"}
-    unwanted = left | ({f"SBATCH_{name}" for name in ours} & os.environ.keys())
-    taken = {name: os.environ.pop(name) for name in unwanted}
-    try:
-        yield
-    finally:
-        os.environ.update(taken)
+def _given(executor: submitit.SlurmExecutor) -> set[str]:
+    """Return the names of the options that the batch file gives."""
+    text = executor._make_submission_file_text("", "")
+    return set(re.findall(r"^#SBATCH --([\w-]+)", text, re.MULTILINE))
 
 
 def _options(extra: str) -> dict[str, str | bool]:

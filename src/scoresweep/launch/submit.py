@@ -9,6 +9,7 @@ from typing import Any
 
 from scoresweep.console import say
 from scoresweep.errors import InputError, RunError
+from scoresweep.launch.environment import check_clusters, check_paths, remove_slurm_variables
 from scoresweep.launch.local_job import LocalJob
 from scoresweep.launch.outcome import lost
 from scoresweep.launch.resources import Resources
@@ -45,6 +46,10 @@ def launch(
     """
     if resources.cluster == "slurm" and shutil.which("srun") is None:
         raise InputError("cluster: slurm: this machine has no `srun`; expected local")
+    check_paths(logs, resources.cluster)
+    if resources.cluster == "slurm":
+        check_clusters()
+        remove_slurm_variables()
     task = Task(function, arguments, resources.threads)
     record = record or logs / "job.json"
     tries, reached = 0, progress()

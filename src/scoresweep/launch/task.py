@@ -15,6 +15,7 @@ import submitit
 from scoresweep.console import say
 from scoresweep.errors import ScoresweepError
 from scoresweep.files import NO_SPACE
+from scoresweep.launch.environment import for_questions, launcher_variables
 
 __all__ = ["Failure", "Task"]
 
@@ -70,7 +71,12 @@ class Task:
         return None
 
     def _export(self, environment: submitit.JobEnvironment) -> None:
-        """Set what torch.distributed and Accelerate read; a single process needs none of it."""
+        """Set what torch.distributed and Accelerate read; a single process needs none of it.
+
+        What a user's shell, or `srun` with an MPI plugin, has set counts for nothing.
+        """
+        for name in launcher_variables():
+            del os.environ[name]
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
         if environment.num_tasks == 1:
             return
@@ -109,7 +115,8 @@ def _leave(environment: submitit.JobEnvironment, requeue: bool) -> NoReturn:
     if requeue and environment.global_rank == 0:
         say("asking SLURM to put the job back into the queue")
         try:
-            subprocess.run(["scontrol", "requeue", environment.raw_job_id], check=False)
+            command = ["scontrol", "requeue", environment.raw_job_id]
+            subprocess.run(command, env=for_questions(), check=False)
         except OSError as error:  # whoever waits for the job submits another
             say(f"scontrol: {error.strerror}; this job ends")
             raise SystemExit(1) from None

@@ -19,7 +19,6 @@ from scoresweep.console import say
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
-from scoresweep.made_by import MadeBy, as_made_by, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.machine import memory_available
 from scoresweep.pipeline.memory import (
@@ -47,7 +46,6 @@ __all__ = [
     "Watch",
     "Work",
     "check_chunk_memory",
-    "chunk_made_by",
     "chunk_path",
     "draw_chunks",
     "is_whole",
@@ -242,7 +240,7 @@ def _draw_chunk(
     with whole(chunk_path(work, chunk)) as temporary:
         drawn |= {"x": x, **diagnostics}
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
-        write_tensors(temporary, drawn, digests | made_by("samples").record())
+        write_tensors(temporary, drawn, digests)
 
 
 def _walk_down(
@@ -346,12 +344,6 @@ def is_whole(work: Work, chunk: int) -> bool:
         say(f"{path} {error}; it is drawn again")
         path.unlink()
     return path.exists()
-
-
-def chunk_made_by(work: Work, chunk: int) -> MadeBy:
-    """Return which code drew a chunk, from its file."""
-    with safe_open(chunk_path(work, chunk), framework="pt") as file:
-        return as_made_by(file.metadata())
 
 
 def read_chunk(work: Work, chunk: int) -> dict[str, Tensor]:

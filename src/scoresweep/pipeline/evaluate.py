@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import xarray as xr
@@ -24,7 +23,6 @@ from scoresweep.data.store import (
     read_split,
 )
 from scoresweep.errors import InputError, RunError
-from scoresweep.made_by import made_by
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.device import device_of, network_on, oracle_on
@@ -65,7 +63,6 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
         InputError: if the study does not ask for it, or there is no GPU for it.
     """
     started, run, device = time.monotonic(), plan.run(run_id), device_of(gpus)
-    code = made_by("score_error")
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
@@ -88,10 +85,9 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
             except ValueError as error:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
-    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.score_error_hash()} | cost_of(started, device)
-    attributes |= code.attribute()
-    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.layout.score_error(run.id))
+    attributes = {"run": run.id, "dataset": run.dataset.id, "measured": plan.score_error_hash()}
+    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
+    write_dataset(content, plan.layout.score_error(run.id))
 
 
 # ── Generated samples ───────────────────────────────────────────────────────────────────────────
@@ -109,7 +105,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    started, device, code = time.monotonic(), device_of(gpus), made_by("metrics")
+    started, device = time.monotonic(), device_of(gpus)
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
     samples, kept = _read_drawn(plan, run, setting)
@@ -132,12 +128,11 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     if setting.sample.sampler.is_langevin:
         signal = signal_dataset(read_levels(plan.layout.samples(run.id, setting.id)))
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
-    attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
+    attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
-    attributes |= cost_of(started, device) | code.attribute()
-    content = join_evaluations(parts).assign_attrs(attributes)
+    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 
 
