@@ -301,6 +301,12 @@ def main() -> None:
     except ScoresweepError as error:
         say(f"Error: {error}")
         sys.exit(error.exit_code)
+    except FileNotFoundError as error:
+        say(
+            f"Error: {error.filename or error}: was deleted while it was needed; run the same "
+            f"command again, and it names what is missing or makes it"
+        )
+        sys.exit(1)
     except OSError as error:
         say(f"Error: {error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(1)

@@ -86,11 +86,14 @@ def _remove_left(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or a folder with all that is in it, if it exists.
+
+    Another process may remove the same at the same time.
+    """
+    while path.is_dir() and not path.is_symlink():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
@@ -116,9 +119,19 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any, durable: bool = True) -> None:
-    """Write `content` as indented JSON; `durable` as in `whole`."""
-    with whole(path, durable) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    """Write `content` as indented JSON; `durable` as in `whole`.
+
+    If the folder is deleted while it is written, it is written once more.
+    """
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    for is_last in (False, True):
+        try:
+            with whole(path, durable) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            return
+        except FileNotFoundError:
+            if is_last:
+                raise
 
 
 def sha256_of(path: Path) -> str:

@@ -92,7 +92,7 @@ def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
     have no git. It is kept anew where there is none, or where the program has changed since, while
     the job waited.
     """
-    if code is None or code.source_sha256 != _source_sha256():
+    if code is None or code.source_sha256 != _source_sha256() or not _is_kept(code, folder):
         code = keep_code(folder)
     environment = os.environ
     start = {
@@ -108,6 +108,11 @@ def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
     starts = [*before.get("starts", []), start]
     about = _about(code.commit, code.patch is not None)
     write_json(path, before | about | {"starts": starts})
+
+
+def _is_kept(code: Code, folder: Path) -> bool:
+    """Whether the files that `code` names are in `folder`, which may have been deleted."""
+    return all((folder / name).exists() for name in (code.patch, code.environment) if name)
 
 
 def note_end(path: Path, facts: dict[str, Any]) -> None:

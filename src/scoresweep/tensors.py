@@ -12,8 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scoresweep.files import NO_SPACE
-
 __all__ = ["sha256_of_tensors", "write_tensors"]
 
 
@@ -32,7 +30,7 @@ def write_tensors(
     """Write `tensors` to `path`, each laid out as its shape says.
 
     Whoever may read other new files may read this one, too: safetensors lets the owner alone.
-    Raises `OSError` where the disk is full, as other ways to write do.
+    Raises `OSError` if the disk is full or the folder is gone, as other ways to write do.
     """
     path.touch()
     mode = path.stat().st_mode
@@ -42,6 +40,6 @@ def write_tensors(
         path.chmod(mode)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
-        if code and int(code[1]) in NO_SPACE:
+        if code:
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         raise

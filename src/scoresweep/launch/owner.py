@@ -39,6 +39,9 @@ class Owner:
             temporary.write_text(self.token, encoding="utf-8")
 
     def check(self) -> None:
-        """Raise `RunError` if another start has taken over."""
+        """Raise `RunError` if another start has taken over.
+
+        Raises `FileNotFoundError` if the mark is gone.
+        """
         if self.mark.read_text(encoding="utf-8") != self.token:
             raise RunError(f"{self.mark}: another process has taken this run over; this one stops")

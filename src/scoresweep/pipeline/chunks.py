@@ -237,8 +237,16 @@ def _draw_chunk(
         drawn["original"] = (chunk * options.chunk + torch.arange(len(x))) % len(originals)
         given |= {"known": originals[drawn["original"]].to(x), "mask": walk.mask.to(device)}
     x, diagnostics = _walk_down(work, chunk, network, walk.sigmas, x, given)
+    drawn |= {"x": x, **diagnostics}
+    try:
+        _write_chunk(work, chunk, drawn)
+    except FileNotFoundError:
+        say(f"{work.parts}: was deleted while a chunk was written to it; it is written again")
+        _write_chunk(work, chunk, drawn)
+
+
+def _write_chunk(work: Work, chunk: int, drawn: dict[str, Tensor]) -> None:
     with whole(chunk_path(work, chunk)) as temporary:
-        drawn |= {"x": x, **diagnostics}
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
         write_tensors(temporary, drawn, digests)
 
@@ -340,10 +348,13 @@ def is_whole(work: Work, chunk: int) -> bool:
         return False
     try:
         read_chunk(work, chunk)
+    except FileNotFoundError:
+        return False
     except ValueError as error:
         say(f"{path} {error}; it is drawn again")
-        path.unlink()
-    return path.exists()
+        path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def read_chunk(work: Work, chunk: int) -> dict[str, Tensor]:

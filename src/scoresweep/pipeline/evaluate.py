@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 
+import numpy.typing as npt
 import torch
 import xarray as xr
 from torch import Tensor
@@ -108,7 +109,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     started, device = time.monotonic(), device_of(gpus)
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
-    samples, kept = _read_drawn(plan, run, setting)
+    samples, kept, levels = _read_drawn(plan, run, setting)
     sets = {name: _make_sets(plan, run, name, train, samples, device) for name in plan.extractors}
     origin = _origin(plan, run, train)
     if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
@@ -126,7 +127,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         parts.append((content, evaluation.axes))
     _say_problems(run, setting, problems, is_all=not any(content for content, _ in parts))
     if setting.sample.sampler.is_langevin:
-        signal = signal_dataset(read_levels(plan.layout.samples(run.id, setting.id)))
+        signal = signal_dataset(levels)
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
     attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()
@@ -153,8 +154,10 @@ def _say_problems(run: Run, setting: Setting, problems: Mapping[str, str], *, is
     say(advice)
 
 
-def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths | None]:
-    """Return the samples in model space, and their paths where these were kept.
+def _read_drawn(
+    plan: Plan, run: Run, setting: Setting
+) -> tuple[Tensor, Paths | None, dict[str, npt.NDArray[Any]]]:
+    """Return the samples in model space, their paths if these were kept, and their levels.
 
     Samples that are damaged or not finite, as `sample` writes none, lose their manifest, so that
     the workflow draws them again.
@@ -165,14 +168,15 @@ def _read_drawn(plan: Plan, run: Run, setting: Setting) -> tuple[Tensor, Paths |
         raise InputError(f"{store}: there are no samples here; draw them (`scoresweep sample`)")
     try:
         samples, paths = read_samples(store).model_space(), read_paths(store)
+        levels = read_levels(store) if setting.sample.sampler.is_langevin else {}
         _check_finite(samples, where, setting.sample.chunk)
-    except (InputError, RunError) as error:
-        manifest.unlink()
+    except (InputError, RunError, FileNotFoundError) as error:
+        manifest.unlink(missing_ok=True)
         plan.layout.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
         raise RunError(f"{error} Running the study again does so as well.") from error
     if len(samples) < 2:
         raise InputError(f"{where}: {len(samples)} sample; metrics need 2 or more (sample.count)")
-    return samples, paths
+    return samples, paths, levels
 
 
 def _check_finite(samples: Tensor, where: str, chunk: int) -> None:

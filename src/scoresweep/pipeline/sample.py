@@ -46,6 +46,12 @@ from scoresweep.training.weights import load_network
 
 __all__ = ["sample"]
 
+TRIES = 3
+"""How often chunks that something else deletes are drawn."""
+
+NAMED = 3
+"""Most chunks that a message names."""
+
 
 def sample(
     plan: Plan, run_id: str, setting_id: str, processes: int = 1, threads: int = 1, gpus: int = 0
@@ -79,8 +85,18 @@ def _sample(work: Work) -> None:
         network = load_network(layout.run(run.id))
         walk = work.walk(network)
         check_chunk_memory(work, network, float(walk.sigmas[0]))
-        _draw_all(work, state, state_path)
-        _write(work, walk, network, state.seconds)
+        for _ in range(TRIES):
+            _draw_all(work, state, state_path)
+            try:
+                _write(work, walk, network, state.seconds)
+                break
+            except FileNotFoundError as error:
+                say(f"{_vanished(work, error)}; what is missing is drawn again")
+        else:
+            raise RunError(
+                f"{work.parts}: chunks were deleted {TRIES} times while samples were drawn; find "
+                f"out what deletes them, then run the same command again"
+            )
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
         with contextlib.suppress(RunError):  # a disk that is still full: the first error is told
@@ -89,6 +105,20 @@ def _sample(work: Work) -> None:
     state.state = "done"
     state.write(state_path)
     remove(work.parts)
+
+
+def _vanished(work: Work, error: Exception) -> str:
+    """Say which chunks another process has deleted or damaged, or what else is wrong."""
+    chunks = range(_chunks(work.setting))
+    gone = [
+        chunk_path(work, chunk).name for chunk in chunks if not chunk_path(work, chunk).exists()
+    ]
+    if not gone:
+        return (
+            f"run {work.run.id}, setting {work.setting.id}: the samples were not written ({error})"
+        )
+    names = ", ".join(gone[:NAMED]) + (f" and {len(gone) - NAMED} more" if gone[NAMED:] else "")
+    return f"{work.parts}: {names} of {len(chunks)} chunks vanished while samples were drawn"
 
 
 def _is_drawn(work: Work) -> bool:

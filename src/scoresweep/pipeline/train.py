@@ -121,12 +121,13 @@ def train_here(
             start_run(run, layout, code)
         trainer = None
         try:
-            check_precision("train", run.train.precision, resources.gpus)
-            trainer = make_trainer(run, layout, resources.gpus, owner.check)
-            _check_settings(run, settings, trainer)
-            _run(trainer)
-            if first:
-                write_products(trainer, run, layout)
+            with _named_if_deleted(layout.run(run.id)):
+                check_precision("train", run.train.precision, resources.gpus)
+                trainer = make_trainer(run, layout, resources.gpus, owner.check)
+                _check_settings(run, settings, trainer)
+                _run(trainer)
+                if first:
+                    write_products(trainer, run, layout)
         except ScoresweepError as error:
             stopped = isinstance(error, StoppedError)
             if first or not stopped:  # which all others are, too
@@ -135,6 +136,18 @@ def train_here(
                     state.state = "stopped"
                 _note_failure(state, error, layout.progress(run.id))
             raise
+
+
+@contextlib.contextmanager
+def _named_if_deleted(folder: Path) -> Iterator[None]:
+    """Raise `RunError` if a file is gone that is needed; `folder` is the run's."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{error.filename or folder}: was deleted while the run was trained; start it again: "
+            f"it goes on from the newest checkpoint that is left"
+        ) from error
 
 
 def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> None:

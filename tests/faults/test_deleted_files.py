@@ -1,0 +1,164 @@
+"""Files that something else deletes while a job works on them."""
+
+import shutil
+
+import pytest
+import xarray as xr
+from faults.here import train_run
+from tiny_study import tiny_plan
+
+from scoresweep import cli
+from scoresweep.errors import InputError, RunError
+from scoresweep.pipeline import chunks as chunks_module
+from scoresweep.pipeline import evaluate as evaluate_module
+from scoresweep.pipeline import sample as sample_module
+from scoresweep.pipeline.evaluate import evaluate
+from scoresweep.pipeline.reference import reference
+from scoresweep.pipeline.sample import sample
+from scoresweep.training.loop import Trainer
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+
+@pytest.fixture(scope="module")
+def trained(staged, tmp_path_factory):
+    """A folder with the tiny run trained, and a first setting drawn undisturbed."""
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copytree(staged / "data", root / "data")
+    plan = tiny_plan(root, steps=10, log={"image_count": 0})
+    train_run(plan)
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
+    reference(plan, "digits", "pixels")
+    return plan
+
+
+@pytest.fixture
+def plan(trained, tmp_path):
+    shutil.copytree(trained.layout.root, tmp_path / "copy", symlinks=True)
+    plan = tiny_plan(tmp_path / "copy", steps=10, log={"image_count": 0})
+    shutil.rmtree(plan.layout.results / "samples")
+    return plan
+
+
+def names_of(plan):
+    return plan.runs[0].id, plan.settings[0].id
+
+
+def drawn(plan):
+    return xr.load_dataset(
+        plan.layout.samples(*names_of(plan)), engine="zarr", consolidated=False
+    ).assign_attrs(seconds=0)
+
+
+def after(monkeypatch, module, name, number, act):
+    """Call `act` after the call `number` of a function of `module`."""
+    original, calls = getattr(module, name), []
+
+    def call(*arguments, **options):
+        result = original(*arguments, **options)
+        calls.append(name)
+        if len(calls) == number:
+            act()
+        return result
+
+    monkeypatch.setattr(module, name, call)
+
+
+DELETED = {
+    "one chunk": lambda layout, names: [next(layout.samples_parts(*names).glob("*000000.*"))],
+    "all chunks": lambda layout, names: [layout.samples_parts(*names)],
+    "all samples": lambda layout, names: [layout.results / "samples"],
+}
+
+
+def delete(paths):
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize("what", DELETED)
+@pytest.mark.parametrize("number", [1, 3])
+def test_chunks_that_vanish_are_named_and_drawn_again(
+    plan, trained, what, number, monkeypatch, capsys
+):
+    act = lambda: delete(DELETED[what](plan.layout, names_of(plan)))  # noqa: E731
+    after(monkeypatch, chunks_module, "_draw_chunk", number, act)
+    sample(plan, *names_of(plan))
+    said = capsys.readouterr().err
+    assert "chunk-000000.safetensors" in said
+    assert "of 3 chunks vanished" in said
+    xr.testing.assert_identical(drawn(plan), drawn(trained))
+    assert not plan.layout.samples_parts(*names_of(plan)).exists()
+
+
+@pytest.mark.parametrize("moment", ["sha256_of_tensors", "write_tensors"])
+def test_a_folder_that_vanishes_while_a_chunk_is_written(
+    plan, trained, moment, monkeypatch, capsys
+):
+    act = lambda: delete([plan.layout.results / "samples"])  # noqa: E731
+    after(monkeypatch, chunks_module, moment, 3, act)
+    sample(plan, *names_of(plan))
+    assert plan.layout.samples_parts(*names_of(plan)).name in capsys.readouterr().err
+    xr.testing.assert_identical(drawn(plan), drawn(trained))
+
+
+def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeypatch):
+    act = lambda: delete([plan.layout.results / "samples"])  # noqa: E731
+    after(monkeypatch, sample_module, "write_samples", 1, act)
+    # The store is gone and its manifest alone was written: the next start notices it.
+    sample(plan, *names_of(plan))
+    sample(plan, *names_of(plan))
+    xr.testing.assert_identical(drawn(plan), drawn(trained))
+
+
+def test_chunks_that_vanish_again_and_again_end_in_an_error(plan, monkeypatch):
+    def read(work, chunk):
+        delete([work.parts])
+        raise FileNotFoundError(2, "No such file", str(work.parts))
+
+    monkeypatch.setattr(sample_module, "read_chunk", read)
+    with pytest.raises(RunError, match=r"\.parts: .* deleted 3 times"):
+        sample(plan, *names_of(plan))
+    monkeypatch.undo()
+    sample(plan, *names_of(plan))
+
+
+# TensorBoard writes in a thread of its own, which ends.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("part", ["", ".owner", "tensorboard"])
+def test_a_run_whose_folder_vanishes_ends_in_an_error_and_starts_again(
+    plan, trained, part, monkeypatch
+):
+    folder = plan.layout.run(plan.runs[0].id)
+    shutil.rmtree(folder)
+    after(monkeypatch, Trainer, "_update", 5, lambda: delete([folder / part]))
+    with pytest.raises(RunError, match=rf"{plan.runs[0].id}.*: was deleted"):
+        train_run(plan)
+    assert not plan.layout.weights(plan.runs[0].id).exists()
+    monkeypatch.undo()
+    train_run(plan)
+    theirs = trained.layout.weights(trained.runs[0].id).read_bytes()
+    assert plan.layout.weights(plan.runs[0].id).read_bytes() == theirs
+
+
+def test_samples_that_vanish_while_they_are_measured(plan, monkeypatch, tmp_path):
+    sample(plan, *names_of(plan))
+    folder = plan.layout.results / "samples"
+    after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
+    with pytest.raises(RunError, match=r"\.zarr"):
+        evaluate(plan, *names_of(plan))
+    monkeypatch.undo()
+    sample(plan, *names_of(plan))
+    after(monkeypatch, evaluate_module, "_check_finite", 1, lambda: delete([folder]))
+    evaluate(plan, *names_of(plan))  # they are in memory
+    with pytest.raises(InputError, match="there are no samples here"):
+        evaluate(plan, *names_of(plan))
+
+
+def test_a_file_that_is_gone_is_named_by_the_command_line(monkeypatch, capsys):
+    gone = FileNotFoundError("No such file or directory: results/a/x.safetensors")
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(gone))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "results/a/x.safetensors" in capsys.readouterr().err
