@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -19,7 +20,7 @@ from typing import Any
 from scoresweep.console import say
 from scoresweep.files import whole, write_json
 
-__all__ = ["Code", "keep_code", "note_end", "note_start", "provenance"]
+__all__ = ["Code", "commit_name", "keep_code", "note_end", "note_start", "provenance"]
 
 PACKAGES = (
     "scoresweep",
@@ -83,6 +84,17 @@ def keep_code(folder: Path) -> Code:
         environment=_keep(folder, _environment(), ".environment.txt"),
         source_sha256=_source_sha256(),
     )
+
+
+@functools.cache
+def commit_name() -> str:
+    """Return the first digits of the commit, with "+" if the program's files differ from it.
+
+    "" if the program is in no checkout of its own, or there is no git.
+    """
+    commit = _commit()
+    changed = commit and _git("status", "--porcelain", "--", str(Path(__file__).parent))
+    return commit[:12] + ("+" if changed else "")
 
 
 def note_start(path: Path, folder: Path, code: Code | None = None) -> None:

@@ -113,16 +113,15 @@ def test_other_shapes_and_types(tmp_path, array, message):
         read_array(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("labels", [np.arange(19), np.linspace(0, 1, 20), np.arange(20) - 1])
-def test_wrong_labels(tmp_path, labels):
-    np.savez(tmp_path / "a.npz", x=IMAGES, y=labels)
-    with pytest.raises(InputError, match=r"labels .*expected whole numbers from 0"):
+def test_a_wrong_number_of_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", x=IMAGES, y=np.arange(19))
+    with pytest.raises(InputError, match=r"labels y \(19,\).* 20 samples"):
         read_array(tmp_path / "a.npz")
 
 
 def test_unknown_names_are_listed(tmp_path):
     np.savez(tmp_path / "a.npz", foo=IMAGES, bar=IMAGES)
-    with pytest.raises(InputError, match=r"holds the arrays foo, bar; .*train, x_train"):
+    with pytest.raises(InputError, match=r"foo .*bar .*dataset\.keys"):
         read_array(tmp_path / "a.npz")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from scoresweep.data.sources.own import files_below, is_unchanged, own_files, refuse_other_kind
+from scoresweep.data.sources.own import files_below, is_unchanged, own_files
 from scoresweep.errors import InputError
 
 TOOLS = [
@@ -109,15 +109,3 @@ def test_the_metadata_of_a_zarr_store_count(tmp_path):
     before = own_files(store)
     array.attrs["missing"] = 0
     assert own_files(store) != before
-
-
-def test_data_for_another_reader_name_it(tmp_path):
-    write(tmp_path, "folder/1.png")
-    zarr.create_array(tmp_path / "s.zarr", data=np.zeros((2, 2)))
-    np.save(tmp_path / "a.npy", np.zeros((2, 2)))
-    kinds = {"folder": "folder", "s.zarr": "zarr", "a.npy": "array"}
-    for path, kind in kinds.items():
-        refuse_other_kind(tmp_path / path, kind)
-        for wrong in set(kinds.values()) - {kind}:
-            with pytest.raises(InputError, match=rf"{path}: .*name: {kind}"):
-                refuse_other_kind(tmp_path / path, wrong)

@@ -9,9 +9,9 @@ from sklearn.neighbors import NearestNeighbors
 from scoresweep.metrics import (
     Features,
     Options,
+    distances,
     nearest,
     nearest_distances,
-    neighbours,
     prdc,
     precision_recall_density_coverage,
 )
@@ -38,7 +38,7 @@ def reference_prdc(real: np.ndarray, generated: np.ndarray, k: int) -> tuple[flo
 
 @pytest.mark.parametrize(("k", "count"), [(1, 40), (3, 70), (5, 60)])
 def test_agrees_with_scikit_learn(k: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "BLOCK", 500)
+    monkeypatch.setattr(distances, "BLOCK", 500)
     real, generated = points(60, 0), points(count, 1, scale=0.7) + 0.2
     expected = reference_prdc(real.numpy(), generated.numpy(), k)
     assert 0 < expected[1] < 1

@@ -94,13 +94,11 @@ def test_tensors_that_do_not_fit_are_named():
         from_published(weights, net)
     message = str(raised.value)
     assert "extra: res9.0.conv1.weight" in message
-    assert (
-        "begin_conv.weight has the shape (8, 2, 3, 3), which does not give (4, 2, 3, 3)" in message
-    )
-    assert "normalizer.embed.weight has the shape (10, 12), which does not give (5, 4)" in message
-    assert "end_conv.bias is not finite" in message
+    assert "begin_conv.weight (8, 2, 3, 3), not (4, 2, 3, 3)" in message
+    assert "normalizer.embed.weight (10, 12), not (5, 12)" in message
+    assert "not finite: end_conv.bias" in message
 
 
 def test_many_missing_tensors_are_counted():
-    with pytest.raises(ValueError, match=r"missing: begin_conv.bias, .* and 165 more"):
+    with pytest.raises(ValueError, match=r"missing: begin_conv.bias, .* and 169 more"):
         from_published({}, network("ncsn"))

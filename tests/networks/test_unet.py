@@ -143,5 +143,5 @@ def test_it_learns_digits():
 def test_what_has_no_pixels_is_refused():
     with pytest.raises(ValueError, match="unet needs images of shape"):
         UNet((5,), SIGMAS)
-    with pytest.raises(ValueError, match="5 stages halve 8 pixels to less than one"):
+    with pytest.raises(ValueError, match="16×16 pixels or more for 5 stages"):
         network(multipliers=(1, 1, 1, 1, 1))

@@ -71,19 +71,29 @@ def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, 
     assert zipfile.is_zipfile(file) == zipped
     run = study.runs[0]
     import_checkpoint(study, run.id, file, ema=ema)
-    # NCSN's program keeps no ladder with the parameters.
-    assert ("(train.noise) is taken on trust" in capsys.readouterr().err) == (name == "ncsn")
+    said = capsys.readouterr().err
     network = load_network(study.layout.run(run.id))
     x, sigma = images(2, 1, 8, 8).float(), torch.tensor([2.0, 0.5])
     with torch.no_grad():
         assert torch.equal(network(x, sigma), expected(study, name, factor)(x, sigma))
     about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+    check = about.pop("held_out_check")
+    trusted = about.pop("on_trust")
     assert about == {
         "file": "checkpoint.pth",
         "sha256": sha256_of(file),
         "averaged": factor == 2,
         "step": None if name == "ncsn" else 3000,
+        "ignored": [],
+        "checksums": "compared" if zipped else "none in a file of torch.save before PyTorch 1.6",
     }
+    # NCSN's program keeps no ladder with the parameters.
+    open_points = {"activation", "data range", "training data"}
+    assert trusted.keys() == open_points | ({"ladder"} if name == "ncsn" else set())
+    assert all(f"{point}: {value}" in said for point, value in trusted.items())
+    assert ("no checksums" in said) == (not zipped)
+    assert check["level"] == [1, 2, 3, 4, 5]
+    assert check["sigma"] == LADDER
 
 
 def test_without_averages_the_last_parameters_are_taken(plan, tmp_path):
@@ -111,11 +121,20 @@ def refused(study, file, message):
 
 
 def test_missing_and_extra_tensors_are_named(plan, tmp_path):
-    file = checkpoint(tmp_path / "c.pth", ema=False, **{"fc.weight": torch.ones(1)})
-    refused(plan(), file, r"c.pth: does not fit the run's network: extra: fc.weight")
-    missing = r"missing: normalizer.embed.weight, .*; extra: norm"
-    refused(plan("ncsn"), checkpoint(tmp_path / "c.pth"), missing)
-    refused(plan("ncsnv2_deeper"), file, r"missing: refine5.adapt_convs.0.1_1_conv.weight")
+    changes = {"fc.weight": torch.ones(1), "end_conv.bias": torch.ones(2)}
+    file = checkpoint(tmp_path / "c.pth", ema=False, **changes)
+    refused(plan(), file, r"extra: fc.weight; of another shape: end_conv.bias \(2,\), not \(1,\)")
+
+
+def test_another_network_is_named(make_plan, plan, tmp_path):
+    file = checkpoint(tmp_path / "c.pth")
+    refused(plan("ncsn"), file, "network ncsnv2, in the run ncsn, levels None, in the run 5$")
+    refused(plan("ncsnv2_deeper"), file, "network ncsnv2, in the run ncsnv2_deeper$")
+    noise = {"name": "explicit", "sigmas": LADDER}
+    wider = make_plan(network={"name": "ncsnv2", "channels": 8}, noise=noise, grid={})
+    refused(wider, file, "channels 4, in the run 8$")
+    conditional = checkpoint(tmp_path / "c.pth", "ncsn")
+    refused(plan("ncsn", [8.0, 4.0]), conditional, "levels 5, in the run 2$")
 
 
 def test_another_ladder_is_named(plan, tmp_path):
@@ -132,23 +151,33 @@ class Harm:
 def test_nothing_in_the_file_is_executed(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save([{"module.begin_conv.weight": torch.ones(1)}, Harm()], tmp_path / "c.pth")
-    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read as tensors and plain values")
+    refused(plan(), tmp_path / "c.pth", r"c.pth: holds Python objects \(io.open\)")
     assert not (tmp_path / "harm.txt").exists()
 
 
-@pytest.mark.parametrize("content", [{"a": torch.ones(1)}, [1, 2], [{}, {}, 3], torch.ones(2)])
-def test_other_contents_are_refused(plan, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ({"a": torch.ones(1)}, "holds a, of no published network"),
+        ([1, 2], "holds a list of int, int"),
+        ([{}, {}, 3], "holds a list of dict, dict, int"),
+        ([{}, {}, 1, 2, 3], "holds no averaged parameters but int"),
+        (torch.ones(2), "holds a Tensor"),
+        ({"epoch": 3, "args": {}}, "holds 'epoch', 'args'"),
+        ({"model": {}, "net": {}}, "holds both model and net"),
+    ],
+)
+def test_other_contents_are_refused(plan, tmp_path, content, found):
     torch.save(content, tmp_path / "c.pth")
-    refused(plan(), tmp_path / "c.pth", "is not a checkpoint of the public NCSN or NCSNv2 program")
+    refused(plan(), tmp_path / "c.pth", f"c.pth: {found}")
 
 
-def test_files_that_cannot_be_read_are_named(plan, tmp_path):
+def test_files_that_are_no_checkpoint_are_named(plan, tmp_path):
     refused(plan(), tmp_path / "c.pth", r"c.pth: there is no such file")
-    (tmp_path / "c.pth").write_bytes(b"")
-    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read")
-    content = checkpoint(tmp_path / "d.pth").read_bytes()
-    (tmp_path / "c.pth").write_bytes(content[: len(content) // 2])
-    refused(plan(), tmp_path / "c.pth", r"c.pth: cannot be read")
+    (tmp_path / "c.pth").write_bytes(b"<!DOCTYPE html><html><title>404</title></html>")
+    refused(plan(), tmp_path / "c.pth", r"c.pth: is an HTML page")
+    (tmp_path / "model_index.json").write_text("{}")
+    refused(plan(), tmp_path, r"is a diffusers folder; expected a checkpoint of the public NCSN")
 
 
 def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan, tmp_path):

@@ -15,6 +15,8 @@ from scoresweep.data.store import oracle_of
 from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Resources
+from scoresweep.made_by import FILES, made_by
+from scoresweep.pipeline.code_of_results import codes_of_results
 from scoresweep.pipeline.estimate import estimate
 from scoresweep.pipeline.evaluate import evaluate, score_error
 from scoresweep.pipeline.reference import reference
@@ -59,6 +61,14 @@ def test_ids_and_coordinates_can_be_read(study):
     ]
     assert study.runs[0].id.startswith("network=mlp-width=8-blocks=1_")
     assert study.runs[1].id.startswith("network=oracle_")
+
+
+def test_every_result_names_the_code_that_made_it(study):
+    found = codes_of_results(study)
+    assert {kind: dict(counts) for kind, counts in found.items()} == {
+        kind: {made_by(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
+    }
+    assert all(made_by(kind).code for kind in FILES)
 
 
 def test_its_score_error_is_zero_and_the_trained_one_is_not(study):

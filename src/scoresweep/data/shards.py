@@ -30,7 +30,7 @@ from scoresweep.data.store import (
 )
 from scoresweep.seeds import generator_for
 
-__all__ = ["ShardLoader", "open_loader"]
+__all__ = ["ShardLoader", "open_loader", "some_samples"]
 
 BLOCKS = 3
 """Into how many parts the memory goes: the block in use, the one that is being read, and as much
@@ -57,6 +57,15 @@ def open_loader(
     if array.nbytes <= memory_limit:
         return Loader(read_split(store, split), batch_size, seed, device, flip)
     return ShardLoader(store, array, batch_size, seed, device, flip, memory_limit)
+
+
+def some_samples(store: Path, split: str, most: int) -> Tensor:
+    """Return at most `most` samples of a staged split in model space, shape (N, ...).
+
+    They are drawn at random, always the same ones.
+    """
+    loader = open_loader(store, split, most, seed=0)
+    return loader.batch(0, 0, min(len(loader), most))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoresweep.data.store import Split
+from scoresweep.errors import InputError
 
 __all__ = ["Staged", "hold_out"]
 
@@ -33,9 +34,15 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     """Cut one set into train and test, shuffled, with ⌈N·fraction⌉ samples in test.
 
     With labels, every class gives its share (largest remainders first). The cut depends on nothing
-    but N, the labels and the fraction.
+    but N, the labels and the fraction. Raises `InputError` if a part has nothing left.
     """
     count = len(whole.values)
+    aside = int(np.ceil(count * fraction))
+    if min(aside, count - aside) < 1:
+        raise InputError(
+            f"dataset.test_fraction: {fraction:g} of {count:,} samples leaves {count - aside:,} "
+            f"to train on and {aside:,} to test on; each needs at least one."
+        )
     # The stream of RandomState is frozen for good; that of numpy's newer generators may change.
     random = np.random.RandomState(0)
     order = random.permutation(count)
@@ -43,7 +50,7 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     _, classes, sizes = np.unique(labels[order], return_inverse=True, return_counts=True)
     share = sizes * fraction
     quota = np.floor(share).astype(np.int64)
-    missing = int(np.ceil(count * fraction)) - quota.sum()
+    missing = aside - quota.sum()
     quota[np.argsort(quota - share, kind="stable")[:missing]] += 1
     by_class = np.argsort(classes, kind="stable")
     rank = np.empty(count, np.int64)

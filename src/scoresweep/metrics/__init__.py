@@ -3,6 +3,7 @@
 from scoresweep.metrics.asymmetry import asymmetry
 from scoresweep.metrics.classes import classes
 from scoresweep.metrics.density_bins import error_by_density
+from scoresweep.metrics.distances import nearest_distances
 from scoresweep.metrics.energy import energy, energy_distance
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
@@ -13,7 +14,6 @@ from scoresweep.metrics.mmd import gaussian_mmd, mmd
 from scoresweep.metrics.modes import modes
 from scoresweep.metrics.neighbours import (
     nearest,
-    nearest_distances,
     prdc,
     precision_recall_density_coverage,
 )

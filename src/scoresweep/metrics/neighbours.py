@@ -11,19 +11,15 @@ generated points y_j (Kynkäänniemi et al. 2019; Naeem et al. 2020):
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
+from scoresweep.metrics.distances import nearest_distances, squared_distances
 from scoresweep.metrics.features import Features, Measure, Options
 from scoresweep.metrics.intervals import error_of_mean, error_of_share
+from scoresweep.metrics.memorised import copies, without_duplicates
 
-__all__ = ["nearest", "nearest_distances", "prdc", "precision_recall_density_coverage"]
-
-BLOCK = 2**21
-"""Largest number of distances held at a time."""
+__all__ = ["nearest", "prdc", "precision_recall_density_coverage"]
 
 ROUNDING = 1e-9
 """A ball holds the neighbour on its rim, whichever way the distance between the two is rounded."""
@@ -34,21 +30,6 @@ CAVEATS = {
     "density": "samples crowded where real ones are densest score more than real ones do",
 }
 """Why these rank nothing by themselves; only good samples of all kinds reach a high coverage."""
-
-COPY_RATIO = 1 / 3
-"""Distance to the nearest over that to the second nearest, below which a sample is a copy."""
-
-
-def nearest_distances(x: Tensor, points: Tensor, k: int) -> Tensor:
-    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), rising.
-
-    They are infinite where there are fewer points.
-    """
-    found = torch.full((len(x), k), torch.inf, dtype=torch.float64)
-    for rows, _, squares in _squared_distances(x, points):
-        near = torch.cat([found[rows], squares], dim=1)
-        found[rows] = near.topk(k, dim=1, largest=False).values
-    return found.sqrt()
 
 
 def precision_recall_density_coverage(
@@ -82,7 +63,7 @@ def _held(real: Tensor, generated: Tensor, k: int, radius: Tensor) -> tuple[Tens
     own_radius = squared_radius(generated, k)
     holders = torch.zeros(len(generated), dtype=torch.long)
     recalled, covered = (torch.zeros(len(real), dtype=torch.bool) for _ in range(2))
-    for rows, columns, squares in _squared_distances(generated, real):
+    for rows, columns, squares in squared_distances(generated, real):
         inside = squares <= radius[columns]
         holders[rows] += inside.sum(dim=1)
         covered[columns] |= inside.any(dim=0)
@@ -154,18 +135,16 @@ def _least_error_of_coverage(precision: float, coverage: float, count: int, k: i
 def nearest(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
     """Measure `nearest_distance` and `nearest_memorised`.
 
-    A sample counts as memorised when its nearest real sample is at most a third as far away as the
-    second nearest (Yoon et al. 2023). Fresh real samples hardly ever are, whatever the scale of the
-    features; a copy always is. How near the samples are beside real test samples, the
-    mean distance says.
+    A sample counts as memorised if it is a copy of a training sample (`memorised.copies`), whatever
+    the scale of the features. How near the samples are beside real test samples, the mean distance
+    says.
 
     Raises:
-        ValueError: if there are fewer than two real samples.
+        ValueError: if there are fewer than two different real samples.
     """
-    if len(real) < 2:
-        raise ValueError(f"2 real samples or more are needed, found {len(real)}")
-    first, second = nearest_distances(generated.values, real.values, 2).unbind(dim=1)
-    share = float((first <= COPY_RATIO * second).double().mean())
+    different = real.once("different", lambda: without_duplicates(real.values))
+    found, first = copies(generated.values, different)
+    share = float(found.double().mean())
     return {
         "nearest_distance": Measure(
             float(first.mean()),
@@ -177,7 +156,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
         ),
         "nearest_memorised": Measure(
             share,
-            "share of samples three times nearer to one training sample than to any other",
+            "share of samples three times nearer to one training sample than to any different one",
             n_real=len(real),
             better="lower",
             minimum=0.0,
@@ -186,20 +165,3 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             error=error_of_share(share, len(generated)),
         ),
     }
-
-
-def _squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Give ranges of rows of `x` and of `points` and the squared distances of these, float64.
-
-    No more than a part of either is held in float64.
-    """
-    size = max(1, math.isqrt(BLOCK))
-    starts = range(0, len(x), size)
-    for start in range(0, len(points), size):
-        columns = slice(start, min(start + size, len(points)))
-        part = points[columns].double()
-        squares = part.square().sum(dim=1)
-        for rows in (slice(start, min(start + size, len(x))) for start in starts):
-            block = x[rows].double()
-            distances = block.square().sum(dim=1, keepdim=True) + squares
-            yield rows, columns, distances.addmm_(block, part.T, alpha=-2).clamp_(min=0)

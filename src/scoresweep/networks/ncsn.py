@@ -28,7 +28,7 @@ class NCSN(RefineNet):
         channels: feature maps of the first stage; the others have twice as many.
 
     Raises:
-        ValueError: if `shape` is not that of an image.
+        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
     """
 
     def __init__(self, shape: tuple[int, ...], sigmas: Tensor, *, channels: int = 128) -> None:

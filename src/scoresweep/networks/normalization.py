@@ -21,10 +21,15 @@ class InstanceNormPlus(nn.Module):
     Args:
         channels: number of channels C of the input (N, C, H, W), 2 or more.
         levels: number of noise levels L that have an α, γ, β each; None: all share one.
+
+    Raises:
+        ValueError: if there is one channel, whose mean has no variance over channels.
     """
 
     def __init__(self, channels: int, levels: int | None = None) -> None:
         super().__init__()
+        if channels < 2:
+            raise ValueError(f"InstanceNormPlus needs 2 channels or more, found {channels}")
         size = (channels,) if levels is None else (levels, channels)
         self.alpha = nn.Parameter(torch.empty(size).normal_(1, 0.02))
         self.gamma = nn.Parameter(torch.empty(size).normal_(1, 0.02))

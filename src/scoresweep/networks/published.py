@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoresweep.networks.refinenet import RefineNet
 
-__all__ = ["from_published", "published_names"]
+__all__ = ["from_published", "published_names", "published_options", "to_published"]
 
 ENDS = {"first": "begin_conv", "norm": "normalizer", "last": "end_conv"}
 STAGES = {4: ("1", "2", "3", "4"), 5: ("1", "2", "3", "4", "5"), 6: ("1", "2", "3", "31", "4", "5")}
@@ -27,45 +27,92 @@ EMBEDDED = ("gamma", "alpha", "beta")
 """Order of a norm's parameters in the matrix that holds those of all levels."""
 
 
+MOST = 4
+"""Most names of each kind in an error."""
+
+
 def from_published(tensors: Mapping[str, Tensor], network: RefineNet) -> dict[str, Tensor]:
     """Return the parameters of `network`, named and typed as its own, from published ones.
 
     Raises:
-        ValueError: if tensors are missing, left over or not finite or have another shape; each is
-            named.
+        ValueError: if tensors are missing, left over or not finite or have another shape; the first
+            ones are named.
     """
     names = published_names(network)
     wanted = set(names.values())
-    problems = _listed("missing", wanted - set(tensors)) + _listed("extra", set(tensors) - wanted)
+    problems = _listed("missing", sorted(wanted - set(tensors)))
+    problems += _listed("extra", sorted(set(tensors) - wanted))
+    shapes, not_finite = [], []
     found: dict[str, Tensor] = {}
     for name, parameter in network.named_parameters():
         theirs = names[name]
         if theirs not in tensors:
             continue
-        tensor = tensors[theirs].to(parameter.dtype)
-        if theirs.endswith("embed.weight"):
-            # Clones: parts of one matrix could not be told apart from tied weights when saved.
-            part = EMBEDDED.index(name.rsplit(".", 1)[-1])
-            width = max(tensor.shape[-1] // len(EMBEDDED), 1)
-            tensor = tensor[..., part * width : (part + 1) * width].clone()
-        if tensor.shape != parameter.shape:
-            problems.append(
-                f"{theirs} has the shape {tuple(tensors[theirs].shape)}, which does not give "
-                f"{tuple(parameter.shape)} for {name}"
-            )
+        tensor, shape = tensors[theirs].to(parameter.dtype), tuple(parameter.shape)
+        is_part = theirs.endswith("embed.weight")
+        if is_part:
+            shape = (shape[0], len(EMBEDDED) * shape[1])
+        if tensor.shape != shape:
+            shapes.append(f"{theirs} {tuple(tensor.shape)}, not {shape}")
         elif not bool(torch.isfinite(tensor).all()):
-            problems.append(f"{theirs} is not finite")
+            not_finite.append(theirs)
+        elif is_part:
+            # Clones: parts of one matrix could not be told apart from tied weights when saved.
+            tensor = tensor.chunk(len(EMBEDDED), dim=1)[_part(name)].clone()
         found[name] = tensor
+    problems += _listed("of another shape", list(dict.fromkeys(shapes)))
+    problems += _listed("not finite", list(dict.fromkeys(not_finite)))
     if problems:
         raise ValueError("; ".join(problems))
     return found
 
 
-def _listed(what: str, names: set[str], most: int = 8) -> list[str]:
+def _part(name: str) -> int:
+    """Return where a norm's parameter stands in the matrix that holds those of all levels."""
+    return EMBEDDED.index(name.rsplit(".", 1)[-1])
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
     if not names:
         return []
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return [f"{what}: {', '.join(sorted(names)[:most])}{more}"]
+    shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:MOST]]
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return [f"{what}: {', '.join(shown)}{more}"]
+
+
+def to_published(network: RefineNet) -> dict[str, Tensor]:
+    """Return the parameters of `network` under their published names, the inverse of the above."""
+    found: dict[str, list[Tensor]] = {}
+    names = published_names(network)
+    by_order = sorted(
+        network.named_parameters(), key=lambda item: _part(item[0]) if item[1].ndim == 2 else 0
+    )
+    for name, parameter in by_order:
+        found.setdefault(names[name], []).append(parameter.detach())
+    return {name: torch.cat(parts, dim=-1) for name, parts in found.items()}
+
+
+def published_options(tensors: Mapping[str, Tensor]) -> dict[str, str | int]:
+    """Return which published network has these parameters, {} if none.
+
+    "network" is its name here, or that of the authors' class if there is none; "channels" counts
+    its feature maps, "image channels" those of its images, and "levels" its levels if each has
+    parameters of its own.
+    """
+    first = tensors.get("begin_conv.weight")
+    if first is None or first.ndim != 4 or "res4.0.conv1.weight" not in tensors:
+        return {}
+    depth = ("res5.0.conv1.weight" in tensors) + ("res31.0.conv1.weight" in tensors)
+    found: dict[str, str | int] = {
+        "network": ("ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest")[depth],
+        "channels": first.shape[0],
+        "image channels": first.shape[1],
+    }
+    embedding = tensors.get("normalizer.embed.weight")
+    if embedding is not None and embedding.ndim == 2:
+        found["network"] = ("ncsn", "NCSNdeeper", "NCSNdeeper")[depth]
+        found["levels"] = embedding.shape[0]
+    return found
 
 
 def published_names(network: RefineNet) -> dict[str, str]:

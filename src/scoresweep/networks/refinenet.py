@@ -37,7 +37,7 @@ class RefineNet(ScoreNetwork):
         levels: number of levels with norms of their own; None: norms do not know the level.
 
     Raises:
-        ValueError: if `shape` is not that of an image.
+        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
     """
 
     widths: ClassVar[tuple[int, ...]] = (1, 2, 2, 2)
@@ -51,6 +51,12 @@ class RefineNet(ScoreNetwork):
             raise ValueError(
                 f"{type(self).__name__.lower()} needs images of shape (C, H, W), found samples of "
                 f"{shape}"
+            )
+        smallest = 2 ** (len(self.widths) - 1 - len(DILATIONS))
+        if min(shape[1:]) < smallest:
+            raise ValueError(
+                f"{type(self).__name__.lower()} needs images of {smallest}×{smallest} pixels or "
+                f"more, which its stages halve; found {shape[2]}×{shape[1]}"
             )
         widths = [channels * width for width in self.widths]
         self.first = _conv3x3(shape[0], channels)

@@ -61,10 +61,11 @@ class UNet(ScoreNetwork):
         super().__init__(shape, sigmas)
         if len(shape) != 3:
             raise ValueError(f"unet needs images of shape (C, H, W), found samples of {shape}")
-        if min(shape[1:]) < 2 ** (len(multipliers) - 1):
+        smallest = 2 ** (len(multipliers) - 1)
+        if min(shape[1:]) < smallest:
             raise ValueError(
-                f"unet: {len(multipliers)} stages halve {min(shape[1:])} pixels to less than one; "
-                f"expected fewer multipliers"
+                f"unet needs images of {smallest}×{smallest} pixels or more for {len(multipliers)} "
+                f"stages, which halve them; found {shape[2]}×{shape[1]}: expected fewer multipliers"
             )
         size, wide = max(shape[1:]), 4 * channels
         self.embed = nn.Sequential(

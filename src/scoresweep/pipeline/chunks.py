@@ -19,6 +19,7 @@ from scoresweep.console import say
 from scoresweep.data.store import read_split
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
+from scoresweep.made_by import MadeBy, as_made_by, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.machine import memory_available
 from scoresweep.pipeline.memory import (
@@ -46,6 +47,7 @@ __all__ = [
     "Watch",
     "Work",
     "check_chunk_memory",
+    "chunk_made_by",
     "chunk_path",
     "draw_chunks",
     "is_whole",
@@ -248,7 +250,7 @@ def _draw_chunk(
 def _write_chunk(work: Work, chunk: int, drawn: dict[str, Tensor]) -> None:
     with whole(chunk_path(work, chunk)) as temporary:
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
-        write_tensors(temporary, drawn, digests)
+        write_tensors(temporary, drawn, digests | made_by("samples").record())
 
 
 def _walk_down(
@@ -355,6 +357,12 @@ def is_whole(work: Work, chunk: int) -> bool:
         path.unlink(missing_ok=True)
         return False
     return True
+
+
+def chunk_made_by(work: Work, chunk: int) -> MadeBy:
+    """Return which code drew a chunk, from its file."""
+    with safe_open(chunk_path(work, chunk), framework="pt") as file:
+        return as_made_by(file.metadata())
 
 
 def read_chunk(work: Work, chunk: int) -> dict[str, Tensor]:

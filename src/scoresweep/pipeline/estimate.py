@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.base import Component
 from scoresweep.study.components.datasets import Dataset
 from scoresweep.study.components.ladders import Explicit
+from scoresweep.study.known_size import known_size
 
 if TYPE_CHECKING:
     from scoresweep.networks.base import ScoreNetwork
@@ -248,20 +248,8 @@ def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
 
 def _shape(plan: Plan, dataset: Dataset) -> tuple[int, ...] | None:
     """Return the shape of a sample, as staged or as known before."""
-    size = _size(plan, dataset)
+    size = known_size(plan.layout, dataset)
     return size[0] if size else None
-
-
-def _size(plan: Plan, dataset: Dataset) -> tuple[tuple[int, ...], int] | None:
-    """Return shape and number of samples of a dataset, as staged or as known before."""
-    path = plan.layout.dataset_manifest(dataset.id)
-    if not path.exists():
-        return dataset.known_size
-    splits = json.loads(path.read_text(encoding="utf-8"))["splits"].values()
-    shapes = [split.get("image", split.get("point"))["shape"] for split in splits]
-    _, *sample = shapes[0]
-    shape = (sample[-1], *sample[:-1]) if len(sample) == 3 else tuple(sample)
-    return shape, sum(shape[0] for shape in shapes)
 
 
 # ── what is printed ─────────────────────────────────────────────────────────────────────────────
@@ -311,7 +299,7 @@ def _bytes(plan: Plan, costs: Costs) -> float | None:
     """Return the bytes of data, networks and samples; None where a shape is not known."""
     total = 0.0
     for dataset in plan.study.dataset:
-        size = _size(plan, dataset)
+        size = known_size(plan.layout, dataset)
         if size is None:
             return None
         shape, count = size

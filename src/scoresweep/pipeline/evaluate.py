@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -24,6 +25,7 @@ from scoresweep.data.store import (
     read_split,
 )
 from scoresweep.errors import InputError, RunError
+from scoresweep.made_by import made_by
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.device import device_of, network_on, oracle_on
@@ -64,6 +66,7 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
         InputError: if the study does not ask for it, or there is no GPU for it.
     """
     started, run, device = time.monotonic(), plan.run(run_id), device_of(gpus)
+    code = made_by("score_error")
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
@@ -86,9 +89,10 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
             except ValueError as error:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
-    attributes = {"run": run.id, "dataset": run.dataset.id, "measured": plan.score_error_hash()}
-    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
-    write_dataset(content, plan.layout.score_error(run.id))
+    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
+    attributes |= {"measured": plan.score_error_hash()} | cost_of(started, device)
+    attributes |= code.attribute()
+    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.layout.score_error(run.id))
 
 
 # ── Generated samples ───────────────────────────────────────────────────────────────────────────
@@ -106,7 +110,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    started, device = time.monotonic(), device_of(gpus)
+    started, device, code = time.monotonic(), device_of(gpus), made_by("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
     samples, kept, levels = _read_drawn(plan, run, setting)
@@ -129,11 +133,12 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     if setting.sample.sampler.is_langevin:
         signal = signal_dataset(levels)
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
-    attributes = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
+    attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes["measured"] = plan.evaluate_hash()
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
-    content = join_evaluations(parts).assign_attrs(attributes | cost_of(started, device))
+    attributes |= cost_of(started, device) | code.attribute()
+    content = join_evaluations(parts).assign_attrs(attributes)
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 
 

@@ -1,18 +1,21 @@
 """`scoresweep import-checkpoint`: weights of the public NCSN and NCSNv2 programs become a run.
 
 Those programs write, with `torch.save`, a list: the network's parameters (named "module.…", as
-`DataParallel` does), the optimiser's state, and for NCSNv2 epoch, step and, where it keeps them,
-the averaged parameters. Tensors and plain values are read from it; nothing in it is executed.
+`DataParallel` does), the optimiser's state, and for NCSNv2 epoch, step and, if it keeps them, the
+averaged parameters. A state dict under the same names is read as well, alone or in a dictionary.
+Tensors and plain values are read from the file; nothing in it is executed.
+
+A file does not say which function its parameters belong to. What it leaves open is listed
+(`on_trust`), and the network is tried on held-out images (`held_out_check`).
 """
 
 from __future__ import annotations
 
-import pickle
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scoresweep.console import say
@@ -20,13 +23,24 @@ from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
 from scoresweep.locks import exclusive
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.networks.published import from_published
+from scoresweep.networks.published import from_published, published_options, to_published
 from scoresweep.networks.refinenet import RefineNet
-from scoresweep.study import Plan
+from scoresweep.pipeline.held_out_check import HeldOutCheck, check_held_out
+from scoresweep.study import Plan, Run
 from scoresweep.training.products import make_network, start_run, write_untrained
+from scoresweep.weight_files import (
+    Content,
+    States,
+    capped,
+    describe_content,
+    find_states,
+    plain_parameters,
+    read_content,
+)
 
 __all__ = ["import_checkpoint"]
 
+EXPECTED = "expected a checkpoint of the public NCSN or NCSNv2 program"
 PARTS = (2, 4, 5)
 """Lengths of the list: NCSN; NCSNv2 without and with averaged parameters."""
 CLOSE = 1e-5
@@ -41,23 +55,32 @@ class _Published:
     """Parameters under their published names."""
     sigmas: Tensor | None
     """The ladder, (L,), which NCSNv2 keeps with its parameters."""
-    averaged: bool
+    averaged: bool | None
+    """Whether the parameters are averages; None if the file does not say."""
     step: int | None
+    ignored: tuple[str, ...]
+    """What else the file holds."""
 
 
 def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> None:
     """Make the weights in `file` those of the run `run_id`, which then samples like any other.
 
-    The averaged parameters are taken where there are any and `ema` is true. Raises `InputError`
-    where the run has weights already, its data is not staged, or the file does not hold the
-    parameters of the run's network on the run's ladder.
+    The averaged parameters are taken if there are any and `ema` is true. Raises `InputError` if the
+    run has weights already, its data is not staged, or the file does not hold the parameters of the
+    run's network on the run's ladder.
     """
     run, layout = plan.run(run_id), plan.layout
+    store = layout.dataset_store(run.dataset.id)
     if not layout.dataset_manifest(run.dataset.id).exists():
         raise InputError(
-            f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
+            f"{store}: is not staged; run `scoresweep stage` first (the network is tried on its "
+            f"test images)"
         )
-    found = _read(file, ema)
+    content = read_content(file, EXPECTED)
+    try:
+        found = _published(content, ema)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
     with exclusive(layout.training_lock(run.id)):
         if layout.weights(run.id).exists():
             raise InputError(
@@ -66,44 +89,127 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             )
         network = make_network(run, layout)
         _fill(network, found, file)
+        check = check_held_out(network.eval(), store)
+        if not all(map(math.isfinite, check.noise_left)):
+            raise InputError(
+                f"{file}: with its weights, the run's network gives scores that are not finite on "
+                f"test images (noise left: {check.table()})"
+            )
+        facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
         start_run(run, layout)
-        facts = {"file": file.name, "sha256": sha256_of(file), "averaged": found.averaged}
-        write_untrained(run, layout, network, {"imported": facts | {"step": found.step}})
+        note = f"imported; {check.verdict}" if check.worse_at else "imported"
+        write_untrained(run, layout, network, {"imported": facts}, note)
+    _say(run, file, layout.weights(run.id), facts, check)
+
+
+def _facts(run: Run, content: Content, found: _Published, check: HeldOutCheck) -> dict[str, Any]:
+    """Return what is known about imported weights, for the run's provenance."""
+    return {
+        "averaged": found.averaged,
+        "step": found.step,
+        "ignored": list(found.ignored),
+        "checksums": "compared" if content.has_checksums else f"none in {content.kind.what}",
+        "on_trust": _on_trust(run, found),
+        "held_out_check": check.facts(),
+    }
+
+
+def _on_trust(run: Run, found: _Published) -> dict[str, str]:
+    """Return what the file does not say, as the run takes it."""
+    open_points = {
+        "activation": "ELU (nonlinearity: elu)",
+        "data range": "images in [0, 1] (rescaled, logit_transform: false; no image_mean)",
+        "training data": f"like {run.dataset.id}",
+    }
     if found.sigmas is None:
-        say(f"{file} holds no ladder: that of the run (train.noise) is taken on trust")
-    what = "averaged parameters" if found.averaged else "parameters"
-    say(f"{run.id}: took the {what} of {file}: {layout.weights(run.id)}")
+        open_points["ladder"] = "that of the run (train.noise), the largest level first"
+    if found.averaged is None:
+        open_points["averages"] = "the parameters, averaged or not"
+    return open_points
 
 
-def _read(file: Path, ema: bool) -> _Published:
-    """Return what the checkpoint holds; raise `InputError` where it is not one."""
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{file}: there is no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise InputError(
-            f"{file}: cannot be read as tensors and plain values, and nothing else is ever loaded "
-            f"({reason})"
-        ) from None
-    if not (isinstance(content, list) and len(content) in PARTS and _is_tensors(content[0])):
-        raise InputError(
-            f"{file}: is not a checkpoint of the public NCSN or NCSNv2 program; expected a list of "
-            f"parameters, optimiser state and, for NCSNv2, epoch, step and averaged parameters"
+def _say(run: Run, file: Path, weights: Path, facts: dict[str, Any], check: HeldOutCheck) -> None:
+    """Print what was imported, what is taken on trust and how the network did."""
+    what = "averaged parameters" if facts["averaged"] else "parameters"
+    say(f"{run.id}: took the {what} of {file}: {weights}")
+    trusted = "; ".join(f"{name}: {value}" for name, value in facts["on_trust"].items())
+    say(f"The file does not say these, they are taken on trust: {trusted}")
+    if facts["checksums"] != "compared":
+        say(f"There are no checksums in {file}: a damaged byte in it would go unnoticed")
+    say(
+        f"Noise left in {check.images} test images by the network / by the score of a normal "
+        f"distribution (shares of its variance): {check.table()}"
+    )
+    if check.worse_at:
+        gaps = [a - b for a, b in zip(check.noise_left, check.noise_left_by_normal, strict=True)]
+        worst = max(range(len(gaps)), key=gaps.__getitem__)
+        say(
+            f"Warning: the network is {check.verdict}, by up to {gaps[worst]:.2g} of the noise's "
+            f"variance (level {check.level[worst]}, sigma {check.sigma[worst]:.3g}). Compare what "
+            f"is taken on trust with the configuration of the program that trained it"
         )
-    tensors = {name.removeprefix("module."): value for name, value in content[0].items()}
+
+
+def _published(content: Content, ema: bool) -> _Published:
+    """Return the parameters in a file; raise `ValueError` saying why there are none."""
+    value = content.value
+    if kind := describe_content(value):
+        raise ValueError(f"holds {kind.what}; {kind.mend or EXPECTED}")
+    is_list = isinstance(value, list)
+    states = _states_of_list(value) if is_list else _states(value)
+    taken = states.averaged if ema and states.averaged is not None else states.raw
+    if taken is None:
+        raise ValueError("holds averaged parameters only; leave --no-ema out")
+    tensors = plain_parameters(taken)
     sigmas = tensors.pop("sigmas", None)
-    averaged = ema and len(content) == 5
-    if averaged:
-        if not _is_tensors(content[4]):
-            raise InputError(f"{file}: its averaged parameters are not tensors; try --no-ema")
-        tensors = {name.removeprefix("module."): value for name, value in content[4].items()}
-    return _Published(tensors, sigmas, averaged, content[3] if len(content) > 3 else None)
+    if sigmas is None and states.raw is not None:
+        sigmas = plain_parameters(
+            {key: value for key, value in states.raw.items() if str(key).endswith("sigmas")}
+        ).get("sigmas")
+    is_known = is_list or states.averaged is not None
+    return _Published(
+        tensors,
+        None if sigmas is None else _ladder(sigmas),
+        (taken is states.averaged) if is_known else None,
+        states.step,
+        states.ignored,
+    )
 
 
-def _is_tensors(content: Any) -> bool:
-    return isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values())
+def _states(value: Any) -> States:
+    try:
+        return find_states(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; {EXPECTED}") from None
+
+
+def _states_of_list(parts: list[Any]) -> States:
+    """Return the state dicts in the list that the public programs write."""
+    if len(parts) not in PARTS or not isinstance(parts[0], dict):
+        kinds = ", ".join(capped([type(part).__name__ for part in parts])) or "nothing"
+        raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
+    averaged = parts[4] if len(parts) == 5 else None
+    if averaged is not None and not isinstance(averaged, dict):
+        raise ValueError(f"holds no averaged parameters but {type(averaged).__name__}")
+    step = parts[3] if len(parts) > 3 and type(parts[3]) is int else None
+    return States(parts[0], averaged, step)
+
+
+def _ladder(sigmas: Tensor) -> Tensor:
+    """Return a ladder (L,), float64; raise `ValueError` if it is none."""
+    if max(sigmas.shape, default=1) != sigmas.numel():
+        raise ValueError(f"its ladder (sigmas) has the shape {tuple(sigmas.shape)}; expected (L,)")
+    ladder = sigmas.double().reshape(-1)
+    if not float(ladder[-1]) > 0:
+        raise ValueError(f"its ladder (sigmas) ends at {float(ladder[-1]):.7g}; expected > 0")
+    rises = (ladder.diff() >= 0).nonzero()
+    if len(rises):
+        level = int(rises[0])
+        raise ValueError(
+            f"its ladder (sigmas) does not decrease: level {level + 1} is "
+            f"{float(ladder[level]):.7g}, level {level + 2} is {float(ladder[level + 1]):.7g}"
+        )
+    return ladder
 
 
 def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
@@ -113,6 +219,7 @@ def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
             "train.network: only the networks of the published programs can be imported; expected "
             "ncsn, ncsnv2, ncsnv2_deeper or ncsnv2_deepest"
         )
+    _compare_networks(network, found, file)
     if found.sigmas is not None:
         _compare_ladders(network.sigmas, found.sigmas, file)
     try:
@@ -120,6 +227,20 @@ def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
     except ValueError as error:
         raise InputError(f"{file}: does not fit the run's network: {error}") from None
     network.load_state_dict(parameters | {"sigmas": network.sigmas})
+
+
+def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None:
+    """Raise `InputError` if the parameters are those of another network than the run's."""
+    theirs, own = published_options(found.tensors), published_options(to_published(network))
+    if not theirs:
+        names = ", ".join(capped(found.tensors)) or "nothing"
+        raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
+    wrong = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
+    if wrong:
+        raise InputError(
+            f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
+            + ", ".join(f"{key} {theirs.get(key)}, in the run {own.get(key)}" for key in wrong)
+        )
 
 
 def _compare_ladders(own: Tensor, theirs: Tensor, file: Path) -> None:

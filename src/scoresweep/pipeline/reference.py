@@ -20,6 +20,7 @@ from scoresweep.data.store import Split, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.locks import exclusive
+from scoresweep.made_by import made_by
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.device import CPU, device_of
@@ -57,7 +58,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
         InputError: if the dataset does not have what the extractor needs, the extractor's
             published weights cannot be had, or there is no GPU for it.
     """
-    started, device = time.monotonic(), device_of(gpus)
+    started, device, code = time.monotonic(), device_of(gpus), made_by("features")
     dataset, layout, count = plan.dataset(dataset_id), plan.layout, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
@@ -88,7 +89,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     if probabilities is not None and test.labels is not None:
         right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
         content.attrs["test_accuracy"] = float(right.double().mean())
-    content.attrs |= cost_of(started, device)
+    content.attrs |= cost_of(started, device) | code.attribute()
     write_dataset(content, plan.reference(dataset.id, extractor))
 
 

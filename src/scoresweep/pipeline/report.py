@@ -9,6 +9,7 @@ import pandas as pd
 from scoresweep.console import say
 from scoresweep.errors import InputError
 from scoresweep.files import whole
+from scoresweep.pipeline.code_of_results import say_codes
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.page import Pictures, render_page
@@ -43,11 +44,12 @@ def report(plan: Plan) -> None:
     """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` of what is there.
 
     What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
-    there is nothing to report at all.
+    there is nothing to report at all: no result, and nothing that failed either.
     """
     layout = plan.layout
     tables = collect(plan, jobs(plan))
-    if all(not metric_names(group.to_dataset()) for group in tables.tree.children.values()):
+    is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
+    if is_empty and all(gap.state != "failed" for gap in tables.gaps):
         raise InputError(
             f"{layout.results}: holds no result of the study {plan.study.study}; run it first: "
             f"snakemake --cores all --configfile STUDY"
@@ -67,6 +69,7 @@ def report(plan: Plan) -> None:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
     write_final_metrics(plan, tables, wide, metrics)
     _say_what_there_is(plan, tables.gaps, len(wide))
+    say_codes(tables.codes)
 
 
 def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:

@@ -28,10 +28,12 @@ from scoresweep.errors import InputError, RunError, ScoresweepError
 from scoresweep.files import remove, sha256_of, write_json
 from scoresweep.jobstate import JobState
 from scoresweep.locks import exclusive
+from scoresweep.made_by import KEY, joined, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.chunks import (
     Work,
     check_chunk_memory,
+    chunk_made_by,
     chunk_path,
     draw_chunks,
     is_whole,
@@ -63,6 +65,7 @@ def sample(
     chunk does not fit into memory or a process is killed.
     """
     run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
+    made_by("samples")  # the code of now, not of the end
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
@@ -238,6 +241,7 @@ def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> Non
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = _chunks(setting)
     parts = [read_chunk(work, chunk) for chunk in range(chunks)]
+    code = joined(chunk_made_by(work, chunk) for chunk in range(chunks))
     seeds = torch.tensor([derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)])
     levels = {
         name: torch.stack([part[name] for part in parts]).double().mean(0)
@@ -267,6 +271,6 @@ def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> Non
         attributes=attributes,
     )
     facts = {"count": options.count, "shape": list(network.shape), "devices": work.devices}
-    manifest = facts | attributes | described
+    manifest = facts | attributes | described | {KEY: code.record()}
     write_json(work.layout.samples_manifest_copy(run.id, setting.id), manifest)
     write_json(work.layout.samples_manifest(run.id, setting.id), manifest)

@@ -13,6 +13,7 @@ from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.locks import exclusive
+from scoresweep.made_by import KEY, made_by
 from scoresweep.study import Plan
 from scoresweep.study.components.datasets import Dataset, OwnData
 
@@ -38,12 +39,13 @@ def stage(plan: Plan, dataset_id: str) -> None:
 
 def _stage(dataset: Dataset, store: Path) -> None:
     """Fetch, check and write a dataset, and say so."""
-    started = time.monotonic()
+    started, code = time.monotonic(), made_by("data")
     staged = read_dataset(dataset)
     splits = {"train": staged.train, "test": staged.test}
     total = sum(len(split.values) for split in splits.values())
     with progress(f"stage {dataset.id}", total) as advance:
-        write_store(store, splits, _attributes(dataset, staged), advance)
+        origin = {KEY: code.record()}
+        write_store(store, splits, _attributes(dataset, staged), advance, origin)
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
         f"{_size(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"

@@ -26,6 +26,7 @@ from scoresweep.errors import RunError
 from scoresweep.hdf5 import is_whole, mentions
 from scoresweep.jobstate import JobState
 from scoresweep.launch.slurm import QueuedJob, is_live
+from scoresweep.pipeline.code_of_results import code_lines, codes_of_results
 from scoresweep.pipeline.slurm_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.study import Plan
 
@@ -129,7 +130,8 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
     console.print(_table(plan, rows))
     lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
-    for line in [*lines, *queues, *_logs(plan, found)]:
+    codes = [f"code: {line}" for line in code_lines(codes_of_results(plan))]
+    for line in [*lines, *queues, *_logs(plan, found), *codes]:
         console.print(line, markup=False, soft_wrap=True)
     return found
 
@@ -161,7 +163,8 @@ def duration(seconds: float) -> str:
 
 def _trained(plan: Plan, run: str) -> Job:
     layout = plan.layout
-    done = Job(run, None, "done", progress=JobState.read(layout.progress(run)))
+    progress = JobState.read(layout.progress(run))
+    done = Job(run, None, "done", progress.message if progress else "", progress)
     if not plan.measures_score_error or layout.score_error(run).exists():
         return done
     log = layout.results / "logs" / "score_error" / f"{run}.log"

@@ -156,7 +156,13 @@ def charts(tables: Tables) -> dict[str, list[Chart]]:
         ],
     }
     drawn = {
-        section: [{"title": title, "choices": list(choices)} for title, choices in listed]
+        section: [
+            {
+                "title": title,
+                "choices": [one for one in choices if any(n["y"] for n in one["lines"])],
+            }
+            for title, choices in listed
+        ]
         for section, listed in found.items()
     }
     return {
@@ -198,7 +204,7 @@ def _lines(
     """
     there = frame.dropna(subset=[x, y])
     keys = [axis for axis in axes if not is_repeat(axis) and there[axis].nunique() > 1]
-    found = list(configurations(there, keys)) if len(there) else []
+    found = list(configurations(there, keys))
     found.sort(key=lambda each: each[1].index[0])  # words in the order of the study, as their axis
     shown = spread(found)
     if len(shown) < len(found):
@@ -213,7 +219,7 @@ def _line(frame: pd.DataFrame, x: str, y: str, at: str, name: str, **look: Any) 
     points = frame.groupby(at)
     table = pd.DataFrame({"x": points[x].mean(), "y": points[y].mean()})
     table["low"], table["high"] = points[y].min(), points[y].max()
-    every = -(-len(table) // CURVE)
+    every = max(1, -(-len(table) // CURVE))
     table = table.iloc[(len(table) - 1) % every :: every]
     banded = bool((table["low"] < table["high"]).any())
     columns = ["x", "y", *(["low", "high"] if banded else [])]
@@ -328,9 +334,9 @@ def _training(tables: Tables) -> Iterator[Chart]:
 
 def _levels(tables: Tables) -> Iterator[Chart]:
     dataset = tables.tree["training"].to_dataset()
-    if "level_loss" not in dataset or dataset.sizes["level"] == 1:
+    frame = final_level_loss(dataset)
+    if frame.empty:
         return
-    frame = to_frame(final_level_loss(dataset)).dropna()
     lines = _lines(frame, "sigma", "level_loss", tables.run_axes)
     caption = "Mean over the last fifth of the training."
     yield _choice("at the end", caption, "noise level σ", "loss of the level", lines, log_x=True)

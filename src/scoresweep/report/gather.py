@@ -44,13 +44,22 @@ class Gather:
             array[position + (np.ix_(*own) if own else ())] = variable.values
 
     def dataset(self) -> xr.Dataset:
-        """Return what was gathered, every dimension of the files in rising order."""
+        """Return what was gathered, every dimension of the files in rising order.
+
+        A dimension without any value is left out, and so are the variables along it. An exact score
+        has no training steps, for example, so a study of nothing else has no training curves.
+        """
         outer = tuple(self.shape)
+        kept = {dim: slots for dim, slots in self._slots.items() if slots}
         result = xr.Dataset(
-            {name: (outer + self._dims[name], array) for name, array in self._arrays.items()},
-            coords={dim: (dim, _values(slots)) for dim, slots in self._slots.items()},
+            {
+                name: (outer + self._dims[name], array)
+                for name, array in self._arrays.items()
+                if kept.keys() >= set(self._dims[name])
+            },
+            coords={dim: (dim, _values(slots)) for dim, slots in kept.items()},
         )
-        rising = [dim for dim in self._slots if result[dim].dtype.kind in "fi"]
+        rising = [dim for dim in kept if result[dim].dtype.kind in "fi"]
         return result.sortby(rising) if rising else result
 
     def _slots_of(self, dim: str, size: int, variables: Mapping[str, Variable]) -> Array:

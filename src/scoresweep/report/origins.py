@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from scoresweep.pipeline.code_of_results import code_rows, mixed_lines
 from scoresweep.pipeline.status import duration
 from scoresweep.report.spent import MEASURING, SPENT
 from scoresweep.report.summary import number
 from scoresweep.report.tables import Gap, Problem, Tables
 from scoresweep.study import Plan
 
-__all__ = ["gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
+__all__ = ["code_lead", "gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
 
 GAP_ROWS = 100
 """Most missing parts that are listed."""
@@ -43,6 +45,12 @@ def gaps_lead(plan: Plan, tables: Tables) -> str:
         measures = ", ".join(sorted({problem.metric for problem in problems}))
         text += f" Not computed for {settings:,} setting{'s' * (settings != 1)}: {measures}."
     return text.strip()
+
+
+def code_lead(tables: Tables) -> str:
+    """Say which results were made by several codes, and so cannot be compared; "" if none."""
+    lines = mixed_lines(tables.codes)
+    return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 
 def gap_rows(gaps: Sequence[Gap]) -> list[dict[str, str]]:
@@ -106,17 +114,20 @@ def origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         "machine": f"{about['processor']}, {about['cores']} cores, Python {about['python']}, "
         f"{about['platform']}",
     }
-    return [*found.items(), *_runs(plan, about["commit"]), *_spent(tables), *_datasets(plan)]
+    return [
+        *found.items(),
+        *_runs(plan, about["commit"]),
+        *_imports(plan),
+        *code_rows(tables.codes),
+        *_spent(tables),
+        *_datasets(plan),
+    ]
 
 
 def _runs(plan: Plan, commit: str) -> Iterator[tuple[str, str]]:
     """Yield the code and the machines of the trainings, where they are not the report's own."""
     commits, hosts = Counter[str](), Counter[str]()
-    for run in plan.runs:
-        try:
-            about = json.loads(plan.layout.provenance(run.id).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+    for _, about in _provenances(plan):
         changed = " with uncommitted changes" if about.get("uncommitted_changes") else ""
         commits[f"{(about.get('commit') or 'no repository')[:SHORT]}{changed}"] += 1
         hosts[f"{about.get('host', 'unknown')} ({about.get('processor', 'unknown')})"] += 1
@@ -124,6 +135,31 @@ def _runs(plan: Plan, commit: str) -> Iterator[tuple[str, str]]:
         yield "networks made by commit", _counted(commits)
     if hosts:
         yield "networks made on", _counted(hosts)
+
+
+def _provenances(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and the provenance of every run that has one."""
+    for run in plan.runs:
+        try:
+            text = plan.layout.provenance(run.id).read_text(encoding="utf-8")
+            yield run.id, json.loads(text)
+        except (OSError, ValueError):
+            continue
+
+
+def _imports(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield where imported weights come from, what is taken on trust, and how they did."""
+    found = [(run, about["imported"]) for run, about in _provenances(plan) if "imported" in about]
+    for run, about in found[:NAMES]:
+        parts = [f"{about['file']} (SHA-256 {about['sha256'][:SHORT]})"]
+        trusted = about.get("on_trust", {})
+        if trusted:
+            parts.append("on trust: " + ", ".join(f"{k}: {v}" for k, v in trusted.items()))
+        if check := about.get("held_out_check"):
+            parts.append(f"on {check['images']} test images {check['verdict']}")
+        yield f"imported weights: {run}", "; ".join(parts)
+    if len(found) > NAMES:
+        yield "imported weights", f"of {len(found) - NAMES:,} more runs"
 
 
 def _counted(names: Counter[str]) -> str:

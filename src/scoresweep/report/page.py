@@ -21,6 +21,7 @@ from scoresweep.report.charts import charts, explorer, to_script
 from scoresweep.report.grid import coordinate as grid_coordinate
 from scoresweep.report.origins import (
     GAP_ROWS,
+    code_lead,
     gap_rows,
     gaps_lead,
     origins,
@@ -112,6 +113,7 @@ def render_page(
         waiting=waiting(tables.gaps),
         problems=problem_rows(tables.problems),
         gaps_lead=gaps_lead(plan, tables),
+        code_lead=code_lead(tables),
         more_gaps=max(0, len(gaps) - GAP_ROWS),
         origins=origins(plan, tables),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),

@@ -71,9 +71,10 @@ def is_repeat(axis: str) -> bool:
 
 
 def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Yield the values of `axes` as a tuple, and the rows that have them."""
+    """Yield the values of `axes` as a tuple, and the rows that have them: none of an empty frame."""
     if not axes:
-        yield (), frame
+        if len(frame):
+            yield (), frame
         return
     yield from frame.groupby(list(axes), sort=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ import xarray as xr
 
 from scoresweep.errors import InputError
 from scoresweep.labels import label, label_of_option
+from scoresweep.pipeline.code_of_results import Census, code_table, codes_of_results
 from scoresweep.pipeline.status import Job
 from scoresweep.provenance import provenance
 from scoresweep.report.costs import split_costs
@@ -110,6 +111,8 @@ class Tables:
     """Ids of the runs whose network is the exact score."""
     problems: Sequence[Problem] = ()
     """Metrics that could not be computed."""
+    codes: Census = field(default_factory=dict)
+    """How many results of each kind which code has made."""
 
     def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `wide` that compete: those of networks, or all where there are none.
@@ -167,12 +170,15 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
         split_costs(sampling, runs, plan.runs)
     )
     named = {name: _labelled(group, axis_options(plan.study)) for name, group in groups.items()}
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan)), **named})
+    codes = codes_of_results(plan)
+    made = {"code": json.dumps(code_table(codes))}
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
     exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
-    return Tables(tree, gaps, run_axes, setting_axes, evaluation_axes, exact, problems)
+    axes = run_axes, setting_axes, evaluation_axes
+    return Tables(tree, gaps, *axes, exact, problems, codes)
 
 
 def _references(plan: Plan) -> xr.Dataset:

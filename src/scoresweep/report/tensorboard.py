@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,13 @@ def write_final_metrics(
     losses, errors = _losses(tables), _score_errors(tables)
     for run in plan.runs:
         rows, options = wide[wide["run"] == run.id], described(run)
+        if metrics:
+            rows = rows[rows[metrics[0].name].notna()]
         quality, final = {}, dict[str, float]()
         if metrics and len(rows):
             best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
-            quality = {f"result/{metric.name}": float(best[metric.name]) for metric in metrics}
+            found = {metric.name: float(best[metric.name]) for metric in metrics}
+            quality = {f"result/{name}": x for name, x in found.items() if not math.isnan(x)}
             final = dict(list(quality.items())[:1])
             for axis in plan.settings[0].axes:
                 if isinstance(best[axis], Real):

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.errors import InputError
-from scoresweep.study.components.datasets import GaussianMixtureData
+from scoresweep.study.components.datasets import GaussianMixtureData, Size
 from scoresweep.study.components.metrics import (
     CLASS_EXTRACTORS,
     CLASS_METRICS,
     DATASET_METRICS,
     IMAGE_EXTRACTORS,
 )
-from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle
+from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle, UNet
 from scoresweep.study.components.tasks import Interpolation
 from scoresweep.study.known_ladder import known_sigmas
+from scoresweep.study.known_size import known_size
 
 if TYPE_CHECKING:
     from scoresweep.study.base import Component
@@ -33,6 +34,8 @@ def check_plan(plan: Plan, where: str) -> Plan:
     checks: Iterable[Callable[[Plan], Iterable[str]]] = (
         _datasets,
         _batches,
+        _warmups,
+        _sizes,
         _objectives,
         _networks,
         _oracles,
@@ -46,6 +49,11 @@ def check_plan(plan: Plan, where: str) -> Plan:
     if mistakes:
         raise InputError("\n".join(f"{where}: {mistake}" for mistake in dict.fromkeys(mistakes)))
     return plan
+
+
+def _known_sizes(plan: Plan) -> dict[str, Size | None]:
+    """Return shape and number of the samples of each dataset, by its id."""
+    return {dataset.id: known_size(plan.layout, dataset) for dataset in plan.study.dataset}
 
 
 def _datasets(plan: Plan) -> Iterable[str]:
@@ -64,23 +72,55 @@ def _batches(plan: Plan) -> Iterable[str]:
             )
 
 
+def _warmups(plan: Plan) -> Iterable[str]:
+    for run in plan.runs:
+        warmup, steps = run.train.optimizer.warmup, run.train.steps
+        if warmup > steps and run.train.network.is_trained:
+            yield (
+                f"train.optimizer.warmup: {warmup}: the learning rate would still rise when "
+                f"training ends; expected at most train.steps, {steps}"
+            )
+
+
+def _sizes(plan: Plan) -> Iterable[str]:
+    """Images too small for the stages of a network."""
+    known = _known_sizes(plan)
+    for run in plan.runs:
+        network, size = run.train.network, known[run.dataset.id]
+        sides = size[0][1:] if size is not None else (getattr(run.dataset, "size", None),)
+        side = min((side for side in sides if side is not None), default=None)
+        if side is not None and side < network.smallest_side:
+            few = " or fewer multipliers" if isinstance(network, UNet) else ""
+            yield (
+                f"train.network: {network.name}: halves images of {side} pixels a side to less "
+                f"than one; expected {network.smallest_side} pixels or more{few}, found "
+                f"{run.dataset.id}"
+            )
+
+
 def _objectives(plan: Plan) -> Iterable[str]:
     """What an objective cannot do with data whose shape is known before they are staged."""
+    known = _known_sizes(plan)
     for run in plan.runs:
-        if run.dataset.known_size is not None:
-            yield from run.train.objective.mistakes(math.prod(run.dataset.known_size[0]))
+        size = known[run.dataset.id]
+        if size is not None:
+            yield from run.train.objective.mistakes(math.prod(size[0]))
 
 
 def _networks(plan: Plan) -> Iterable[str]:
     """What a network cannot do: points, or noise levels that it is not trained on."""
     bound: dict[str, Train] = {}
+    known = _known_sizes(plan)
     for run in plan.runs:
-        network, known = run.train.network, run.dataset.known_size
-        if network.needs_images and known is not None and len(known[0]) != 3:
+        network, size = run.train.network, known[run.dataset.id]
+        has_points = size is not None and len(size[0]) != 3
+        if network.needs_images and has_points:
             yield (
                 f"train.network: {network.name}: needs images, and {run.dataset.id} has points; "
                 f"expected mlp"
             )
+        if run.train.flip and has_points:
+            yield f"train.flip: true: mirrors images, and {run.dataset.id} has points"
         if not network.any_sigma:
             bound[run.train.noise.model_dump_json()] = run.train
     if not bound:
@@ -160,7 +200,7 @@ def _tasks(plan: Plan) -> Iterable[str]:
 
 def _extractors(plan: Plan) -> Iterable[str]:
     """What an extractor cannot look at: points."""
-    known = {dataset.id: dataset.known_size for dataset in plan.study.dataset}
+    known = _known_sizes(plan)
     points = [name for name, size in known.items() if size is not None and len(size[0]) != 3]
     needy = sorted(IMAGE_EXTRACTORS.intersection(plan.extractors))
     for dataset, name in itertools.product(points, needy):

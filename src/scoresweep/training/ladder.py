@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoresweep.data.shards import open_loader
+from scoresweep.data.shards import some_samples
 from scoresweep.errors import InputError
 from scoresweep.noise import build_ladder
 from scoresweep.seeds import generator_for
@@ -22,8 +22,7 @@ MOST_POINTS = 60_001
 
 def training_points(store: Path) -> Tensor:
     """Return the training samples of a staged dataset, at most `MOST_POINTS`, shape (N, ...)."""
-    loader = open_loader(store, "train", MOST_POINTS, seed=0)
-    return loader.batch(0, 0, min(len(loader), MOST_POINTS))
+    return some_samples(store, "train", MOST_POINTS)
 
 
 def resolve_ladder(component: Component, points: Callable[[], Tensor]) -> Tensor:

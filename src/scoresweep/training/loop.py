@@ -27,6 +27,7 @@ from scoresweep.data.loader import Batches
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import remove
 from scoresweep.jobstate import JobState
+from scoresweep.made_by import KEY, as_made_by, joined, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
@@ -143,6 +144,8 @@ class Trainer:
         self.step = self.saved_step = 0
         self.seconds = 0.0
         self.restarts = 0
+        self.made_by = made_by("networks")
+        """The code of all starts so far that this training goes on from."""
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────
 
@@ -425,6 +428,7 @@ class Trainer:
                 "processes": self.accelerator.num_processes,
                 "seconds": self.seconds,
                 "restarts": self.restarts,
+                KEY: self.made_by.record(),
                 "scaler": scaler.state_dict() if scaler else {},
             },
         )
@@ -449,6 +453,7 @@ class Trainer:
             say(f"going on from step {self.step} of {self.train.steps}")
         self.seconds = checkpoint.values["seconds"]
         self.restarts = checkpoint.values["restarts"] + 1
+        self.made_by = joined([as_made_by(checkpoint.values.get(KEY)), self.made_by])
 
     def _newest(self) -> Checkpoint | None:
         """Return the newest usable checkpoint: the leader chooses, all processes take the same."""

@@ -14,6 +14,7 @@ from scoresweep.data.store import check_store, oracle_of, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.jobstate import JobState
+from scoresweep.made_by import KEY, made_by
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
 from scoresweep.provenance import Code, note_end, note_start
@@ -71,11 +72,15 @@ def make_oracle(run: Run, layout: Layout) -> ScoreNetwork:
 
 
 def write_untrained(
-    run: Run, layout: Layout, network: ScoreNetwork, facts: dict[str, Any] | None = None
+    run: Run,
+    layout: Layout,
+    network: ScoreNetwork,
+    facts: dict[str, Any] | None = None,
+    note: str = "",
 ) -> None:
     """Write the products of a run without a training step; the weights come last.
 
-    `facts` go into the provenance.
+    `facts` go into the provenance, `note` is what `scoresweep status` shows beside the run.
     """
     curves = Curves(network.sigmas.tolist()).dataset()
     curves.attrs = {
@@ -88,7 +93,8 @@ def write_untrained(
     }
     with whole(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    note_end(layout.provenance(run.id), {"finished": time.time(), **(facts or {})})
+    code = {KEY: made_by("networks").record()}
+    note_end(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
     write_hparams(layout.tensorboard(run.id), described(run), {})
-    JobState("done", run.train.steps, run.train.steps).write(layout.progress(run.id))
+    JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)

@@ -19,6 +19,7 @@ from scoresweep.data.shards import open_loader
 from scoresweep.data.store import check_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
+from scoresweep.made_by import KEY
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import step_size_for
 from scoresweep.provenance import note_end
@@ -156,6 +157,7 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
             "seconds": trainer.seconds,
             "restarts": trainer.restarts,
             "finished": time.time(),
+            KEY: trainer.made_by.record(),
         },
     )
     final = {"result/training_loss": trainer.curves.scalars["loss"][-1]}

@@ -1,179 +1,193 @@
-"""People's own arrays: `.npz`, `.npy` and Zarr; nothing is unpickled.
-
-| split | names of the samples | names of the labels (may be missing) |
-| --- | --- | --- |
-| train | `train`, `x_train`, `image`, `point`, `x` | `train_label`, `y_train`, `label`, `y` |
-| test (may be missing) | `test`, `x_test` | `test_label`, `y_test` |
-
-A file with a single array needs no name. Samples are images, unsigned bytes (N, H, W) or
-(N, H, W, C), or points, floats (N, D).
-"""
+"""Arrays of one's own: NumPy, HDF5 and netCDF files, and Zarr stores."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import zarr
 
+from scoresweep.console import say
+from scoresweep.data.sources.classes import classes_of
+from scoresweep.data.sources.formats import HDF5, NETCDF3, NPY, NPZ, expect
+from scoresweep.data.sources.hdf5_file import open_hdf5, open_netcdf3
+from scoresweep.data.sources.layout import check_not_empty, to_standard
+from scoresweep.data.sources.numbers import images_of, points_of
+from scoresweep.data.sources.numpy_file import open_npy, open_npz
 from scoresweep.data.sources.own import own_files
+from scoresweep.data.sources.select import Choice, select
+from scoresweep.data.sources.variables import Array, Variable, capped
+from scoresweep.data.sources.zarr_store import open_zarr_store
 from scoresweep.data.staged import Staged, hold_out
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
 
 __all__ = ["read_array", "read_zarr"]
 
-SAMPLES = {"train": ("train", "x_train", "image", "point", "x"), "test": ("test", "x_test")}
-LABELS = {"train": ("train_label", "y_train", "label", "y"), "test": ("test_label", "y_test")}
-DAMAGED = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises on a file that is not an array file, or not a whole one."""
+OPENERS: dict[str, Callable[[Path], AbstractContextManager[list[Variable]]]] = {
+    NPY: open_npy,
+    NPZ: open_npz,
+    HDF5: open_hdf5,
+    NETCDF3: open_netcdf3,
+}
 
-Array = npt.NDArray[Any]
 
+def read_array(
+    path: Path,
+    test_fraction: float = 0.1,
+    keys: Any = None,
+    layout: str | None = None,
+    range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
+) -> Staged:
+    """Read an `.npy`, `.npz`, HDF5 or netCDF file.
 
-def read_array(path: Path, test_fraction: float = 0.1) -> Staged:
-    """Read an `.npz` or `.npy` file (names: see this module's table).
+    `keys` names the arrays of samples and labels, which otherwise are found by their names (see
+    `select`); `layout` is the order of the axes of the samples, such as NCHW (see `layout`);
+    `range` holds the values that mean black and white.
 
-    Raises `InputError` where it is missing, damaged, holds Python objects, values that are not
-    finite, or arrays of other shapes and types.
+    Raises `InputError` if the file is missing, damaged, ambiguous, or of a format that is not read,
+    or if values are missing or would be changed.
     """
-    if not path.is_file():
-        raise InputError(f"dataset.path: {path}: there is no such file.")
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except DAMAGED as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}). Expected an .npy or .npz file of plain numbers; "
-            f"Python objects are never unpickled."
-        ) from error
-    return _stage(path, arrays, test_fraction, own_files(path))
+    with OPENERS[expect(path, "array")](path) as variables:
+        return _stage(path, variables, test_fraction, keys, layout, range)
 
 
-def read_zarr(path: Path, test_fraction: float = 0.1) -> Staged:
-    """Read a Zarr store: one array of samples, or the names of this module's table, or groups
-    `train` and `test` that hold `image` or `point` and `label`, as a staged store does.
-
-    Raises `InputError` as `read_array` does.
-    """
-    try:
-        root = zarr.open(path, mode="r")
-        found = {"x": root} if isinstance(root, zarr.Array) else _flat(root)
-    # Zarr knows no codec that unpickles: an array that needs one cannot be opened.
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise InputError(f"dataset.path: {path}: cannot be read as Zarr ({error}).") from error
-    arrays = {name: _load(path, array) for name, array in found.items()}
-    attributes: dict[str, Any] = {}
-    for array in found.values():
-        attributes.update(array.attrs.asdict())
-    low, high = attributes.get("pixel_range", (0, 255))
-    return _stage(
-        path,
-        arrays,
-        test_fraction,
-        own_files(path),
-        pixel_range=(float(low), float(high)),
-        class_names=attributes.get("class_names"),
-    )
-
-
-def _flat(root: zarr.Group) -> dict[str, zarr.Array[Any]]:
-    """Return the arrays of a group by name; those of a group `train` or `test` by split."""
-    found = dict(root.arrays())
-    for split, group in root.groups():
-        for name, array in group.arrays():
-            found[f"{split}_label" if name == "label" else split] = array
-    return found
-
-
-def _load(path: Path, array: zarr.Array[Any]) -> Array:
-    """Read a Zarr array."""
-    try:
-        return np.asarray(array[:])
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: the array {array.path or '/'} is damaged ({error}).") from error
+def read_zarr(
+    path: Path,
+    test_fraction: float = 0.1,
+    keys: Any = None,
+    layout: str | None = None,
+    range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
+) -> Staged:
+    """Read a Zarr store, a folder or a zip archive; options and errors as for `read_array`."""
+    expect(path, "zarr")
+    with open_zarr_store(path) as variables:
+        return _stage(path, variables, test_fraction, keys, layout, range)
 
 
 def _stage(
     path: Path,
-    arrays: dict[str, Array],
+    variables: list[Variable],
     test_fraction: float,
-    files: dict[str, str],
-    pixel_range: tuple[float, float] = (0.0, 255.0),
-    class_names: list[str] | None = None,
+    keys: Any,
+    layout: str | None,
+    black_white: tuple[float, float] | None,
 ) -> Staged:
-    """Check the arrays of a file and put the splits together."""
-    if len(arrays) == 1:
-        arrays = {"x": next(iter(arrays.values()))}
-    samples = {split: _pick(arrays, names) for split, names in SAMPLES.items()}
-    labels = {split: _pick(arrays, names) for split, names in LABELS.items()}
-    if samples["train"] is None:
-        raise InputError(
-            f"{path}: holds the arrays {', '.join(arrays) or 'none'}; the samples are expected "
-            f"under one of the names {', '.join(SAMPLES['train'])}."
-        )
-    splits = []
-    for split, values in samples.items():
-        if values is not None:
-            checked = _check_samples(path, values)
-            classes = _check_labels(path, labels[split], len(checked))
-            names = class_names
-            if classes is not None and names is None:
-                names = [str(number) for number in range(int(classes.max()) + 1)]
-            kept = pixel_range if checked.dtype == np.uint8 else None
-            splits.append(Split(checked, classes, kept, names if classes is not None else None))
-    train, test = splits if len(splits) == 2 else hold_out(splits[0], test_fraction)
+    """Choose, read and check the arrays of a file, and put the splits together."""
+    named = None if keys is None else keys.model_dump(exclude_none=True)
+    choices, unused = select(path, variables, named, layout)
+    if unused:
+        say(f"{path}: read {capped(_used(choices))}; not used: {capped(unused)}")
+    samples, pixel_range = _read_samples(path, choices, black_white)
+    labels, names = _read_labels(path, choices)
+    splits = {
+        split: Split(values, labels.get(split), pixel_range, names if split in labels else None)
+        for split, values in samples.items()
+    }
+    if len(splits) == 2:
+        train, test = splits["train"], splits["test"]
+    else:
+        train, test = hold_out(splits["train"], test_fraction)
     if train.shape != test.shape:
         raise InputError(
             f"{path}: samples of train have the shape {train.shape}, those of test {test.shape}."
         )
-    return Staged(train, test, str(path), "your own", files)
+    return Staged(train, test, str(path), "your own", own_files(path))
 
 
-def _pick(arrays: dict[str, Array], names: tuple[str, ...]) -> Array | None:
-    return next((arrays[name] for name in names if name in arrays), None)
+def _used(choices: Mapping[str, Choice]) -> list[str]:
+    both = [v for choice in choices.values() for v in (choice.samples, choice.labels)]
+    return [variable.name for variable in both if variable is not None]
 
 
-def _check_samples(path: Path, values: Array) -> Array:
-    """Return images (N, H, W, C) or points float32 (N, D)."""
-    if values.ndim == 0 or len(values) < 2:
-        raise InputError(f"{path}: holds fewer than two samples (an array {values.shape}).")
-    if values.dtype == np.uint8 and values.ndim in (3, 4):
-        images = values[..., None] if values.ndim == 3 else values
-        if images.shape[-1] not in (1, 3):
+def _read_samples(
+    path: Path, choices: Mapping[str, Choice], black_white: tuple[float, float] | None
+) -> tuple[dict[str, Array], tuple[float, float] | None]:
+    """Return the samples of each split as a store holds them, and the range of images."""
+    values: dict[str, Array] = {}
+    for choice in choices.values():
+        variable = choice.samples
+        check_not_empty(path, variable)
+        read = to_standard(variable.read(), choice.axes)
+        if len(read) < 2:
+            raise InputError(f"{path}: {variable}: holds fewer than two samples.")
+        values[variable.name] = read
+    is_points = {"D" in choice.axes for choice in choices.values()}
+    if len(is_points) > 1:
+        raise InputError(f"{path}: one of train and test holds images, the other one points.")
+    if is_points.pop():
+        stored, pixel_range = points_of(path, values), None
+    else:
+        stated = _range(path, [choice.samples for choice in choices.values()], black_white)
+        stored, pixel_range = images_of(path, values, stated)
+    return dict(zip(choices, stored.values(), strict=True)), pixel_range
+
+
+def _range(
+    path: Path, samples: list[Variable], stated: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the values of black and white: the study's, or those of the attribute `pixel_range`.
+
+    Raises `InputError` if they contradict each other.
+    """
+    found = {} if stated is None else {"dataset.range": stated}
+    for variable in samples:
+        value = variable.attributes.get("pixel_range")
+        if value is None:
+            continue
+        numbers = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+        are_numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
+        if (
+            len(numbers) != 2
+            or not are_numbers
+            or not -math.inf < numbers[0] < numbers[1] < math.inf
+        ):
             raise InputError(
-                f"{path}: images of the shape {values.shape[1:]}; expected (H, W), (H, W, 1) or "
-                f"(H, W, 3): the channels come last."
+                f"{path}: the attribute pixel_range of {variable.name} is {str(value)[:80]!r}; "
+                f"expected two numbers, the values of black and white, the lower one first."
             )
-        return images
-    if values.dtype.kind == "f" and values.ndim == 2:
-        bad = ~np.isfinite(values).all(1)
-        if bad.any():
-            raise InputError(
-                f"{path}: {int((~np.isfinite(values)).sum()):,} values are NaN or infinite, in "
-                f"{int(bad.sum()):,} of {len(values):,} samples; the first is sample "
-                f"{int(bad.argmax())}. Remove or repair these samples."
-            )
-        return values.astype(np.float32)
-    raise InputError(
-        f"{path}: an array {values.shape} of {values.dtype}; expected images, uint8 (N, H, W) or "
-        f"(N, H, W, C), or points, float (N, D)."
-    )
-
-
-def _check_labels(path: Path, labels: Array | None, count: int) -> Array | None:
-    """Return labels as int64 (N,)."""
-    if labels is None:
-        return None
-    labels = labels.squeeze()
-    if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise InputError(
-            f"{path}: labels {labels.shape} of {labels.dtype}; expected whole numbers from 0, one "
-            f"for each of {count:,} samples."
+        found[f"the attribute pixel_range of {variable.name}"] = (
+            float(numbers[0]),
+            float(numbers[1]),
         )
-    return labels.astype(np.int64)
+    if len(set(found.values())) > 1:
+        both = " but ".join(f"{key} is {list(value)}" for key, value in found.items())
+        raise InputError(f"{path}: {both}. Remove one of them, or make them equal.")
+    return next(iter(found.values()), None)
+
+
+def _read_labels(
+    path: Path, choices: Mapping[str, Choice]
+) -> tuple[dict[str, Array], list[str] | None]:
+    """Return the classes of each split that has labels, and their names."""
+    chosen = {split: c.labels for split, c in choices.items() if c.labels is not None}
+    if not chosen:
+        return {}, None
+    given = [names for v in chosen.values() if (names := _class_names(path, v)) is not None]
+    if len({tuple(names) for names in given}) > 1:
+        raise InputError(f"{path}: the attribute class_names differs between train and test.")
+    values = {variable.name: variable.read() for variable in chosen.values()}
+    classes, names = classes_of(path, values, given[0] if given else None)
+    for split, labels in zip(chosen, classes.values(), strict=True):
+        sample = choices[split].samples
+        if len(labels) != sample.shape[choices[split].axes.index("N")]:
+            raise InputError(f"{path}: {chosen[split]} are not as many labels as {sample} needs.")
+    return dict(zip(chosen, classes.values(), strict=True)), names
+
+
+def _class_names(path: Path, labels: Variable) -> list[str] | None:
+    """Return the attribute `class_names` of labels."""
+    value = labels.attributes.get("class_names")
+    if value is None:
+        return None
+    items = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    names = [item for item in items if isinstance(item, str)]
+    if not names or len(set(names)) < len(items):
+        raise InputError(
+            f"{path}: the attribute class_names of {labels.name} is {str(value)[:80]!r}; expected "
+            f"a list of different names, one for each class."
+        )
+    return names

@@ -33,7 +33,7 @@ Frames = Literal["first", "all"]
 GREY = {"1", "L", "LA", "La"}
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError),
-    *(OverflowError, ZeroDivisionError, struct.error, zlib.error),
+    *(OverflowError, RuntimeError, ZeroDivisionError, struct.error, zlib.error),
     Image.DecompressionBombError,
 )
 """What Pillow raises for a file that is not an image, or not a whole one."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from scoresweep.console import say
 from scoresweep.data.sources.decoding import Frames, Options, read_images
+from scoresweep.data.sources.formats import expect
 from scoresweep.data.sources.listing import Splits, list_images
-from scoresweep.data.sources.own import own_files, refuse_other_kind
+from scoresweep.data.sources.own import own_files
 from scoresweep.data.sources.tree import read_tree
 from scoresweep.data.staged import Staged, hold_out
 from scoresweep.data.store import Split
@@ -48,7 +49,7 @@ def read_folder(
         InputError: naming the file or folder that cannot be read or understood, or the image that
             has another size than the first.
     """
-    refuse_other_kind(path, "folder")
+    expect(path, "folder")
     listing = list_images(read_tree(path), splits)
     files = list(chain.from_iterable(listing.splits.values()))
     images, counts, notes = read_images(files, Options(size, range, frames))

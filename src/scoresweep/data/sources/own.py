@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 
 from scoresweep.errors import InputError
@@ -100,39 +99,3 @@ def _sha256(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-READERS = {
-    "folder": "a folder or .zip archive of images",
-    "array": "a file of arrays",
-    "zarr": "a Zarr store",
-}
-"""What each reader of own data reads, by its `name` in studies."""
-
-
-def kind_of(path: Path) -> str | None:
-    """Return which reader reads what is at `path`; None if that cannot be told."""
-    markers = ("zarr.json", ".zgroup", ".zarray")
-    if path.is_dir():
-        return "zarr" if any((path / marker).is_file() for marker in markers) else "folder"
-    if zipfile.is_zipfile(path) and path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            return "zarr" if any(marker in archive.NameToInfo for marker in markers) else "folder"
-    return "array" if path.suffix.lower() in (".npy", ".npz") else None
-
-
-def refuse_other_kind(path: Path, name: str) -> None:
-    """Raise `InputError` if there is nothing at `path`, or something for another reader."""
-    if not path.exists():
-        what = "folder" if name == "folder" else "file"
-        raise InputError(f"dataset.path: {path}: there is no such {what}.")
-    kind = kind_of(path)
-    if kind is not None and kind != name:
-        raise InputError(
-            f"dataset.path: {path}: is {READERS[kind]}; set dataset.name: {kind} (found: {name})."
-        )
-    if kind is None and name == "folder":
-        raise InputError(
-            f"dataset.path: {path}: is neither a folder nor a .zip archive. Unpack other archives "
-            f"(tar, rar, 7z), or pack the images into a .zip."
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoresweep.report.figures.base import COLOURS, png, spread
+from scoresweep.report.figures.base import COLOURS, log_or_linear, png, spread
 from scoresweep.report.figures.classes import shares
 from scoresweep.report.figures.density import densities, fit
 from scoresweep.report.figures.errors import error_by_density, fields, score_error
@@ -21,6 +21,7 @@ __all__ = [
     "fit",
     "heat_map",
     "lines",
+    "log_or_linear",
     "pairs",
     "png",
     "points",

@@ -14,12 +14,13 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["COLOURS", "STYLE", "WIDTH", "legend", "png", "spread", "styled"]
+__all__ = ["COLOURS", "STYLE", "WIDTH", "legend", "log_or_linear", "png", "spread", "styled"]
 
 LONG_LABEL = 45
 """Most characters of a label of a legend that stands in its panel."""
@@ -70,6 +71,11 @@ def png(figure: Figure, dpi: int = 160) -> bytes:
     image = Image.open(drawn).convert("RGB")
     image.quantize(dither=Image.Dither.NONE).save(small, "PNG")
     return small.getvalue()
+
+
+def log_or_linear(values: pd.Series[float]) -> str:
+    """Return the scale "log", or "linear" where no value is positive: there is no log of zeros."""
+    return "log" if (values > 0).any() else "linear"
 
 
 def legend(figure: Figure, panel: Axes) -> None:

@@ -55,10 +55,13 @@ def fit(
     left, right = figure.subplots(1, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         truth, found = (np.gradient(np.log(each), x) for each in (exact, density))
+    known = truth[np.isfinite(truth)]  # far from all data the density is 0 in float64
     left.plot(x, truth, color="#999999", label="exact")
     left.plot(x, found, color=COLOURS[0], label="network")
-    room = 0.2 * np.ptp(truth)
-    left.set(xlabel="x", title=title, ylim=(truth.min() - room, truth.max() + room))
+    left.set(xlabel="x", title=title)
+    if known.size and np.ptp(known):
+        room = 0.2 * np.ptp(known)
+        left.set_ylim(known.min() - room, known.max() + room)
     left.legend()
     right.fill_between(x, exact, color="#cccccc", linewidth=0)
     right.plot(x, density, color=COLOURS[0])

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from scoresweep.report.figures.base import COLOURS, WIDTH, legend, spread, styled
+from scoresweep.report.figures.base import COLOURS, WIDTH, legend, log_or_linear, spread, styled
 from scoresweep.report.summary import configurations, describe, is_repeat, number
 
 __all__ = ["error_by_density", "fields", "score_error"]
@@ -40,7 +40,8 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
         panel.plot([], [], color=colour, label=label or None)
     panel.plot([], [], "-", color="#666666", label="training points")
     panel.plot([], [], "--", color="#666666", label="test points")
-    panel.set(xscale="log", yscale="log", title=title, xlabel="noise level σ")
+    yscale = log_or_linear(frame[column])
+    panel.set(xscale="log", yscale=yscale, title=title, xlabel="noise level σ")
     legend(figure, panel)
     return figure
 
@@ -66,7 +67,8 @@ def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
             panel.plot(
                 curve["log_density_of_bin"], curve[column], marker=".", color=shade, label=label
             )
-        panel.set(yscale="log", xlabel="log density of the bin", title=named[split])
+        yscale = log_or_linear(frame[column])
+        panel.set(yscale=yscale, xlabel="log density of the bin", title=named[split])
     panels[0].set_ylabel(title)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     return figure

@@ -53,10 +53,8 @@ def by_configuration(
     trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
     axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
     axes = [axis for axis in axes if trained[axis].nunique() > 1]
-    there = configurations(trained, axes) if len(trained) else ()
-    for key, part in itertools.islice(there, most):
-        if len(part):
-            yield dict(zip(axes, key, strict=True)), part
+    for key, part in itertools.islice(configurations(trained, axes), most):
+        yield dict(zip(axes, key, strict=True)), part
 
 
 def to_frame(dataset: xr.Dataset) -> pd.DataFrame:

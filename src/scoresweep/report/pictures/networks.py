@@ -83,20 +83,26 @@ def training_curves(tables: Tables) -> Iterator[Picture]:
         "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
     )
     yield Picture("training_loss", "Training loss", caption, figures.png(figure), charted=True)
-    if "level_loss" not in dataset or dataset.sizes["level"] == 1:
+    frame = final_level_loss(dataset)
+    if frame.empty:
         return
-    frame = to_frame(final_level_loss(dataset)).dropna()
     labels = {"xlabel": "noise level σ", "title": "loss of each level at the end", "xscale": "log"}
     figure = figures.curves(frame, "sigma", "level_loss", axes, labels)
     caption = "Mean over the last fifth of the training, for each noise level."
     yield Picture("level_loss", "Loss of each level", caption, figures.png(figure), charted=True)
 
 
-def final_level_loss(dataset: xr.Dataset) -> xr.Dataset:
-    """Return `level_loss` over the last fifth of each training, and `sigma`."""
+def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return mean `level_loss` over the last fifth of each training, and `sigma`, run by run.
+
+    There is a row for each level that has a loss: none where there is one level or no loss at all.
+    """
+    if "level_loss" not in dataset or dataset.sizes["level"] == 1:
+        return pd.DataFrame()
     last = dataset["step"].where(dataset["loss"].notnull()).max("step")
-    final = dataset["level_loss"].where(dataset["step"] > 0.8 * last).mean("step")
-    return xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})
+    late = dataset["level_loss"].where(dataset["step"] > 0.8 * last)
+    final = late.sum("step", min_count=1) / late.count("step")
+    return to_frame(xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})).dropna()
 
 
 def score_errors(tables: Tables) -> Iterator[Picture]:

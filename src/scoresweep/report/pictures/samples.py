@@ -148,10 +148,9 @@ def _best_settings(
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
     apart = [axis for axis in tables.axes if is_apart(tables, axis)]
     for _, part in configurations(wide[wide[metric.name].notna()], apart):
-        if len(part):
-            top = best(summarise(part, metric, axes), metric)
-            same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
-            yield {axis: top[axis] for axis in axes}, same.iloc[0]
+        top = best(summarise(part, metric, axes), metric)
+        same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
+        yield {axis: top[axis] for axis in axes}, same.iloc[0]
 
 
 def neighbours(
@@ -186,12 +185,13 @@ def signals_to_noise(tables: Tables) -> Iterator[Picture]:
     if "signal_to_noise" not in dataset:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
+    if frame.empty:
+        return
     axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
     axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
     labels = {"xlabel": "noise level σ", "title": "signal to noise of a step, √(η/2) ‖s‖ / √D"}
-    figure = figures.curves(
-        frame, "sigma", "signal_to_noise", axes, labels | {"xscale": "log", "yscale": "log"}
-    )
+    labels |= {"xscale": "log", "yscale": figures.log_or_linear(frame["signal_to_noise"])}
+    figure = figures.curves(frame, "sigma", "signal_to_noise", axes, labels)
     caption = (
         f"How large η s is beside √(2η) z in the last step at each level. Under the step rule "
         f"“variance” it is the same at every level where the score grows as 1/σ. {BANDS}"

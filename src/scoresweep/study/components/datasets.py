@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
 from scoresweep.study.base import Component, Config, content_hash
 
@@ -14,8 +14,10 @@ __all__ = [
     "Dataset",
     "GaussianMixtureData",
     "ImageFolder",
+    "Keys",
     "OwnData",
     "Shapes",
+    "Size",
     "Source",
 ]
 
@@ -267,6 +269,11 @@ class OwnData(Dataset):
         return f"{self.title or self.path.stem}_{content_hash(options)}"
 
 
+def _is_none(value: object) -> bool:
+    """Leave options that came later out of records, so that staged stores keep their manifest."""
+    return value is None
+
+
 class ImageFolder(OwnData):
     """A folder or `.zip` archive of images. Sub-folders are classes, unless their names are those
     of splits, such as `train` and `test`; a `dataset.json` as StyleGAN and EDM write it gives the
@@ -277,28 +284,99 @@ class ImageFolder(OwnData):
     size: int | None = Field(None, ge=4)
     """Crop to a centred square and resize to this many pixels; null: every image must have the same
     size."""
-    splits: Literal["auto", "none"] | SplitFolders = "auto"
+    splits: Literal["auto", "none"] | SplitFolders = Field(
+        "auto", exclude_if=lambda value: value == "auto"
+    )
     """Which sub-folders are splits: "auto": those with names such as `train`, `Testing` or `val`;
     "none": every sub-folder is a class; or the name of each, {train: NAME, test: NAME}."""
-    range: ValueRange | None = None
+    range: ValueRange | None = Field(None, exclude_if=_is_none)
     """Values of the files that mean black and white, [low, high]: images with more than 8 bits a
     channel are scaled by them, and refused without."""
-    frames: Literal["first", "all"] | None = None
+    frames: Literal["first", "all"] | None = Field(None, exclude_if=_is_none)
     """Which frames of animations and multi-page files are read; null: such files are refused."""
 
 
-class ArrayFile(OwnData):
-    """An `.npz` or `.npy` file: images uint8 (N, H, W[, C]) or points float (N, D)."""
+class Keys(Config):
+    """Names of the arrays to read: `image` or `point`, and `label` if there are classes.
+
+    In a file with groups for train and test, such as `train/image`, the name without the group.
+    """
+
+    image: str | None = None
+    """Images of the training part, or of everything."""
+    point: str | None = None
+    """Points of the training part, or of everything."""
+    label: str | None = None
+    """Their labels; null: none."""
+    test_image: str | None = None
+    """Images of the test part, if they have a name of their own."""
+    test_point: str | None = None
+    """Points of the test part, if they have a name of their own."""
+    test_label: str | None = None
+    """Labels of the test part, if they have a name of their own."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Keys:
+        if (self.image is None) == (self.point is None):
+            raise ValueError("exactly one of image and point")
+        other = "test_image" if self.image is None else "test_point"
+        if getattr(self, other) is not None:
+            raise ValueError(f"images or points in both parts, not {other} beside the other kind")
+        if self.test_label is not None and self.test_image is None and self.test_point is None:
+            raise ValueError("test_image or test_point beside test_label")
+        return self
+
+
+class OwnArrays(OwnData):
+    """What is common to arrays of one's own."""
+
+    keys: Keys | None = Field(None, exclude_if=_is_none)
+    """Names of the arrays to read; null: they are found by their names (docs/data.md)."""
+    layout: str | None = Field(None, exclude_if=_is_none)
+    """Order of the axes of the samples, one letter each: N sample, H row, W column, C channel, or D
+    feature of a point; for example NCHW; null: named dimensions, or NHWC, NHW, ND."""
+    range: ValueRange | None = Field(None, exclude_if=_is_none)
+    """Stored values that mean black and white, such as [-1, 1]; null: the array's attribute
+    `pixel_range`, or [0, 255] for uint8."""
+
+    @field_validator("layout")
+    @classmethod
+    def _is_layout(cls, value: str | None) -> str | None:
+        if value is not None and "".join(sorted(value)) not in {"DN", "HNW", "CHNW"}:
+            raise ValueError(f"an order of NHW, NHWC or ND, such as NCHW, found {value}")
+        return value
+
+
+class ArrayFile(OwnArrays):
+    """A NumPy (`.npy`, `.npz`), HDF5 or netCDF file: images (N, H, W[, C]) or points (N, D)."""
 
     target: ClassVar[str] = "scoresweep.data.sources.arrays:read_array"
     name: Literal["array"]
 
 
-class ZarrStore(OwnData):
-    """A Zarr store laid out as `scoresweep stage` writes it, or with one array of samples."""
+class ZarrStore(OwnArrays):
+    """A Zarr store, a folder or a zip archive: images (N, H, W[, C]) or points (N, D)."""
 
     target: ClassVar[str] = "scoresweep.data.sources.arrays:read_zarr"
     name: Literal["zarr"]
+
+
+class ParquetImages(OwnData):
+    """A Parquet file with a column of encoded images, as Hugging Face writes them, or a folder of
+    such files whose names say the split, such as `train-00000-of-00002.parquet`."""
+
+    target: ClassVar[str] = "scoresweep.data.sources.parquet:read_parquet"
+    name: Literal["parquet"]
+    keys: Keys | None = None
+    """Names of the columns to read, image and label; null: they are found by type and name."""
+    size: int | None = Field(None, ge=4)
+    """Crop to a centred square and resize to this many pixels; null: every image must have the same
+    size."""
+    range: ValueRange | None = None
+    """Values of the files that mean black and white, [low, high]: images with more than 8 bits a
+    channel are scaled by them, and refused without."""
+    frames: Literal["first", "all"] | None = None
+    """Which frames of animations are read; null: animations are refused."""
 
 
 AnyDataset = Annotated[
@@ -312,6 +390,7 @@ AnyDataset = Annotated[
     | SwissRoll
     | ImageFolder
     | ArrayFile
-    | ZarrStore,
+    | ZarrStore
+    | ParquetImages,
     Field(discriminator="name"),
 ]

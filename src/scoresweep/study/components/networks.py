@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scoresweep.study.base import Component
 
-__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNv2", "Oracle"]
+__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNv2", "Oracle", "UNet"]
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 
@@ -23,6 +23,11 @@ class Network(Component):
     """Whether it cannot be had for points."""
     any_sigma: ClassVar[bool] = True
     """Whether it gives scores between the levels of its ladder, too."""
+
+    @property
+    def smallest_side(self) -> int:
+        """Fewest pixels of a side of an image."""
+        return 1
 
 
 class MLP(Network):
@@ -57,8 +62,16 @@ class RefineNet(Network):
     """What is common to the RefineNets."""
 
     needs_images: ClassVar[bool] = True
-    channels: int = Field(128, ge=1)
-    """Feature maps of the first stage; later ones have 2 or 4 times as many."""
+    halvings: ClassVar[int] = 1
+    """Stages that halve the size of the feature maps."""
+    channels: int = Field(128, ge=2)
+    """Feature maps of the first stage, 2 or more, over which norms take a variance; later stages
+    have 2 or 4 times as many."""
+
+    @property
+    def smallest_side(self) -> int:
+        """Fewest pixels of a side of an image."""
+        return 1 << self.halvings
 
 
 class NCSN(RefineNet):
@@ -81,6 +94,7 @@ class NCSNv2Deeper(RefineNet):
     """NCSNv2 with one stage more, at a quarter of the size; for 96 and 128 pixels."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsnv2:NCSNv2Deeper"
+    halvings: ClassVar[int] = 2
     name: Literal["ncsnv2_deeper"]
 
 
@@ -88,6 +102,7 @@ class NCSNv2Deepest(RefineNet):
     """NCSNv2 with two stages more, down to an eighth of the size; for 256 pixels."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsnv2:NCSNv2Deepest"
+    halvings: ClassVar[int] = 3
     name: Literal["ncsnv2_deepest"]
 
 
@@ -107,6 +122,11 @@ class UNet(Network):
     attention: Counts = (16,)
     """Sizes of feature maps, in pixels of the longer side, at which blocks are followed by
     self-attention; the middle of the network always has it."""
+
+    @property
+    def smallest_side(self) -> int:
+        """Fewest pixels of a side of an image."""
+        return 1 << (len(self.multipliers) - 1)
 
 
 class Oracle(Network):

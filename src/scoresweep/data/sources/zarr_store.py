@@ -1,0 +1,140 @@
+"""The arrays of a Zarr store, version 2 or 3, in a folder or a zip archive.
+
+The metadata of each array are read, never a consolidated copy, which may be out of date. Arrays
+whose dimensions have names are read through xarray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import LocalStore, ZipStore
+
+from scoresweep.data.sources.cf import decode, inherited, values_of
+from scoresweep.data.sources.formats import ZARR_FILES
+from scoresweep.data.sources.variables import Array, Variable
+from scoresweep.errors import InputError
+
+__all__ = ["open_zarr_store"]
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile)
+
+Opened = LocalStore | ZipStore
+
+
+@contextlib.contextmanager
+def open_zarr_store(path: Path) -> Iterator[list[Variable]]:
+    """Yield the arrays of a store, those of its groups included."""
+    store, prefix = _open(path)
+    try:
+        try:
+            root = zarr.open(store, path=prefix, mode="r", use_consolidated=False)
+            if isinstance(root, zarr.Array):
+                found = {"x": root}
+                attributes: dict[str, dict[str, Any]] = {"": {}}
+            else:
+                members = dict(root.members(max_depth=None))
+                attributes = {"": root.attrs.asdict()}
+                attributes |= {name: member.attrs.asdict() for name, member in members.items()}
+                found = {n: m for n, m in sorted(members.items()) if isinstance(m, zarr.Array)}
+        # Zarr knows no codec that unpickles: an array that needs one cannot be opened.
+        except DAMAGED as error:
+            raise InputError(f"{path}: cannot be read as Zarr ({error}).") from error
+        variables = []
+        for name, array in found.items():
+            parents = [str(parent) for parent in reversed(PurePosixPath(name).parents)]
+            levels = [attributes.get("" if p == "." else p, {}) for p in parents]
+            about = inherited(*levels, array.attrs.asdict())
+            siblings = [other for other in found if other != name]
+            variables.append(_variable(path, store, name, array, about, siblings))
+        yield variables
+    finally:
+        store.close()
+
+
+def _open(path: Path) -> tuple[Opened, str]:
+    """Open a store; return it and the path of the root in it (zipped folders have one)."""
+    if path.is_dir():
+        return LocalStore(path, read_only=True), ""
+    with zipfile.ZipFile(path) as archive:
+        roots = [
+            PurePosixPath(name).parent
+            for name in archive.namelist()
+            if PurePosixPath(name).name in ZARR_FILES
+        ]
+    prefix = str(min(roots, key=lambda root: len(root.parts)))
+    return ZipStore(path, mode="r"), "" if prefix == "." else prefix
+
+
+def _variable(
+    path: Path,
+    store: Opened,
+    name: str,
+    array: zarr.Array[Any],
+    attributes: dict[str, Any],
+    others: list[str],
+) -> Variable:
+    """Describe one array."""
+    if isinstance(array.metadata, ArrayV3Metadata):
+        names = array.metadata.dimension_names
+    else:
+        names = attributes.get("_ARRAY_DIMENSIONS")
+    dimensions = tuple(map(str, names)) if names and None not in names else None
+
+    def read() -> Array:
+        _check_chunks(path, name, array)
+        group, _, base = array.path.rpartition("/")
+        try:
+            if dimensions is None or not base:
+                return decode(name, np.asarray(array[...]), attributes)
+            dropped = [
+                other.rpartition("/")[2] for other in others if other.rpartition("/")[2] != base
+            ]
+            with xr.open_zarr(
+                store,
+                group=group,
+                consolidated=False,
+                chunks=None,
+                decode_times=False,
+                drop_variables=dropped,
+            ) as opened:
+                return values_of(opened[base])
+        except DAMAGED as error:
+            raise InputError(f"{path}: the array {name} is damaged ({error}).") from error
+
+    return Variable(name, array.shape, array.dtype, read, dimensions, attributes)
+
+
+def _check_chunks(path: Path, name: str, array: zarr.Array[Any]) -> None:
+    """Raise `InputError` if chunks are missing, which Zarr reads as the fill value."""
+    written, expected = array.nchunks_initialized, array.nchunks
+    if written < expected:
+        raise InputError(
+            f"{path}: {expected - written:,} of {expected:,} chunks of the array {name} are "
+            f"missing{_first_missing(path, array)}. They would be read as {array.fill_value}. "
+            f"Copy the store again or, if these values are meant, write all chunks: "
+            f"write_empty_chunks=True."
+        )
+
+
+def _first_missing(path: Path, array: zarr.Array[Any]) -> str:
+    """Name the first missing chunk, for a message."""
+    shape = array.shards or array.chunks
+    grid = [-(-size // part) for size, part in zip(array.shape, shape, strict=True)]
+    keys = (array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid))
+    if path.is_dir():
+        missing = (key for key in keys if not (path / array.path / key).exists())
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+        missing = (key for key in keys if f"{array.path}/{key}".lstrip("/") not in names)
+    first = next(missing, None)
+    return "" if first is None else f", the first is {first}"
