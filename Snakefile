@@ -40,7 +40,8 @@ wildcard_constraints:
     dataset="[^/]+",
     extractor="[a-z0-9_]+",
     run="[^/]+",
-    setting="[^/]+",
+    # `score_error.nc` and `SETTING.nc` lie in one folder.
+    setting=r"(?!score_error\.nc$)[^/]+",
 
 
 include: "workflow/rules/common.smk"
@@ -70,4 +71,4 @@ onerror:
 rule all:
     default_target: True
     input:
-        layout.report,
+        everything,

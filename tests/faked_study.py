@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from scoresweep.data.samples import write_samples
 from scoresweep.data.store import Split, write_store
 from scoresweep.files import write_json
 from scoresweep.jobstate import JobState
+from scoresweep.made_from import KEY, as_attribute, write_manifest
+from scoresweep.pipeline.results import data_of, examine, network_of, samples_of
 from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
+from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 CONTENT: dict[str, Any] = {
     "study": "faked",
@@ -62,7 +66,8 @@ def sigmas(run: Run) -> np.ndarray[Any, Any]:
 def fake_study(plan: Plan) -> None:
     """Write every file that the stages before the report leave behind."""
     for dataset in plan.study.dataset:
-        fake_dataset(plan, dataset.id)
+        if not plan.layout.dataset_manifest(dataset.id).exists():
+            fake_dataset(plan, dataset.id)
         for extractor in plan.extractors:
             fake_reference(plan.reference(dataset.id, extractor))
     for run in plan.runs:
@@ -109,7 +114,12 @@ def fake_run(plan: Plan, run: Run) -> None:
         coords={"step": steps, "level": np.arange(1, levels + 1)},
         attrs={"run": run.id, "seconds": 2.0, "parameters": 3080, "device": "cpu", "devices": 2},
     ).to_netcdf(_parent(plan.layout.training_curves(run.id)), engine="h5netcdf")
-    plan.layout.weights(run.id).write_bytes(b"weights")
+    tensors = {"weight": torch.tensor([run.train.seed, levels])}
+    model = json.dumps({"sha256": sha256_of_tensors(tensors)})
+    weights = plan.layout.weights(run.id)
+    write_tensors(weights, tensors, {"model": model})
+    record = {"data": data_of(plan.layout, run.dataset.id).sha256 or ""}
+    write_manifest(weights, plan.layout.weights_manifest(run.id), record)
     state = JobState("done", 100, 100, images_per_second=4000.0, seconds=2.0)
     state.write(plan.layout.progress(run.id))
 
@@ -133,7 +143,8 @@ def fake_score_error(plan: Plan, run: Run) -> None:
             "split": ("split", np.array(["train", "test"], dtype=object)),
             "level": np.arange(1, len(sigma) + 1),
         },
-        attrs={"measured": plan.score_error_hash(), "seconds": 4.0, "device": "cpu", "devices": 1},
+        attrs={"measured": plan.score_error_hash(), "seconds": 4.0, "device": "cpu", "devices": 1}
+        | as_attribute(made_from(plan, run)),
     ).to_netcdf(_parent(plan.layout.score_error(run.id)), engine="h5netcdf")
 
 
@@ -149,7 +160,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
         attributes={"run": run.id, "setting": setting.id},
     )
     spent = {"seconds": 3.0, "device": "cpu", "devices": 4}
-    manifest = {"count": count, "shape": [1, 8, 8]} | spent | described
+    manifest = {"count": count, "shape": [1, 8, 8], KEY: made_from(plan, run)} | spent | described
     write_json(plan.layout.samples_manifest(run.id, setting.id), manifest)
 
 
@@ -183,8 +194,29 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
             "class_share_real": ("class", np.full(10, 0.1), label("test")),
         },
         coords=coords,
-        attrs={"measured": plan.evaluate_hash(), "seconds": 5.0, "device": "cpu", "devices": 2},
+        attrs={"measured": plan.evaluate_hash(), "seconds": 5.0, "device": "cpu", "devices": 2}
+        | as_attribute(made_from(plan, run, setting)),
     ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
+
+
+def fake_report(plan: Plan) -> None:
+    """Write the files of a report of what is there, without its content."""
+    layout = plan.layout
+    layout.figures.mkdir()
+    for path in (layout.metrics_table, layout.report_page):
+        path.touch()
+    attributes = as_attribute({"results": examine(plan).content_sha256()})
+    xr.Dataset(attrs=attributes).to_netcdf(layout.report, engine="h5netcdf")
+
+
+def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str, str]:
+    """What a result of a run, or the metrics of a setting, is made from."""
+    data = data_of(plan.layout, run.dataset.id)
+    network = network_of(plan.layout, run.id, data)
+    hashes = data.hashes | network.hashes
+    if setting:
+        hashes |= samples_of(plan.layout, run.id, setting.id, network, data).hashes
+    return {name: sha256 for name, sha256 in hashes.items() if sha256}
 
 
 def label(long_name: str) -> dict[str, str]:

@@ -156,12 +156,16 @@ def score_error(
     study: StudyFile, run: RunId = None, gpus: Gpu = 0, threads: Threads = 1, root: Root = Path()
 ) -> None:
     """Measure a trained network against the exact score, level by level."""
+    from scoresweep.pipeline.evaluate import is_measured
     from scoresweep.pipeline.evaluate import score_error as run_score_error
 
     plan = _plan(study, root)
     _set_up_process(threads)
     for name in _runs(plan, run):
-        run_score_error(plan, name, gpus)
+        if plan.measures_score_error and is_measured(plan, name):
+            say(f"the score error of {name} is measured already")
+        else:
+            run_score_error(plan, name, gpus)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -194,12 +198,16 @@ def evaluate(
 ) -> None:
     """Compute every metric of the samples of a setting; one that cannot be measured is named."""
     from scoresweep.pipeline.evaluate import evaluate as run_evaluate
+    from scoresweep.pipeline.evaluate import is_measured
 
     plan = _plan(study, root)
     _set_up_process(threads)
     pairs = [(name, one) for name in _runs(plan, run) for one in _settings(plan, setting)]
     failed = []
     for name, one in pairs:
+        if is_measured(plan, name, one):
+            say(f"{name} / {one}: measured already")
+            continue
         try:
             run_evaluate(plan, name, one, gpus)
         except ScoresweepError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from faked_study import CONTENT, fake_plan, fake_run, fake_samples, fake_study
+from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples, fake_study
 from rich.console import Console
 
 from scoresweep.jobstate import JobState
@@ -95,8 +95,7 @@ def test_a_run_under_way_counts_for_what_is_left(tmp_path: Path) -> None:
 def test_a_finished_study_has_nothing_left(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
-    plan.layout.reference("digits", "classifier").touch()
-    plan.layout.report.touch()
+    fake_report(plan)
     rules, text = told(plan)
     assert all(rule.done == rule.total for rule in rules.values())
     assert "nothing is left to train or to sample" in text

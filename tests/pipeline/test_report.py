@@ -289,7 +289,7 @@ def test_numbers_measured_with_other_options_are_not_reported(finished: Plan) ->
         assert set(tree["sampling/state"].values.flatten()) == {"missing"}
         assert set(tree["score_error/state"].values.flatten()) == {"done"}
     page = Page(plan.layout.report_page.read_text())
-    assert "measured before `evaluate` was changed" in page.text
+    assert "outdated: measured with other options" in page.text
 
 
 def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan) -> None:

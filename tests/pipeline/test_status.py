@@ -114,6 +114,7 @@ def test_last_files_count_more_than_what_a_job_said(plan: Plan) -> None:
 
 def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     run, (one, two, three) = plan.runs[1], plan.settings
+    fake_run(plan, run)
     fake_samples(plan, run, one)
     fake_metrics(plan, run, one)
     fake_samples(plan, run, two)
@@ -128,6 +129,7 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
 
 def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> None:
     run, (one, two, _) = plan.runs[1], plan.settings
+    fake_run(plan, run)
     fake_metrics(plan, run, one)
     fake_samples(plan, run, one)
     fake_metrics(plan, run, two)
@@ -150,6 +152,7 @@ def test_an_evaluation_that_failed_is_told_from_its_log(
     plan: Plan, text: str, state: str, message: str
 ) -> None:
     run, setting = plan.runs[1], plan.settings[0]
+    fake_run(plan, run)
     fake_samples(plan, run, setting)
     log = plan.layout.results / "logs/evaluate" / run.id / f"{setting.id}.log"
     log.parent.mkdir(parents=True)
@@ -183,7 +186,7 @@ def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
     metrics.write_bytes(metrics.read_bytes()[:left])
     (failed,) = (job for job in jobs(plan) if job.state == "failed")
     assert failed.name == f"{run.id} / {setting.id}"
-    assert failed.message == f"{metrics} is damaged; delete it and run the workflow again"
+    assert failed.message == f"{metrics} is damaged; run the workflow again"
 
 
 def test_a_damaged_progress_file_is_none(plan: Plan) -> None:

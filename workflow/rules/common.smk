@@ -1,38 +1,117 @@
+import functools
 import shlex
+import tempfile
+import time
+
+# Which jobs run is decided by `examine`, from the content of files, for `scoresweep plan` and
+# `status` as well. Snakemake is given this decision by inputs:
+# - an input that is finished is `ancient`: its time decides nothing;
+# - a job whose output exists and has to be made again gets the input OUTDATED, which the rule
+#   `outdated` makes: an input that another job makes runs a job whatever the clocks say.
+# Processes of Snakemake that run a single job on a node examine nothing and need no inputs.
+MARKS = tempfile.TemporaryDirectory() if workflow.is_main_process else None
+OUTDATED = str(Path(MARKS.name, "outdated")) if MARKS else "outdated"
 
 
-def study_file(wildcards, threads):
-    """The study file, for the commands of the rules.
+@functools.cache
+def results():
+    """The state of every result of the study."""
+    from scoresweep.pipeline.results import examine
 
-    Snakemake leaves parameters that depend on `threads` out of its record of a job: a study file
-    that is moved or renamed runs nothing again.
+    return examine(plan)
+
+
+def needs(rule, *names):
+    """Return an input function: the inputs of the job of `rule` for the wildcards `names`.
+
+    `INPUTS[rule]` names what it is made from.
     """
-    return STUDY
+
+    def inputs(wildcards):
+        if not workflow.is_main_process:
+            return []
+        ids = [getattr(wildcards, name) for name in names]
+        mine = results()[(rule, *ids)]
+        others = [results()[key] for key in INPUTS[rule](*ids)]
+        found = [ancient(one.output) for one in others if is_named(one, mine)]
+        return found + [OUTDATED] * (mine.is_due and mine.output.exists())
+
+    return inputs
 
 
-def own_data(wildcards):
-    """People's own file or folder, when a dataset is one: if it is newer, it is staged again.
+def is_named(result, consumer):
+    """Whether Snakemake is told that the job of `consumer` uses `result`.
 
-    One that does not exist is left to `scoresweep stage`, which says so in the study's words.
+    What is made again (data that other jobs need) would run the job of a finished consumer. A
+    finished file of a clock that is ahead would fail the job: Snakemake compares times after it.
     """
-    path = getattr(plan.dataset(wildcards.dataset), "path", None)
-    return [path] if path and path.exists() else []
+    if result.is_due:
+        return consumer.is_due
+    try:
+        return result.output.stat().st_mtime <= time.time()
+    except OSError:
+        return False
+
+
+def data_of_run(run):
+    """The result key of the dataset that a run is trained on."""
+    return ("stage", plan.run(run).dataset.id)
+
+
+def references_of_run(run):
+    """The result keys of the features of its real samples, on every extractor of the study."""
+    return [("reference", plan.run(run).dataset.id, name) for name in plan.extractors]
+
+
+INPUTS = {
+    "stage": lambda dataset: [],
+    "reference": lambda dataset, extractor: [("stage", dataset)],
+    "train": lambda run: [data_of_run(run)],
+    "score_error": lambda run: [("train", run), data_of_run(run)],
+    "sample": lambda run, setting: [("train", run), data_of_run(run)],
+    "evaluate": lambda run, setting: [
+        ("sample", run, setting),
+        data_of_run(run),
+        *references_of_run(run),
+    ],
+    "report": lambda: [
+        key for key in results().found if key[0] in ("score_error", "evaluate")
+    ],
+}
+
+
+def everything(wildcards):
+    """What `snakemake` makes without a target: the report, and all that is to be made."""
+    if not workflow.is_main_process:
+        return []
+    due = results().due
+    again = [OUTDATED] if any(result.output.exists() for result in due) else []
+    return [layout.report, *(result.output for result in due), *again]
+
+
+def newest_file(wildcards):
+    """A file that is newer than results, so that `outdated` runs for any target, not only `all`."""
+    if MARKS is None:
+        return []
+    path = Path(MARKS.name, "now")
+    path.touch()
+    return [path]
+
+
+localrules:
+    outdated,
+
+
+rule outdated:
+    input:
+        newest_file,
+    output:
+        touch(OUTDATED),
 
 
 def threads_each(wildcards, threads, resources):
     """The threads of one of a job's processes: `threads` is what the job may use in all."""
     return max(1, threads // resources.processes)
-
-
-def dataset_of_run(wildcards):
-    """The staged dataset that a run is trained on."""
-    return layout.dataset_manifest(plan.run(wildcards.run).dataset.id)
-
-
-def references_of_run(wildcards):
-    """Features of the real samples, on every extractor of the study."""
-    dataset = plan.run(wildcards.run).dataset.id
-    return [plan.reference(dataset, extractor) for extractor in plan.extractors]
 
 
 def prepare_slurm():

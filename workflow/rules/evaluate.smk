@@ -6,9 +6,9 @@ SLOW_REFERENCE = (
 
 rule reference:
     input:
-        layout.dataset_manifest("{dataset}"),
+        needs("reference", "dataset", "extractor"),
     output:
-        plan.reference("{dataset}", "{extractor}"),
+        update(plan.reference("{dataset}", "{extractor}")),
     log:
         layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
     # Early: weights that cannot be fetched are noticed before the networks are trained.
@@ -21,7 +21,7 @@ rule reference:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=study_file,
+        study=STUDY,
     shell:
         "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
         " --extractor {wildcards.extractor:q} --gpus {resources.gpu} --threads {threads}"
@@ -31,10 +31,9 @@ rule reference:
 # One for a run: what the network gets wrong does not depend on the sampler.
 rule score_error:
     input:
-        layout.weights("{run}"),
-        dataset_of_run,
+        needs("score_error", "run"),
     output:
-        layout.score_error("{run}"),
+        update(layout.score_error("{run}")),
     log:
         layout.results / "logs" / "score_error" / "{run}.log",
     conda:
@@ -44,8 +43,7 @@ rule score_error:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=study_file,
-        measured=plan.score_error_hash(),
+        study=STUDY,
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --gpus {resources.gpu}"
         " --threads {threads} 2>&1 | tee -i {log:q}"
@@ -53,10 +51,9 @@ rule score_error:
 
 rule evaluate:
     input:
-        layout.samples_manifest("{run}", "{setting}"),
-        references_of_run,
+        needs("evaluate", "run", "setting"),
     output:
-        layout.metrics("{run}", "{setting}"),
+        update(layout.metrics("{run}", "{setting}")),
     log:
         layout.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
     conda:
@@ -66,12 +63,7 @@ rule evaluate:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=study_file,
-        measured=plan.evaluate_hash(),
+        study=STUDY,
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --gpus {resources.gpu} --threads {threads} 2>&1 | tee -i {log:q}"
-
-
-# `score_error.nc` and `SETTING.nc` lie in one folder.
-ruleorder: score_error > evaluate

@@ -1,7 +1,6 @@
 rule report:
     input:
-        [layout.metrics(r.id, s.id) for r in plan.runs for s in plan.settings],
-        [layout.score_error(r.id) for r in plan.runs if plan.measures_score_error],
+        needs("report"),
     output:
         layout.report,
         layout.metrics_table,
@@ -13,6 +12,6 @@ rule report:
     resources:
         attempt=patient_attempt,
     params:
-        study=study_file,
+        study=STUDY,
     shell:
         "scoresweep report {params.study:q} 2>&1 | tee -i {log:q}"

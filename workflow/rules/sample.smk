@@ -1,8 +1,8 @@
 rule sample:
     input:
-        layout.weights("{run}"),
+        needs("sample", "run", "setting"),
     output:
-        layout.samples_manifest("{run}", "{setting}"),
+        update(layout.samples_manifest("{run}", "{setting}")),
     log:
         layout.results / "logs" / "sample" / "{run}" / "{setting}.log",
     conda:
@@ -13,7 +13,7 @@ rule sample:
         processes=1,
         gpu=0,
     params:
-        study=study_file,
+        study=STUDY,
         threads_each=threads_each,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"

@@ -2,9 +2,9 @@
 # written last, so a store whose manifest exists is whole.
 rule stage:
     input:
-        own_data,
+        needs("stage", "dataset"),
     output:
-        layout.dataset_manifest("{dataset}"),
+        update(layout.dataset_manifest("{dataset}")),
     log:
         layout.results / "logs" / "stage" / "{dataset}.log",
     conda:
@@ -12,6 +12,6 @@ rule stage:
     resources:
         attempt=patient_attempt,
     params:
-        study=study_file,
+        study=STUDY,
     shell:
         "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee -i {log:q}"

@@ -1,5 +1,5 @@
 # Checkpoints, curves and TensorBoard files are not declared: Snakemake would delete them when a
-# training that can go on is started again. The weights are written last.
+# training that can go on is started again. Nor are the weights: their manifest is written last.
 # On a cluster it runs on this machine, from where it submits a job of its own and waits for it;
 # that job starts itself again, so that Snakemake need not.
 localrules:
@@ -8,9 +8,9 @@ localrules:
 
 rule train:
     input:
-        dataset_of_run,
+        needs("train", "run"),
     output:
-        layout.weights("{run}"),
+        update(layout.weights_manifest("{run}")),
     log:
         layout.results / "logs" / "train" / "{run}.log",
     retries: 0
@@ -24,7 +24,7 @@ rule train:
         training_slots=1,
         runtime=240,
     params:
-        study=study_file,
+        study=STUDY,
         threads_each=threads_each,
         on_slurm=on_slurm,
     shell:

@@ -70,6 +70,7 @@ class Work:
     threads: int
     gpus: int
     weights_sha256: str
+    data_sha256: str | None = None
 
     @property
     def parts(self) -> Path:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scoresweep.jobstate import JobState
+from scoresweep.pipeline.results import RULES, Results, examine
 from scoresweep.pipeline.status import Job, duration, jobs
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.base import Component
@@ -64,12 +65,13 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
     from a few steps of the networks on random data, on this machine.
     """
     console = console or Console(highlight=False)
-    found = jobs(plan)
+    results = examine(plan)
+    found = jobs(plan, results)
     costs = _earlier(plan, found)
     earlier = bool(costs.steps)
     if probe:
         _probe_missing(plan, costs)
-    rules = _rules(plan, found, costs)
+    rules = _rules(plan, found, results, costs)
     _print_points(plan, console)
     console.print(_table(rules))
     _print_size(plan, costs, console)
@@ -80,28 +82,20 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
 # ── jobs ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rules(plan: Plan, found: Sequence[Job], costs: Costs) -> list[Rule]:
-    """Count the jobs of each rule, and the time of those that are not done."""
-    layout, datasets = plan.layout, [dataset.id for dataset in plan.study.dataset]
-    references = [plan.reference(d, extractor) for d in datasets for extractor in plan.extractors]
+def _rules(plan: Plan, found: Sequence[Job], results: Results, costs: Costs) -> list[Rule]:
+    """Count the jobs of each rule, and the time of those that are to do."""
     trainings = [job for job in found if job.setting is None]
     settings = [job for job in found if job.setting is not None]
-    staged = sum(layout.dataset_manifest(dataset).exists() for dataset in datasets)
-    referenced = sum(path.exists() for path in references)
-    trained = sum(job.state == "done" for job in trainings)
-    sampled = sum(job.state in ("sampled", "done") for job in settings)
-    evaluated = sum(job.state == "done" for job in settings)
-    errors = [layout.score_error(run.id) for run in plan.runs if plan.measures_score_error]
-    measured = sum(path.exists() for path in errors)
-    return [
-        Rule("stage", len(datasets), staged, None),
-        Rule("reference", len(references), referenced, None),
-        Rule("train", len(trainings), trained, _training_seconds(plan, trainings, costs)),
-        Rule("score_error", len(errors), measured, None),
-        Rule("sample", len(settings), sampled, _sampling_seconds(plan, settings, costs)),
-        Rule("evaluate", len(settings), evaluated, None),
-        Rule("report", 1, int(layout.report.exists() and evaluated == len(settings)), None),
-    ]
+    seconds = {
+        "train": _training_seconds(plan, trainings, costs),
+        "sample": _sampling_seconds(plan, settings, costs),
+    }
+    rules = []
+    for name in RULES:
+        ones = results.of(name)
+        done = sum(not one.is_due for one in ones)
+        rules.append(Rule(name, len(ones), done, seconds.get(name)))
+    return rules
 
 
 def _training_seconds(plan: Plan, trainings: Sequence[Job], costs: Costs) -> float | None:
@@ -112,7 +106,8 @@ def _training_seconds(plan: Plan, trainings: Sequence[Job], costs: Costs) -> flo
             continue
         if each is None:
             return None
-        seconds += each * (run.train.steps - (job.progress.step if job.progress else 0))
+        step = job.progress.step if job.progress and job.state != "outdated" else 0
+        seconds += each * (run.train.steps - step)
     return seconds
 
 
@@ -127,7 +122,8 @@ def _sampling_seconds(plan: Plan, settings: Sequence[Job], costs: Costs) -> floa
             evaluations = _evaluations(plan, run, setting, costs)
             if each is None or evaluations is None:
                 return None
-            done = job.progress.step * setting.sample.chunk if job.progress else 0
+            step = job.progress.step if job.progress and job.state != "outdated" else 0
+            done = step * setting.sample.chunk
             seconds += each * evaluations * max(0, setting.sample.count - done)
     return seconds
 

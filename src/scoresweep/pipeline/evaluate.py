@@ -26,6 +26,7 @@ from scoresweep.data.store import (
 )
 from scoresweep.errors import InputError, RunError
 from scoresweep.made_by import made_by
+from scoresweep.made_from import as_attribute
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.device import device_of, network_on, oracle_on
@@ -48,15 +49,27 @@ from scoresweep.pipeline.reference import (
     read_reference,
     uniform_noise,
 )
+from scoresweep.pipeline.results import data_of, metrics_of, network_of, samples_of, score_error_of
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
 from scoresweep.study.components.metrics import DATASET_METRICS
 from scoresweep.training.weights import load_history, load_network
 
-__all__ = ["evaluate", "score_error"]
+__all__ = ["evaluate", "is_measured", "score_error"]
 
 NAMED = 3
 """Most samples that are not finite of which an error gives the numbers."""
+
+
+def is_measured(plan: Plan, run_id: str, setting_id: str | None = None) -> bool:
+    """Whether a run's score error, or a setting's metrics, are those of what is there now."""
+    data = data_of(plan.layout, plan.run(run_id).dataset.id)
+    network = network_of(plan.layout, run_id, data)
+    if setting_id is None:
+        return score_error_of(plan, run_id, network, data).state == "done"
+    samples = samples_of(plan.layout, run_id, setting_id, network, data)
+    metrics = metrics_of(plan, run_id, setting_id, samples, data)
+    return all(result.state == "done" for result in (network, samples, metrics))
 
 
 def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
@@ -73,6 +86,8 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
             f"evaluate.metrics of the study {plan.study.study} does not have score_error"
         )
     network = network_on(load_network(plan.layout.run(run.id)), device)
+    data = data_of(plan.layout, run.dataset.id)
+    made_from = network_of(plan.layout, run.id, data).hashes | {"data": data.sha256}
     store = plan.layout.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     oracle = oracle_on(oracle_of(store), device)
@@ -90,8 +105,8 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
     attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.score_error_hash()} | cost_of(started, device)
-    attributes |= code.attribute()
+    attributes |= {"measured": plan.score_error_hash()} | as_attribute(made_from)
+    attributes |= cost_of(started, device) | code.attribute()
     write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.layout.score_error(run.id))
 
 
@@ -113,6 +128,10 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     started, device, code = time.monotonic(), device_of(gpus), made_by("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
+    data = data_of(plan.layout, run.dataset.id)
+    network = network_of(plan.layout, run.id, data)
+    made_from = samples_of(plan.layout, run.id, setting.id, network, data).hashes
+    made_from |= {"data": data.sha256}
     samples, kept, levels = _read_drawn(plan, run, setting)
     sets = {name: _make_sets(plan, run, name, train, samples, device) for name in plan.extractors}
     origin = _origin(plan, run, train)
@@ -134,7 +153,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         signal = signal_dataset(levels)
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
     attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
-    attributes["measured"] = plan.evaluate_hash()
+    attributes |= {"measured": plan.evaluate_hash()} | as_attribute(made_from)
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
     attributes |= cost_of(started, device) | code.attribute()

@@ -21,11 +21,13 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.locks import exclusive
 from scoresweep.made_by import made_by
+from scoresweep.made_from import as_attribute
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.device import CPU, device_of
 from scoresweep.pipeline.measures import choose, cost_of, write_dataset
 from scoresweep.pipeline.published_weights import load_published_weights
+from scoresweep.pipeline.results import data_of
 from scoresweep.seeds import generator_for
 from scoresweep.study import Plan, Run
 from scoresweep.study.base import content_hash
@@ -65,7 +67,9 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     model = make_extractor(extractor, train, dataset.id)
     weights = _give_weights(model, train, layout.extractor_weights(dataset.id, extractor))
     content = xr.Dataset(
-        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize} | weights
+        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
+        | weights
+        | as_attribute({"data": data_of(layout, dataset.id).sha256})
     )
     noise = uniform_noise(train, min(NOISE, len(train.values)))
     train, test = _some(train, count, "train"), _some(test, count, "test")

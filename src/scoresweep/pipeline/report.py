@@ -9,7 +9,9 @@ import pandas as pd
 from scoresweep.console import say
 from scoresweep.errors import InputError
 from scoresweep.files import whole
+from scoresweep.made_from import as_attribute
 from scoresweep.pipeline.code_of_results import say_codes
+from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.page import Pictures, render_page
@@ -47,7 +49,9 @@ def report(plan: Plan) -> None:
     there is nothing to report at all: no result, and nothing that failed either.
     """
     layout = plan.layout
-    tables = collect(plan, jobs(plan))
+    results = examine(plan)
+    tables = collect(plan, jobs(plan, results), results.outdated_files(plan))
+    tables.tree.attrs |= as_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
     if is_empty and all(gap.state != "failed" for gap in tables.gaps):
         raise InputError(

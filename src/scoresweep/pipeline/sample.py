@@ -29,6 +29,8 @@ from scoresweep.files import remove, sha256_of, write_json
 from scoresweep.jobstate import JobState
 from scoresweep.locks import exclusive
 from scoresweep.made_by import KEY, joined, made_by
+from scoresweep.made_from import KEY as MADE_FROM
+from scoresweep.made_from import differences, network_sha256
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.chunks import (
     Work,
@@ -40,6 +42,7 @@ from scoresweep.pipeline.chunks import (
     read_chunk,
 )
 from scoresweep.pipeline.device import check_precision
+from scoresweep.pipeline.results import data_of
 from scoresweep.pipeline.walk import Walk
 from scoresweep.process import end_with_parent
 from scoresweep.seeds import derive_seed
@@ -72,7 +75,8 @@ def sample(
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     processes = min(processes, _chunks(setting))
-    work = Work(run, setting, layout, processes, threads, gpus, digest)
+    data = data_of(layout, run.dataset.id).sha256
+    work = Work(run, setting, layout, processes, threads, gpus, digest, data)
     with exclusive(layout.samples_lock(run.id, setting.id)):
         if not _is_drawn(work):
             _sample(work)
@@ -131,13 +135,17 @@ def _is_drawn(work: Work) -> bool:
         return False
     try:
         read_samples(work.layout.samples(work.run.id, work.setting.id))
-        drawn = json.loads(manifest.read_text(encoding="utf-8")).get("weights_sha256")
+        content = json.loads(manifest.read_text(encoding="utf-8"))
     except InputError as error:
         say(f"{error} They are drawn again.")
         return False
-    what = "are drawn already" if drawn == work.weights_sha256 else "came from other weights"
+    what, drawn = "are drawn already", content.get("weights_sha256") == work.weights_sha256
+    if not drawn:
+        what = "came from other weights"
+    elif differences(content.get(MADE_FROM, {}), {"data": work.data_sha256}):
+        what, drawn = "came from a network of other data", False
     say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
-    return bool(drawn == work.weights_sha256)
+    return bool(drawn)
 
 
 def _restored(work: Work, manifest: Path) -> bool:
@@ -271,6 +279,8 @@ def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> Non
         attributes=attributes,
     )
     facts = {"count": options.count, "shape": list(network.shape), "devices": work.devices}
-    manifest = facts | attributes | described | {KEY: code.record()}
+    inputs = {"weights": network_sha256(work.layout.weights(run.id)), "data": work.data_sha256}
+    origin = {MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256}}
+    manifest = facts | attributes | described | origin | {KEY: code.record()}
     write_json(work.layout.samples_manifest_copy(run.id, setting.id), manifest)
     write_json(work.layout.samples_manifest(run.id, setting.id), manifest)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scoresweep import __version__
 from scoresweep.console import progress, say
-from scoresweep.data.sources.own import is_unchanged
+from scoresweep.data.own_state import fingerprint, is_same, remember
 from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
@@ -29,30 +29,38 @@ def stage(plan: Plan, dataset_id: str) -> None:
     dataset, store = plan.dataset(dataset_id), plan.layout.dataset_store(dataset_id)
     with exclusive(plan.layout.staging_lock(dataset_id)):
         if manifest_path(store).exists():
-            problem = _outdated(dataset, store)
+            problem = _outdated(plan, dataset, store)
             if not problem:
                 say(f"{store} is staged already")
                 return
             say(f"{problem} Staging it again.")
-        _stage(dataset, store)
+        _stage(plan, dataset, store)
 
 
-def _stage(dataset: Dataset, store: Path) -> None:
+def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
     """Fetch, check and write a dataset, and say so."""
-    started, code = time.monotonic(), made_by("data")
+    started, code, own = time.monotonic(), made_by("data"), _own(dataset)
+    state = fingerprint(own) if own else ""  # before it is read, so that a later change shows
     staged = read_dataset(dataset)
     splits = {"train": staged.train, "test": staged.test}
     total = sum(len(split.values) for split in splits.values())
     with progress(f"stage {dataset.id}", total) as advance:
         origin = {KEY: code.record()}
         write_store(store, splits, _attributes(dataset, staged), advance, origin)
+    if own:
+        remember(plan.layout.dataset_state(dataset.id), state, staged.files)
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
         f"{_size(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
     )
 
 
-def _outdated(dataset: Dataset, store: Path) -> str:
+def _own(dataset: Dataset) -> Path | None:
+    """Return the user's own file or folder, if the dataset is one that exists."""
+    return dataset.path if isinstance(dataset, OwnData) and dataset.path.exists() else None
+
+
+def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
     """Say why a store is not what staging would make of the dataset, or return "".
 
     Own data that is not there any more cannot have changed.
@@ -63,8 +71,8 @@ def _outdated(dataset: Dataset, store: Path) -> str:
             read_split(store, split)
     except InputError as problem:
         return str(problem)
-    own = dataset.path if isinstance(dataset, OwnData) else None
-    if own is None or not own.exists() or is_unchanged(own, manifest["attributes"]["sha256"]):
+    own, known = _own(dataset), manifest["attributes"]["sha256"]
+    if own is None or is_same(own, known, plan.layout.dataset_state(dataset.id)):
         return ""
     return f"{own} has changed since {store} was made of it."
 

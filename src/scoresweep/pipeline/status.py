@@ -23,18 +23,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from scoresweep.errors import RunError
-from scoresweep.hdf5 import is_whole, mentions
 from scoresweep.jobstate import JobState
 from scoresweep.launch.slurm import QueuedJob, is_live
 from scoresweep.pipeline.code_of_results import code_lines, codes_of_results
+from scoresweep.pipeline.results import Result, Results, examine
 from scoresweep.pipeline.slurm_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.study import Plan
 
 __all__ = ["Job", "State", "duration", "jobs", "status"]
 
-State = Literal["failed", "stale", "running", "queued", "sampled", "waiting", "done"]
+State = Literal["failed", "stale", "running", "queued", "sampled", "outdated", "waiting", "done"]
 """`stale`: was started and shows no sign of life; `queued`: waits for SLURM; `sampled`: a setting
-to be evaluated."""
+to be evaluated; `outdated`: its result is there, and is made again by the next `snakemake`."""
 
 STALE_AFTER = 300.0
 """Seconds without a sign of life after which a running job is called stale."""
@@ -45,6 +45,7 @@ COLOURS: dict[State, str] = {
     "running": "cyan",
     "queued": "magenta",
     "sampled": "blue",
+    "outdated": "yellow",
     "waiting": "dim",
     "done": "green",
 }
@@ -87,20 +88,15 @@ class Job:
         return p.seconds / p.step * (p.steps - p.step)
 
 
-def jobs(plan: Plan) -> list[Job]:
+def jobs(plan: Plan, results: Results | None = None) -> list[Job]:
     """Return all runs, then all settings of each, in the order of the plan, with their states.
 
-    Each folder is listed once, so the cost is linear in the number of settings.
+    `results` are those of the plan (`examine`), if known.
     """
-    layout = plan.layout
-    found = [
-        _trained(plan, run.id)
-        if layout.weights(run.id).exists()
-        else _at_work(run.id, None, layout.progress(run.id))
-        for run in plan.runs
-    ]
+    results = results or examine(plan)
+    found = [_run(plan, run.id, results) for run in plan.runs]
     for run in plan.runs:
-        found.extend(_settings(plan, run.id))
+        found.extend(_settings(plan, run.id, results))
     return found
 
 
@@ -161,14 +157,29 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def _trained(plan: Plan, run: str) -> Job:
-    layout = plan.layout
+def _run(plan: Plan, run: str, results: Results) -> Job:
+    layout, network = plan.layout, results["train", run]
+    if network.is_due:
+        return _replaced(_at_work(run, None, layout.progress(run)), network)
     progress = JobState.read(layout.progress(run))
     done = Job(run, None, "done", progress.message if progress else "", progress)
-    if not plan.measures_score_error or layout.score_error(run).exists():
+    if not plan.measures_score_error or not results["score_error", run].is_due:
         return done
     log = layout.results / "logs" / "score_error" / f"{run}.log"
-    return _measured(done, "score error", log, layout.weights(run))
+    job = _measured(done, "score error", log, layout.weights(run))
+    error = results["score_error", run]
+    if job is not done or error.state == "missing":
+        return job
+    return replace(done, message=f"score error: outdated: {error.reason}")
+
+
+def _replaced(job: Job, result: Result) -> Job:
+    """Return `job`, whose result is there if it is outdated, or made from what is."""
+    if result.state == "missing" or job.state in ("failed", "running"):
+        return job
+    if job.state == "stale" and job.progress and job.progress.state != "done":
+        return job
+    return replace(job, state="outdated", message=result.reason)
 
 
 def _measured(job: Job, what: str, log: Path, measured: Path) -> Job:
@@ -188,32 +199,34 @@ def _measured(job: Job, what: str, log: Path, measured: Path) -> Job:
     return replace(job, state="failed", message=f"{what}: {said}", log=log)
 
 
-def _settings(plan: Plan, run: str) -> Iterator[Job]:
+def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
     layout = plan.layout
-    sampled = _names(layout.results / "samples" / run)
-    measured = _names(layout.results / "metrics" / run)
     logs = layout.results / "logs" / "evaluate" / run
     evaluated = _names(logs)
-    options = plan.evaluate_hash()
+    at_work = _names(layout.results / "samples" / run)
     for setting in plan.settings:
+        samples = results["sample", run, setting.id]
+        metrics = results["evaluate", run, setting.id]
         progress = layout.samples_progress(run, setting.id)
-        metrics = layout.metrics(run, setting.id)
-        is_sampled = layout.samples_manifest(run, setting.id).name in sampled
-        if metrics.name in measured and not is_whole(metrics):
-            message = f"{metrics} is damaged; delete it and run the workflow again"
-            yield Job(run, setting.id, "failed", message)
-        elif metrics.name in measured and mentions(metrics, options):
+        if not metrics.is_due:
             yield Job(run, setting.id, "done")
-        elif is_sampled and metrics.name in measured:
-            yield Job(run, setting.id, "sampled", "outdated: measured with other options")
-        elif is_sampled:
+        elif metrics.is_damaged:
+            message = f"{metrics.reason}; run the workflow again"
+            yield Job(run, setting.id, "failed", message)
+        elif not samples.is_due:
+            if metrics.state != "missing":
+                yield Job(run, setting.id, "sampled", f"outdated: {metrics.reason}")
+                continue
             job, log = Job(run, setting.id, "sampled", "not evaluated yet"), f"{setting.id}.log"
-            samples = layout.samples_manifest(run, setting.id)
-            yield _measured(job, "evaluation", logs / log, samples) if log in evaluated else job
-        elif progress.name in sampled:
-            yield _at_work(run, setting.id, progress)
+            yield (
+                _measured(job, "evaluation", logs / log, samples.output)
+                if log in evaluated
+                else job
+            )
+        elif progress.name in at_work:
+            yield _replaced(_at_work(run, setting.id, progress), samples)
         else:
-            yield Job(run, setting.id, "waiting")
+            yield _replaced(Job(run, setting.id, "waiting"), samples)
 
 
 def _names(folder: Path) -> set[str]:

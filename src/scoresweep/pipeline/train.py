@@ -16,6 +16,8 @@ from scoresweep.jobstate import JobState
 from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
 from scoresweep.locks import exclusive
+from scoresweep.made_from import write_manifest
+from scoresweep.pipeline.results import data_of, network_of
 from scoresweep.provenance import Code, keep_code
 from scoresweep.study import Layout, Plan, Run, Setting
 
@@ -35,7 +37,7 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
     nothing to train: it is written at once, in this process.
     """
     run, layout = plan.run(run_id), plan.layout
-    if layout.weights(run.id).exists():
+    if _is_trained(run, layout):
         say(f"{run.id} is trained already: {layout.weights(run.id)}")
         return
     if not layout.dataset_manifest(run.dataset.id).exists():
@@ -46,7 +48,7 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
     waiting = f"{run.id}: another process is training it; waiting for that one"
     lock = exclusive(layout.launch_lock(run.id), waiting=waiting)
     with lock, _bar(run, layout) as watch:
-        if layout.weights(run.id).exists():
+        if _is_trained(run, layout):
             return
         if not run.train.network.is_trained:
             _write_oracle(run, layout)
@@ -71,6 +73,19 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
             if state and resources.cluster == "local":
                 say(f"{run.id}: {state.message}")
             raise
+
+
+def _is_trained(run: Run, layout: Layout) -> bool:
+    """Whether the run has weights, made from the data that is staged now.
+
+    If these lack their manifest, it is written: Snakemake waits for it.
+    """
+    network = network_of(layout, run.id, data_of(layout, run.dataset.id))
+    if network.state != "done":
+        return False
+    if "weights_file" not in network.hashes:
+        write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), {})
+    return True
 
 
 def _write_oracle(run: Run, layout: Layout) -> None:
@@ -113,7 +128,7 @@ def train_here(
 
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
     with _turn(layout.training_lock(run.id)) if first else contextlib.nullcontext():
-        if layout.weights(run.id).exists():
+        if _is_trained(run, layout):
             return
         owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
         if first:

@@ -60,7 +60,7 @@ class NetcdfReader:
         """
         with h5py.File(path, "r") as file:
             if measured is not None and file.attrs.get("measured") != measured:
-                raise OutdatedError(f"{path} was measured with other options")
+                raise OutdatedError("measured with other options")
             if "problems" in file.attrs:
                 self.problems[path] = json.loads(file.attrs["problems"])
             self.spent[path] = spent_in(file)

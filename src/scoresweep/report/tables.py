@@ -128,11 +128,11 @@ class Tables:
         return [*self.run_axes, *self.setting_axes, *self.evaluation_axes]
 
 
-def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
+def collect(plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None = None) -> Tables:
     """Read every file of results that there is; `jobs` are the states of all runs and settings.
 
-    The cost is linear in the number of files. Raises `InputError` where a file has a variable with
-    the name of a swept axis.
+    Files of `outdated` are left out, for the reasons that it holds. The cost is linear in the
+    number of files. Raises `InputError` where a file has a variable with the name of a swept axis.
     """
     layout, gaps, problems = plan.layout, list[Gap](), list[Problem]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
@@ -155,15 +155,17 @@ def collect(plan: Plan, jobs: Sequence[Job]) -> Tables:
     ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     if not plan.measures_score_error:
         measured = []
+    old = outdated or {}
     points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
     groups = {
-        "training": _group([runs], trained, "training", run_jobs, gaps, problems, points),
-        "score_error": _group([runs], measured, "score error", run_jobs, gaps, problems),
+        "training": _group([runs], trained, "training", run_jobs, gaps, problems, old, points),
+        "score_error": _group([runs], measured, "score error", run_jobs, gaps, problems, old),
     }
     groups = {name: group.assign(ids) for name, group in groups.items()}
     groups["reference"] = _references(plan)
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
-    sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps, problems).assign(ids)
+    sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps, problems, old)
+    sampling = sampling.assign(ids)
     facts = [(position, facts_of(path)) for position, path in drawn]
     sampling = sampling.assign(spent(runs.shape | settings.shape, facts))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
@@ -263,6 +265,7 @@ def _group(
     runs: Mapping[str, Job],
     gaps: list[Gap],
     problems: list[Problem],
+    outdated: Mapping[Path, str],
     curve_points: int = CURVE_POINTS,
 ) -> xr.Dataset:
     """Read `sources` into arrays over `grids`; what there is not is added to `gaps`.
@@ -274,6 +277,8 @@ def _group(
     gather, reader = Gather(shape), NetcdfReader()
     for source in sources:
         try:
+            if source.path in outdated:
+                raise OutdatedError(outdated[source.path])
             variables = reader.read(source.path, source.kind, source.measured)
         except OSError as error:
             gap = _gap(part, source, runs[source.job.run], error)
@@ -318,7 +323,7 @@ def _gap(
     """Say why a file of results cannot be read."""
     job = source.job
     if isinstance(error, OutdatedError):
-        reason = "measured before `evaluate` was changed; run the workflow again"
+        reason = f"outdated: {error}; run the workflow again"
         return Gap(part, job.run, job.setting, "missing", reason)
     if not isinstance(error, FileNotFoundError):
         reason = f"{source.path} cannot be read; delete it and run the workflow again ({error})"

@@ -30,6 +30,10 @@ class Layout:
         """Written last, beside the store: a dataset whose manifest exists is whole."""
         return self.root / "data" / f"{dataset}.json"
 
+    def dataset_state(self, dataset: str) -> Path:
+        """Hashes of a user's own files as they were seen last: a cache."""
+        return self.root / "data" / f".{dataset}.files.json"
+
     def staging_lock(self, dataset: str) -> Path:
         """Held by the process that stages."""
         return self.root / "data" / f".{dataset}.lock"
@@ -54,6 +58,13 @@ class Layout:
     def weights(self, run: str) -> Path:
         """EMA weights: the last file that training writes."""
         return self.run(run) / "model.safetensors"
+
+    def weights_manifest(self, run: str) -> Path:
+        """Written after the weights: what they were made from. The rule `train` declares it.
+
+        Snakemake deletes declared files of jobs that fail; it must not delete weights.
+        """
+        return self.run(run) / "model.json"
 
     def training_curves(self, run: str) -> Path:
         """Training curves."""

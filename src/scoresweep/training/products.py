@@ -15,6 +15,7 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.jobstate import JobState
 from scoresweep.made_by import KEY, made_by
+from scoresweep.made_from import data_sha256, write_manifest
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
 from scoresweep.provenance import Code, note_end, note_start
@@ -98,3 +99,8 @@ def write_untrained(
     write_hparams(layout.tensorboard(run.id), described(run), {})
     JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)
+    # Imported weights do not depend on the data of the run.
+    record = {}
+    if not run.train.network.is_trained:
+        record["data"] = data_sha256(check_store(layout.dataset_store(run.dataset.id)))
+    write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)

@@ -8,7 +8,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +19,7 @@ from scoresweep.data.store import check_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
 from scoresweep.made_by import KEY
+from scoresweep.made_from import data_sha256, training_sha256, write_manifest
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import step_size_for
 from scoresweep.provenance import note_end
@@ -86,7 +86,7 @@ def make_trainer(
     return Trainer(
         train,
         loader,
-        _data_sha256(store),
+        training_sha256(check_store(store)),
         sigmas,
         accelerator,
         folders,
@@ -94,12 +94,6 @@ def make_trainer(
         signals=signals,
         check_owner=check_owner,
     )
-
-
-def _data_sha256(store: Path) -> str:
-    """Return the SHA-256 of the training samples, as the staged store's manifest tells it."""
-    arrays = check_store(store)["splits"]["train"]
-    return str(arrays["image" if "image" in arrays else "point"]["sha256"])
 
 
 @torch.no_grad()
@@ -164,4 +158,9 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
     write_hparams(layout.tensorboard(run.id), described(run), final)
     trainer.job_state("done").write(layout.progress(run.id))
     save_network(layout.weights(run.id), trainer.averaged, run.train.network)
+    record = {"training_data": trainer.data}
+    data = check_store(layout.dataset_store(run.dataset.id))
+    if training_sha256(data) == trainer.data:  # else it has been staged again since
+        record["data"] = data_sha256(data)
+    write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
     prune_checkpoints(layout.checkpoints(run.id), keep=1)

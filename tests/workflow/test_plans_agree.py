@@ -1,0 +1,214 @@
+"""`scoresweep plan`, `scoresweep status` and `snakemake -n` name the same jobs, whatever happened.
+
+The content of files decides it. The studies are faked; only their plans are compared.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
+from rich.console import Console
+
+from scoresweep.pipeline.estimate import estimate
+from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.stage import stage
+from scoresweep.pipeline.status import jobs
+from scoresweep.study import Plan
+
+ROOT = Path(__file__).parents[2]
+
+ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12}
+
+
+def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
+    """Count the jobs to do by rule, after checking that all three agree on them."""
+    root = plan.layout.root
+    content = CONTENT | changes
+    (root / "study.yaml").write_text(yaml.safe_dump(content))
+    os.chdir(root)
+    here = fake_plan(Path(), **changes)
+    due = examine(here).due
+    planned = {result.rule: 0 for result in due}
+    for rule in estimate(here, False, Console(file=io.StringIO())):
+        if rule.total - rule.done:
+            planned[rule.name] = rule.total - rule.done
+    assert planned == Counter(result.rule for result in due)
+    states = jobs(here)
+    assert planned.get("train", 0) == sum(j.state != "done" for j in states if j.setting is None)
+    settings = Counter(job.state for job in states if job.setting is not None)
+    assert planned.get("evaluate", 0) == settings.total() - settings["done"]
+    assert planned.get("sample", 0) == settings.total() - settings["done"] - settings["sampled"]
+    assert dry_run(*targets) == {str(result.output) for result in due}
+    return planned
+
+
+def dry_run(*targets: str) -> set[str]:
+    """The first output of each job that `snakemake -n` names."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--cores", "2", "--configfile", "study.yaml", "--dry-run", "--", *targets]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, said
+    blocks = re.split(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE)[1:]
+    named = dict[str, str]()
+    for rule, block in zip(blocks[::2], blocks[1::2], strict=True):
+        output = re.search(r"^ +output: ([^\s,]+)", block, re.MULTILINE)
+        if output and rule != "outdated":
+            named[output[1]] = rule
+    assert named or "Nothing to be done" in said
+    return set(named)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = fake_plan(tmp_path_factory.mktemp("finished"))
+    fake_study(plan)
+    fake_report(plan)
+    return plan
+
+
+@pytest.fixture
+def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A copy of the finished study, with times in random order, some of them an hour ahead."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "copy"
+    shutil.copytree(finished.layout.root, root)
+    draw = random.Random(0)
+    for path in root.rglob("*"):
+        at = time.time() + draw.uniform(-3600, 3600)
+        os.utime(path, (at, at))
+    return fake_plan(root)
+
+
+def test_a_copy_has_nothing_to_do(plan: Plan) -> None:
+    assert to_do(plan) == {}
+
+
+def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Plan) -> None:
+    layout, (a, b, c, d), (x, y, z) = plan.layout, plan.runs, plan.settings
+    shutil.rmtree(layout.run(a.id))
+    shutil.rmtree(layout.samples(b.id, x.id))  # its manifest is left
+    layout.samples_manifest(b.id, y.id).unlink()
+    layout.metrics(b.id, z.id).unlink()
+    layout.score_error(c.id).unlink()
+    layout.weights(d.id).unlink()  # its manifest is left
+    shutil.rmtree(layout.dataset_store("digits"))
+    assert to_do(plan) == {
+        "stage": 1,
+        "train": 2,
+        "score_error": 3,
+        "sample": 8,
+        "evaluate": 9,
+        "report": 1,
+    }
+
+
+def test_only_what_is_needed_of_data_and_features_is_made(plan: Plan) -> None:
+    layout = plan.layout
+    shutil.rmtree(layout.root / "data")
+    assert to_do(plan) == {}
+    layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
+    assert to_do(plan) == {"stage": 1, "reference": 1, "evaluate": 1, "report": 1}
+
+
+def test_a_study_with_less_reports_again(plan: Plan) -> None:
+    train = CONTENT["train"] | {"grid": {"noise.levels": [6, 4]}}
+    assert to_do(plan, train=train) == {"report": 1}
+
+
+def test_a_renamed_study_with_another_metric_measures_alone(plan: Plan) -> None:
+    plan.layout.results.rename(plan.layout.root / "results" / "renamed")
+    assert to_do(plan, study="renamed") == {}
+    metrics = {"extractors": ["classifier"], "metrics": ["kid"]}
+    assert to_do(plan, study="renamed", evaluate=metrics) == {"evaluate": 12, "report": 1}
+
+
+def test_other_weights_outdate_what_came_from_them(plan: Plan) -> None:
+    one, two, *_ = plan.runs
+    shutil.copy(plan.layout.weights(one.id), plan.layout.weights(two.id))
+    assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
+
+
+def test_a_target_of_its_own_is_made_again_if_it_is_outdated(plan: Plan) -> None:
+    one, two, *_ = plan.runs
+    shutil.copy(plan.layout.weights(one.id), plan.layout.weights(two.id))
+    for path in plan.layout.results.rglob("*"):
+        os.utime(path, (1, 1))
+    score_error = plan.layout.score_error(two.id).relative_to(plan.layout.root)
+    to_do(plan)
+    assert dry_run(str(score_error)) == {str(score_error)}
+
+
+def without_records(plan: Plan) -> None:
+    """Take from all results what an earlier version did not write."""
+    for path in plan.layout.results.rglob("*"):
+        if path.suffix in (".nc", ".json") and path.is_file():
+            path.write_bytes(path.read_bytes().replace(b"made_from", b"xxxx_from"))
+    for path in plan.layout.results.rglob("model.json"):
+        path.unlink()
+
+
+def test_results_without_records_are_finished(plan: Plan) -> None:
+    without_records(plan)
+    found = examine(plan)
+    assert [result.rule for result in found.due] == ["report"]  # the faked one holds no study
+    fake_run(plan, plan.runs[0])  # trained again, by this version
+    found = examine(plan)
+    assert Counter(one.rule for one in found.due) == {"score_error": 1, "report": 1}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+    """A finished study of a folder of pictures; returns the function that counts what is to do."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    pictures = tmp_path / "pictures"
+    for name in ("cats", "dogs"):
+        (pictures / name).mkdir(parents=True)
+        for index in range(4):
+            image = np.full((8, 8), 10 * index, np.uint8)
+            Image.fromarray(image).save(pictures / name / f"{index}.png")
+    dataset = {"name": "folder", "path": str(pictures)}
+    plan = fake_plan(tmp_path, dataset=dataset)
+    stage(plan, plan.study.dataset[0].id)
+    fake_study(plan)
+    fake_report(plan)
+    return lambda: to_do(plan, dataset=dataset)
+
+
+def test_data_that_only_look_changed_run_nothing(
+    own: Callable[[], dict[str, int]], tmp_path: Path
+) -> None:
+    os.utime(tmp_path / "pictures/cats/0.png", (1, 1))
+    (tmp_path / "pictures/cats").rename(tmp_path / "aside")
+    shutil.copytree(tmp_path / "aside", tmp_path / "pictures/cats")
+    assert own() == {}
+    shutil.rmtree(tmp_path / "pictures")
+    assert own() == {}
+
+
+def test_changed_data_are_staged_again_and_all_that_is_made_from_them(
+    own: Callable[[], dict[str, int]], tmp_path: Path
+) -> None:
+    file = tmp_path / "pictures/cats/0.png"
+    before = file.stat()
+    content = (tmp_path / "pictures/cats/3.png").read_bytes()
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert own() == {"stage": 1, "reference": 1, **ALL, "report": 1}
