@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -111,3 +112,62 @@ def test_samples_have_the_moments_of_the_mixture(mixture: GaussianMixture) -> No
     error = 5 * math.sqrt(covariance.max() / count)
     np.testing.assert_allclose(x.mean(0), mean, atol=error)
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=4 * error)
+
+
+def exactly(mixture: GaussianMixture, x: Tensor, sigma: float) -> tuple[list[float], Tensor]:
+    """Log density and score at `x` (N, D) with 40 digits."""
+    densities, scores = [], []
+    with mpmath.workdps(40):
+        means = [[mpmath.mpf(a) for a in mean] for mean in mixture.means.double().tolist()]
+        weights = [mpmath.mpf(w) for w in mixture.weights.tolist()]
+        spreads = [v + mpmath.mpf(sigma) ** 2 for v in mixture.variances.tolist()]
+        for point in x.double().tolist():
+            gaps = [[a - b for a, b in zip(mean, point, strict=True)] for mean in means]
+            terms = [
+                w * mpmath.exp(-sum(g * g for g in gap) / (2 * v)) / (2 * mpmath.pi * v)
+                for w, v, gap in zip(weights, spreads, gaps, strict=True)
+            ]
+            densities.append(float(mpmath.log(sum(terms))))
+            pulls = [
+                [t * g / v for g in gap] for t, v, gap in zip(terms, spreads, gaps, strict=True)
+            ]
+            scores.append([float(sum(pull) / sum(terms)) for pull in zip(*pulls, strict=True)])
+    return densities, torch.tensor(scores, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sigma", [1e-4, 1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("spread", [1e-2, 1.0, 1e3, 1e4])
+def test_wide_data_and_small_sigma_lose_no_digits(
+    spread: float, sigma: float, dtype: torch.dtype
+) -> None:
+    """Means `spread` apart, three of them within a few σ of each other."""
+    draw = torch.Generator().manual_seed(0)
+    far = spread * torch.randn(4, 2, generator=draw, dtype=torch.float64) + 2 * spread
+    near = far[:1] + sigma * torch.randn(2, 2, generator=draw, dtype=torch.float64)
+    mixture = GaussianMixture(
+        torch.tensor([1.0, 2.0, 1.0, 3.0, 1.0, 1.0]),
+        torch.cat([far, near]).to(dtype),
+        sigma * torch.tensor([0.5, 0.0, 0.0, 0.1, 0.0, 2.0], dtype=torch.float64),
+    )
+    means = mixture.means.double()
+    x = means + sigma * torch.randn(6, 2, generator=draw, dtype=torch.float64)
+    sigmas = torch.full((6,), sigma, dtype=torch.float64)
+    density, score = exactly(mixture, x, sigma)
+    np.testing.assert_allclose(mixture.log_density(x, sigmas), density, rtol=0, atol=2e-6)
+    torch.testing.assert_close(sigma * mixture(x, sigmas), sigma * score, rtol=1e-6, atol=1e-6)
+
+
+def test_exact_distances_are_differentiable_and_need_no_single_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    data = SmoothedData(1e3 * torch.randn(40, 3, generator=draw, dtype=torch.float64))
+    x = (data.means + 1e-4 * torch.randn(40, 3, generator=draw)).requires_grad_()
+    # In one batch with points whose expanded distances are good enough.
+    sigmas = torch.tensor([1e-4, 3e2], dtype=torch.float64).repeat(20)
+    (gradient,) = torch.autograd.grad(data.log_density(x, sigmas).sum(), x)
+    whole = data(x.detach(), sigmas)
+    torch.testing.assert_close(sigmas[:, None] * whole, sigmas[:, None] * gradient)
+    monkeypatch.setattr(distributions, "BLOCK", 64)
+    torch.testing.assert_close(data(x.detach(), sigmas), whole, rtol=1e-9, atol=1e-12)

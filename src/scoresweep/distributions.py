@@ -22,6 +22,12 @@ __all__ = ["GaussianMixture", "SmoothedData"]
 BLOCK = 2**19
 """Largest number of float64 values in one block of the matrix products: 4 MiB stay in a cache."""
 
+TOLERANCE = 1e-6
+"""Largest error of a log density, in nats, that is left to the rounding of expanded distances."""
+
+NEGLIGIBLE = 40.0
+"""Log densities so far below the largest one add nothing in float64: e⁻⁴⁰ is 4e-18."""
+
 
 class GaussianMixture:
     """Mixture of K isotropic Gaussians, with the exact score of its smoothed versions.
@@ -29,7 +35,8 @@ class GaussianMixture:
     Distances are expanded, ‖x−μ‖² = ‖x‖² − 2x·μ + ‖μ‖², so that the work is two matrix products,
     and the components are taken in blocks with a running logsumexp, so that the memory does not
     grow with K. At σ = 0.01 the expansion needs more digits than float32 has: it is done in
-    float64, about the mean of μ.
+    float64, about the mean of μ. Where float64 has too few digits as well (σ = 1e-4 beside means of
+    1e3), the distances to the components that count are summed from differences x − μ.
     """
 
     def __init__(self, weights: Tensor, means: Tensor, stds: Tensor) -> None:
@@ -46,6 +53,7 @@ class GaussianMixture:
         self.weights = weights / weights.sum()
         self.variances = stds.double() ** 2
         self.centre = self.means.mean(dim=0, dtype=torch.float64)
+        self._radius: float | None = None
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score ∇ₓ log q_σ(x), of the shape and type of `x`.
@@ -91,6 +99,8 @@ class GaussianMixture:
         size = max(1, BLOCK // max(count, dimension))
         half_square = 0.5 * x.square().sum(dim=1, keepdim=True)
         smoothing = sigma.double()[:, None] ** 2
+        rounding = self._rounding(half_square.detach(), smoothing)
+        is_rough = bool((rounding > TOLERANCE).any())
         for start in range(0, len(self.means), size):
             part = slice(start, start + size)
             means = self.means[part].double() - self.centre
@@ -101,7 +111,39 @@ class GaussianMixture:
             log_scale = self.weights[part].log() - 0.5 * dimension * torch.log(
                 2 * math.pi * variance
             )
-            yield means, variance, (dot - half_square) / variance + log_scale
+            logits = (dot - half_square) / variance + log_scale
+            if is_rough:
+                _refine(logits, x, means, variance, log_scale, rounding)
+            yield means, variance, logits
+
+    def _rounding(self, half_square: Tensor, smoothing: Tensor) -> Tensor:
+        """Bound the error of log densities from expanded distances, (N, 1), in nats.
+
+        The error of ½‖x−μ‖² is a few units in the last place of ½‖x‖² + ½‖μ‖²; up to 2.4 were found
+        for 1 to 12,288 dimensions, and 8 are allowed for.
+        """
+        if self._radius is None:
+            blocks = (block.double() - self.centre for block in self.means.split(4096))
+            self._radius = max(float(block.square().sum(dim=1).max()) for block in blocks)
+        square = half_square + 0.5 * self._radius
+        return 8 * torch.finfo(torch.float64).eps * square / (smoothing + self.variances.min())
+
+
+def _refine(
+    logits: Tensor, x: Tensor, means: Tensor, variance: Tensor, log_scale: Tensor, rounding: Tensor
+) -> None:
+    """Replace those of `logits` (N, B) that count and may be wrong by `rounding` (N, 1).
+
+    ‖x−μ‖² is summed from differences, which lose no digits however far from the centre both lie.
+    """
+    least = logits.amax(dim=1, keepdim=True) - NEGLIGIBLE - 2 * rounding
+    rows, columns = ((logits >= least) & (rounding > TOLERANCE)).nonzero(as_tuple=True)
+    variance, log_scale = variance.expand_as(logits), log_scale.expand_as(logits)
+    size = max(1, BLOCK // x.shape[1])
+    for row, column in zip(rows.split(size), columns.split(size), strict=True):
+        square = (means[column] - x[row]).square().sum(dim=1)
+        exact = -0.5 * square / variance[row, column] + log_scale[row, column]
+        logits[row, column] = exact
 
 
 class SmoothedData(GaussianMixture):

@@ -16,8 +16,8 @@ BLOCK = 2**21
 ROUNDING = 16 * torch.finfo(torch.float64).eps
 """Squared distance from x to itself that rounding leaves, at most, in units of ‖x‖².
 
-A fifth to a third of it was found for 1 to 12,288 features. Its root, 6e-8, is what float32 features
-are rounded to.
+A fifth to a third of it was found for 1 to 12,288 features. Its root, 6e-8, is that of float32
+features.
 """
 
 

@@ -12,12 +12,19 @@ from __future__ import annotations
 import torch
 
 from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.rounding import at_least_zero
 
 __all__ = ["frechet", "frechet_distance"]
 
+ROUNDING = 10 * torch.finfo(torch.float64).eps
+"""Error of a trace for each feature, in units of both variances together.
+
+Of equal sets of 1 to 3,000 features a fifth of it was found at most.
+"""
+
 
 def frechet_distance(first: Features, second: Features) -> float:
-    """Return d² of the formula above, in squared units of the features.
+    """Return d² of the formula above, in squared units of the features; never negative.
 
     Raises:
         ValueError: if a set has fewer than two samples.
@@ -27,9 +34,10 @@ def frechet_distance(first: Features, second: Features) -> float:
             f"a covariance needs 2 samples or more, found {len(first)} and {len(second)}"
         )
     factors = first.covariance_factor, second.covariance_factor
-    spread = sum(factor.square().sum() for factor in factors)
-    overlap = torch.linalg.svdvals(factors[0] @ factors[1].T).sum()
-    return float((first.mean - second.mean).square().sum() + spread - 2 * overlap)
+    spread = float(sum(factor.square().sum() for factor in factors))
+    overlap = float(torch.linalg.svdvals(factors[0] @ factors[1].T).sum())
+    apart = at_least_zero(spread - 2 * overlap, ROUNDING * first.values.shape[1] * spread)
+    return float((first.mean - second.mean).square().sum()) + apart
 
 
 def frechet(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoresweep.metrics.distances import squared_distances
 from scoresweep.metrics.features import Features, Measure, Options
 
 __all__ = ["gaussian_mmd", "median_distance", "mmd"]
@@ -30,12 +31,13 @@ def gaussian_mmd(x: Tensor, y: Tensor, width: float, within_x: float | None = No
     if min(len(x), len(y)) < 2:
         raise ValueError(f"2 samples or more are needed, found {len(x)} and {len(y)}")
     within = mean_kernel(x, width) if within_x is None else within_x
-    return within + mean_kernel(y, width) - 2 * float(_kernel(x, y, width).mean())
+    across = _kernel_sum(x, y, width) / (len(x) * len(y))
+    return within + mean_kernel(y, width) - 2 * across
 
 
 def mean_kernel(x: Tensor, width: float) -> float:
     """Return the mean of k over pairs of different samples of `x` (N, D)."""
-    return (float(_kernel(x, x, width).sum()) - len(x)) / (len(x) * (len(x) - 1))
+    return (_kernel_sum(x, x, width) - len(x)) / (len(x) * (len(x) - 1))
 
 
 def median_distance(x: Tensor) -> float:
@@ -43,8 +45,10 @@ def median_distance(x: Tensor) -> float:
     return float(torch.pdist(x.double()).median())
 
 
-def _kernel(x: Tensor, y: Tensor, width: float) -> Tensor:
-    return torch.exp(-0.5 * (torch.cdist(x.double(), y.double()) / width).square())
+def _kernel_sum(x: Tensor, y: Tensor, width: float) -> float:
+    """Return the sum of k over all pairs of `x` (N, D) and `y` (M, D)."""
+    scale = -0.5 / width**2
+    return sum(float((scale * squares).exp().sum()) for _, _, squares in squared_distances(x, y))
 
 
 def mmd(real: Features, generated: Features, options: Options) -> dict[str, Measure]:

@@ -16,7 +16,10 @@ def likeliest_mode(x: Tensor, mixture: GaussianMixture) -> Tensor:
     """Return the component of largest responsibility w_k N(x; μ_k, s_k² I) for `x` (N, D): (N,)."""
     # Components of no width at all take what is nearest to them.
     variances = mixture.variances.clamp(min=1e-30)
-    squares = torch.cdist(x.double(), mixture.means.double()).square()
+    # Expanded squares would lose the digits of narrow modes far from the origin.
+    squares = torch.cdist(
+        x.double(), mixture.means.double(), compute_mode="donot_use_mm_for_euclid_dist"
+    ).square()
     log_weights = mixture.weights.log() - 0.5 * x.shape[1] * variances.log()
     return (log_weights - 0.5 * squares / variances).argmax(dim=1)
 

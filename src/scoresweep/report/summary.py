@@ -71,7 +71,7 @@ def is_repeat(axis: str) -> bool:
 
 
 def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Yield the values of `axes` as a tuple, and the rows that have them: none of an empty frame."""
+    """Yield the values of `axes` as a tuple, and the rows that have them; nothing without rows."""
     if not axes:
         if len(frame):
             yield (), frame
