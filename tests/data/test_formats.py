@@ -98,7 +98,7 @@ def test_formats_that_are_not_read(tmp_path, what, named):
         with pytest.raises(InputError) as caught:
             read(path)
         message = str(caught.value)
-        assert message.startswith(f"{path}: {what}")
+        assert message.startswith(f"dataset.path: {path}: {what}")
         assert "\n" not in message
         assert len(message) - len(str(path)) < 250
         assert "allow_pickle" not in message

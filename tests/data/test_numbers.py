@@ -189,13 +189,3 @@ def test_points_that_are_integers(read, values):
 def test_an_empty_axis(read, shape):
     with pytest.raises(InputError, match="length 0"):
         read(np.zeros(shape), layout={2: "ND", 3: "NHW", 4: "NHWC"}[len(shape)])
-
-
-@pytest.mark.parametrize(
-    ("count", "fraction", "left"), [(2, 0.9, "0 to train on"), (3, 0.99, "0 to train on")]
-)
-def test_a_test_fraction_that_leaves_nothing(read, count, fraction, left):
-    with pytest.raises(
-        InputError, match=rf"dataset\.test_fraction: {fraction} of {count} .*{left}"
-    ):
-        read(RANDOM.normal(size=(count, 3)), test_fraction=fraction)

@@ -141,7 +141,8 @@ def write_own(source, kind, values):
         with source.open("wb") as file:
             np.save(file, values)
     elif kind == "zarr":
-        zarr.create_array(source, data=values, overwrite=True)
+        written = {"write_empty_chunks": True}
+        zarr.create_array(source, data=values, overwrite=True, config=written)
     else:
         source.mkdir(exist_ok=True)
         for index, image in enumerate(values):
@@ -178,3 +179,30 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size
     with pytest.raises(RunError, match=r"digits\.zarr: could not be written \(.*free some space"):
         stage(plan, name)
     assert names(tmp_path / "data") == [".digits.lock"]
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "named"),
+    [
+        (2, 0.5, "four samples"),
+        (3, 0.1, "four samples"),
+        (10, 0.1, "0.2 to 0.8"),
+        (10, 0.9, "0.2 to 0.8"),
+        (10, 0.99, "0.2 to 0.8"),
+    ],
+)
+def test_a_test_fraction_that_leaves_too_few(tmp_path, count, fraction, named):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(count, 3)))
+    dataset = {"name": "array", "path": str(tmp_path / "a.npy"), "test_fraction": fraction}
+    plan, name = plan_of(dataset, tmp_path)
+    with pytest.raises(InputError, match=rf"dataset\.test_fraction: {fraction} of .*{named}"):
+        stage(plan, name)
+    assert not (tmp_path / "data" / f"{name}.zarr").exists()
+
+
+def test_a_record_of_earlier_options_stays_the_same(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    plan, name = plan_of({"name": "array", "path": str(tmp_path / "a.npy")}, tmp_path)
+    stage(plan, name)
+    recorded = zarr.open_group(tmp_path / "data" / f"{name}.zarr", mode="r").attrs["dataset"]
+    assert list(recorded) == ["name", "subset", "path", "title", "test_fraction"]

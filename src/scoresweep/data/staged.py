@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from scoresweep.data.store import Split
-from scoresweep.errors import InputError
 
 __all__ = ["Staged", "hold_out"]
 
@@ -34,15 +33,10 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     """Cut one set into train and test, shuffled, with ⌈N·fraction⌉ samples in test.
 
     With labels, every class gives its share (largest remainders first). The cut depends on nothing
-    but N, the labels and the fraction. Raises `InputError` if a part has nothing left.
+    but N, the labels and the fraction.
     """
     count = len(whole.values)
     aside = int(np.ceil(count * fraction))
-    if min(aside, count - aside) < 1:
-        raise InputError(
-            f"dataset.test_fraction: {fraction:g} of {count:,} samples leaves {count - aside:,} "
-            f"to train on and {aside:,} to test on; each needs at least one."
-        )
     # The stream of RandomState is frozen for good; that of numpy's newer generators may change.
     random = np.random.RandomState(0)
     order = random.permutation(count)

@@ -83,9 +83,25 @@ def read_dataset(dataset: Dataset) -> Staged:
     subset = options.pop("subset")
     options.pop("title", None)
     staged: Staged = dataset.load()(**options)
+    _check_parts(dataset, staged)
     if subset is None:
         return staged
     return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
+
+
+def _check_parts(dataset: Dataset, staged: Staged) -> None:
+    """Raise `InputError` if a part has fewer than two samples, and so no variance."""
+    train, test = len(staged.train.values), len(staged.test.values)
+    if isinstance(dataset, OwnData) and min(train, test) < 2:
+        count = train + test
+        fix = "at least four samples are needed"
+        if count >= 4:
+            fix = f"set it from {max(2 / count, 0.001):.3g} to {(count - 2) / count:.3g}"
+        raise InputError(
+            f"dataset.test_fraction: {dataset.test_fraction:g} of the {count:,} samples of "
+            f"{dataset.path} leaves {train:,} to train on and {test:,} to test on; each part needs "
+            f"two: {fix}."
+        )
 
 
 def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:

@@ -39,15 +39,15 @@ CONVERT = {
     "text table (csv, tsv)": "np.save('data.npy', pandas.read_csv(path).to_numpy(float))",
     "text": "np.save('data.npy', np.loadtxt(path))",
     "JSON": f"load it and {SAVE}",
-    "tar archive": "unpack it (tar -xf) and read the folder: dataset.name: folder",
+    "tar archive": "unpack it (tar -xf) for dataset.name: folder, or pack its images as .zip",
     "pickle": f"pickles are never unpickled here; load it in Python, if you trust it, and {SAVE}",
     "Arrow": "datasets.load_from_disk(path)['train'].to_parquet('train.parquet')",
     "safetensors": f"load it with safetensors.numpy.load_file and {SAVE}",
     "gzip": "unpack it (gunzip)",
     "bzip2": "unpack it (bunzip2)",
     "xz": "unpack it (unxz)",
-    "7z": "unpack it, then give the folder or file",
-    "RAR": "unpack it, then give the folder or file",
+    "7z": "unpack it, or pack its files as .zip",
+    "RAR": "unpack it, or pack its files as .zip",
     "zip": "unpack it, then give the folder or file",
     "Excel": "np.save('data.npy', pandas.read_excel(path).to_numpy(float))",
     "SQLite": f"read the table with pandas.read_sql and {SAVE}",
@@ -55,7 +55,7 @@ CONVERT = {
     "DICOM": "write the images as 8-bit PNG files (pydicom), one folder per class",
     "NIfTI": f"read the slices with nibabel and {SAVE}",
     "video": "write its frames as image files: ffmpeg -i FILE frames/%06d.png",
-    "single image": "put the images in a folder: dataset.name: folder",
+    "single image": "put the images in a folder or .zip: dataset.name: folder",
     IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads MNIST's four files; otherwise "
     + SAVE,
 }
@@ -98,6 +98,8 @@ SUFFIXES = {
     "Arrow": (".arrow", ".feather"),
     "safetensors": (".safetensors",),
     "NIfTI": (".nii", ".nii.gz"),
+    "RAR": (".rar",),
+    "7z": (".7z",),
     "video": (".mp4", ".avi", ".mov", ".mkv", ".webm"),
     "gzip": (".gz",),
     NPY: (".npy",),
@@ -118,7 +120,7 @@ def expect(path: Path, name: str) -> str:
         missing = "folder or archive" if name == "folder" else "file or folder"
         raise InputError(f"dataset.path: {path}: there is no such {missing}.")
     found = format_of(path)
-    if name == "folder" and found == "zip":
+    if name == "folder" and found in ("zip", NPZ) and path.suffix.lower() == ".zip":
         return IMAGES_ZIP  # with no image in it, which its reader says
     if found in READ_AS and READ_AS[found] != name:
         raise InputError(
@@ -126,11 +128,13 @@ def expect(path: Path, name: str) -> str:
             f"Use dataset.name: {READ_AS[found]}"
         )
     if found in CONVERT:
-        raise InputError(f"{path}: {found} is not read. To convert it: {CONVERT[found]}")
+        raise InputError(
+            f"dataset.path: {path}: {found} is not read. To convert it: {CONVERT[found]}"
+        )
     if found is None:
         raise InputError(
-            f"{path}: the format is not known. Read are .npy, .npz, HDF5 and netCDF (array), Zarr "
-            f"(zarr), Parquet (parquet) and image files (folder)."
+            f"dataset.path: {path}: the format is not known. Read are .npy, .npz, HDF5 and netCDF "
+            f"(array), Zarr (zarr), Parquet (parquet), image files in a folder or .zip (folder)."
         )
     return found
 

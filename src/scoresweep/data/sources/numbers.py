@@ -76,7 +76,7 @@ def check_finite(path: Path, name: str, values: Array) -> None:
         raise InputError(
             f"{path}: {int(bad.sum()):,} values are NaN or infinite, in {int(wrong.sum()):,} of "
             f"{len(values):,} samples; the first is sample {int(wrong.argmax())} of {name}. Remove "
-            f"or repair these samples. (A value equal to the array's _FillValue is missing: NaN.)"
+            f"or repair these samples. (A value equal to the array's fill value is missing.)"
         )
 
 

@@ -152,7 +152,7 @@ def _only(path: Path, found: Sequence[Variable], variables: Sequence[Variable]) 
         return found[0]
     if not found:
         raise InputError(
-            f"{path}: holds the arrays {capped(variables) or 'none'}, and none is named as "
+            f"{path}: holds {capped(variables) or 'no arrays'}, and no name says that these are "
             f"samples (image, point, images, x, x_train, train/image, ...). Name them in the "
             f"study: dataset.keys: {{image: NAME, label: NAME}}"
         )
