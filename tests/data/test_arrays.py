@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -172,3 +173,26 @@ def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place, name):
     with pytest.raises(InputError, match="pickle"):
         read_zarr(store)
     assert "unpickled" not in capsys.readouterr().out
+
+
+def test_arrays_saved_behind_each_other(tmp_path):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.save(file, IMAGES)
+        np.save(file, IMAGES)
+    with pytest.raises(InputError, match=r"a\.npy: has more behind"):
+        read_array(tmp_path / "a.npy")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_there_twice(tmp_path):
+    np.savez(tmp_path / "a.npz", x=IMAGES)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, archive.open("x.npy", "w") as file:
+        np.save(file, IMAGES)
+    with pytest.raises(InputError, match=r"x\.npy twice"):
+        read_array(tmp_path / "a.npz")
+
+
+def test_a_range_is_for_images(tmp_path):
+    np.save(tmp_path / "a.npy", POINTS)
+    with pytest.raises(InputError, match=r"dataset\.range"):
+        read_array(tmp_path / "a.npy", range=(-1.0, 1.0))

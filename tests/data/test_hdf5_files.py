@@ -118,3 +118,37 @@ def test_a_file_that_was_cut_short(tmp_path):
     (tmp_path / "a.h5").write_bytes(content[:-500])
     with pytest.raises(InputError, match=r"a\.h5: cannot be read"):
         read_array(tmp_path / "a.h5")
+
+
+def test_an_array_that_lies_in_other_files(tmp_path):
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["x"] = IMAGES
+    layout = h5py.VirtualLayout(IMAGES.shape, np.uint8)
+    layout[:] = h5py.VirtualSource(tmp_path / "part.h5", "x", IMAGES.shape)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("image", layout)
+    (tmp_path / "part.h5").unlink()
+    with pytest.raises(InputError, match="image lies in other files"):
+        read_array(tmp_path / "a.h5")
+
+
+def test_unsigned_bytes_of_classic_netcdf(tmp_path):
+    with netcdf_file(tmp_path / "a.nc", "w") as file:
+        for name, size in zip(DIMENSIONS, IMAGES.shape, strict=True):
+            file.createDimension(name, size)
+        image = file.createVariable("image", "i1", DIMENSIONS)
+        image[:] = IMAGES.view(np.int8)
+        image._Unsigned = "true"
+    staged = read_array(tmp_path / "a.nc")
+    assert staged.train.values.dtype == np.uint8
+    same(staged, IMAGES)
+
+
+def test_a_classic_file_that_was_cut_short(tmp_path):
+    with netcdf_file(tmp_path / "a.nc", "w") as file:
+        file.createDimension("n", 500)
+        file.createDimension("feature", 3)
+        file.createVariable("point", "f8", ("n", "feature"))[:] = np.ones((500, 3))
+    (tmp_path / "a.nc").write_bytes((tmp_path / "a.nc").read_bytes()[:-4000])
+    with pytest.raises(InputError, match=r"a\.nc: cannot be read"):
+        read_array(tmp_path / "a.nc")

@@ -282,3 +282,13 @@ def test_damaged_metadata(tmp_path):
     (tmp_path / "a.zarr/image/zarr.json").write_text(json.dumps(described))
     with pytest.raises(InputError, match=r"a\.zarr: cannot be read as Zarr"):
         read_zarr(tmp_path / "a.zarr")
+
+
+def test_a_missing_shard(tmp_path):
+    values = np.maximum(RANDOM.integers(0, 256, (9, 9, 9), np.uint8), 1)
+    options = {"chunks": (1, 1, 9), "shards": (8, 8, 9)}
+    zarr.create_array(tmp_path / "a.zarr", data=values, **options)
+    same(read_zarr(tmp_path / "a.zarr", layout="NHW"), values[..., None])
+    (tmp_path / "a.zarr/c/1/1/0").unlink()
+    with pytest.raises(InputError, match=r"1 of 4 chunks .* c/1/1/0"):
+        read_zarr(tmp_path / "a.zarr", layout="NHW")

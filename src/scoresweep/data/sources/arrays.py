@@ -119,6 +119,8 @@ def _read_samples(
     if len(is_points) > 1:
         raise InputError(f"{path}: one of train and test holds images, the other one points.")
     if is_points.pop():
+        if black_white is not None:
+            raise InputError(f"dataset.range: is for images, and {path} holds points. Remove it.")
         stored, pixel_range = points_of(path, values), None
     else:
         stated = _range(path, [choice.samples for choice in choices.values()], black_white)

@@ -131,7 +131,12 @@ def _plain(value: Any) -> Any:
 
 def _check_chunks(path: Path, name: str, dataset: h5py.Dataset) -> None:
     """Raise `InputError` if parts were never written, which HDF5 reads as the fill value."""
-    if dataset.is_virtual or dataset.external or not dataset.size:
+    if dataset.is_virtual or dataset.external:
+        raise InputError(
+            f"{path}: the array {name} lies in other files, which may be missing or change without "
+            f"a trace. Copy it into one file (h5py: new[name] = old[name][...])."
+        )
+    if not dataset.size:
         return
     if dataset.chunks is None:
         expected, written = 1, int(dataset.id.get_storage_size() > 0)

@@ -43,7 +43,10 @@ def images_of(
     for name, values in splits.items():
         _check_inside(path, name, values, low, high)
     if all(_are_bytes(values) for values in splits.values()):
-        return {name: values.astype(np.uint8) for name, values in splits.items()}, (low, high)
+        return {name: values.astype(np.uint8, copy=False) for name, values in splits.items()}, (
+            low,
+            high,
+        )
     return {name: _scale(values, low, high) for name, values in splits.items()}, (0.0, 1.0)
 
 
@@ -63,7 +66,7 @@ def points_of(path: Path, splits: Mapping[str, Array]) -> dict[str, Array]:
         check_finite(path, name, values)
     for name, values in splits.items():
         _check_depth(path, name, values)
-    return {name: values.astype(np.float32) for name, values in splits.items()}
+    return {name: values.astype(np.float32, copy=False) for name, values in splits.items()}
 
 
 def check_finite(path: Path, name: str, values: Array) -> None:
@@ -106,8 +109,8 @@ def _guess(dtype: np.dtype[np.generic], low: float, high: float) -> str:
 
 
 def _check_inside(path: Path, name: str, values: Array, low: float, high: float) -> None:
-    beyond = (values < low) | (values > high)
-    if beyond.any():
+    if values.min() < low or values.max() > high:  # first without arrays of the same size
+        beyond = (values < low) | (values > high)
         wrong = beyond.reshape(len(values), -1).any(1)
         raise InputError(
             f"{path}: {int(beyond.sum()):,} values of {name} lie outside the range from {low:g} "

@@ -38,6 +38,8 @@ def open_npz(path: Path) -> Iterator[list[Variable]]:
         raise _damaged(path, "", error) from error
     with archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"{path}: holds {twice[0]} twice. Save the arrays again.")
         yield [
             _variable(path, name.removesuffix(".npy"), functools.partial(archive.open, name))
             for name in names
@@ -56,8 +58,14 @@ def _variable(path: Path, name: str, opened: Open) -> Variable:
         try:
             with opened() as file:
                 values: Array = np.lib.format.read_array(file, allow_pickle=False)
+                more = file.read(1)
         except DAMAGED as error:
             raise _damaged(path, name, error) from error
+        if more:
+            raise InputError(
+                f"{path}: has more behind the array {name}, such as further arrays of np.save, "
+                f"which numpy would leave out. Save one array to a file, or use np.savez."
+            )
         return values
 
     try:

@@ -174,6 +174,8 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     chosen = {"train": found["train"] or found[None]}
     if tests:
         chosen["test"] = found[tests[0]]
+    if tests == ["validation"]:
+        say(f"{path}: has no test part; its validation part is taken for it")
     for shards in chosen.values():
         _check_shards(path, shards)
     return chosen

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoresweep.console import say
 from scoresweep.data.sources.layout import axes_of
 from scoresweep.data.sources.listing import KINDS
 from scoresweep.data.sources.variables import Variable, capped
@@ -105,6 +106,8 @@ def _by_name(path: Path, variables: Sequence[Variable], layout: str | None) -> d
     for split in ("test", "validation"):
         if splits[split] and "test" not in chosen:
             chosen["test"] = (split, _only(path, splits[split], variables))
+            if split == "validation":
+                say(f"{path}: has no test part; its validation part is taken for it")
     result: dict[str, Choice] = {}
     for split, (origin, samples) in chosen.items():
         axes = axes_of(path, samples, layout, result["train"].axes if result else None)

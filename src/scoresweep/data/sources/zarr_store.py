@@ -7,6 +7,7 @@ whose dimensions have names are read through xarray.
 from __future__ import annotations
 
 import contextlib
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -114,27 +115,22 @@ def _variable(
 
 
 def _check_chunks(path: Path, name: str, array: zarr.Array[Any]) -> None:
-    """Raise `InputError` if chunks are missing, which Zarr reads as the fill value."""
-    written, expected = array.nchunks_initialized, array.nchunks
-    if written < expected:
+    """Raise `InputError` if chunks (shards) are missing, which Zarr reads as the fill value."""
+    if path.is_dir():
+        root = path / array.path
+        there = {file.relative_to(root).as_posix() for file in root.rglob("*")}
+    else:
+        with zipfile.ZipFile(path) as archive:
+            prefix = f"{array.path}/".lstrip("/")
+            there = {entry.removeprefix(prefix) for entry in archive.namelist()}
+    parts = array.shards or array.chunks
+    grid = [-(-size // part) for size, part in zip(array.shape, parts, strict=True)]
+    keys = (array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid))
+    missing = [key for key in keys if key not in there]
+    if missing:
         raise InputError(
-            f"{path}: {expected - written:,} of {expected:,} chunks of the array {name} are "
-            f"missing{_first_missing(path, array)}. They would be read as {array.fill_value}. "
+            f"{path}: {len(missing):,} of {math.prod(grid):,} chunks of the array {name} are "
+            f"missing, the first is {missing[0]}. They would be read as {array.fill_value}. "
             f"Copy the store again or, if these values are meant, write all chunks: "
             f"write_empty_chunks=True."
         )
-
-
-def _first_missing(path: Path, array: zarr.Array[Any]) -> str:
-    """Name the first missing chunk, for a message."""
-    shape = array.shards or array.chunks
-    grid = [-(-size // part) for size, part in zip(array.shape, shape, strict=True)]
-    keys = (array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid))
-    if path.is_dir():
-        missing = (key for key in keys if not (path / array.path / key).exists())
-    else:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-        missing = (key for key in keys if f"{array.path}/{key}".lstrip("/") not in names)
-    first = next(missing, None)
-    return "" if first is None else f", the first is {first}"
