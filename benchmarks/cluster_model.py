@@ -1,8 +1,8 @@
 """A study of many settings on many nodes: a simulation from the seconds that its jobs take.
 
-The head plans, submits trainings (as many at a time as there are slots) and, of what has become
-ready when it looks, the other jobs one by one. It looks every few seconds, or as often as it can: each job that has
-ended costs it some time. SLURM starts jobs one after the other, at its own rate, on nodes that are
+The head plans, submits trainings (as many at a time as there are slots) and what else has become
+ready when it looks. It looks every few seconds, or as often as it can: each job that has ended
+costs it some time. SLURM starts jobs one after the other, at its own rate, on nodes that are
 free; a node has one job at a time. Nothing fails.
 
 Seconds of jobs are those of a study that was run (`report.nc` has them); those of the head and of
