@@ -8,10 +8,7 @@ from scoresweep.jobstate import JobState
 
 NAMES = (
     "SLURM_JOB_ID",
-    "SLURM_ARRAY_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
     "SLURM_JOB_NODELIST",
-    "SLURMD_NODENAME",
     "SUBMITIT_EXECUTOR",
 )
 
@@ -21,17 +18,8 @@ NAMES = (
     [
         ({}, ("", "")),
         (
-            {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]", "SLURMD_NODENAME": "n1"},
+            {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "n[1-2]"},
             ("12", "n[1-2]"),
-        ),
-        (
-            {
-                "SLURM_JOB_ID": "17",
-                "SLURM_ARRAY_JOB_ID": "15",
-                "SLURM_ARRAY_TASK_ID": "2",
-                "SLURMD_NODENAME": "n3",
-            },
-            ("15_2", "n3"),
         ),
         ({"SLURM_JOB_ID": "12", "SUBMITIT_EXECUTOR": "slurm"}, ("12", "")),
         (
@@ -39,7 +27,7 @@ NAMES = (
             ("", ""),
         ),
     ],
-    ids=["none", "job", "task of an array", "training", "local training in an allocation"],
+    ids=["none", "job", "training", "local training in an allocation"],
 )
 def test_a_process_names_its_slurm_job_as_squeue_does(
     environment: dict[str, str],

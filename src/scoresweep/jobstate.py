@@ -25,16 +25,11 @@ def _slurm() -> dict[str, str]:
 
 
 def _slurm_job() -> str:
-    told = _slurm()
-    if "SLURM_ARRAY_TASK_ID" in told:
-        return f"{told['SLURM_ARRAY_JOB_ID']}_{told['SLURM_ARRAY_TASK_ID']}"
-    return told.get("SLURM_JOB_ID", "")
+    return _slurm().get("SLURM_JOB_ID", "")
 
 
 def _slurm_nodes() -> str:
-    # Snakemake's executor leaves tasks of an array only the second.
-    told = _slurm()
-    return told.get("SLURM_JOB_NODELIST", told.get("SLURMD_NODENAME", ""))
+    return _slurm().get("SLURM_JOB_NODELIST", "")
 
 
 @dataclass

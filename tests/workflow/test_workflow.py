@@ -21,7 +21,14 @@ ROOT = Path(__file__).parents[2]
 
 COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 COMMAND += ["--cores", "2", "--configfile"]
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+# No environment is activated: rules find `scoresweep` beside the Python that runs Snakemake.
+HERE = str(Path(sys.executable).parent)
+PATHS = [path for path in os.environ["PATH"].split(os.pathsep) if path != HERE]
+ENVIRONMENT = os.environ | {
+    "PATH": os.pathsep.join(PATHS),
+    "SQUEUE_FORMAT": "%j",
+    "WORLD_SIZE": "4",
+}
 
 
 def snakemake(folder, *arguments, study="study.yaml"):

@@ -48,7 +48,7 @@ HINTS = {
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job that SLURM still knows; tasks of an array count as jobs ("12_3")."""
+    """A job that SLURM still knows."""
 
     job_id: str
     state: str
@@ -71,7 +71,7 @@ def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
 
     With `name` the jobs called that, whosesoever they are: two people may share a study.
     """
-    command = ["squeue", "--all", "--array", "--states=all", "--noheader"]  # hidden partitions too
+    command = ["squeue", "--all", "--states=all", "--noheader"]  # hidden partitions too
     command.append("--format=" + SEPARATOR.join(FIELDS))
     command.append("--me" if name is None else f"--name={name}")
     answer = _ask(command)
