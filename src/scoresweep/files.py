@@ -44,7 +44,7 @@ def whole(path: Path, durable: bool = True) -> Iterator[Path]:
     Raises `RunError` where the disk, or a quota or limit on it, is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+    temporary = path.with_name(f"{_beginning(path)}{socket.gethostname()}.{os.getpid()}.part")
     remove(temporary)
     _remove_left(path)
     try:
@@ -67,14 +67,23 @@ def whole(path: Path, durable: bool = True) -> Iterator[Path]:
         remove(temporary)
 
 
+def _beginning(path: Path) -> str:
+    """Return what temporary names of `path` begin with: its name, or a hash of a long one.
+
+    A file name has at most 255 bytes; a host's name and a process number have to fit as well.
+    """
+    name = os.fsencode(path.name)
+    return f".{path.name if len(name) <= 150 else hashlib.sha256(name).hexdigest()}."
+
+
 def _remove_left(path: Path) -> None:
     """Remove what processes that are gone have half written of `path`.
 
     Of another machine's process nobody knows here whether it is gone: a day without a change says
     so.
     """
-    for left in path.parent.glob(glob.escape(f".{path.name}.") + "*.part"):
-        name = left.name.removeprefix(f".{path.name}.").removesuffix(".part")
+    for left in path.parent.glob(glob.escape(_beginning(path)) + "*.part"):
+        name = left.name.removeprefix(_beginning(path)).removesuffix(".part")
         host, _, pid = name.rpartition(".")
         with contextlib.suppress(FileNotFoundError):  # another process removes it, too
             if host == socket.gethostname():

@@ -153,13 +153,13 @@ def test_members_that_cannot_be_read_are_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["d.tar", "d.tgz", "d.rar", "d.zip", "picture.png"])
 def test_other_files_are_refused_in_a_line(tmp_path, name):
     (tmp_path / name).write_bytes(bytes(600))
-    with pytest.raises(InputError, match=rf"dataset\.path: .*{name}: .*\.zip") as refused:
+    with pytest.raises(InputError, match=rf"{name}: ") as refused:
         read_folder(tmp_path / name)
     assert len(str(refused.value)) < 400
 
 
 def test_an_archive_of_other_files_lists_kinds_and_no_members(tmp_path):
-    path = pack(tmp_path / "d.zip", {f"latents/{i}.npy": b"x" for i in range(500)})
-    with pytest.raises(InputError, match=r"fewer than two images\. It holds 500 \.npy") as refused:
+    path = pack(tmp_path / "d.zip", {f"latents/{i}.bin": b"x" for i in range(500)})
+    with pytest.raises(InputError, match=r"fewer than two images\. It holds 500 \.bin") as refused:
         read_folder(path)
     assert len(str(refused.value)) < 800

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoresweep.data.staged import hold_out
+from scoresweep.data.staged import hold_out, of_every_class
 from scoresweep.data.store import Split
 
 
@@ -36,3 +36,25 @@ def test_both_parts_begin_with_all_classes():
         for part in (split.labels[:50], split.labels[-50:]):
             assert np.bincount(part, minlength=10).max() <= 14
             assert len(np.unique(part)) >= 9
+
+
+@pytest.mark.parametrize("count", [3, 4, 10, 30, 59, 60, 100])
+def test_a_subset_takes_its_share_of_every_class(count):
+    labels = np.repeat([0, 5, 9], [40, 15, 5])
+    values = np.arange(60.0, dtype=np.float32)[:, None]
+    subset = of_every_class(Split(values, labels), count)
+    found = np.bincount(subset.labels, minlength=10)[[0, 5, 9]]
+    assert found.sum() == min(count, 60)
+    assert (found >= 1).all()
+    share = min(count, 60) * np.array([40, 15, 5]) / 60
+    assert (abs(found - share) < 1.7).all()
+    for label, start, size in ((0, 0, 40), (5, 40, 15), (9, 55, 5)):
+        own = subset.values[subset.labels == label, 0]
+        assert own.tolist() == list(range(start, start + len(own)))
+        assert len(own) <= size
+    np.testing.assert_array_equal(subset.values, np.sort(subset.values, axis=0))
+
+
+def test_a_subset_without_classes_is_the_first_samples():
+    values = np.arange(6.0, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(of_every_class(Split(values), 4).values, values[:4])

@@ -107,6 +107,23 @@ def test_a_subset_is_the_first_samples(tmp_path):
         np.testing.assert_array_equal(first.labels, every.labels[:50])
 
 
+def test_a_subset_of_own_splits_has_every_class(tmp_path):
+    for index, name in enumerate(f"{s}/{c}" for s in ("train", "test") for c in "abc"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for i in range(6):
+            image = Image.fromarray(np.full((4, 4), 10 * index + i, np.uint8))
+            image.save(tmp_path / "own" / name / f"{i}.png")
+    own = {"name": "folder", "path": str(tmp_path / "own"), "subset": 6}
+    plan, name = plan_of(own, tmp_path)
+    stage(plan, name)
+    store = plan.layout.dataset_store(name)
+    for split, first in (("train", 0), ("test", 30)):
+        part = read_split(store, split)
+        assert part.labels.tolist() == [0, 0, 1, 1, 2, 2]
+        values = [first + place for place in (0, 1, 10, 11, 20, 21)]
+        assert part.values[:, 0, 0, 0].tolist() == values
+
+
 def map_plans(root, *datasets):
     return [plan_of(dataset, root) for dataset in datasets]
 

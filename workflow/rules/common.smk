@@ -13,6 +13,11 @@ MARKS = tempfile.TemporaryDirectory() if workflow.is_main_process else None
 OUTDATED = str(Path(MARKS.name, "outdated")) if MARKS else "outdated"
 
 
+def study_file(wildcards):
+    """The study file: of a plain text, Snakemake would take braces for wildcards."""
+    return STUDY
+
+
 @functools.cache
 def results():
     """The state of every result of the study."""

@@ -21,7 +21,7 @@ rule reference:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=STUDY,
+        study=study_file,
     shell:
         "scoresweep reference {params.study:q} --dataset {wildcards.dataset:q}"
         " --extractor {wildcards.extractor:q} --gpus {resources.gpu} --threads {threads}"
@@ -43,7 +43,7 @@ rule score_error:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=STUDY,
+        study=study_file,
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --gpus {resources.gpu}"
         " --threads {threads} 2>&1 | tee -i {log:q}"
@@ -63,7 +63,7 @@ rule evaluate:
         attempt=patient_attempt,
         gpu=0,
     params:
-        study=STUDY,
+        study=study_file,
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --gpus {resources.gpu} --threads {threads} 2>&1 | tee -i {log:q}"

@@ -12,6 +12,6 @@ rule report:
     resources:
         attempt=patient_attempt,
     params:
-        study=STUDY,
+        study=study_file,
     shell:
         "scoresweep report {params.study:q} 2>&1 | tee -i {log:q}"

@@ -13,7 +13,7 @@ rule sample:
         processes=1,
         gpu=0,
     params:
-        study=STUDY,
+        study=study_file,
         threads_each=threads_each,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"

@@ -12,6 +12,6 @@ rule stage:
     resources:
         attempt=patient_attempt,
     params:
-        study=STUDY,
+        study=study_file,
     shell:
         "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee -i {log:q}"

@@ -24,7 +24,7 @@ rule train:
         training_slots=1,
         runtime=240,
     params:
-        study=STUDY,
+        study=study_file,
         threads_each=threads_each,
         on_slurm=on_slurm,
     shell:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scoresweep.data.store import Split
 
-__all__ = ["Staged", "hold_out"]
+__all__ = ["Staged", "hold_out", "of_every_class"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,23 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     # Shuffled anew: in the first order, classes whose share is full early come late in test.
     order = random.permutation(count)
     return _take(whole, order[~is_test[order]]), _take(whole, order[is_test[order]])
+
+
+def of_every_class(split: Split, count: int) -> Split:
+    """Return `count` samples, the first ones of each class, in their order.
+
+    A class gives its share, rounded, and at least one if there are as many samples as classes.
+    """
+    total = len(split.values)
+    if split.labels is None or count >= total:
+        return split.first(count)
+    _, classes, sizes = np.unique(split.labels, return_inverse=True, return_counts=True)
+    by_class = np.argsort(classes, kind="stable")
+    rank = np.empty(total, np.int64)
+    rank[by_class] = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    # The k-th sample of a class of n stands at (k + 1/2)/n, the first of each before all others.
+    place = np.where(rank == 0, 0.0, 1 + (rank + 0.5) / sizes[classes])
+    return _take(split, np.sort(np.argsort(place, kind="stable")[:count]))
 
 
 def _take(split: Split, index: npt.NDArray[np.int64]) -> Split:

@@ -9,7 +9,7 @@ from pathlib import Path
 from scoresweep import __version__
 from scoresweep.console import progress, say
 from scoresweep.data.own_state import fingerprint, is_same, remember
-from scoresweep.data.staged import Staged
+from scoresweep.data.staged import Staged, of_every_class
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.locks import exclusive
@@ -78,7 +78,10 @@ def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
 
 
 def read_dataset(dataset: Dataset) -> Staged:
-    """Fetch and read a dataset with its own reader, cut to its `subset`."""
+    """Fetch and read a dataset with its own reader, cut to its `subset`.
+
+    A subset of a user's own data takes its share of every class; of published data, the first.
+    """
     options = dataset.arguments()
     subset = options.pop("subset")
     options.pop("title", None)
@@ -86,7 +89,11 @@ def read_dataset(dataset: Dataset) -> Staged:
     _check_parts(dataset, staged)
     if subset is None:
         return staged
-    return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
+    if not isinstance(dataset, OwnData):
+        return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
+    return replace(
+        staged, train=of_every_class(staged.train, subset), test=of_every_class(staged.test, subset)
+    )
 
 
 def _check_parts(dataset: Dataset, staged: Staged) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scoresweep.study.base import NO_EFFECT, Config
-from scoresweep.study.components.datasets import AnyDataset
+from scoresweep.study.components.datasets import LONGEST_NAME, AnyDataset
 from scoresweep.study.components.ladders import AnyNoise
 from scoresweep.study.components.metrics import ExtractorName, MetricName
 from scoresweep.study.components.networks import AnyNetwork
@@ -234,7 +234,7 @@ def _as_list(value: Any) -> Any:
 class Study(Config):
     """A study: datasets, training runs, sampler settings and metrics."""
 
-    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """Name of the study and of its folder under `results/`."""
     dataset: Annotated[
         list[AnyDataset],

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import google_crc32c
 
+from scoresweep.data.sources.listing import SUFFIXES as SUFFIXES_OF_IMAGES
 from scoresweep.errors import InputError
 
 __all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "expect", "format_of"]
@@ -108,7 +109,6 @@ SUFFIXES = {
     PARQUET: (".parquet",),
 }
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def expect(path: Path, name: str) -> str:
@@ -179,7 +179,7 @@ def _of_folder(path: Path) -> str | None:
     if names.intersection({"dataset_info.json", "dataset_dict.json", "state.json"}):
         return "Arrow"
     found = {entry.suffix.lower() for entry in path.rglob("*") if entry.is_file()}
-    if found.intersection(IMAGES):
+    if found.intersection(SUFFIXES_OF_IMAGES):
         return FOLDER
     if ".parquet" in found:
         return PARQUET
@@ -203,6 +203,6 @@ def _of_zip(path: Path) -> str:
     if PurePosixPath("[Content_Types].xml") in names:
         return "Excel"
     suffixes = {name.suffix.lower() for name in names}
-    if suffixes.intersection(IMAGES) or PurePosixPath("dataset.json") in names:
+    if suffixes.intersection(SUFFIXES_OF_IMAGES) or PurePosixPath("dataset.json") in names:
         return IMAGES_ZIP
     return NPZ if suffixes == {".npy"} or path.suffix == ".npz" else "zip"

@@ -16,7 +16,7 @@ from PIL import Image
 from scoresweep.data.sources.tree import File, Tree
 from scoresweep.errors import InputError, did_you_mean
 
-__all__ = ["READABLE", "Listing", "Splits", "list_images"]
+__all__ = ["READABLE", "SUFFIXES", "Listing", "Splits", "list_images"]
 
 Splits = Literal["auto", "none"] | Mapping[str, str]
 """How splits are found: by the names of folders, not at all, or the folder of each split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -252,12 +253,24 @@ ValueRange = Annotated[tuple[float, float], Field(strict=False), AfterValidator(
 """Values that mean black and white."""
 
 
+LONGEST_NAME = 200
+"""Most bytes of a dataset's or study's name: with a hash and the longest ending, a file name."""
+
+
+def _as_file_name(stem: str) -> str:
+    """Return a name without braces, which are wildcards to Snakemake, that is not too long."""
+    name = re.sub(r"[{}\r\n]", "-", stem)
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
 class OwnData(Dataset):
     """What is common to people's own data."""
 
     path: PathField
     """The file or folder."""
-    title: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    title: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME
+    )
     """Name used for files and tables; null: the last part of the path."""
     test_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of the samples that is set aside as the test set, where the data has none."""
@@ -266,7 +279,7 @@ class OwnData(Dataset):
     def id(self) -> str:
         """Title or file name, and a hash of the path and the options."""
         options = self.model_dump(exclude={"title"}, exclude_defaults=True)
-        return f"{self.title or self.path.stem}_{content_hash(options)}"
+        return f"{self.title or _as_file_name(self.path.stem)}_{content_hash(options)}"
 
 
 def _is_none(value: object) -> bool:
