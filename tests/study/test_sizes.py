@@ -47,7 +47,7 @@ def staged(root, dataset, shape):
     manifest = path.layout.dataset_manifest(path.study.dataset[0].id)
     manifest.parent.mkdir(exist_ok=True)
     kind = "image" if len(shape) == 3 else "point"
-    splits = {"train": {kind: {"shape": [10, *shape]}}, "test": {kind: {"shape": [5, *shape]}}}
+    splits = {"train": {kind: {"shape": [90, *shape]}}, "test": {kind: {"shape": [5, *shape]}}}
     manifest.write_text(json.dumps({"splits": splits}))
 
 
@@ -122,3 +122,16 @@ def test_a_warmup_beyond_the_last_step_is_named(tmp_path):
         plan(tmp_path, steps=10, optimizer={"warmup": 11})
     plan(tmp_path, steps=10, optimizer={"warmup": 10})
     plan(tmp_path, "oracle", steps=10, optimizer={"warmup": 11})
+
+
+def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
+    for dataset in ({"name": "moons", "train_count": 20}, {"name": "digits", "subset": 20}):
+        with pytest.raises(InputError, match=r"train\.batch_size: 21: .* 20 training samples"):
+            plan(tmp_path, dataset=dataset, batch_size=21)
+        plan(tmp_path, dataset=dataset, batch_size=20)
+    dataset = folder(tmp_path, 20)
+    plan(tmp_path, dataset=dataset, batch_size=91)
+    staged(tmp_path, dataset, (8, 8, 1))
+    with pytest.raises(InputError, match=r"train\.batch_size: 91: .* 90 training samples"):
+        plan(tmp_path, dataset=dataset, batch_size=91)
+    plan(tmp_path, "oracle", dataset, batch_size=91)

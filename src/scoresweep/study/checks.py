@@ -19,7 +19,7 @@ from scoresweep.study.components.metrics import (
 from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle, UNet
 from scoresweep.study.components.tasks import Interpolation
 from scoresweep.study.known_ladder import known_sigmas
-from scoresweep.study.known_size import known_size
+from scoresweep.study.known_size import known_size, known_training_count
 
 if TYPE_CHECKING:
     from scoresweep.study.base import Component
@@ -64,11 +64,19 @@ def _datasets(plan: Plan) -> Iterable[str]:
 
 
 def _batches(plan: Plan) -> Iterable[str]:
+    counts = {d.id: known_training_count(plan.layout, d) for d in plan.study.dataset}
     for run in plan.runs:
         size, parts = run.train.batch_size, run.train.gradient_accumulation
         if size % parts:
             yield (
                 f"train.batch_size: {size}: expected a multiple of gradient_accumulation, {parts}"
+            )
+    for run in plan.runs:
+        count = counts[run.dataset.id]
+        if run.train.network.is_trained and count is not None and run.train.batch_size > count:
+            yield (
+                f"train.batch_size: {run.train.batch_size}: the dataset {run.dataset.id} has only "
+                f"{count:,} training samples; expected that many or fewer"
             )
 
 
