@@ -171,3 +171,13 @@ def test_files_that_are_not_what_they_are_called(tmp_path, name, content):
         read_array(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "pickle" not in str(caught.value)
+
+
+def test_a_folder_of_arrays(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    (tmp_path / "readme.txt").write_text("arrays")
+    for read in (read_array, read_zarr):
+        with pytest.raises(InputError, match="folder without images"):
+            read(tmp_path)
+    with pytest.raises(InputError, match="fewer than two images"):
+        read_folder(tmp_path)

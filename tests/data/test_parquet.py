@@ -178,3 +178,17 @@ def test_the_name_of_other_readers(tmp_path):
     for path in (tmp_path, tmp_path / "train.parquet"):
         with pytest.raises(InputError, match=r"dataset\.name: parquet"):
             read_array(path)
+
+
+def test_pictures_beside_the_shards(tmp_path):
+    pq.write_table(table(), tmp_path / "train.parquet")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "logo.png")
+    same(read_parquet(tmp_path))
+
+
+def test_several_labels_for_an_image(tmp_path):
+    several = pa.array([[0], [0, 1]] * 6)
+    pq.write_table(table(labels=several, about=None), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"label holds list"):
+        read_parquet(tmp_path / "a.parquet")
+    assert read_parquet(tmp_path / "a.parquet", keys=Keys(image="image")).train.labels is None

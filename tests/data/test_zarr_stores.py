@@ -292,3 +292,22 @@ def test_a_missing_shard(tmp_path):
     (tmp_path / "a.zarr/c/1/1/0").unlink()
     with pytest.raises(InputError, match=r"1 of 4 chunks .* c/1/1/0"):
         read_zarr(tmp_path / "a.zarr", layout="NHW")
+
+
+@VERSIONS
+def test_an_array_named_as_its_dimension(tmp_path, version):
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=version)
+    names = ("image", "y", "x", "channel")
+    if version == 3:
+        group.create_array("image", data=IMAGES, dimension_names=names)
+    else:
+        group.create_array("image", data=np.maximum(IMAGES, 1)).attrs["_ARRAY_DIMENSIONS"] = names
+    same(read_zarr(tmp_path / "a.zarr"), IMAGES if version == 3 else np.maximum(IMAGES, 1))
+
+
+@pytest.mark.parametrize("names", [("sample", "x", "x", "channel"), ("y", "x", "channel", "band")])
+def test_dimensions_that_repeat(tmp_path, names):
+    group = zarr.create_group(tmp_path / "a.zarr")
+    group.create_array("image", data=IMAGES, dimension_names=names)
+    with pytest.raises(InputError, match="dimensions"):
+        read_zarr(tmp_path / "a.zarr")

@@ -19,6 +19,7 @@ __all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "expect", "format
 
 NPY, NPZ, HDF5, NETCDF3 = "NumPy .npy", "NumPy .npz", "HDF5", "netCDF 3"
 ZARR, PARQUET, FOLDER, IMAGES_ZIP, IDX = "Zarr", "Parquet", "folder", "zip of images", "IDX"
+NO_IMAGES = "folder without images"
 READ_AS = {
     NPY: "array",
     NPZ: "array",
@@ -57,6 +58,7 @@ CONVERT = {
     "NIfTI": f"read the slices with nibabel and {SAVE}",
     "video": "write its frames as image files: ffmpeg -i FILE frames/%06d.png",
     "single image": "put the images in a folder or .zip: dataset.name: folder",
+    NO_IMAGES: "array reads one file, zarr a folder with zarr.json or .zgroup, parquet *.parquet",
     IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads MNIST's four files; otherwise "
     + SAVE,
 }
@@ -108,6 +110,8 @@ SUFFIXES = {
     HDF5: (".h5", ".hdf5", ".nc", ".nc4"),
     PARQUET: (".parquet",),
 }
+IN_FOLDERS = ("TFRecord", "tar archive", "Arrow", "PyTorch (.pt, .pth)", "MATLAB .mat", "pickle")
+"""Formats that a folder of files without images may have."""
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
@@ -122,6 +126,10 @@ def expect(path: Path, name: str) -> str:
     found = format_of(path)
     if name == "folder" and found in ("zip", NPZ) and path.suffix.lower() == ".zip":
         return IMAGES_ZIP  # with no image in it, which its reader says
+    if name == "folder" and found == NO_IMAGES:
+        return FOLDER  # as above
+    if name == "parquet" and found == FOLDER and any(path.rglob("*.parquet")):
+        return PARQUET  # with some pictures beside it, for the readme
     if found in READ_AS and READ_AS[found] != name:
         raise InputError(
             f"dataset.name: {name} does not read {path}, which is a {found}. "
@@ -170,7 +178,7 @@ def _is_tfrecord(head: bytes) -> bool:
     return bool(struct.unpack("<I", head[8:12])[0] == masked)
 
 
-def _of_folder(path: Path) -> str | None:
+def _of_folder(path: Path) -> str:
     names = {entry.name for entry in path.iterdir()}
     if names.intersection(ZARR_FILES):
         return ZARR
@@ -183,10 +191,7 @@ def _of_folder(path: Path) -> str | None:
         return FOLDER
     if ".parquet" in found:
         return PARQUET
-    return next(
-        (name for name, ends in SUFFIXES.items() if name in CONVERT and found.intersection(ends)),
-        FOLDER,
-    )
+    return next((name for name in IN_FOLDERS if found.intersection(SUFFIXES[name])), NO_IMAGES)
 
 
 def _of_zip(path: Path) -> str:

@@ -139,9 +139,16 @@ class _Part:
 
     def labels(self) -> Array | None:
         """Return the labels (N,), None if there are none."""
+        import pyarrow as pa
+
         if self.label is None:
             return None
         columns = [table.column(self.label) for table in self.tables]
+        if pa.types.is_nested(columns[0].type):
+            raise InputError(
+                f"{self.shards[0]}: {self.label} holds {columns[0].type}; expected a whole "
+                f"number or text for each image. To read none: dataset.keys: {{image: {self.image}}}"
+            )
         for shard, column in zip(self.shards, columns, strict=True):
             if column.null_count:
                 row = next(i for i, value in enumerate(column) if not value.is_valid)
