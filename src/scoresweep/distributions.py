@@ -123,7 +123,7 @@ class GaussianMixture:
         for 1 to 12,288 dimensions, and 8 are allowed for.
         """
         if self._radius is None:
-            blocks = (block.double() - self.centre for block in self.means.split(4096))
+            blocks = (block.double() - self.centre for block in torch.split(self.means, 4096))
             self._radius = max(float(block.square().sum(dim=1).max()) for block in blocks)
         square = half_square + 0.5 * self._radius
         return 8 * torch.finfo(torch.float64).eps * square / (smoothing + self.variances.min())
@@ -140,7 +140,7 @@ def _refine(
     rows, columns = ((logits >= least) & (rounding > TOLERANCE)).nonzero(as_tuple=True)
     variance, log_scale = variance.expand_as(logits), log_scale.expand_as(logits)
     size = max(1, BLOCK // x.shape[1])
-    for row, column in zip(rows.split(size), columns.split(size), strict=True):
+    for row, column in zip(torch.split(rows, size), torch.split(columns, size), strict=True):
         square = (means[column] - x[row]).square().sum(dim=1)
         exact = -0.5 * square / variance[row, column] + log_scale[row, column]
         logits[row, column] = exact
