@@ -63,6 +63,27 @@ def test_on_a_gaussian_the_variance_follows_its_recursion(steps):
         assert_normal(state, *moments)
 
 
+@pytest.mark.parametrize("denoise_from", ["before_last_step", "after_last_step"])
+def test_which_state_is_denoised(denoise_from):
+    # The state before the last step follows from the one observed there: with the variance v the
+    # denoised one has (s²/(s² + σ²))² v, and after the last step (1 − aσ²/(s² + σ²))² of that.
+    sigmas, a = geometric(5.0, 0.4, 6), 0.55
+    x = normal(2.0, 3.0, N, 2)
+    options = {"step_size": a * 0.16, "denoise_from": denoise_from}
+    *_, last, end = seen(Gaussian(), x, sigmas, **options)
+    keep = SPREAD**2 / (SPREAD**2 + 0.16)
+    if denoise_from == "after_last_step":
+        keep *= 1 - a * 0.16 / (SPREAD**2 + 0.16)
+    torch.testing.assert_close(end - MEAN, keep * (last - MEAN), rtol=1e-5, atol=1e-6)
+    default = seen(Gaussian(), x, sigmas, step_size=a * 0.16)[-1]
+    assert torch.equal(default, end) == (denoise_from == "after_last_step")
+    raw, same = (
+        seen(Gaussian(), x, sigmas, step_size=a * 0.16, denoise=False, **extra)[-1]
+        for extra in ({}, {"denoise_from": denoise_from})
+    )
+    assert torch.equal(raw, same)
+
+
 def test_the_refined_ladder_has_equal_factors_and_the_levels_of_the_given_one():
     sigmas = explicit([8.0, 2.0, 1.5])
     fine = refined(sigmas, 4)

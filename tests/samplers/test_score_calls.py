@@ -27,6 +27,7 @@ class Counting(GaussianMixture):
 SAMPLERS = [
     {"name": "annealed_langevin", "step_size": 0.1, "steps_per_level": 3},
     {"name": "consistent", "step_size": 0.2, "steps_per_level": 4},
+    {"name": "consistent", "step_size": 0.2, "denoise_from": "before_last_step"},
     {"name": "langevin", "step_size": 0.1, "steps": 7},
     {"name": "denoise_renoise", "steps_per_level": 2},
     {"name": "predictor_corrector", "corrector_steps": 2},

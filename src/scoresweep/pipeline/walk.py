@@ -11,6 +11,7 @@ from torch import Tensor
 from scoresweep.errors import InputError
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.samplers import known_part
+from scoresweep.samplers.positions import last_move, spacing
 from scoresweep.study import Layout, Run, Setting
 from scoresweep.study.components.tasks import Inpainting
 from scoresweep.training.ladder import resolve_ladder, training_points
@@ -39,12 +40,35 @@ def walk_of(run: Run, setting: Setting, layout: Layout, network: ScoreNetwork) -
         store = layout.dataset_store(run.dataset.id)
         sigmas = resolve_ladder(options.noise, functools.partial(training_points, store))
     steps, mask = steps_of_levels(run, setting, sigmas), None
+    if len(network.shape) == 1 and not options.sampler.needs_energy:
+        _check_positions(run, setting, layout, sigmas, steps)
     if isinstance(options.task, Inpainting):
         try:
             mask = known_part(options.task.mask, network.shape)
         except ValueError as error:
             raise InputError(f"sample.task: does not fit run {run.id}: {error}") from None
     return Walk(sigmas, steps, mask)
+
+
+def _check_positions(
+    run: Run, setting: Setting, layout: Layout, sigmas: Tensor, steps: Tensor
+) -> None:
+    """Raise `InputError` if float32 rounds the drift of the last level away, so far is the data.
+
+    Images lie in [0, 1], where that takes steps of 1e-8.
+    """
+    store = layout.dataset_store(run.dataset.id)
+    if not store.exists():
+        return
+    gap, move = spacing(training_points(store)), last_move(sigmas, steps)
+    if move < gap / 2:
+        raise InputError(
+            f"sample.sampler: setting {setting.id}: a step at the last level of {run.id} (sigma "
+            f"{float(sigmas[-1]):g}) moves samples by about {move:.2g}, but {run.dataset.id} lies "
+            f"where float32 numbers are {gap:.2g} apart: the drift would be rounded away and the "
+            f"variance too large. Subtract the mean from the data, or raise the step size or "
+            f"sigma_min"
+        )
 
 
 def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:

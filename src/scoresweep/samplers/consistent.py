@@ -8,12 +8,20 @@ With a = ε/σ_L² and γ_i = σ_{i+1}/σ_i, one step at each level:
 Where the data is one point y, s = (y − x)/σ² and a step leaves (1−a)² σ_i² of the variance σ_i²:
 the noise that is added makes it σ_{i+1}² exactly. That needs |1−a| < γ_i, that is
 σ_L² (1−γ) < ε < σ_L² (1+γ), at every level.
+
+The state that the last step starts from has noise of σ_L, that after it (1−a) σ_L. The denoising
+step x + σ_L² s(x, σ_L) is taken from the second ("after_last_step": Algorithm 2 of the paper, then
+the denoising step of NCSNv2), or from the first ("before_last_step", as the authors' program does,
+https://github.com/AlexiaJM/AdversarialConsistentScoreMatching). On one point both give that point.
+On N(0, s²) the variance v before the last step becomes (s²/(s² + σ_L²))² v from before it, and
+(1 − aσ_L²/(s² + σ_L²))² times as much from after it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +30,8 @@ from scoresweep.samplers.gaussian import independent
 from scoresweep.score import Score
 
 __all__ = ["consistent", "refined", "schedule"]
+
+DenoiseFrom = Literal["after_last_step", "before_last_step"]
 
 
 def refined(sigmas: Tensor, steps_per_level: int) -> Tensor:
@@ -68,6 +78,7 @@ def consistent(
     step_size: float,
     steps_per_level: int = 1,
     denoise: bool = True,
+    denoise_from: DenoiseFrom = "after_last_step",
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
@@ -80,6 +91,7 @@ def consistent(
         step_size: ε.
         steps_per_level: n_σ: the ladder is refined to so many steps from each level to the next.
         denoise: end with x + σ_L² s(x, σ_L).
+        denoise_from: the state x of that step; "before_last_step" leaves the last step out.
         generator: source of the noise, on the device of `x`.
         observe: called at each level with its index (from 0), x before its first step, and the
             score there; x is reused afterwards, so it must be copied to be kept.
@@ -97,6 +109,8 @@ def consistent(
         gradient = score(x, sigma_n)
         if observe is not None and i % steps_per_level == 0:
             observe(i // steps_per_level, x, gradient)
+        if denoise and denoise_from == "before_last_step" and i + 1 == len(ladder):
+            return x.add_(gradient, alpha=sigma**2)
         x.add_(gradient, alpha=a * sigma**2)
         if i + 1 < len(ladder):
             following = ladder[i + 1]

@@ -111,6 +111,9 @@ class Consistent(Sampler):
     σ_{i+1}/σ_i, between σ_L²(1 − γ) and σ_L²(1 + γ)."""
     steps_per_level: int = Field(1, ge=1)
     """Steps from each level to the next: the ladder is refined so many times by equal factors."""
+    denoise_from: Literal["after_last_step", "before_last_step"] = "after_last_step"
+    """State that `denoise` starts from. The authors' program denoises the state before the last
+    step, whose noise is σ_L."""
 
     @property
     def between_levels(self) -> bool:
@@ -118,8 +121,9 @@ class Consistent(Sampler):
         return self.steps_per_level > 1
 
     def score_calls(self, levels: int) -> int:
-        """Return one for each level of the refined ladder, and one for the denoising step."""
-        return (levels - 1) * self.steps_per_level + 1 + self.denoise
+        """Return one for each level of the refined ladder, and one to denoise after the last step."""
+        after = self.denoise and self.denoise_from == "after_last_step"
+        return (levels - 1) * self.steps_per_level + 1 + after
 
     def mistakes(self, noise: Component) -> Iterable[str]:
         """Outside its range the noise to add would have a negative variance."""
