@@ -240,8 +240,11 @@ def plan(
 ) -> None:
     """Print what a study will run, how many files it makes and what it will cost."""
     from scoresweep.pipeline.estimate import estimate
+    from scoresweep.study.size_checks import check_staged
 
-    estimate(_plan(study, root), probe=probe)
+    made = _plan(study, root)
+    check_staged(made, str(study))
+    estimate(made, probe=probe)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -14,6 +14,7 @@ from scoresweep.errors import InputError
 from scoresweep.networks.normalization import InstanceNormPlus
 from scoresweep.study import parse_study, plan_study
 from scoresweep.study.load import parse_yaml
+from scoresweep.study.size_checks import check_staged
 
 SMALLEST = {
     "ncsn": 2,
@@ -32,6 +33,11 @@ def plan(root, network="mlp", dataset=None, **train):
     content["train"] |= {"network": network} | train
     content["dataset"] = dataset or {"name": "digits"}
     return plan_study(parse_study(content, "tiny.yaml"), root)
+
+
+def check(*arguments, **options):
+    """What `scoresweep plan` looks at as well: the data as they are staged."""
+    check_staged(plan(*arguments, **options), "tiny.yaml")
 
 
 def folder(root, side):
@@ -82,8 +88,9 @@ def test_the_size_of_staged_data_counts(tmp_path):
     dataset = folder(tmp_path, 20)
     staged(tmp_path, dataset, (3, 9, 1))
     with pytest.raises(InputError, match=r"train\.network: ncsnv2_deeper: .*3 pixels.*expected 4 "):
-        plan(tmp_path, "ncsnv2_deeper", dataset)
-    plan(tmp_path, "ncsnv2", dataset)
+        check(tmp_path, "ncsnv2_deeper", dataset)
+    check(tmp_path, "ncsnv2", dataset)
+    plan(tmp_path, "ncsnv2_deeper", dataset)  # larger images can be staged
 
 
 def test_the_kind_of_staged_data_counts(tmp_path):
@@ -91,10 +98,10 @@ def test_the_kind_of_staged_data_counts(tmp_path):
     plan(tmp_path, "unet", dataset)
     staged(tmp_path, dataset, (2,))
     with pytest.raises(InputError, match=r"train\.network: unet: needs images"):
-        plan(tmp_path, "unet", dataset)
+        check(tmp_path, "unet", dataset)
     with pytest.raises(InputError, match=r"train\.flip: true: .* has points"):
-        plan(tmp_path, "mlp", dataset, flip=True)
-    plan(tmp_path, "mlp", dataset)
+        check(tmp_path, "mlp", dataset, flip=True)
+    check(tmp_path, "mlp", dataset)
 
 
 def test_fewer_stages_work_on_smaller_images(tmp_path):
@@ -127,11 +134,11 @@ def test_a_warmup_beyond_the_last_step_is_named(tmp_path):
 def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
     for dataset in ({"name": "moons", "train_count": 20}, {"name": "digits", "subset": 20}):
         with pytest.raises(InputError, match=r"train\.batch_size: 21: .* 20 training samples"):
-            plan(tmp_path, dataset=dataset, batch_size=21)
-        plan(tmp_path, dataset=dataset, batch_size=20)
+            check(tmp_path, dataset=dataset, batch_size=21)
+        check(tmp_path, dataset=dataset, batch_size=20)
     dataset = folder(tmp_path, 20)
-    plan(tmp_path, dataset=dataset, batch_size=91)
+    check(tmp_path, dataset=dataset, batch_size=91)
     staged(tmp_path, dataset, (8, 8, 1))
     with pytest.raises(InputError, match=r"train\.batch_size: 91: .* 90 training samples"):
-        plan(tmp_path, dataset=dataset, batch_size=91)
-    plan(tmp_path, "oracle", dataset, batch_size=91)
+        check(tmp_path, dataset=dataset, batch_size=91)
+    check(tmp_path, "oracle", dataset, batch_size=91)

@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.errors import InputError
-from scoresweep.study.components.datasets import GaussianMixtureData, Size
+from scoresweep.study.components.datasets import GaussianMixtureData
 from scoresweep.study.components.metrics import (
     CLASS_EXTRACTORS,
     CLASS_METRICS,
     DATASET_METRICS,
-    IMAGE_EXTRACTORS,
 )
-from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle, UNet
+from scoresweep.study.components.networks import ENERGY_NETWORKS, Oracle
 from scoresweep.study.components.tasks import Interpolation
 from scoresweep.study.known_ladder import known_sigmas
-from scoresweep.study.known_size import known_size, known_training_count
+from scoresweep.study.size_checks import shape_mistakes
 
 if TYPE_CHECKING:
     from scoresweep.study.base import Component
@@ -35,13 +34,11 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _datasets,
         _batches,
         _warmups,
-        _sizes,
-        _objectives,
+        _shapes,
         _networks,
         _oracles,
         _samplers,
         _tasks,
-        _extractors,
         _class_metrics,
         _dataset_metrics,
     )
@@ -51,9 +48,8 @@ def check_plan(plan: Plan, where: str) -> Plan:
     return plan
 
 
-def _known_sizes(plan: Plan) -> dict[str, Size | None]:
-    """Return shape and number of the samples of each dataset, by its id."""
-    return {dataset.id: known_size(plan.layout, dataset) for dataset in plan.study.dataset}
+def _shapes(plan: Plan) -> Iterable[str]:
+    return shape_mistakes(plan, {d.id: d.known_size for d in plan.study.dataset})
 
 
 def _datasets(plan: Plan) -> Iterable[str]:
@@ -64,19 +60,11 @@ def _datasets(plan: Plan) -> Iterable[str]:
 
 
 def _batches(plan: Plan) -> Iterable[str]:
-    counts = {d.id: known_training_count(plan.layout, d) for d in plan.study.dataset}
     for run in plan.runs:
         size, parts = run.train.batch_size, run.train.gradient_accumulation
         if size % parts:
             yield (
                 f"train.batch_size: {size}: expected a multiple of gradient_accumulation, {parts}"
-            )
-    for run in plan.runs:
-        count = counts[run.dataset.id]
-        if run.train.network.is_trained and count is not None and run.train.batch_size > count:
-            yield (
-                f"train.batch_size: {run.train.batch_size}: the dataset {run.dataset.id} has only "
-                f"{count:,} training samples; expected that many or fewer"
             )
 
 
@@ -90,45 +78,11 @@ def _warmups(plan: Plan) -> Iterable[str]:
             )
 
 
-def _sizes(plan: Plan) -> Iterable[str]:
-    """Images too small for the stages of a network."""
-    known = _known_sizes(plan)
-    for run in plan.runs:
-        network, size = run.train.network, known[run.dataset.id]
-        sides = size[0][1:] if size is not None else (getattr(run.dataset, "size", None),)
-        side = min((side for side in sides if side is not None), default=None)
-        if side is not None and side < network.smallest_side:
-            few = " or fewer multipliers" if isinstance(network, UNet) else ""
-            yield (
-                f"train.network: {network.name}: halves images of {side} pixels a side to less "
-                f"than one; expected {network.smallest_side} pixels or more{few}, found "
-                f"{run.dataset.id}"
-            )
-
-
-def _objectives(plan: Plan) -> Iterable[str]:
-    """What an objective cannot do with data whose shape is known before they are staged."""
-    known = _known_sizes(plan)
-    for run in plan.runs:
-        size = known[run.dataset.id]
-        if size is not None:
-            yield from run.train.objective.mistakes(math.prod(size[0]))
-
-
 def _networks(plan: Plan) -> Iterable[str]:
-    """What a network cannot do: points, or noise levels that it is not trained on."""
+    """What a network cannot do: noise levels that it is not trained on."""
     bound: dict[str, Train] = {}
-    known = _known_sizes(plan)
     for run in plan.runs:
-        network, size = run.train.network, known[run.dataset.id]
-        has_points = size is not None and len(size[0]) != 3
-        if network.needs_images and has_points:
-            yield (
-                f"train.network: {network.name}: needs images, and {run.dataset.id} has points; "
-                f"expected mlp"
-            )
-        if run.train.flip and has_points:
-            yield f"train.flip: true: mirrors images, and {run.dataset.id} has points"
+        network = run.train.network
         if not network.any_sigma:
             bound[run.train.noise.model_dump_json()] = run.train
     if not bound:
@@ -204,18 +158,6 @@ def _tasks(plan: Plan) -> Iterable[str]:
                 f"sample.chunk: {setting.sample.chunk}: expected a multiple of the "
                 f"{task.steps} steps of a row (sample.task.steps)"
             )
-
-
-def _extractors(plan: Plan) -> Iterable[str]:
-    """What an extractor cannot look at: points."""
-    known = _known_sizes(plan)
-    points = [name for name, size in known.items() if size is not None and len(size[0]) != 3]
-    needy = sorted(IMAGE_EXTRACTORS.intersection(plan.extractors))
-    for dataset, name in itertools.product(points, needy):
-        yield (
-            f"evaluate.extractors: {name}: needs images, and {dataset} has points; expected "
-            f"[pixels], the points as they are"
-        )
 
 
 def _class_metrics(plan: Plan) -> Iterable[str]:
