@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 
 import numpy as np
@@ -241,12 +240,3 @@ def test_a_byte_changed_in_what_describes_the_arrays_is_found(store):
     file.write_text(file.read_text().replace("255", "254"))
     with pytest.raises(InputError, match=r"train/image/zarr\.json: is damaged"):
         check_store(path)
-
-
-def test_data_staged_again_without_a_change_keeps_its_time(store):
-    path, splits = store
-    os.utime(manifest_path(path), (1000, 1000))
-    write_store(path, splits, {"source": "made up", "pixel_range": [0, 255]})
-    assert manifest_path(path).stat().st_mtime == 1000
-    write_store(path, {"train": images(7)}, {"source": "made up", "pixel_range": [0, 255]})
-    assert manifest_path(path).stat().st_mtime > 1000

@@ -12,6 +12,7 @@ from tiny_study import TINY, give_data, tiny_plan
 from scoresweep.errors import InputError, RunError
 from scoresweep.pipeline.evaluate import evaluate
 from scoresweep.pipeline.reference import reference
+from scoresweep.pipeline.results import data_of
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage
 from scoresweep.study import parse_study, plan_study
@@ -129,13 +130,12 @@ def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, 
 def test_a_damaged_dataset_is_named_and_staged_again(plan, undisturbed, name, damage):
     layout = plan.layout
     shutil.rmtree(layout.results)
-    store, manifest = layout.dataset_store("digits"), layout.dataset_manifest("digits")
-    before = manifest.stat().st_mtime_ns
+    store, before = layout.dataset_store("digits"), data_of(layout, "digits").sha256
     damage(store / name)
     with pytest.raises(
         InputError, match=r"digits\.zarr.*image.* (damaged|cut short).*`scoresweep stage"
     ):
         train_run(plan)
     stage(plan, "digits")
-    assert manifest.stat().st_mtime_ns == before  # what was made of it is not made again
+    assert data_of(layout, "digits").sha256 == before  # what was made from it is not made again
     assert_same_run(train_run(plan), undisturbed.layout.run(undisturbed.runs[0].id))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -203,12 +202,10 @@ def write_store(
     """Write a store and then its manifest, each under a temporary name first.
 
     `origin` are further entries of the manifest, which say nothing of the content. Raises
-    `RunError` where the disk is full; what was there before stays. A manifest that says the same of
-    the content as the one before keeps its time: what was made of the data need not be made again.
+    `RunError` where the disk is full; what was there before stays.
     """
     described: dict[str, Any] = {}
     path = manifest_path(store)
-    before = _manifest_and_time(path)
     with whole(store) as temporary:
         root = zarr.create_group(temporary, attributes=attributes)
         for name, split in splits.items():
@@ -218,17 +215,6 @@ def write_store(
         path.unlink(missing_ok=True)
     about = {"store": store.name, "attributes": attributes, "splits": described} | files
     write_json(path, about | dict(origin))
-    after, _ = _manifest_and_time(path)
-    if all(before[0].get(key) == after[key] for key in about):
-        os.utime(path, ns=(before[1], before[1]))
-
-
-def _manifest_and_time(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the content of a manifest and its time; nothing if it is missing or damaged."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))), path.stat().st_mtime_ns
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}, 0
 
 
 def describe_files(store: Path) -> dict[str, Any]:

@@ -49,7 +49,13 @@ from scoresweep.pipeline.reference import (
     read_reference,
     uniform_noise,
 )
-from scoresweep.pipeline.results import data_of, metrics_of, network_of, samples_of, score_error_of
+from scoresweep.pipeline.results import (
+    data_of,
+    metrics_of,
+    network_of,
+    samples_of,
+    score_error_of,
+)
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
 from scoresweep.study.components.metrics import DATASET_METRICS
