@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -96,3 +98,12 @@ def test_the_oracle_itself_has_no_error(oracle: Score) -> None:
     found = score_error(oracle, oracle, torch.zeros(10, 3), 0.5, torch.Generator().manual_seed(0))
     assert found["score_error"].value == 0
     assert found["score_cosine"].value == pytest.approx(1)
+
+
+def test_the_error_of_one_point_is_not_known(oracle: GaussianMixture) -> None:
+    found = compare_scores(lambda x, _: -x, oracle, torch.ones(1, 3), 1.0)
+    assert found["score_error"].value == pytest.approx(0.5 * 3 * 0.25)  # −x against −x/2
+    for estimate in found.values():
+        assert math.isfinite(estimate.value)
+        assert math.isnan(estimate.error)
+        assert math.isnan(estimate.low)

@@ -134,3 +134,14 @@ def test_density_is_normalised_without_overflow() -> None:
     log_density = log_density_of_score(x, -100 * (x - 30))
     assert torch.trapezoid(log_density.exp(), x).item() == pytest.approx(1)
     assert log_density.max().item() == pytest.approx(0.5 * math.log(100 / (2 * math.pi)), abs=1e-3)
+
+
+def test_a_density_that_takes_too_many_points_is_refused_before_any_work() -> None:
+    """Eight points to σ over 2,000: 1.6e8 of them at σ = 1e-4."""
+
+    def score(x: Tensor, sigma: Tensor) -> Tensor:
+        pytest.fail("the score was called")
+
+    data = torch.tensor([[-1e3], [1e3]])
+    with pytest.raises(ValueError, match=r"160,000,000 points"):
+        recover_density(score, SmoothedData(data), data, 1e-4)

@@ -140,6 +140,16 @@ def test_density_of_a_known_score(tmp_path: Path) -> None:
     assert found["density"].attrs["sigma"] == pytest.approx(0.2)
 
 
+def test_a_density_of_too_many_points_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan(tmp_path, LINE | {"means": [[-2e5], [2e5]]})
+    found = measured(plan)
+    assert "density" not in found
+    assert found["score_error"].notnull().all()
+    assert "16,000" in capsys.readouterr().err
+
+
 def test_densities_on_the_way(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, LINE)
     assert "density_history" not in measured(plan)

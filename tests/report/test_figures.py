@@ -255,6 +255,18 @@ def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
     np.testing.assert_array_equal(right.lines[0].get_ydata(), found)
 
 
+def test_a_fit_of_a_density_of_zero_far_from_its_modes() -> None:
+    x = np.linspace(-100, 100, 501)
+    exact = np.exp(-(x**2) / 2)
+    assert exact[0] == 0
+    left, _ = figures.fit(x, exact, exact, "score").axes
+    known = np.gradient(np.log(exact[exact > 0]), x[exact > 0])
+    low, high = left.get_ylim()
+    assert low < known[1:-1].min() < known[1:-1].max() < high < 60
+    nothing, _ = figures.fit(x, 0 * x, 0 * x, "score").axes
+    assert np.isfinite(nothing.get_ylim()).all()
+
+
 def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3, 1))
     panel = figures.walks(states, [4.0, 2.0, 1.0]).axes[0]

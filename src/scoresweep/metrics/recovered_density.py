@@ -29,6 +29,10 @@ RESOLUTION = 8
 """Least intervals of the grid of the integral to a noise level: no density is narrower."""
 
 
+MOST = 2**22
+"""Most points of the grid of the integral: the score of so many takes minutes and some GB."""
+
+
 @dataclass(frozen=True)
 class RecoveredDensity:
     """The density of a score and the exact one, on the same grid, and how far they are apart."""
@@ -51,9 +55,17 @@ def recover_density(score: Score, oracle: Oracle, data: Tensor, sigma: float) ->
         oracle: the exact score, which knows its density.
         data: points (N, 1), which say where the density is.
         sigma: noise level, in units of the data.
+
+    Raises:
+        ValueError: if the grid of the integral would have more than `MOST` points.
     """
     low, high = float(data.min()) - MARGIN * sigma, float(data.max()) + MARGIN * sigma
     finer = max(1, round(RESOLUTION * (high - low) / sigma / STORED))
+    if STORED * finer > MOST:
+        raise ValueError(
+            f"the grid would have {STORED * finer:,} points: the data is {high - low:g} wide, and "
+            f"the noise level {sigma:g}; expected {MOST:,} or fewer"
+        )
     x = torch.linspace(low, high, STORED * finer + 1, dtype=torch.float64)
     points, sigmas = x[:, None].to(data.dtype), data.new_full((len(x),), sigma)
     found = log_density_of_score(x, score(points, sigmas)[:, 0].double())

@@ -16,6 +16,7 @@ shows how far the network is from memorising, and the loss how well it does on n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -148,11 +149,16 @@ def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[
 
 def mean_of(values: Tensor) -> Estimate:
     """Return the mean of values (N,) of independent points."""
-    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))
+    return Estimate(float(values.mean()), _error_of_mean(values))
 
 
 def ratio_of(numerator: Tensor, denominator: Tensor) -> Estimate:
     """Return the ratio of the means of two (N,), with the error of its first-order expansion."""
     ratio = numerator.mean() / denominator.mean()
     residual = (numerator - ratio * denominator) / denominator.mean()
-    return Estimate(float(ratio), float(residual.std() / len(residual) ** 0.5))
+    return Estimate(float(ratio), _error_of_mean(residual))
+
+
+def _error_of_mean(values: Tensor) -> float:
+    """Return the standard error of the mean of values (N,); NaN of one, which does not scatter."""
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else math.nan

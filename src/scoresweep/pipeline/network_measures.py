@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.console import say
 from scoresweep.labels import label
 from scoresweep.metrics.asymmetry import ASYMMETRY_NAMES, asymmetry
 from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
@@ -84,9 +85,12 @@ def measure_network(
             bins["uniform"] = [error_by_density(network, oracle, even, s, n) for s in sigmas]
         parts.append(_bin_dataset(bins, len(sigmas), common))
     if train.ndim == 2 and train.shape[1] == 1:
-        parts.append(_density_dataset(network, oracle, train, sigmas[-1]))
-        if history:
-            parts.append(_history_dataset(history, oracle, train, sigmas[-1]))
+        try:
+            parts.append(_density_dataset(network, oracle, train, sigmas[-1]))
+            if history:
+                parts.append(_history_dataset(history, oracle, train, sigmas[-1]))
+        except ValueError as error:
+            say(f"the density that the score stands for is left out: {error}")
     if train.ndim == 2 and train.shape[1] == 2:
         parts.append(_field_dataset(network, oracle, train, sigmas))
     return xr.merge(parts, join="outer", compat="no_conflicts")

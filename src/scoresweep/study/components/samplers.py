@@ -121,7 +121,7 @@ class Consistent(Sampler):
         return self.steps_per_level > 1
 
     def score_calls(self, levels: int) -> int:
-        """Return one for each level of the refined ladder, and one to denoise after the last step."""
+        """Return one for each level of the refined ladder, and one to denoise after its end."""
         after = self.denoise and self.denoise_from == "after_last_step"
         return (levels - 1) * self.steps_per_level + 1 + after
 
