@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import SimpleNamespace
 
 import pytest
 from snakemake_executor_plugin_slurm import Executor
@@ -49,6 +50,16 @@ def waited(monkeypatch):
     monkeypatch.setattr(patient_executor, "wait_for_slurm", lambda: calls.append(1))
     monkeypatch.setattr(sys.modules[__name__], "get_min_job_age", get_min_job_age)
     return calls
+
+
+def test_no_account_or_partition_is_guessed(monkeypatch):
+    """SLURM knows its defaults, and the user's (`SBATCH_PARTITION`)."""
+    monkeypatch.setenv("PATH", "/nowhere")  # nothing is asked
+    executor, job = OneCheck(), SimpleNamespace(resources={})
+    executor._partitions = None
+    be_patient(executor)
+    assert next(Executor.get_account_arg(executor, job)) == ""
+    assert Executor.get_partition_arg(executor, job) == ""
 
 
 def checked(executor, jobs):
