@@ -139,6 +139,8 @@ def prepare_slurm():
         except ScoresweepError as error:
             raise WorkflowError(str(error))
         remove_slurm_variables()
+        # On a command line, `$` in the name of a folder would be read by the shell.
+        workflow.executor_settings.pass_command_as_script = True
         be_patient(workflow.scheduler._executor)
         note_head(layout, workflow.scheduler._executor.run_uuid)
 
