@@ -147,7 +147,7 @@ class _Part:
         if pa.types.is_nested(columns[0].type):
             raise InputError(
                 f"{self.shards[0]}: {self.label} holds {columns[0].type}; expected a whole "
-                f"number or text for each image. To read none: dataset.keys: {{image: {self.image}}}"
+                f"number or text for each image. None: dataset.keys: {{image: {self.image}}}"
             )
         for shard, column in zip(self.shards, columns, strict=True):
             if column.null_count:
