@@ -78,7 +78,7 @@ class Split:
     """The samples of one split, as they are stored."""
 
     values: Array
-    """Images uint8 (N, H, W, C) or points float32 (N, D)."""
+    """Images (N, H, W, C), uint8 or, if 8 bits do not hold them, float32; points float32 (N, D)."""
     labels: Array | None = None
     """Class of each sample, int64 (N,)."""
     pixel_range: tuple[float, float] | None = None
