@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class _File:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.namelist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, struct.error):
             return None
 
     def starts(self, *beginnings: bytes) -> bool:

@@ -35,8 +35,10 @@ DAMAGED = (
     TypeError,
     ValueError,
     struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
 )
-"""What reading a damaged pickle raises: nearly anything."""
+"""What reading a damaged archive or pickle raises: nearly anything."""
 SAVE_STATE = "in the program that wrote it, save `network.state_dict()` with torch.save"
 PLAIN = re.compile(
     r"collections\.OrderedDict|torch\._utils\._rebuild|torch\.\w*Storage|torch\.(Size|device|storage)"
@@ -91,7 +93,7 @@ def _compare_checksums(path: Path) -> bool:
             if not any(member.CRC for member in archive.infolist()):
                 return False
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: is damaged ({error}); {AGAIN}") from None
     if damaged is not None:
         raise InputError(f"{path}: is damaged: the checksum of {damaged} in it is wrong; {AGAIN}")
