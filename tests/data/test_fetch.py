@@ -293,3 +293,15 @@ def test_a_python_package_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputError, match=r"pypi:toy==1\.0: .* failed: no such version"):
         fetch(TOY, Source(package="pypi:toy==1.0"))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"<!doctype html><html>404</html>", "HTML page"), (b"", "empty file")],
+)
+def test_what_a_failed_download_left_is_named(tmp_path, monkeypatch, content, what):
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "weights.pth").write_bytes(content)
+    published = Published("weights", ({"weights.pth": "0" * 64},), (), (), {})
+    with pytest.raises(InputError, match=f"weights.pth: wrong checksum.*It is an {what}"):
+        fetch(published, Source(path=tmp_path / "weights.pth"))

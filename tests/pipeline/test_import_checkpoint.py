@@ -8,6 +8,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from published_weights import images, published_weights
+from safetensors.torch import save_file
 
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
@@ -15,7 +16,9 @@ from scoresweep.launch import Resources
 from scoresweep.networks.published import from_published
 from scoresweep.pipeline.import_checkpoint import import_checkpoint
 from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.status import status
 from scoresweep.pipeline.train import train
+from scoresweep.report.origins import _imports
 from scoresweep.training.products import make_network
 from scoresweep.training.weights import load_network
 
@@ -37,8 +40,8 @@ def checkpoint(path, name="ncsnv2", ema=True, zipped=True, **changes):
     PyTorch before 1.6, NCSN's, wrote pickles that are not `zipped`.
     """
     plain = {key: value.float() for key, value in published_weights(name, 1).items()} | changes
-    sigmas = {"module.sigmas": torch.tensor(LADDER)} if name != "ncsn" else {}
-    state = OrderedDict({f"module.{key}": value for key, value in plain.items()} | sigmas)
+    sigmas = {"sigmas": torch.tensor(LADDER)} if name != "ncsn" else {}
+    state = OrderedDict({f"module.{key}": value for key, value in (sigmas | plain).items()})
     state._metadata = OrderedDict({"": {"version": 1}})  # as `Module.state_dict` adds it
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([parameter], lr=1e-4)
@@ -186,3 +189,109 @@ def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan,
     study = plan()
     shutil.rmtree(study.layout.root / "data")
     refused(study, file, "is not staged; run `scoresweep stage` first")
+
+
+# ── what files of one network may look like ─────────────────────────────────────────────────────
+
+
+def parts_of(path):
+    return torch.load(checkpoint(path), weights_only=True)
+
+
+def test_state_dicts_alone_or_by_name_are_read(plan, tmp_path):
+    state, _, _, step, averaged = parts_of(tmp_path / "c.pth")
+    plain = {name.removeprefix("module."): value for name, value in state.items()}
+    layouts = [
+        (state, 1, None),
+        ({f"_orig_mod.{name}": value for name, value in plain.items()}, 1, None),
+        ({"model": state, "ema": averaged, "step": step, "args": {}}, 2, True),
+        ({"ema": averaged}, 2, True),
+    ]
+    study = plan()
+    run = study.runs[0]
+    expected = published_weights("ncsnv2", 1)["begin_conv.bias"].float()
+    for content, factor, is_averaged in layouts:
+        torch.save(content, tmp_path / "d.pth")
+        import_checkpoint(study, run.id, tmp_path / "d.pth")
+        found = load_network(study.layout.run(run.id)).first.bias
+        assert torch.equal(found, factor * expected)
+        about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+        assert about["averaged"] is is_averaged
+        assert ("averages" in about["on_trust"]) == (is_averaged is None)
+        assert about["ignored"] == (["args"] if "args" in content else [])
+        shutil.rmtree(study.layout.run(run.id))
+    save_file(plain, tmp_path / "d.safetensors")
+    import_checkpoint(study, run.id, tmp_path / "d.safetensors")
+    about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+    assert about["checksums"] == "none in a safetensors file"
+
+
+def test_without_ema_averages_alone_are_not_taken(plan, tmp_path):
+    torch.save({"ema": parts_of(tmp_path / "c.pth")[4]}, tmp_path / "c.pth")
+    study = plan()
+    with pytest.raises(InputError, match="averaged parameters only"):
+        import_checkpoint(study, study.runs[0].id, tmp_path / "c.pth", ema=False)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "found"),
+    [
+        ([8.0, 4.0, float("nan"), 1.0, 0.5], "sigmas is not finite"),
+        ([0.5, 1.0, 2.0, 4.0, 8.0], r"\(sigmas\) does not decrease: level 1 is 0.5, level 2 is 1$"),
+        ([8.0, 4.0, 4.0, 1.0, 0.5], "does not decrease: level 2 is 4"),
+        ([8.0, 4.0, 2.0, 1.0, 0.0], r"\(sigmas\) ends at 0"),
+        ([[8.0, 4.0], [2.0, 1.0]], r"shape \(2, 2\); expected \(L,\)"),
+        (8.0, "ladder of 1 levels; expected the 5"),
+        ([8, 4, 2, 1, 1], "module.sigmas is of the type int64"),
+    ],
+)
+def test_ladders_that_are_none_are_refused(plan, tmp_path, sigmas, found):
+    content = parts_of(tmp_path / "c.pth")
+    content[0]["module.sigmas"] = torch.tensor(sigmas)
+    torch.save(content, tmp_path / "c.pth")
+    refused(plan(), tmp_path / "c.pth", found)
+
+
+def test_a_ladder_with_axes_of_one_is_the_same(plan, tmp_path):
+    content = parts_of(tmp_path / "c.pth")
+    content[0]["module.sigmas"] = torch.tensor(LADDER).double().reshape(-1, 1, 1, 1)
+    torch.save(content, tmp_path / "c.pth")
+    study = plan()
+    import_checkpoint(study, study.runs[0].id, tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize("name", ["begin_conv.weight", "res2.0.conv1.weight"])
+def test_a_tensor_of_any_other_shape_is_named(plan, tmp_path, name):
+    for shape in ((), (1,), (4, 5), (1, 4, 1, 3, 3)):
+        file = checkpoint(tmp_path / "c.pth", ema=False, **{name: torch.ones(shape)})
+        refused(plan(), file, "c.pth: (does not fit|holds)")
+
+
+def test_a_norm_of_another_width_is_named(plan, tmp_path):
+    wide = {"normalizer.embed.weight": torch.ones(5, 13)}
+    refused(
+        plan("ncsn"), checkpoint(tmp_path / "c.pth", "ncsn", **wide), r"\(5, 13\), not \(5, 12\)"
+    )
+
+
+def test_weights_that_give_no_finite_score_are_refused(plan, tmp_path):
+    shapes = {name: value.shape for name, value in published_weights("ncsnv2", 1).items()}
+    large = {name: torch.full(shapes[name], 9e5) for name in shapes if name.startswith("refine")}
+    file = checkpoint(tmp_path / "c.pth", ema=False, **large)
+    refused(plan(), file, "scores that are not finite")
+
+
+def test_what_is_known_of_imported_weights_is_shown(plan, tmp_path, capsys):
+    study = plan()
+    run = study.runs[0]
+    import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))
+    said = capsys.readouterr().err
+    check = json.loads(study.layout.provenance(run.id).read_text())["imported"]["held_out_check"]
+    assert check["worse_at"] == [1, 2, 3, 4, 5]  # waves denoise nothing
+    assert "Warning" in said
+    assert check["verdict"] in said
+    job = next(job for job in status(study) if job.setting is None)
+    assert check["verdict"] in job.message
+    shown = dict(_imports(study))
+    assert list(shown) == [f"imported weights: {run.id}"]
+    assert check["verdict"] in shown[f"imported weights: {run.id}"]

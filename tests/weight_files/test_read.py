@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scoresweep.errors import InputError
-from scoresweep.weight_files import plain_parameters, read_content
+from scoresweep.weight_files.parameters import plain_parameters
+from scoresweep.weight_files.read import read_content
 
 STATE = {f"layer{i}.weight": torch.randn(8, 5) for i in range(4)}
 EXPECTED = "expected weights"

@@ -27,6 +27,7 @@ from scoresweep.console import progress, say
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of, whole
 from scoresweep.study.components.datasets import Source
+from scoresweep.weight_files.kinds import FAILED_DOWNLOADS, describe
 
 __all__ = ["Fetched", "Published", "cache_folder", "fetch", "unpack"]
 
@@ -210,7 +211,8 @@ def unpack(archive: Path, folder: Path) -> None:
                     tar.extractall(temporary, filter="data")
     except DAMAGED as error:
         raise InputError(
-            f"{archive}: the archive is cut short or damaged ({error}). Fetch it again."
+            f"{archive}: the archive is cut short or damaged ({error}).{_instead(archive)} "
+            f"Fetch it again."
         ) from error
 
 
@@ -239,11 +241,19 @@ def _adopt(file: Path, target: Path, expected: str) -> None:
                 found = digest.hexdigest()
                 raise InputError(f"{_mismatch(file, expected, found)} Fetch it again.")
     except DAMAGED as error:
-        raise InputError(f"{file}: is cut short or damaged ({error}). Fetch it again.") from error
+        raise InputError(
+            f"{file}: is cut short or damaged ({error}).{_instead(file)} Fetch it again."
+        ) from error
 
 
 def _mismatch(file: Path, expected: str, found: str) -> str:
-    return f"{file}: wrong checksum. Expected SHA-256 {expected}, found {found}."
+    return f"{file}: wrong checksum. Expected SHA-256 {expected}, found {found}.{_instead(file)}"
+
+
+def _instead(file: Path) -> str:
+    """Say what came in place of a file, if that is what failed downloads leave; else ""."""
+    kind = describe(file)
+    return f" It is {kind.what}." if kind.name in FAILED_DOWNLOADS else ""
 
 
 def _download(url: str, target: Path) -> None:

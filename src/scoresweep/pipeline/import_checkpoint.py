@@ -28,15 +28,10 @@ from scoresweep.networks.refinenet import RefineNet
 from scoresweep.pipeline.held_out_check import HeldOutCheck, check_held_out
 from scoresweep.study import Plan, Run
 from scoresweep.training.products import make_network, start_run, write_untrained
-from scoresweep.weight_files import (
-    Content,
-    States,
-    capped,
-    describe_content,
-    find_states,
-    plain_parameters,
-    read_content,
-)
+from scoresweep.weight_files.contents import States, describe_content, find_states
+from scoresweep.weight_files.kinds import capped
+from scoresweep.weight_files.parameters import plain_parameters
+from scoresweep.weight_files.read import Content, read_content
 
 __all__ = ["import_checkpoint"]
 
@@ -76,30 +71,34 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"{store}: is not staged; run `scoresweep stage` first (the network is tried on its "
             f"test images)"
         )
+    _refuse_existing(layout.weights(run.id))
     content = read_content(file, EXPECTED)
     try:
         found = _published(content, ema)
     except ValueError as error:
         raise InputError(f"{file}: {error}") from None
+    network = make_network(run, layout)
+    _fill(network, found, file)
+    check = check_held_out(network.eval(), store)
+    if not all(map(math.isfinite, check.noise_left)):
+        raise InputError(
+            f"{file}: with its weights, the run's network gives scores that are not finite on test "
+            f"images (noise left: {check.table()})"
+        )
+    facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
     with exclusive(layout.training_lock(run.id)):
-        if layout.weights(run.id).exists():
-            raise InputError(
-                f"{layout.weights(run.id)}: the run has weights already; remove its folder to "
-                f"import others"
-            )
-        network = make_network(run, layout)
-        _fill(network, found, file)
-        check = check_held_out(network.eval(), store)
-        if not all(map(math.isfinite, check.noise_left)):
-            raise InputError(
-                f"{file}: with its weights, the run's network gives scores that are not finite on "
-                f"test images (noise left: {check.table()})"
-            )
-        facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
+        _refuse_existing(layout.weights(run.id))
         start_run(run, layout)
         note = f"imported; {check.verdict}" if check.worse_at else "imported"
         write_untrained(run, layout, network, {"imported": facts}, note)
     _say(run, file, layout.weights(run.id), facts, check)
+
+
+def _refuse_existing(weights: Path) -> None:
+    if weights.exists():
+        raise InputError(
+            f"{weights}: the run has weights already; remove its folder to import others"
+        )
 
 
 def _facts(run: Run, content: Content, found: _Published, check: HeldOutCheck) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.study.base import Component
 from scoresweep.study.components.networks import AnyNetwork
 from scoresweep.tensors import sha256_of_tensors, write_tensors
+from scoresweep.weight_files.kinds import describe
 
 __all__ = ["build_network", "kept_weights", "load_history", "load_network", "save_network"]
 
@@ -64,11 +65,18 @@ def load_network(run_folder: Path) -> ScoreNetwork:
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        kind = describe(path)
+        reason = f"it is {kind.what}" if kind.name != "safetensors" else _first_line(error)
         raise InputError(
-            f"{path}: does not hold the weights of a network of this program ({error}); remove it "
-            f"and train the run again"
+            f"{path}: does not hold the weights of a network of this program ({reason}); remove it "
+            f"and train the run again, or import weights with `scoresweep import-checkpoint`"
         ) from None
     return network.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception, most: int = 300) -> str:
+    """Return the beginning of an error, which may list every tensor."""
+    return " ".join(str(error).split())[:most]
 
 
 def kept_weights(history: Path, step: int) -> Path:

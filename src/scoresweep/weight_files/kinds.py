@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["READABLE", "FileKind", "capped", "describe", "globals_of_pickle"]
+__all__ = ["FAILED_DOWNLOADS", "READABLE", "FileKind", "capped", "describe", "globals_of_pickle"]
 
 HEAD = 4096
 """Bytes at the start of a file that are looked at."""
@@ -27,6 +27,8 @@ AGAIN = "download or copy it again"
 UNPACK = "unpack it, and name the checkpoint inside"
 READABLE = frozenset({"torch_zip", "torch_legacy", "safetensors"})
 """Kinds from which tensors can be read without executing anything."""
+FAILED_DOWNLOADS = frozenset({"empty", "html", "xml", "json", "git_lfs", "git_annex"})
+"""Kinds that are found in place of a file that could not be downloaded."""
 
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickled number with which `torch.save` began before PyTorch 1.6, after two bytes."""
@@ -166,7 +168,9 @@ KINDS: tuple[tuple[Test, FileKind | Callable[[_File], FileKind]], ...] = (
     (lambda f: bool(f.text.strip()), FileKind("text", "a text")),
     (
         lambda f: f.is_zip and f.members is None,
-        FileKind("zip_cut", "a zip archive (as torch.save writes it) that is cut short", AGAIN),
+        FileKind(
+            "zip_cut", "a zip archive (as torch.save writes it) that is cut short or damaged", AGAIN
+        ),
     ),
     (
         lambda f: f.is_zip and f.holds(r"(^|/)(constants\.pkl$|code/)"),
