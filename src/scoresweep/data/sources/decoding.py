@@ -1,42 +1,37 @@
-"""Image files as arrays of one shape: what their heads say, and their pixels."""
+"""Image files as arrays of one shape."""
 
 from __future__ import annotations
 
-import functools
-import io
-import struct
-import threading
-import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from scoresweep.console import progress
-from scoresweep.data.sources.depth import WIDE, full_depth, is_deep, scale
-from scoresweep.data.sources.listing import READABLE
+from scoresweep.data.sources.depth import full_depth, scale
+from scoresweep.data.sources.heads import (
+    GREY,
+    Frames,
+    Head,
+    Options,
+    has_warned,
+    heard,
+    inspect,
+    on_white,
+    opened,
+    orientation,
+)
 from scoresweep.data.sources.tree import File
 from scoresweep.errors import InputError
 
 __all__ = ["Frames", "Options", "read_images"]
 
 Array = npt.NDArray[Any]
-Frames = Literal["first", "all"]
-
-GREY = {"1", "L", "LA", "La"}
-BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError),
-    *(OverflowError, RuntimeError, ZeroDivisionError, struct.error, zlib.error),
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for a file that is not an image, or not a whole one."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,28 +42,6 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings an image upright, by EXIF's orientation."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files become images of one shape."""
-
-    size: int | None = None
-    """Pixels of a side after cropping to a centred square; None: as the file has them."""
-    range: tuple[float, float] | None = None
-    """Values of black and white; None: those of 8 bits."""
-    frames: Frames | None = None
-    """Which frames of a file with several; None: such a file is refused."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """What has to be known of a file before its pixels are read."""
-
-    grey: bool
-    deep: bool
-    frames: int
-    notes: list[str]
 
 
 def read_images(
@@ -83,8 +56,8 @@ def read_images(
     """
     images: npt.NDArray[np.uint8] | None = None
     start = 0
-    with _warnings(), _threads() as pool, progress("read images", len(files)) as advance:
-        heads = list(pool.map(lambda file: _inspect(file, options), files))
+    with heard(), _threads() as pool, progress("read images", len(files)) as advance:
+        heads = list(pool.map(lambda file: inspect(file, options), files))
         _check_depths(files, heads, options)
         grey, counts = all(head.grey for head in heads), [head.frames for head in heads]
         decoded = pool.map(lambda file, head: _decode(file, head, options, grey), files, heads)
@@ -118,126 +91,6 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-class _Heard(threading.local):
-    """What Pillow has warned of while this thread read a file."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-
-_heard = _Heard()
-
-
-@contextmanager
-def _warnings() -> Iterator[None]:
-    """Keep Pillow's warnings in `_heard`, thread by thread, instead of printing them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: _heard.messages.append(str(message))
-        yield
-
-
-@contextmanager
-def _opened(file: File) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file; raise `InputError` if it or what is done with it fails."""
-    try:
-        with Image.open(file.content(), formats=READABLE) as image:
-            yield image
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{file.where}: cannot be read as an image (its content is of no known format)."
-        ) from error
-    except BROKEN as error:
-        raise InputError(f"{file.where}: cannot be read as an image ({error}).") from error
-
-
-# ── heads ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def _inspect(file: File, options: Options) -> Head:
-    """Read what has to be known of a file before its pixels."""
-    _heard.messages.clear()
-    with _opened(file) as image:
-        notes: list[str] = []
-        frames = _frame_count(image, file, options, notes)
-        deep = is_deep(image, file.where)
-        if deep and options.range is None:
-            raise InputError(_ask_for_range(image, file))
-        grey = _is_grey(image)
-        for index in range(1, frames):
-            image.seek(index)
-            if is_deep(image, file.where) != deep:
-                raise InputError(f"{file.where}: its frames differ in depth; save them apart.")
-            grey = grey and _is_grey(image)
-        if any("Invalid APNG" in text for text in _heard.messages):
-            raise InputError(f"{file.where}: is a damaged animation (APNG).")
-        if image.mode == "CMYK":
-            notes.append("are in CMYK and are converted to RGB without a colour profile")
-        if profile := _profile(image.info.get("icc_profile")):
-            notes.append(f"have a colour profile ({profile}), which is not applied")
-        damaged = _orientation(image) is None or any("EXIF" in text for text in _heard.messages)
-        if damaged:
-            notes.append("have damaged EXIF data and are taken to be upright")
-        return Head(grey, deep, frames, notes)
-
-
-def _frame_count(image: ImageFile.ImageFile, file: File, options: Options, notes: list[str]) -> int:
-    """Return how many images a file gives."""
-    count = int(getattr(image, "n_frames", 1))
-    if image.format == "MPO":  # a camera's JPEG with previews, depth or the other eye's view
-        notes.append("hold further pictures behind the main one (MPO), which are not read")
-    elif count > 1 and options.frames is None:
-        raise InputError(
-            f"{file.where}: holds {count} frames or pages. Set dataset.frames: first, or all to "
-            f"make each of them a sample."
-        )
-    elif options.frames == "all":
-        return count
-    return 1
-
-
-def _ask_for_range(image: ImageFile.ImageFile, file: File) -> str:
-    found = ""
-    if image.mode != "RGB" and image.mode != "RGBA":
-        values = np.asarray(image)
-        found = f" Here the values go from {values.min():g} to {values.max():g}."
-    return (
-        f"{file.where}: has more than 8 bits a channel. Set dataset.range: [low, high], the values "
-        f"that mean black and white ([0, 65535] if all 16 bits are used).{found}"
-    )
-
-
-def _is_grey(image: ImageFile.ImageFile) -> bool:
-    """Return whether an image has no colour; of palettes, the colours that are used decide."""
-    if image.mode in GREY or image.mode in WIDE:
-        return True
-    if image.mode not in ("P", "PA") and image.format != "GIF":
-        return False
-    pixels = np.asarray(_on_white(image).convert("RGB"))
-    return bool((pixels == pixels[..., :1]).all())
-
-
-def _orientation(image: ImageFile.ImageFile) -> int | None:
-    """Return EXIF's orientation, 1 if there is none; None if the EXIF data are damaged."""
-    try:
-        image.load()  # PNG has them behind the pixels
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except BROKEN:
-        return None
-
-
-@functools.lru_cache(maxsize=16)
-def _profile(profile: bytes | None) -> str | None:
-    """Return the name of a colour profile; None if there is none, or sRGB's."""
-    if not profile:
-        return None
-    try:
-        name = ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(profile))).strip()
-    except (ImageCms.PyCMSError, *BROKEN):
-        return "damaged"
-    return None if "srgb" in name.lower() else name[:40]
-
-
 def _check_depths(files: list[File], heads: list[Head], options: Options) -> None:
     """Raise `InputError` if one range is to hold for files of different depths."""
     deep = [head.deep for head in heads]
@@ -255,12 +108,14 @@ def _check_depths(files: list[File], heads: list[Head], options: Options) -> Non
 def _decode(file: File, head: Head, options: Options, grey: bool) -> npt.NDArray[np.uint8]:
     """Return the frames of a file, (K, H, W, C)."""
     frames = []
-    with _opened(file) as image, _opened(file) as again:
+    with opened(file) as image, opened(file) if head.deep else nullcontext(image) as again:
         for index in range(head.frames):
             if index:
                 image.seek(index)
                 again.seek(index)
             frames.append(_pixels(image, again, head, options, file.where, grey))
+        if orientation(image) is None or has_warned("EXIF"):
+            head.notes.append("have damaged EXIF data and are taken to be upright")
     if len({frame.shape for frame in frames}) > 1:
         raise InputError(f"{file.where}: its frames differ in size. Set dataset.size.")
     return np.stack(frames)
@@ -278,8 +133,8 @@ def _pixels(
     flat: Image.Image = image
     if options.range is not None:
         flat = _scaled(image, again if head.deep else None, options.range, where)
-    turn = TURNS.get(_orientation(image) or 1)
-    flat = _on_white(flat if turn is None else flat.transpose(turn))
+    turn = TURNS.get(orientation(image) or 1)
+    flat = on_white(flat if turn is None else flat.transpose(turn))
     flat = flat.convert("L" if grey else "RGB")
     if options.size is not None:
         side, (width, height) = min(flat.size), flat.size
@@ -306,11 +161,3 @@ def _scaled(
         return Image.fromarray(scale(values, limits, where))
     opacity = (values[..., 3:] >> (8 if again else 0)).astype(np.uint8)
     return Image.fromarray(np.concatenate([scale(values[..., :3], limits, where), opacity], 2))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """Lay the transparent parts of an image on white."""
-    if not image.has_transparency_data:
-        return image
-    over = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)

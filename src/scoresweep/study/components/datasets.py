@@ -56,7 +56,8 @@ class Dataset(Component):
 
     name: str
     subset: int | None = Field(None, ge=2)
-    """Keep only this many training samples and as many test samples (the first ones); null: all."""
+    """Keep only this many training samples and as many test samples: the first ones; of own data,
+    the first ones of each class; null: all."""
 
     published: ClassVar[Size | None] = None
 
