@@ -169,3 +169,14 @@ def test_objects_that_are_not_read_do_no_harm(read):
 def test_only_a_test_part(read):
     with pytest.raises(InputError, match="x_test"):
         read({"x_test": BOTH, "y_test": LABELS})
+
+
+def test_parts_whose_arrays_have_different_names(read):
+    for names in (("train/image", "test/noisy"), ("train/a", "test/b")):
+        with pytest.raises(InputError, match=rf"{names[0]}.*{names[1]}.*dataset\.keys"):
+            read({names[0]: TRAIN, names[1]: TEST})
+        keys = Keys(image=names[0], test_image=names[1])
+        staged = read({names[0]: TRAIN, names[1]: TEST}, keys=keys)
+        np.testing.assert_array_equal(staged.test.values[..., 0], TEST)
+    staged = read({"train/image": TRAIN, "test/image": TEST, "test/noisy": TEST // 2})
+    np.testing.assert_array_equal(staged.test.values[..., 0], TEST)

@@ -111,6 +111,14 @@ def _by_name(path: Path, variables: Sequence[Variable], layout: str | None) -> d
     result: dict[str, Choice] = {}
     for split, (origin, samples) in chosen.items():
         axes = axes_of(path, samples, layout, result["train"].axes if result else None)
+        first_name = chosen["train"][1].name
+        first = named[first_name]
+        if first.in_group and named[samples.name].what != first.what:
+            raise InputError(
+                f"{path}: {chosen['train'][1]} and {samples} have different names and may be "
+                f"different things. Name both: dataset.keys: {{image: {first_name}, "
+                f"test_image: {samples.name}}}"
+            )
         if samples.name == "arr_0":
             _refuse_numbered(path, variables)
         candidates = _labels(variables, named, origin)
