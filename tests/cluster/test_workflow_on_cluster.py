@@ -85,7 +85,7 @@ SHELL = {
 }
 
 
-NOISE = re.compile("warning|never awaited|guess|invalid|unable|not allow|ignored env", re.IGNORECASE)
+NOISE = re.compile("(?i)warning|never awaited|guess|invalid|unable|not allow|ignored env")
 """Words in what a start in a clean shell must not say: a user could do nothing about it."""
 
 
