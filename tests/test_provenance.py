@@ -54,6 +54,22 @@ def test_a_repository_that_merely_holds_the_installation_is_not_named(tmp_path, 
     assert (provenance()["commit"], provenance()["uncommitted_changes"]) == ("", False)
 
 
+def test_the_repository_of_a_git_hook_is_not_named(tmp_path, monkeypatch):
+    mine, hook = tmp_path / "mine", tmp_path / "hook"
+    installed_in(mine / "src", monkeypatch)
+    hook.mkdir()
+    (hook / "other.txt").touch()
+    for folder in (mine, hook):
+        git(folder, "init")
+        git(folder, "add", ".")
+        git(folder, "commit", "-m", folder.name)
+    expected = provenance()["commit"]
+    monkeypatch.setenv("GIT_DIR", str(hook / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(hook))
+    assert expected
+    assert provenance()["commit"] == expected
+
+
 def test_without_git_the_commit_is_empty(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert provenance()["commit"] == ""

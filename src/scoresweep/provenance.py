@@ -204,8 +204,10 @@ def _ask_git(*arguments: str, at: Path | None = None) -> subprocess.CompletedPro
     if top and (top / ".git").stat().st_uid == Path(__file__).stat().st_uid:
         # A shared checkout may be somebody else's; that person's code is what runs here anyway.
         command += ["-c", "safe.directory=*"]
+    # A git hook, or `git rebase --exec`, sets variables that name the repository it works on.
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        return subprocess.run([*command, *arguments], capture_output=True, check=False)
+        return subprocess.run([*command, *arguments], capture_output=True, env=mine, check=False)
     except FileNotFoundError:
         return subprocess.CompletedProcess(command, 127, b"", b"there is no git")
 
