@@ -44,10 +44,12 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     here = fake_plan(Path(), **changes)
     due = examine(here).due
     planned = {result.rule: 0 for result in due}
-    for rule in estimate(here, False, Console(file=io.StringIO())):
+    said = io.StringIO()
+    for rule in estimate(here, False, Console(file=said)):
         if rule.total - rule.done:
             planned[rule.name] = rule.total - rule.done
     assert planned == Counter(result.rule for result in due)
+    assert all(result.reason in said.getvalue() for result in due if result.state == "outdated")
     states = jobs(here)
     assert planned.get("train", 0) == sum(j.state != "done" for j in states if j.setting is None)
     settings = Counter(job.state for job in states if job.setting is not None)

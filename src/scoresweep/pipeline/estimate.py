@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,9 @@ __all__ = ["Rule", "estimate"]
 
 PROBES = 8
 """Most networks that are probed; others are taken to cost what those cost on average."""
+
+REASONS = 10
+"""Most reasons that are printed."""
 
 FILES_OF_RUN, FILES_OF_SETTING = 25, 18
 """Files of a run and of a setting, about."""
@@ -74,6 +78,7 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
     rules = _rules(plan, found, results, costs)
     _print_points(plan, console)
     console.print(_table(rules))
+    _print_reasons(results, console)
     _print_size(plan, costs, console)
     _print_time(rules, costs, earlier, console)
     return rules
@@ -281,6 +286,13 @@ def _table(rules: Sequence[Rule]) -> Table:
     table.add_section()
     table.add_row("all", f"{total:,}", f"{done:,}", f"{total - done:,}", "")
     return table
+
+
+def _print_reasons(results: Results, console: Console) -> None:
+    """Say why results that are there are made again, the most frequent reasons first."""
+    reasons = Counter((one.rule, one.reason) for one in results.due if one.state != "missing")
+    for (rule, reason), count in reasons.most_common(REASONS):
+        console.print(f"  {rule}: {count:,} again: {reason}", markup=False, soft_wrap=True)
 
 
 def _print_size(plan: Plan, costs: Costs, console: Console) -> None:
