@@ -186,7 +186,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[st
         for index in range(4):
             image = np.full((8, 8), 10 * index, np.uint8)
             Image.fromarray(image).save(pictures / name / f"{index}.png")
-    dataset = {"name": "folder", "path": str(pictures)}
+    dataset = {"name": "folder", "path": str(pictures), "test_fraction": 0.5}
     plan = fake_plan(tmp_path, dataset=dataset)
     stage(plan, plan.study.dataset[0].id)
     fake_study(plan)
