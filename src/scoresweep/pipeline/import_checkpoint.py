@@ -231,14 +231,14 @@ def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
 def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None:
     """Raise `InputError` if the parameters are those of another network than the run's."""
     theirs, own = published_options(found.tensors), published_options(to_published(network))
-    if not theirs:
+    if not theirs and not found.tensors.keys() & to_published(network).keys():
         names = ", ".join(capped(found.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
-    wrong = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
+    wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
     if wrong:
         raise InputError(
             f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
-            + ", ".join(f"{key} {theirs.get(key)}, in the run {own.get(key)}" for key in wrong)
+            + ", ".join(f"{key} {theirs[key]}, in the run {own[key]}" for key in wrong)
         )
 
 

@@ -28,7 +28,7 @@ def plain_parameters(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     """
     odd = [repr(name) for name in state if not isinstance(name, str)]
     if odd:
-        raise ValueError(f"it has names that are no texts: {', '.join(capped(odd))}")
+        raise ValueError(f"has names that are no texts: {', '.join(capped(odd))}")
     found: dict[str, Tensor] = {}
     problems = []
     for name, value in state.items():

@@ -42,7 +42,7 @@ DAMAGED = (
 SAVE_STATE = "in the program that wrote it, save `network.state_dict()` with torch.save"
 PLAIN = re.compile(
     r"collections\.OrderedDict|torch\._utils\._rebuild|torch\.\w*Storage|torch\.(Size|device|storage)"
-    r"|torch\.serialization|torch\.nn\.parameter"
+    r"|torch\.serialization|torch\.nn\.parameter|(__builtin__|builtins)\.set"
 )
 """Objects of PyTorch that belong to tensors."""
 LEGACY_PICKLES = 4
