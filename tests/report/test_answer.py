@@ -16,8 +16,10 @@ from scipy import stats
 
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.status import jobs
-from scoresweep.report.answer import answers, edge, rivals
+from scoresweep.report.answer import answers, edge
 from scoresweep.report.charts import charts, to_script
+from scoresweep.report.intervals import label_repeats
+from scoresweep.report.leads import rivals
 from scoresweep.report.origins import gap_rows, waiting
 from scoresweep.report.page import _sheets_lead, _values
 from scoresweep.report.pictures import Sheets
@@ -28,7 +30,11 @@ from scoresweep.study import Plan
 DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
 
 
-def test_seeds_are_compared_in_pairs() -> None:
+def labelled(frame: pd.DataFrame, *networks: str) -> pd.DataFrame:
+    return label_repeats(frame, networks, [], pd.Series(False, frame.index))
+
+
+def test_networks_are_compared_in_pairs() -> None:
     frame = pd.DataFrame(
         {
             "step_size": [1, 1, 1, 2, 2, 2, 3, 3],
@@ -36,7 +42,7 @@ def test_seeds_are_compared_in_pairs() -> None:
             "distance": [1.0, 5.0, 9.0, 1.5, 5.6, 9.4, 4.0, 20.0],
         }
     )
-    table = rivals(frame, DISTANCE, ["step_size"])
+    table = rivals(labelled(frame, "seed"), DISTANCE, ["step_size"])
     assert table["step_size"].tolist() == [1, 2, 3]
     low, high = stats.t.interval(0.95, 2, loc=0.5, scale=stats.sem([0.5, 0.6, 0.4]))
     assert table.loc[1, ["gap", "gap_low", "gap_high"]].tolist() == pytest.approx([0.5, low, high])
@@ -46,7 +52,7 @@ def test_seeds_are_compared_in_pairs() -> None:
 
 
 def test_errors_of_single_measurements_add_as_squares() -> None:
-    frame = pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]})
+    frame = labelled(pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]}))
     frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])
     share = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
     worse = rivals(frame, share, ["step_size"]).loc[1]
@@ -57,7 +63,8 @@ def test_errors_of_single_measurements_add_as_squares() -> None:
     ends["distance_high"] = frame["distance"] * math.exp(0.1)
     worse = rivals(frame.assign(**ends), DISTANCE, ["step_size"]).loc[1]
     assert worse["gap_high"] == pytest.approx(0.5 + 0.1 * math.hypot(0.9, 0.4))
-    assert np.isnan(rivals(frame[["step_size", "distance"]], DISTANCE, ["step_size"])["gap_low"][1])
+    without = frame.drop(columns=["distance_low", "distance_high"])
+    assert np.isnan(rivals(without, DISTANCE, ["step_size"])["gap_low"][1])
 
 
 def said(plan: Plan) -> dict[str, object]:
@@ -73,8 +80,8 @@ def test_the_answer_says_how_sure_it_is(tmp_path: Path) -> None:
     fake_study(plan)
     answer = said(plan)
     assert answer["where"] == "Levels 6, step size 2e-5"
-    # Levels 4 are worse by 0.3/4 − 0.3/6 at either seed.
-    assert answer["verdict"] == ("sure", "ahead by more than noise")
+    # Levels 4 are worse by 0.3/4 − 0.3/6 with either seed: such pairs do not tell their scatter.
+    assert answer["verdict"] == ("sure", "ahead on these networks alone")
     assert str(answer["next"]).startswith("0.300, 0.0250 higher: levels 4, step size 2e-5. ")
     # ‖s − s*‖² of the faked runs is 1/(64 σ) of ‖s*‖² on training points.
     assert "off by 0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["blame"])
@@ -87,7 +94,9 @@ def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> Non
     answer = said(plan)
     assert answer["verdict"] == ("unsure", "too close to call")
     assert "It includes 0: the difference may be noise." in str(answer["next"])
-    assert "not from training others" in str(answer["next"])
+    assert "from resampling the samples" in str(answer["next"])
+    assert "for this network alone" in str(answer["next"])
+    assert "one network, one sampling: other trainings may give other values" in answer["detail"]
 
 
 @pytest.fixture(scope="module")
@@ -102,34 +111,34 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Tables]:
 
 
 def answered(
-    study: tuple[Plan, Tables], distances: list[list[float]], **more: list[float]
+    study: tuple[Plan, Tables], distances: list[list[float]], **more: list[float] | None
 ) -> dict[str, Any]:
     """Return what is said of the distances, step size by step size and seed by seed."""
     plan, tables = study
     wide = wide_table(tables).sort_values(["step_size", "seed"])
     wide = wide.assign(frechet_classifier=np.ravel(distances))
-    wide = wide.assign(**{f"frechet_classifier_{k}": np.tile(v, 3) for k, v in more.items()})
+    beside = {f"frechet_classifier_{key}": values for key, values in more.items()}
+    wide = wide.assign(**{key: np.tile(v, 3) for key, v in beside.items() if v is not None})
+    wide = wide.drop(columns=[key for key, values in beside.items() if values is None])
     metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
     (answer,) = answers(plan, tables, wide, [metric])
     return answer
 
 
 def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables]) -> None:
-    answer = answered(steps, [[1.0, 1.0], [1.1, 1.1], [0.5, 2.5]])
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [0.5, 2.5]])
     assert answer["verdict"] == ("unsure", "not ahead of all")
-    assert answer["next"].startswith("1.10, 0.100 higher: step size 2e-5. ")
-    assert answer["next"].endswith(
-        "more than noise. But 1 of 2 other settings cannot be told from the best."
-    )
+    assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
+    assert "1 of 2 other settings cannot be told from the best" in answer["next"]
     assert answer["warning"] == ""
 
 
 def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
     steps: tuple[Plan, Tables],
 ) -> None:
-    answer = answered(steps, [[1.0, 1.0], [1.1, 1.1], [2.5, math.nan]])
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [2.5, math.nan]], low=None, high=None)
     assert answer["verdict"] == ("open", "not tested against all")
-    assert answer["next"].endswith("more than noise. 1 of 2 other settings could not be tested.")
+    assert "1 of 2 other settings could not be tested" in answer["next"]
 
 
 def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
@@ -149,9 +158,7 @@ def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     assert answer["where"] == "Step size 2e-5 (and 1 more alike)"
     assert answer["verdict"] == ("unsure", "too close to call")
-    assert answer["next"] == (
-        "1.50, the same: step size 3e-5. 2 of 2 other settings cannot be told from the best."
-    )
+    assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
 
 
 def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, Tables]) -> None:
@@ -159,21 +166,22 @@ def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, Tables]) -> N
     assert answer["warning"].startswith("Uniform noise scores 9.90, as good or better")
 
 
-def test_a_value_of_one_seed_is_called_so(steps: tuple[Plan, Tables]) -> None:
-    answer = answered(steps, [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]])
-    assert "; one seed alone, n" in answer["detail"]
+def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, Tables]) -> None:
+    values = [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]]
+    answer = answered(steps, values, low=None, high=None)
+    assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
     assert answer["verdict"] == ("open", "lead not tested")
-    assert "it takes two seeds that both settings have" in answer["next"]
+    assert "it takes two networks (training seeds) that both settings have" in answer["next"]
 
 
 @pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])
-def test_blame_on_which_seeds_do_not_agree_is_not_certain(
+def test_blame_on_which_networks_do_not_agree_is_not_certain(
     steps: tuple[Plan, Tables], network: list[float], sure: bool
 ) -> None:
-    costs = {"sampler_cost": [0.05, 0.05], "network_cost": network}
+    costs = {"real": [0.1, 0.1], "sampler_cost": [0.05, 0.05], "network_cost": network}
     answer = answered(steps, [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]], **costs)
     assert "what is left to gain is mostly the network's" in answer["blame"]
-    assert ("over 2 seeds it is not certain which" not in answer["blame"]) == sure
+    assert ("over 2 networks" not in answer["blame"]) == sure
 
 
 def test_many_values_of_an_axis_are_counted() -> None:

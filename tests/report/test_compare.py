@@ -76,7 +76,8 @@ def b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Levels 4 and 8, three seeds, one step size that it does not sweep, 1 less than the first."""
 
     def lower(tree: xr.DataTree) -> None:
-        tree["sampling/frechet_classifier"] -= 0.2
+        for end in ("", "_low", "_high"):
+            tree[f"sampling/frechet_classifier{end}"] -= 0.2
 
     sample = {**CONTENT["sample"], "grid": {}}
     grid = {"noise.levels": [4, 8], "seed": [0, 1, 2]}
@@ -102,16 +103,23 @@ def test_a_setting_that_one_study_sweeps_and_the_other_has_fixed_is_matched(
     assert table["verdict"].value_counts().to_dict() == {
         "only in A": 5,
         "only in B": 1,
-        "not apart": 1,
+        "no interval": 1,
     }
     row = table.loc[(4, 2e-5)]
     ours = by_hand(a, "coverage_classifier", levels=4, step_size=2e-5)
     theirs = by_hand(b, "coverage_classifier", levels=4)
     np.testing.assert_allclose(row[["A", "A_low", "A_high"]].astype(float), ours)
     np.testing.assert_allclose(row[["B", "B_low", "B_high"]].astype(float), theirs)
-    assert row["difference"] == pytest.approx(theirs[0] - ours[0])
+    # In pairs of the seeds that both have, 0 and 1; they differ alike and tell no interval.
+    with xr.open_datatree(a) as left, xr.open_datatree(b) as right:
+        pair = (
+            left["sampling/coverage_classifier"].sel(levels=4, step_size=2e-5),
+            right["sampling/coverage_classifier"].sel(levels=4, seed=[0, 1]),
+        )
+        assert row["difference"] == pytest.approx(float((pair[1].values - pair[0].values).mean()))
     assert row["ratio"] == pytest.approx(theirs[0] / ours[0])
-    assert (row["A_n"], row["B_n"]) == (2, 3)
+    assert (row["A_networks"], row["B_networks"]) == (2, 3)
+    assert (row["A_samplings"], row["B_samplings"]) == (2, 3)
     assert table.loc[(8, 2e-5), "verdict"] == "only in B"
     assert np.isnan(table.loc[(8, 2e-5), "A"])
 
@@ -147,19 +155,43 @@ def test_the_score_error_of_networks_is_a_measure_too(a: Path, b: Path) -> None:
     plan = read_report(a).plan
     run = next(run for run in plan.runs if run.axes["levels"] == 4)
     assert [row["A"], row["B"]] == pytest.approx([np.mean(2 / sigmas(run))] * 2)
-    assert (row["A_n"], row["B_n"]) == (2, 3)
+    assert (row["A_networks"], row["B_networks"]) == (2, 3)
 
 
-def test_intervals_that_are_apart_have_a_winner(a: Path, tmp_path: Path) -> None:
+def test_differences_that_exclude_0_have_a_winner(a: Path, tmp_path: Path) -> None:
     def worsen(tree: xr.DataTree) -> None:
-        tree["sampling/frechet_classifier"] += 100
+        factor = 1 + 1e-4 * tree["sampling/seed"]
+        for end in ("", "_low", "_high"):
+            tree[f"sampling/frechet_classifier{end}"] += 100 * factor
         tree["sampling/coverage_classifier"] *= 0.1  # higher is better
+        tree["sampling/coverage_classifier"] -= 100 * factor
 
     worse = altered(a, tmp_path, worsen)
     for name in ("frechet_classifier", "coverage_classifier"):
-        assert set(both(a, worse).tables[name]["verdict"]) == {"A better"}
+        table = both(a, worse).tables[name]
+        assert set(table["verdict"]) == {"A better"}
+        assert set(table["over"]) == {"networks"}
         assert set(both(worse, a).tables[name]["verdict"]) == {"B better"}
-        assert set(both(a, a).tables[name]["verdict"]) == {"not apart"}
+    # The same networks differ by 0: that does not tell its scatter, and resampling does.
+    assert set(both(a, a).tables["frechet_classifier"]["verdict"]) == {"not apart"}
+    assert set(both(a, a).tables["frechet_classifier"]["over"]) == {"samples"}
+    assert set(both(a, a).tables["coverage_classifier"]["verdict"]) == {"no interval"}
+
+
+def test_networks_are_compared_by_their_seeds(tmp_path: Path) -> None:
+    """Neither study sweeps its seed, and it is not the same: these are two networks."""
+
+    def noisy(tree: xr.DataTree) -> None:
+        tree["sampling/frechet_classifier"] += xr.DataArray([0.01, 0.0, 0.02], dims="seed")
+
+    sample = {**CONTENT["sample"], "grid": {"seed": [0, 1, 2]}}
+    grid = {"noise.levels": [6, 4]}
+    one = write(tmp_path, "one", noisy, sample=sample, train=train(grid))
+    two = write(tmp_path, "two", noisy, sample=sample, train=train(grid, seed=1))
+    # Of one network the differences would be 0 at each sampling seed.
+    assert both(one, one).tables["frechet_classifier"].iloc[0]["over"] == "samples"
+    row = both(one, two).tables["frechet_classifier"].iloc[0]
+    assert (row["A_networks"], row["A_samplings"], row["over"]) == (1, 3, "samplings")
 
 
 def test_one_repeat_without_an_interval_of_its_own_has_no_winner(tmp_path: Path) -> None:
@@ -170,7 +202,7 @@ def test_one_repeat_without_an_interval_of_its_own_has_no_winner(tmp_path: Path)
     paths = write(tmp_path, "one", train=one), write(tmp_path, "two", shift, train=one)
     found = both(*paths)
     assert set(found.tables["coverage_classifier"]["verdict"]) == {"no interval"}
-    assert "repeats: 1 in A (intervals over samples), 1 in B (inter" in printed(*paths)
+    assert "one network, one sampling in A; one network, one sampling in B" in printed(*paths)
     row = found.tables["frechet_classifier"].iloc[0]  # here files hold intervals
     assert (row["A"] - row["A_low"], row["A_high"] - row["A"]) == pytest.approx((0.01, 0.02))
 
@@ -281,7 +313,9 @@ def test_the_settings_of_the_main_measure_are_printed(a: Path, b: Path) -> None:
     text = printed(a, b)
     mean, _, _ = by_hand(b, "frechet_classifier", levels=4)
     assert "Fréchet distance (classifier) (lower is better): 1 setting in both" in text
-    assert "5 only in A; 1 only in B; levels 4, step size 2e-5; repeats: 2 in A, 3 in B" in text
+    assert "5 only in A; 1 only in B; levels 4, step size 2e-5; 2 networks" in text
+    words = " ".join(text.split())
+    assert "in A; 3 networks, one sampling each in B; intervals of B − A come from res" in words
     assert f" {mean:.3g} (" in text
 
 

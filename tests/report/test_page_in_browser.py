@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from chromium import UnavailableError, chromium
@@ -15,6 +16,7 @@ from faked_study import CONTENT, fake_plan, fake_study, sigmas
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from scoresweep.pipeline.report import report
+from scoresweep.report.intervals import half_width, label_repeats
 from scoresweep.report.summary import Metric, number, summarise
 from scoresweep.study import Plan
 
@@ -165,6 +167,7 @@ def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> N
     choose(page, title, "denoise", "false")
     frame = values.sel(levels=6, denoise="false").to_dataframe().reset_index()
     frame = frame.drop(columns=["levels", "denoise"])
+    frame = label_repeats(frame, ["seed"], [], pd.Series(False, frame.index))
     wanted = summarise(frame, Metric(DISTANCE, "", "lower", {"valid_min": 0.0}), ["step_size"])
     line, real = traces(page, title)
     np.testing.assert_allclose(line["x"], wanted["step_size"])
@@ -226,7 +229,8 @@ def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
     ]
     distance = {"title": "d", "lower": True, "by": None, "value": [1, 2, 3, 4]}
     cost = {"title": "cost", "lower": True, "by": 0, "value": [0.9, 0.1, 0.8, 0.2]}
-    explorer = {"axes": axes, "measures": [distance, cost], "student": []}
+    repeats = {"networks": [0, 0, 0, 0], "samplings": [0, 0, 0, 0]}
+    explorer = {"axes": axes, "measures": [distance, cost], "student": [], **repeats}
     found = page.evaluate(
         """explorer => {
             const kept = data.explorer;
@@ -245,7 +249,7 @@ def test_numbers_are_written_as_in_the_tables(page: Page) -> None:
     assert page.evaluate("values => values.map(number)", values) == [number(v) for v in values]
 
 
-def test_a_value_of_one_seed_is_marked(browser: Browser, tmp_path: Path) -> None:
+def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> None:
     train = CONTENT["train"] | {"grid": {"noise.levels": [4, 6], "seed": [0, 1]}}
     grid = {"sampler.step_size": [2e-5, 8e-5]}
     plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": grid})
@@ -257,18 +261,46 @@ def test_a_value_of_one_seed_is_marked(browser: Browser, tmp_path: Path) -> None
     title = "Any two axes"
     levels = [4, 6].index(lost.axes["levels"])
     marked = [
-        ["1 of 2 seeds" in cell for cell in row] for row in traces(page, title)[0]["customdata"]
+        ["1 of 2 networks" in cell for cell in row] for row in traces(page, title)[0]["customdata"]
     ]
     assert marked == [[row == levels and step == 1 for step in (0, 1)] for row in (0, 1)]
-    assert chart(page, title).locator(".annotation", has_text="1 of 2 seeds").count() == 1
+    assert chart(page, title).locator(".annotation", has_text="1 of 2 networks").count() == 1
     caption = chart(page, title).locator(".caption").inner_text()
-    assert "One seed alone has the interval of resampling its samples." in caption
-    assert page.get_by_text("A value of one seed alone has that of resampling").count() == 1
-    rows = page.locator("#table tbody tr", has_text="1 of 2 seeds")
+    assert "One sampling has the interval of resampling its samples" in caption
+    assert page.get_by_text("A value of one network has the interval of").count() == 1
+    rows = page.locator("#table tbody tr", has_text="1 of 2 networks")
     assert rows.count() == 1
     assert rows.inner_text().split()[:2] == [str(lost.axes["levels"]), "8e-5"]
     assert wrong == []
     page.context.close()
+
+
+def test_samplings_of_a_network_are_no_repeats_of_it(page: Page) -> None:
+    """The page computes what `summarise` does: networks first, then samplings, then samples."""
+    values = np.array([1.0, 2.0, 5.0, 8.0, 3.0, 4.0])
+    frame = pd.DataFrame({"value": values, "network": [0, 0, 1, 1, 2, 2], "sampling": [0, 1] * 3})
+    frame = frame.assign(value_low=values - 1, value_high=values + 2)
+    measure = {"value": values.tolist(), "min": None, "max": None}
+    measure |= {end: frame[f"value_{end}"].tolist() for end in ("low", "high")}
+    student = [float(half_width(1.0, n - 1)) for n in range(2, 4)]
+    for rows in ([0, 1, 2, 3, 4, 5], [0, 1, 2], [0, 1], [2]):
+        part = frame.loc[rows]
+        labelled = label_repeats(part, ["network"], ["sampling"], pd.Series(False, part.index))
+        wanted = summarise(labelled, Metric("value", "", "lower", {}), []).iloc[0]
+        repeats = [[[row] for row in group.index] for _, group in part.groupby("network")]
+        found = page.evaluate(
+            """([measure, repeats, student]) => {
+                const kept = data.explorer.student;
+                data.explorer.student = student;
+                const found = estimate(measure, repeats, false);
+                data.explorer.student = kept;
+                return found;
+            }""",
+            [measure, repeats, student],
+        )
+        keys = ["mean", "low", "high", "networks", "samplings"]
+        assert [found[key] for key in keys] == pytest.approx([float(wanted[key]) for key in keys])
+        assert found["level"] == wanted["level"]
 
 
 def test_a_choice_changes_the_lines(page: Page, finished: Plan) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from scoresweep.report.intervals import label_repeats
 from scoresweep.report.summary import (
     Metric,
     best,
@@ -21,7 +22,7 @@ from scoresweep.report.summary import (
     summarise,
 )
 
-FRAME = pd.DataFrame(
+ROWS = pd.DataFrame(
     {
         "levels": [10, 10, 30, 30],
         "seed": [0, 1, 0, 1],
@@ -31,6 +32,7 @@ FRAME = pd.DataFrame(
         "distance_real": [0.1, 0.3, 0.1, 0.3],
     }
 )
+FRAME = label_repeats(ROWS, ["seed"], [], pd.Series(False, ROWS.index))
 DISTANCE = Metric("distance", "distance", "lower", {})
 
 
@@ -38,8 +40,8 @@ def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
     table = summarise(FRAME, DISTANCE, ["levels"]).set_index("levels")
     low, high = stats.t.interval(0.95, 1, loc=1.5, scale=stats.sem([1.0, 2.0]))
     expected = [1.5, low, high, 2]
-    assert table.loc[10, ["mean", "low", "high", "n"]].tolist() == pytest.approx(expected)
-    assert table.loc[30, ["mean", "low", "high", "n"]].tolist() == [0.5, 0.4, 0.7, 1]
+    assert table.loc[10, ["mean", "low", "high", "networks"]].tolist() == pytest.approx(expected)
+    assert table.loc[30, ["mean", "low", "high", "networks"]].tolist() == [0.5, 0.4, 0.7, 1]
     assert table.loc[10, "real"] == pytest.approx(0.2)
     assert math.isnan(table.loc[10, "noise"])
 

@@ -16,7 +16,7 @@ from scoresweep.errors import InputError, did_you_mean
 from scoresweep.files import whole
 from scoresweep.report.compare import SIDES, Comparison, Report, read_report
 from scoresweep.report.compare import compare as compare_reports
-from scoresweep.report.summary import coordinate, describe, interval, number, words
+from scoresweep.report.summary import coordinate, describe, interval, number, repeats, words
 
 __all__ = ["compare"]
 
@@ -128,27 +128,39 @@ def _settings(found: Comparison, name: str) -> Table | str:
         return f"No setting is in both ({', '.join(counts)}): {_apart(rows, axes)}\n"
     varied = [axis for axis in axes if both[axis].nunique() > 1]
     measure = found.reports[0].measures[name]
-    headings = [*map(words, varied), *SIDES, "B − A", "B / A", "95 % intervals"]
+    headings = [*map(words, varied), *SIDES, "B − A", "B / A", "verdict"]
     title = f"{measure.title} ({measure.better} is better): {_count(len(both))} in both"
     table = _table(title, *headings, numbers=[*SIDES, "B − A", "B / A"])
     for _, row in both.iterrows():
         values = [_with_interval(row, side) for side in SIDES]
-        change = [number(row["difference"]), number(row["ratio"])]
+        change = [_with_interval(row, "difference"), number(row["ratio"])]
         table.add_row(*(coordinate(row[a]) for a in varied), *values, *change, _verdict(row))
     same = describe({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
-    parts = [*counts, *([same] if same else []), _repeats(both)]
+    parts = [*counts, *([same] if same else []), _repeats(both), *_tested(both)]
     table.caption, table.caption_justify = "; ".join(parts), "left"
     return table
 
 
 def _repeats(rows: pd.DataFrame) -> str:
-    """Say over how many repeats the intervals are: those of a single one are of another kind."""
+    """Say how many networks and samplings the means are of."""
     said = []
     for side in SIDES:
-        counts = sorted({int(n) for n in rows[f"{side}_n"]})
-        note = " (intervals over samples)" if 1 in counts else ""
-        said.append(f"{' or '.join(map(str, counts))} in {side}{note}")
-    return f"repeats: {', '.join(said)}"
+        counts = rows[[f"{side}_networks", f"{side}_samplings"]].drop_duplicates()
+        said.append(f"{' or '.join(repeats(*pair) for pair in counts.to_numpy())} in {side}")
+    return "; ".join(said)
+
+
+def _tested(rows: pd.DataFrame) -> Iterable[str]:
+    """Say what the intervals of differences come from."""
+    levels = {
+        "networks": "networks",
+        "samplings": "samplings of one network, which is all that they hold for",
+        "samples": "resampling the samples of the networks at hand, which are all they hold for",
+    }
+    sources = [words for level, words in levels.items() if (rows["over"] == level).any()]
+    if sources:
+        settings = f" and allow for {len(rows):,} settings" if len(rows) > 1 else ""
+        yield f"intervals of B − A come from {', or '.join(sources)}{settings}"
 
 
 def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:

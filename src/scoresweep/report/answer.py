@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from scoresweep.report.intervals import half_width
+from scoresweep.report.intervals import (
+    NETWORK,
+    SAMPLING,
+    by_repeat,
+    half_width,
+    over_repeats,
+    repeat_means,
+)
+from scoresweep.report.leads import rivals
 from scoresweep.report.pictures import is_apart
 from scoresweep.report.summary import (
     Metric,
@@ -19,7 +27,10 @@ from scoresweep.report.summary import (
     describe,
     interval,
     is_repeat,
+    most_repeats,
     number,
+    repeats,
+    some_repeats,
     summarise,
     words,
 )
@@ -32,8 +43,6 @@ __all__ = [
     "apart_axes",
     "edge",
     "interval_note",
-    "rivals",
-    "some_repeats",
     "tops",
     "varied_axes",
 ]
@@ -46,13 +55,15 @@ class Top(NamedTuple):
     """The best configuration of a dataset and point of the evaluation grid."""
 
     row: pd.Series[Any]
-    """Its row of `summarise`."""
+    """Its row of `best`."""
     where: str
     """Which it is, in words."""
     part: pd.DataFrame
     """The measured rows that it was found among."""
-    most: int
-    """Of how many repeats the value of a configuration is at most."""
+    most: tuple[int, int]
+    """Most networks, and most samplings, that the value of a configuration has."""
+    of: int
+    """Number of configurations that it was chosen from."""
 
 
 def apart_axes(tables: Tables) -> list[str]:
@@ -81,56 +92,7 @@ def tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Top]:
             where = describe({axis: top[axis] for axis in told}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more alike)" if alike else ""
-        yield Top(top, where, part, int(summary["n"].max()))
-
-
-def some_repeats(n: float, most: int) -> str:
-    """Return "1 of 2 seeds" where a value is of fewer than others are; "" else."""
-    return f"{n:.0f} of {most} seeds" if n < most else ""
-
-
-def rivals(part: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
-    """Return all configurations, the best first, and how much worse than it each of them is.
-
-    Beside the columns of `summarise` there are `gap`, the difference to the best, `gap_low` and
-    `gap_high`, its 95 % interval, and `pairs`, from how many seeds it is. Of two seeds or more that
-    both have, the differences seed by seed have Student's interval. Else the errors of the two
-    single measurements are taken as independent: their intervals' half widths add as squares.
-    """
-    part = part[part[metric.name].notna()]
-    summary = summarise(part, metric, axes)
-    sign = 1 if metric.better == "lower" else -1
-    top = int((sign * summary["mean"]).argmin())
-    half = _half(summary, metric)
-    table = summary.assign(gap=sign * (summary["mean"] - summary["mean"].iloc[top]), pairs=1)
-    single = (table["n"] == 1) & (table["n"][top] == 1)
-    half = np.where(single, np.hypot(half, half[top]), np.nan)
-    repeats = [axis for axis in part if is_repeat(str(axis))]
-    if repeats and axes:
-        by_repeat = part.assign(_repeat=part.groupby(repeats).ngroup())
-        values = by_repeat.groupby([*axes, "_repeat"])[metric.name].mean().unstack("_repeat")
-        # Both have the configurations in rising order.
-        apart = sign * (values.to_numpy() - values.to_numpy()[top])
-        pairs = np.isfinite(apart).sum(axis=1)
-        several = pairs > 1
-        found = pd.DataFrame(apart)
-        table["pairs"] = np.where(several, pairs, 1)
-        table["gap"] = np.where(several, found.mean(axis=1), table["gap"])
-        half = np.where(several, half_width(found.std(axis=1), pairs), half)
-    table["gap_low"], table["gap_high"] = table["gap"] - half, table["gap"] + half
-    order = (sign * table["mean"]).sort_values(kind="stable").index
-    return table.loc[order].reset_index(drop=True)
-
-
-def _half(summary: pd.DataFrame, metric: Metric) -> np.ndarray[Any, Any]:
-    """Return the half widths that `bounded_interval` has made the intervals of."""
-    low, high = summary["low"].to_numpy(dtype=float), summary["high"].to_numpy(dtype=float)
-    mean = summary["mean"].to_numpy(dtype=float)
-    plain = np.asarray(np.maximum(mean - low, high - mean))  # one end may be cut off at a limit
-    if metric.about.get("valid_min") != 0 or "valid_max" in metric.about:
-        return plain
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(low > 0, mean * np.log(mean / low), plain))
+        yield Top(top, where, part, most_repeats(summary), len(summary))
 
 
 def answers(
@@ -144,8 +106,8 @@ def answers(
         if len(found) == ANSWERS:
             break
         detail = [
-            f"95 % interval {interval(top.row)}" if interval(top.row) else "",
-            ", ".join(part for part in (_repeats(top), main.count()) if part),
+            _chosen_interval(top),
+            ", ".join(part for part in (_repeats(tables, top), main.count()) if part),
             *main.references(top.row),
         ]
         verdict, next_best = _next(tables, top, main)
@@ -166,11 +128,24 @@ def answers(
     return found
 
 
-def _repeats(top: Top) -> str:
-    n = top.row["n"]
-    if top.most == 1:
-        return "one measurement"
-    return f"mean of {some_repeats(n, top.most) or f'{n:.0f} seeds'}" if n > 1 else "one seed alone"
+def _chosen_interval(top: Top) -> str:
+    """Write the interval of the best, which allows for its choice."""
+    if not interval(top.row):
+        return ""
+    note = f" (allows for its choice as the best of {top.of:,})" if top.of > 1 else ""
+    return f"95 % interval {interval(top.row)}{note}"
+
+
+def _repeats(tables: Tables, top: Top) -> str:
+    """Say how many networks and samplings the best value is of, and what that leaves open."""
+    if _is_exact(tables, top):
+        samplings = int(top.row["samplings"])
+        return f"exact score, {samplings} sampling{'s' * (samplings != 1)}"
+    few = some_repeats(top.row, top.most)
+    counts = repeats(top.row["networks"], top.row["samplings"]) + (f" ({few})" if few else "")
+    if top.row["networks"] > 1:
+        return f"mean of {counts}"
+    return f"{counts}: other trainings may give other values"
 
 
 def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
@@ -211,47 +186,71 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     ranking = rivals(top.part, metric, varied_axes(tables))
     if len(ranking) < 2 or ranking["mean"].nunique() == 1:
         return None, ""
-    second = ranking.iloc[1]
+    second, others = ranking.iloc[1], ranking.iloc[1:]
     here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
-    # Over the seeds that both have, the second can be the better one.
+    # On the networks that both have, the second can be the better one.
     unit = "higher" if (metric.better == "lower") == (second["gap"] >= 0) else "lower"
     apart = f"{number(abs(second['gap']))} {unit}"
     apart = apart if second["mean"] != top.row["mean"] else "the same"
     text = f"{number(second['mean'])}, {apart}: {describe(here)}."
     if not np.isfinite(second["gap_low"]):
         text += (
-            " Whether that is noise is not known: it takes two seeds that both settings have, or "
-            "an interval of each from resampling its samples."
+            " Whether that is noise is not known: it takes two networks (training seeds) that both "
+            "settings have, or an interval of each from resampling its samples."
         )
         return ("open", "lead not tested"), text
     if second["mean"] != top.row["mean"]:
         text += f" {_tested(second)}"
-    close = int((ranking["gap_low"][1:] <= 0).sum())
-    others = f"{close:,} of {len(ranking) - 1:,} other settings cannot be told from the best."
-    if second["gap_low"] > 0:
-        if close:
-            return ("unsure", "not ahead of all"), f"{text} But {others}"
-        untested = int(ranking["gap_low"][1:].isna().sum())
-        if untested:  # a seed or more of them is missing
-            text += f" {untested:,} of {len(ranking) - 1:,} other settings could not be tested."
-            return ("open", "not tested against all"), text
-        return ("sure", "ahead by more than noise"), text
-    return ("unsure", "too close to call"), f"{text} {others}" if close > 1 else text
+    beyond = "" if _is_exact(tables, top) else _beyond(others, top.part["run"].nunique() == 1)
+    if second["ahead"]:
+        return ("sure", f"ahead {beyond[0] if beyond else 'by more than noise'}"), (
+            f"{text} It excludes 0: more than noise.{beyond[1] if beyond else ''}"
+        )
+    untested = int(others["gap_low"].isna().sum())
+    close = len(others) - untested - int(others["behind"].sum())
+    if second["gap_low"] > 0 and untested and not (others["gap_low"] <= 0).any():
+        text += (
+            f" It excludes 0. {untested:,} of {len(others):,} other settings could not be tested."
+        )
+        return ("open", "not tested against all"), text
+    includes = " It includes 0: the difference may be noise." if second["gap_low"] <= 0 else ""
+    if second["mean"] != top.row["mean"]:
+        text += includes
+    if len(others) > 1:
+        text += (
+            f" {close:,} of {len(others):,} other settings cannot be told from the best, with all "
+            f"comparisons allowed for."
+        )
+    verdict = "too close to call" if second["gap_low"] <= 0 else "not ahead of all"
+    return ("unsure", verdict), text + (beyond[1] if beyond else "")
+
+
+def _is_exact(tables: Tables, top: Top) -> bool:
+    return set(top.part["run"]) <= tables.exact_runs
+
+
+def _beyond(others: pd.DataFrame, is_one: bool) -> tuple[str, str] | str:
+    """Say of which networks alone comparisons hold; "" if they hold for networks in general."""
+    if others["gap_level"].isin(["networks", ""]).all():
+        return ""
+    which = "this network" if is_one else "these networks"
+    return f"on {which} alone", (
+        f" It holds for {which} alone: other trainings may rank the settings otherwise, and two "
+        f"training seeds or more would tell."
+    )
 
 
 def _tested(second: pd.Series[Any]) -> str:
-    """Say whether the second best setting is worse by more than noise."""
+    """Write the interval of the difference to the second best, and what it comes from."""
     span = f"{number(second['gap_low'])} to {number(second['gap_high'])}"
-    over = (
-        f"over {second['pairs']:.0f} seeds"
-        if second["pairs"] > 1
-        else "from resampling the samples of these networks, not from training others"
-    )
-    text = f"95 % interval of the difference, {over}: {span}. "
-    if second["gap_low"] > 0:
-        return text + "It excludes 0: more than noise."
-    text += "It includes 0: the difference may be noise."
-    return text + (" Two seeds tell little; more would narrow it." if second["pairs"] == 2 else "")
+    sources = {
+        "networks": f"over {second['pairs']:.0f} networks",
+        "samplings": f"over {second['sampling_pairs']:.0f} samplings of one network",
+        "samples": "from resampling the samples",
+    }
+    text = f"95 % interval of the difference, {sources[second['gap_level']]}: {span}."
+    few = second["gap_level"] == "networks" and second["pairs"] == 2
+    return text + (" Two networks tell little; more would narrow it." if few else "")
 
 
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────
@@ -269,11 +268,14 @@ def _blame(plan: Plan, tables: Tables, top: Top, metric: Metric) -> str:
             "Not split: that takes the exact score sampled with the same settings, a network named "
             f"“oracle” in the study's grid. {_score_error(tables, rows)}"
         )
-    real, sampler, network = rows[columns].mean()
+    measured = rows.dropna(subset=[name, *columns])
+    apart = measured.assign(_apart=measured[columns[2]] - measured[columns[1]])
+    means = repeat_means(apart, [name, *columns], []).iloc[0]
+    value, real, sampler, network = means.tolist()
     text = (
-        f"Of {number(top.row['mean'])}, real samples have {number(real)}, the sampler adds "
+        f"Of {number(value)}, real samples have {number(real)}, the sampler adds "
         f"{number(sampler)} and the network {number(network)}: {_mostly(sampler, network)}"
-        f"{_unsure_which(rows[columns[2]] - rows[columns[1]])}."
+        f"{_unsure_which(apart)}."
     )
     if not _is_mixture(plan, str(rows["run"].iloc[0])):
         text += (
@@ -292,12 +294,13 @@ def _mostly(sampler: float, network: float) -> str:
     return f"what is left to gain is mostly the {'network' if network > sampler else 'sampler'}'s"
 
 
-def _unsure_which(apart: pd.Series[Any]) -> str:
-    """Say that repeats do not agree which of the two costs more, by how much it is in each."""
-    n = int(apart.count())
-    if n < 2 or abs(apart.mean()) > half_width(apart.std(), n):
+def _unsure_which(measured: pd.DataFrame) -> str:
+    """Say that repeats do not agree which costs more; `_apart` is by how much the network does."""
+    found = over_repeats(by_repeat(measured, "_apart", [])[1][0])
+    if not abs(found.mean) <= half_width(found.error, found.freedom):
         return ""
-    return f", but over {n} seeds it is not certain which costs more"
+    over = repeats(int(found.networks), int(found.samplings))
+    return f", but over {over} it is not certain which costs more"
 
 
 def _score_error(tables: Tables, rows: pd.DataFrame) -> str:
@@ -332,17 +335,43 @@ def _is_mixture(plan: Plan, run: str) -> bool:
 
 
 def interval_note(tables: Tables, wide: pd.DataFrame) -> str:
-    """Say what the intervals of the page's tables are."""
-    resampled = [str(c) for c in wide if f"{c}_low" in wide]
-    repeats = [a for a in tables.axes if is_repeat(a) and len(wide) and wide[a].nunique() > 1]
-    if not repeats:
-        of_what = "; the interval is that of resampling its samples" if resampled else ""
-        return f"One measurement each{of_what}."
+    """Say what the intervals of the page's tables are, and what n is."""
+    of_samples = "that of resampling its samples"
+    trained = wide[~wide["run"].isin(tables.exact_runs)]
     axes = varied_axes(tables)
-    single = (wide.groupby(axes)[resampled].count() == 1).any(axis=None) if axes else False
-    counts = " × ".join(f"{wide[axis].nunique()} {words(axis)}s" for axis in repeats)
-    return (
-        f"Mean and Student's 95 % interval over {counts}; with few seeds it is wide. That of "
-        f"a measure that is positive without an upper limit is taken on a logarithmic scale, that "
-        f"of a share is cut off at 0 and 1."
-    ) + (" A value of one seed alone has that of resampling its samples." if single else "")
+    networks = _most(trained, axes, NETWORK)
+    samplings = _most(trained, [*axes, NETWORK], SAMPLING)
+    single = any(f"{c}_low" in wide for c in wide)
+    if networks > 1:
+        each = f" × {samplings} samplings each" if samplings > 1 else ""
+        text = (
+            f"Mean of {networks} networks (training seeds){each}, with Student's 95 % interval of "
+            f"the network means. With few networks it is wide. {SCALE}"
+        )
+        fewer = f" A value of one network has the interval of its samplings, or {of_samples}."
+        return text + (fewer if single else "") + BEST_OF
+    said = "" if not len(trained) else " It holds for this training alone: others may differ."
+    samplings = samplings if len(trained) else _most(wide, axes, SAMPLING)
+    what = "One network of each kind" if len(trained) else "The exact score"
+    if samplings > 1:
+        how = f"mean of {samplings} samplings, with Student's 95 % interval of them. {SCALE}"
+        return f"{what}, {how}{said}{BEST_OF}"
+    how = f"; the interval is {of_samples}" if single else ""
+    return f"{what}, one sampling{how}.{said}{BEST_OF if single else ''}"
+
+
+def _most(rows: pd.DataFrame, axes: Sequence[str], column: str) -> int:
+    """Return the most values of a column that a point of `axes` has."""
+    found = rows.groupby(list(axes))[column].nunique() if axes else rows[[column]].nunique()
+    return int(found.max()) if len(rows) else 0
+
+
+SCALE = (
+    "That of a measure that is positive without an upper limit is taken on a logarithmic scale, "
+    "that of a share is cut off at 0 and 1."
+)
+
+BEST_OF = (
+    " The interval of the best of several settings reaches further to the worse side, for the best "
+    "is partly the luckiest (Bonferroni)."
+)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from scoresweep.report.figures import spread
 from scoresweep.report.grid import coordinate as grid_coordinate
-from scoresweep.report.intervals import half_width
+from scoresweep.report.intervals import NETWORK, SAMPLING, half_width
 from scoresweep.report.pictures import is_apart
 from scoresweep.report.pictures.base import by_configuration, of, to_frame
 from scoresweep.report.pictures.maps import COST_CAPTIONS, axis_pairs
@@ -72,13 +72,16 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
     held = columns[: max(1, int(NUMBERS / size / len(wide)))]
     pairs = axis_pairs(tables, wide, metrics[0].name)
     x, *rest = pairs[0] if pairs else axes
-    repeats = math.prod(wide[axis].nunique() for axis in axes if is_repeat(axis))
+    repeats = {column: wide[column].factorize()[0] for column in (NETWORK, SAMPLING)}
+    most = max(int(codes.max()) + 1 for codes in repeats.values())
     return {
         "axes": [_axis(tables, wide, axis) for axis in axes],
         "measures": [_measure(wide, metric, note, by) for metric, note, by in held],
         "left_out": len(columns) - len(held),
-        # The half width of the interval of a mean of n values of deviation √n, from n = 2 on.
-        "student": [_number(float(half_width(n**0.5, n))) for n in range(2, repeats + 1)],
+        "networks": repeats[NETWORK].tolist(),
+        "samplings": repeats[SAMPLING].tolist(),
+        # The half width of the interval of a mean of n values with a standard error of 1, n ≥ 2.
+        "student": [_number(float(half_width(1.0, n - 1))) for n in range(2, most + 1)],
         "x": axes.index(x),
         "y": axes.index(rest[0]) if rest else None,
     }

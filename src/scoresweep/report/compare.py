@@ -2,7 +2,8 @@
 
 Settings are matched by what they are: by the value, in both studies, of every option that either of
 them sweeps. Where one study does not sweep an option, it has the one value that its configuration
-gives. Repeats (seeds) are averaged, as they are everywhere in a report.
+gives. Networks and samplings are repeats, as in a report: what both reports have of the same
+training and sampling seeds is compared in pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import xarray as xr
 
 from scoresweep.errors import InputError
 from scoresweep.report.grid import axis_options
+from scoresweep.report.intervals import NETWORK, SAMPLING, label_repeats
 from scoresweep.report.metrics import ranking_metrics
+from scoresweep.report.side_by_side import SIDES, side_by_side
 from scoresweep.report.summary import Metric, best, coordinate, is_repeat, main_metric, summarise
 from scoresweep.report.tables import SCHEMA_VERSION, Tables, wide_table
 from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
@@ -29,12 +32,13 @@ from scoresweep.study.plan import Evaluation, axis_value
 
 __all__ = ["SIDES", "Comparison", "Difference", "Report", "compare", "read_report"]
 
-SIDES = ("A", "B")
-
 SCORE_ERROR = "score_error_sigma2"
 """The measure of a network, whatever samples it: the mean over the levels, on test points."""
 
 BLOCKS = ("dataset", "train", "sample", "evaluate")
+
+SEEDS = ("train.seed", "sample.seed")
+"""Options that tell networks and samplings apart, whether they are swept or not."""
 
 MADE_BY = ("extractor", "resize", "units", "n_real", "n_generated")
 """Attributes of a measure that make its values another thing where they differ."""
@@ -101,8 +105,11 @@ class Comparison:
     """Measures whose values cannot be compared, and why."""
     tables: dict[str, pd.DataFrame]
     """Of each measure that both have, the main one first: a row for each setting that either has,
-    with `A` and `B` (means), `A_low` and so on (95 % intervals), `A_n` (repeats), `difference`
-    (B − A), `ratio` (B / A) and `verdict`."""
+    with `A` and `B` (means), `A_low` and so on (95 % intervals), `A_networks` and `A_samplings`
+    (how many have a value), `difference` (B − A), `ratio` (B / A), `difference_low` and
+    `difference_high`, what that interval comes from (`over`: "networks", "samplings" of one network
+    or "samples"), and `verdict`. The interval of the difference allows for the number of settings
+    that both have: all verdicts of a measure together are right in 95 % (Bonferroni)."""
     best: dict[str, tuple[pd.Series[Any], pd.Series[Any]]]
     """Of each such measure, the row of the best setting of A and that of B."""
     alone: tuple[list[str], list[str]]
@@ -196,6 +203,8 @@ def compare(a: Report, b: Report) -> Comparison:
     paths = {p: paths[p] for p in sorted(in_order, key=lambda p: BLOCKS.index(p.split(".")[0]))}
     names = _distinct({path: name for path, name in paths.items() if not is_repeat(name)})
     frames = _with_axes(reports, names)
+    seeds = [path for path, name in paths.items() if is_repeat(name)]
+    frames = _with_repeats(reports, frames, list(dict.fromkeys([*SEEDS, *seeds])))
     differences = _differences(a, b, list(paths))
     incomparable = {name: _why_not(name, a, b, differences) for name in common}
     incomparable = {name: why for name, why in incomparable.items() if why}
@@ -206,8 +215,7 @@ def compare(a: Report, b: Report) -> Comparison:
         if name == SCORE_ERROR:
             axes = [name for path, name in names.items() if path.startswith(("dataset", "train."))]
             kept = [frame.drop_duplicates("run") for frame in frames]
-        summaries = [summarise(frame, measure, axes) for frame in kept]
-        tables[name] = _side_by_side(summaries, measure, axes, name in incomparable)
+        tables[name] = side_by_side(kept, measure, axes, name in incomparable)
         competing = [_ranked(r, frame) for r, frame in zip(reports, kept, strict=True)]
         rows = [best(summarise(frame, measure, axes), measure) for frame in competing]
         winners[name] = (rows[0], rows[1])
@@ -250,6 +258,22 @@ def _with_axes(reports: Sequence[Report], names: Mapping[str, str]) -> list[pd.D
         r.rows.drop(columns=list(column), errors="ignore").assign(**column)
         for r, column in zip(reports, columns, strict=True)
     ]
+
+
+def _with_repeats(
+    reports: Sequence[Report], frames: Sequence[pd.DataFrame], paths: Sequence[str]
+) -> list[pd.DataFrame]:
+    """Return the rows with their repeats labelled by the seeds at `paths`."""
+    found = []
+    for report, frame in zip(reports, frames, strict=True):
+        seeds = pd.DataFrame({path: _column(report, path) for path in paths}, frame.index)
+        trained, sampled = (
+            [path for path in paths if path.startswith(block)] for block in ("train.", "sample.")
+        )
+        exact = frame["run"].str[-8:].isin(report.exact)
+        labels = label_repeats(seeds, trained, sampled, exact)
+        found.append(frame.assign(**{c: labels[c] for c in (NETWORK, SAMPLING)}))
+    return found
 
 
 def _column(report: Report, path: str) -> list[Any]:
@@ -342,38 +366,3 @@ def _warnings(a: Report, b: Report, differences: Sequence[Difference]) -> list[s
     if commits[0] != commits[1]:
         found.append(f"reported by other commits: {' | '.join(commits)}")
     return found
-
-
-def _side_by_side(
-    summaries: Sequence[pd.DataFrame], measure: Metric, axes: list[str], incomparable: bool
-) -> pd.DataFrame:
-    """Join the summaries of a measure in both reports, setting by setting."""
-    sides = []
-    for side, summary in zip(SIDES, summaries, strict=True):
-        columns = {"mean": side} | {name: f"{side}_{name}" for name in ("low", "high", "n")}
-        indexed = summary.set_index(axes) if axes else summary
-        sides.append(indexed[list(columns)].rename(columns=columns))
-    table = sides[0].join(sides[1], how="outer").sort_index()
-    table["difference"] = np.nan if incomparable else table["B"] - table["A"]
-    ratio = table["B"] / table["A"].where(table["A"] != 0)
-    table["ratio"] = np.nan if incomparable else ratio
-    table["verdict"] = _verdicts(table, measure, incomparable)
-    return table.reset_index() if axes else table.reset_index(drop=True)
-
-
-def _verdicts(
-    table: pd.DataFrame, measure: Metric, incomparable: bool
-) -> np.ndarray[Any, np.dtype[np.str_]]:
-    """Say of each row which side is better, where the intervals are apart."""
-    unsure = table[["A_low", "A_high", "B_low", "B_high"]].isna().any(axis=1)
-    overlap = (table["A_low"] <= table["B_high"]) & (table["B_low"] <= table["A_high"])
-    a_wins = (table["A"] < table["B"]) == (measure.better == "lower")
-    verdicts = {
-        "only in B": table["A"].isna(),
-        "only in A": table["B"].isna(),
-        "not comparable": pd.Series(incomparable, table.index),
-        "no interval": unsure,
-        "not apart": overlap,
-        "A better": a_wins,
-    }
-    return np.select(list(verdicts.values()), list(verdicts), "B better")

@@ -1,20 +1,19 @@
 // The explorer: a heat map or lines of any measure over any swept axes. page.js calls it.
 "use strict";
 
-// Averages over each axis set to "mean" (over repeats last, with an interval over them), takes the
-// best value of each one set to "best", and keeps to the value of all others but x and y.
+// Averages over each axis set to "mean", takes the best value of each one set to "best", and keeps to
+// the value of all others but x and y. Repeats are nested: samplings within networks.
 function summarise(state) {
-  const { axes, measures } = data.explorer;
+  const { axes, measures, networks, samplings } = data.explorer;
   const measure = measures[state.measure];
   const others = axes.map((_, i) => i).filter((i) => i !== state.x && i !== state.y);
   const fixed = others.filter((i) => Number.isInteger(state.others[i]));
   const picked = others.filter((i) => state.others[i] === "best");
-  const repeats = others.filter((i) => axes[i].repeat && state.others[i] === "mean");
   const place = (indices, row) => indices.map((i) => axes[i].at[row]).join();
   const cells = new Map();
   measure.value.forEach((value, row) => {
     if (value === null || fixed.some((i) => axes[i].at[row] !== state.others[i])) return;
-    const keys = [place([state.x, state.y].filter((i) => i !== null), row), place(picked, row), place(repeats, row)];
+    const keys = [place([state.x, state.y].filter((i) => i !== null), row), place(picked, row), networks[row], samplings[row]];
     let level = cells;
     for (const key of keys) {
       if (!level.has(key)) level.set(key, new Map());
@@ -25,10 +24,12 @@ function summarise(state) {
   // The best by what a cost is of: a sampler that ruins the samples costs a network little.
   const judge = measures[measure.by ?? state.measure];
   const sign = judge.lower ? 1 : -1;
-  const mean = (rows) => sum(rows.map((row) => judge.value[row])) / rows.length;
-  const rank = (seeds) => sum([...seeds.values()].map((rows) => mean([...rows.keys()]))) / seeds.size;
+  const rank = (repeats) => average(repeats.map((network) => average(network.map((rows) => average(rows.map((row) => judge.value[row]))))));
   return [...cells].map(([key, combinations]) => {
-    const found = [...combinations].map(([combination, seeds]) => ({ combination, rank: rank(seeds), ...estimate(measure, [...seeds.values()]) }));
+    const found = [...combinations].map(([combination, inner]) => {
+      const repeats = [...inner.values()].map((network) => [...network.values()].map((rows) => [...rows.keys()]));
+      return { combination, rank: rank(repeats), ...estimate(measure, repeats, others.some((i) => state.others[i] === "mean" && !axes[i].repeat)) };
+    });
     const best = found.reduce((a, b) => (sign * b.rank < sign * a.rank ? b : a));
     const [x, y = null] = key.split(",").map(Number);
     const chosen = picked.map((i, k) => `${axes[i].name} ${axes[i].values[best.combination.split(",")[k]]}`);
@@ -36,25 +37,41 @@ function summarise(state) {
   });
 }
 
-// The mean over repeats and its interval, as `bounded_interval` has it; `seeds` are Maps of row to value.
-function estimate(measure, seeds) {
-  const means = seeds.map((rows) => sum([...rows.values()]) / rows.size);
-  const n = means.length;
-  const mean = sum(means) / n;
-  if (n === 1) {
-    const [row] = seeds[0].keys();
-    const own = seeds[0].size === 1 && measure.low;
-    return { mean, n, low: own ? measure.low[row] : null, high: own ? measure.high[row] : null };
+const average = (values) => sum(values) / values.length;
+
+// The mean over networks of that over each one's samplings, and its interval, as `summarise` of
+// report/summary.py has it; `repeats` are networks, samplings and rows.
+function estimate(measure, repeats, averaged) {
+  const means = repeats.map((network) => network.map((rows) => average(rows.map((row) => measure.value[row]))));
+  const networks = means.length;
+  const samplings = sum(means.map((network) => network.length));
+  const mean = average(means.map(average));
+  const units = networks > 1 ? means.map(average) : means[0];
+  const n = units.length;
+  const told = n > 1 && Math.max(...units) > Math.min(...units);
+  const counts = { mean, networks, samplings, level: told ? (networks > 1 ? "networks" : "samplings") : "samples" };
+  if (!told) {
+    const rows = repeats.flat(2);
+    const own = (side) => (measure.low && !averaged ? average(repeats.map((network) => average(network.map((some) => average(some.map((row) => measure[side][row])))))) : null);
+    return { ...counts, low: rows.some((row) => measure.low?.[row] === null) ? null : own("low"), high: rows.some((row) => measure.high?.[row] === null) ? null : own("high") };
   }
-  const deviation = Math.sqrt(sum(means.map((m) => (m - mean) ** 2)) / (n - 1));
+  const deviation = Math.sqrt(sum(units.map((m) => (m - mean) ** 2)) / (n - 1));
   const half = (data.explorer.student[n - 2] * deviation) / Math.sqrt(n);
   if (measure.min === 0 && measure.max === null && mean > 0)
-    return { mean, n, low: mean * Math.exp(-half / mean), high: half <= mean ? mean * Math.exp(half / mean) : Math.E * half };
-  return { mean, n, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
+    return { ...counts, low: mean * Math.exp(-half / mean), high: half <= mean ? mean * Math.exp(half / mean) : Math.E * half };
+  return { ...counts, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
 }
 
-// Of how many seeds the value of a cell is, where others are of more.
-const someSeeds = (cell, state) => (cell.n < state.most ? `${cell.n} of ${state.most} seeds` : "");
+// How many networks and samplings the value of a cell has, as `repeats` of report/summary.py writes it.
+function repeatsOf({ networks, samplings }) {
+  const first = networks === 1 ? "one network" : `${networks} networks`;
+  if (networks > 1 && samplings % networks === 0) return samplings > networks ? `${first} × ${samplings / networks} samplings` : `${first}, one sampling each`;
+  return `${first}, ${samplings === 1 ? "one sampling" : `${samplings} samplings`}`;
+}
+
+// Of how many repeats the value of a cell is, where others are of more.
+const someRepeats = (cell, state) =>
+  cell.networks < state.most.networks ? `${cell.networks} of ${state.most.networks} networks` : cell.samplings < state.most.samplings ? `${cell.samplings} of ${state.most.samplings} samplings` : "";
 
 const interval = (cell) => (cell.low !== null && cell.low < cell.high ? `${number(cell.low)} to ${number(cell.high)}` : "");
 
@@ -64,7 +81,7 @@ function hover(cell, state) {
   const lines = [
     `<b>${number(cell.mean)}</b>` + (interval(cell) && ` (${interval(cell)})`),
     [state.y === null ? "" : at(state.y, cell.y), at(state.x, cell.x), ...cell.chosen].filter(Boolean).map(escaped).join("<br>"),
-    someSeeds(cell, state) || (cell.n > 1 ? `${cell.n} seeds` : ""),
+    someRepeats(cell, state) || repeatsOf(cell),
     measures[state.measure].real === null ? "" : `real test samples ${number(measures[state.measure].real)}`,
   ];
   return lines.filter(Boolean).join("<br>");
@@ -103,7 +120,7 @@ function drawMap(root, plot, state, cells) {
   const scaled = (value) => (log ? Math.log10(value) : value);
   for (const cell of cells) {
     z[cell.y][cell.x] = scaled(cell.mean);
-    const notes = width > 105 ? [interval(cell), someSeeds(cell, state)].filter(Boolean) : [];
+    const notes = width > 105 ? [interval(cell), someRepeats(cell, state)].filter(Boolean) : [];
     const text = [number(cell.mean), ...notes.map((note) => `<span style="font-size:11px">${note}</span>`)].join("<br>");
     // Dark on bright and bright on dark.
     const share = (scaled(cell.mean) - scaled(least)) / (scaled(most) - scaled(least) || 1);
@@ -177,7 +194,8 @@ function describeChart(state, cells) {
   const alike = cells.length > 1 && cells.every((cell) => cell.mean === best.mean);
   const set = (kind) => axes.filter((axis, i) => i !== state.x && i !== state.y && kind(state.others[i], axis)).map((axis) => axis.name);
   const averaged = set((value, axis) => value === "mean" && !axis.repeat);
-  const repeats = set((value, axis) => value === "mean" && axis.repeat);
+  const { most } = state;
+  const shown = cells.filter((cell) => interval(cell));
   const chosen = set((value) => value === "best");
   return [
     measure.by !== null ? measure.note : `${measure.lower ? "Lower" : "Higher"} is better${measure.ranks ? "" : ", but " + measure.note}.`,
@@ -185,8 +203,11 @@ function describeChart(state, cells) {
     measure.ranks && !alike ? `Best here: ${where} with ${number(best.mean)}${interval(best) && ` (${interval(best)})`}.` : "",
     measure.count ? `Samples: ${measure.count}.` : "",
     chosen.length ? `The best value of ${chosen.join(" and ")} in each case${measure.by === null ? "" : `, by the ${measures[measure.by].title}`}.` : "",
-    repeats.length ? `Mean over ${repeats.join(" and ")}s, with Student's 95\u00a0% interval.` : "",
-    cells.some((cell) => cell.n === 1 && interval(cell)) ? (repeats.length ? "One seed alone has the interval of resampling its samples." : "Intervals are those of resampling the samples.") : "",
+    most.samplings > 1 ? `Mean of ${repeatsOf(most)}.` : "",
+    shown.some((cell) => cell.level === "networks") ? "Student's 95\u00a0% interval over networks." : "",
+    shown.some((cell) => cell.level === "samplings") ? "One network has Student's 95\u00a0% interval over its samplings: it holds for that network alone." : "",
+    shown.some((cell) => cell.level === "samples") ? "One sampling has the interval of resampling its samples, for its network alone." : "",
+    shown.length && (chosen.length || measure.ranks) ? "No interval here allows for having chosen the best." : "",
     averaged.length ? `Averaged over ${averaged.join(", ")}.` : "",
     measure.ranks && measure.note ? measure.note : "",
   ].filter(Boolean).join(" ");
@@ -199,7 +220,7 @@ function explore(root) {
   const state = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? "mean" : "best")) };
   const draw = () => {
     const cells = summarise(state);
-    state.most = Math.max(...cells.map((cell) => cell.n));
+    state.most = { networks: Math.max(...cells.map((cell) => cell.networks)), samplings: Math.max(...cells.map((cell) => cell.samplings)) };
     if (!cells.length) {
       Plotly.purge(plot);
       caption.textContent = "No setting of this choice has been measured.";

@@ -16,9 +16,10 @@ import jinja2
 import pandas as pd
 import yaml
 
-from scoresweep.report.answer import answers, interval_note, some_repeats, tops, varied_axes
+from scoresweep.report.answer import answers, interval_note, tops, varied_axes
 from scoresweep.report.charts import charts, explorer, to_script
 from scoresweep.report.grid import coordinate as grid_coordinate
+from scoresweep.report.intervals import repeat_means
 from scoresweep.report.origins import (
     GAP_ROWS,
     code_lead,
@@ -34,7 +35,9 @@ from scoresweep.report.summary import (
     coordinate,
     describe,
     interval,
+    most_repeats,
     number,
+    some_repeats,
     summarise,
     words,
 )
@@ -269,13 +272,16 @@ def _other_rows(
             for top in tops(tables, wide, metrics[0]):
                 row = by_key.get(tuple(top.row[axes].tolist()))
                 if row is not None:
-                    most = int(points["n"].max())
-                    rows.append(_row(metric, row, top.where, metric.caveat, most))
+                    rows.append(_row(metric, row, top.where, metric.caveat, most_repeats(points)))
     return rows
 
 
 def _row(
-    metric: Metric, row: Mapping[Any, Any] | pd.Series[Any], where: str, note: str, most: int
+    metric: Metric,
+    row: Mapping[Any, Any] | pd.Series[Any],
+    where: str,
+    note: str,
+    most: tuple[int, int],
 ) -> dict[str, str]:
     """Return a row of the tables of measures."""
     return {
@@ -284,7 +290,7 @@ def _row(
         "better": metric.better,
         "where": where,
         "mean": number(row["mean"]),
-        "n": ", ".join(t for t in (metric.count(), some_repeats(row["n"], most)) if t),
+        "n": ", ".join(t for t in (metric.count(), some_repeats(row, most)) if t),
         "interval": interval(row) or "–",
         "real": number(row["real"]),
         "n_real": metric.count("real"),
@@ -311,8 +317,7 @@ def _cost_table(
     name, axes = split[0].name, varied_axes(tables)
     trained = wide[~wide["run"].isin(tables.exact_runs)]
     columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost", name]
-    means = trained.dropna(subset=columns).groupby(axes or (lambda _: 0))[columns].mean()
-    ordered = means.sort_values(name).reset_index()
+    ordered = repeat_means(trained.dropna(subset=columns), columns, axes).sort_values(name)
     rows = [
         {
             "axes": [coordinate(row[axis]) for axis in axes],
@@ -321,7 +326,7 @@ def _cost_table(
         for row in ordered.head(COST_ROWS).to_dict("records")
     ]
     best_of = f"the best {COST_ROWS} of {len(ordered):,}" if len(ordered) > COST_ROWS else "all"
-    lead = f"{split[0].title} of {best_of} settings of trained networks, means over repeats."
+    lead = f"{split[0].title} of {best_of} settings of trained networks, means over all repeats."
     return {"rows": rows, "axes": [words(axis) for axis in axes], "lead": lead}
 
 
@@ -338,7 +343,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
-    most = [int(summary["n"].max()) if len(summary) else 0 for summary in summaries]
+    most = [most_repeats(summary) for summary in summaries]
     rows = [
         {
             "axes": [coordinate(value) for value in key],
@@ -346,7 +351,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
         }
         for key in keys
     ]
-    lead = f"Means, with their 95 % intervals, sorted by {shown[0].title}."
+    lead = f"Means, each with its own 95 % interval, sorted by {shown[0].title}."
     if len(main) > TABLE_ROWS:
         lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
     if len(metrics) > TABLE_METRICS:
@@ -360,10 +365,10 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
     return [tuple(key) for key in summary[list(axes)].to_numpy(dtype=object).tolist()]
 
 
-def _cell(row: Mapping[Hashable, Any] | None, most: int) -> dict[str, Any]:
+def _cell(row: Mapping[Hashable, Any] | None, most: tuple[int, int]) -> dict[str, Any]:
     if row is None:
         return {"mean": "–", "notes": []}
-    notes = interval(row), some_repeats(row["n"], most)
+    notes = interval(row), some_repeats(row, most)
     return {"mean": number(row["mean"]), "notes": [note for note in notes if note]}
 
 

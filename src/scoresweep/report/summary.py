@@ -1,4 +1,4 @@
-"""Means and intervals over seeds, the best setting, and how values are written."""
+"""Means and intervals over repeats, the best setting, and how values are written."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from scoresweep.metrics.intervals import bounded_interval
-from scoresweep.report.intervals import half_width
+from scoresweep.metrics.intervals import NORMAL_95, bounded_interval
+from scoresweep.report.intervals import by_repeat, half_width, over_repeats, repeat_means
 
 __all__ = [
     "Metric",
     "best",
+    "best_first",
+    "chosen",
     "configurations",
     "coordinate",
     "describe",
     "interval",
     "is_repeat",
     "main_metric",
+    "most_repeats",
     "number",
+    "repeats",
+    "some_repeats",
     "summarise",
     "words",
 ]
+
+Array = np.ndarray[Any, Any]
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -80,34 +87,117 @@ def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[A
 
 
 def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
-    """Return `axes`, mean, low, high, n, real and noise of `metric` for each point of `axes`.
+    """Return mean, interval and number of repeats of `metric` for each point of `axes`.
 
-    The interval is Student's over the rows of a point, within what is possible
-    (`bounded_interval`); a single row keeps its own interval, where it was measured.
+    `frame` has the columns of `label_repeats`. Columns of the result: `axes`, `mean`, `low`,
+    `high`, `networks` and `samplings` (how many have a value, samplings of all networks together),
+    `level`, `error` and `freedom` (see `Estimate`), `resampling` (the standard error that the
+    measure has itself), `real` and `noise`.
+
+    The interval is that of the repeats, within what is possible (`bounded_interval`). If they do
+    not tell it, it is the measure's own, the mean of both ends over the rows.
     """
     name = metric.name
     measured = frame[frame[name].notna()]
-    points = measured.groupby(list(axes) if axes else np.zeros(len(measured)), sort=True)
-    values = points[name]
-    table = pd.DataFrame({"mean": values.mean(), "n": values.count()})
-    half = half_width(values.std(), table["n"])
-    limits = metric.about.get("valid_min"), metric.about.get("valid_max")
-    ends = bounded_interval(table["mean"], half, *limits)
-    for side, end in zip(("low", "high"), ends, strict=True):
-        table[side] = end
-        if f"{name}_{side}" in frame:
-            own = points[f"{name}_{side}"].first()
-            table[side] = table[side].where(table["n"] > 1, own)
-    for side in ("real", "noise"):
-        there = f"{name}_{side}" in frame
-        table[side] = points[f"{name}_{side}"].mean() if there else np.nan
-    return table.reset_index() if axes else table.reset_index(drop=True)
+    points, values = by_repeat(measured, name, axes)
+    found = over_repeats(values)
+    sides = {s: f"{name}_{s}" for s in ("low", "high", "real", "noise") if f"{name}_{s}" in frame}
+    means = repeat_means(measured, list(sides.values()), axes)
+    beside = {s: means[sides[s]].to_numpy() if s in sides else np.nan for s in ("real", "noise")}
+    ends = bounded_interval(found.mean, half_width(found.error, found.freedom), *_limits(metric))
+    untold = ~np.isfinite(found.error)
+    resampling = np.full(len(points), np.nan)
+    if {"low", "high"} <= sides.keys():
+        own = means[sides["low"]].to_numpy(), means[sides["high"]].to_numpy()
+        resampling = _resampling_error(found.mean, *own, metric)
+        ends = np.where(untold, own[0], ends[0]), np.where(untold, own[1], ends[1])
+    found = found._replace(
+        error=np.where(untold, resampling, found.error),
+        freedom=np.where(untold, np.inf, found.freedom),
+    )
+    return points.assign(
+        mean=found.mean,
+        low=ends[0],
+        high=ends[1],
+        networks=found.networks,
+        samplings=found.samplings,
+        level=found.level,
+        error=found.error,
+        freedom=found.freedom,
+        resampling=resampling,
+        **beside,
+    )
+
+
+def _limits(metric: Metric) -> tuple[float | None, float | None]:
+    return metric.about.get("valid_min"), metric.about.get("valid_max")
+
+
+def _resampling_error(mean: Array, low: Array, high: Array, metric: Metric) -> Array:
+    """Return the standard errors that `bounded_interval` has made the intervals of."""
+    half = np.maximum(mean - low, high - mean)  # one end may be cut off at a limit
+    if _limits(metric) == (0, None):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = np.where(low > 0, mean * np.log(mean / low), half)
+    return np.asarray(half / NORMAL_95)
+
+
+def best_first(summary: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the rows of a summary in the order of their means, the best first."""
+    return summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
 
 
 def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
-    """Return the row of a summary that is best by its mean, the first of several alike."""
-    ordered = summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
-    return ordered.iloc[0]
+    """Return the row of a summary that is best by its mean, the first of several alike.
+
+    Its interval allows for the choice (`chosen`).
+    """
+    return chosen(summary, metric).iloc[0]
+
+
+def chosen(summary: pd.DataFrame, metric: Metric, within: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the best row of a summary, or of each point of `within`, with an interval of the best.
+
+    The best of K is partly the luckiest: its truth tends to be worse than its mean. So the end of
+    its interval on the worse side leaves out 2.5 %/K in place of 2.5 % (Bonferroni). Then the ends
+    of all K on that side hold together in 97.5 %, and so does that of the one that is chosen. See
+    Benjamini, Hechtlinger and Stark (2019), https://arxiv.org/abs/1906.00505.
+    """
+    ordered = best_first(summary, metric)
+    groups = ordered.groupby(list(within) if within else np.zeros(len(ordered)), sort=True)
+    top = groups.head(1).sort_values(list(within)) if within else ordered.head(1)
+    tail = 0.025 / groups["mean"].transform("size")[top.index].to_numpy()
+    half = half_width(top["error"], top["freedom"], tail)
+    low, high = bounded_interval(top["mean"], half, *_limits(metric))
+    # One alone keeps its own interval, which may be of another shape.
+    wider = np.isfinite(half) & (tail < 0.025)
+    if metric.better == "lower":
+        return top.assign(high=np.where(wider, np.fmax(high, top["high"]), top["high"]))
+    return top.assign(low=np.where(wider, np.fmin(low, top["low"]), top["low"]))
+
+
+def most_repeats(summary: pd.DataFrame) -> tuple[int, int]:
+    """Return the most networks, and the most samplings, that a row of a summary has."""
+    if summary.empty:
+        return 0, 0
+    return int(summary["networks"].max()), int(summary["samplings"].max())
+
+
+def some_repeats(row: Mapping[Any, Any] | pd.Series[Any], most: tuple[int, int]) -> str:
+    """Return "1 of 2 networks" if a row has fewer repeats than others have; "" if not."""
+    for name, count in zip(("networks", "samplings"), most, strict=True):
+        if row[name] < count:
+            return f"{row[name]:.0f} of {count} {name}"
+    return ""
+
+
+def repeats(networks: float, samplings: float) -> str:
+    """Write how many networks, and samplings of all of them, a value is the mean of."""
+    first = "one network" if networks == 1 else f"{networks:.0f} networks"
+    if networks and samplings % networks == 0 and networks > 1:
+        each = samplings / networks
+        return f"{first} × {each:.0f} samplings" if each > 1 else f"{first}, one sampling each"
+    return f"{first}, {'one sampling' if samplings == 1 else f'{samplings:.0f} samplings'}"
 
 
 def main_metric(metrics: Sequence[Metric]) -> Metric | None:

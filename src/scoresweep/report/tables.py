@@ -25,8 +25,10 @@ from scoresweep.provenance import provenance
 from scoresweep.report.costs import split_costs
 from scoresweep.report.gather import Gather
 from scoresweep.report.grid import Grid, axis_options, coordinate, grid_of
+from scoresweep.report.intervals import label_repeats
 from scoresweep.report.netcdf import NetcdfReader, OutdatedError, Variable
 from scoresweep.report.spent import MEASURING, SPENT, facts_of, spent
+from scoresweep.report.summary import is_repeat
 from scoresweep.study import Plan
 
 __all__ = [
@@ -212,13 +214,18 @@ def wide_table(tables: Tables) -> pd.DataFrame:
     """Return one row for each measured setting: `run`, `setting`, its axes and every metric.
 
     Metrics are the variables of the group `sampling` that are one number for a setting; companions
-    stand in columns `<metric>_low` and so on.
+    stand in columns `<metric>_low` and so on. Two more tell repeats apart (`label_repeats`).
     """
     sampling = tables.tree["sampling"].to_dataset()
     points = set(sampling["state"].dims) | set(tables.evaluation_axes)
     scalar = [name for name, variable in sampling.data_vars.items() if set(variable.dims) <= points]
     frame = _flat(sampling[scalar].drop_dims(set(sampling[scalar].dims) - points))
-    return frame[frame["state"] == "done"].reset_index(drop=True)
+    done = frame[frame["state"] == "done"].reset_index(drop=True)
+    networks, samplings = (
+        [axis for axis in axes if is_repeat(axis)]
+        for axes in (tables.run_axes, tables.setting_axes)
+    )
+    return label_repeats(done, networks, samplings, done["run"].isin(tables.exact_runs))
 
 
 def planned_table(tables: Tables) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
-from scoresweep.report.summary import Metric
+from scoresweep.report.intervals import repeat_means
+from scoresweep.report.summary import Metric, is_repeat
 from scoresweep.report.tables import Tables
 from scoresweep.study import Plan
 
@@ -25,8 +26,8 @@ def write_final_metrics(
 ) -> None:
     """Write, beside the curves of each run, what tells it apart and how well it did at its best.
 
-    That is at the setting that the main measure ranks first, which is named too. TensorBoard shows
-    the first few results unless it is asked for more.
+    That is at the setting that the main measure ranks first, which is named too; values are means
+    over its samplings. TensorBoard shows the first few results unless it is asked for more.
 
     `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
     one that ranks settings first.
@@ -40,11 +41,13 @@ def write_final_metrics(
             rows = rows[rows[metrics[0].name].notna()]
         quality, final = {}, dict[str, float]()
         if metrics and len(rows):
-            best = rows.sort_values(metrics[0].name, ascending=metrics[0].better == "lower").iloc[0]
+            best = _best(rows, metrics, [*tables.setting_axes, *tables.evaluation_axes])
             found = {metric.name: float(best[metric.name]) for metric in metrics}
             quality = {f"result/{name}": x for name, x in found.items() if not math.isnan(x)}
             final = dict(list(quality.items())[:1])
             for axis in plan.settings[0].axes:
+                if is_repeat(axis):
+                    continue
                 if isinstance(best[axis], Real):
                     final[f"result/best_{axis}"] = float(best[axis])
                 else:  # a result is a number; a text can be an option alone
@@ -54,6 +57,13 @@ def write_final_metrics(
         final |= quality
         if final and plan.layout.tensorboard(run.id).is_dir():
             write_hparams(plan.layout.tensorboard(run.id), options, final)
+
+
+def _best(rows: pd.DataFrame, metrics: Sequence[Metric], axes: Sequence[str]) -> pd.Series[Any]:
+    """Return the axes and measures of a run's best setting, the mean over its samplings."""
+    names = [metric.name for metric in metrics]
+    means = repeat_means(rows, names, [axis for axis in axes if not is_repeat(axis)])
+    return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]
 
 
 def _losses(tables: Tables) -> dict[str, float]:

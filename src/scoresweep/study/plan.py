@@ -21,6 +21,7 @@ __all__ = ["Evaluation", "Plan", "Run", "Setting", "axis_names", "axis_value", "
 
 RESERVED = {"sample", "metric", "value", "interval", *LABELS} | {
     *("mean", "low", "high", "n", "real", "noise"),
+    *("networks", "samplings", "error", "freedom", "resampling"),
 }
 """Variables of the report and columns of its tables: no axis is called so."""
 

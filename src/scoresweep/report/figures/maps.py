@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from scoresweep.report.figures.base import WIDTH, styled
-from scoresweep.report.summary import Metric, best, coordinate, interval, number, words
+from scoresweep.report.summary import Metric, best_first, coordinate, interval, number, words
 
 __all__ = ["heat_map", "lines"]
 
@@ -68,7 +68,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
             place = columns.index(row[x]), rows.index(row[y])
             axes.text(*place, "missing", ha="center", va="center", color="#777777")
     if not metric.caveat:
-        top = best(summary, metric)
+        top = best_first(summary, metric).iloc[0]
         at = columns.index(top[x]) - 0.5, rows.index(top[y]) - 0.5
         axes.add_patch(Rectangle(at, 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
     return figure

@@ -40,7 +40,7 @@ CONFIGURATIONS = 4
 
 def is_apart(tables: Tables, axis: str) -> bool:
     """Tell whether the values of an axis cannot be averaged or compared."""
-    return axis == "dataset" or axis in tables.evaluation_axes
+    return axis == "dataset" or (axis in tables.evaluation_axes and not is_repeat(axis))
 
 
 def by_configuration(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.report import figures
+from scoresweep.report.intervals import NETWORK, SAMPLING
 from scoresweep.report.pictures.base import (
     Picture,
     file_name,
@@ -24,7 +25,9 @@ from scoresweep.report.summary import (
     configurations,
     describe,
     is_repeat,
+    most_repeats,
     number,
+    repeats,
     summarise,
     words,
 )
@@ -95,18 +98,16 @@ def _spread(part: pd.DataFrame, metric: str, pair: list[str]) -> float:
 def _metric_map(
     tables: Tables, part: pd.DataFrame, metric: Metric, pair: list[str], where: dict[str, Any]
 ) -> Picture:
-    repeats = [axis for axis in tables.axes if is_repeat(axis) and part[axis].nunique() > 1]
-    others = [
-        axis for axis in tables.axes if axis not in [*pair, *repeats] and part[axis].nunique() > 1
-    ]
-    summary = summarise(_averaged(part, metric, [*pair, *repeats], others), metric, pair)
+    others = [axis for axis in tables.axes if axis not in pair and not is_repeat(axis)]
+    others = [axis for axis in others if part[axis].nunique() > 1]
+    summary = summarise(_averaged(part, metric, pair, others), metric, pair)
     if len(pair) == 2:
         summary = _with_missing(tables, summary, pair, where)
     title = f"{metric.title}, {describe(where)}" if where else metric.title
     draw = figures.heat_map if len(pair) == 2 else figures.lines
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
-    caption = _caption(summary, metric, pair, repeats, others)
+    caption = _caption(summary, metric, pair, others)
     return Picture(name, title, caption, figures.png(figure), charted=True)
 
 
@@ -124,18 +125,17 @@ def _with_missing(
 
 
 def _averaged(
-    part: pd.DataFrame, metric: Metric, keep: list[str], others: list[str]
+    part: pd.DataFrame, metric: Metric, pair: list[str], others: list[str]
 ) -> pd.DataFrame:
-    """Average over the axes `others`, seed by seed, so that an interval speaks of seeds alone."""
+    """Average over the axes `others`, repeat by repeat, so that intervals are of repeats alone."""
     if not others:
         return part
     sides = [c for c in (f"{metric.name}_real", f"{metric.name}_noise") if c in part]
-    return part.groupby(keep, as_index=False)[[metric.name, *sides]].mean()
+    keys = [*pair, NETWORK, SAMPLING]
+    return part.groupby(keys, as_index=False)[[metric.name, *sides]].mean()
 
 
-def _caption(
-    summary: pd.DataFrame, metric: Metric, pair: list[str], repeats: list[str], others: list[str]
-) -> str:
+def _caption(summary: pd.DataFrame, metric: Metric, pair: list[str], others: list[str]) -> str:
     top = best(summary, metric)
     if metric.caveat:
         sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
@@ -147,16 +147,28 @@ def _caption(
     references = metric.references(summary[["real", "noise"]].mean())
     if references:
         sentences.append(f"For comparison: {', '.join(references)}.")
-    if repeats:
-        over = " and ".join(f"{words(axis)}s" for axis in repeats)
-        sentences.append(f"Mean over {over}, and Student's 95 % interval of it{_scale(metric)}.")
-    elif summary["low"].notna().any():
-        sentences.append("With the 95 % interval of a single measurement.")
+    sentences += _intervals(summary, metric)
     if len(summary) < math.prod(summary[axis].nunique() for axis in pair):
         sentences.append("The study has no settings where a cell is empty.")
     if others:
         sentences.append(f"Averaged over {', '.join(words(axis) for axis in others)}.")
     return " ".join(sentences)
+
+
+def _intervals(summary: pd.DataFrame, metric: Metric) -> list[str]:
+    """Say of what the means and their intervals are."""
+    networks, samplings = most_repeats(summary)
+    if networks > 1:
+        of = repeats(networks, samplings)
+        return [f"Mean of {of}, with Student's 95 % interval over networks{_scale(metric)}."]
+    if samplings > 1:
+        return [
+            f"Mean of {samplings} samplings of one network each, with Student's 95 % interval over "
+            f"them{_scale(metric)}: it holds for that network alone."
+        ]
+    if summary["low"].notna().any():
+        return ["With the 95 % interval of resampling the samples of one network each."]
+    return []
 
 
 def _scale(metric: Metric) -> str:
