@@ -22,9 +22,22 @@ from scoresweep.study.components.samplers import AnySampler
 PACKAGE = Path(scoresweep.__file__).parent
 
 COMPUTES_NOTHING = (
-    *("study", "console", "errors", "files", "labels", "locks", "jobstate", "made_by", "memory"),
-    *("process", "provenance", "hdf5", "launch", "data.fetch", "report"),
-    *(f"pipeline.{name}" for name in ("device", "machine", "memory", "trial", "train")),
+    *(
+        "study",
+        "console",
+        "errors",
+        "files",
+        "labels",
+        "locks",
+        "jobstate",
+        "made_by",
+        "made_from",
+        "memory",
+    ),
+    *("process", "provenance", "hdf5", "launch", "data.fetch", "data.own_state", "report"),
+    "data.sources.own",  # is a file of the user the same as before?
+    *(f"pipeline.{name}" for name in ("device", "machine", "memory", "trial", "train", "results")),
+    *("pipeline.code_of_results", "pipeline.kept_metrics"),
 )
 """Modules that bring results about and do not change their numbers."""
 

@@ -45,6 +45,9 @@ Processes = Annotated[int, typer.Option(min=1, help="Processes (on each node).")
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
 Gpu = Annotated[int, typer.Option("--gpus", min=0, max=1, help="1: a GPU computes; 0: CPU.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs (on each node); 0: CPU.")]
+ThisCode = Annotated[
+    bool, typer.Option("--this-code", help="Make it again if other code has made it.")
+]
 
 STEPS = "Steps of a study"
 LOOK = "Look at a study"
@@ -67,7 +70,9 @@ def _datasets(plan: Plan, dataset: str | None) -> list[str]:
 
 
 @app.command(rich_help_panel=STEPS)
-def stage(study: StudyFile, dataset: DatasetId = None, root: Root = Path()) -> None:
+def stage(
+    study: StudyFile, dataset: DatasetId = None, this_code: ThisCode = False, root: Root = Path()
+) -> None:
     """Fetch a dataset, check it and write it as a sharded Zarr store; fetch extractors' weights."""
     from scoresweep.pipeline.published_weights import fetch_weights
     from scoresweep.pipeline.stage import stage as run_stage
@@ -75,7 +80,7 @@ def stage(study: StudyFile, dataset: DatasetId = None, root: Root = Path()) -> N
     plan = _plan(study, root)
     fetch_weights(plan)
     for name in _datasets(plan, dataset):
-        run_stage(plan, name)
+        run_stage(plan, name, this_code=this_code)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -121,6 +126,7 @@ def train(
     extra: Annotated[
         str, typer.Option(help="Further options of sbatch: '--qos=long --exclusive'.")
     ] = "",
+    this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
     """Train a network; goes on from its newest checkpoint, or waits for its SLURM job."""
@@ -132,7 +138,7 @@ def train(
         cluster, nodes, processes, gpus, threads, minutes, memory, partition, account, extra
     )
     for name in _runs(plan, run):
-        run_train(plan, name, resources)
+        run_train(plan, name, resources, this_code=this_code)
 
 
 @app.command("import-checkpoint", rich_help_panel=STEPS)
@@ -153,7 +159,12 @@ def import_checkpoint(
 
 @app.command("score-error", rich_help_panel=STEPS)
 def score_error(
-    study: StudyFile, run: RunId = None, gpus: Gpu = 0, threads: Threads = 1, root: Root = Path()
+    study: StudyFile,
+    run: RunId = None,
+    gpus: Gpu = 0,
+    threads: Threads = 1,
+    this_code: ThisCode = False,
+    root: Root = Path(),
 ) -> None:
     """Measure a trained network against the exact score, level by level."""
     from scoresweep.pipeline.evaluate import is_measured
@@ -162,7 +173,7 @@ def score_error(
     plan = _plan(study, root)
     _set_up_process(threads)
     for name in _runs(plan, run):
-        if plan.measures_score_error and is_measured(plan, name):
+        if plan.measures_score_error and is_measured(plan, name, this_code=this_code):
             say(f"the score error of {name} is measured already")
         else:
             run_score_error(plan, name, gpus)
@@ -176,6 +187,7 @@ def sample(
     processes: Processes = 1,
     gpus: Gpus = 0,
     threads: Threads = 1,
+    this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
     """Draw the samples of a setting from a trained network."""
@@ -184,7 +196,7 @@ def sample(
     plan = _plan(study, root)
     for name in _runs(plan, run):
         for one in _settings(plan, setting):
-            run_sample(plan, name, one, processes, threads, gpus)
+            run_sample(plan, name, one, processes, threads, gpus, this_code=this_code)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -194,6 +206,7 @@ def evaluate(
     setting: SettingId = None,
     gpus: Gpu = 0,
     threads: Threads = 1,
+    this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
     """Compute every metric of the samples of a setting; one that cannot be measured is named."""
@@ -205,7 +218,7 @@ def evaluate(
     pairs = [(name, one) for name in _runs(plan, run) for one in _settings(plan, setting)]
     failed = []
     for name, one in pairs:
-        if is_measured(plan, name, one):
+        if is_measured(plan, name, one, this_code=this_code):
             say(f"{name} / {one}: measured already")
             continue
         try:

@@ -30,6 +30,7 @@ __all__ = [
     "joined",
     "made_by",
     "made_by_of",
+    "other_code",
 ]
 
 Kind = Literal["data", "networks", "samples", "features", "score_error", "metrics"]
@@ -71,7 +72,8 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *SCORES,
         *READING,
         *("metrics", "data/sources/shapes.py", "shapes.py", "training/weights.py"),
-        *("pipeline/evaluate.py", "pipeline/measures.py", "pipeline/reference.py"),
+        *("pipeline/evaluate.py", "pipeline/measures.py", "pipeline/kept_metrics.py"),
+        "pipeline/reference.py",
         "pipeline/published_weights.py",
     ),
 }
@@ -146,6 +148,15 @@ def made_by_of(path: Path) -> MadeBy:
             return as_made_by(json.loads(found[1])) if found else UNKNOWN
     except (ValueError, AttributeError):  # damaged or empty
         return UNKNOWN
+
+
+def other_code(path: Path, kind: Kind) -> str:
+    """Say which code made a result if it is not the code of this process; "" if it is.
+
+    Raises `OSError` if there is no such file.
+    """
+    code, now = made_by_of(path), made_by(kind)
+    return "" if code.code == now.code else f"made by {code}; this is {now}"
 
 
 def joined(codes: Iterable[MadeBy]) -> MadeBy:

@@ -1,6 +1,9 @@
 """Runs of the exact score, beside trained ones, from the plan to the report."""
 
 import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +14,20 @@ from rich.console import Console
 from scipy.special import softmax
 from tiny_study import TINY, give_data
 
+from scoresweep import made_by as made_by_module
 from scoresweep.data.store import oracle_of
 from scoresweep.errors import InputError
+from scoresweep.files import sha256_of
 from scoresweep.jobstate import JobState
 from scoresweep.launch import Resources
-from scoresweep.made_by import FILES, made_by
+from scoresweep.made_by import FILES, made_by, made_by_of
+from scoresweep.pipeline import train as train_module
 from scoresweep.pipeline.code_of_results import codes_of_results
 from scoresweep.pipeline.estimate import estimate
 from scoresweep.pipeline.evaluate import evaluate, score_error
 from scoresweep.pipeline.reference import reference
 from scoresweep.pipeline.report import report
+from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.sample import sample
 from scoresweep.pipeline.stage import stage
 from scoresweep.pipeline.train import train
@@ -69,6 +76,47 @@ def test_every_result_names_the_code_that_made_it(study):
         kind: {made_by(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
     }
     assert all(made_by(kind).code for kind in FILES)
+
+
+def edit(package, name, monkeypatch):
+    """Make a copy of the program, in which a file is edited, the code of this process."""
+    shutil.copytree(Path(made_by_module.__file__).parent, package)
+    with (package / name).open("a") as file:
+        file.write("# edited\n")
+    monkeypatch.setattr(made_by_module, "__file__", str(package / "made_by.py"))
+    made_by.cache_clear()
+
+
+def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, monkeypatch):
+    edit(tmp_path / "scoresweep", "samplers/langevin.py", monkeypatch)
+    assert examine(study).due == []
+    due = examine(study, this_code=True).due
+    made_by.cache_clear()
+    assert sorted({result.rule for result in due}) == ["evaluate", "report", "sample"]
+    assert any(made_by_of(due[0].output).code in result.reason for result in due)
+
+
+def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
+    root = Path(shutil.copytree(study.layout.root, tmp_path / "copy"))
+    plan = replace(study, layout=replace(study.layout, root=root))
+    names = plan.runs[0].id, plan.settings[0].id
+    manifest, layout = plan.layout.samples_manifest(*names), plan.layout
+    before = sha256_of(manifest), sha256_of(layout.weights(names[0]))
+    edit(tmp_path / "scoresweep", "networks/mlp.py", monkeypatch)
+    sample(plan, *names)
+    assert sha256_of(manifest) == before[0], "kept"
+    monkeypatch.setattr(train_module, "launch", lambda *_, **__: train_run(plan))
+    train(plan, names[0], Resources(), this_code=True)
+    sample(plan, *names, this_code=True)
+    stage(plan, "digits", this_code=True)
+    said = capsys.readouterr().err
+    found = {path: made_by_of(path) for path in (manifest, layout.provenance(names[0]))}
+    made = [made_by("samples"), made_by("networks")]
+    made_by.cache_clear()
+    assert list(found.values()) == made
+    assert sha256_of(layout.weights(names[0])) == before[1], "the edit was a comment"
+    assert said.count("is made again") == 2
+    assert "digits.zarr is staged already" in said, "its code is the same"
 
 
 def test_its_score_error_is_zero_and_the_trained_one_is_not(study):

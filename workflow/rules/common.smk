@@ -3,6 +3,8 @@ import shlex
 import tempfile
 import time
 
+from snakemake.settings.enums import RerunTrigger
+
 # Which jobs run is decided by `examine`, from the content of files, for `scoresweep plan` and
 # `status` as well. Snakemake is given this decision by inputs:
 # - an input that is finished is `ancient`: its time decides nothing;
@@ -23,7 +25,19 @@ def results():
     """The state of every result of the study."""
     from scoresweep.pipeline.results import examine
 
-    return examine(plan)
+    return examine(plan, this_code=is_this_code_asked_for())
+
+
+def is_this_code_asked_for():
+    """Whether results that other code has made are made again: `--rerun-triggers code mtime`.
+
+    Snakemake knows it when it plans the jobs, not yet when it reads the rules.
+    """
+    return RerunTrigger.CODE in workflow.rerun_triggers
+
+
+def code_option(wildcards):
+    return "--this-code" if is_this_code_asked_for() else ""
 
 
 def needs(rule, *names):

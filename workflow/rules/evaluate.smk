@@ -44,9 +44,10 @@ rule score_error:
         gpu=0,
     params:
         study=study_file,
+        code=code_option,
     shell:
         "scoresweep score-error {params.study:q} --run {wildcards.run:q} --gpus {resources.gpu}"
-        " --threads {threads} 2>&1 | tee -i {log:q}"
+        " --threads {threads} {params.code} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate:
@@ -64,6 +65,7 @@ rule evaluate:
         gpu=0,
     params:
         study=study_file,
+        code=code_option,
     shell:
         "scoresweep evaluate {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
-        " --gpus {resources.gpu} --threads {threads} 2>&1 | tee -i {log:q}"
+        " --gpus {resources.gpu} --threads {threads} {params.code} 2>&1 | tee -i {log:q}"

@@ -14,8 +14,9 @@ rule sample:
         gpu=0,
     params:
         study=study_file,
+        code=code_option,
         threads_each=threads_each,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " 2>&1 | tee -i {log:q}"
+        " {params.code} 2>&1 | tee -i {log:q}"

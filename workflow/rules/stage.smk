@@ -13,5 +13,7 @@ rule stage:
         attempt=patient_attempt,
     params:
         study=study_file,
+        code=code_option,
     shell:
-        "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} 2>&1 | tee -i {log:q}"
+        "scoresweep stage {params.study:q} --dataset {wildcards.dataset:q} {params.code}"
+        " 2>&1 | tee -i {log:q}"

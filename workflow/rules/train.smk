@@ -25,9 +25,10 @@ rule train:
         runtime=240,
     params:
         study=study_file,
+        code=code_option,
         threads_each=threads_each,
         on_slurm=on_slurm,
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
         " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " {params.on_slurm} 2>&1 | tee -i {log:q}"
+        " {params.on_slurm} {params.code} 2>&1 | tee -i {log:q}"

@@ -71,6 +71,8 @@ class Work:
     gpus: int
     weights_sha256: str
     data_sha256: str | None = None
+    this_code: bool = False
+    """Whether what other code has drawn is drawn again."""
 
     @property
     def parts(self) -> Path:
@@ -345,12 +347,18 @@ def chunk_path(work: Work, chunk: int) -> Path:
 
 
 def is_whole(work: Work, chunk: int) -> bool:
-    """Return whether a chunk is drawn, from these weights; another one is named and removed."""
+    """Return whether a chunk is drawn, from these weights; another one is named and removed.
+
+    If the work asks for this code, so is a chunk that other code drew.
+    """
     path = chunk_path(work, chunk)
     if not path.exists():
         return False
     try:
         read_chunk(work, chunk)
+        code = chunk_made_by(work, chunk)
+        if work.this_code and code.code != made_by("samples").code:
+            raise ValueError(f"was drawn by {code}")
     except FileNotFoundError:
         return False
     except ValueError as error:

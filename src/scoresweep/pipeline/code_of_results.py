@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scoresweep.console import say
-from scoresweep.made_by import Kind, MadeBy, made_by, made_by_of
+from scoresweep.files import remove
+from scoresweep.made_by import Kind, MadeBy, made_by, made_by_of, other_code
 from scoresweep.study import Plan
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "code_rows",
     "code_table",
     "codes_of_results",
+    "discard_other_code",
     "mixed_lines",
     "say_codes",
 ]
@@ -72,6 +74,15 @@ def _results(plan: Plan) -> Iterator[tuple[Kind, Path]]:
         for setting in plan.settings:
             yield "samples", layout.samples_manifest(run.id, setting.id)
             yield "metrics", layout.metrics(run.id, setting.id)
+
+
+def discard_other_code(kind: Kind, record: Path, *others: Path) -> None:
+    """Remove a result that other code has made: the file that names the code, and `others`."""
+    with contextlib.suppress(FileNotFoundError):
+        if problem := other_code(record, kind):
+            say(f"{record}: {problem}; it is made again")
+            for path in (record, *others):
+                remove(path)
 
 
 def code_rows(census: Census) -> list[tuple[str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -25,11 +26,14 @@ from scoresweep.data.store import (
     read_split,
 )
 from scoresweep.errors import InputError, RunError
-from scoresweep.made_by import made_by
+from scoresweep.made_by import KEY as MADE_BY
+from scoresweep.made_by import made_by, other_code
+from scoresweep.made_from import KEY as MADE_FROM
 from scoresweep.made_from import as_attribute
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.device import device_of, network_on, oracle_on
+from scoresweep.pipeline.kept_metrics import KeptMetrics
 from scoresweep.pipeline.measures import (
     SAMPLES,
     FeatureSets,
@@ -44,6 +48,7 @@ from scoresweep.pipeline.measures import (
 )
 from scoresweep.pipeline.network_measures import measure_network
 from scoresweep.pipeline.reference import (
+    attribute_of,
     extract,
     load_extractor,
     read_reference,
@@ -57,8 +62,8 @@ from scoresweep.pipeline.results import (
     score_error_of,
 )
 from scoresweep.study import Plan, Run, Setting
+from scoresweep.study.base import content_hash
 from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
-from scoresweep.study.components.metrics import DATASET_METRICS
 from scoresweep.training.weights import load_history, load_network
 
 __all__ = ["evaluate", "is_measured", "score_error"]
@@ -67,14 +72,22 @@ NAMED = 3
 """Most samples that are not finite of which an error gives the numbers."""
 
 
-def is_measured(plan: Plan, run_id: str, setting_id: str | None = None) -> bool:
-    """Whether a run's score error, or a setting's metrics, are those of what is there now."""
+def is_measured(
+    plan: Plan, run_id: str, setting_id: str | None = None, *, this_code: bool = False
+) -> bool:
+    """Whether a run's score error, or a setting's metrics, are those of what is there now.
+
+    With `this_code`, only if this code has measured them.
+    """
     data = data_of(plan.layout, plan.run(run_id).dataset.id)
     network = network_of(plan.layout, run_id, data)
     if setting_id is None:
-        return score_error_of(plan, run_id, network, data).state == "done"
+        error = score_error_of(plan, run_id, network, data)
+        return error.state == "done" and not (this_code and other_code(error.output, "score_error"))
     samples = samples_of(plan.layout, run_id, setting_id, network, data)
     metrics = metrics_of(plan, run_id, setting_id, samples, data)
+    if this_code and metrics.state == "done" and other_code(metrics.output, "metrics"):
+        return False
     return all(result.state == "done" for result in (network, samples, metrics))
 
 
@@ -139,14 +152,29 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     made_from = samples_of(plan.layout, run.id, setting.id, network, data).hashes
     made_from |= {"data": data.sha256}
     samples, kept, levels = _read_drawn(plan, run, setting)
-    sets = {name: _make_sets(plan, run, name, train, samples, device) for name in plan.extractors}
+    sets = _Sets(
+        lambda name: (
+            _make_sets(plan, run, name, train, samples, device)
+            if name
+            else _sets_of_samples(plan, run, train, samples)
+        )
+    )
     origin = _origin(plan, run, train)
-    if any(metric in DATASET_METRICS for e in plan.evaluations for metric in e.evaluate.metrics):
-        sets[SAMPLES] = _sets_of_samples(plan, run, train, samples)
+    earlier = KeptMetrics(
+        plan.layout.metrics(run.id, setting.id),
+        functools.cache(functools.partial(_inputs, plan, run, made_from)),
+    )
     paths = _path_score_error(plan, run, kept, device)
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
-        content, missed = measure_samples(evaluation.evaluate, sets, origin)
+        axes = evaluation.axes
+        content, missed = measure_samples(
+            evaluation.evaluate,
+            sets,
+            origin,
+            earlier.find,
+            functools.partial(earlier.keep, axes),
+        )
         where = ", ".join(f"{axis} {value}" for axis, value in evaluation.axes.items())
         for metric, reason in missed.items():
             before = f"{problems[metric]}; " if metric in problems else ""
@@ -163,8 +191,36 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
     attributes |= cost_of(started, device) | code.attribute()
+    attributes["seconds"] += earlier.seconds
     content = join_evaluations(parts).assign_attrs(attributes)
+    content.attrs |= earlier.attribute(content)
+    earlier.keep_present(plan.evaluate_hash())
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
+
+
+class _Sets(Mapping[str, FeatureSets]):
+    """Features by extractor, computed when they are first needed."""
+
+    def __init__(self, make: Callable[[str], FeatureSets]) -> None:
+        self._make = functools.cache(make)
+
+    def __getitem__(self, name: str) -> FeatureSets:
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+def _inputs(plan: Plan, run: Run, made_from: Mapping[str, str | None], extractor: str) -> str:
+    """Return a hash of what metrics on an extractor are computed from, beside their options."""
+    if extractor == SAMPLES:
+        return content_hash(dict(made_from))
+    path = plan.reference(run.dataset.id, extractor)
+    real = [str(attribute_of(path, name)) for name in ("weights_sha256", MADE_FROM, MADE_BY)]
+    return content_hash(dict(made_from), path.name, real)
 
 
 def _say_problems(run: Run, setting: Setting, problems: Mapping[str, str], *, is_all: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from scoresweep.metrics.intervals import NORMAL_95, bounded_interval, half_sampl
 from scoresweep.metrics.names import name_of, title_of
 from scoresweep.metrics.score_error import Estimate
 from scoresweep.metrics.signal_to_noise import signal_to_noise
+from scoresweep.pipeline.kept_metrics import Part, noted
 from scoresweep.seeds import generator_for
 from scoresweep.study import Evaluate
 from scoresweep.study.components.metrics import DATASET_METRICS, METRICS
@@ -80,7 +81,11 @@ class Origin:
 
 
 def measure_samples(
-    evaluate: Evaluate, sets: Mapping[str, FeatureSets], origin: Origin
+    evaluate: Evaluate,
+    sets: Mapping[str, FeatureSets],
+    origin: Origin,
+    find: Callable[[str, str, Evaluate], Part | None] = lambda *_: None,
+    keep: Callable[[Part], None] = lambda _: None,
 ) -> tuple[xr.Dataset, dict[str, str]]:
     """Return a variable for each measure on each extractor, its interval and its baselines.
 
@@ -89,6 +94,8 @@ def measure_samples(
 
     What cannot be had is left out and takes nothing else along: the second value says why, by
     "metric on extractor".
+
+    `find` returns a metric that was computed before, `keep` is called with each one.
     """
     variables: Variables = {}
     problems: dict[str, str] = {}
@@ -96,10 +103,15 @@ def measure_samples(
         if metric == "score_error":
             continue
         for extractor in [SAMPLES] if metric in DATASET_METRICS else evaluate.extractors:
-            found, missed = _measure(metric, extractor, evaluate, sets[extractor], origin)
-            variables |= found
-            if missed:
-                problems[f"{metric} on {extractor or 'samples'}"] = "; ".join(missed)
+            part = find(metric, extractor, evaluate)
+            if part is None:
+                read = set[str]()
+                found = _measure(metric, extractor, evaluate, sets[extractor], origin, read)
+                part = Part.of(metric, extractor, evaluate, read, found)
+            keep(part)
+            variables |= part.variables
+            if part.problems:
+                problems[f"{metric} on {extractor or 'samples'}"] = "; ".join(part.problems)
     coordinates = {}
     names = origin.class_names
     if names is not None and any("class" in v.dims for v in variables.values()):
@@ -110,13 +122,23 @@ def measure_samples(
 
 
 def _measure(
-    metric: str, extractor: str, evaluate: Evaluate, sets: FeatureSets, origin: Origin
+    metric: str,
+    extractor: str,
+    evaluate: Evaluate,
+    sets: FeatureSets,
+    origin: Origin,
+    read: set[str],
 ) -> tuple[Variables, list[str]]:
     """Return the variables of one metric on one extractor, and why any of them is left out.
 
-    Without a value of the generated samples there are no baselines either.
+    The names of the options that the metric reads are added to `read`. Without a value of the
+    generated samples there are no baselines either.
     """
-    function: Metric = pkgutil.resolve_name(METRICS[metric])
+    method: Metric = pkgutil.resolve_name(METRICS[metric])
+
+    def function(real: Features, features: Features, options: Options) -> dict[str, Measure]:
+        return method(real, features, noted(options, read))
+
     options = Options(
         neighbours=evaluate.neighbours,
         kid_subsets=evaluate.kid_subsets,

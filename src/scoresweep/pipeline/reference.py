@@ -35,6 +35,7 @@ from scoresweep.study.components.metrics import EXTRACTORS
 from scoresweep.tensors import sha256_of_tensors, write_tensors
 
 __all__ = [
+    "attribute_of",
     "extract",
     "load_extractor",
     "make_extractor",
@@ -248,7 +249,7 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
             raise _make_reference_again(path, error) from error
     else:
         return model
-    found, expected = _attributes_of(model)["weights_sha256"], _attribute(made, "weights_sha256")
+    found, expected = _attributes_of(model)["weights_sha256"], attribute_of(made, "weights_sha256")
     if found != expected:
         raise InputError(
             f"{made}: its features are not those of the extractor {name} as it is now (SHA-256 of "
@@ -284,7 +285,8 @@ def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
         raise _make_reference_again(path, error) from error
 
 
-def _attribute(path: Path, name: str) -> object:
+def attribute_of(path: Path, name: str) -> object:
+    """Return an attribute of a file of features; None if it has none."""
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             return file.attrs.get(name)

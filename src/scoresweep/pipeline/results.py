@@ -20,6 +20,7 @@ from typing import Any, Literal
 from scoresweep.data.own_state import is_same
 from scoresweep.errors import InputError
 from scoresweep.hdf5 import is_whole, mentions
+from scoresweep.made_by import Kind, made_by_of, other_code
 from scoresweep.made_from import (
     KEY,
     data_sha256,
@@ -37,6 +38,7 @@ __all__ = [
     "Results",
     "data_of",
     "examine",
+    "is_imported",
     "metrics_of",
     "network_of",
     "reference_of",
@@ -52,6 +54,16 @@ Rule = Literal["stage", "reference", "train", "score_error", "sample", "evaluate
 RULES: tuple[Rule, ...] = (
     *("stage", "reference", "train", "score_error", "sample", "evaluate", "report"),
 )
+KINDS: dict[str, Kind] = {
+    "stage": "data",
+    "reference": "features",
+    "train": "networks",
+    "score_error": "score_error",
+    "sample": "samples",
+    "evaluate": "metrics",
+}
+"""Which code makes the results of a rule."""
+
 Key = tuple[str, ...]
 """A rule and the ids that its job is for: ("sample", RUN, SETTING)."""
 
@@ -81,6 +93,8 @@ class Result:
     """Whether the next `snakemake` runs its job: it is not done, or is made from what is due."""
     is_damaged: bool = False
     """Whether it is there and cannot be read."""
+    other_code: str = ""
+    """Which code made it, if that was asked and is not this one."""
     hashes: dict[str, str | None] = field(default_factory=dict)
     """Hashes by which the results that are made from it may know it."""
 
@@ -145,8 +159,11 @@ class Results:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def examine(plan: Plan) -> Results:
-    """Return the state of every result of `plan`."""
+def examine(plan: Plan, *, this_code: bool = False) -> Results:
+    """Return the state of every result of `plan`.
+
+    With `this_code`, results of other code are outdated as well.
+    """
     layout, results, options = plan.layout, Results(), plan.evaluate_hash()
     found = results.found
     for dataset in plan.study.dataset:
@@ -166,9 +183,25 @@ def examine(plan: Plan) -> Results:
             found["sample", run.id, setting.id] = samples
             metrics = metrics_of(plan, run.id, setting.id, samples, data, measured, options)
             found["evaluate", run.id, setting.id] = metrics
+    if this_code:
+        _compare_code(plan, results)
     _follow(plan, results)
     found["report",] = _report(plan, results)
     return results
+
+
+def _compare_code(plan: Plan, results: Results) -> None:
+    """Find the results that other code has made; imported networks cannot be made again."""
+    for (rule, *ids), result in results.found.items():
+        is_there = result.state == "done" and rule != "report"
+        if not is_there or (rule == "train" and is_imported(plan.layout, ids[0])):
+            continue
+        kind = KINDS[rule]
+        record = plan.layout.provenance(ids[0]) if rule == "train" else result.output
+        result.other_code = other_code(record, kind)
+        # What data staged by other code change is known once they are staged again.
+        if result.other_code and rule != "stage":
+            result.state, result.reason = "outdated", result.other_code
 
 
 def _follow(plan: Plan, results: Results) -> None:
@@ -181,7 +214,7 @@ def _follow(plan: Plan, results: Results) -> None:
         data = found["stage", run.dataset.id]
         changing = data.state == "outdated", "its data changed"
         network = found["train", run.id]
-        if not (changing[0] and _is_imported(plan.layout, run.id)):
+        if not (changing[0] and is_imported(plan.layout, run.id)):
             network.follow(changing)
         retrained = network.is_due, "its network is trained again"
         mine = [network]
@@ -203,6 +236,8 @@ def _follow(plan: Plan, results: Results) -> None:
     for dataset in plan.study.dataset:
         data = found["stage", dataset.id]
         data.is_due = data.state == "outdated" or (data.state != "done" and dataset.id in needed)
+        if data.other_code and not data.is_due:
+            data.is_due, data.reason = True, data.other_code
 
 
 # ── each kind of result ─────────────────────────────────────────────────────────────────────────
@@ -337,7 +372,8 @@ def _measurement(
         result.state, result.reason = "outdated", "measured with other options"
     else:
         record = recorded_in(path)
-        result.sha256, result.is_recorded = json.dumps([options, record]), bool(record)
+        facts = [options, record, made_by_of(path).code]
+        result.sha256, result.is_recorded = json.dumps(facts), bool(record)
         result.unless_made_from(record, measured.hashes | data.hashes)
         if measured.is_recorded and not record:  # by an earlier version, of what was there before
             result.state, result.reason = "outdated", f"{WHAT[next(iter(measured.hashes))]} changed"
@@ -404,7 +440,7 @@ def _points(plan: Plan) -> set[str]:
     return ids | {plan.evaluate_hash(), plan.score_error_hash()}
 
 
-def _is_imported(layout: Layout, run: str) -> bool:
+def is_imported(layout: Layout, run: str) -> bool:
     """Whether a run's weights came from a checkpoint file, not from training on its data."""
     return layout.weights(run).exists() and "imported" in _read(layout.provenance(run))
 

@@ -41,6 +41,7 @@ from scoresweep.pipeline.chunks import (
     is_whole,
     read_chunk,
 )
+from scoresweep.pipeline.code_of_results import discard_other_code
 from scoresweep.pipeline.device import check_precision
 from scoresweep.pipeline.results import data_of
 from scoresweep.pipeline.walk import Walk
@@ -59,9 +60,18 @@ NAMED = 3
 
 
 def sample(
-    plan: Plan, run_id: str, setting_id: str, processes: int = 1, threads: int = 1, gpus: int = 0
+    plan: Plan,
+    run_id: str,
+    setting_id: str,
+    processes: int = 1,
+    threads: int = 1,
+    gpus: int = 0,
+    *,
+    this_code: bool = False,
 ) -> None:
     """Draw the samples of a setting in `processes` processes and write them as one Zarr store.
+
+    With `this_code`, samples and chunks that other code has drawn are drawn again.
 
     Raises `InputError` where the setting does not fit the run (a step size that diverges) or there
     are fewer GPUs or none that know the precision, and `RunError` where samples are not finite, a
@@ -76,10 +86,21 @@ def sample(
     digest = sha256_of(weights) if weights.exists() else ""
     processes = min(processes, _chunks(setting))
     data = data_of(layout, run.dataset.id).sha256
-    work = Work(run, setting, layout, processes, threads, gpus, digest, data)
+    work = Work(run, setting, layout, processes, threads, gpus, digest, data, this_code)
     with exclusive(layout.samples_lock(run.id, setting.id)):
+        if this_code:
+            _discard_other_code(work)
         if not _is_drawn(work):
             _sample(work)
+
+
+def _discard_other_code(work: Work) -> None:
+    """Remove what says that the samples are drawn, if other code has drawn them."""
+    manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
+    copy = work.layout.samples_manifest_copy(work.run.id, work.setting.id)
+    if not manifest.exists():
+        copy.unlink(missing_ok=True)
+    discard_other_code("samples", manifest, copy)
 
 
 def _sample(work: Work) -> None:

@@ -13,14 +13,14 @@ from scoresweep.data.staged import Staged, of_every_class
 from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.locks import exclusive
-from scoresweep.made_by import KEY, made_by
+from scoresweep.made_by import KEY, made_by, other_code
 from scoresweep.study import Plan
 from scoresweep.study.components.datasets import Dataset, OwnData
 
 __all__ = ["read_dataset", "stage"]
 
 
-def stage(plan: Plan, dataset_id: str) -> None:
+def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
     """Stage one dataset of the study; one that is whole and not outdated is left alone.
 
     Of several processes at once the first one stages it. Raises `InputError` where the data cannot
@@ -30,6 +30,9 @@ def stage(plan: Plan, dataset_id: str) -> None:
     with exclusive(plan.layout.staging_lock(dataset_id)):
         if manifest_path(store).exists():
             problem = _outdated(plan, dataset, store)
+            if this_code and not problem:
+                problem = other_code(manifest_path(store), "data")
+                problem = problem and f"{store}: {problem}."
             if not problem:
                 say(f"{store} is staged already")
                 return

@@ -17,7 +17,8 @@ from scoresweep.launch import Owner, Resources
 from scoresweep.launch.submit import launch
 from scoresweep.locks import exclusive
 from scoresweep.made_from import write_manifest
-from scoresweep.pipeline.results import data_of, network_of
+from scoresweep.pipeline.code_of_results import discard_other_code
+from scoresweep.pipeline.results import data_of, is_imported, network_of
 from scoresweep.provenance import Code, keep_code
 from scoresweep.study import Layout, Plan, Run, Setting
 
@@ -30,14 +31,15 @@ PATIENCE = 60.0
 """Seconds for which a SLURM job waits for another process that trains its run."""
 
 
-def train(plan: Plan, run_id: str, resources: Resources) -> None:
+def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = False) -> None:
     """Train the run `run_id`, going on from its newest checkpoint; a finished run is left alone.
 
     The work itself is done by `train_here`, in processes that submitit starts. An oracle has
-    nothing to train: it is written at once, in this process.
+    nothing to train: it is written at once, in this process. With `this_code`, a network and
+    checkpoints that other code has made are removed first, unless the network was imported.
     """
     run, layout = plan.run(run_id), plan.layout
-    if _is_trained(run, layout):
+    if not this_code and _is_trained(run, layout):
         say(f"{run.id} is trained already: {layout.weights(run.id)}")
         return
     if not layout.dataset_manifest(run.dataset.id).exists():
@@ -48,6 +50,8 @@ def train(plan: Plan, run_id: str, resources: Resources) -> None:
     waiting = f"{run.id}: another process is training it; waiting for that one"
     lock = exclusive(layout.launch_lock(run.id), waiting=waiting)
     with lock, _bar(run, layout) as watch:
+        if this_code:
+            _discard_other_code(run, layout)
         if _is_trained(run, layout):
             return
         if not run.train.network.is_trained:
@@ -86,6 +90,18 @@ def _is_trained(run: Run, layout: Layout) -> bool:
     if "weights_file" not in network.hashes:
         write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), {})
     return True
+
+
+def _discard_other_code(run: Run, layout: Layout) -> None:
+    """Remove the run's network, or the checkpoints of one, if other code has made them."""
+    products = [layout.weights(run.id), layout.weights_manifest(run.id), layout.history(run.id)]
+    products += [layout.checkpoints(run.id), layout.tensorboard(run.id)]
+    if layout.weights(run.id).exists():
+        if not is_imported(layout, run.id):
+            discard_other_code("networks", layout.provenance(run.id), *products)
+        return
+    for state in sorted(layout.checkpoints(run.id).glob("step-*/state.json")):
+        discard_other_code("networks", state, *products)
 
 
 def _write_oracle(run: Run, layout: Layout) -> None:
