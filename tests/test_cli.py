@@ -180,7 +180,7 @@ def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkey
         (sample, "sample"),
         (evaluate, "evaluate"),
     ):
-        monkeypatch.setattr(module, name, lambda plan, *rest: calls.append(rest))
+        monkeypatch.setattr(module, name, lambda plan, *rest, **_: calls.append(rest))
 
     def called(*arguments):
         calls.clear()
