@@ -198,6 +198,7 @@ def test_data_that_only_look_changed_run_nothing(
     own: Callable[[], dict[str, int]], tmp_path: Path
 ) -> None:
     os.utime(tmp_path / "pictures/cats/0.png", (1, 1))
+    (tmp_path / "pictures/dogs/.DS_Store").write_bytes(b"Bud1")
     (tmp_path / "pictures/cats").rename(tmp_path / "aside")
     shutil.copytree(tmp_path / "aside", tmp_path / "pictures/cats")
     assert own() == {}
