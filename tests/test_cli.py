@@ -31,6 +31,7 @@ COMMANDS = [
     "report",
     "plan",
     "status",
+    "rename",
     "schema",
 ]
 HEAVY = ("torch", "xarray", "zarr", "matplotlib", "sklearn", "accelerate", "submitit", "scipy")

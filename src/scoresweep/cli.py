@@ -295,6 +295,18 @@ def cancel(study: StudyFile, root: Root = Path()) -> None:
 
 
 @app.command(rich_help_panel=LOOK)
+def rename(
+    study: StudyFile,
+    name: Annotated[str, typer.Argument(help="The new name.", show_default=False)],
+    root: Root = Path(),
+) -> None:
+    """Give a study another name, in its file and for its results; nothing is computed again."""
+    from scoresweep.pipeline.rename import rename as rename_study
+
+    rename_study(_plan(study, root), study, name)
+
+
+@app.command(rich_help_panel=LOOK)
 def schema() -> None:
     """Print the JSON schema of a study file."""
     typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
