@@ -101,6 +101,28 @@ def test_everything_says_what_it_is_and_in_what_unit(plan: Plan, reopened: xr.Da
     assert "units" not in sampling["run"].attrs
 
 
+def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
+    grid = {"sampler.step_size": [8e-5, 2e-5], "seed": [0, 1, 2]}
+    plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
+    fake_study(plan)
+    plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
+    tables = collect(plan, jobs(plan))
+    sampling = tables.tree["sampling"]
+    repeats = {str(name): c.attrs.get("repeats") for name, c in sampling.coords.items()}
+    assert {name: level for name, level in repeats.items() if level} == {
+        "seed": "networks",
+        "sample_seed": "samplings",
+    }
+    assert sampling.attrs["networks_of_a_configuration"] == 2
+    assert sampling.attrs["samplings_of_a_configuration"] == 3
+    rows = long_table(tables)
+    rows = rows[rows["metric"] == "frechet_classifier"]
+    assert set(rows["networks"]) == {2}
+    lost = (rows["levels"] == plan.runs[0].axes["levels"]) & (rows["step_size"] == 8e-5)
+    assert set(rows["samplings"][lost]) == {5}
+    assert set(rows["samplings"][~lost]) == {6}
+
+
 def test_it_tells_what_was_spent(plan: Plan, reopened: xr.DataTree) -> None:
     point = {**plan.runs[0].axes, **plan.settings[0].axes}
     training, sampling = reopened["training"], reopened["sampling"]

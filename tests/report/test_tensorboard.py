@@ -50,3 +50,28 @@ def test_the_best_sampler_is_named_and_what_matters_comes_first(tmp_path: Path) 
     assert results == [*first, "result/precision_classifier"]
     values = {tag: events.Scalars(tag)[0].value for tag in results}
     assert [values[tag] for tag in first] == pytest.approx([0.0625, 20, 40])
+
+
+def test_the_best_is_found_over_the_samplings_not_among_them(tmp_path: Path) -> None:
+    grid = {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1]}
+    plan = fake_plan(
+        tmp_path,
+        train={**CONTENT["train"], "grid": {}},
+        sample={**CONTENT["sample"], "grid": grid},
+    )
+    (run,) = plan.runs
+    fake_run(plan, run)
+    for setting in plan.settings:
+        fake_metrics(plan, run, setting)
+    tables = collect(plan, jobs(plan))
+    wide = wide_table(tables).sort_values(["step_size", "seed"])
+    wide["frechet_classifier"] = [3.0, 4.0, 1.0, 9.0]  # 2e-5 twice, then 8e-5: the luckiest, too
+    plan.layout.tensorboard(run.id).mkdir()
+    metric = Metric("frechet_classifier", "", "lower", {})
+    write_final_metrics(plan, tables, wide, [metric])
+    events = EventAccumulator(str(plan.layout.tensorboard(run.id)))
+    events.Reload()
+    values = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
+    assert values["result/frechet_classifier"] == 3.5
+    assert values["result/best_step_size"] == pytest.approx(2e-5)
+    assert "result/best_seed" not in values

@@ -119,7 +119,7 @@ def repeat_means(frame: pd.DataFrame, names: Sequence[str], axes: Sequence[str])
         frame = frame.groupby(inner, as_index=False, sort=True)[list(names)].mean()
     if keys:
         return frame.groupby(keys, as_index=False, sort=True)[list(names)].mean()
-    return frame[list(names)].mean().to_frame().T
+    return frame[list(names)].mean().to_frame().T if len(frame) else frame[list(names)]
 
 
 def over_repeats(values: Array, scale: Array | float = 0.0) -> Estimate:

@@ -174,15 +174,27 @@ def collect(plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None
         split_costs(sampling, runs, plan.runs)
     )
     named = {name: _labelled(group, axis_options(plan.study)) for name, group in groups.items()}
-    codes = codes_of_results(plan)
-    made = {"code": json.dumps(code_table(codes))}
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
+    levels = {"networks": run_axes, "samplings": setting_axes, "evaluations": evaluation_axes}
+    _say_repeats(named["sampling"], levels)
+    codes = codes_of_results(plan)
+    made = {"code": json.dumps(code_table(codes))}
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
     exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
     axes = run_axes, setting_axes, evaluation_axes
     return Tables(tree, gaps, *axes, exact, problems, codes)
+
+
+def _say_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) -> None:
+    """Say in attributes which axes are repeats, of what, and how many a configuration has."""
+    for level, axes in levels.items():
+        repeats = [axis for axis in axes if is_repeat(axis) and axis in sampling.coords]
+        counts = [len(np.unique(sampling.coords[axis].values)) for axis in repeats]
+        for axis in repeats:
+            sampling.coords[axis].attrs["repeats"] = level
+        sampling.attrs[f"{level}_of_a_configuration"] = int(np.prod(counts))
 
 
 def _references(plan: Plan) -> xr.Dataset:
@@ -235,13 +247,24 @@ def planned_table(tables: Tables) -> pd.DataFrame:
 
 
 def long_table(tables: Tables) -> pd.DataFrame:
-    """Return every measured number as a row: run, setting, axes, metric, value, low, high, n."""
+    """Return every measured number as a row: run, setting, axes, metric, value, low, high, n.
+
+    `networks` and `samplings` are how many of them have this number, of the configuration (the
+    axes but for seeds) that the row belongs to; `low` and `high` are of the one row alone.
+    """
     groups = [tables.tree[group].to_dataset() for group in ("score_error", "sampling")]
     parts = [_long(group, name) for group in groups for name in metric_names(group)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     inner = [name for name in INNER if name in table]
     columns = ["run", "setting", *tables.axes, *inner, "metric", "value", *COMPANIONS]
-    return table.reindex(columns=[*columns, "n_generated", "extractor"])
+    table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
+    kept = [axis for axis in [*tables.axes, *inner] if not is_repeat(axis)]
+    points = table.assign(samplings=table["run"] + " " + table["setting"]).groupby(
+        [*kept, "metric"], dropna=False
+    )
+    table["networks"] = points["run"].transform("nunique")
+    table["samplings"] = points["samplings"].transform("nunique")
+    return table
 
 
 def _long(dataset: xr.Dataset, metric: str) -> pd.DataFrame:
