@@ -35,6 +35,7 @@ COMPUTES_NOTHING = (
         "memory",
     ),
     *("process", "provenance", "hdf5", "launch", "data.fetch", "data.own_state", "report"),
+    "weight_files.kinds",  # which program wrote a file?
     "data.sources.own",  # is a file of the user the same as before?
     *(f"pipeline.{name}" for name in ("device", "machine", "memory", "trial", "train", "results")),
     *("pipeline.code_of_results", "pipeline.kept_metrics"),

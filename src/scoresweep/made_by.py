@@ -49,7 +49,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *SCORES,
         *READING,
         *("data/loader.py", "data/shards.py", "objectives", "training"),
-        "pipeline/import_checkpoint.py",
+        *("pipeline/import_checkpoint.py", "weight_files"),
     ),
     "samples": (
         *SCORES,
