@@ -38,7 +38,7 @@ Kind = Literal["data", "networks", "samples", "features", "score_error", "metric
 KEY = "made_by"
 
 SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py", "tensors.py")
-READING = ("data/model_space.py", "data/shard_file.py", "data/store.py")
+READING = ("data/manifest.py", "data/model_space.py", "data/shard_file.py", "data/store.py")
 
 FILES: dict[Kind, tuple[str, ...]] = {
     "data": (

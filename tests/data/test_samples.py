@@ -5,8 +5,9 @@ import torch
 import xarray as xr
 import zarr
 
+from scoresweep.data.manifest import manifest_path
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import manifest_path, read_samples
+from scoresweep.data.store import read_samples
 from scoresweep.files import write_json
 
 LEVELS = {"sigma": torch.tensor([2.0, 1.0]), "step_size": torch.tensor([4e-3, 1e-3])}

@@ -10,16 +10,8 @@ import xarray as xr
 import zarr
 
 from scoresweep.data import store as store_module
-from scoresweep.data.store import (
-    Split,
-    check_store,
-    describe_files,
-    manifest_path,
-    read_samples,
-    read_split,
-    write_array,
-    write_store,
-)
+from scoresweep.data.manifest import check_store, describe_files, manifest_path
+from scoresweep.data.store import Split, read_samples, read_split, write_array, write_store
 from scoresweep.errors import InputError
 
 RANDOM = np.random.default_rng(0)

@@ -13,8 +13,9 @@ from scipy import stats
 from tiny_study import give_data
 from torch import Tensor
 
+from scoresweep.data.manifest import manifest_path
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import Split, manifest_path, read_split, write_store
+from scoresweep.data.store import Split, read_split, write_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import write_json
 from scoresweep.metrics import Features, frechet_distance

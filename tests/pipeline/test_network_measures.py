@@ -12,8 +12,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.data.manifest import manifest_path
 from scoresweep.data.samples import write_samples
-from scoresweep.data.store import manifest_path, oracle_of, read_split
+from scoresweep.data.store import oracle_of, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import write_json
 from scoresweep.pipeline.evaluate import evaluate, score_error

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import zarr
 from torch import Tensor
 
-from scoresweep.data.store import DIMENSIONS, consolidate, describe_files, write_array
+from scoresweep.data.manifest import describe_files
+from scoresweep.data.store import DIMENSIONS, consolidate, write_array
 from scoresweep.files import whole
 
 __all__ = ["write_samples"]

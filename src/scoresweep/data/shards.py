@@ -20,14 +20,8 @@ import zarr
 from torch import Tensor
 
 from scoresweep.data.loader import Batches, Loader
-from scoresweep.data.store import (
-    check_store,
-    open_array,
-    pixel_range_of,
-    read_shards,
-    read_split,
-    shards_of,
-)
+from scoresweep.data.manifest import check_store
+from scoresweep.data.store import open_array, pixel_range_of, read_shards, read_split, shards_of
 from scoresweep.seeds import generator_for
 
 __all__ = ["ShardLoader", "open_loader", "some_samples"]

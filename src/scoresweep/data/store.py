@@ -1,17 +1,12 @@
 """The store of a dataset: sharded Zarr with labelled dimensions, and a manifest written last.
 
-A missing shard reads as zeros and a store says nothing of its own size, so the manifest beside it
-(`mnist.json` for `mnist.zarr`) holds the size of every file, the SHA-256 of those that describe the
-arrays (`zarr.json`) and of every array's content. The first two are compared whenever a store is
-opened, the last whenever a whole split is read; inner chunks carry checksums of their own for those
-who read only a part.
+A missing shard reads as zeros: `scoresweep.data.manifest` says how that is noticed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +21,10 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
+from scoresweep.data.manifest import AGAIN, check_store, describe_files, manifest_path
 from scoresweep.data.shard_file import LEVEL, read_shard, write_shard
 from scoresweep.errors import InputError
-from scoresweep.files import sha256_of, whole, write_json
+from scoresweep.files import whole, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,10 +35,7 @@ __all__ = [
     "DIMENSIONS",
     "Paths",
     "Split",
-    "check_store",
     "consolidate",
-    "describe_files",
-    "manifest_path",
     "open_array",
     "oracle_of",
     "pixel_range_of",
@@ -67,8 +60,6 @@ SHARD = 4096
 SHARD_BYTES = 256 * 1024**2
 THREADS = 4
 """Shards that are read or written at a time."""
-AGAIN = "`scoresweep stage` makes a dataset again, `scoresweep sample` samples."
-"""What to do about a damaged store."""
 DIMENSIONS = {"image": ("sample", "y", "x", "channel"), "point": ("sample", "feature")}
 """Names of the dimensions of samples."""
 
@@ -116,11 +107,6 @@ class Paths:
     """State after each level, float32 (K, L, C, H, W) or (K, L, D)."""
     sigmas: list[float]
     """σ of each level."""
-
-
-def manifest_path(store: Path) -> Path:
-    """Return where the manifest of a store lies."""
-    return store.with_suffix(".json")
 
 
 def write_array(
@@ -217,15 +203,6 @@ def write_store(
     write_json(path, about | dict(origin))
 
 
-def describe_files(store: Path) -> dict[str, Any]:
-    """Return what tells whether the files of a store are whole, for its manifest."""
-    files = {str(f.relative_to(store)): f for f in sorted(store.rglob("*")) if f.is_file()}
-    return {
-        "files": {name: file.stat().st_size for name, file in files.items()},
-        "metadata": {name: sha256_of(f) for name, f in files.items() if f.name == "zarr.json"},
-    }
-
-
 def _write_split(
     group: zarr.Group, split: Split, advance: Callable[[int], None] | None
 ) -> dict[str, Any]:
@@ -244,32 +221,6 @@ def _write_split(
         key: {"shape": list(a.shape), "dtype": str(a.dtype), "sha256": hashes[key]}
         for key, a in arrays.items()
     }
-
-
-def check_store(store: Path) -> dict[str, Any]:
-    """Return the manifest of a store after comparing the size of every file with it.
-
-    Raises `InputError` where the store or its manifest is missing or a file is not whole.
-    """
-    path = manifest_path(store)
-    if not (store.is_dir() and path.is_file()):
-        missing = path if store.is_dir() else store
-        raise InputError(f"{missing}: there is no such file. {AGAIN}")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        files: dict[str, int] = manifest["files"]
-        metadata: dict[str, str] = manifest["metadata"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: is damaged ({error}). {AGAIN}") from error
-    for name, size in files.items():
-        file = store / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != size:
-            problem = "is missing" if found is None else f"has {found:,} bytes, not {size:,}"
-            raise InputError(f"{file}: {problem}; the store was cut short. {AGAIN}")
-        if name in metadata and sha256_of(file) != metadata[name]:
-            raise InputError(f"{file}: is damaged: its SHA-256 is not {metadata[name]}. {AGAIN}")
-    return manifest
 
 
 def read_split(store: Path, split: str) -> Split:

@@ -14,11 +14,11 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.console import progress, say
+from scoresweep.data.manifest import manifest_path
 from scoresweep.data.sources.shapes import shares_of
 from scoresweep.data.store import (
     Paths,
     Split,
-    manifest_path,
     oracle_of,
     read_levels,
     read_paths,

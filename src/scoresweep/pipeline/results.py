@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from scoresweep.data.manifest import check_store
 from scoresweep.data.own_state import is_same
 from scoresweep.errors import InputError
 from scoresweep.hdf5 import is_whole, mentions
@@ -248,8 +249,6 @@ def staged_data(layout: Layout, dataset: Dataset) -> Result:
 
     Own files that do not exist any more have not changed.
     """
-    from scoresweep.data.store import check_store
-
     result = Result("stage", layout.dataset_manifest(dataset.id))
     try:
         manifest = check_store(layout.dataset_store(dataset.id))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from scoresweep import __version__
 from scoresweep.console import progress, say
+from scoresweep.data.manifest import check_store, manifest_path
 from scoresweep.data.own_state import fingerprint, is_same, remember
 from scoresweep.data.staged import Staged, of_every_class
-from scoresweep.data.store import Split, check_store, manifest_path, read_split, write_store
+from scoresweep.data.store import Split, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.locks import exclusive
 from scoresweep.made_by import KEY, made_by, other_code

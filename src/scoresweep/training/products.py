@@ -10,7 +10,8 @@ from typing import Any
 import torch
 import yaml
 
-from scoresweep.data.store import check_store, oracle_of, read_split
+from scoresweep.data.manifest import check_store
+from scoresweep.data.store import oracle_of, read_split
 from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.jobstate import JobState

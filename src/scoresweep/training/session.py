@@ -14,8 +14,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
+from scoresweep.data.manifest import check_store
 from scoresweep.data.shards import open_loader
-from scoresweep.data.store import check_store
 from scoresweep.errors import InputError, RunError
 from scoresweep.files import whole
 from scoresweep.made_by import KEY
