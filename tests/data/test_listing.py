@@ -50,12 +50,19 @@ def test_a_validation_split_beside_train_and_test_is_left_out_and_said(tmp_path,
     assert f"left out: {name} (2 images)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["val", "Validation", "eval"])
+def test_a_validation_split_is_the_test_part_if_there_is_no_other(tmp_path, capsys, name):
+    write(tmp_path, *pairs("train", name))
+    staged = read_folder(tmp_path)
+    assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
+    assert "validation" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("folders", "named"),
     [
         (["train", "bus"], ["train", "bus"]),
         (["train", "test", "extra"], ["extra"]),
-        (["train", "val"], ["train", "val", "no folder of test images"]),
         (["test"], ["test", "no folder of training images"]),
         (["test", "bus"], ["bus"]),
         (["train", "training", "test"], ["train, training"]),
@@ -93,6 +100,16 @@ def test_splits_below_a_class_are_refused(tmp_path):
     with pytest.raises(InputError, match="cat: holds the splits test, train"):
         read_folder(tmp_path)
     assert read_folder(tmp_path, splits="none").train.class_names == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_classes_below_a_single_folder_are_refused(tmp_path, part):
+    write(tmp_path, *pairs(f"{part}images/cat", f"{part}images/dog"))
+    with pytest.raises(InputError, match=r"images.*cat, dog.*dataset\.path"):
+        read_folder(tmp_path)
+    write(tmp_path, *pairs(f"{part}images/cat", f"{part}other/dog"))
+    staged = read_folder(tmp_path, test_fraction=0.4)
+    assert staged.train.class_names == ["images", "other"]
 
 
 def test_an_empty_test_folder_is_not_ignored(tmp_path):

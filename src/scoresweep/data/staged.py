@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from scoresweep.data.store import Split
 
-__all__ = ["Staged", "hold_out", "of_every_class"]
+__all__ = ["VALIDATION_IS_TEST", "Staged", "hold_out", "of_every_class"]
+
+VALIDATION_IS_TEST = "has no test part; its validation part is taken for it"
+"""What every reader says, and does, if there are a training and a validation part only."""
 
 
 @dataclass(frozen=True)

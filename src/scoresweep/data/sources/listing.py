@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from scoresweep.data.sources.tree import File, Tree
+from scoresweep.data.staged import VALIDATION_IS_TEST
 from scoresweep.errors import InputError, did_you_mean
 
 __all__ = ["READABLE", "SUFFIXES", "Listing", "Splits", "list_images"]
@@ -71,7 +72,7 @@ def list_images(tree: Tree, splits: Splits) -> Listing:
         others.remove(metadata)
         return _from_metadata(tree, metadata, images, others, splits)
     chosen = _choose(tree, images, splits)
-    notes = _left_out(tree, images, others, chosen)
+    notes = _notes(tree, images, others, chosen, splits)
     parts: dict[str, list[File]] = {}
     classes: dict[str, list[str] | None] = {}
     for split, folder in chosen.items():
@@ -110,15 +111,14 @@ def _choose(tree: Tree, images: list[File], splits: Splits) -> dict[str, str | N
         problem = f"more than one for the same split ({_some(twice[0])})"
     elif "train" not in found:
         problem = "no folder of training images"
-    elif "validation" in found and "test" not in found:
-        problem = "no folder of test images"
     if problem:
         raise InputError(
             f"{tree.path}: folders such as {_some(list(kinds))} look like splits, but there is "
             f"{problem}. Name the folders to use, dataset.splits: {{train: NAME, test: NAME}}; or "
             f"set dataset.splits: none, and every folder is a class."
         )
-    return {split: found[split][0] for split in ("train", "test") if split in found}
+    test = found.get("test") or found.get("validation")
+    return {"train": found["train"][0]} | ({"test": test[0]} if test else {})
 
 
 def _kind(name: str) -> str | None:
@@ -134,8 +134,8 @@ def _check_count(root: str, files: list[File], others: list[File]) -> None:
     if len(files) < 2:
         kinds = f" It holds {_kinds(others)}." if others else ""
         raise InputError(
-            f"{root}: holds fewer than two images.{kinds} Files that end in "
-            f"{', '.join(sorted(SUFFIXES))} are read."
+            f"{root}: holds fewer than two images.{kinds} Files that end in .png, .jpg, .tif, "
+            f".webp and {len(SUFFIXES) - 4} others are read."
         )
 
 
@@ -164,17 +164,24 @@ def _class_name(file: File, depth: int) -> str:
 
 
 def _check_below(root: str, files: list[File], depth: int) -> None:
-    """Raise `InputError` if there are splits below a class, which would be mixed."""
-    below: dict[str, dict[str, str]] = {}
+    """Raise `InputError` if there are splits or classes below a class, which would be mixed."""
+    below: dict[str, set[str]] = {}
     for file in files:
-        if len(file.parts) > depth + 2 and (kind := _kind(file.parts[depth + 1])):
-            below.setdefault(file.parts[depth], {})[kind] = file.parts[depth + 1]
-    for name, kinds in below.items():
-        if len(kinds) > 1:
+        if len(file.parts) > depth + 1:
+            below.setdefault(file.parts[depth], set()).update(file.parts[depth + 1 : -1][:1])
+    for name, folders in below.items():
+        splits = {kind: folder for folder in folders if (kind := _kind(folder))}
+        if len(splits) > 1:
             raise InputError(
-                f"{root}/{name}: holds the splits {_some(sorted(kinds.values()))}, which would be "
+                f"{root}/{name}: holds the splits {_some(sorted(splits.values()))}, which would be "
                 f"mixed into one class. Set dataset.path to this folder, or put the folders of "
                 f"classes into those of splits; dataset.splits: none mixes them."
+            )
+        if len(below) == 1 < len(folders):
+            raise InputError(
+                f"{root}: has a single folder, {name}, which would be the only class; the folders "
+                f"in it ({_some(sorted(folders))}) would be mixed. If these are the classes, set "
+                f"dataset.path to {root}/{name}; dataset.splits: none mixes them."
             )
 
 
@@ -186,18 +193,27 @@ def _number(
     if not named:
         return None, None
     if len(named) < len(classes):
-        raise InputError(f"{tree.path}: one of train and test has sub-folders, the other none.")
+        raise InputError(
+            f"{tree.path}: one of train and test has sub-folders for classes, the other none. To "
+            f"use one part alone: dataset.splits: {{train: NAME}}"
+        )
     every = sorted({name for names in named.values() for name in names})
     number = {name: index for index, name in enumerate(every)}
     return every, {split: [number[name] for name in names] for split, names in named.items()}
 
 
-def _left_out(
-    tree: Tree, images: list[File], others: list[File], chosen: Mapping[str, str | None]
+def _notes(
+    tree: Tree,
+    images: list[File],
+    others: list[File],
+    chosen: Mapping[str, str | None],
+    splits: Splits,
 ) -> list[str]:
-    """Say which files are not read."""
+    """Say which files are not read, and what others are taken for."""
     notes = [f"left out: {_kinds(others)}"] if others else []
     folders = [folder for folder in chosen.values() if folder is not None]
+    if splits == "auto" and folders[1:] and _kind(folders[1]) == "validation":
+        notes.append(VALIDATION_IS_TEST)
     if folders:
         unused = Counter(file.parts[0] for file in images if file.parts[0] not in folders)
         notes += [

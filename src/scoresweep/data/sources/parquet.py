@@ -22,7 +22,7 @@ from scoresweep.data.sources.own import files_below, own_files
 from scoresweep.data.sources.select import LABELS, split_of
 from scoresweep.data.sources.tree import File
 from scoresweep.data.sources.variables import Array, capped
-from scoresweep.data.staged import Staged, hold_out
+from scoresweep.data.staged import VALIDATION_IS_TEST, Staged, hold_out
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError, did_you_mean
 
@@ -182,7 +182,7 @@ def _shards(path: Path) -> dict[str, list[Path]]:
     if tests:
         chosen["test"] = found[tests[0]]
     if tests == ["validation"]:
-        say(f"{path}: has no test part; its validation part is taken for it")
+        say(f"{path}: {VALIDATION_IS_TEST}")
     for shards in chosen.values():
         _check_shards(path, shards)
     return chosen

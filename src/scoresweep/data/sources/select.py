@@ -15,6 +15,7 @@ from scoresweep.console import say
 from scoresweep.data.sources.layout import axes_of
 from scoresweep.data.sources.listing import KINDS
 from scoresweep.data.sources.variables import Variable, capped
+from scoresweep.data.staged import VALIDATION_IS_TEST
 from scoresweep.errors import InputError, did_you_mean
 
 __all__ = ["LABELS", "Choice", "select", "split_of"]
@@ -107,7 +108,7 @@ def _by_name(path: Path, variables: Sequence[Variable], layout: str | None) -> d
         if splits[split] and "test" not in chosen:
             chosen["test"] = (split, _only(path, splits[split], variables))
             if split == "validation":
-                say(f"{path}: has no test part; its validation part is taken for it")
+                say(f"{path}: {VALIDATION_IS_TEST}")
     result: dict[str, Choice] = {}
     for split, (origin, samples) in chosen.items():
         axes = axes_of(path, samples, layout, result["train"].axes if result else None)
