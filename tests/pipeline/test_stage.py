@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import resource
 import shutil
 import signal
@@ -203,6 +204,7 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size
     [
         (2, 0.5, "four samples"),
         (3, 0.1, "four samples"),
+        (4, 0.1, "set it to 0.5"),
         (10, 0.1, "0.2 to 0.8"),
         (10, 0.9, "0.2 to 0.8"),
         (10, 0.99, "0.2 to 0.8"),
@@ -215,6 +217,34 @@ def test_a_test_fraction_that_leaves_too_few(tmp_path, count, fraction, named):
     with pytest.raises(InputError, match=rf"dataset\.test_fraction: {fraction} of .*{named}"):
         stage(plan, name)
     assert not (tmp_path / "data" / f"{name}.zarr").exists()
+
+
+def save_labels(path, train, test):
+    images = np.zeros((4, 4, 6, 1), np.uint8)
+    np.savez(path, x_train=images, y_train=train, x_test=images, y_test=test)
+
+
+def test_a_test_part_of_other_classes_is_refused(tmp_path, capsys):
+    dataset = {"name": "array", "path": str(tmp_path / "a.npz")}
+    save_labels(tmp_path / "a.npz", ["cat", "dog"] * 2, ["images"] * 4)
+    plan, name = plan_of(dataset, tmp_path)
+    with pytest.raises(InputError, match=r"a\.npz: .*images.*cat, dog.*dataset\.keys"):
+        stage(plan, name)
+    save_labels(tmp_path / "a.npz", ["cat", "dog"] * 2, ["bird", "dog"] * 2)
+    stage(plan, name)
+    assert "2 classes (cat, dog)" in capsys.readouterr().err
+
+
+def test_folders_of_the_test_part_that_are_no_classes_are_refused(tmp_path):
+    for split, name in itertools.product(("train/cat", "train/dog", "test/images"), "ab"):
+        (tmp_path / "in" / split).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / "in" / split / f"{name}.png")
+    dataset = {"name": "folder", "path": str(tmp_path / "in"), "test_fraction": 0.5}
+    plan, name = plan_of(dataset, tmp_path)
+    with pytest.raises(InputError, match=r"images.*cat, dog.*dataset\.splits"):
+        stage(plan, name)
+    plan, name = plan_of(dataset | {"splits": {"train": "train"}}, tmp_path)
+    stage(plan, name)
 
 
 def test_a_record_of_earlier_options_stays_the_same(tmp_path):

@@ -6,17 +6,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from scoresweep import __version__
 from scoresweep.console import progress, say
 from scoresweep.data.manifest import check_store, manifest_path
 from scoresweep.data.own_state import fingerprint, is_same, remember
+from scoresweep.data.sources.variables import capped
 from scoresweep.data.staged import Staged, of_every_class
 from scoresweep.data.store import Split, read_split, write_store
 from scoresweep.errors import InputError
 from scoresweep.locks import exclusive
 from scoresweep.made_by import KEY, made_by, other_code
 from scoresweep.study import Plan
-from scoresweep.study.components.datasets import Dataset, OwnData
+from scoresweep.study.components.datasets import Dataset, ImageFolder, OwnData
 
 __all__ = ["read_dataset", "stage"]
 
@@ -55,7 +59,7 @@ def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
         remember(plan.layout.dataset_state(dataset.id), state, staged.files)
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
-        f"{_size(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
+        f"{_size(staged.train)}{_classes(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
     )
 
 
@@ -91,6 +95,7 @@ def read_dataset(dataset: Dataset) -> Staged:
     options.pop("title", None)
     staged: Staged = dataset.load()(**options)
     _check_parts(dataset, staged)
+    _check_classes(dataset, staged)
     if subset is None:
         return staged
     if not isinstance(dataset, OwnData):
@@ -107,12 +112,35 @@ def _check_parts(dataset: Dataset, staged: Staged) -> None:
         count = train + test
         fix = "at least four samples are needed"
         if count >= 4:
-            fix = f"set it from {max(2 / count, 0.001):.3g} to {(count - 2) / count:.3g}"
+            low, high = max(2 / count, 0.001), (count - 2) / count
+            fix = f"set it from {low:.3g} to {high:.3g}" if low < high else "set it to 0.5"
         raise InputError(
             f"dataset.test_fraction: {dataset.test_fraction:g} of the {count:,} samples of "
             f"{dataset.path} leaves {train:,} to train on and {test:,} to test on; each part needs "
             f"two: {fix}."
         )
+
+
+def _check_classes(dataset: Dataset, staged: Staged) -> None:
+    """Raise `InputError` if train and test share no class: one of them is misunderstood."""
+    train, test = staged.train, staged.test
+    if train.labels is None or test.labels is None or not isinstance(dataset, OwnData):
+        return
+    in_train, in_test = np.unique(train.labels), np.unique(test.labels)
+    if not np.isin(in_test, in_train).any():
+        fix = "To read no labels: dataset.keys: {image: NAME}"
+        if isinstance(dataset, ImageFolder):
+            fix = "To set a share of the training part aside instead: dataset.splits: {train: NAME}"
+        raise InputError(
+            f"{dataset.path}: the test part has other classes ({_named(test, in_test)}) than the "
+            f"training part ({_named(train, in_train)}). {fix}"
+        )
+
+
+def _named(split: Split, classes: npt.NDArray[np.int64]) -> str:
+    """Return the names of some classes; of many, the first ones."""
+    names = split.class_names
+    return capped([index if names is None else names[index] for index in classes.tolist()])
 
 
 def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:
@@ -137,3 +165,11 @@ def _size(split: Split) -> str:
         return f"{split.shape[0]} features"
     channels, height, width = split.shape
     return f"{width}×{height} pixels, {channels} channel{'s' if channels > 1 else ''}"
+
+
+def _classes(split: Split) -> str:
+    """Name the classes: folders taken for classes by mistake show."""
+    if split.labels is None:
+        return ""
+    classes = np.unique(split.labels)
+    return f", {len(classes)} class{'es' if len(classes) > 1 else ''} ({_named(split, classes)})"
