@@ -49,13 +49,14 @@ def both(folder, encoded, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_deep_images_are_scaled_by_the_stated_range(tmp_path, name):
+def test_deep_images_keep_their_depth(tmp_path, name):
     write, shape = FILES[name]
     values = deep(2, *shape)
     both(tmp_path, map(write, values), name)
     staged = read_folder(tmp_path, range=(0, 4095), test_fraction=0.5)
-    expected = np.rint(values / 4095 * 255).astype(np.uint8).reshape(2, 4, 6, -1)
+    expected = (values / 4095).astype(np.float32).reshape(2, 4, 6, -1)
     found = np.concatenate([staged.train.values, staged.test.values])
+    assert staged.train.pixel_range == (0, 1)
     assert {image.tobytes() for image in found} == {image.tobytes() for image in expected}
     assert found.shape == expected.shape
 
@@ -90,8 +91,28 @@ def test_transparent_parts_of_deep_images_lie_on_white(tmp_path):
     values[0, 0] = (4095, 0, 2048, 65535)
     both(tmp_path, [png16(values)] * 2, "a.png")
     found = read_folder(tmp_path, range=(0, 4095)).train.values[0]
-    assert found[0, 0].tolist() == [255, 0, 128]
-    assert (found.reshape(-1, 3)[1:] == 255).all()
+    assert found[0, 0].tolist() == pytest.approx([1, 0, 2048 / 4095])
+    assert (found.reshape(-1, 3)[1:] == 1).all()
+
+
+def test_deep_images_are_cropped_and_resized_like_others(tmp_path):
+    values = deep(2, 8, 12, 3, high=256)
+    for kind, write in ((np.uint16, png16), (np.uint8, lambda image: saved(image, "PNG"))):
+        (tmp_path / np.dtype(kind).name).mkdir()
+        both(tmp_path / np.dtype(kind).name, map(write, values.astype(kind)), "a.png")
+    exact = read_folder(tmp_path / "uint16", range=(0, 255), size=4).train.values
+    rounded = read_folder(tmp_path / "uint8", size=4).train.values
+    assert 0 <= exact.min() <= exact.max() <= 1
+    assert np.abs(exact * 255 - rounded).max() <= 1
+
+
+def test_grey_beside_colour_is_stored_in_colour(tmp_path):
+    both(tmp_path, [png16(deep(4, 6)), png16(deep(4, 6, 3))], "a.png")
+    staged = read_folder(tmp_path, range=(0, 4095), test_fraction=0.5)
+    greys = [
+        (image == image[..., :1]).all() for image in (*staged.train.values, *staged.test.values)
+    ]
+    assert sorted(greys) == [False, True]
 
 
 @pytest.mark.parametrize("worst", [5000, np.nan, -1])

@@ -57,9 +57,11 @@ def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
         write_store(store, splits, _attributes(dataset, staged), advance, origin)
     if own:
         remember(plan.layout.dataset_state(dataset.id), state, staged.files)
+    seconds = time.monotonic() - started
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
-        f"{_size(staged.train)}{_classes(staged.train)}, from {staged.source}, in {time.monotonic() - started:.1f} s"
+        f"{_size(staged.train)}{_classes(staged.train)}, from {staged.source}, "
+        f"in {seconds:.1f} s"
     )
 
 

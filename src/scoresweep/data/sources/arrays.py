@@ -17,11 +17,11 @@ from scoresweep.data.sources.hdf5_file import open_hdf5, open_netcdf3
 from scoresweep.data.sources.layout import check_not_empty, to_standard
 from scoresweep.data.sources.numbers import images_of, points_of
 from scoresweep.data.sources.numpy_file import open_npy, open_npz
-from scoresweep.data.sources.own import own_files
+from scoresweep.data.sources.own import staged_own
 from scoresweep.data.sources.select import Choice, select
 from scoresweep.data.sources.variables import Array, Variable, capped
 from scoresweep.data.sources.zarr_store import open_zarr_store
-from scoresweep.data.staged import Staged, hold_out
+from scoresweep.data.staged import Staged
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
 
@@ -87,15 +87,7 @@ def _stage(
         split: Split(values, labels.get(split), pixel_range, names if split in labels else None)
         for split, values in samples.items()
     }
-    if len(splits) == 2:
-        train, test = splits["train"], splits["test"]
-    else:
-        train, test = hold_out(splits["train"], test_fraction)
-    if train.shape != test.shape:
-        raise InputError(
-            f"{path}: samples of train have the shape {train.shape}, those of test {test.shape}."
-        )
-    return Staged(train, test, str(path), "your own", own_files(path))
+    return staged_own(path, splits, test_fraction)
 
 
 def _used(choices: Mapping[str, Choice]) -> list[str]:

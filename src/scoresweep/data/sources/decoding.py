@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from scoresweep.console import progress
-from scoresweep.data.sources.depth import full_depth, scale
+from scoresweep.data.sources.depth import scale, scaled_depth
 from scoresweep.data.sources.heads import (
     GREY,
     Frames,
@@ -27,9 +30,10 @@ from scoresweep.data.sources.heads import (
     orientation,
 )
 from scoresweep.data.sources.tree import File
+from scoresweep.data.store import Split
 from scoresweep.errors import InputError
 
-__all__ = ["Frames", "Options", "read_images"]
+__all__ = ["Decoded", "Frames", "Options", "read_images"]
 
 Array = npt.NDArray[Any]
 TURNS = {
@@ -44,17 +48,39 @@ TURNS = {
 """What brings an image upright, by EXIF's orientation."""
 
 
-def read_images(
-    files: list[File], options: Options
-) -> tuple[npt.NDArray[np.uint8], list[int], list[str]]:
-    """Decode files into one array.
+@dataclass(frozen=True)
+class Decoded:
+    """The images of some files, one file after the other."""
 
-    Returns the images (N, H, W, C), in grey if all of them are; how many of them each file gave;
-    and what a user should know about the files.
+    images: Array
+    """(N, H, W, C): uint8 from 0 to 255 or, of files with more than 8 bits, float32 from 0 to 1."""
+    counts: list[int]
+    """How many of them each file gave."""
+    notes: list[str]
+    """What a user should know about the files."""
+
+    def splits(
+        self, files: Mapping[str, int], labels: Mapping[str, Any], names: list[str] | None
+    ) -> dict[str, Split]:
+        """Return the splits: `files` has the number of files of each, `labels` a class for each."""
+        white = 255.0 if self.images.dtype == np.uint8 else 1.0
+        counts, start, found = iter(self.counts), 0, {}
+        for name, count in files.items():
+            own = list(islice(counts, count))
+            stop = start + sum(own)
+            classes = np.repeat(labels[name], own) if name in labels else None
+            found[name] = Split(self.images[start:stop], classes, (0.0, white), names)
+            start = stop
+        return found
+
+
+def read_images(files: list[File], options: Options) -> Decoded:
+    """Decode files into one array, in grey if all of them are.
+
     Raises `InputError` naming a file that cannot be read, or differs from the first in size or
     depth.
     """
-    images: npt.NDArray[np.uint8] | None = None
+    images: Array | None = None
     start = 0
     with heard(), _threads() as pool, progress("read images", len(files)) as advance:
         heads = list(pool.map(lambda file: inspect(file, options), files))
@@ -63,7 +89,7 @@ def read_images(
         decoded = pool.map(lambda file, head: _decode(file, head, options, grey), files, heads)
         for file, frames in zip(files, decoded, strict=True):
             if images is None:
-                images = np.empty((sum(counts), *frames.shape[1:]), np.uint8)
+                images = np.empty((sum(counts), *frames.shape[1:]), frames.dtype)
             elif frames.shape[1:] != images.shape[1:]:
                 raise InputError(
                     f"{file.where}: is {_size(frames)} pixels, but {files[0].where} is "
@@ -74,7 +100,8 @@ def read_images(
             advance(1)
     assert images is not None
     notes = Counter(note for head in heads for note in head.notes)
-    return images, counts, [f"{count:,} of {len(files):,} files {n}" for n, count in notes.items()]
+    texts = [f"{count:,} of {len(files):,} files {note}" for note, count in notes.items()]
+    return Decoded(images, counts, texts)
 
 
 def _size(images: Array) -> str:
@@ -105,59 +132,56 @@ def _check_depths(files: list[File], heads: list[Head], options: Options) -> Non
 # ── pixels ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _decode(file: File, head: Head, options: Options, grey: bool) -> npt.NDArray[np.uint8]:
+def _decode(file: File, head: Head, options: Options, grey: bool) -> Array:
     """Return the frames of a file, (K, H, W, C)."""
-    frames = []
+    frames: list[Array] = []
+    is_damaged = False
     with opened(file) as image, opened(file) if head.deep else nullcontext(image) as again:
         for index in range(head.frames):
             if index:
                 image.seek(index)
                 again.seek(index)
-            frames.append(_pixels(image, again, head, options, file.where, grey))
-        if orientation(image) is None or has_warned("EXIF"):
+            upright = orientation(image)
+            is_damaged |= upright is None
+            fit = partial(_fit, turn=TURNS.get(upright or 1), size=options.size)
+            if head.deep and options.range is not None:
+                values = scaled_depth(image, again, options.range, file.where)
+                frames.append(_deep_pixels(values, fit, grey))
+            else:
+                flat = image if options.range is None else _scaled(image, options.range, file.where)
+                values = np.asarray(fit(on_white(flat).convert("L" if grey else "RGB")))
+                frames.append(values.reshape(*values.shape[:2], -1))
+        if is_damaged or has_warned("EXIF"):
             head.notes.append("have damaged EXIF data and are taken to be upright")
     if len({frame.shape for frame in frames}) > 1:
         raise InputError(f"{file.where}: its frames differ in size. Set dataset.size.")
     return np.stack(frames)
 
 
-def _pixels(
-    image: ImageFile.ImageFile,
-    again: ImageFile.ImageFile,
-    head: Head,
-    options: Options,
-    where: str,
-    grey: bool,
-) -> npt.NDArray[np.uint8]:
-    """Return a frame (H, W, C): upright, on white, cropped and resized."""
-    flat: Image.Image = image
-    if options.range is not None:
-        flat = _scaled(image, again if head.deep else None, options.range, where)
-    turn = TURNS.get(orientation(image) or 1)
-    flat = on_white(flat if turn is None else flat.transpose(turn))
-    flat = flat.convert("L" if grey else "RGB")
-    if options.size is not None:
-        side, (width, height) = min(flat.size), flat.size
-        left, top = (width - side) // 2, (height - side) // 2
-        flat = flat.crop((left, top, left + side, top + side))
-        flat = flat.resize((options.size, options.size), Image.Resampling.LANCZOS)
-    values = np.asarray(flat)
-    return values.reshape(*values.shape[:2], -1)
+def _deep_pixels(values: Array, fit: Callable[[Image.Image], Image.Image], grey: bool) -> Array:
+    """Return a deep frame (H, W, C) that `fit` has brought to its size, channel by channel."""
+    bands = [np.asarray(fit(Image.fromarray(values[..., c]))) for c in range(values.shape[2])]
+    frame = np.stack(bands, axis=-1).clip(0, 1)  # resizing goes beyond black and white
+    return frame if grey or len(bands) > 1 else frame.repeat(3, axis=2)
 
 
-def _scaled(
-    image: ImageFile.ImageFile,
-    again: ImageFile.ImageFile | None,
-    limits: tuple[float, float],
-    where: str,
-) -> Image.Image:
-    """Return a frame in 8 bits, its values scaled from `limits`; transparency stays as it is."""
-    if again is not None:
-        values = full_depth(image, again)
-    else:
-        mode = "L" if image.mode in GREY else "RGB"
-        values = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode))
-    if values.ndim == 2 or values.shape[2] < 4:
-        return Image.fromarray(scale(values, limits, where))
-    opacity = (values[..., 3:] >> (8 if again else 0)).astype(np.uint8)
-    return Image.fromarray(np.concatenate([scale(values[..., :3], limits, where), opacity], 2))
+def _fit(image: Image.Image, turn: Image.Transpose | None, size: int | None) -> Image.Image:
+    """Return an image upright and, with `size`, cropped to a centred square and resized."""
+    upright = image if turn is None else image.transpose(turn)
+    if size is None:
+        return upright
+    side, (width, height) = min(upright.size), upright.size
+    left, top = (width - side) // 2, (height - side) // 2
+    square = upright.crop((left, top, left + side, top + side))
+    return square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _scaled(image: ImageFile.ImageFile, limits: tuple[float, float], where: str) -> Image.Image:
+    """Return a frame of 8 bits scaled from `limits` to 0 … 255; its transparency stays as it is."""
+    mode = "L" if image.mode in GREY else "RGB"
+    values = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode))
+    colours = values[..., :3] if values.ndim == 3 else values
+    bytes_ = np.rint(scale(colours, limits, where) * 255).astype(np.uint8)
+    if values.ndim == 3 and values.shape[2] == 4:
+        bytes_ = np.concatenate([bytes_, values[..., 3:]], axis=2)
+    return Image.fromarray(bytes_)

@@ -14,7 +14,7 @@ from PIL import ImageFile
 
 from scoresweep.errors import InputError
 
-__all__ = ["WIDE", "full_depth", "is_deep", "scale"]
+__all__ = ["WIDE", "is_deep", "scale", "scaled_depth"]
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +78,26 @@ def _jpeg2000_bits(image: ImageFile.ImageFile) -> int:
     return max(((depth & 0x7F) + 1 for depth in depths), default=8)
 
 
-def full_depth(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> Array:
+def scaled_depth(
+    image: ImageFile.ImageFile,
+    again: ImageFile.ImageFile,
+    limits: tuple[float, float],
+    where: str,
+) -> npt.NDArray[np.float32]:
+    """Return a deep image scaled from `limits` to [0, 1], (H, W, C) with C 1 or 3, on white.
+
+    `again` is the same file opened once more. Raises `InputError` if a value lies outside `limits`.
+    """
+    values = _full_depth(image, again)
+    values = values.reshape(*values.shape[:2], -1)
+    scaled = scale(values[..., :3], limits, where)
+    if values.shape[2] == 4:
+        opacity = values[..., 3:] / 65535
+        scaled = scaled * opacity + 1 - opacity
+    return scaled.astype(np.float32)
+
+
+def _full_depth(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> Array:
     """Return the values of a deep image, (H, W) or (H, W, C).
 
     `again` is the same file opened once more. Of colour, Pillow's unpackers of one byte order take
@@ -105,8 +124,8 @@ def _other_order(layout: str) -> str:
     return packing + ("B" if order == "L" else "L")
 
 
-def scale(values: Array, limits: tuple[float, float], where: str) -> npt.NDArray[np.uint8]:
-    """Map values from `limits`, those of black and white, to 0 … 255, rounded.
+def scale(values: Array, limits: tuple[float, float], where: str) -> npt.NDArray[np.float64]:
+    """Map values from `limits`, those of black and white, to [0, 1].
 
     Raises `InputError` if a value lies outside or is NaN.
     """
@@ -117,5 +136,4 @@ def scale(values: Array, limits: tuple[float, float], where: str) -> npt.NDArray
             f"{where}: has values from {lowest:g} to {highest:g}, beyond dataset.range: "
             f"[{low:g}, {high:g}]."
         )
-    share = (values.astype(np.float64) - low) / (high - low)
-    return np.rint(share * 255).astype(np.uint8)
+    return (values.astype(np.float64) - low) / (high - low)

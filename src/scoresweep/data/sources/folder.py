@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-
-import numpy as np
 
 from scoresweep.console import say
 from scoresweep.data.sources.decoding import Frames, Options, read_images
 from scoresweep.data.sources.formats import expect
 from scoresweep.data.sources.listing import Splits, list_images
-from scoresweep.data.sources.own import own_files
+from scoresweep.data.sources.own import staged_own
 from scoresweep.data.sources.tree import read_tree
-from scoresweep.data.staged import Staged, hold_out
-from scoresweep.data.store import Split
+from scoresweep.data.staged import Staged
 
 __all__ = ["read_folder"]
 
@@ -52,15 +49,9 @@ def read_folder(
     expect(path, "folder")
     listing = list_images(read_tree(path), splits)
     files = list(chain.from_iterable(listing.splits.values()))
-    images, counts, notes = read_images(files, Options(size, range, frames))
-    parts, start, each = [], 0, iter(counts)
-    for name, listed in listing.splits.items():
-        own = list(islice(each, len(listed)))
-        labels = None if listing.labels is None else np.repeat(listing.labels[name], own)
-        stop = start + sum(own)
-        parts.append(Split(images[start:stop], labels, (0.0, 255.0), listing.class_names))
-        start = stop
-    for note in [*listing.notes, *notes]:
+    decoded = read_images(files, Options(size, range, frames))
+    for note in [*listing.notes, *decoded.notes]:
         say(f"{path}: {note}")
-    train, test = parts if len(parts) == 2 else hold_out(parts[0], test_fraction)
-    return Staged(train, test, str(path), "your own", own_files(path))
+    counts = {split: len(listed) for split, listed in listing.splits.items()}
+    parts = decoded.splits(counts, listing.labels or {}, listing.class_names)
+    return staged_own(path, parts, test_fraction)

@@ -121,8 +121,6 @@ def inspect(file: File, options: Options) -> Head:
             grey = grey and _is_grey(image)
         if has_warned("Invalid APNG"):
             raise InputError(f"{file.where}: is a damaged animation (APNG).")
-        if deep:
-            notes.append("have more than 8 bits a channel and are stored with 8")
         if image.mode == "CMYK":
             notes.append("are in CMYK and are converted to RGB without a colour profile")
         if profile := _profile(image.info.get("icc_profile")):

@@ -29,8 +29,9 @@ UNSUITABLE = {
     *("FITS", "SPIDER"),  # measured values
 }
 Image.init()
-READABLE = sorted(Image.OPEN.keys() - UNSUITABLE)
-"""The formats of Pillow that hold images of pixels, one after the other."""
+COMMON = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
+READABLE = [*COMMON, *sorted(Image.OPEN.keys() - UNSUITABLE - {*COMMON})]
+"""The formats of Pillow that hold images of pixels, in the order in which they are tried."""
 SUFFIXES = {
     suffix for suffix, kind in Image.registered_extensions().items() if kind in {*READABLE, "MPO"}
 }
@@ -117,8 +118,8 @@ def _choose(tree: Tree, images: list[File], splits: Splits) -> dict[str, str | N
             f"{problem}. Name the folders to use, dataset.splits: {{train: NAME, test: NAME}}; or "
             f"set dataset.splits: none, and every folder is a class."
         )
-    test = found.get("test") or found.get("validation")
-    return {"train": found["train"][0]} | ({"test": test[0]} if test else {})
+    parts = {"train": found["train"], "test": found.get("test") or found.get("validation")}
+    return {split: names[0] for split, names in parts.items() if names}
 
 
 def _kind(name: str) -> str | None:

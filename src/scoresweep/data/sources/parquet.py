@@ -8,7 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,11 @@ from scoresweep.console import say
 from scoresweep.data.sources.classes import classes_of
 from scoresweep.data.sources.decoding import Frames, Options, read_images
 from scoresweep.data.sources.formats import expect
-from scoresweep.data.sources.own import files_below, own_files
+from scoresweep.data.sources.own import files_below, staged_own
 from scoresweep.data.sources.select import LABELS, split_of
 from scoresweep.data.sources.tree import File
 from scoresweep.data.sources.variables import Array, capped
-from scoresweep.data.staged import VALIDATION_IS_TEST, Staged, hold_out
-from scoresweep.data.store import Split
+from scoresweep.data.staged import VALIDATION_IS_TEST, Staged
 from scoresweep.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -70,22 +68,12 @@ def read_parquet(
         used = [name for name in (first.image, first.label) if name is not None]
         say(f"{path}: read the columns {capped(used)}; not used: {capped(unused)}")
     files = [file for part in parts.values() for file in part.files()]
-    images, counts, notes = read_images(files, Options(size, range, frames))
-    for note in notes:
+    decoded = read_images(files, Options(size, range, frames))
+    for note in decoded.notes:
         say(f"{path}: {note}")
     labels, names = _labels(path, parts)
-    splits, start, each = {}, 0, iter(counts)
-    for split, part in parts.items():
-        own = list(islice(each, part.count))
-        stop = start + sum(own)
-        classes = np.repeat(labels[split], own) if split in labels else None
-        splits[split] = Split(images[start:stop], classes, (0.0, 255.0), names)
-        start = stop
-    if "test" in splits:
-        train, test = splits["train"], splits["test"]
-    else:
-        train, test = hold_out(splits["train"], test_fraction)
-    return Staged(train, test, str(path), "your own", own_files(path))
+    splits = decoded.splits({split: part.count for split, part in parts.items()}, labels, names)
+    return staged_own(path, splits, test_fraction)
 
 
 class _Part:
