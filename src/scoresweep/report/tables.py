@@ -259,7 +259,9 @@ def long_table(tables: Tables) -> pd.DataFrame:
     columns = ["run", "setting", *tables.axes, *inner, "metric", "value", *COMPANIONS]
     table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
     kept = [axis for axis in [*tables.axes, *inner] if not is_repeat(axis)]
-    points = table.assign(samplings=table["run"] + " " + table["setting"]).groupby(
+    # Score errors are of networks: they have no setting, and no samplings.
+    drawn = table["run"].astype(str) + " " + table["setting"].astype(str)
+    points = table.assign(samplings=drawn.where(table["setting"].notna())).groupby(
         [*kept, "metric"], dropna=False
     )
     table["networks"] = points["run"].transform("nunique")
