@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,6 +293,34 @@ def test_a_missing_shard(tmp_path):
     (tmp_path / "a.zarr/c/1/1/0").unlink()
     with pytest.raises(InputError, match=r"1 of 4 chunks .* c/1/1/0"):
         read_zarr(tmp_path / "a.zarr", layout="NHW")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_a_chunk_missing_inside_a_shard(tmp_path, zipped, location):
+    values = np.maximum(RANDOM.integers(0, 256, (9, 9, 9), np.uint8), 1)
+    sharding = zarr.codecs.ShardingCodec(
+        chunk_shape=(2, 2, 9), index_location=location, codecs=[zarr.codecs.BytesCodec()]
+    )
+    paths = {}
+    for name, last in (("whole", values[7]), ("torn", np.zeros((9, 9), np.uint8))):
+        values[6:8] = last
+        options = {"chunks": (8, 8, 9), "serializer": sharding, "compressors": None}
+        zarr.create_array(tmp_path / name, data=values, **options)
+        paths[name] = tmp_path / name
+        if zipped:
+            paths[name] = Path(shutil.make_archive(tmp_path / name, "zip", tmp_path / name))
+    assert read_zarr(paths["whole"], layout="NHW").train.shape == (1, 9, 9)
+    with pytest.raises(InputError, match=r"5 of 25 chunks .*\(3, 0, 0\) of the shard c/0/0/0"):
+        read_zarr(paths["torn"], layout="NHW")
+
+
+def test_a_shard_that_was_cut_short(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", data=IMAGES, chunks=(1, 6, 5, 3), shards=(20, 6, 5, 3))
+    shard = tmp_path / "a.zarr/c/0/0/0/0"
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"a\.zarr: the array x is damaged"):
+        read_zarr(tmp_path / "a.zarr")
 
 
 @VERSIONS

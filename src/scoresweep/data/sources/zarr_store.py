@@ -7,7 +7,6 @@ whose dimensions have names are read through xarray.
 from __future__ import annotations
 
 import contextlib
-import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from zarr.storage import LocalStore, ZipStore
 from scoresweep.data.sources.cf import decode, inherited, values_of
 from scoresweep.data.sources.formats import ZARR_FILES
 from scoresweep.data.sources.variables import Array, Variable
+from scoresweep.data.sources.zarr_chunks import check_chunks
 from scoresweep.errors import InputError
 
 __all__ = ["open_zarr_store"]
@@ -91,9 +91,9 @@ def _variable(
     dimensions = tuple(map(str, names)) if names and None not in names else None
 
     def read() -> Array:
-        _check_chunks(path, name, array)
         group, _, base = array.path.rpartition("/")
         try:
+            check_chunks(path, name, array)
             if dimensions is None or not base:
                 return decode(name, np.asarray(array[...]), attributes)
             dropped = [
@@ -112,25 +112,3 @@ def _variable(
             raise InputError(f"{path}: the array {name} is damaged ({error}).") from error
 
     return Variable(name, array.shape, array.dtype, read, dimensions, attributes)
-
-
-def _check_chunks(path: Path, name: str, array: zarr.Array[Any]) -> None:
-    """Raise `InputError` if chunks (shards) are missing, which Zarr reads as the fill value."""
-    if path.is_dir():
-        root = path / array.path
-        there = {file.relative_to(root).as_posix() for file in root.rglob("*")}
-    else:
-        with zipfile.ZipFile(path) as archive:
-            prefix = f"{array.path}/".lstrip("/")
-            there = {entry.removeprefix(prefix) for entry in archive.namelist()}
-    parts = array.shards or array.chunks
-    grid = [-(-size // part) for size, part in zip(array.shape, parts, strict=True)]
-    keys = (array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid))
-    missing = [key for key in keys if key not in there]
-    if missing:
-        raise InputError(
-            f"{path}: {len(missing):,} of {math.prod(grid):,} chunks of the array {name} are "
-            f"missing, the first is {missing[0]}. They would be read as {array.fill_value}. "
-            f"Copy the store again or, if these values are meant, write all chunks: "
-            f"write_empty_chunks=True."
-        )
