@@ -28,6 +28,16 @@ report: "workflow/report/workflow.rst"
 
 # The study is read by its own loader, not by Snakemake's `configfile:` directive: that would merge
 # the default study into the one that is named on the command line.
+if workflow.config_settings.config:
+    raise WorkflowError(
+        f"--config {' '.join(workflow.config_settings.config)}: expected no such option: the study "
+        f"file alone says what a study is; copy it, change the copy, and name it by --configfile"
+    )
+if len(workflow.configfiles) > 1:
+    raise WorkflowError(
+        f"--configfile {' '.join(map(os.path.relpath, workflow.configfiles))}: expected one study "
+        f"file; start snakemake once for each"
+    )
 STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])
 try:
     plan = plan_study(load_study(Path(STUDY)), where=STUDY)

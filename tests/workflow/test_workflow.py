@@ -212,6 +212,15 @@ def test_a_misspelt_study_file_is_named(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_options_that_would_be_ignored_are_refused(tmp_path):
+    for name in ("study", "other"):
+        (tmp_path / f"{name}.yaml").write_text(TINY)
+    for option, named in ((["--config", "count=1"], "--config count"), (["other.yaml"], "other.y")):
+        ended = snakemake(tmp_path, *option, "--dry-run")
+        assert ended.returncode != 0
+        assert named in ended.stderr
+
+
 def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
     page = tmp_path / "snakemake.html"
     ended = snakemake(finished, "--report", str(page))

@@ -11,7 +11,7 @@ from scoresweep.errors import InputError
 from scoresweep.files import whole
 from scoresweep.made_from import as_attribute
 from scoresweep.pipeline.code_of_results import say_codes
-from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import examine, outdated_files
 from scoresweep.pipeline.status import jobs
 from scoresweep.report.metrics import ranking_metrics
 from scoresweep.report.page import Pictures, render_page
@@ -50,7 +50,7 @@ def report(plan: Plan) -> None:
     """
     layout = plan.layout
     results = examine(plan)
-    tables = collect(plan, jobs(plan, results), results.outdated_files(plan))
+    tables = collect(plan, jobs(plan, results), outdated_files(plan, results))
     tables.tree.attrs |= as_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
     if is_empty and all(gap.state != "failed" for gap in tables.gaps):
