@@ -12,11 +12,12 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from scoresweep.errors import ScoresweepError
-from scoresweep.launch.environment import remove_launcher_variables
+from scoresweep.launch.environment import ignore_modules_here, remove_launcher_variables
 from scoresweep.study import load_study, plan_study
 
 min_version("9.9")
 remove_launcher_variables()
+ignore_modules_here()
 
 # Rules run the `scoresweep` of the Python that runs Snakemake, in an activated environment or not.
 BIN = shlex.quote(os.path.dirname(sys.executable)).replace("{", "{{").replace("}", "}}")

@@ -49,6 +49,14 @@ def sleep(folder):
     time.sleep(60)
 
 
+def test_a_file_named_like_a_module_of_python_is_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    launch(note, tmp_path, resources=Resources(), logs=tmp_path / "logs")
+    assert (tmp_path / "alone").exists()
+
+
 def test_processes_learn_their_rank_and_where_they_meet(tmp_path):
     launch(note, tmp_path, resources=Resources(processes=2), logs=tmp_path / "logs")
     ranks = [(tmp_path / rank).read_text().split() for rank in ("0", "1")]

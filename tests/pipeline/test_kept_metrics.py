@@ -27,8 +27,8 @@ def digits(staged, tmp_path_factory):
 
 
 def plan_in(root, **options):
-    given = {"metrics": METRICS, "extractors": ["pixels"], "resamplings": 2, "kid_subset_size": 10}
-    return make_plan(root, **given | options)
+    given = {"metrics": METRICS, "extractors": ["pixels"], "resamplings": 2, "real_count": 100}
+    return make_plan(root, **given | {"kid_subsets": 2, "kid_subset_size": 10} | options)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def computed(monkeypatch):
 def samples(digits):
     """Samples of the setting, without any metrics yet."""
     plan = plan_in(digits)
-    values = real_digits(digits, "train")[:60]
+    values = real_digits(digits, "train")[:40]
     write(plan, values)
     for path in plan.layout.metrics(*ids(plan)).parent.rglob("*.nc"):
         path.unlink()
@@ -127,8 +127,8 @@ def test_other_samples_or_other_features_compute_all(digits, samples, computed):
     measure(plan_in(digits), samples + 0.25)
     assert computed == METRICS
     computed.clear()
-    reference(plan_in(digits, real_count=300), "digits", "pixels")
-    measured(plan_in(digits, real_count=300))
+    reference(plan_in(digits, real_count=90), "digits", "pixels")
+    measured(plan_in(digits, real_count=90))
     assert computed == METRICS
 
 

@@ -218,7 +218,7 @@ def test_options_that_would_be_ignored_are_refused(tmp_path):
     for option, named in ((["--config", "count=1"], "--config count"), (["other.yaml"], "other.y")):
         ended = snakemake(tmp_path, *option, "--dry-run")
         assert ended.returncode != 0
-        assert named in ended.stderr
+        assert named in ended.stdout + ended.stderr
 
 
 def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):

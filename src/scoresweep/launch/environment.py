@@ -22,6 +22,7 @@ __all__ = [
     "check_paths",
     "for_questions",
     "for_submission",
+    "ignore_modules_here",
     "launcher_variables",
     "remove_launcher_variables",
     "remove_slurm_variables",
@@ -105,6 +106,14 @@ def remove_launcher_variables() -> None:
     names = launcher_variables() | {name for name in os.environ if name.startswith("SUBMITIT_")}
     own = {name for name in names if not name.startswith(SET_BY_SRUN)}
     _remove(names, own, "this program starts its processes itself (--processes)")
+
+
+def ignore_modules_here() -> None:
+    """Keep `python -m`, in processes that this one starts, from importing files of the folder.
+
+    A file `random.py` in the working directory would replace Python's own module.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def launcher_variables() -> set[str]:

@@ -9,7 +9,12 @@ from typing import Any
 
 from scoresweep.console import say
 from scoresweep.errors import InputError, RunError
-from scoresweep.launch.environment import check_clusters, check_paths, remove_slurm_variables
+from scoresweep.launch.environment import (
+    check_clusters,
+    check_paths,
+    ignore_modules_here,
+    remove_slurm_variables,
+)
 from scoresweep.launch.local_job import LocalJob
 from scoresweep.launch.outcome import lost
 from scoresweep.launch.resources import Resources
@@ -47,6 +52,7 @@ def launch(
     if resources.cluster == "slurm" and shutil.which("srun") is None:
         raise InputError("cluster: slurm: this machine has no `srun`; expected local")
     check_paths(logs, resources.cluster)
+    ignore_modules_here()
     if resources.cluster == "slurm":
         check_clusters()
         remove_slurm_variables()
