@@ -196,3 +196,20 @@ def test_a_range_is_for_images(tmp_path):
     np.save(tmp_path / "a.npy", POINTS)
     with pytest.raises(InputError, match=r"dataset\.range"):
         read_array(tmp_path / "a.npy", range=(-1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"), [((5, 8, 8, 4), "4 channels"), ((5, 8, 8, 8), "slice")]
+)
+def test_four_channels_and_volumes_are_named(tmp_path, shape, named):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(InputError, match=named):
+        read_array(tmp_path / "a.npy")
+
+
+def test_the_range_that_a_message_proposes_holds_all_values(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(0, 1.7, (9, 8, 8)))
+    with pytest.raises(InputError, match=r"dataset\.range: ") as refused:
+        read_array(tmp_path / "a.npy")
+    proposed = tuple(json.loads(str(refused.value).rpartition("dataset.range: ")[2]))
+    assert read_array(tmp_path / "a.npy", range=proposed).train.pixel_range == (0, 1)

@@ -95,3 +95,8 @@ def test_memory_is_that_of_the_samples(tmp_path, dtype):
         for point, label in zip(split.values, split.labels, strict=True):
             index = np.flatnonzero((points.astype(np.float32) == point).all(1))[0]
             assert label == index % 3
+
+
+def test_labels_with_axes_of_length_one():
+    """As in PatchCamelyon: (N, 1, 1, 1)."""
+    assert classes(np.array([7, 2, 7]).reshape(3, 1, 1, 1)) == ([[1, 0, 1]], ["2", "7"])

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -177,7 +178,13 @@ def test_a_folder_of_arrays(tmp_path):
     np.save(tmp_path / "a.npy", IMAGES)
     (tmp_path / "readme.txt").write_text("arrays")
     for read in (read_array, read_zarr):
-        with pytest.raises(InputError, match="folder without images"):
+        with pytest.raises(InputError, match=r"no images.*dataset\.name: array"):
             read(tmp_path)
     with pytest.raises(InputError, match="fewer than two images"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["~/a.npz", "$DATA/a.npz"])
+def test_paths_that_a_shell_would_replace(path):
+    with pytest.raises(InputError, match="not replaced"):
+        read_array(Path(path))

@@ -34,6 +34,20 @@ def test_plain_hdf5(tmp_path):
     assert staged.train.class_names == ["4", "5"]
 
 
+@pytest.mark.parametrize("link", [h5py.SoftLink("/raw/a1"), h5py.ExternalLink("b.h5", "/image")])
+def test_linked_arrays_are_not_overlooked(tmp_path, link):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["image"] = IMAGES
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw/a1"], file["mask"] = IMAGES, 255 - IMAGES
+        file["image"] = link
+    if isinstance(link, h5py.SoftLink):
+        same(read_array(tmp_path / "a.h5"), IMAGES)
+    else:
+        with pytest.raises(InputError, match=r"image is a link .*b\.h5"):
+            read_array(tmp_path / "a.h5")
+
+
 def test_groups_train_and_test(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         for name, part in (("train", slice(15)), ("test", slice(15, 20))):

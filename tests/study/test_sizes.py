@@ -142,3 +142,12 @@ def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
     with pytest.raises(InputError, match=r"train\.batch_size: 91: .* 90 training samples"):
         check(tmp_path, dataset=dataset, batch_size=91)
     check(tmp_path, "oracle", dataset, batch_size=91)
+
+
+@pytest.mark.parametrize(("attention", "said"), [((4,), False), ((), False), ((16, 4), True)])
+def test_attention_that_no_feature_map_has_is_said(tmp_path, capsys, attention, said):
+    network = {"name": "unet", "multipliers": [1, 2], "channels": 8, "attention": list(attention)}
+    check(tmp_path, network)
+    err = capsys.readouterr().err
+    assert ("attention: [16]" in err and "8, 4 pixels" in err) is said
+    assert bool(err) is said

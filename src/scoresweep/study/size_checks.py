@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from scoresweep.console import say
 from scoresweep.errors import InputError
 from scoresweep.study.components.datasets import Size
 from scoresweep.study.components.metrics import IMAGE_EXTRACTORS
@@ -22,12 +23,15 @@ __all__ = ["check_staged", "shape_mistakes"]
 def check_staged(plan: Plan, where: str) -> None:
     """Raise `InputError` naming what does not fit the data as they are staged, or known before.
 
-    Only `scoresweep plan` does so: data that have changed may fit once they are staged again.
+    Attention at sizes that no feature map has does no harm, and is only said. Only `scoresweep
+    plan` does so: data that have changed may fit once they are staged again.
     """
     sizes = {d.id: known_size(plan.layout, d) for d in plan.study.dataset}
     mistakes = dict.fromkeys([*shape_mistakes(plan, sizes), *_batches(plan)])
     if mistakes:
         raise InputError("\n".join(f"{where}: {mistake}" for mistake in mistakes))
+    for note in dict.fromkeys(_idle_attention(plan, sizes)):
+        say(f"{where}: {note}")
 
 
 def shape_mistakes(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
@@ -72,6 +76,19 @@ def _small_images(run: Run, size: Size | None) -> Iterable[str]:
             f"than one; expected {network.smallest_side} pixels or more{few}, found "
             f"{run.dataset.id}"
         )
+
+
+def _idle_attention(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
+    """Sizes of `attention` that no feature map of a U-Net has."""
+    for run in plan.runs:
+        network, size = run.train.network, sizes[run.dataset.id]
+        if isinstance(network, UNet) and size is not None and len(size[0]) == 3:
+            maps = [max(size[0][1:]) >> stage for stage in range(len(network.multipliers))]
+            if idle := [side for side in network.attention if side not in maps]:
+                yield (
+                    f"train.network.attention: {list(idle)}: no feature map of {network.name} has "
+                    f"this size with {run.dataset.id}; they have {', '.join(map(str, maps))} pixels"
+                )
 
 
 def _batches(plan: Plan) -> Iterable[str]:

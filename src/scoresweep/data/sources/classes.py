@@ -60,8 +60,8 @@ def _positions(path: Path, found: list[Any], names: Sequence[str]) -> dict[Any, 
 
 def _flat(path: Path, name: str, labels: Array) -> Array:
     """Return labels as integers or text (N,)."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+    if labels.ndim > 1 and labels.size == len(labels):
+        labels = labels.reshape(-1)
     if labels.ndim == 2:
         return _from_one_hot(path, name, labels)
     kind = labels.dtype.kind
@@ -106,5 +106,6 @@ def _plain(value: Any) -> int | str:
 def _refused(path: Path, name: str, what: str) -> InputError:
     return InputError(
         f"{path}: the labels {name} hold {what}; expected whole numbers or text (N,), or one-hot "
-        f"rows (N, K). To read no labels, name the samples alone: dataset.keys: {{image: NAME}}"
+        f"rows (N, K). To read no labels, name the samples alone: dataset.keys: {{image: "
+        f"NAME}}, or {{point: NAME}}"
     )

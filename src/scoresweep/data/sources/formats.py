@@ -58,7 +58,6 @@ CONVERT = {
     "NIfTI": f"read the slices with nibabel and {SAVE}",
     "video": "write its frames as image files: ffmpeg -i FILE frames/%06d.png",
     "single image": "put the images in a folder or .zip: dataset.name: folder",
-    NO_IMAGES: "array reads one file, zarr a folder with zarr.json or .zgroup, parquet *.parquet",
     IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads MNIST's four files; otherwise "
     + SAVE,
 }
@@ -122,7 +121,9 @@ def expect(path: Path, name: str) -> str:
     """
     if not path.exists():
         missing = "folder or archive" if name == "folder" else "file or folder"
-        raise InputError(f"dataset.path: {path}: there is no such {missing}.")
+        as_is = " (~ and $VARIABLES are not replaced: write the whole path)"
+        hint = as_is if str(path).startswith("~") or "$" in str(path) else ""
+        raise InputError(f"dataset.path: {path}: there is no such {missing}{hint}.")
     found = format_of(path)
     if name == "folder" and found in ("zip", NPZ) and path.suffix.lower() == ".zip":
         return IMAGES_ZIP  # with no image in it, which its reader says
@@ -132,8 +133,13 @@ def expect(path: Path, name: str) -> str:
         return PARQUET  # with some pictures beside it, for the readme
     if found in READ_AS and READ_AS[found] != name:
         raise InputError(
-            f"dataset.name: {name} does not read {path}, which is a {found}. "
+            f"dataset.name: {name} does not read {path} ({found}). "
             f"Use dataset.name: {READ_AS[found]}"
+        )
+    if found == NO_IMAGES:
+        raise InputError(
+            f"dataset.path: {path}: this folder holds no images, nor Zarr or Parquet data. With "
+            f"dataset.name: array, give the path of a file."
         )
     if found in CONVERT:
         raise InputError(

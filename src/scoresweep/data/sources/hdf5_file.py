@@ -40,11 +40,22 @@ def open_hdf5(path: Path) -> Iterator[list[Variable]]:
             if isinstance(node, h5py.Dataset) and not _is_only_dimension(node):
                 found[name] = node
 
+        links: dict[str, object] = {}
         try:
+            file.visititems_links(links.__setitem__)
             file.visititems(visit)
+            for name, link in links.items():
+                if isinstance(link, h5py.SoftLink) and name in file:
+                    visit(name, file[name])
             variables = [_variable(path, file, name, dataset) for name, dataset in found.items()]
         except DAMAGED as error:
             raise InputError(f"{path}: cannot be read as HDF5 ({error}).") from error
+        for name, link in links.items():
+            if isinstance(link, h5py.ExternalLink):
+                raise InputError(
+                    f"{path}: {name} is a link to another file, {link.filename}. Copy the array "
+                    f"into one file (h5py: new[name] = old[name][...])."
+                )
         yield variables
 
 

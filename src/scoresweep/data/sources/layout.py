@@ -120,6 +120,12 @@ def _from_shape(path: Path, variable: Variable) -> str:
                 "the channels come last, unless the study says otherwise",
                 "NCHW or NHWC",
             )
+        if shape[3] not in CHANNELS and (shape[3] <= FEW or not {*shape} & {*CHANNELS}):
+            raise InputError(
+                f"{path}: {variable}: has {shape[3]} channels (the last axis); expected 1 (grey) "
+                f"or 3 (colour). Keep one or three of them, such as array[..., :3]; volumes are "
+                f"not read, but their slices (N, H, W) are."
+            )
         if shape[3] not in CHANNELS:
             _refuse(path, variable, "the last axis is not one of 1 or 3 channels", "HWCN or CHWN")
         return "NHWC"

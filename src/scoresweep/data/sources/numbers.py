@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def _default_range(path: Path, splits: Mapping[str, Array]) -> Range:
 def _guess(dtype: np.dtype[np.generic], low: float, high: float) -> str:
     """Return a likely range, for a message."""
     if low < 0:
-        return "[-1, 1]" if low >= -1 and high <= 1 else f"[{low:g}, {high:g}]"
+        step = 10 ** math.floor(math.log10(high - low) - 1)
+        ends = math.floor(low / step) * step, math.ceil(high / step) * step
+        return "[-1, 1]" if low >= -1 and high <= 1 else f"[{ends[0]:g}, {ends[1]:g}]"
     whites = [1] if dtype.kind == "f" else []
     return f"[0, {next((w for w in [*whites, 1, 255, 4095, 65535] if high <= w), f'{high:g}')}]"
 

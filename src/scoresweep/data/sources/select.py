@@ -170,8 +170,13 @@ def _only(path: Path, found: Sequence[Variable], variables: Sequence[Variable]) 
         )
     raise InputError(
         f"{path}: holds several arrays that may be the samples: {capped(found)}. Choose one in "
-        f"the study: dataset.keys: {{image: {found[0].name}}}"
+        f"the study: dataset.keys: {{{_kind(found[0])}: {found[0].name}}}"
     )
+
+
+def _kind(variable: Variable) -> str:
+    """Return the key that names an array of samples in the study."""
+    return "point" if len(variable.shape) == 2 else "image"
 
 
 def _refuse_numbered(path: Path, variables: Sequence[Variable]) -> None:
@@ -203,7 +208,7 @@ def _fits(path: Path, labels: Variable, samples: Variable, axes: str) -> bool:
     raise InputError(
         f"{path}: the labels {labels} do not fit the samples {samples}: expected one for each of "
         f"{count:,} samples. To read no labels, name the samples alone in the study: "
-        f"dataset.keys: {{image: {samples.name}}}"
+        f"dataset.keys: {{{_kind(samples)}: {samples.name}}}"
     )
 
 
