@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scoresweep.data.sources.own import own_files
 from scoresweep.data.store import Split
+from scoresweep.errors import InputError
 
-__all__ = ["VALIDATION_IS_TEST", "Staged", "hold_out", "of_every_class"]
+__all__ = ["VALIDATION_IS_TEST", "Staged", "hold_out", "of_every_class", "staged_own"]
 
 VALIDATION_IS_TEST = "has no test part; its validation part is taken for it"
 """What every reader says, and does, if there are a training and a validation part only."""
@@ -57,6 +61,20 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     # Shuffled anew: in the first order, classes whose share is full early come late in test.
     order = random.permutation(count)
     return _take(whole, order[~is_test[order]]), _take(whole, order[is_test[order]])
+
+
+def staged_own(path: Path, splits: Mapping[str, Split], test_fraction: float) -> Staged:
+    """Return a user's own data; without a test split, `test_fraction` of train is set aside.
+
+    Raises `InputError` if the samples of the splits differ in shape.
+    """
+    train = splits["train"]
+    train, test = (train, splits["test"]) if "test" in splits else hold_out(train, test_fraction)
+    if train.shape != test.shape:
+        raise InputError(
+            f"{path}: samples of train have the shape {train.shape}, those of test {test.shape}."
+        )
+    return Staged(train, test, str(path), "your own", own_files(path))
 
 
 def of_every_class(split: Split, count: int) -> Split:

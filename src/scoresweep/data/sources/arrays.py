@@ -17,11 +17,10 @@ from scoresweep.data.sources.hdf5_file import open_hdf5, open_netcdf3
 from scoresweep.data.sources.layout import check_not_empty, to_standard
 from scoresweep.data.sources.numbers import images_of, points_of
 from scoresweep.data.sources.numpy_file import open_npy, open_npz
-from scoresweep.data.sources.own import staged_own
 from scoresweep.data.sources.select import Choice, select
 from scoresweep.data.sources.variables import Array, Variable, capped
 from scoresweep.data.sources.zarr_store import open_zarr_store
-from scoresweep.data.staged import Staged
+from scoresweep.data.staged import Staged, staged_own
 from scoresweep.data.store import Split
 from scoresweep.errors import InputError
 

@@ -9,9 +9,8 @@ from scoresweep.console import say
 from scoresweep.data.sources.decoding import Frames, Options, read_images
 from scoresweep.data.sources.formats import expect
 from scoresweep.data.sources.listing import Splits, list_images
-from scoresweep.data.sources.own import staged_own
 from scoresweep.data.sources.tree import read_tree
-from scoresweep.data.staged import Staged
+from scoresweep.data.staged import Staged, staged_own
 
 __all__ = ["read_folder"]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from scoresweep.data.staged import Staged, hold_out
-from scoresweep.data.store import Split
 from scoresweep.errors import InputError
 from scoresweep.files import sha256_of
 
-__all__ = ["files_below", "is_ignored", "is_unchanged", "own_files", "staged_own"]
+__all__ = ["files_below", "is_ignored", "is_unchanged", "own_files"]
 
 TOOLS = {
     *("$recycle.bin", "#recycle", "@eadir", "__macosx", "__pycache__", "desktop.ini"),
@@ -63,20 +60,6 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> list[Path]:
             what = "a link that leads nowhere" if path.is_symlink() else "not a file"
             raise InputError(f"{path}: is {what}; remove or repair it.")
     return found
-
-
-def staged_own(path: Path, splits: Mapping[str, Split], test_fraction: float) -> Staged:
-    """Return a user's own data; without a test split, `test_fraction` of train is set aside.
-
-    Raises `InputError` if the samples of the splits differ in shape.
-    """
-    train = splits["train"]
-    train, test = (train, splits["test"]) if "test" in splits else hold_out(train, test_fraction)
-    if train.shape != test.shape:
-        raise InputError(
-            f"{path}: samples of train have the shape {train.shape}, those of test {test.shape}."
-        )
-    return Staged(train, test, str(path), "your own", own_files(path))
 
 
 def own_files(path: Path) -> dict[str, str]:

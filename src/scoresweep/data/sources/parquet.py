@@ -17,11 +17,11 @@ from scoresweep.console import say
 from scoresweep.data.sources.classes import classes_of
 from scoresweep.data.sources.decoding import Frames, Options, read_images
 from scoresweep.data.sources.formats import expect
-from scoresweep.data.sources.own import files_below, staged_own
+from scoresweep.data.sources.own import files_below
 from scoresweep.data.sources.select import LABELS, split_of
 from scoresweep.data.sources.tree import File
 from scoresweep.data.sources.variables import Array, capped
-from scoresweep.data.staged import VALIDATION_IS_TEST, Staged
+from scoresweep.data.staged import VALIDATION_IS_TEST, Staged, staged_own
 from scoresweep.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
