@@ -15,6 +15,7 @@ from scoresweep.files import write_json
 from scoresweep.made_by import FILES, UNKNOWN, MadeBy, made_by
 from scoresweep.pipeline.code_of_results import code_lines, codes_of_results, mixed_lines
 from scoresweep.pipeline.report import report
+from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.status import status
 
 OLD = MadeBy("0123456789ab", "fedcba987654")
@@ -98,6 +99,15 @@ def test_results_of_earlier_versions_are_of_unknown_code_and_stay(plan, capsys):
     assert len(lines) == 5
     assert all("unknown code" in line for line in lines)
     assert codes_of_results(plan)["metrics"] == Counter({UNKNOWN: 3})
+
+
+def test_a_network_that_does_not_say_its_code_is_not_made_again(plan):
+    mark_all(plan)
+    for run in plan.runs:
+        plan.layout.provenance(run.id).unlink()
+    found = examine(plan, this_code=True)
+    assert {result.state for result in found.of("train")} == {"done"}
+    assert {result.state for result in found.of("sample")} == {"done"}
 
 
 def test_commits_of_the_same_code_count_as_one(plan):

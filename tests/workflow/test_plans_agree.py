@@ -97,10 +97,6 @@ def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     return fake_plan(root)
 
 
-def test_a_copy_has_nothing_to_do(plan: Plan) -> None:
-    assert to_do(plan) == {}
-
-
 def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Plan) -> None:
     layout, (a, b, c, d), (x, y, z) = plan.layout, plan.runs, plan.settings
     shutil.rmtree(layout.run(a.id))
@@ -120,12 +116,17 @@ def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Pla
     }
 
 
-def test_only_what_is_needed_of_data_and_features_is_made(plan: Plan) -> None:
-    layout = plan.layout
-    shutil.rmtree(layout.root / "data")
-    assert to_do(plan) == {}
-    layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
-    assert to_do(plan) == {"stage": 1, "reference": 1, "evaluate": 1, "report": 1}
+def test_a_renamed_copy_has_nothing_to_do_and_needs_no_data(plan: Plan) -> None:
+    shutil.rmtree(plan.layout.root / "data")
+    plan.layout.results.rename(plan.layout.root / "results" / "renamed")
+    assert to_do(plan, study="renamed") == {}
+    metrics = {"extractors": ["classifier"], "metrics": ["kid"]}
+    assert to_do(plan, study="renamed", evaluate=metrics) == {
+        "stage": 1,
+        "reference": 1,
+        "evaluate": 12,
+        "report": 1,
+    }
 
 
 def test_a_study_with_less_reports_again(plan: Plan) -> None:
@@ -133,27 +134,14 @@ def test_a_study_with_less_reports_again(plan: Plan) -> None:
     assert to_do(plan, train=train) == {"report": 1}
 
 
-def test_a_renamed_study_with_another_metric_measures_alone(plan: Plan) -> None:
-    plan.layout.results.rename(plan.layout.root / "results" / "renamed")
-    assert to_do(plan, study="renamed") == {}
-    metrics = {"extractors": ["classifier"], "metrics": ["kid"]}
-    assert to_do(plan, study="renamed", evaluate=metrics) == {"evaluate": 12, "report": 1}
-
-
 def test_other_weights_outdate_what_came_from_them(plan: Plan) -> None:
-    one, two, *_ = plan.runs
-    shutil.copy(plan.layout.weights(one.id), plan.layout.weights(two.id))
-    assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
-
-
-def test_a_target_of_its_own_is_made_again_if_it_is_outdated(plan: Plan) -> None:
     one, two, *_ = plan.runs
     shutil.copy(plan.layout.weights(one.id), plan.layout.weights(two.id))
     for path in plan.layout.results.rglob("*"):
         os.utime(path, (1, 1))
+    assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
     score_error = plan.layout.score_error(two.id).relative_to(plan.layout.root)
-    to_do(plan)
-    assert dry_run(str(score_error)) == {str(score_error)}
+    assert dry_run(str(score_error)) == {str(score_error)}, "a target of its own"
 
 
 def without_records(plan: Plan) -> None:
