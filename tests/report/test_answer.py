@@ -16,13 +16,14 @@ from scipy import stats
 
 from scoresweep.pipeline.report import report
 from scoresweep.pipeline.status import jobs
-from scoresweep.report.answer import answers, edge
+from scoresweep.report.answer import answers, edge, interval_note
 from scoresweep.report.charts import charts, to_script
 from scoresweep.report.intervals import label_repeats
 from scoresweep.report.leads import rivals
 from scoresweep.report.origins import gap_rows, waiting
 from scoresweep.report.page import _sheets_lead, _values
 from scoresweep.report.pictures import Sheets
+from scoresweep.report.pictures.maps import metric_maps
 from scoresweep.report.summary import Metric
 from scoresweep.report.tables import Gap, Tables, collect, wide_table
 from scoresweep.study import Plan
@@ -95,8 +96,29 @@ def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> Non
     assert answer["verdict"] == ("unsure", "too close to call")
     assert "It includes 0: the difference may be noise." in str(answer["next"])
     assert "from resampling the samples" in str(answer["next"])
-    assert "for this network alone" in str(answer["next"])
-    assert "one network, one sampling: other trainings may give other values" in answer["detail"]
+    assert "this network alone" in str(answer["next"])
+    assert "one network, one sampling" in answer["detail"]
+
+
+def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
+    train = {key: CONTENT["train"][key] for key in ("noise", "steps", "batch_size")}
+    sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1, 2]}}
+    plan = fake_plan(tmp_path, train=train | {"network": {"name": "oracle"}}, sample=sample)
+    fake_study(plan)
+    for run in plan.runs:
+        for count, setting in enumerate(plan.settings):
+            path = plan.layout.metrics(run.id, setting.id)
+            content = xr.load_dataset(path, engine="h5netcdf")
+            content["frechet_classifier"] += 1e-3 * count**2
+            content.to_netcdf(path, engine="h5netcdf")
+    tables = collect(plan, jobs(plan))
+    wide = wide_table(tables)
+    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = answers(plan, tables, wide, [metric])
+    (picture, *_) = metric_maps(tables, wide, metric, every_pair=False)
+    texts = [str(answer["next"]), interval_note(tables, wide), picture.caption]
+    assert ["network" in text for text in texts] == [False] * 3
+    assert ["3 samplings of the exact score" in text for text in texts] == [True] * 3
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +193,7 @@ def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, Tables]) -> None
     answer = answered(steps, values, low=None, high=None)
     assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
     assert answer["verdict"] == ("open", "lead not tested")
-    assert "it takes two networks (training seeds) that both settings have" in answer["next"]
+    assert "two or more of the same training seeds" in answer["next"]
 
 
 @pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])

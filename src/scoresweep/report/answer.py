@@ -132,7 +132,7 @@ def _chosen_interval(top: Top) -> str:
     """Write the interval of the best, which allows for its choice."""
     if not interval(top.row):
         return ""
-    note = f" (allows for its choice as the best of {top.of:,})" if top.of > 1 else ""
+    note = f" (corrected for choosing the best of {top.of:,})" if top.of > 1 else ""
     return f"95 % interval {interval(top.row)}{note}"
 
 
@@ -145,7 +145,7 @@ def _repeats(tables: Tables, top: Top) -> str:
     counts = repeats(top.row["networks"], top.row["samplings"]) + (f" ({few})" if few else "")
     if top.row["networks"] > 1:
         return f"mean of {counts}"
-    return f"{counts}: other trainings may give other values"
+    return f"{counts} (another training may give other values)"
 
 
 def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
@@ -186,7 +186,7 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     ranking = rivals(top.part, metric, varied_axes(tables))
     if len(ranking) < 2 or ranking["mean"].nunique() == 1:
         return None, ""
-    second, others = ranking.iloc[1], ranking.iloc[1:]
+    second, others, is_exact = ranking.iloc[1], ranking.iloc[1:], _is_exact(tables, top)
     here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
     # On the networks that both have, the second can be the better one.
     unit = "higher" if (metric.better == "lower") == (second["gap"] >= 0) else "lower"
@@ -195,13 +195,13 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     text = f"{number(second['mean'])}, {apart}: {describe(here)}."
     if not np.isfinite(second["gap_low"]):
         text += (
-            " Whether that is noise is not known: it takes two networks (training seeds) that both "
-            "settings have, or an interval of each from resampling its samples."
+            " Whether the difference is noise is not known: to test it, train both settings with "
+            "two or more of the same training seeds, or compute intervals by resampling."
         )
         return ("open", "lead not tested"), text
     if second["mean"] != top.row["mean"]:
-        text += f" {_tested(second)}"
-    beyond = "" if _is_exact(tables, top) else _beyond(others, top.part["run"].nunique() == 1)
+        text += f" {_tested(second, 'the exact score' if is_exact else 'one network')}"
+    beyond = "" if is_exact else _beyond(others, top.part["run"].nunique() == 1)
     if second["ahead"]:
         return ("sure", f"ahead {beyond[0] if beyond else 'by more than noise'}"), (
             f"{text} It excludes 0: more than noise.{beyond[1] if beyond else ''}"
@@ -218,8 +218,8 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
         text += includes
     if len(others) > 1:
         text += (
-            f" {close:,} of {len(others):,} other settings cannot be told from the best, with all "
-            f"comparisons allowed for."
+            f" {close:,} of {len(others):,} other settings cannot be told from the best, after "
+            f"correction for all comparisons."
         )
     verdict = "too close to call" if second["gap_low"] <= 0 else "not ahead of all"
     return ("unsure", verdict), text + (beyond[1] if beyond else "")
@@ -235,22 +235,25 @@ def _beyond(others: pd.DataFrame, is_one: bool) -> tuple[str, str] | str:
         return ""
     which = "this network" if is_one else "these networks"
     return f"on {which} alone", (
-        f" It holds for {which} alone: other trainings may rank the settings otherwise, and two "
-        f"training seeds or more would tell."
+        f" This comparison is of {which} alone: other trainings may rank the settings differently. "
+        f"To find out, use two or more training seeds."
     )
 
 
-def _tested(second: pd.Series[Any]) -> str:
-    """Write the interval of the difference to the second best, and what it comes from."""
+def _tested(second: pd.Series[Any], one: str) -> str:
+    """Write the interval of the difference to the second best, and what it comes from.
+
+    `one` is what has several samplings: "one network" or "the exact score".
+    """
     span = f"{number(second['gap_low'])} to {number(second['gap_high'])}"
     sources = {
         "networks": f"over {second['pairs']:.0f} networks",
-        "samplings": f"over {second['sampling_pairs']:.0f} samplings of one network",
+        "samplings": f"over {second['sampling_pairs']:.0f} samplings of {one}",
         "samples": "from resampling the samples",
     }
     text = f"95 % interval of the difference, {sources[second['gap_level']]}: {span}."
     few = second["gap_level"] == "networks" and second["pairs"] == 2
-    return text + (" Two networks tell little; more would narrow it." if few else "")
+    return text + (" More than two networks would narrow it." if few else "")
 
 
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────
@@ -335,29 +338,33 @@ def _is_mixture(plan: Plan, run: str) -> bool:
 
 
 def interval_note(tables: Tables, wide: pd.DataFrame) -> str:
-    """Say what the intervals of the page's tables are, and what n is."""
-    of_samples = "that of resampling its samples"
+    """Say what the values and intervals of the page's tables are."""
     trained = wide[~wide["run"].isin(tables.exact_runs)]
-    axes = varied_axes(tables)
-    networks = _most(trained, axes, NETWORK)
-    samplings = _most(trained, [*axes, NETWORK], SAMPLING)
-    single = any(f"{c}_low" in wide for c in wide)
+    axes, rows = varied_axes(tables), trained if len(trained) else wide
+    networks = _most(rows, axes, NETWORK)
+    samplings = _most(rows, [*axes, NETWORK], SAMPLING)
+    resampled = any(f"{column}_low" in wide for column in wide)
+    kind = "one network" if len(trained) else "the exact score"
     if networks > 1:
         each = f" × {samplings} samplings each" if samplings > 1 else ""
         text = (
-            f"Mean of {networks} networks (training seeds){each}, with Student's 95 % interval of "
-            f"the network means. With few networks it is wide. {SCALE}"
+            f"Each value is the mean of {networks} networks (training seeds){each}, with Student's "
+            f"95 % interval of the network means, which is wide for few networks."
         )
-        fewer = f" A value of one network has the interval of its samplings, or {of_samples}."
-        return text + (fewer if single else "") + BEST_OF
-    said = "" if not len(trained) else " It holds for this training alone: others may differ."
-    samplings = samplings if len(trained) else _most(wide, axes, SAMPLING)
-    what = "One network of each kind" if len(trained) else "The exact score"
-    if samplings > 1:
-        how = f"mean of {samplings} samplings, with Student's 95 % interval of them. {SCALE}"
-        return f"{what}, {how}{said}{BEST_OF}"
-    how = f"; the interval is {of_samples}" if single else ""
-    return f"{what}, one sampling{how}.{said}{BEST_OF if single else ''}"
+    elif samplings > 1:
+        text = (
+            f"Each value is the mean of {samplings} samplings of {kind}, with Student's 95 % "
+            f"interval."
+        )
+    else:
+        text = f"Each value is one sampling of {kind}"
+        text += ", with the 95 % interval from resampling its samples." if resampled else "."
+    if networks <= 1 and len(trained):
+        text += " It holds for this network only: another training may give other values."
+    if max(networks, samplings) > 1:
+        text += SCALE
+        text += FEWER if networks > 1 and resampled else ""
+    return text + (BEST_OF if resampled or max(networks, samplings) > 1 else "")
 
 
 def _most(rows: pd.DataFrame, axes: Sequence[str], column: str) -> int:
@@ -367,11 +374,16 @@ def _most(rows: pd.DataFrame, axes: Sequence[str], column: str) -> int:
 
 
 SCALE = (
-    "That of a measure that is positive without an upper limit is taken on a logarithmic scale, "
-    "that of a share is cut off at 0 and 1."
+    " Intervals of positive measures without an upper limit are computed on a logarithmic scale; "
+    "those of shares are cut off at 0 and 1."
+)
+
+FEWER = (
+    " A value of a single network has the interval of its samplings or, with one sampling, that "
+    "from resampling its samples."
 )
 
 BEST_OF = (
-    " The interval of the best of several settings reaches further to the worse side, for the best "
-    "is partly the luckiest (Bonferroni)."
+    " The best of several settings is partly the luckiest, so its interval is longer on the worse "
+    "side (Bonferroni)."
 )

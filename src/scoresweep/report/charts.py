@@ -78,6 +78,7 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
         "axes": [_axis(tables, wide, axis) for axis in axes],
         "measures": [_measure(wide, metric, note, by) for metric, note, by in held],
         "left_out": len(columns) - len(held),
+        "exact": set(wide["run"]) <= tables.exact_runs,
         "networks": repeats[NETWORK].tolist(),
         "samplings": repeats[SAMPLING].tolist(),
         # The half width of the interval of a mean of n values with a standard error of 1, n ≥ 2.

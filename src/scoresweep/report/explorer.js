@@ -48,23 +48,29 @@ function estimate(measure, repeats, averaged) {
   const mean = average(means.map(average));
   const units = networks > 1 ? means.map(average) : means[0];
   const n = units.length;
-  const told = n > 1 && Math.max(...units) > Math.min(...units);
+  const deviation = Math.sqrt(sum(units.map((m) => (m - mean) ** 2)) / (n - 1));
+  // Means of values that agree differ in the last digit.
+  const told = n > 1 && deviation > 1e-9 * Math.max(...units.map(Math.abs));
   const counts = { mean, networks, samplings, level: told ? (networks > 1 ? "networks" : "samplings") : "samples" };
   if (!told) {
     const rows = repeats.flat(2);
-    const own = (side) => (measure.low && !averaged ? average(repeats.map((network) => average(network.map((some) => average(some.map((row) => measure[side][row])))))) : null);
-    return { ...counts, low: rows.some((row) => measure.low?.[row] === null) ? null : own("low"), high: rows.some((row) => measure.high?.[row] === null) ? null : own("high") };
+    const own = (side) => {
+      if (averaged || !measure[side] || rows.some((row) => measure[side][row] === null)) return null;
+      return average(repeats.map((network) => average(network.map((some) => average(some.map((row) => measure[side][row]))))));
+    };
+    return { ...counts, low: own("low"), high: own("high") };
   }
-  const deviation = Math.sqrt(sum(units.map((m) => (m - mean) ** 2)) / (n - 1));
   const half = (data.explorer.student[n - 2] * deviation) / Math.sqrt(n);
   if (measure.min === 0 && measure.max === null && mean > 0)
     return { ...counts, low: mean * Math.exp(-half / mean), high: half <= mean ? mean * Math.exp(half / mean) : Math.E * half };
   return { ...counts, low: Math.max(mean - half, measure.min ?? -Infinity), high: Math.min(mean + half, measure.max ?? Infinity) };
 }
 
+const oneNetwork = () => (data.explorer.exact ? "the exact score" : "one network");
+
 // How many networks and samplings the value of a cell has, as `repeats` of report/summary.py writes it.
 function repeatsOf({ networks, samplings }) {
-  const first = networks === 1 ? "one network" : `${networks} networks`;
+  const first = networks === 1 ? oneNetwork() : `${networks} networks`;
   if (networks > 1 && samplings % networks === 0) return samplings > networks ? `${first} × ${samplings / networks} samplings` : `${first}, one sampling each`;
   return `${first}, ${samplings === 1 ? "one sampling" : `${samplings} samplings`}`;
 }
@@ -203,11 +209,11 @@ function describeChart(state, cells) {
     measure.ranks && !alike ? `Best here: ${where} with ${number(best.mean)}${interval(best) && ` (${interval(best)})`}.` : "",
     measure.count ? `Samples: ${measure.count}.` : "",
     chosen.length ? `The best value of ${chosen.join(" and ")} in each case${measure.by === null ? "" : `, by the ${measures[measure.by].title}`}.` : "",
-    most.samplings > 1 ? `Mean of ${repeatsOf(most)}.` : "",
+    most.samplings > 1 ? `Mean of ${most.networks > 1 ? repeatsOf(most) : `${most.samplings} samplings of ${oneNetwork()}`}.` : "",
     shown.some((cell) => cell.level === "networks") ? "Student's 95\u00a0% interval over networks." : "",
-    shown.some((cell) => cell.level === "samplings") ? "One network has Student's 95\u00a0% interval over its samplings: it holds for that network alone." : "",
-    shown.some((cell) => cell.level === "samples") ? "One sampling has the interval of resampling its samples, for its network alone." : "",
-    shown.length && (chosen.length || measure.ranks) ? "No interval here allows for having chosen the best." : "",
+    shown.some((cell) => cell.level === "samplings") ? `Student's 95\u00a0% interval over samplings${data.explorer.exact ? "" : ", which holds for that network only"}.` : "",
+    shown.some((cell) => cell.level === "samples") ? `The 95\u00a0% interval of one sampling is from resampling its samples${data.explorer.exact ? "" : " and holds for its network only"}.` : "",
+    shown.length && (chosen.length || measure.ranks) ? "The intervals in this chart are not corrected for choosing the best." : "",
     averaged.length ? `Averaged over ${averaged.join(", ")}.` : "",
     measure.ranks && measure.note ? measure.note : "",
   ].filter(Boolean).join(" ");

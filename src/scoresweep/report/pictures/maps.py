@@ -107,7 +107,8 @@ def _metric_map(
     draw = figures.heat_map if len(pair) == 2 else figures.lines
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
-    caption = _caption(summary, metric, pair, others)
+    is_exact = set(part["run"]) <= tables.exact_runs
+    caption = _caption(summary, metric, pair, others, is_exact)
     return Picture(name, title, caption, figures.png(figure), charted=True)
 
 
@@ -135,7 +136,9 @@ def _averaged(
     return part.groupby(keys, as_index=False)[[metric.name, *sides]].mean()
 
 
-def _caption(summary: pd.DataFrame, metric: Metric, pair: list[str], others: list[str]) -> str:
+def _caption(
+    summary: pd.DataFrame, metric: Metric, pair: list[str], others: list[str], is_exact: bool
+) -> str:
     top = best(summary, metric)
     if metric.caveat:
         sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
@@ -147,7 +150,7 @@ def _caption(summary: pd.DataFrame, metric: Metric, pair: list[str], others: lis
     references = metric.references(summary[["real", "noise"]].mean())
     if references:
         sentences.append(f"For comparison: {', '.join(references)}.")
-    sentences += _intervals(summary, metric)
+    sentences += _intervals(summary, metric, is_exact)
     if len(summary) < math.prod(summary[axis].nunique() for axis in pair):
         sentences.append("The study has no settings where a cell is empty.")
     if others:
@@ -155,19 +158,19 @@ def _caption(summary: pd.DataFrame, metric: Metric, pair: list[str], others: lis
     return " ".join(sentences)
 
 
-def _intervals(summary: pd.DataFrame, metric: Metric) -> list[str]:
+def _intervals(summary: pd.DataFrame, metric: Metric, is_exact: bool) -> list[str]:
     """Say of what the means and their intervals are."""
+    of_one = "the exact score" if is_exact else "one network"
+    only = [] if is_exact else ["It holds for that network only."]
     networks, samplings = most_repeats(summary)
     if networks > 1:
         of = repeats(networks, samplings)
         return [f"Mean of {of}, with Student's 95 % interval over networks{_scale(metric)}."]
     if samplings > 1:
-        return [
-            f"Mean of {samplings} samplings of one network each, with Student's 95 % interval over "
-            f"them{_scale(metric)}: it holds for that network alone."
-        ]
+        mean = f"Each value is the mean of {samplings} samplings of {of_one}"
+        return [f"{mean}, with Student's 95 % interval{_scale(metric)}.", *only]
     if summary["low"].notna().any():
-        return ["With the 95 % interval of resampling the samples of one network each."]
+        return ["With the 95 % interval from resampling the samples.", *only]
     return []
 
 
