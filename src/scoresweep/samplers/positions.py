@@ -3,8 +3,8 @@
 A number of size |x| is rounded to a multiple of its spacing h: in float32 7.6e-6 at 100. The drift
 of a Langevin step at the last level is about η_L/σ_L. Below h/2 it is rounded away while the noise
 is not, and the variance grows. Simulated on data of one point, with x + η s and √(2η) z rounded in
-turn: from η_L/σ_L = h on, the variance is right within 2 %; at h/3 it is 16 to 30 % too large, at
-h/5 two or three times as large.
+turn: from η_L/σ_L = h/2 on, the variance is at most 7 % too large; at h/3 it is 13 to 31 %, at h/5
+two or three times as large.
 """
 
 from __future__ import annotations
