@@ -3,12 +3,11 @@
 import pytest
 import xarray as xr
 import yaml
-from faked_study import CONTENT, fake_plan, fake_study
+from faked_study import CONTENT, fake_plan, fake_report, fake_study
 
 from scoresweep.errors import InputError
 from scoresweep.jobstate import JobState
 from scoresweep.pipeline.rename import rename
-from scoresweep.pipeline.report import report
 from scoresweep.pipeline.results import examine
 
 TRAIN = {"train": {**CONTENT["train"], "grid": {}}}
@@ -25,7 +24,7 @@ def plan(tmp_path):
 
 
 def test_results_move_and_comments_stay(plan, tmp_path):
-    report(plan)
+    fake_report(plan)
     states = {key: result.state for key, result in examine(plan).found.items()}
     rename(plan, tmp_path / "study.yaml", "other")
     text = (tmp_path / "study.yaml").read_text()
