@@ -20,6 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from harness import Benchmark, begin, command_line
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from scoresweep.report.intervals import label_repeats
 from scoresweep.report.leads import rivals
@@ -38,6 +40,7 @@ LAWS = {
     "normal": (PLAIN, lambda z: 100 + z),
     "log-normal": (POSITIVE, lambda z: np.exp(0.3 * z)),
     "share of 50": (SHARE, lambda z: np.round(25 + 3.5 * z).clip(0, 50) / 50),
+    "heavy tails": (PLAIN, lambda z: student.ppf(normal.cdf(z), 4)),
 }
 """Name to the measure and how its values come from the normal sum."""
 
@@ -111,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for networks in NETWORKS:
             for samplings in (1, 5):
                 measure(benchmark, (2, networks, samplings), 1.0, law)
+    for settings in (6, 40):
+        for samplings in (1, 5):
+            measure(benchmark, (settings, 1, samplings), 0.0, "heavy tails")
     benchmark.finish()
 
 
