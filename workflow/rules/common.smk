@@ -117,17 +117,6 @@ def newest_file(wildcards):
     return [path]
 
 
-localrules:
-    outdated,
-
-
-rule outdated:
-    input:
-        newest_file,
-    output:
-        touch(OUTDATED),
-
-
 def threads_each(wildcards, threads, resources):
     """The threads of one of a job's processes: `threads` is what the job may use in all."""
     return max(1, threads // resources.processes)
