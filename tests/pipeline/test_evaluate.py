@@ -343,7 +343,7 @@ def test_features_that_are_not_finite_spoil_their_extractor_alone() -> None:
         sets = {"pixels": FeatureSets(*(Features(x) for x in draw), resize="none")}
         spoilt = [overflown[i] if i == place else draw[i] for i in range(4)]
         sets["classifier"] = FeatureSets(*(Features(x) for x in spoilt), resize="none")
-        found, problems = measure_samples(options, sets, Origin())
+        found, problems = measure_samples(options, sets.__getitem__, Origin())
         reason = f"the features of 2 of 40 {what} are not finite"
         assert problems == {f"{name} on classifier": reason for name in ("frechet", "nearest")}
     assert {"frechet_pixels", "frechet_pixels_low", "nearest_memorised_pixels"} <= set(found)
@@ -355,7 +355,7 @@ def test_fid_stands_for_inception_features_alone() -> None:
     sets = FeatureSets(*(Features(x) for x in draw), resize="tf1")
     metrics = ["frechet", "kid", "nearest"]
     options = Evaluate(metrics=metrics, extractors=["inception"], resamplings=2)
-    found, _ = measure_samples(options, {"inception": sets}, Origin())
+    found, _ = measure_samples(options, lambda _: sets, Origin())
     names = {"fid", "kid", "nearest_distance_inception", "nearest_memorised_inception"}
     assert names <= set(found)
     assert {"fid_low", "fid_real", "fid_noise", "kid_low", "kid_real"} <= set(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -64,6 +64,7 @@ from scoresweep.pipeline.results import (
 from scoresweep.study import Plan, Run, Setting
 from scoresweep.study.base import content_hash
 from scoresweep.study.components.datasets import GaussianMixtureData, Shapes
+from scoresweep.study.grid import Point
 from scoresweep.training.weights import load_history, load_network
 
 __all__ = ["evaluate", "is_measured", "score_error"]
@@ -152,13 +153,13 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     made_from = samples_of(plan.layout, run.id, setting.id, network, data).hashes
     made_from |= {"data": data.sha256}
     samples, kept, levels = _read_drawn(plan, run, setting)
-    sets = _Sets(
-        lambda name: (
-            _make_sets(plan, run, name, train, samples, device)
-            if name
-            else _sets_of_samples(plan, run, train, samples)
-        )
-    )
+
+    @functools.cache
+    def sets(name: str) -> FeatureSets:
+        if name == SAMPLES:
+            return _sets_of_samples(plan, run, train, samples)
+        return _make_sets(plan, run, name, train, samples, device)
+
     origin = _origin(plan, run, train)
     earlier = KeptMetrics(
         plan.layout.metrics(run.id, setting.id),
@@ -167,18 +168,9 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     paths = _path_score_error(plan, run, kept, device)
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
-        axes = evaluation.axes
-        content, missed = measure_samples(
-            evaluation.evaluate,
-            sets,
-            origin,
-            earlier.find,
-            functools.partial(earlier.keep, axes),
-        )
-        where = ", ".join(f"{axis} {value}" for axis, value in evaluation.axes.items())
-        for metric, reason in missed.items():
-            before = f"{problems[metric]}; " if metric in problems else ""
-            problems[metric] = before + reason + (f" ({where})" if where else "")
+        keep = functools.partial(earlier.keep, evaluation.axes)
+        content, missed = measure_samples(evaluation.evaluate, sets, origin, earlier.find, keep)
+        _add_problems(problems, missed, evaluation.axes)
         if "score_error" in evaluation.evaluate.metrics and paths is not None:
             content = content.merge(paths)
         parts.append((content, evaluation.axes))
@@ -198,22 +190,6 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     write_dataset(content, plan.layout.metrics(run.id, setting.id))
 
 
-class _Sets(Mapping[str, FeatureSets]):
-    """Features by extractor, computed when they are first needed."""
-
-    def __init__(self, make: Callable[[str], FeatureSets]) -> None:
-        self._make = functools.cache(make)
-
-    def __getitem__(self, name: str) -> FeatureSets:
-        return self._make(name)
-
-    def __iter__(self) -> Iterator[str]:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-
 def _inputs(plan: Plan, run: Run, made_from: Mapping[str, str | None], extractor: str) -> str:
     """Return a hash of what metrics on an extractor are computed from, beside their options."""
     if extractor == SAMPLES:
@@ -221,6 +197,14 @@ def _inputs(plan: Plan, run: Run, made_from: Mapping[str, str | None], extractor
     path = plan.reference(run.dataset.id, extractor)
     real = [str(attribute_of(path, name)) for name in ("weights_sha256", MADE_FROM, MADE_BY)]
     return content_hash(dict(made_from), path.name, real)
+
+
+def _add_problems(problems: dict[str, str], missed: Mapping[str, str], axes: Point) -> None:
+    """Add to `problems` why metrics are left out, at the point of the evaluation grid `axes`."""
+    where = ", ".join(f"{axis} {value}" for axis, value in axes.items())
+    for metric, reason in missed.items():
+        before = f"{problems[metric]}; " if metric in problems else ""
+        problems[metric] = before + reason + (f" ({where})" if where else "")
 
 
 def _say_problems(run: Run, setting: Setting, problems: Mapping[str, str], *, is_all: bool) -> None:

@@ -82,15 +82,15 @@ class Origin:
 
 def measure_samples(
     evaluate: Evaluate,
-    sets: Mapping[str, FeatureSets],
+    sets: Callable[[str], FeatureSets],
     origin: Origin,
     find: Callable[[str, str, Evaluate], Part | None] = lambda *_: None,
     keep: Callable[[Part], None] = lambda _: None,
 ) -> tuple[xr.Dataset, dict[str, str]]:
     """Return a variable for each measure on each extractor, its interval and its baselines.
 
-    `sets` are those of the extractors, and of `SAMPLES` for the metrics that look at the samples
-    themselves (`DATASET_METRICS`).
+    `sets` returns those of an extractor, or of `SAMPLES` for the metrics that look at the samples
+    themselves (`DATASET_METRICS`). It is called only for what has to be computed.
 
     What cannot be had is left out and takes nothing else along: the second value says why, by
     "metric on extractor".
@@ -106,7 +106,7 @@ def measure_samples(
             part = find(metric, extractor, evaluate)
             if part is None:
                 read = set[str]()
-                found = _measure(metric, extractor, evaluate, sets[extractor], origin, read)
+                found = _measure(metric, extractor, evaluate, sets(extractor), origin, read)
                 part = Part.of(metric, extractor, evaluate, read, found)
             keep(part)
             variables |= part.variables
