@@ -59,7 +59,7 @@ def needs(rule, *names):
 
 
 def is_named(result, consumer):
-    """Whether Snakemake is told that the job of `consumer` uses `result`.
+    """Whether Snakemake gets `result` as an input of the job of `consumer`.
 
     What is made again (data that other jobs need) would run the job of a finished consumer. A
     finished file of a clock that is ahead would fail the job: Snakemake compares times after it.

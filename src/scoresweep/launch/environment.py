@@ -47,7 +47,7 @@ SITE_DEFAULTS = frozenset(
         *("THREADS_PER_CORE", "USE_MIN_NODES", "WAIT4SWITCH", "WCKEY"),
     )
 )
-"""What a user asks of all jobs and this program leaves open unless it is told."""
+"""Site defaults: they hold for all jobs unless an option sets them."""
 
 LAUNCHER_NAMES = frozenset(
     {
