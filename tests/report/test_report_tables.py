@@ -275,3 +275,13 @@ def test_a_study_without_axes_has_one_row(tmp_path: Path) -> None:
         frechet(plan.runs[0], plan.settings[0])
     ]
     assert set(long_table(tables)["metric"]) >= {"frechet_classifier", "score_error"}
+
+
+def test_the_exact_score_is_one_whatever_its_seeds(tmp_path: Path) -> None:
+    train = CONTENT["train"] | {"network": {"name": "oracle"}, "grid": {"seed": [0, 1]}}
+    plan = fake_plan(tmp_path, train=train)
+    fake_study(plan)
+    rows = long_table(collect(plan, jobs(plan)))
+    rows = rows[rows["metric"] == "frechet_classifier"]
+    assert set(rows["run"]) == {run.id for run in plan.runs}
+    assert (len(plan.runs), set(rows["networks"]), set(rows["samplings"])) == (2, {1}, {2})

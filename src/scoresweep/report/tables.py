@@ -261,10 +261,11 @@ def long_table(tables: Tables) -> pd.DataFrame:
     kept = [axis for axis in [*tables.axes, *inner] if not is_repeat(axis)]
     # Score errors are of networks: they have no setting, and no samplings.
     drawn = table["run"].astype(str) + " " + table["setting"].astype(str)
-    points = table.assign(samplings=drawn.where(table["setting"].notna())).groupby(
-        [*kept, "metric"], dropna=False
-    )
-    table["networks"] = points["run"].transform("nunique")
+    table["samplings"] = drawn.where(table["setting"].notna())
+    # The exact score is one, whatever its training seeds are.
+    table["networks"] = table["run"].mask(table["run"].isin(tables.exact_runs), "exact")
+    points = table.groupby([*kept, "metric"], dropna=False)
+    table["networks"] = points["networks"].transform("nunique")
     table["samplings"] = points["samplings"].transform("nunique")
     return table
 
