@@ -210,7 +210,7 @@ def test_one_network_shows_its_own_interval(tmp_path: Path) -> None:
     high = max(value + 0.02, value * math.exp(half / value))
     text = read_page(plan).text
     assert f"95 % interval {number(value - 0.01)} to {number(high)}" in text
-    assert "one network, one sampling: other trainings may give other values" in text
+    assert "one network, one sampling (another training" in text
 
 
 def test_a_study_of_one_setting_has_a_report(tmp_path: Path) -> None:
