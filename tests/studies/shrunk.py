@@ -24,6 +24,7 @@ MOST: dict[str, Any] = {
     "precision": "no",
     "steps": 2,
     "steps_per_level": 5,
+    "warmup": 1,
     "test_count": 20,
     "train_count": 40,
     "trajectories": 2,

@@ -65,5 +65,5 @@ def fit(
     left.legend()
     right.fill_between(x, exact, color="#cccccc", linewidth=0)
     right.plot(x, density, color=COLOURS[0])
-    right.set(xlabel="x", title="density", ylim=(0, 1.4 * exact.max()))
+    right.set(xlabel="x", title="density", ylim=(0, 1.4 * exact.max() or 1))
     return figure
