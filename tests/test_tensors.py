@@ -54,15 +54,21 @@ def test_a_limit_on_the_size_of_files_is_an_oserror_that_names_the_file(tmp_path
     assert output == f"{errno.EFBIG} {tmp_path / 'file'}\n"
 
 
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [(errno.ENOSPC, OSError), (errno.EDQUOT, OSError), (errno.EACCES, SafetensorError)],
-)
-def test_a_full_disk_is_told_from_other_errors(tmp_path, monkeypatch, code, error):
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT])
+def test_errors_of_the_system_keep_their_number_and_name_the_file(tmp_path, monkeypatch, code):
     def fail(*_arguments, **_options):
         raise SafetensorError(f"Error while serializing: I/O error: some words (os error {code})")
 
     monkeypatch.setattr(tensors, "save_file", fail)
-    with pytest.raises(error) as raised:
+    with pytest.raises(OSError) as raised:
         write_tensors(tmp_path / "file", {})
-    assert getattr(raised.value, "errno", code) == code
+    assert (raised.value.errno, raised.value.filename) == (code, str(tmp_path / "file"))
+
+
+def test_other_errors_of_safetensors_are_left_alone(tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise SafetensorError("Error while serializing: some words")
+
+    monkeypatch.setattr(tensors, "save_file", fail)
+    with pytest.raises(SafetensorError):
+        write_tensors(tmp_path / "file", {})
