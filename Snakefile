@@ -11,9 +11,12 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from scoresweep.errors import ScoresweepError
-from scoresweep.launch.environment import ignore_modules_here, remove_launcher_variables
-from scoresweep.study import load_study, plan_study
+from scoresweep.pipeline.errors import ScoresweepError
+from scoresweep.pipeline.cluster.environment import (
+    ignore_modules_here,
+    remove_launcher_variables,
+)
+from scoresweep.pipeline.study import load_study, plan_study
 
 min_version("9.9")
 remove_launcher_variables()
@@ -56,9 +59,10 @@ wildcard_constraints:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/outdated.smk"
 include: "workflow/rules/stage.smk"
+include: "workflow/rules/reference.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/score_error.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
@@ -69,13 +73,13 @@ onstart:
 
 
 onsuccess:
-    from scoresweep.pipeline.slurm_jobs import note_end
+    from scoresweep.pipeline.cluster.study_jobs import note_end
 
     note_end(layout)
 
 
 onerror:
-    from scoresweep.pipeline.slurm_jobs import note_end
+    from scoresweep.pipeline.cluster.study_jobs import note_end
 
     note_end(layout)
 
@@ -84,3 +88,15 @@ rule all:
     default_target: True
     input:
         everything,
+
+
+# An input of jobs whose output exists and has to be made again (see common.smk).
+localrules:
+    outdated,
+
+
+rule outdated:
+    input:
+        newest_file,
+    output:
+        touch(OUTDATED),

@@ -30,11 +30,11 @@ from harness import (
 )
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
-from scoresweep.pipeline.chunks import Watch, score_of
+from scoresweep.pipeline.sampling.chunks import Watch, score_of
+from scoresweep.pipeline.study import Sample
+from scoresweep.pipeline.study.methods.samplers import AnnealedLangevin
+from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.samplers import annealed_langevin
-from scoresweep.study import Sample
-from scoresweep.study.components.samplers import AnnealedLangevin
-from scoresweep.training.compiling import compile_network
 
 BATCH = 64
 STEP_SIZE = 6.2e-6

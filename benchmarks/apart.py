@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from harness import Run
 
-from scoresweep.process import keep_freed_memory
+from scoresweep.pipeline.system.process import keep_freed_memory
 
 __all__ = ["Apart"]
 

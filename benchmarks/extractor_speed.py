@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.extractors.base import Extractor
-from scoresweep.pipeline.reference import extract
-from scoresweep.study.components.metrics import EXTRACTORS
+from scoresweep.pipeline.evaluation.real_features import extract
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 
 NETWORKS = [name for name in EXTRACTORS if name not in ("pixels", "classifier")]
 

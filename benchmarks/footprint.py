@@ -24,9 +24,9 @@ import yaml
 from harness import Benchmark, begin, call, command_line, seconds_of
 
 from scoresweep.noise import geometric
-from scoresweep.study.components.networks import AnyNetwork, NCSNv2, NCSNv2Deepest
-from scoresweep.training.checkpoint import Checkpoint, optimizer_tensors, save_checkpoint
-from scoresweep.training.weights import build_network
+from scoresweep.pipeline.study.methods.networks import AnyNetwork, NCSNv2, NCSNv2Deepest
+from scoresweep.pipeline.training.checkpoint import Checkpoint, optimizer_tensors, save_checkpoint
+from scoresweep.pipeline.training.weights import build_network
 
 ROOT = Path(__file__).parents[1]
 COUNT = 200

@@ -24,7 +24,7 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scoresweep.provenance import provenance
+from scoresweep.pipeline.system.provenance import provenance
 
 PRODUCTS = 4
 """Matrix products in a turn: one alone is over before a second load on the machine is met."""

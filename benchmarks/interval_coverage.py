@@ -17,8 +17,8 @@ from harness import Benchmark, begin, command_line
 from torch import Tensor
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
-from scoresweep.study import Evaluate
+from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.study import Evaluate
 
 METRICS = ["frechet", "frechet_infinity", "kid", "prdc"]
 FEATURES = 8

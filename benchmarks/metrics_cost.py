@@ -17,8 +17,8 @@ import torch
 from harness import begin, command_line
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.measures import FeatureSets, Origin, measure_samples
-from scoresweep.study import Evaluate
+from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.study import Evaluate
 
 METRICS = (
     "frechet",

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from scoresweep.networks import NCSNv2
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import geometric
-from scoresweep.study.components.networks import NCSNv2 as Options
-from scoresweep.training.weights import build_network
+from scoresweep.pipeline.study.methods.networks import NCSNv2 as Options
+from scoresweep.pipeline.training.weights import build_network
 
 SIGMAS = geometric(50, 0.01, 232)
 """The authors' ladder for CIFAR-10."""

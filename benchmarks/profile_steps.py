@@ -18,7 +18,7 @@ from ncsnv2 import CASES, QUICK, Case
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from scoresweep.process import keep_freed_memory
+from scoresweep.pipeline.system.process import keep_freed_memory
 
 KINDS = {
     "convolutions": ("conv", "cutlass", "cudnn", "gemm"),

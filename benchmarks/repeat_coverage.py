@@ -23,9 +23,9 @@ from harness import Benchmark, begin, command_line
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from scoresweep.report.intervals import label_repeats
-from scoresweep.report.leads import rivals
-from scoresweep.report.summary import Metric, chosen, summarise
+from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.statistics.repeats import label_repeats
+from scoresweep.pipeline.report.statistics.summary import Metric, chosen, summarise
 
 NETWORKS = (1, 2, 3, 5)
 SAMPLINGS = (1, 5, 10)

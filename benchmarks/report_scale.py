@@ -20,7 +20,7 @@ import yaml
 from harness import Benchmark, begin, command_line, python
 from planning import report_growth, study_of
 
-from scoresweep.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -34,7 +34,7 @@ PART = """
 import sys
 sys.path.append(sys.argv[1])
 import harness
-from scoresweep.cli import app
+from scoresweep.pipeline.cli import app
 app(["report", "study.yaml"], standalone_mode=False)
 print("peak", harness.peak_gib())
 """

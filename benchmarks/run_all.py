@@ -22,7 +22,7 @@ from typing import Any
 
 from harness import Finding, machine, print_findings
 
-from scoresweep.provenance import provenance
+from scoresweep.pipeline.system.provenance import provenance
 
 HERE = Path(__file__).parent
 SCRIPTS = (

@@ -20,26 +20,26 @@ from harness import Benchmark, begin, command_line, python
 from ncsnv2 import Case
 from training_loop import plan_of
 
-from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.training.ladder import resolve_ladder
-from scoresweep.training.weights import build_network, save_network
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.training.noise_levels import resolve_ladder
+from scoresweep.pipeline.training.weights import build_network, save_network
 
 REACH, GROWTH = 1.5, 1.05
 """Of the memory of one pass; of more levels against fewer, with what measuring wavers by."""
 PEAK = "\nimport harness; print('peak', harness.peak_gib())"
 PARTS = {
-    "imports": "import scoresweep.pipeline.sample, scoresweep.cli, harness",
+    "imports": "import scoresweep.pipeline.rules.sample, scoresweep.pipeline.cli, harness",
     "one pass": """
 import torch
 from pathlib import Path
-from scoresweep.training.weights import load_network
+from scoresweep.pipeline.training.weights import load_network
 network = load_network(Path(sys.argv[1]))
 x = torch.rand(int(sys.argv[2]), *network.shape)
 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
     network(x, torch.ones(len(x)))
 """,
     "sample": """
-from scoresweep.cli import app
+from scoresweep.pipeline.cli import app
 app(["sample", "study.yaml"], standalone_mode=False)
 """,
 }

@@ -28,9 +28,10 @@ import torch
 from harness import Benchmark, begin, command_line, python, ratio
 from torch import Tensor
 
-from scoresweep.data.loader import Batches
-from scoresweep.data.shards import ShardLoader, open_loader
-from scoresweep.data.store import Split, write_store
+from scoresweep.pipeline.data.memory_loader import Batches
+from scoresweep.pipeline.data.shard_loader import ShardLoader, open_loader
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.data.store import write_store
 
 BATCH = 128
 REACH = 1.0

@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from harness import Benchmark, begin, command_line, ratio
 
-from scoresweep.data.fetch import fetch
-from scoresweep.data.sources.idx import FASHION_MNIST, FILES
-from scoresweep.errors import ScoresweepError
-from scoresweep.files import flush
-from scoresweep.pipeline.stage import stage
-from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.study.components.datasets import Source
+from scoresweep.pipeline.data.fetch import fetch
+from scoresweep.pipeline.data.sources.mnist import FASHION_MNIST, FILES
+from scoresweep.pipeline.errors import ScoresweepError
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.methods.datasets import Source
+from scoresweep.pipeline.system.atomic_files import flush
 
 REACH = 1.5
 

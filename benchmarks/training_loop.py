@@ -28,11 +28,12 @@ from harness import Benchmark, begin, command_line, seconds_of
 from ncsnv2 import Case
 from training_step import own_step
 
-from scoresweep.data.store import Split, write_store
-from scoresweep.process import keep_freed_memory
-from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.training.loop import Trainer
-from scoresweep.training.session import make_trainer
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.data.store import write_store
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.system.process import keep_freed_memory
+from scoresweep.pipeline.training.setup import make_trainer
+from scoresweep.pipeline.training.trainer import Trainer
 
 REACH = 0.97
 """Share of the bare step's speed."""

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from tiny_study import give_data, tiny_plan
 
-from scoresweep.study import Plan
+from scoresweep.pipeline.study import Plan
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -28,7 +28,7 @@ settings.load_profile("patient")
 @pytest.fixture(scope="session")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose data/ holds the digits."""
-    from scoresweep.pipeline.stage import stage
+    from scoresweep.pipeline.rules.stage import stage
 
     root = tmp_path_factory.mktemp("staged")
     stage(tiny_plan(root), "digits")
@@ -54,7 +54,7 @@ def fresh_process() -> Iterator[None]:
     """Undo what training leaves behind: Accelerate keeps its precision, signals are noted."""
     from accelerate.state import AcceleratorState
 
-    from scoresweep.training.stop import SIGNALS
+    from scoresweep.pipeline.training.signals import SIGNALS
 
     AcceleratorState._reset_state(reset_partial_state=True)
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -68,7 +68,7 @@ def scoresweep() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a process of its own."""
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from scoresweep.cli import main; main()"]
+        command = [sys.executable, "-c", "from scoresweep.pipeline.cli import main; main()"]
         return subprocess.run(
             [*command, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
         )

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 import xarray as xr
 
-from scoresweep.data.samples import write_samples
-from scoresweep.data.store import Split, write_store
-from scoresweep.files import write_json
-from scoresweep.jobstate import JobState
-from scoresweep.made_from import KEY, as_attribute, write_manifest
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.data.store import write_store
 from scoresweep.pipeline.results import data_of, examine, network_of, samples_of
-from scoresweep.study import Plan, Run, Setting, parse_study, plan_study
-from scoresweep.tensors import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.results.made_from import KEY, as_attribute, write_manifest
+from scoresweep.pipeline.sampling.sample_store import write_samples
+from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
+from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.job_state import JobState
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
 
 CONTENT: dict[str, Any] = {
     "study": "faked",

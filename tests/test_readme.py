@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error
 
-from scoresweep.pipeline.status import jobs
-from scoresweep.report.tables import collect
-from scoresweep.study import parse_study, plan_study
+from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.study import parse_study, plan_study
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

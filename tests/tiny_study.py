@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from scoresweep.study import Plan, parse_study, plan_study
-from scoresweep.study.load import parse_yaml
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
 
 __all__ = ["TINY", "give_data", "tiny_plan"]
 

@@ -1,5 +1,5 @@
 """`python -m scoresweep`."""
 
-from scoresweep.cli import main
+from scoresweep.pipeline.cli import main
 
 main()

@@ -15,10 +15,10 @@ from slurm_cluster import wait_until
 from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
 from tiny_study import TINY, give_data
 
-from scoresweep.launch.record import JobRecord
-from scoresweep.launch.slurm import is_live, my_jobs
-from scoresweep.locks import is_taken
-from scoresweep.study import load_study, plan_study
+from scoresweep.pipeline.cluster.job_record import JobRecord
+from scoresweep.pipeline.cluster.squeue import is_live, my_jobs
+from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.system.locks import is_taken
 
 ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "train:mem_mb=1000")
 

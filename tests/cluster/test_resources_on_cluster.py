@@ -9,9 +9,9 @@ from slurm_cluster import run, wait_until
 from test_workflow_on_cluster import PATIENCE, QUICK, started, work_folder
 from tiny_study import TINY, give_data
 
-from scoresweep.launch.record import JobRecord
-from scoresweep.launch.slurm import my_jobs
-from scoresweep.study import load_study, plan_study
+from scoresweep.pipeline.cluster.job_record import JobRecord
+from scoresweep.pipeline.cluster.squeue import my_jobs
+from scoresweep.pipeline.study import load_study, plan_study
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from slurm_cluster import clean_environment, run, wait_until
 from test_workflow_on_cluster import QUICK
 
-from scoresweep.study import load_study, plan_study
+from scoresweep.pipeline.study import load_study, plan_study
 
 ROOT = Path(__file__).parents[2]
-SCORESWEEP = (sys.executable, "-c", "from scoresweep.cli import main; main()")
+SCORESWEEP = (sys.executable, "-c", "from scoresweep.pipeline.cli import main; main()")
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
 STUDY = """
 study: endless

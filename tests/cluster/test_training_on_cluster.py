@@ -17,9 +17,9 @@ from faults.processes import finish
 from faults.undisturbed import assert_same_run
 from tiny_study import give_data, tiny_plan
 
-from scoresweep.jobstate import JobState
-from scoresweep.launch.record import JobRecord
-from scoresweep.launch.slurm import QueuedJob, is_live, my_jobs
+from scoresweep.pipeline.cluster.job_record import JobRecord
+from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, my_jobs
+from scoresweep.pipeline.system.job_state import JobState
 
 LONG = {
     "steps": 2000,

@@ -16,9 +16,9 @@ import xarray as xr
 import yaml
 from slurm_cluster import run, wait_until
 
-from scoresweep.jobstate import JobState
-from scoresweep.launch.record import JobRecord
-from scoresweep.study import load_study, plan_study
+from scoresweep.pipeline.cluster.job_record import JobRecord
+from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.system.job_state import JobState
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))

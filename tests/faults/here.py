@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from accelerate.state import AcceleratorState
 
-from scoresweep.launch import Resources
-from scoresweep.pipeline.train import train_here
-from scoresweep.study import Plan
-from scoresweep.training.loop import Trainer
+from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.rules.train import train_here
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.training.trainer import Trainer
 
 __all__ = ["crash_at", "train_run"]
 

@@ -16,12 +16,16 @@ from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from scoresweep.launch import Resources
-from scoresweep.study import Plan
+from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.study import Plan
 
 __all__ = ["die_in", "end", "finish", "start", "wait"]
 
-PRELOAD = ["scoresweep.training.session", "scoresweep.pipeline.train", "torch.distributed"]
+PRELOAD = [
+    "scoresweep.pipeline.training.setup",
+    "scoresweep.pipeline.rules.train",
+    "torch.distributed",
+]
 
 Fault = Callable[[], None]
 
@@ -56,9 +60,9 @@ def _train(plan: Plan, processes: int, rank: int, port: int, fault: Fault | None
     os.dup2(descriptor, 2)
     import torch
 
-    from scoresweep.errors import RunError
-    from scoresweep.pipeline.train import train_here
-    from scoresweep.training.loop import StoppedError
+    from scoresweep.pipeline.errors import RunError
+    from scoresweep.pipeline.rules.train import train_here
+    from scoresweep.pipeline.training.trainer import StoppedError
 
     torch.set_num_threads(1)
     if processes > 1:

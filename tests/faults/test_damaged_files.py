@@ -9,14 +9,14 @@ from faults.here import crash_at, train_run
 from faults.undisturbed import assert_same_run
 from tiny_study import TINY, give_data, tiny_plan
 
-from scoresweep.errors import InputError, RunError
-from scoresweep.pipeline.evaluate import evaluate
-from scoresweep.pipeline.reference import reference
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import data_of
-from scoresweep.pipeline.sample import sample
-from scoresweep.pipeline.stage import stage
-from scoresweep.study import parse_study, plan_study
-from scoresweep.study.load import parse_yaml
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

@@ -7,15 +7,15 @@ import xarray as xr
 from faults.here import train_run
 from tiny_study import tiny_plan
 
-from scoresweep import cli
-from scoresweep.errors import InputError, RunError
-from scoresweep.pipeline import chunks as chunks_module
-from scoresweep.pipeline import evaluate as evaluate_module
-from scoresweep.pipeline import sample as sample_module
-from scoresweep.pipeline.evaluate import evaluate
-from scoresweep.pipeline.reference import reference
-from scoresweep.pipeline.sample import sample
-from scoresweep.training.loop import Trainer
+from scoresweep.pipeline import cli
+from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.rules import evaluate as evaluate_module
+from scoresweep.pipeline.rules import sample as sample_module
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.sampling import chunks as chunks_module
+from scoresweep.pipeline.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

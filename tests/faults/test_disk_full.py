@@ -13,10 +13,10 @@ from faults.processes import end, log, start
 from faults.undisturbed import assert_same_run
 from tiny_study import give_data, tiny_plan
 
-from scoresweep.errors import RunError
-from scoresweep.files import remove
-from scoresweep.pipeline.sample import sample
-from scoresweep.training.checkpoint import load_checkpoint
+from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.system.atomic_files import remove
+from scoresweep.pipeline.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 OFTEN = {"checkpoint": {"steps": 10, "keep": 1}}
@@ -103,7 +103,7 @@ def fill_at_each_removal(folder, monkeypatch, name):
         if path.name.startswith(f".{name}"):
             fill(folder, leave_kibibytes=0)
 
-    monkeypatch.setattr("scoresweep.files.remove", filling)
+    monkeypatch.setattr("scoresweep.pipeline.system.atomic_files.remove", filling)
 
 
 def test_the_error_that_ended_training_is_told_where_nothing_more_can_be_written(

@@ -9,8 +9,8 @@ import xarray as xr
 from faults.here import train_run
 from faults.processes import PRELOAD, die_in
 
-from scoresweep.pipeline import sample as module
-from scoresweep.pipeline.sample import sample
+from scoresweep.pipeline.rules import sample as module
+from scoresweep.pipeline.rules.sample import sample
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -33,9 +33,13 @@ def identities(folder):
 @pytest.mark.parametrize(
     ("function", "call", "chunks"),
     [
-        ("scoresweep.pipeline.chunks.write_tensors", 3, 2),  # half of the last chunk is written
-        ("scoresweep.data.samples.consolidate", 1, 3),  # and half of the store
-        ("scoresweep.pipeline.sample.write_json", 1, 3),  # the store, but not its manifest
+        (
+            "scoresweep.pipeline.sampling.chunks.write_tensors",
+            3,
+            2,
+        ),  # half of the last chunk is written
+        ("scoresweep.pipeline.sampling.sample_store.consolidate", 1, 3),  # and half of the store
+        ("scoresweep.pipeline.rules.sample.write_json", 1, 3),  # the store, but not its manifest
     ],
 )
 def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, call, chunks):

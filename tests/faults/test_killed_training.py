@@ -42,7 +42,7 @@ def test_a_process_is_killed_at_a_random_moment(make_plan, undisturbed, seed):
     assert_same_run(finish(plan), undisturbed)
 
 
-WRITING = "scoresweep.training.checkpoint"
+WRITING = "scoresweep.pipeline.training.checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,12 @@ WRITING = "scoresweep.training.checkpoint"
     [
         (f"{WRITING}.write_tensors", 4 * 3 + 2),  # the second file of the fourth checkpoint
         (f"{WRITING}._sealed", 1),
-        ("scoresweep.files.flush", 10),  # a checkpoint has been written, and has no name yet
+        (
+            "scoresweep.pipeline.system.atomic_files.flush",
+            10,
+        ),  # a checkpoint has been written, and has no name yet
         (f"{WRITING}.prune_checkpoints", 9),  # the new one is in place, the oldest still there
-        ("scoresweep.training.weights.write_tensors", 1),
+        ("scoresweep.pipeline.training.weights.write_tensors", 1),
     ],
 )
 def test_the_leader_is_killed_while_it_writes(make_plan, undisturbed, function, call):

@@ -13,11 +13,11 @@ import xarray as xr
 import yaml
 from tiny_study import TINY
 
-from scoresweep.data.loader import Loader
-from scoresweep.data.store import Split
-from scoresweep.study import load_study, plan_study
-from scoresweep.study.load import parse_yaml
-from scoresweep.training.draws import Draws
+from scoresweep.pipeline.data.memory_loader import Loader
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.training.step_noise import Draws
 
 ROOT = Path(__file__).parents[2]
 COUNT, BATCH, STEP = 6400, 64, 59

@@ -15,7 +15,7 @@ from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
 from scoresweep.metrics.extractors.inception import Inception, InceptionNetwork
 from scoresweep.metrics.extractors.pixels import Pixels
 from scoresweep.metrics.extractors.resize import RESIZES
-from scoresweep.study.components.metrics import CLASS_EXTRACTORS, EXTRACTORS
+from scoresweep.pipeline.study.methods.metrics import CLASS_EXTRACTORS, EXTRACTORS
 
 
 @pytest.fixture(scope="module")

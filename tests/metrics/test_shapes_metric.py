@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scoresweep.metrics import Features, Options, shapes
+from scoresweep.metrics.shape_masks import masks
 from scoresweep.metrics.shapes import likeliest_shape, mass_outside
-from scoresweep.shapes import masks
 
 
 def pictures(classes: torch.Tensor, seed: int = 0) -> torch.Tensor:

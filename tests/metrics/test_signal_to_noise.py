@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from scoresweep.metrics.signal_to_noise import signal_to_noise
-from scoresweep.samplers.step_rules import step_sizes
+from scoresweep.samplers.step_sizes import step_sizes
 
 SIGMAS = torch.tensor([2.0, 0.5, 0.1], dtype=torch.float64)
 

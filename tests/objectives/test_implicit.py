@@ -12,7 +12,7 @@ from objectives.closed_forms import ORACLE, WEIGHTS, quadrature, wrong_score
 
 from scoresweep.objectives import dsm, ism, ssm, ssm_vr
 from scoresweep.objectives.ism import LARGE
-from scoresweep.study.components.objectives import ISM
+from scoresweep.pipeline.study.methods.objectives import ISM
 
 SIGNS = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4)), dtype=torch.float64)
 """All sixteen sign vectors: their mean of vvᵀ is the identity, exactly."""

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from scoresweep.distributions import GaussianMixture
 from scoresweep.noise import geometric
-from scoresweep.study.components.samplers import AnySampler
+from scoresweep.pipeline.study.methods.samplers import AnySampler
 
 
 class Counting(GaussianMixture):

@@ -12,15 +12,16 @@ import xarray as xr
 import yaml
 from shrunk import shrunk
 
-from scoresweep.launch import Resources
-from scoresweep.pipeline.evaluate import evaluate, score_error
-from scoresweep.pipeline.reference import reference
-from scoresweep.pipeline.report import report
-from scoresweep.pipeline.sample import sample
-from scoresweep.pipeline.stage import stage
-from scoresweep.pipeline.train import train, train_here
-from scoresweep.study import Plan, load_study, parse_study, plan_study
-from scoresweep.study.load import read_yaml
+from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.rules.train import train, train_here
+from scoresweep.pipeline.study import Plan, load_study, parse_study, plan_study
+from scoresweep.pipeline.study.load import read_yaml
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

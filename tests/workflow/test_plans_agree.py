@@ -24,11 +24,11 @@ import yaml
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
 from rich.console import Console
 
-from scoresweep.pipeline.estimate import estimate
+from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.commands.plan import estimate
 from scoresweep.pipeline.results import examine
-from scoresweep.pipeline.stage import stage
-from scoresweep.pipeline.status import jobs
-from scoresweep.study import Plan
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.study import Plan
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from tiny_study import TINY, give_data
 
-from scoresweep.study import load_study
+from scoresweep.pipeline.study import load_study
 
 ROOT = Path(__file__).parents[2]
 

@@ -126,13 +126,13 @@ def prepare_slurm():
     """Where jobs run on SLURM, wait while it does not answer, and keep the name that all jobs of
     this start bear, for `scoresweep status` and `cancel`."""
     if uses_slurm():
-        from scoresweep.launch.environment import (
+        from scoresweep.pipeline.cluster.environment import (
             check_clusters,
             check_paths,
             remove_slurm_variables,
         )
-        from scoresweep.launch.patient_executor import be_patient
-        from scoresweep.pipeline.slurm_jobs import note_head
+        from scoresweep.pipeline.cluster.patient_executor import be_patient
+        from scoresweep.pipeline.cluster.study_jobs import note_head
 
         refuse_arrays()
         try:
@@ -173,7 +173,7 @@ def patient_attempt(wildcards, attempt):
     controller would use up all retries.
     """
     if attempt > 1 and uses_slurm():
-        from scoresweep.launch.slurm import wait_for_slurm
+        from scoresweep.pipeline.cluster.squeue import wait_for_slurm
 
         wait_for_slurm()
     return attempt

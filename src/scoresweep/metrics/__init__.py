@@ -8,7 +8,6 @@ from scoresweep.metrics.energy import energy, energy_distance
 from scoresweep.metrics.features import Features, Measure, Metric, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
 from scoresweep.metrics.frechet_infinity import frechet_infinity
-from scoresweep.metrics.intervals import bounded_interval, half_sample_errors
 from scoresweep.metrics.kernel import kernel_distance, kid
 from scoresweep.metrics.mmd import gaussian_mmd, mmd
 from scoresweep.metrics.modes import modes
@@ -21,6 +20,7 @@ from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import compare_scores, score_error
 from scoresweep.metrics.shapes import shapes
 from scoresweep.metrics.sliced_wasserstein import sliced_wasserstein, sliced_wasserstein_distance
+from scoresweep.metrics.standard_errors import bounded_interval, half_sample_errors
 
 __all__ = [
     "Features",

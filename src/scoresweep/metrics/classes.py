@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from scoresweep.metrics.features import Features, Measure, Options
-from scoresweep.metrics.intervals import error_of_mean, error_of_share
+from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 
 __all__ = ["classes"]
 

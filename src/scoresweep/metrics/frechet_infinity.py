@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.features import Features, Measure, Options
-from scoresweep.metrics.intervals import half_sample_errors
+from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.seeds import generator_for
 
 __all__ = ["frechet_infinity", "intercept_weights", "subset_sizes"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
 from scoresweep.metrics.features import Features, Measure, Options
-from scoresweep.metrics.intervals import error_of_share
+from scoresweep.metrics.standard_errors import error_of_share
 
 __all__ = ["likeliest_mode", "modes", "total_variation"]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from scoresweep.metrics.distances import nearest_distances, squared_distances
 from scoresweep.metrics.features import Features, Measure, Options
-from scoresweep.metrics.intervals import error_of_mean, error_of_share
 from scoresweep.metrics.memorised import copies, without_duplicates
+from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 
 __all__ = ["nearest", "prdc", "precision_recall_density_coverage"]
 

@@ -1,6 +1,6 @@
 """What shapes pictures show, and how much of them lies where no shape of theirs is.
 
-The mean picture of a class is half its mask (see `scoresweep.shapes`). A picture x shows the class
+The mean picture of a class is half its mask (`metrics/shape_masks.py`). A picture x shows the class
 whose mean picture m/2 is nearest, ‖x − m/2‖² least: the class of largest x·m − |m|/4.
 """
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.features import Features, Measure, Options
-from scoresweep.metrics.intervals import error_of_share
 from scoresweep.metrics.modes import total_variation
-from scoresweep.shapes import masks
+from scoresweep.metrics.shape_masks import masks
+from scoresweep.metrics.standard_errors import error_of_share
 
 __all__ = ["likeliest_shape", "mass_outside", "shapes"]
 

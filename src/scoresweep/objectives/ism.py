@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoresweep.objectives.trace import MEMORY, trace_of_jacobian
+from scoresweep.objectives.jacobian_trace import MEMORY, trace_of_jacobian
 from scoresweep.objectives.weighting import Weighting, weigh
 from scoresweep.score import Score, expand_sigma
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoresweep.objectives.sliced import sliced_terms
+from scoresweep.objectives.sliced_terms import sliced_terms
 from scoresweep.objectives.weighting import Weighting, weigh
 from scoresweep.score import Score
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from scoresweep.noise import step_size_for
-from scoresweep.samplers.gaussian import Noise, independent
-from scoresweep.samplers.step_rules import StepRule, step_sizes
+from scoresweep.samplers.step_noise import Noise, independent
+from scoresweep.samplers.step_sizes import StepRule, step_sizes
 from scoresweep.score import Score
 
 __all__ = ["annealed_langevin", "schedule"]

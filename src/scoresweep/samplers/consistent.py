@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.gaussian import independent
+from scoresweep.samplers.step_noise import independent
 from scoresweep.score import Score
 
 __all__ = ["consistent", "refined", "schedule"]

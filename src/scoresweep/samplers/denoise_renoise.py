@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.gaussian import independent
+from scoresweep.samplers.step_noise import independent
 from scoresweep.score import Score
 
 __all__ = ["denoise_renoise", "schedule"]

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.gaussian import independent
+from scoresweep.samplers.step_noise import independent
 from scoresweep.score import Score, expand_sigma, knows_density
 
 __all__ = ["metropolis", "schedule"]

@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.gaussian import independent
+from scoresweep.samplers.step_noise import independent
 from scoresweep.score import Score, expand_sigma
 
 __all__ = ["predictor_corrector", "schedule"]

@@ -2,9 +2,9 @@
 
 `examine` decides it for `scoresweep plan`, `scoresweep status`, the report and the Snakefile, so
 that they agree. It looks at the content of files alone, never at their times or at records of
-Snakemake: each result records the hashes of what it was made from (`scoresweep.made_from`). A
-result without such a record, of an earlier version, counts as finished. Each folder is listed once
-and only small files are read.
+Snakemake: each result records the hashes of what it was made from (`made_from.py`). A result of an
+earlier version without such a record counts as finished. Each folder is listed once, and only small
+files are read.
 """
 
 from scoresweep.pipeline.results.examine import examine

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from scoresweep.made_by import Kind, other_code
+from scoresweep.pipeline.results.made_by import Kind, other_code
 from scoresweep.pipeline.results.result import Results
 from scoresweep.pipeline.results.states import is_imported
-from scoresweep.study import Plan
+from scoresweep.pipeline.study import Plan
 
 __all__ = ["compare_code", "follow"]
 

@@ -14,7 +14,7 @@ from scoresweep.pipeline.results.states import (
     score_error_of,
     staged_data,
 )
-from scoresweep.study import Plan
+from scoresweep.pipeline.study import Plan
 
 __all__ = ["examine"]
 

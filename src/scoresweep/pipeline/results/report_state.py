@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from scoresweep.errors import InputError
-from scoresweep.hdf5 import is_whole
-from scoresweep.made_from import recorded_in
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.made_from import recorded_in
 from scoresweep.pipeline.results.result import Result, Results
-from scoresweep.study import Plan
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.hdf5 import is_whole
 
 __all__ = ["outdated_files", "report_of"]
 
@@ -63,7 +63,7 @@ def _is_of(plan: Plan, report: Path) -> bool:
     """Whether a report of an earlier version, without a record, has the points of `plan`."""
     import h5py
 
-    from scoresweep.study import parse_study, plan_study
+    from scoresweep.pipeline.study import parse_study, plan_study
 
     try:
         with h5py.File(report, "r") as file:

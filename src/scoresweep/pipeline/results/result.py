@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from scoresweep.made_from import differences
+from scoresweep.pipeline.results.made_from import differences
 
 __all__ = ["RULES", "WHAT", "Key", "Result", "Results", "Rule", "State"]
 

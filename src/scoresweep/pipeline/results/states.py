@@ -8,15 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scoresweep.data.manifest import check_store
-from scoresweep.data.own_state import is_same
-from scoresweep.errors import InputError
-from scoresweep.hdf5 import is_whole, mentions
-from scoresweep.made_by import made_by_of
-from scoresweep.made_from import KEY, data_sha256, network_sha256, recorded_in, training_sha256
+from scoresweep.pipeline.data.manifest import check_store
+from scoresweep.pipeline.data.source_state import is_same
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.made_by import made_by_of
+from scoresweep.pipeline.results.made_from import (
+    KEY,
+    data_sha256,
+    network_sha256,
+    recorded_in,
+    training_sha256,
+)
 from scoresweep.pipeline.results.result import WHAT, Result
-from scoresweep.study import Layout, Plan
-from scoresweep.study.components.datasets import Dataset, OwnData
+from scoresweep.pipeline.study import Layout, Plan
+from scoresweep.pipeline.study.methods.datasets import Dataset, OwnData
+from scoresweep.pipeline.system.hdf5 import is_whole, mentions
 
 __all__ = [
     "data_of",

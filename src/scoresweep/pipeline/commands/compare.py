@@ -1,0 +1,221 @@
+"""Print two reports side by side, and write what they have in common as one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from scoresweep.pipeline.errors import InputError, did_you_mean
+from scoresweep.pipeline.report.comparison import SIDES, Comparison, Report, read_report
+from scoresweep.pipeline.report.comparison import compare as compare_reports
+from scoresweep.pipeline.report.statistics.summary import (
+    coordinate,
+    describe,
+    interval,
+    number,
+    repeats,
+    words,
+)
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.console import say
+
+__all__ = ["compare"]
+
+COLOURS = {"A better": "cyan", "B better": "magenta", "not comparable": "red"}
+
+
+def compare(
+    a: Path,
+    b: Path,
+    measures: Sequence[str] = (),
+    output: Path | None = None,
+    console: Console | None = None,
+) -> Comparison:
+    """Print what two reports have in common: every setting by `measures`, or by the main one.
+
+    `output` gets all settings by all measures as a table of comma-separated values. Raises
+    `InputError` where a file is no report, or a measure is not in both.
+    """
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    found = compare_reports(read_report(a), read_report(b))
+    for name in measures:
+        if name not in found.tables:
+            raise InputError(
+                f"measure {name!r} is not in both reports.{did_you_mean(name, found.tables)} "
+                f"Both have: {', '.join(found.tables)}."
+            )
+    console.print(_studies(found))
+    for line in _loudly(found):
+        console.print(line, style="bold red", markup=False, soft_wrap=True)
+    if found.differences:
+        console.print(_differences(found))
+    for name in measures or [next(iter(found.tables))]:
+        console.print(_settings(found, name), markup=True)
+    console.print(_best(found))
+    for side, names in zip(SIDES, found.alone, strict=True):
+        if names:
+            console.print(f"measures only in {side}: {', '.join(names)}", markup=False)
+    if output:
+        with whole(output) as temporary:
+            _long(found).to_csv(temporary, index=False)
+        say(f"{output}: every setting by {len(found.tables)} measures")
+    return found
+
+
+def _loudly(found: Comparison) -> Iterable[str]:
+    """Say what forbids to compare values, or has to be known before."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.incomparable.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield f"NOT COMPARABLE ({why}): {', '.join(names)}"
+    yield from (f"WARNING: {warning}" for warning in found.warnings)
+
+
+def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        right = column in numbers
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _studies(found: Comparison) -> Table:
+    """What the reports are, a column for each."""
+    table = _table("Two studies", "", *SIDES)
+    facts = [_facts(report) for report in found.reports]
+    for key in facts[0]:
+        table.add_row(key, *(fact[key] for fact in facts))
+    return table
+
+
+def _facts(report: Report) -> dict[str, str]:
+    """Name a report, and what it sweeps."""
+    about, plan = report.about, report.plan
+    changed = " and changes" if about.get("uncommitted_changes") == "true" else ""
+    points = [
+        (axis, dict.fromkeys(coordinate(point[axis]) for point in block))
+        for block in (
+            [run.axes for run in plan.runs],
+            [setting.axes for setting in plan.settings],
+            [evaluation.axes for evaluation in plan.evaluations],
+        )
+        for axis in block[0]
+    ]
+    return {
+        "study": plan.study.study,
+        "file": str(report.path),
+        "written": str(about.get("created", "")),
+        "commit": f"{str(about.get('commit', ''))[:12]}{changed}",
+        "measured": _count(len(report.rows)),
+        "swept": "\n".join(f"{words(axis)}: {', '.join(values)}" for axis, values in points),
+    }
+
+
+def _differences(found: Comparison) -> Table:
+    """The options that neither study sweeps and that differ."""
+    table = _table("What else is not the same", "option", *SIDES)
+    for difference in found.differences:
+        table.add_row(difference.path, *difference.values)
+    return table
+
+
+def _settings(found: Comparison, name: str) -> Table | str:
+    """Every setting that both have by one measure, and how many are in one alone."""
+    rows, axes = found.tables[name], found.axes_of(name)
+    both = rows[~rows["verdict"].str.startswith("only")]
+    counts = [f"{(rows['verdict'] == f'only in {s}').sum():,} only in {s}" for s in SIDES]
+    if both.empty:
+        return f"No setting is in both ({', '.join(counts)}): {_apart(rows, axes)}\n"
+    varied = [axis for axis in axes if both[axis].nunique() > 1]
+    measure = found.reports[0].measures[name]
+    headings = [*map(words, varied), *SIDES, "B − A", "B / A", "verdict"]
+    title = f"{measure.title} ({measure.better} is better): {_count(len(both))} in both"
+    table = _table(title, *headings, numbers=[*SIDES, "B − A", "B / A"])
+    for _, row in both.iterrows():
+        values = [_with_interval(row, side) for side in SIDES]
+        change = [_with_interval(row, "difference"), number(row["ratio"])]
+        table.add_row(*(coordinate(row[a]) for a in varied), *values, *change, _verdict(row))
+    same = describe({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
+    parts = [*counts, *([same] if same else []), _repeats(both), *_tested(both)]
+    table.caption, table.caption_justify = "; ".join(parts), "left"
+    return table
+
+
+def _repeats(rows: pd.DataFrame) -> str:
+    """Say how many networks and samplings the means are of."""
+    said = []
+    for side in SIDES:
+        counts = rows[[f"{side}_networks", f"{side}_samplings"]].drop_duplicates()
+        said.append(f"{' or '.join(repeats(*pair) for pair in counts.to_numpy())} in {side}")
+    return "; ".join(said)
+
+
+def _tested(rows: pd.DataFrame) -> Iterable[str]:
+    """Say what the intervals of differences come from."""
+    levels = {
+        "networks": "networks",
+        "samplings": "samplings of one network, which is all that they hold for",
+        "samples": "resampling the samples of the networks at hand, which are all they hold for",
+    }
+    sources = [words for level, words in levels.items() if (rows["over"] == level).any()]
+    if sources:
+        settings = f" and allow for {len(rows):,} settings" if len(rows) > 1 else ""
+        yield f"intervals of B − A come from {', or '.join(sources)}{settings}"
+
+
+def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:
+    """Name the axes on which no value is in both."""
+    values = {a: [set(rows[a][rows[side].notna()]) for side in SIDES] for a in axes}
+    apart = [words(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
+    return f"no common value of {', '.join(apart)}" if apart else "no common combination of values"
+
+
+def _count(settings: int) -> str:
+    return f"{settings:,} setting{'s' * (settings != 1)}"
+
+
+def _verdict(row: pd.Series[Any]) -> str:
+    colour = COLOURS.get(row["verdict"])
+    return f"[{colour}]{row['verdict']}[/{colour}]" if colour else str(row["verdict"])
+
+
+def _with_interval(row: pd.Series[Any], side: str) -> str:
+    """Write "0.213 (0.188 to 0.238)"."""
+    between = interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
+    return f"{number(row[side])} ({between})" if between else number(row[side])
+
+
+def _best(found: Comparison) -> Table:
+    """The best setting of either side by every measure, and how settings compare in all."""
+    headings = ["measure", "best in A", "best in B", "A better", "B better", "not apart"]
+    table = _table("The best of each, and settings in both", *headings, numbers=headings[3:])
+    for name, rows in found.tables.items():
+        cells, measure = [], found.reports[0].measures[name]
+        for row, report in zip(found.best[name], found.reports, strict=True):
+            own = [a for a in found.axes_of(name) if a in report.axes.values()]
+            where = describe({axis: row[axis] for axis in own})
+            between = f" ({interval(row)})" if interval(row) else ""
+            cells.append(f"{number(row['mean'])}{between}" + (f"\n{where}" if where else ""))
+        counts = [str((rows["verdict"] == verdict).sum()) for verdict in headings[3:]]
+        if name in found.incomparable:
+            counts = ["–"] * 3
+        table.add_row(f"{name}\n({measure.better} is better)", *cells, *counts)
+    return table
+
+
+def _long(found: Comparison) -> pd.DataFrame:
+    """Return all settings by all measures as one table."""
+    parts = [
+        rows.assign(measure=name, incomparable=found.incomparable.get(name, ""))
+        for name, rows in found.tables.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    first = ["measure", *found.axes]
+    return table[[*first, *(column for column in table if column not in first)]]

@@ -1,0 +1,100 @@
+"""How long a training step and a sampler step take here: a few of each, on random data."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scoresweep.pipeline.study import Sample, Train
+from scoresweep.score import Score
+
+__all__ = ["Speed", "probe"]
+
+ENOUGH = 0.3
+"""Seconds of one measured piece of work above which it is not enlarged."""
+
+
+class Speed(NamedTuple):
+    """What one network costs on this machine."""
+
+    step_seconds: float
+    """Seconds of a training step."""
+    sample_seconds: float
+    """Seconds of one evaluation of the score, for each sample."""
+    parameters: int
+
+
+def probe(
+    train: Train, sample: Sample, shape: tuple[int, ...], oracle: nn.Module | None = None
+) -> Speed:
+    """Measure a few training and sampler steps of the network on random samples of `shape`.
+
+    An `oracle` is sampled as it is, and takes no training steps.
+
+    The work is enlarged until it takes 0.3 s or is as large as in the study; what is left is
+    extrapolated linearly.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
+    network = train.network
+    model: nn.Module = oracle or network.load()(shape=shape, sigmas=sigmas, **network.arguments())
+    model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    optimizer = None if oracle else torch.optim.Adam(model.parameters())
+    objective = functools.partial(train.objective.load(), **train.objective.arguments())
+
+    def score_in(precision: str) -> Score:
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+        def score(x: Tensor, sigma: Tensor) -> Tensor:
+            with torch.autocast(device, dtype=kind, enabled=kind is not None):
+                return model(x, sigma)  # type: ignore[no-any-return]
+
+        return score
+
+    def draw(size: int) -> tuple[Tensor, Tensor]:
+        x = torch.rand(size, *shape, device=device).to(memory_format=layout)
+        return x, sigmas[:1].float().expand(size).to(device)
+
+    def step(size: int) -> None:
+        assert optimizer is not None
+        x, sigma = draw(size)
+        directions = train.objective.projections
+        projected = {"v": torch.ones(directions, *x.shape, device=device)} if directions else {}
+        losses: Tensor = objective(score_in(train.precision), x, sigma, x, **projected)
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    chunk = min(sample.chunk, sample.count)
+    step_seconds = _seconds(step, train.batch_size) if optimizer else 0.0
+    with torch.no_grad():
+        drawing = _seconds(lambda size: score_in(sample.precision)(*draw(size)), chunk)
+    return Speed(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))
+
+
+def _seconds(work: Callable[[int], object], full: int) -> float:
+    """Return the seconds of `work(full)`, from smaller pieces where those take long already.
+
+    The least of three counts: whatever else the machine does makes a piece slower, never faster.
+    """
+    size = min(full, 8)
+    work(size)  # the first call also pays for allocation and the choice of kernels
+    while True:
+        seconds = min(_timed(work, size) for _ in range(3))
+        if size == full or seconds > ENOUGH:
+            return seconds * full / size
+        size = min(full, 4 * size)
+
+
+def _timed(work: Callable[[int], object], size: int) -> float:
+    started = time.perf_counter()
+    work(size)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started

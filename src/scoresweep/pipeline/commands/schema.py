@@ -1,0 +1,14 @@
+"""Command `schema`: the JSON schema of study files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoresweep.pipeline.study import Study
+
+__all__ = ["study_schema"]
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, as `workflow/schemas/study.schema.json` holds it."""
+    return Study.model_json_schema() | {"title": "A scoresweep study"}

@@ -1,0 +1,1 @@
+"""Reading image files from folders and archives."""

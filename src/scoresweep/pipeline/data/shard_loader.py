@@ -1,0 +1,164 @@
+"""Training batches of a split that does not fit in memory.
+
+An epoch is a random order of the store's shards. As many of them as fit are read together, as one
+block, and the samples of a block are shuffled as a whole; meanwhile a thread reads the next block.
+Which sample stands where is a function of (seed, position) here too. Each process reads whole
+blocks, whatever part of a batch it takes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from torch import Tensor
+
+from scoresweep.pipeline.data.manifest import check_store
+from scoresweep.pipeline.data.memory_loader import Batches, Loader
+from scoresweep.pipeline.data.store import (
+    open_array,
+    pixel_range_of,
+    read_shards,
+    read_split,
+    shards_of,
+)
+from scoresweep.seeds import generator_for
+
+__all__ = ["ShardLoader", "open_loader", "some_samples"]
+
+BLOCKS = 3
+"""Into how many parts the memory goes: the block in use, the one that is being read, and as much
+again for the chunks, the order and the batches."""
+
+
+def open_loader(
+    store: Path,
+    split: str,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    flip: bool = False,
+    memory_limit: int = 8 * 1024**3,
+) -> Batches:
+    """Return batches of a staged split, held in memory if it takes at most `memory_limit` bytes.
+
+    The limit changes the order of the samples: what fits is shuffled as a whole, what does not
+    block by block. Raises `InputError` where the store is missing, cut short or damaged.
+    """
+    described = check_store(store)["splits"][split]
+    name = "image" if "image" in described else "point"
+    array = open_array(zarr.open_group(store, path=split, mode="r"), name, store)
+    if array.nbytes <= memory_limit:
+        return Loader(read_split(store, split), batch_size, seed, device, flip)
+    return ShardLoader(store, array, batch_size, seed, device, flip, memory_limit)
+
+
+def some_samples(store: Path, split: str, most: int) -> Tensor:
+    """Return at most `most` samples of a staged split in model space, shape (N, ...).
+
+    They are drawn at random, always the same ones.
+    """
+    loader = open_loader(store, split, most, seed=0)
+    return loader.batch(0, 0, min(len(loader), most))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples of some shards, and the order in which they are taken."""
+
+    values: Tensor
+    order: Tensor
+
+
+class ShardLoader(Batches):
+    """A split that is read shard by shard."""
+
+    def __init__(
+        self,
+        store: Path,
+        array: zarr.Array[Any],
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        flip: bool,
+        memory_limit: int,
+    ) -> None:
+        """Read the samples in `array` of `store`, with about `memory_limit` bytes in memory."""
+        super().__init__(pixel_range_of(array.attrs.asdict()), batch_size, seed, device, flip)
+        self._store, self._array, self._count = store, array, array.shape[0]
+        self._shards = shards_of(array)
+        shard_bytes = self._shards[0][1] * array.nbytes // self._count
+        self._shards_per_block = max(1, memory_limit // (BLOCKS * shard_bytes))
+        most = min(self._shards_per_block * self._shards[0][1], self._count)
+        # Kept for good: memory that is new to a process costs more time than what is read into it.
+        self._buffers = [np.empty((most, *array.shape[1:]), array.dtype) for _ in range(2)]
+        self._reader = ThreadPoolExecutor(max_workers=1)
+        self._blocks: dict[tuple[int, int], tuple[int, Future[Block]]] = {}
+        self._plans: dict[int, list[list[tuple[int, int]]]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def rows(self, first: int, end: int) -> Tensor:
+        """Return the samples [first, end) of the endless row."""
+        kind = torch.from_numpy(self._buffers[0])
+        pinned = self.device.type == "cuda"
+        rows = torch.empty((end - first, *kind.shape[1:]), dtype=kind.dtype, pin_memory=pinned)
+        done = 0
+        while done < len(rows):
+            epoch, offset = divmod(first + done, self._count)
+            number, begin = self._locate(epoch, offset)
+            block = self._block(epoch, number)
+            index = block.order[offset - begin :][: len(rows) - done]
+            part = rows[done : done + len(index)]
+            torch.index_select(block.values, 0, index, out=part)
+            done += len(index)
+        return rows.to(self.device, non_blocking=True)
+
+    def _plan(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """Return the shards of each block of an epoch; the last two epochs are kept."""
+        if epoch not in self._plans:
+            while len(self._plans) >= 2:
+                self._plans.pop(next(iter(self._plans)))
+            generator = generator_for(self.seed, "shards", epoch)
+            order = torch.randperm(len(self._shards), generator=generator).tolist()
+            size = self._shards_per_block
+            self._plans[epoch] = [
+                [self._shards[i] for i in order[start : start + size]]
+                for start in range(0, len(order), size)
+            ]
+        return self._plans[epoch]
+
+    def _locate(self, epoch: int, offset: int) -> tuple[int, int]:
+        """Return the block that holds the sample at `offset` of an epoch, and where it begins."""
+        sizes = [sum(stop - start for start, stop in shards) for shards in self._plan(epoch)]
+        ends = list(itertools.accumulate(sizes))
+        number = next(i for i, block_end in enumerate(ends) if offset < block_end)
+        return number, ends[number] - sizes[number]
+
+    def _block(self, epoch: int, number: int) -> Block:
+        """Return a block and have the next one read where the memory of another one was."""
+        last = number + 1 == len(self._plan(epoch))
+        wanted = [(epoch, number), (epoch + 1, 0) if last else (epoch, number + 1)]
+        self._blocks = {key: value for key, value in self._blocks.items() if key in wanted}
+        free = {0, 1}.difference(buffer for buffer, _ in self._blocks.values())
+        for key in wanted:
+            if key not in self._blocks:
+                buffer = free.pop()
+                shards = self._plan(key[0])[key[1]]
+                # What the one thread still reads into this memory for another block ends before.
+                read = self._reader.submit(self._read, buffer, shards, *key)
+                self._blocks[key] = buffer, read
+        return self._blocks[wanted[0]][1].result()
+
+    def _read(self, buffer: int, shards: list[tuple[int, int]], epoch: int, number: int) -> Block:
+        values = self._buffers[buffer][: sum(stop - start for start, stop in shards)]
+        read_shards(self._array, shards, values, self._store)
+        generator = generator_for(self.seed, "order", epoch, number)
+        return Block(torch.from_numpy(values), torch.randperm(len(values), generator=generator))

@@ -1,0 +1,56 @@
+"""A user's own images: a folder or a zip archive of image files."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+from scoresweep.pipeline.data.file_formats import expect
+from scoresweep.pipeline.data.image_files.decoding import Frames, Options, read_images
+from scoresweep.pipeline.data.image_files.listing import Splits, list_images
+from scoresweep.pipeline.data.image_files.tree import read_tree
+from scoresweep.pipeline.data.splitting import Staged, staged_own
+from scoresweep.pipeline.system.console import say
+
+__all__ = ["read_folder"]
+
+
+def read_folder(
+    path: Path,
+    size: int | None = None,
+    test_fraction: float = 0.1,
+    splits: Splits = "auto",
+    range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
+    frames: Frames | None = None,
+) -> Staged:
+    """Read the images of a folder or a zip archive.
+
+    Sub-folders are classes, unless their names are those of splits (`train`, `testing`, ...): these
+    hold the images or the classes. If there is no test split, `test_fraction` of each class is set
+    aside. A `dataset.json`, as in the archives of StyleGAN and EDM, gives the classes instead.
+    Images are stored in grey if all files are grey, otherwise in colour, transparent parts on
+    white; with `size` they are cropped to a centred square and resized to that many pixels.
+
+    Args:
+        path: the folder or archive.
+        size: pixels of a side; None: as the files have them, and all must have the same size.
+        test_fraction: share of the images that is set aside.
+        splits: "auto": by the names of folders; "none": every folder is a class; or the folder of
+            each split.
+        range: values of black and white in files with more than 8 bits a channel; None: such files
+            are refused.
+        frames: which frames of animations and multi-page files are read; None: they are refused.
+
+    Raises:
+        InputError: naming the file or folder that cannot be read or understood, or the image that
+            has another size than the first.
+    """
+    expect(path, "folder")
+    listing = list_images(read_tree(path), splits)
+    files = list(chain.from_iterable(listing.splits.values()))
+    decoded = read_images(files, Options(size, range, frames))
+    for note in [*listing.notes, *decoded.notes]:
+        say(f"{path}: {note}")
+    counts = {split: len(listed) for split, listed in listing.splits.items()}
+    parts = decoded.splits(counts, listing.labels or {}, listing.class_names)
+    return staged_own(path, parts, test_fraction)

@@ -1,0 +1,67 @@
+"""Samples of a mixture of isotropic Gaussians, whose score is known at every noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scoresweep.pipeline.data.sources.synthetic import draw
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.data.splitting import Staged
+
+__all__ = ["FOUR_MODES", "draw_gaussian_mixture"]
+
+FOUR_MODES = ((-3.0, -3.0), (-3.0, 3.0), (3.0, -3.0), (3.0, 3.0))
+"""The means where none are given: the corners of a square, in units of the data."""
+
+
+def draw_gaussian_mixture(
+    weights: Sequence[float] | None = None,
+    means: Sequence[Sequence[float]] | None = None,
+    stds: float | Sequence[float] = 0.5,
+    dimension: int | None = None,
+    train_count: int = 10_000,
+    test_count: int = 2_000,
+    seed: int = 0,
+) -> Staged:
+    """Draw points from Σ_k w_k N(μ_k, s_k² I); the label of a point is its component k.
+
+    The store's attribute `mixture` keeps w, μ and s, of which `oracle_of` makes the exact score.
+
+    Args:
+        weights: w, (K,), positive, scaled to the sum 1; None: equal ones.
+        means: μ, (K, D), in units of the data; None: `FOUR_MODES`.
+        stds: s, one for all or (K,), in units of the data.
+        dimension: fill up the means with zeros to so many dimensions.
+        train_count: number of training points.
+        test_count: number of test points.
+        seed: of both, below 2³².
+    """
+    centres = np.array(FOUR_MODES if means is None else means, dtype=np.float64)
+    if dimension is not None:
+        centres = np.pad(centres, ((0, 0), (0, dimension - centres.shape[1])))
+    count, size = centres.shape
+    shares = np.ones(count) if weights is None else np.array(weights, dtype=np.float64)
+    shares = shares / shares.sum()
+    spreads = np.broadcast_to(np.asarray(stds, dtype=np.float64), (count,))
+
+    def split(number: int, random: np.random.RandomState) -> Split:
+        label = random.choice(count, number, p=shares)
+        noise = random.standard_normal((number, size))
+        points = centres[label] + spreads[label, None] * noise
+        return Split(
+            points.astype(np.float32),
+            label.astype(np.int64),
+            class_names=[f"mode {k + 1}" for k in range(count)],
+        )
+
+    mixture = {"weights": shares, "means": centres, "stds": spreads}
+    return draw(
+        split,
+        f"mixture of {count} Gaussians in {size} dimensions",
+        train_count,
+        test_count,
+        seed,
+        attributes={"mixture": {name: values.tolist() for name, values in mixture.items()}},
+    )

@@ -1,0 +1,1 @@
+"""Metrics of samples and of networks, and the features that they need."""

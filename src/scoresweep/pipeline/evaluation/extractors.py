@@ -1,0 +1,145 @@
+"""Feature extractors with their weights, published or fitted to a dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.evaluation.extractor_weights import load_published_weights
+from scoresweep.pipeline.evaluation.real_features import attribute_of, make_reference_again
+from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study.config import content_hash
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.locks import exclusive
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+
+__all__ = ["give_weights", "load_extractor", "make_extractor"]
+
+
+def give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
+    """Give an extractor its weights, published or fitted; return attributes that tell which.
+
+    Fitted ones are read from `path` where it holds those of this dataset, made by this recipe. Of
+    several processes at once the first one fits them.
+    """
+    if model.weights is not None:
+        return load_published_weights(model)
+    if not model.state_dict():
+        return {}
+    data = _sha256_of_data(train)
+    with exclusive(path.with_name(f".{path.name}.lock")):
+        with contextlib.suppress(FileNotFoundError, SafetensorError, RuntimeError, ValueError):
+            if _load_fitted(model, path) == data:
+                return _attributes_of(model)
+        labels = None if train.labels is None else torch.from_numpy(train.labels)
+        with _one_thread():
+            model.fit(train.model_space(), labels, seed=0)
+        attributes = _attributes_of(model)
+        about = {
+            "data": data,
+            "recipe": content_hash(model.recipe()),
+            "sha256": attributes["weights_sha256"],
+        }
+        with whole(path) as temporary:
+            write_tensors(temporary, model.state_dict(), {"fitted": json.dumps(about)})
+    return attributes
+
+
+def _load_fitted(model: Extractor, path: Path) -> str:
+    """Load what an extractor has learned; return the SHA-256 of the data that it learned from.
+
+    Raises `ValueError` where that is damaged, or was learned by another recipe.
+    """
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get("fitted", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if sha256_of_tensors(tensors) != about.get("sha256"):
+        raise ValueError("its SHA-256 is not the one that it names")
+    if about.get("recipe") != content_hash(model.recipe()):
+        raise ValueError(f"it was learned by another recipe than that of {model.name} now")
+    model.load_state_dict(tensors)
+    return str(about["data"])
+
+
+def _sha256_of_data(split: Split) -> str:
+    parts = {"values": split.values, "labels": split.labels, "range": split.pixel_range}
+    return sha256_of_tensors({k: torch.as_tensor(v) for k, v in parts.items() if v is not None})
+
+
+def _attributes_of(model: Extractor) -> dict[str, str]:
+    return {"weights_sha256": sha256_of_tensors(model.state_dict())}
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: the order in which floats are added changes what is learned."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
+    """Return an extractor without its weights, published or learned."""
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+    lacks = None
+    if kind.needs_images and split.pixel_range is None:
+        lacks = "images, and this dataset has points"
+    elif kind.needs_labels and split.labels is None:
+        lacks = "labels, and this dataset has none"
+    if lacks:
+        raise InputError(
+            f"evaluate.extractors: {name} on dataset {dataset_id}: the extractor needs {lacks}. "
+            f"Choose another one: evaluate.extractors: [pixels]"
+        )
+    names, labels = split.class_names, split.labels
+    classes = len(names) if names else 0 if labels is None else int(labels.max()) + 1
+    try:
+        model = kind(split.shape, classes)
+    except ValueError as error:
+        raise InputError(
+            f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another one: "
+            f"evaluate.extractors: [pixels]"
+        ) from error
+    return model.eval()
+
+
+def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
+    """Return the extractor with the weights that made the features of the real samples.
+
+    Raises:
+        InputError: if it has others, or a file is missing or damaged.
+    """
+    model = make_extractor(name, train, run.dataset.id)
+    path, made = (
+        plan.layout.extractor_weights(run.dataset.id, name),
+        plan.reference(run.dataset.id, name),
+    )
+    if model.weights is not None:
+        load_published_weights(model)
+    elif model.state_dict():
+        try:
+            _load_fitted(model, path)
+        except (FileNotFoundError, SafetensorError, RuntimeError, ValueError) as error:
+            raise make_reference_again(path, error) from error
+    else:
+        return model
+    found, expected = _attributes_of(model)["weights_sha256"], attribute_of(made, "weights_sha256")
+    if found != expected:
+        raise InputError(
+            f"{made}: its features are not those of the extractor {name} as it is now (SHA-256 of "
+            f"the weights {expected}, now {found}). `scoresweep reference STUDY` makes it again."
+        )
+    return model

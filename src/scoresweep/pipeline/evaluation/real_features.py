@@ -1,0 +1,89 @@
+"""Features of real samples, with which generated ones are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.features import Features
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.system.console import progress
+from scoresweep.pipeline.system.device import CPU
+from scoresweep.seeds import generator_for
+
+__all__ = ["attribute_of", "extract", "make_reference_again", "read_reference", "uniform_noise"]
+
+
+def uniform_noise(train: Split, count: int) -> Tensor:
+    """Return `count` samples of noise: in [0, 1] for images, else in the box of the data."""
+    noise = torch.rand((count, *train.shape), generator=generator_for("uniform noise"))
+    if train.pixel_range is not None:
+        return noise
+    points = train.model_space()
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return low + (high - low) * noise
+
+
+def extract(model: Extractor, samples: Tensor, what: str, device: torch.device = CPU) -> Features:
+    """Return the features of `samples`, computed on `device` in batches.
+
+    Shows the progress under the title `what`.
+    """
+    parts = []
+    model.to(device)
+    with torch.no_grad(), progress(what, len(samples)) as advance:
+        for batch in torch.split(samples, model.batch_size):
+            found = model(batch.to(device))
+            probabilities = None if found.probabilities is None else found.probabilities.cpu()
+            parts.append(Features(found.values.cpu(), probabilities))
+            advance(len(batch))
+    return Features.join(parts)
+
+
+def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
+    """Return the features of the splits `train` and `test`, and of uniform noise as `noise`.
+
+    Raises:
+        InputError: if the file is missing or damaged, or is one of other data or features.
+    """
+    path = plan.reference(run.dataset.id, extractor)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            content = file.load()
+        for name, expected in (("dataset", run.dataset.id), ("extractor", extractor)):
+            if content.attrs.get(name) != expected:
+                raise ValueError(f"its {name} is {content.attrs.get(name)}, expected {expected}")
+        tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
+        moments = tensors["train_mean"], tensors["train_covariance_factor"]
+        return {
+            part: Features(
+                tensors[f"{part}_features"],
+                tensors.get(f"{part}_probabilities"),
+                moments if part == "train" else None,
+            )
+            for part in ("train", "test", "noise")
+        }
+    except (OSError, KeyError, ValueError) as error:
+        raise make_reference_again(path, error) from error
+
+
+def attribute_of(path: Path, name: str) -> object:
+    """Return an attribute of a file of features; None if it has none."""
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            return file.attrs.get(name)
+    except OSError as error:
+        raise make_reference_again(path, error) from error
+
+
+def make_reference_again(path: object, error: Exception) -> InputError:
+    """Return the error of features that cannot be used, which says how to make them again."""
+    return InputError(
+        f"{path}: cannot be used ({error}). `scoresweep reference STUDY` makes it (again)."
+    )

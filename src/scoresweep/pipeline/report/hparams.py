@@ -1,0 +1,91 @@
+"""Final metrics of the runs, for TensorBoard's HParams tab."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.report.statistics.repeats import repeat_means
+from scoresweep.pipeline.report.statistics.summary import Metric, is_repeat
+from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.study import Plan
+
+if TYPE_CHECKING:
+    from pandas.core.groupby import SeriesGroupBy
+
+__all__ = ["write_final_metrics"]
+
+
+def write_final_metrics(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> None:
+    """Write, beside the curves of each run, what tells it apart and how well it did at its best.
+
+    That is at the setting that the main measure ranks first, which is named too; values are means
+    over its samplings. TensorBoard shows the first few results unless it is asked for more.
+
+    `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
+    one that ranks settings first.
+    """
+    from scoresweep.pipeline.training.tensorboard import described, write_hparams
+
+    losses, errors = _losses(tables), _score_errors(tables)
+    for run in plan.runs:
+        rows, options = wide[wide["run"] == run.id], described(run)
+        if metrics:
+            rows = rows[rows[metrics[0].name].notna()]
+        quality, final = {}, dict[str, float]()
+        if metrics and len(rows):
+            best = _best(rows, metrics, [*tables.setting_axes, *tables.evaluation_axes])
+            found = {metric.name: float(best[metric.name]) for metric in metrics}
+            quality = {f"result/{name}": x for name, x in found.items() if not math.isnan(x)}
+            final = dict(list(quality.items())[:1])
+            for axis in plan.settings[0].axes:
+                if is_repeat(axis):
+                    continue
+                if isinstance(best[axis], Real):
+                    final[f"result/best_{axis}"] = float(best[axis])
+                else:  # a result is a number; a text can be an option alone
+                    options[f"best_{axis}"] = best[axis]
+        final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
+        final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}
+        final |= quality
+        if final and plan.layout.tensorboard(run.id).is_dir():
+            write_hparams(plan.layout.tensorboard(run.id), options, final)
+
+
+def _best(rows: pd.DataFrame, metrics: Sequence[Metric], axes: Sequence[str]) -> pd.Series[Any]:
+    """Return the axes and measures of a run's best setting, the mean over its samplings."""
+    names = [metric.name for metric in metrics]
+    means = repeat_means(rows, names, [axis for axis in axes if not is_repeat(axis)])
+    return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]
+
+
+def _losses(tables: Tables) -> dict[str, float]:
+    """Return the last training loss of each run that has one."""
+    training = tables.tree["training"].to_dataset()
+    if "loss" not in training:
+        return {}
+    return _by_run(_values(training, "loss").last())
+
+
+def _score_errors(tables: Tables) -> dict[str, float]:
+    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
+    errors, name = tables.tree["score_error"].to_dataset(), "score_error_sigma2"
+    if name not in errors:
+        return {}
+    return _by_run(_values(errors.sel(split="test"), name).mean())
+
+
+def _values(dataset: xr.Dataset, name: str) -> SeriesGroupBy[Any, Any]:
+    """Return what there is of a variable, run by run, in the order of its dimensions."""
+    return dataset[["run", name]].to_dataframe().dropna(subset=name).groupby("run")[name]
+
+
+def _by_run(series: pd.Series[float]) -> dict[str, float]:
+    return {str(run): value for run, value in series.items()}

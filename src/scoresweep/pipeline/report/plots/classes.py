@@ -1,0 +1,37 @@
+"""Shares of classes, modes and the like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, styled
+
+__all__ = ["shares"]
+
+
+@styled
+def shares(frame: pd.DataFrame, kind: str) -> Figure:
+    """Draw the columns of `frame` side by side: shares of each class, mode and so on (its index).
+
+    The first column is what was drawn; the others, what it is compared with, are grey.
+    """
+    figure = Figure(figsize=(WIDTH, 3.2))
+    panel = figure.add_subplot()
+    at = np.arange(len(frame))
+    width = 0.8 / len(frame.columns)
+    colours = [COLOURS[0], "#bbbbbb", "#777777"]
+    for index, (name, column) in enumerate(frame.items()):
+        left = at - 0.4 + index * width
+        panel.bar(left, column, width, align="edge", color=colours[index], label=str(name))
+    if len(frame.columns) > 1:
+        panel.legend(loc="upper right", ncols=len(frame.columns), columnspacing=1)
+    panel.set_ylim(top=1.2 * panel.get_ylim()[1])
+    panel.set_axisbelow(True)
+    panel.set_xticks(at, [str(name) for name in frame.index])
+    panel.yaxis.set_major_formatter(PercentFormatter(1))
+    panel.set(xlabel=kind, title=f"share of samples in each {kind}")
+    panel.grid(False, axis="x")
+    return figure

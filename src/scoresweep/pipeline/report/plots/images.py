@@ -1,0 +1,40 @@
+"""Images beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from scoresweep.pipeline.report.plots.base import WIDTH, styled
+
+__all__ = ["pairs", "side_by_side"]
+
+
+@styled
+def pairs(sheet: np.ndarray[Any, Any], rows: int) -> Figure:
+    """Draw a sheet (H, W[, 3]) of `rows` rows of images, each over a row of their neighbours."""
+    figure = Figure(figsize=(WIDTH, 0.85 * WIDTH * sheet.shape[0] / sheet.shape[1]))
+    panel = figure.add_subplot()
+    panel.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    centres = (np.arange(2 * rows) + 0.5) * sheet.shape[0] / (2 * rows)
+    panel.set_yticks(centres, ["drawn", "nearest"] * rows)
+    panel.set_xticks([])
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    panel.grid(False)
+    return figure
+
+
+@styled
+def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
+    """Draw images (H, W[, 3]), each under its title, without smoothing."""
+    figure = Figure(figsize=(2.9 * len(images), 3.1))
+    panels = figure.subplots(1, len(images), squeeze=False)[0]
+    for panel, (title, image) in zip(panels, images, strict=True):
+        panel.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        panel.set_title(title, loc="center")
+        panel.set_axis_off()
+    return figure

@@ -1,0 +1,75 @@
+"""What figures of a report have in common."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.report.statistics.summary import (
+    configurations,
+    describe,
+    is_repeat,
+)
+from scoresweep.pipeline.report.tables.collect import Tables
+
+__all__ = ["BANDS", "Picture", "by_configuration", "file_name", "is_apart", "of", "to_frame"]
+
+
+class Picture(NamedTuple):
+    """A PNG file with its name (without suffix), title and caption."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    charted: bool = False
+    """Whether an interactive chart shows the same: then it is for paper."""
+    pixels: bool = False
+    """Whether it is enlarged pixels, which a page must not smooth."""
+
+
+BANDS = "Bands go from the least to the greatest of the seeds."
+
+CONFIGURATIONS = 4
+"""Most configurations of the runs that have figures of their own."""
+
+
+def is_apart(tables: Tables, axis: str) -> bool:
+    """Tell whether the values of an axis cannot be averaged or compared."""
+    return axis == "dataset" or (axis in tables.evaluation_axes and not is_repeat(axis))
+
+
+def by_configuration(
+    tables: Tables, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the first configurations of trained networks, and the rows that they have.
+
+    A configuration is the values of the axes that tell trained networks apart.
+    """
+    trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
+    axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
+    axes = [axis for axis in axes if trained[axis].nunique() > 1]
+    for key, part in itertools.islice(configurations(trained, axes), most):
+        yield dict(zip(axes, key, strict=True)), part
+
+
+def to_frame(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return a row for each point of the dimensions of `dataset`."""
+    if not dataset.sizes:  # one run, and nothing that varies
+        dataset = dataset.expand_dims("row")
+    return dataset.to_dataframe().reset_index()
+
+
+def of(point: dict[str, Any]) -> str:
+    """Return what a title says of the point of the study that it is about."""
+    return f", {describe(point)}" if point else ""
+
+
+def file_name(*parts: object) -> str:
+    """Join the parts of a picture's name to one that every file system takes."""
+    name = "_".join(map(str, parts))
+    return "".join(c if c.isalnum() or c in "=._+-" else "-" for c in name)[:180]

@@ -1,0 +1,77 @@
+"""How samples share out over classes, shapes and modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.sections.base import (
+    Picture,
+    file_name,
+    is_apart,
+    of,
+    to_frame,
+)
+from scoresweep.pipeline.report.statistics.summary import (
+    Metric,
+    best,
+    configurations,
+    describe,
+    is_repeat,
+    summarise,
+)
+from scoresweep.pipeline.report.tables.collect import Tables
+
+__all__ = ["shares"]
+
+SHARES = {
+    "class_share": ("class", {"class_share_real": "real test samples"}, "the classifier takes"),
+    "shape_share": (
+        "shape",
+        {"shape_share_real": "real test samples", "shape_asked": "asked of the dataset"},
+        "the nearest mask takes",
+    ),
+    "mode_share": (
+        "mode",
+        {"mode_share_real": "real test samples", "mode_weight": "weight in the mixture"},
+        "the likeliest component takes",
+    ),
+}
+"""Variable to what it is a share of, what it is compared with, and who says so."""
+
+
+def shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+    """Yield the shares of classes, shapes and modes among the samples of the best configuration.
+
+    The best is that by `metric`, of each dataset and point of the evaluation grid.
+    """
+    sampling = tables.tree["sampling"].to_dataset()
+    axes = [axis for axis in tables.axes if not is_repeat(axis)]
+    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    for name in SHARES.keys() & sampling.keys():
+        for key, part in configurations(wide[wide[metric.name].notna()], apart):
+            top = best(summarise(part, metric, axes), metric)
+            where = dict(zip(apart, key, strict=True))
+            yield _shares(sampling, name, {axis: top[axis] for axis in axes}, where)
+
+
+def _shares(sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[str, Any]) -> Picture:
+    kind, references, who = SHARES[name]
+    names = [n for n in (name, *references) if n in sampling]
+    (along,) = {"class", "mode"} & set(sampling[name].dims)
+    frame = to_frame(sampling[names])
+    here = frame[[axis for axis in top if axis in frame]]
+    same = (here == pd.Series(top)[here.columns]).all(axis="columns")
+    found = frame[same].groupby(along, sort=False)[names].mean()
+    figure = plots.shares(found.rename(columns={name: "drawn", **references}), kind)
+    caption = (
+        f"The samples of the best setting{of(top)}, as {who} them. Least frequent: {kind} "
+        f"{found[name].idxmin()} with {100 * found[name].min():.1f} %."
+    )
+    title = f"Share of each {kind}" + (f", {describe(where)}" if where else "")
+    file = file_name(f"{name}s", *where.values())
+    return Picture(file, title, caption, plots.png(figure))

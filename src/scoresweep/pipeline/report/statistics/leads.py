@@ -1,0 +1,60 @@
+"""How much worse than the best the others are, and whether that is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, half_width
+from scoresweep.pipeline.report.statistics.summary import Metric, summarise
+
+__all__ = ["rivals"]
+
+
+def rivals(
+    part: pd.DataFrame, metric: Metric, axes: Sequence[str], within: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return all configurations, the best first, and how much worse than it each of them is.
+
+    At each point of `within` there is a best one of its own. Beside the columns of `summarise`:
+
+    * `gap`, how much worse than the best, with its 95 % interval by itself, `gap_low` and
+      `gap_high`; what that comes from (`differences`): `gap_level`, `pairs` and `sampling_pairs`.
+    * `behind`, whether it is worse if all comparisons are allowed for. The best is chosen from K,
+      so any two of them can meet: each of the K(K − 1)/2 comparisons gets an equal share of the
+      5 % (Bonferroni; Dunn 1961, https://doi.org/10.1080/01621459.1961.10482090).
+    * `ahead`, whether the best is better than all others, each comparison at its own 95 %: that all
+      go wrong together is no likelier than that one does, however many they are (Hung and Fithian
+      2019, https://arxiv.org/abs/1610.03944).
+    """
+    part, sign = part[part[metric.name].notna()], 1 if metric.better == "lower" else -1
+    keys = [*within, *axes]
+    summary = summarise(part, metric, keys).assign(place=lambda t: sign * t["mean"])
+    values = sign * by_repeat(part, metric.name, keys)[1]  # in the order of the summary
+    summary = summary.sort_values([*within, "place"], kind="stable")
+    group = summary.groupby(list(within) if within else np.zeros(len(summary))).ngroup().to_numpy()
+    first, size = np.unique(group, return_index=True, return_counts=True)[1:]
+    best_of, size = first[group], size[group]
+    values = values[summary.index]
+    resampling = summary["resampling"].to_numpy()
+    found = differences(values, values[best_of], resampling, resampling[best_of])
+    half = half_width(found.error, found.freedom)
+    most = half_width(found.error, found.freedom, 0.05 / np.maximum(2, size * (size - 1)))
+    is_best = best_of == np.arange(len(summary))
+    beaten = np.add.reduceat((found.mean - half > 0) & ~is_best, first, dtype=int)[group]
+    return (
+        summary.drop(columns="place")
+        .assign(
+            gap=found.mean,
+            gap_low=found.mean - half,
+            gap_high=found.mean + half,
+            gap_level=found.level,
+            pairs=found.networks,
+            sampling_pairs=found.samplings,
+            behind=(found.mean > most) & ~is_best,
+            ahead=(size > 1) & (beaten == size - 1),
+        )
+        .reset_index(drop=True)
+    )

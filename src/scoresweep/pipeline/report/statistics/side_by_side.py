@@ -1,0 +1,81 @@
+"""A measure in two reports, setting by setting, and which of them is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, half_width
+from scoresweep.pipeline.report.statistics.summary import Metric, summarise
+
+__all__ = ["SIDES", "side_by_side"]
+
+SIDES = ("A", "B")
+
+
+def side_by_side(
+    frames: Sequence[pd.DataFrame], measure: Metric, axes: list[str], incomparable: bool
+) -> pd.DataFrame:
+    """Join a measure in both reports, setting by setting."""
+    sides = []
+    kept = {"mean": ""} | {name: f"_{name}" for name in ("low", "high", "networks", "samplings")}
+    for side, frame in zip(SIDES, frames, strict=True):
+        summary = summarise(frame, measure, axes)
+        indexed = summary.set_index(axes) if axes else summary
+        columns = {name: f"{side}{suffix}" for name, suffix in kept.items()}
+        sides.append(indexed[list(columns)].rename(columns=columns))
+    table = sides[0].join(sides[1], how="outer").sort_index()
+    tested = _differences_of(frames, measure, axes)
+    table = table.join(tested.set_index(axes) if axes else tested)
+    ratio = table["B"] / table["A"].where(table["A"] != 0)
+    table["ratio"] = np.nan if incomparable else ratio
+    if incomparable:
+        table[["difference", "difference_low", "difference_high"]] = np.nan
+    table["over"] = table["over"].fillna("")
+    table["verdict"] = _verdicts(table, measure, incomparable)
+    return table.reset_index() if axes else table.reset_index(drop=True)
+
+
+def _differences_of(
+    frames: Sequence[pd.DataFrame], measure: Metric, axes: list[str]
+) -> pd.DataFrame:
+    """Return B − A of the settings that both have, with the interval and what it comes from."""
+    both = pd.concat(
+        [frame.assign(_side=side) for side, frame in zip(SIDES, frames, strict=True)],
+        ignore_index=True,
+    )
+    both = both[both[measure.name].notna()]
+    summary = summarise(both, measure, [*axes, "_side"])
+    values = by_repeat(both, measure.name, [*axes, "_side"])[1]
+    b = np.flatnonzero(summary["_side"] == "B")
+    follows = summary[axes].shift().eq(summary[axes]).all(axis=1) if axes else summary.index > 0
+    b = b[np.asarray(follows)[b]]  # A of the same setting stands in the row before
+    a, resampling = b - 1, summary["resampling"].to_numpy()
+    found = differences(values[b], values[a], resampling[b], resampling[a])
+    half = half_width(found.error, found.freedom, 0.025 / max(1, len(b)))
+    settings: pd.DataFrame = summary.loc[b, axes]
+    return settings.assign(
+        difference=found.mean,
+        difference_low=found.mean - half,
+        difference_high=found.mean + half,
+        over=found.level,
+    )
+
+
+def _verdicts(
+    table: pd.DataFrame, measure: Metric, incomparable: bool
+) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """Say of each row which side is better, if the interval of the difference excludes 0."""
+    b_wins = (table["difference"] < 0) == (measure.better == "lower")
+    verdicts = {
+        "only in B": table["A"].isna(),
+        "only in A": table["B"].isna(),
+        "not comparable": pd.Series(incomparable, table.index),
+        "no interval": table["difference_low"].isna(),
+        "not apart": (table["difference_low"] <= 0) & (table["difference_high"] >= 0),
+        "B better": b_wins,
+    }
+    return np.select(list(verdicts.values()), list(verdicts), "A better")

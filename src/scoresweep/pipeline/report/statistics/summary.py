@@ -1,0 +1,277 @@
+"""Means and intervals over repeats, the best setting, and how values are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval
+from scoresweep.pipeline.report.statistics.repeats import (
+    by_repeat,
+    half_width,
+    over_repeats,
+    repeat_means,
+)
+
+__all__ = [
+    "Metric",
+    "best",
+    "best_first",
+    "chosen",
+    "configurations",
+    "coordinate",
+    "describe",
+    "interval",
+    "is_repeat",
+    "main_metric",
+    "most_repeats",
+    "number",
+    "repeats",
+    "some_repeats",
+    "summarise",
+    "words",
+]
+
+Array = np.ndarray[Any, Any]
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of sample quality, as its variable in the report describes it."""
+
+    name: str
+    title: str
+    better: Literal["lower", "higher"]
+    about: Mapping[str, Any]
+    """All its attributes: extractor, sample counts, seed, units."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """Number of samples (a list, where it differs) of what was drawn (""), `real` and `noise`."""
+
+    @property
+    def caveat(self) -> str:
+        """What scores well without being good, where there is such; then it ranks nothing."""
+        return str(self.about.get("caveat", ""))
+
+    def count(self, side: str = "") -> str:
+        """Return "n = 1,000" (in spaces that do not break), or "" where that is not known."""
+        sizes = np.atleast_1d(self.sizes.get(side, [])).tolist()
+        return f"n{NBSP}={NBSP}{' or '.join(number(size) for size in sizes)}" if sizes else ""
+
+    def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
+        """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""
+        named = {"real": "real test samples", "noise": "uniform noise"}
+        return [
+            f"{name} ({self.count(side)}) {number(row[side])}"
+            if self.count(side)
+            else f"{name} {number(row[side])}"
+            for side, name in named.items()
+            if row[side] == row[side]
+        ]
+
+
+def is_repeat(axis: str) -> bool:
+    """Tell whether an axis repeats a measurement instead of changing what is measured."""
+    return axis == "seed" or axis.endswith("_seed")
+
+
+def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield the values of `axes` as a tuple, and the rows that have them; nothing without rows."""
+    if not axes:
+        if len(frame):
+            yield (), frame
+        return
+    yield from frame.groupby(list(axes), sort=True)
+
+
+def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
+    """Return mean, interval and number of repeats of `metric` for each point of `axes`.
+
+    `frame` has the columns of `label_repeats`. Columns of the result: `axes`, `mean`, `low`,
+    `high`, `networks` and `samplings` (how many have a value, samplings of all networks together),
+    `level`, `error` and `freedom` (see `Estimate`), `resampling` (the standard error that the
+    measure has itself), `real` and `noise`.
+
+    The interval is that of the repeats, within what is possible (`bounded_interval`). If they do
+    not tell it, it is the measure's own, the mean of both ends over the rows.
+    """
+    name = metric.name
+    measured = frame[frame[name].notna()]
+    points, values = by_repeat(measured, name, axes)
+    found = over_repeats(values)
+    sides = {s: f"{name}_{s}" for s in ("low", "high", "real", "noise") if f"{name}_{s}" in frame}
+    means = repeat_means(measured, list(sides.values()), axes)
+    beside = {s: means[sides[s]].to_numpy() if s in sides else np.nan for s in ("real", "noise")}
+    ends = bounded_interval(found.mean, half_width(found.error, found.freedom), *_limits(metric))
+    untold = ~np.isfinite(found.error)
+    resampling = np.full(len(points), np.nan)
+    if {"low", "high"} <= sides.keys():
+        own = means[sides["low"]].to_numpy(), means[sides["high"]].to_numpy()
+        resampling = _resampling_error(found.mean, *own, metric)
+        ends = np.where(untold, own[0], ends[0]), np.where(untold, own[1], ends[1])
+    found = found._replace(
+        error=np.where(untold, resampling, found.error),
+        freedom=np.where(untold, np.inf, found.freedom),
+    )
+    return points.assign(
+        mean=found.mean,
+        low=ends[0],
+        high=ends[1],
+        networks=found.networks,
+        samplings=found.samplings,
+        level=found.level,
+        error=found.error,
+        freedom=found.freedom,
+        resampling=resampling,
+        **beside,
+    )
+
+
+def _limits(metric: Metric) -> tuple[float | None, float | None]:
+    return metric.about.get("valid_min"), metric.about.get("valid_max")
+
+
+def _resampling_error(mean: Array, low: Array, high: Array, metric: Metric) -> Array:
+    """Return the standard errors that `bounded_interval` has made the intervals of."""
+    half = np.maximum(mean - low, high - mean)  # one end may be cut off at a limit
+    if _limits(metric) == (0, None):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = np.where(low > 0, mean * np.log(mean / low), half)
+    return np.asarray(half / NORMAL_95)
+
+
+def best_first(summary: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the rows of a summary in the order of their means, the best first."""
+    return summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
+
+
+def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
+    """Return the row of a summary that is best by its mean, the first of several alike.
+
+    Its interval allows for the choice (`chosen`).
+    """
+    return chosen(summary, metric).iloc[0]
+
+
+def chosen(summary: pd.DataFrame, metric: Metric, within: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the best row of a summary, or of each point of `within`, with an interval of the best.
+
+    The best of K is partly the luckiest: its truth tends to be worse than its mean. So the end of
+    its interval on the worse side leaves out 2.5 %/K in place of 2.5 % (Bonferroni). Then the ends
+    of all K on that side hold together in 97.5 %, and so does that of the one that is chosen. See
+    Benjamini, Hechtlinger and Stark (2019), https://arxiv.org/abs/1906.00505.
+    """
+    ordered = best_first(summary, metric)
+    groups = ordered.groupby(list(within) if within else np.zeros(len(ordered)), sort=True)
+    top = groups.head(1).sort_values(list(within)) if within else ordered.head(1)
+    tail = 0.025 / groups["mean"].transform("size")[top.index].to_numpy()
+    half = half_width(top["error"], top["freedom"], tail)
+    low, high = bounded_interval(top["mean"], half, *_limits(metric))
+    # One alone keeps its own interval, which may be of another shape.
+    wider = np.isfinite(half) & (tail < 0.025)
+    if metric.better == "lower":
+        return top.assign(high=np.where(wider, np.fmax(high, top["high"]), top["high"]))
+    return top.assign(low=np.where(wider, np.fmin(low, top["low"]), top["low"]))
+
+
+def most_repeats(summary: pd.DataFrame) -> tuple[int, int]:
+    """Return the most networks, and the most samplings, that a row of a summary has."""
+    if summary.empty:
+        return 0, 0
+    return int(summary["networks"].max()), int(summary["samplings"].max())
+
+
+def some_repeats(row: Mapping[Any, Any] | pd.Series[Any], most: tuple[int, int]) -> str:
+    """Return "1 of 2 networks" if a row has fewer repeats than others have; "" if not."""
+    for name, count in zip(("networks", "samplings"), most, strict=True):
+        if row[name] < count:
+            return f"{row[name]:.0f} of {count} {name}"
+    return ""
+
+
+def repeats(networks: float, samplings: float) -> str:
+    """Write how many networks, and samplings of all of them, a value is the mean of."""
+    first = "one network" if networks == 1 else f"{networks:.0f} networks"
+    if networks and samplings % networks == 0 and networks > 1:
+        each = samplings / networks
+        return f"{first} × {each:.0f} samplings" if each > 1 else f"{first}, one sampling each"
+    return f"{first}, {'one sampling' if samplings == 1 else f'{samplings:.0f} samplings'}"
+
+
+def main_metric(metrics: Sequence[Metric]) -> Metric | None:
+    """Return the measure by which settings are ranked: a Fréchet distance before anything else.
+
+    Of those `fid` comes first, then another one on Inception features, then on learned ones.
+    """
+
+    def order(metric: Metric) -> tuple[bool, ...]:
+        name = metric.name
+        is_fid = name.startswith("fid")
+        return (
+            not (is_fid or name.startswith("frechet")),
+            "infinity" in name,
+            bool(metric.caveat),
+            name != "fid",
+            not is_fid,
+            name.endswith("_pixels"),
+        )
+
+    return min(metrics, key=order, default=None)
+
+
+def interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
+    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none.
+
+    Repeats that agree to the last digit, shares of 0 say, do not tell how sure their mean is.
+    """
+    if not row["low"] < row["high"]:
+        return ""
+    return f"{number(row['low'])} to {number(row['high'])}"
+
+
+def number(value: Any) -> str:
+    """Write a value with three significant digits: "0.213", "2e-5", "1,500"; "–" where none is."""
+    if not isinstance(value, Real):
+        return str(value)
+    x = float(value)
+    if not math.isfinite(x):
+        return "–"
+    if x < 0:
+        return f"−{number(-x)}"
+    if x.is_integer() and x < 1e6:
+        return f"{x:,.0f}"
+    if 999.5 <= x < 1e6:
+        return f"{x:,.0f}"
+    if 1e-3 <= x < 1e3:
+        return f"{x:#.3g}".rstrip(".")
+    return _short_exponent(f"{x:.3g}")
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Write the values of axes for people: "levels 10, step size 2e-5"."""
+    return ", ".join(f"{words(axis)} {coordinate(value)}" for axis, value in values.items())
+
+
+def coordinate(value: Any) -> str:
+    """Write the value of an axis: as short as it was in the study."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
+
+
+def words(name: str) -> str:
+    """Return the name of an axis as words."""
+    return name.replace("_", " ")
+
+
+def _short_exponent(text: str) -> str:
+    """Return "2e-5" for "2e-05"."""
+    mantissa, letter, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if letter else text

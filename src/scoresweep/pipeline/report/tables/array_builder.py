@@ -1,0 +1,91 @@
+"""Put the arrays of many files into one array over the points of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from scoresweep.pipeline.report.tables.netcdf_reader import Variable
+
+__all__ = ["Gather"]
+
+Array = np.ndarray[Any, Any]
+
+
+class Gather:
+    """Arrays over `shape` (dimension to size) and the files' own dimensions.
+
+    A file's own dimension grows to hold every coordinate value that occurs in a file (or, without
+    coordinates, the longest file); what a file does not have stays NaN.
+    """
+
+    def __init__(self, shape: Mapping[str, int]) -> None:
+        self.shape = dict(shape)
+        self._slots: dict[str, dict[Any, int]] = {}
+        self._arrays: dict[str, Array] = {}
+        self._dims: dict[str, tuple[str, ...]] = {}
+
+    def add(self, position: tuple[int, ...], variables: Mapping[str, Variable]) -> None:
+        """Put the variables of one file at `position`."""
+        sizes = {
+            dim: size
+            for variable in variables.values()
+            for dim, size in zip(variable.dims, variable.values.shape, strict=True)
+        }
+        slots = {dim: self._slots_of(dim, size, variables) for dim, size in sizes.items()}
+        for name, variable in variables.items():
+            if name in sizes or variable.values.dtype.kind not in "fiub":
+                continue
+            array = self._room(name, variable)
+            own = [slots[dim] for dim in variable.dims]
+            array[position + (np.ix_(*own) if own else ())] = variable.values
+
+    def dataset(self) -> xr.Dataset:
+        """Return what was gathered, every dimension of the files in rising order.
+
+        A dimension without any value is left out, and so are the variables along it. An exact score
+        has no training steps, for example, so a study of nothing else has no training curves.
+        """
+        outer = tuple(self.shape)
+        kept = {dim: slots for dim, slots in self._slots.items() if slots}
+        result = xr.Dataset(
+            {
+                name: (outer + self._dims[name], array)
+                for name, array in self._arrays.items()
+                if kept.keys() >= set(self._dims[name])
+            },
+            coords={dim: (dim, _values(slots)) for dim, slots in kept.items()},
+        )
+        rising = [dim for dim in kept if result[dim].dtype.kind in "fi"]
+        return result.sortby(rising) if rising else result
+
+    def _slots_of(self, dim: str, size: int, variables: Mapping[str, Variable]) -> Array:
+        """Return the index of each of a file's values along `dim`, adding those that are new."""
+        known = self._slots.setdefault(dim, {})
+        values = variables[dim].values.tolist() if dim in variables else range(size)
+        return np.asarray([known.setdefault(value, len(known)) for value in values], dtype=np.intp)
+
+    def _room(self, name: str, variable: Variable) -> Array:
+        """Return the array of a variable, made or grown to what is needed so far."""
+        dims = self._dims.setdefault(name, variable.dims)
+        wanted = (*self.shape.values(), *(len(self._slots[dim]) for dim in dims))
+        array = self._arrays.get(name)
+        if array is None or array.shape != wanted:
+            kind = variable.values.dtype if variable.values.dtype.kind == "f" else np.float64
+            grown = np.full(wanted, np.nan, dtype=kind)
+            if array is not None:
+                grown[tuple(slice(size) for size in array.shape)] = array
+            self._arrays[name] = array = grown
+        return array
+
+
+def _values(slots: Mapping[Any, int]) -> Array:
+    values = list(slots)
+    if any(isinstance(value, str) for value in values):
+        array = np.empty(len(values), dtype=object)
+        array[:] = [str(value) for value in values]
+        return array
+    return np.asarray(values)

@@ -1,0 +1,85 @@
+"""What the sampler costs and what the network costs, where a study samples the exact score too.
+
+Of a distance d to the real samples, for every setting,
+
+    sampler cost  d(samples of the exact score) − d(real test samples)
+    network cost  d(samples of the network) − d(samples of the exact score)
+
+so that a value is that of real samples and both costs together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from scoresweep.pipeline.report.tables.axes import Grid
+from scoresweep.pipeline.study import Run
+
+__all__ = ["COSTS", "distances", "split_costs"]
+
+COSTS = {
+    "sampler_cost": "what the sampler costs: exact score minus real test samples",
+    "network_cost": "what the network costs: trained network minus exact score",
+}
+"""Suffix of the variable to the end of its long name."""
+
+
+def distances(sampling: xr.Dataset) -> list[str]:
+    """Return the measures of samples that are a distance to real ones, with that of real samples.
+
+    Those are the ones that rank settings and are better the lower they are.
+    """
+    return [
+        str(name)
+        for name, variable in sampling.data_vars.items()
+        if variable.attrs.get("better") == "lower"
+        and "caveat" not in variable.attrs
+        and f"{name}_real" in sampling
+    ]
+
+
+def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dataset:
+    """Return `<metric>_sampler_cost` and `<metric>_network_cost` of every distance.
+
+    The sampler's lacks the dimensions that tell the exact score from trained networks; the
+    network's is NaN on the exact score. Nothing is returned where no run has the exact score, or
+    where settings of networks cannot be matched with its own.
+    """
+    exact = [not run.train.network.is_trained for run in runs]
+    point = _point(grid, exact)
+    if point is None:
+        return xr.Dataset()
+    trained = xr.DataArray(np.zeros(tuple(grid.shape.values()), dtype=bool), dims=tuple(grid.shape))
+    for position, is_exact in zip(grid.positions, exact, strict=True):
+        trained.values[position] = not is_exact
+    found = {}
+    for name in distances(sampling):
+        value = sampling[name]
+        at_best = value.isel(point, drop=True)
+        sampler = at_best - sampling[f"{name}_real"].isel(point, drop=True)
+        network = (value - at_best).where(trained).transpose(*value.dims)
+        for suffix, cost in (("sampler_cost", sampler), ("network_cost", network)):
+            kept = {k: v for k, v in value.attrs.items() if k in ("units", "extractor", "seed")}
+            long_name = f"{value.attrs.get('long_name', name)}, {COSTS[suffix]}"
+            found[f"{name}_{suffix}"] = cost.drop_attrs().assign_attrs(kept, long_name=long_name)
+    return xr.Dataset(found)
+
+
+def _point(grid: Grid, exact: Sequence[bool]) -> dict[str, int] | None:
+    """Return where the exact score lies along the dimensions that tell it from trained networks.
+
+    Those are the dimensions along which all its runs have one place and networks have others.
+    """
+    at = np.array(grid.positions).reshape(len(grid.positions), len(grid.shape))
+    is_exact = np.array(exact)
+    if not is_exact.any():
+        return None
+    point = {}
+    for axis, dim in enumerate(grid.shape):
+        places = set(at[is_exact, axis].tolist())
+        if len(places) == 1 and not places >= set(at[~is_exact, axis].tolist()):
+            point[dim] = places.pop()
+    return point if point or is_exact.all() else None

@@ -1,0 +1,40 @@
+"""Which measures of a report can rank settings, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.report.statistics.summary import Metric, main_metric
+from scoresweep.pipeline.report.tables.collect import metric_names
+
+__all__ = ["ranking_metrics"]
+
+
+def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[Metric]:
+    """Return the measures of the group `sampling` that say what is better, the main one first.
+
+    `rows` is the table of the same report, a row for each measured setting.
+    """
+    found = []
+    for name in metric_names(sampling):
+        about = {str(key): value for key, value in sampling[name].attrs.items()}
+        if name in rows and "better" in about:
+            sides = {"": name, "real": f"{name}_real", "noise": f"{name}_noise"}
+            sizes = {
+                side: sampling[variable].attrs["n_generated"]
+                for side, variable in sides.items()
+                if variable in sampling and "n_generated" in sampling[variable].attrs
+            }
+            found.append(Metric(name, _title(name, about), about["better"], about, sizes))
+    main = main_metric(found)
+    return sorted(found, key=lambda metric: metric is not main)
+
+
+def _title(name: str, about: Mapping[str, Any]) -> str:
+    """Return "Fréchet distance (classifier)": the extractor is always said."""
+    title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
+    return title if not extractor or extractor in title else f"{title} ({extractor})"

@@ -1,0 +1,258 @@
+"""`scoresweep import-checkpoint`: weights of the public NCSN and NCSNv2 programs become a run.
+
+Those programs write, with `torch.save`, a list: the network's parameters (named "module.…", as
+`DataParallel` does), the optimiser's state, and for NCSNv2 epoch, step and, if it keeps them, the
+averaged parameters. A state dict under the same names is read as well, alone or in a dictionary.
+Tensors and plain values are read from the file; nothing in it is executed.
+
+A file does not say which function its parameters belong to. What it leaves open is listed
+(`on_trust`), and the network is tried on held-out images (`held_out_check`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.ncsn_checkpoints import from_published, published_options, to_published
+from scoresweep.networks.refinenet import RefineNet
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.system.atomic_files import sha256_of
+from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.file_kinds import capped
+from scoresweep.pipeline.system.locks import exclusive
+from scoresweep.pipeline.training.artifacts import make_network, start_run, write_untrained
+from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
+from scoresweep.pipeline.training.weight_files.contents import States, describe_content, find_states
+from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
+from scoresweep.pipeline.training.weight_files.read import Content, read_content
+
+__all__ = ["import_checkpoint"]
+
+EXPECTED = "expected a checkpoint of the public NCSN or NCSNv2 program"
+PARTS = (2, 4, 5)
+"""Lengths of the list: NCSN; NCSNv2 without and with averaged parameters."""
+CLOSE = 1e-5
+"""Relative difference within which two ladders are the same; theirs is float32."""
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What a published checkpoint holds."""
+
+    tensors: dict[str, Tensor]
+    """Parameters under their published names."""
+    sigmas: Tensor | None
+    """The ladder, (L,), which NCSNv2 keeps with its parameters."""
+    averaged: bool | None
+    """Whether the parameters are averages; None if the file does not say."""
+    step: int | None
+    ignored: tuple[str, ...]
+    """What else the file holds."""
+
+
+def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> None:
+    """Make the weights in `file` those of the run `run_id`, which then samples like any other.
+
+    The averaged parameters are taken if there are any and `ema` is true. Raises `InputError` if the
+    run has weights already, its data is not staged, or the file does not hold the parameters of the
+    run's network on the run's ladder.
+    """
+    run, layout = plan.run(run_id), plan.layout
+    store = layout.dataset_store(run.dataset.id)
+    if not layout.dataset_manifest(run.dataset.id).exists():
+        raise InputError(
+            f"{store}: is not staged; run `scoresweep stage` first (the network is tried on its "
+            f"test images)"
+        )
+    _refuse_existing(layout.weights(run.id))
+    content = read_content(file, EXPECTED)
+    try:
+        found = _published(content, ema)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
+    network = make_network(run, layout)
+    _fill(network, found, file)
+    check = check_held_out(network.eval(), store)
+    if not all(map(math.isfinite, check.noise_left)):
+        raise InputError(
+            f"{file}: with its weights, the run's network gives scores that are not finite on test "
+            f"images (noise left: {check.table()})"
+        )
+    facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
+    with exclusive(layout.training_lock(run.id)):
+        _refuse_existing(layout.weights(run.id))
+        start_run(run, layout)
+        note = f"imported; {check.verdict}" if check.worse_at else "imported"
+        write_untrained(run, layout, network, {"imported": facts}, note)
+    _say(run, file, layout.weights(run.id), facts, check)
+
+
+def _refuse_existing(weights: Path) -> None:
+    if weights.exists():
+        raise InputError(
+            f"{weights}: the run has weights already; remove its folder to import others"
+        )
+
+
+def _facts(run: Run, content: Content, found: _Published, check: HeldOutCheck) -> dict[str, Any]:
+    """Return what is known about imported weights, for the run's provenance."""
+    return {
+        "averaged": found.averaged,
+        "step": found.step,
+        "ignored": list(found.ignored),
+        "checksums": "compared" if content.has_checksums else f"none in {content.kind.what}",
+        "on_trust": _on_trust(run, found),
+        "held_out_check": check.facts(),
+    }
+
+
+def _on_trust(run: Run, found: _Published) -> dict[str, str]:
+    """Return what the file does not say, as the run takes it."""
+    open_points = {
+        "activation": "ELU (nonlinearity: elu)",
+        "data range": "images in [0, 1] (rescaled, logit_transform: false; no image_mean)",
+        "training data": f"like {run.dataset.id}",
+    }
+    if found.sigmas is None:
+        open_points["ladder"] = "that of the run (train.noise), the largest level first"
+    if found.averaged is None:
+        open_points["averages"] = "the parameters, averaged or not"
+    return open_points
+
+
+def _say(run: Run, file: Path, weights: Path, facts: dict[str, Any], check: HeldOutCheck) -> None:
+    """Print what was imported, what is taken on trust and how the network did."""
+    what = "averaged parameters" if facts["averaged"] else "parameters"
+    say(f"{run.id}: took the {what} of {file}: {weights}")
+    trusted = "; ".join(f"{name}: {value}" for name, value in facts["on_trust"].items())
+    say(f"The file does not say these, they are taken on trust: {trusted}")
+    if facts["checksums"] != "compared":
+        say(f"There are no checksums in {file}: a damaged byte in it would go unnoticed")
+    say(
+        f"Noise left in {check.images} test images by the network / by the score of a normal "
+        f"distribution (shares of its variance): {check.table()}"
+    )
+    if check.worse_at:
+        gaps = [a - b for a, b in zip(check.noise_left, check.noise_left_by_normal, strict=True)]
+        worst = max(range(len(gaps)), key=gaps.__getitem__)
+        say(
+            f"Warning: the network is {check.verdict}, by up to {gaps[worst]:.2g} of the noise's "
+            f"variance (level {check.level[worst]}, sigma {check.sigma[worst]:.3g}). Compare what "
+            f"is taken on trust with the configuration of the program that trained it"
+        )
+
+
+def _published(content: Content, ema: bool) -> _Published:
+    """Return the parameters in a file; raise `ValueError` saying why there are none."""
+    value = content.value
+    if kind := describe_content(value):
+        raise ValueError(f"holds {kind.what}; {kind.mend or EXPECTED}")
+    is_list = isinstance(value, list)
+    states = _states_of_list(value) if is_list else _states(value)
+    taken = states.averaged if ema and states.averaged is not None else states.raw
+    if taken is None:
+        raise ValueError("holds averaged parameters only; leave --no-ema out")
+    tensors = plain_parameters(taken)
+    sigmas = tensors.pop("sigmas", None)
+    if sigmas is None and states.raw is not None:
+        sigmas = plain_parameters(
+            {key: value for key, value in states.raw.items() if str(key).endswith("sigmas")}
+        ).get("sigmas")
+    is_known = is_list or states.averaged is not None
+    return _Published(
+        tensors,
+        None if sigmas is None else _ladder(sigmas),
+        (taken is states.averaged) if is_known else None,
+        states.step,
+        states.ignored,
+    )
+
+
+def _states(value: Any) -> States:
+    try:
+        return find_states(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; {EXPECTED}") from None
+
+
+def _states_of_list(parts: list[Any]) -> States:
+    """Return the state dicts in the list that the public programs write."""
+    if len(parts) not in PARTS or not isinstance(parts[0], dict):
+        kinds = ", ".join(capped([type(part).__name__ for part in parts])) or "nothing"
+        raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
+    averaged = parts[4] if len(parts) == 5 else None
+    if averaged is not None and not isinstance(averaged, dict):
+        raise ValueError(f"holds no averaged parameters but {type(averaged).__name__}")
+    step = parts[3] if len(parts) > 3 and type(parts[3]) is int else None
+    return States(parts[0], averaged, step)
+
+
+def _ladder(sigmas: Tensor) -> Tensor:
+    """Return a ladder (L,), float64; raise `ValueError` if it is none."""
+    if max(sigmas.shape, default=1) != sigmas.numel():
+        raise ValueError(f"its ladder (sigmas) has the shape {tuple(sigmas.shape)}; expected (L,)")
+    ladder = sigmas.double().reshape(-1)
+    if not float(ladder[-1]) > 0:
+        raise ValueError(f"its ladder (sigmas) ends at {float(ladder[-1]):.7g}; expected > 0")
+    rises = (ladder.diff() >= 0).nonzero()
+    if len(rises):
+        level = int(rises[0])
+        raise ValueError(
+            f"its ladder (sigmas) does not decrease: level {level + 1} is "
+            f"{float(ladder[level]):.7g}, level {level + 2} is {float(ladder[level + 1]):.7g}"
+        )
+    return ladder
+
+
+def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
+    """Put the parameters into `network`, after comparing names, shapes and ladder."""
+    if not isinstance(network, RefineNet):
+        raise InputError(
+            "train.network: only the networks of the published programs can be imported; expected "
+            "ncsn, ncsnv2, ncsnv2_deeper or ncsnv2_deepest"
+        )
+    _compare_networks(network, found, file)
+    if found.sigmas is not None:
+        _compare_ladders(network.sigmas, found.sigmas, file)
+    try:
+        parameters = from_published(found.tensors, network)
+    except ValueError as error:
+        raise InputError(f"{file}: does not fit the run's network: {error}") from None
+    network.load_state_dict(parameters | {"sigmas": network.sigmas})
+
+
+def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None:
+    """Raise `InputError` if the parameters are those of another network than the run's."""
+    theirs, own = published_options(found.tensors), published_options(to_published(network))
+    if not theirs and not found.tensors.keys() & to_published(network).keys():
+        names = ", ".join(capped(found.tensors)) or "nothing"
+        raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
+    wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
+    if wrong:
+        raise InputError(
+            f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
+            + ", ".join(f"{key} {theirs[key]}, in the run {own[key]}" for key in wrong)
+        )
+
+
+def _compare_ladders(own: Tensor, theirs: Tensor, file: Path) -> None:
+    """Raise `InputError` where the ladder of the file is not the run's."""
+    if len(theirs) != len(own):
+        raise InputError(
+            f"{file}: has a ladder of {len(theirs)} levels; expected the {len(own)} of the run "
+            f"(train.noise)"
+        )
+    far = ((theirs / own - 1).abs() > CLOSE).nonzero()
+    if len(far):
+        level = int(far[0])
+        raise InputError(
+            f"{file}: has another ladder than the run (train.noise): its level {level + 1} is "
+            f"{float(theirs[level]):.7g}; expected {float(own[level]):.7g}"
+        )

@@ -1,0 +1,123 @@
+"""Rule `report`: gather what is finished into one labelled file, one table and one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.report.hparams import write_final_metrics
+from scoresweep.pipeline.report.page.render import Pictures, render_page
+from scoresweep.pipeline.report.sections import (
+    cost_maps,
+    errors_by_density,
+    fits,
+    metric_maps,
+    neighbours,
+    overview,
+    recovered_densities,
+    sample_sheets,
+    score_errors,
+    shares,
+    signals_to_noise,
+    training_curves,
+    vector_fields,
+    walks,
+)
+from scoresweep.pipeline.report.statistics.summary import Metric
+from scoresweep.pipeline.report.tables.collect import (
+    Gap,
+    Tables,
+    collect,
+    long_table,
+    metric_names,
+    wide_table,
+)
+from scoresweep.pipeline.report.tables.ranking import ranking_metrics
+from scoresweep.pipeline.results import examine, outdated_files
+from scoresweep.pipeline.results.code_of_results import say_codes
+from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.console import say
+
+__all__ = ["report"]
+
+NAMED = 5
+"""Most missing results that are named on the terminal."""
+
+
+def report(plan: Plan) -> None:
+    """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` of what is there.
+
+    What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
+    there is nothing to report at all: no result, and nothing that failed either.
+    """
+    layout = plan.layout
+    results = examine(plan)
+    tables = collect(plan, jobs(plan, results), outdated_files(plan, results))
+    tables.tree.attrs |= as_attribute({"results": results.content_sha256()})
+    is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
+    if is_empty and all(gap.state != "failed" for gap in tables.gaps):
+        raise InputError(
+            f"{layout.results}: holds no result of the study {plan.study.study}; run it first: "
+            f"snakemake --cores all --configfile STUDY"
+        )
+    wide = wide_table(tables)
+    metrics = ranking_metrics(tables.tree["sampling"].to_dataset(), wide)
+    pictures = _pictures(plan, tables, wide, metrics)
+    with whole(layout.report) as temporary:
+        tables.tree.to_netcdf(temporary, engine="h5netcdf")
+    with whole(layout.metrics_table) as temporary:
+        long_table(tables).to_csv(temporary, index=False)
+    with whole(layout.figures) as folder:
+        folder.mkdir()
+        for picture in pictures.all():
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
+    with whole(layout.report_page) as temporary:
+        temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
+    write_final_metrics(plan, tables, wide, metrics)
+    _say_what_there_is(plan, tables.gaps, len(wide))
+    say_codes(tables.codes)
+
+
+def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:
+    """Name the report and the first of the results that it does not have."""
+    counts = f"{settings:,} setting{'s' * (settings != 1)}"
+    if not gaps:
+        say(f"{plan.layout.report_page}: {counts}; no result is missing")
+        return
+    missing = "1 result is missing" if len(gaps) == 1 else f"{len(gaps):,} results are missing"
+    say(f"{plan.layout.report_page}: {counts}; {missing}:")
+    for gap in gaps[:NAMED]:
+        say(f"  {gap.part} of {gap.name}: {gap.reason}")
+    if len(gaps) > NAMED:
+        say(f"  and {len(gaps) - NAMED:,} more; the page lists them")
+
+
+def _pictures(
+    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+) -> Pictures:
+    ranked, main = tables.ranked(wide), metrics[0] if metrics else None
+    maps = [
+        picture
+        for metric in metrics
+        for picture in metric_maps(tables, ranked, metric, every_pair=metric is main)
+    ]
+    maps += signals_to_noise(tables)
+    names = [dataset.id for dataset in plan.study.dataset]
+    samples = list(neighbours(plan.layout, tables, ranked, main, names))
+    samples += walks(plan.layout, tables, ranked, main)
+    samples += shares(tables, ranked, main) if main else []
+    figures = (score_errors, errors_by_density, recovered_densities, fits, vector_fields)
+    return Pictures(
+        overview=list(overview(plan.layout, tables, ranked, main, names)),
+        maps=maps,
+        costs=list(cost_maps(tables, wide, metrics)),
+        score_errors=[picture for draw in figures for picture in draw(tables)],
+        sheets=sample_sheets(plan.layout, tables, wide, main, names),
+        samples=samples,
+        curves=list(training_curves(tables)),
+    )

@@ -1,0 +1,66 @@
+"""Rule `score_error`: measure a trained network against the exact score."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.evaluation.network_metrics import measure_network
+from scoresweep.pipeline.evaluation.sample_metrics import (
+    cost_of,
+    join_evaluations,
+    write_dataset,
+)
+from scoresweep.pipeline.results import (
+    data_of,
+    network_of,
+)
+from scoresweep.pipeline.results.made_by import made_by
+from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.console import progress
+from scoresweep.pipeline.system.device import device_of, network_on, oracle_on
+from scoresweep.pipeline.training.weights import load_history, load_network
+
+__all__ = ["score_error"]
+
+
+def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
+    """Write how far a run's network is from the exact score of its data (`oracle_of`).
+
+    Raises:
+        InputError: if the study does not ask for it, or there is no GPU for it.
+    """
+    started, run, device = time.monotonic(), plan.run(run_id), device_of(gpus)
+    code = made_by("score_error")
+    asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
+    if not asked:
+        raise InputError(
+            f"evaluate.metrics of the study {plan.study.study} does not have score_error"
+        )
+    network = network_on(load_network(plan.layout.run(run.id)), device)
+    data = data_of(plan.layout, run.dataset.id)
+    made_from = network_of(plan.layout, run.id, data).hashes | {"data": data.sha256}
+    store = plan.layout.dataset_store(run.dataset.id)
+    clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
+    oracle = oracle_on(oracle_of(store), device)
+    is_line = clean["train"].shape[1:] == (1,)
+    history = load_history(plan.layout.history(run.id)) if is_line else None
+    parts = []
+    with progress(
+        f"score error {run.id}", len(asked) * len(clean) * len(network.sigmas)
+    ) as advance:
+        for evaluation in asked:
+            try:
+                options = evaluation.evaluate
+                content = measure_network(network, oracle, clean, options, advance, history)
+            except ValueError as error:
+                raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
+            parts.append((content, evaluation.axes))
+    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
+    attributes |= {"measured": plan.score_error_hash()} | as_attribute(made_from)
+    attributes |= cost_of(started, device) | code.attribute()
+    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.layout.score_error(run.id))

@@ -1,0 +1,1 @@
+"""Drawing samples: a setting applied to a run, chunk by chunk."""

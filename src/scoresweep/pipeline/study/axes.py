@@ -1,0 +1,63 @@
+"""Names and values of the swept axes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from scoresweep.pipeline.netcdf_attrs import LABELS
+from scoresweep.pipeline.study.config import content_hash
+from scoresweep.pipeline.study.schema import Study
+
+__all__ = ["axis_names", "axis_value"]
+
+RESERVED = {"sample", "metric", "value", "interval", *LABELS} | {
+    *("mean", "low", "high", "n", "real", "noise"),
+    *("networks", "samplings", "error", "freedom", "resampling"),
+}
+"""Variables of the report and columns of its tables: no axis is called so."""
+
+LONGEST = 80
+"""Most characters of a block's name and options in an id or a coordinate."""
+
+
+def axis_names(
+    study: Study, train: list[str], sample: list[str], evaluate: list[str]
+) -> dict[str, dict[str, str]]:
+    """Name the report's dimension of every swept path, block by block.
+
+    A dimension is called after the last part of its path (`noise.levels` is `levels`); where that
+    is taken, after the last two parts or the block and the last part (`sample_seed`). Variables of
+    the report keep their names: `optimizer.learning_rate` is `optimizer_learning_rate`, beside the
+    curve `learning_rate`.
+    """
+    taken = set(RESERVED)
+    names: dict[str, dict[str, str]] = {"dataset": {}}
+    if len(study.dataset) > 1:
+        names["dataset"]["dataset"] = "dataset"
+        taken.add("dataset")
+    for block, paths in (("train", train), ("sample", sample), ("evaluate", evaluate)):
+        names[block] = {}
+        for path in paths:
+            parts = path.split(".")
+            candidates = [parts[-1], "_".join(parts[-2:]), "_".join([block, *parts])]
+            if len(parts) == 1:
+                candidates[1] = f"{block}_{path}"
+            names[block][path] = next(name for name in candidates if name not in taken)
+            taken.add(names[block][path])
+    return names
+
+
+def axis_value(value: Any) -> Any:
+    """Return a value as a coordinate: a number or a text (a block by its name and options)."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        return value
+    if isinstance(value, dict) and "name" in value:
+        options = [f"{key}={axis_value(v)}" for key, v in value.items() if key != "name"]
+        text = f"{value['name']}({', '.join(options)})" if options else str(value["name"])
+        return text if len(text) <= LONGEST else f"{value['name']}_{content_hash(value)[:4]}"
+    return json.dumps(value, default=str, separators=(",", ":"))

@@ -1,0 +1,138 @@
+"""Expand a block with a grid into its points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.config import Config, content_hash, is_without_effect
+from scoresweep.pipeline.study.load import describe_errors
+from scoresweep.pipeline.study.point import Point, set_point, value_at
+from scoresweep.pipeline.study.schema import Sweep
+
+__all__ = ["Point", "expand", "swept_paths"]
+
+C = TypeVar("C", bound=Config)
+
+NOT_SWEPT = object()
+"""In place of a value: the point sets none."""
+
+
+def swept_paths(sweep: Sweep) -> list[str]:
+    """Return the dotted paths that `sweep` varies, in the order in which they are written."""
+    groups = [sweep.grid, *sweep.zip, *sweep.include]
+    return list(dict.fromkeys(path for group in groups for path in group))
+
+
+def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
+    """Return the points of a block: the value of every swept path, and the block with them set.
+
+    `block` is a `model` and a `Sweep`. The points are the product of `grid` and of the `zip`
+    groups, less `exclude`, plus `include`; a point that occurs twice is kept once. `where` is what
+    messages call the block, such as "config.yaml: train".
+    """
+    assert isinstance(block, Sweep)
+    paths = swept_paths(block)
+    places = _places(block, model, where)
+    _check_lists(block, where)
+    product = [(point, places[0]) for point in _product(block)]
+    points = [one for one in product if not any(_matches(one[0], e) for e in block.exclude)]
+    for index, entry in enumerate(block.exclude):
+        if not any(_matches(point, entry) for point, _ in product):
+            raise InputError(f"{where}.exclude[{index}]: {entry}: matches no point of the grid")
+    expanded: dict[str, tuple[Point, C]] = {}
+    for point, place in [*points, *zip(block.include, places[1:], strict=True)]:
+        config = _validate(set_point(block, model, point, place), point, model, where)
+        values, given = config.model_dump(), config.model_dump(exclude_defaults=True)
+        full = {path: value_at(values, path) for path in paths}
+        blocks = {path: value for path, value in full.items() if isinstance(value, dict)}
+        full |= {
+            path: _told_apart(value_at(given, path) or value, path, paths)
+            for path, value in blocks.items()
+        }
+        expanded.setdefault(content_hash(config), (full, config))
+    if not expanded:
+        raise InputError(f"{where}: the grid has no point left: exclude takes away all of them")
+    return list(expanded.values())
+
+
+def _told_apart(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
+    """Return what tells a block from others: what is given, less what is swept by its own path."""
+    return {key: value for key, value in given.items() if f"{path}.{key}" not in paths}
+
+
+def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str]]:
+    """Return where each path stands in the file: in the product first, then in each `include`.
+
+    Raises `InputError` for a path that cannot be swept or that stands twice in the product.
+    """
+    groups = {"grid": sweep.grid, **{f"zip[{i}]": group for i, group in enumerate(sweep.zip)}}
+    places: list[dict[str, str]] = [{}]
+    for name, group in groups.items():
+        for path in group:
+            if path in places[0]:
+                raise InputError(
+                    f"{where}.{name}.{path}: stands in {places[0][path]} too; expected it once"
+                )
+            places[0][path] = f"{where}.{name}"
+    places += [
+        dict.fromkeys(entry, f"{where}.include[{i}]") for i, entry in enumerate(sweep.include)
+    ]
+    for path, place in ((path, place) for each in places for path, place in each.items()):
+        if is_without_effect(model, path.split(".")[0]):
+            raise InputError(f"{place}.{path}: changes no result and cannot be swept")
+    return places
+
+
+def _product(sweep: Sweep) -> Iterator[Point]:
+    """Yield the points of the product of the grid's axes and the zip groups."""
+    axes = sweep.grid.items()
+    factors: list[list[Point]] = [[{path: value} for value in values] for path, values in axes]
+    for group in sweep.zip:
+        rows = zip(*group.values(), strict=True)
+        factors.append([dict(zip(group, row, strict=True)) for row in rows])
+    for combination in itertools.product(*factors):
+        yield {path: value for part in combination for path, value in part.items()}
+
+
+def _check_lists(sweep: Sweep, where: str) -> None:
+    for path, values in sweep.grid.items():
+        if not values:
+            raise InputError(f"{where}.grid.{path}: []: expected at least one value")
+    for index, group in enumerate(sweep.zip):
+        lengths = {path: len(values) for path, values in group.items()}
+        if len(set(lengths.values())) != 1 or 0 in lengths.values():
+            raise InputError(
+                f"{where}.zip[{index}]: expected lists of one length, at least 1; found {lengths}"
+            )
+
+
+def _matches(point: Point, entry: Point) -> bool:
+    """Return whether a point has all values of `entry`, also inside the blocks that it sets."""
+    return all(_swept_value(point, path) == value for path, value in entry.items())
+
+
+def _swept_value(point: Point, path: str) -> Any:
+    """Return the value that `point` sets at `path`; NOT_SWEPT if it sets none."""
+    if path in point:
+        return point[path]
+    parts = path.split(".")
+    for depth in range(len(parts) - 1, 0, -1):
+        block = ".".join(parts[:depth])
+        if block in point:
+            return value_at(point[block], ".".join(parts[depth:]), NOT_SWEPT)
+    return NOT_SWEPT
+
+
+def _validate(content: dict[str, Any], point: Point, model: type[C], where: str) -> C:
+    """Return the options `content`, in which `point` is set; name the grid's value if wrong."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        message = describe_errors(error, content, where, model).replace(f"{where}: ", f"{where}.")
+        values = ", ".join(f"{path}={value!r}" for path, value in point.items())
+        raise InputError(f"{message}\n  at the grid's point {values}") from None

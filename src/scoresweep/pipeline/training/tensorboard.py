@@ -1,0 +1,120 @@
+"""TensorBoard: one history a run, whatever the number of restarts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from scoresweep.pipeline.study import Run
+from scoresweep.pipeline.system.atomic_files import flush
+
+__all__ = ["Tracker", "described", "picture", "write_hparams"]
+
+COLUMNS = 3
+"""Options of a run, or more where more are swept: each is a column of TensorBoard's HParams tab."""
+
+GREY = 96
+"""Colour of the lines between samples."""
+
+
+class Tracker:
+    """Writes the points of the curves and pictures of samples."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Open the history in `folder`; what it holds of steps after `step` is hidden."""
+        _sort_before_now(folder)
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def point(self, step: int, scalars: dict[str, float], level_loss: list[float]) -> None:
+        """Write a point of the curves."""
+        names = {"loss": "loss/all_levels", "images_per_second": "speed/images_per_second"}
+        for name, value in scalars.items():
+            self.writer.add_scalar(names.get(name, f"optimiser/{name}"), float(value), step)
+        for level, value in enumerate(level_loss, start=1):
+            if np.isfinite(value):
+                self.writer.add_scalar(f"loss_of_level/{level:04d}", float(value), step)
+
+    def image(self, step: int, samples: Tensor) -> None:
+        """Write a sheet of samples, shape (N, C, H, W) in [0, 1]."""
+        self.writer.add_image("samples/averaged_weights", picture(samples), step)
+
+    def flush(self) -> None:
+        """Make the disk hold what was written."""
+        self.writer.flush()
+        flush(Path(self.writer.log_dir))
+
+    def close(self) -> None:
+        """Write out what is waiting."""
+        self.writer.close()
+
+
+def _sort_before_now(folder: Path) -> None:
+    """Rename event files that TensorBoard would read after a new one.
+
+    It reads in the order of the names, which hold the second of the start and then the process. Of
+    two starts in one second, or on nodes whose clocks differ, the earlier one can come last.
+    """
+    latest = int(time.time())
+    for file in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
+        *start, second, rest = file.name.split(".", 4)
+        if int(second) >= latest:
+            second = f"{latest - 1:010d}"
+            file.rename(file.with_name(".".join([*start, second, rest])))
+        latest = int(second)
+
+
+def picture(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Lay out samples (N, C, H, W) in rows with grey lines between them.
+
+    Small ones are enlarged, pixel by pixel, so that the longer side has at least 64 points.
+    """
+    count, channels, height, width = samples.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    scale = max(1, -(-64 // max(height, width)))
+    pixels = (samples.detach().float().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    sheet = np.zeros((rows * columns, channels, scale * height + 1, scale * width + 1), np.uint8)
+    sheet[:count, :, :-1, :-1] = pixels.repeat(scale, axis=2).repeat(scale, axis=3)
+    sheet[:, :, -1], sheet[:, :, :, -1] = GREY, GREY
+    sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).transpose(2, 0, 3, 1, 4)
+    flat = sheet.reshape(channels, sheet.shape[1] * sheet.shape[2], -1)
+    return flat[:, :-1, :-1]
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return the options by which people tell a run from others: what is swept comes first.
+
+    Few, so that TensorBoard's table has room for results.
+    """
+    train = run.train
+    fixed = {"dataset": run.dataset.id, "network": train.network.name}
+    fixed |= {"objective": train.objective.name}
+    room = max(0, COLUMNS - len(run.axes))
+    others = [name for name in fixed if name not in run.axes][:room]
+    return run.axes | {name: fixed[name] for name in others}
+
+
+def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, float]) -> None:
+    """Write what TensorBoard's HParams tab compares: options and final metrics of a run.
+
+    The file is made anew each time, so that a run stays one line of the table.
+    """
+    for old in folder.glob("events.*.hparams"):
+        old.unlink()
+    plain = {
+        key: value if isinstance(value, int | float | str | bool) else str(value)
+        for key, value in options.items()
+    }
+    values = {key: float(value) for key, value in metrics.items()}
+    writer = SummaryWriter(str(folder), filename_suffix=".hparams")
+    for summary in hparams(plain, values):  # type: ignore[no-untyped-call]
+        writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+    for key, value in values.items():
+        writer.add_scalar(key, value)
+    writer.close()

@@ -1,0 +1,130 @@
+"""What the tensors of a file belong to, and where its parameters are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from scoresweep.pipeline.system.file_kinds import FileKind, capped
+
+__all__ = ["States", "describe_content", "find_states"]
+
+NAMES = 20_000
+"""Most names that are looked at."""
+
+CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
+    (
+        (r"^model\.", r"^ema\.shadow_params\b", r"^optimizer\b"),
+        FileKind("score_sde", "a score_sde checkpoint (state['model'], state['ema'])"),
+    ),
+    ((r"\ball_modules\.\d+\.",), FileKind("score_sde", "the weights of a network of score_sde")),
+    (
+        (r"\bmodel\.(map_layer0|map_noise|enc|dec)\b",),
+        FileKind("edm", "the weights of a network of EDM"),
+    ),
+    ((r"\btemb\.dense\.0\.weight",), FileKind("ddim", "a checkpoint of DDIM or pytorch_diffusion")),
+    (
+        (r"\bdiffusion_model\.input_blocks\.",),
+        FileKind("latent_diffusion", "a checkpoint of latent diffusion (Stable Diffusion)"),
+    ),
+    (
+        (r"\binput_blocks\.0\.0\.weight",),
+        FileKind("guided_diffusion", "the weights of a network of guided-diffusion"),
+    ),
+    (
+        (r"\bema_model\.|\bdowns\.0\.0\.",),
+        FileKind("denoising_diffusion_pytorch", "a checkpoint of denoising-diffusion-pytorch"),
+    ),
+    (
+        (r"\bdown_blocks\.0\.|\btime_embedding\.linear_1\.",),
+        FileKind("diffusers", "the weights of a network of diffusers"),
+    ),
+    (
+        (r"^pytorch-lightning_version",),
+        FileKind(
+            "lightning", "a PyTorch Lightning checkpoint", "save its `state_dict` with torch.save"
+        ),
+    ),
+    (
+        (r"\bConv2d_1a_3x3\.conv\.weight|\bMixed_5b\b",),
+        FileKind(
+            "inception", "the weights of an Inception network, which computes features for metrics"
+        ),
+    ),
+    (
+        (r"^param_groups", r"^state\b"),
+        FileKind("optimizer", "the state of an optimiser, without the network"),
+    ),
+)
+"""Patterns that all must occur among the names of a content, the first row decides."""
+
+RAW = ("state_dict", "model", "model_state_dict", "net", "network", "score")
+AVERAGED = ("ema", "ema_state_dict", "model_ema", "averaged")
+STEP = ("step", "global_step", "iteration")
+
+
+@dataclass(frozen=True)
+class States:
+    """The state dicts of a file."""
+
+    raw: Mapping[Any, Any] | None
+    """Parameters as the last step of training left them, or of which the file does not say more."""
+    averaged: Mapping[Any, Any] | None
+    step: int | None
+    ignored: tuple[str, ...] = ()
+    """What else the file holds."""
+
+
+def describe_content(content: Any) -> FileKind | None:
+    """Say which other program wrote `content`; None if no row of `CONTENTS` says so."""
+    names = "\n".join(name for name, _ in zip(_names(content), range(NAMES), strict=False))
+    for patterns, kind in CONTENTS:
+        if all(re.search(pattern, names, re.MULTILINE) for pattern in patterns):
+            return kind
+    return None
+
+
+def _names(content: Any, above: str = "", depth: int = 4) -> Iterator[str]:
+    """Yield dotted names of what is in nested dictionaries and lists."""
+    if isinstance(content, Mapping):
+        parts = [(str(key), value) for key, value in content.items()]
+    elif isinstance(content, list | tuple):
+        parts = [(str(place), value) for place, value in enumerate(content)]
+    else:
+        parts = []
+    if not parts:
+        yield above
+    for key, value in parts if depth else []:
+        yield from _names(value, ".".join(part for part in (above, key) if part), depth - 1)
+
+
+def find_states(content: Any) -> States:
+    """Return the state dicts in `content`: itself, or what it holds under usual names.
+
+    Raises:
+        ValueError: if there is none, or the file does not say which one is meant.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError(f"holds a {type(content).__name__}")
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return States(content, None, None)
+    raw = [key for key in RAW if isinstance(content.get(key), Mapping)]
+    averaged = [key for key in AVERAGED if isinstance(content.get(key), Mapping)]
+    for keys in (raw, averaged):
+        if len(keys) > 1:
+            raise ValueError(f"holds both {' and '.join(keys)}; save the right one alone")
+    if not raw and not averaged:
+        names = ", ".join(capped([repr(key) for key in content])) or "nothing"
+        raise ValueError(f"holds {names}")
+    steps = [content[key] for key in STEP if type(content.get(key)) is int]
+    used = {*raw, *averaged, *STEP}
+    return States(
+        content[raw[0]] if raw else None,
+        content[averaged[0]] if averaged else None,
+        steps[0] if steps else None,
+        tuple(capped([str(key) for key in content if key not in used])),
+    )

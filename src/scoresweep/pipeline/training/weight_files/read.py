@@ -1,0 +1,153 @@
+"""Read what a file of weights holds: tensors and plain values, nothing else."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.system.file_kinds import (
+    READABLE,
+    FileKind,
+    capped,
+    describe,
+    globals_of_pickle,
+)
+
+__all__ = ["Content", "read_content"]
+
+AGAIN = "download or copy it again"
+DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive or pickle raises: nearly anything."""
+SAVE_STATE = "in the program that wrote it, save `network.state_dict()` with torch.save"
+PLAIN = re.compile(
+    r"collections\.OrderedDict|torch\._utils\._rebuild|torch\.\w*Storage|torch\.(Size|device|storage)"
+    r"|torch\.serialization|torch\.nn\.parameter|(__builtin__|builtins)\.set"
+)
+"""Objects of PyTorch that belong to tensors."""
+LEGACY_PICKLES = 4
+"""Number, version and system come before the content in a file of PyTorch before 1.6."""
+SCORESWEEP = FileKind(
+    "scoresweep_weights",
+    "the weights of a run of this program",
+    "copy the folder of that run to results/STUDY/runs",
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of weights holds."""
+
+    value: Any
+    kind: FileKind
+    has_checksums: bool
+    """Whether the file carries checksums of its content. They were compared."""
+
+
+def read_content(path: Path, expected: str) -> Content:
+    """Return the tensors and plain values of a file; nothing in it is executed.
+
+    `expected` ends an error about a file of another kind: "expected ...".
+
+    Raises:
+        InputError: if the file is not one of PyTorch or safetensors, is damaged, or holds objects.
+    """
+    try:
+        kind = describe(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if kind.name not in READABLE:
+        raise InputError(f"{path}: is {kind.what}; {kind.mend or expected}")
+    if kind.name == "safetensors":
+        return Content(_load_safetensors(path), kind, has_checksums=False)
+    has_checksums = kind.name == "torch_zip" and _compare_checksums(path)
+    return Content(_load_torch(path, kind), kind, has_checksums)
+
+
+def _compare_checksums(path: Path) -> bool:
+    """Compare the archive's checksums; return whether it has any (PyTorch may leave them out)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not any(member.CRC for member in archive.infolist()):
+                return False
+            damaged = archive.testzip()
+    except DAMAGED as error:
+        raise InputError(f"{path}: is damaged ({error}); {AGAIN}") from None
+    if damaged is not None:
+        raise InputError(f"{path}: is damaged: the checksum of {damaged} in it is wrong; {AGAIN}")
+    return True
+
+
+def _load_torch(path: Path, kind: FileKind) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layouts in beta; unusual tensors are refused later
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # PyTorch's message advises to load the file with its objects.
+        objects = [name for name in _objects(path, kind) if not PLAIN.match(name)]
+    except DAMAGED as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        raise InputError(f"{path}: is damaged ({reason}); {AGAIN}") from None
+    if not objects:
+        raise InputError(f"{path}: is damaged (its pickle is not whole); {AGAIN}")
+    if any(re.match(r"torch_utils\.persistence|dnnlib", name) for name in objects):
+        what = "is a checkpoint of EDM (or of another of NVIDIA's programs) with Python objects"
+    else:
+        what = "holds Python objects"
+    raise InputError(
+        f"{path}: {what} ({', '.join(capped(objects))}), and only tensors and plain values are "
+        f"ever loaded; {SAVE_STATE}"
+    )
+
+
+def _objects(path: Path, kind: FileKind) -> list[str]:
+    """Return the names of the Python objects that the content asks for."""
+    if kind.name == "torch_legacy":
+        with path.open("rb") as file:
+            return globals_of_pickle(file, LEGACY_PICKLES)
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
+        with archive.open(name) as file:
+            return globals_of_pickle(file)
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            is_own = "model" in (file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{path}: is damaged ({reason}); {AGAIN}") from None
+    if is_own:
+        raise InputError(f"{path}: is {SCORESWEEP.what}; {SCORESWEEP.mend}")
+    return tensors

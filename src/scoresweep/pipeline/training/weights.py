@@ -1,0 +1,90 @@
+"""The finished product of training: averaged weights that load without anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.methods.networks import AnyNetwork
+from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.file_kinds import describe
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+
+__all__ = ["build_network", "kept_weights", "load_history", "load_network", "save_network"]
+
+
+def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
+    """Return the network that `component` describes, for samples of `shape` and a ladder (L,)."""
+    network: ScoreNetwork = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
+    if len(shape) == 3:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def save_network(path: Path, network: ScoreNetwork, component: Component) -> None:
+    """Write weights, ladder, options and sample shape to one safetensors file.
+
+    Equal weights make equal files: safetensors puts several metadata in random order, so all of it
+    is one.
+    """
+    tensors = network.state_dict()
+    model = {
+        "network": component.model_dump(mode="json"),
+        "shape": network.shape,
+        "sha256": sha256_of_tensors(tensors),
+    }
+    with whole(path) as temporary:
+        write_tensors(temporary, tensors, {"model": json.dumps(model)})
+
+
+def load_network(run_folder: Path) -> ScoreNetwork:
+    """Return the network of a finished run: averaged weights, evaluation mode, no gradients.
+
+    It carries its noise ladder as `sigmas` and its sample shape as `shape`. Raises `InputError`
+    where the weights are missing or damaged.
+    """
+    path = run_folder / "model.safetensors"
+    if not path.exists():
+        raise InputError(f"{path}: is missing; train the run first (`scoresweep train`)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = json.loads(metadata["model"])
+        if sha256_of_tensors(tensors) != model["sha256"]:
+            raise ValueError("it is damaged: its SHA-256 is not the one that it names")
+        component: Component = TypeAdapter(AnyNetwork).validate_python(model["network"])
+        network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
+        network.load_state_dict(tensors)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        kind = describe(path)
+        reason = f"it is {kind.what}" if kind.name != "safetensors" else _first_line(error)
+        raise InputError(
+            f"{path}: does not hold the weights of a network of this program ({reason}); remove it "
+            f"and train the run again, or import weights with `scoresweep import-checkpoint`"
+        ) from None
+    return network.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception, most: int = 300) -> str:
+    """Return the beginning of an error, which may list every tensor."""
+    return " ".join(str(error).split())[:most]
+
+
+def kept_weights(history: Path, step: int) -> Path:
+    """Return the folder below `history` that keeps the weights after `step` steps."""
+    return history / f"step-{step:08d}"
+
+
+def load_history(history: Path) -> dict[int, ScoreNetwork]:
+    """Return the networks that are kept below `history`, by their steps, the first one first."""
+    folders = sorted(history.glob("step-*"))
+    return {int(path.name.removeprefix("step-")): load_network(path) for path in folders}

@@ -1,0 +1,60 @@
+"""A study of digits whose samples the tests write themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from scoresweep.pipeline.data.manifest import manifest_path
+from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.sampling.sample_store import write_samples
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.system.atomic_files import write_json
+
+SIGMAS = [5.0, 0.5, 0.05]
+
+
+def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any) -> Plan:
+    study = {
+        "study": "measured",
+        "dataset": dataset or {"name": "digits"},
+        "train": {
+            "network": {"name": "ncsnv2", "channels": 4},
+            "noise": {"name": "explicit", "sigmas": SIGMAS},
+            "steps": 1,
+        },
+        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}, "count": 50},
+        "evaluate": {"resamplings": 4, "kid_subsets": 5, "score_error_samples": 40} | options,
+    }
+    return plan_study(parse_study(study, "study.yaml"), root)
+
+
+def real_digits(root: Path, split: str) -> Tensor:
+    return read_split(root / "data" / "digits.zarr", split).model_space()
+
+
+def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
+    """Write `samples` as what the plan's one setting has drawn from its one run."""
+    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    described = write_samples(
+        store,
+        samples,
+        chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
+        levels={name: torch.tensor(SIGMAS) for name in ("sigma", "step_size", "score_norm")},
+        trajectory=trajectory,
+        attributes={},
+    )
+    write_json(manifest_path(store), described)
+
+
+def measure(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> xr.Dataset:
+    write(plan, samples, trajectory)
+    run, setting = plan.runs[0].id, plan.settings[0].id
+    evaluate(plan, run, setting)
+    with xr.open_dataset(plan.layout.metrics(run, setting), engine="h5netcdf") as file:
+        return file.load()

@@ -1,0 +1,167 @@
+"""What of a user's environment reaches SLURM, Accelerate and the folders of jobs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.cluster.environment import (
+    check_clusters,
+    check_paths,
+    for_questions,
+    for_submission,
+    launcher_variables,
+    remove_launcher_variables,
+    remove_slurm_variables,
+)
+from scoresweep.pipeline.cluster.slurm_job import _executor, _given
+from scoresweep.pipeline.errors import InputError
+
+FORMATS = [
+    "SQUEUE_FORMAT",
+    "SQUEUE_FORMAT2",
+    "SQUEUE_STATES",
+    "SQUEUE_PARTITION",
+    "SQUEUE_USERS",
+    "SACCT_FORMAT",
+    "SINFO_FORMAT",
+    "SLURM_TIME_FORMAT",
+    "SCONTROL_ONELINER",
+    "SCANCEL_STATE",
+    "SRUN_CPUS_PER_TASK",
+    "SALLOC_PARTITION",
+    "SLURM_EXPORT_ENV",
+]
+BREAKING = ["SBATCH_EXPORT", "SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_JOB_NAME", "SBATCH_OUTPUT"]
+WISHES = ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"]
+LAUNCHERS = [
+    "WORLD_SIZE",
+    "RANK",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_MIXED_PRECISION",
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "PMIX_RANK",
+    "TORCHELASTIC_RUN_ID",
+]
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """Set variables as a user's shell does; what a test removes is set again after it."""
+    for name in (*FORMATS, *BREAKING, *WISHES, *LAUNCHERS, "SUBMITIT_EXECUTOR"):
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm/slurm.conf")
+    return monkeypatch
+
+
+def test_questions_are_asked_without_any_of_it(shell):
+    removed = os.environ.keys() - for_questions().keys()
+    assert removed == {*FORMATS, *BREAKING, *WISHES}
+
+
+def test_sbatch_gets_site_defaults_for_what_is_left_open(shell):
+    resources = Resources(cluster="slurm", account="ours", extra="--qos=long")
+    before = dict(os.environ)
+    with for_submission(_given(_executor(resources, Path("logs"), "name"))):
+        removed = before.keys() - os.environ.keys()
+    assert removed == {*FORMATS, *BREAKING, "SBATCH_ACCOUNT", "SBATCH_QOS"}
+    assert dict(os.environ) == before
+
+
+@pytest.fixture(autouse=True)
+def sbatch(tmp_path, monkeypatch):
+    """submitit looks for `srun` before it writes a batch file."""
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_the_head_keeps_site_defaults_and_names_what_it_removes(shell, capsys):
+    before = dict(os.environ)
+    remove_slurm_variables()
+    assert before.keys() - os.environ.keys() == {*FORMATS, *BREAKING}
+    said = capsys.readouterr().err
+    assert all(f" {name}," in said or f" {name}:" in said for name in (*FORMATS, *BREAKING))
+
+
+def test_what_slurm_sets_in_an_allocation_is_removed_without_a_word(monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    remove_slurm_variables()
+    assert not {"SLURM_JOB_ID", "SLURM_NTASKS"} & os.environ.keys()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_start_in_a_clean_shell_says_nothing(capsys):
+    remove_slurm_variables()
+    remove_launcher_variables()
+    assert capsys.readouterr().err == ""
+
+
+def test_variables_of_launchers_are_removed(shell, capsys):
+    assert launcher_variables() == set(LAUNCHERS)
+    remove_launcher_variables()
+    assert not {*LAUNCHERS, "SUBMITIT_EXECUTOR"} & os.environ.keys()
+    said = capsys.readouterr().err
+    assert "WORLD_SIZE" in said
+    assert "SUBMITIT_EXECUTOR" in said
+
+
+def test_the_command_line_computes_alone(tmp_path):
+    """A command that would join a group of four processes runs alone."""
+    code = (
+        "import sys, os; sys.argv = ['scoresweep', '--help']\n"
+        "from scoresweep.pipeline.cli import main\n"
+        "try: main()\n"
+        "finally: print('left:', os.environ.get('WORLD_SIZE'))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"WORLD_SIZE": "4"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "left: None" in ended.stdout
+
+
+@pytest.mark.parametrize("name", ["SLURM_CLUSTERS", "SBATCH_CLUSTERS"])
+def test_another_cluster_is_refused(name, monkeypatch):
+    monkeypatch.setenv(name, "other")
+    with pytest.raises(InputError, match=f"{name}=other"):
+        check_clusters()
+
+
+@pytest.mark.parametrize(
+    ("folder", "cluster"),
+    [
+        *(("50%jump", "local"), ("a%t", "local"), ("a%t", "slurm"), ("100%", "slurm")),
+        *(("it's", "slurm"), ("a\\b", "slurm"), ("a\nb", "slurm"), ("a\tb", "slurm")),
+    ],
+)
+def test_folders_that_a_job_would_not_find_are_refused(folder, cluster, tmp_path):
+    with pytest.raises(InputError) as refused:
+        check_paths(tmp_path / folder / "logs", cluster)
+    assert str(tmp_path / folder) in str(refused.value)
+
+
+def test_other_folders_are_taken(tmp_path):
+    check_paths(tmp_path / "100% of 'it', $HOME ü", "local")
+    check_paths(tmp_path / 'a "c" $HOME `d` ü 日本', "slurm")
+
+
+def test_a_python_that_a_job_would_not_find_is_refused(tmp_path, monkeypatch):
+    check_paths(tmp_path, "slurm")
+    monkeypatch.setattr(sys, "executable", "/my envs/bin/python")
+    check_paths(tmp_path, "local")
+    with pytest.raises(InputError, match="/my envs/bin/python"):
+        check_paths(tmp_path, "slurm")

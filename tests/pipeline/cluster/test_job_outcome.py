@@ -1,0 +1,61 @@
+"""How a job ended, told by what its processes left."""
+
+import os
+import re
+
+import cloudpickle
+import pytest
+from submitit.core.utils import JobPaths
+
+from scoresweep.pipeline.cluster.job_outcome import lost, succeeded
+from scoresweep.pipeline.cluster.task import Failure
+from scoresweep.pipeline.errors import InputError, RunError
+
+DONE = ("success", None)
+CRASHED = ("error", "Traceback ...")
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Write what the processes of job 7 leave: their results in the order in which they end."""
+
+    def left(*results, order=None):
+        for rank in order or range(len(results)):
+            paths = JobPaths(tmp_path, "7", rank)
+            paths.stdout.write_text(f"the log of process {rank}\n")
+            if results[rank] is not None:
+                paths.result_pickle.write_bytes(cloudpickle.dumps(results[rank]))
+                when = 1000 + (order or list(range(len(results)))).index(rank)
+                os.utime(paths.result_pickle, (when, when))
+        return tmp_path, "7", len(results)
+
+    return left
+
+
+def test_all_have_ended(job):
+    where = job(DONE, DONE)
+    assert succeeded(*where)
+    assert lost(*where) is None
+
+
+def test_a_process_that_was_killed_takes_the_others_with_it(job):
+    """The errors of those that lived are the consequence: the work is lost, not wrong."""
+    where = job(CRASHED, None, CRASHED)
+    assert not succeeded(*where)
+    loss = lost(*where)
+    assert not loss.crashed
+    assert re.search("without a result.*the log of process 1", loss.message, re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "error"), [(1, RunError), (2, InputError)])
+def test_what_a_person_can_mend_is_told_whatever_the_others_did(job, code, error):
+    where = job(None, ("success", Failure("the cat", code)), CRASHED)
+    assert not succeeded(*where)
+    with pytest.raises(error, match=r"^the cat$"):
+        lost(*where)
+
+
+def test_of_several_crashes_the_first_is_told(job):
+    loss = lost(*job(CRASHED, CRASHED, order=[1, 0]))
+    assert loss.crashed
+    assert "the log of process 1" in loss.message

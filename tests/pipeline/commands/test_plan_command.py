@@ -1,0 +1,129 @@
+"""What is printed before a study runs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples, fake_study
+from rich.console import Console
+
+from scoresweep.pipeline.commands import plan_probe as probe_module
+from scoresweep.pipeline.commands.plan import Rule, estimate
+from scoresweep.pipeline.commands.plan_probe import Speed, probe
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.job_state import JobState
+
+
+def told(plan: Plan, probe: bool = False) -> tuple[dict[str, Rule], str]:
+    console = Console(file=io.StringIO(), width=160)
+    rules = estimate(plan, probe, console)
+    assert isinstance(console.file, io.StringIO)
+    return {rule.name: rule for rule in rules}, console.file.getvalue()
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Replace the probe by one that says 0.5 s a step and 1 ms an evaluation; note the shapes."""
+    shapes: list[tuple[int, ...]] = []
+
+    def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> Speed:
+        shapes.append(shape)
+        return Speed(0.5, 1e-3, 1000)
+
+    monkeypatch.setattr(probe_module, "probe", fake)
+    return shapes
+
+
+def test_counts_every_job(tmp_path: Path) -> None:
+    rules, text = told(fake_plan(tmp_path))
+    assert {name: (rule.total, rule.done) for name, rule in rules.items()} == {
+        "stage": (1, 0),
+        "reference": (1, 0),
+        "train": (4, 0),
+        "score_error": (4, 0),
+        "sample": (12, 0),
+        "evaluate": (12, 0),
+        "report": (1, 0),
+    }
+    assert "4 runs × 3 settings = 12 sets of samples" in text
+    assert "runs over levels: 6, 4" in text
+    assert "Time: not known" in text
+
+
+def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+    rules, text = told(fake_plan(tmp_path), probe=True)
+    assert probed == [(1, 8, 8)]
+    assert rules["train"].seconds == pytest.approx(4 * 100 * 0.5)
+    # 20 samples of 3 settings, 5 steps a level and a last one; two seeds of two ladders.
+    evaluations = 2 * (6 * 5 + 1) + 2 * (4 * 5 + 1)
+    assert rules["sample"].seconds == pytest.approx(20 * 3 * evaluations * 1e-3)
+    assert "by a probe of a few steps" in text
+    # 1,797 digits, 12 × 20 samples, and weights with one checkpoint of 1,000 parameters.
+    size = 64 * (1797 + 240) + 4 * 1000 * (4 + 16)
+    assert f"{size / 1000:.0f} kB" in text
+
+
+def test_earlier_jobs_tell_the_time_and_need_no_probe(
+    tmp_path: Path, probed: list[tuple[int, ...]]
+) -> None:
+    plan = fake_plan(tmp_path)
+    fake_run(plan, plan.runs[0])  # 100 steps in 2 s
+    fake_samples(plan, plan.runs[0], plan.settings[0])
+    state = JobState("done", 1, 1, seconds=31.0)  # 20 samples of 31 evaluations: 0.05 s each
+    state.write(plan.layout.samples_progress(plan.runs[0].id, plan.settings[0].id))
+    rules, text = told(plan, probe=True)
+    assert probed == []
+    assert rules["train"].done == 1
+    assert rules["train"].seconds == pytest.approx(3 * 2.0)
+    left = 2 * 31.0 + 3 * 31.0 + 2 * 3 * 21.0
+    assert rules["sample"].seconds == pytest.approx(left)
+    assert "by earlier jobs of this study" in text
+    assert "probe" not in text
+
+
+def test_a_run_under_way_counts_for_what_is_left(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    JobState("running", 25, 100, seconds=5.0).write(plan.layout.progress(plan.runs[0].id))
+    rules, _ = told(plan)
+    assert rules["train"].seconds == pytest.approx(0.2 * (75 + 3 * 100))
+
+
+def test_a_finished_study_has_nothing_left(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    fake_report(plan)
+    rules, text = told(plan)
+    assert all(rule.done == rule.total for rule in rules.values())
+    assert "nothing is left to train or to sample" in text
+
+
+def test_the_number_of_levels_is_found_where_it_is_auto(
+    tmp_path: Path, probed: list[tuple[int, ...]]
+) -> None:
+    noise = {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": "auto"}
+    train = CONTENT["train"] | {"noise": noise, "grid": {}}
+    plan = fake_plan(tmp_path, dataset={"name": "cifar10"}, train=train)
+    rules, _ = told(plan, probe=True)
+    # NCSNv2's ladder for CIFAR-10 has 232 levels.
+    assert rules["sample"].seconds == pytest.approx(3 * 20 * (232 * 5 + 1) * 1e-3)
+
+
+def test_unknown_data_is_asked_to_be_staged(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+    plan = fake_plan(tmp_path, dataset={"name": "array", "path": "my.npy"})
+    _, text = told(plan, probe=True)
+    assert probed == []
+    assert "`scoresweep stage` the data first" in text
+
+
+def test_the_probe_measures_the_network_itself(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    speed = probe(plan.runs[0].train, plan.settings[0].sample, (1, 8, 8))
+    network = plan.runs[0].train.network
+    weights = network.load()((1, 8, 8), torch.ones(2), **network.arguments())
+    assert speed.parameters == sum(p.numel() for p in weights.parameters())
+    assert speed.sample_seconds > 0
+    assert speed.step_seconds > 0

@@ -1,0 +1,58 @@
+"""A renamed study keeps its results, its comments, and everything that is finished."""
+
+import pytest
+import xarray as xr
+import yaml
+from faked_study import CONTENT, fake_plan, fake_report, fake_study
+
+from scoresweep.pipeline.commands.rename import rename
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.system.job_state import JobState
+
+TRAIN = {"train": {**CONTENT["train"], "grid": {}}}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    plan = fake_plan(tmp_path, **TRAIN)
+    text = yaml.safe_dump(CONTENT | TRAIN, sort_keys=False)
+    text = "# My study\n" + text.replace("study: faked", "study: 'faked'  # its name", 1)
+    (tmp_path / "study.yaml").write_text(text)
+    fake_study(plan)
+    return plan
+
+
+def test_results_move_and_comments_stay(plan, tmp_path):
+    fake_report(plan)
+    states = {key: result.state for key, result in examine(plan).found.items()}
+    rename(plan, tmp_path / "study.yaml", "other")
+    text = (tmp_path / "study.yaml").read_text()
+    assert text.startswith("# My study\nstudy: other  # its name\n")
+    assert not plan.layout.results.exists()
+    renamed = fake_plan(tmp_path, **TRAIN, study="other")
+    assert {key: result.state for key, result in examine(renamed).found.items()} == states
+    assert xr.open_datatree(renamed.layout.report, engine="h5netcdf").attrs["study"] == "other"
+
+
+def test_a_taken_or_wrong_name_or_a_running_job_changes_nothing(plan, tmp_path):
+    path = tmp_path / "study.yaml"
+    before = path.read_bytes()
+    (tmp_path / "results" / "taken").mkdir()
+    for name, problem in (("taken", "results/taken: exists"), ("a/b", "study: 'a/b'")):
+        with pytest.raises(InputError, match=problem):
+            rename(plan, path, name)
+    run = plan.runs[0].id
+    plan.layout.weights(run).unlink()
+    JobState("running", 1, 100).write(plan.layout.progress(run))
+    with pytest.raises(InputError, match=rf"{run} runs"):
+        rename(plan, path, "other")
+    assert path.read_bytes() == before
+    assert plan.layout.results.exists()
+
+
+def test_a_name_that_is_not_in_a_line_of_its_own_is_refused(plan, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(CONTENT | TRAIN, default_flow_style=True, width=10**6))
+    with pytest.raises(InputError, match="study: other"):
+        rename(plan, path, "other")

@@ -1,0 +1,234 @@
+"""The state of every job, from the files that it has left."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faked_study import (
+    CONTENT,
+    fake_metrics,
+    fake_plan,
+    fake_run,
+    fake_samples,
+    fake_score_error,
+)
+from rich.console import Console
+
+from scoresweep.pipeline.cluster.progress import Job, jobs
+from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.console import duration
+from scoresweep.pipeline.system.job_state import JobState
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return fake_plan(tmp_path)
+
+
+def printed(plan: Plan, limit: int = 40) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    status(plan, limit, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def first(plan: Plan) -> Job:
+    """The state of the first run."""
+    return jobs(plan)[0]
+
+
+def write(plan: Plan, **changes: object) -> None:
+    """Write the progress file of the first run as it is, the time of the last change included."""
+    state = JobState("running", 50, 200, images_per_second=800.0, seconds=10.0, updated=time.time())
+    state = dataclasses.replace(state, **changes)
+    write_json(plan.layout.progress(plan.runs[0].id), dataclasses.asdict(state))
+
+
+def test_before_anything_runs_all_wait(plan: Plan) -> None:
+    found = jobs(plan)
+    assert [job.run for job in found[:4]] == [run.id for run in plan.runs]
+    assert len(found) == 4 + 12
+    assert {job.state for job in found} == {"waiting"}
+    assert "settings: 12: 12 waiting" in printed(plan)
+
+
+def test_a_running_job_tells_its_time_left(plan: Plan) -> None:
+    write(plan, restarts=1)
+    assert first(plan).state == "running"
+    assert first(plan).seconds_left == pytest.approx(30.0)
+    text = printed(plan)
+    assert "50 of 200" in text
+    assert "800" in text
+    assert "30 s" in text
+
+
+def test_no_news_for_five_minutes_is_stale(plan: Plan) -> None:
+    write(plan, updated=time.time() - 299, host="elsewhere", pid=0)
+    assert first(plan).state == "running"
+    write(plan, updated=time.time() - 600, host="elsewhere", pid=0)
+    assert first(plan).state == "stale"
+    assert first(plan).message == "no sign of life for 10 min"
+    assert first(plan).seconds_left is None
+
+
+def test_a_process_that_is_gone_is_stale_at_once(plan: Plan) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    write(plan, pid=child.pid, message="step 50")
+    assert first(plan).state == "stale"
+    assert first(plan).message == "its process is gone; step 50"
+    write(plan, pid=os.getpid(), host=socket.gethostname())
+    assert first(plan).state == "running"
+
+
+def test_a_failed_job_tells_why(plan: Plan) -> None:
+    write(plan, state="failed", message="loss is [nan] at step 50")
+    assert first(plan).state == "failed"
+    assert "loss is [nan] at step 50" in printed(plan)
+    assert "runs: 4: 3 waiting, 1 failed" in printed(plan)
+
+
+def test_a_job_that_was_asked_to_stop_waits(plan: Plan) -> None:
+    write(plan, state="stopped", message="stopped on request at step 50")
+    assert first(plan).state == "waiting"
+    assert first(plan).message == "stopped on request at step 50"
+
+
+def test_last_files_count_more_than_what_a_job_said(plan: Plan) -> None:
+    run = plan.runs[0]
+    fake_run(plan, run)
+    write(plan, state="failed", message="an earlier start")
+    assert first(plan).state == "done"
+    plan.layout.weights(run.id).unlink()
+    write(plan, state="done")
+    assert first(plan).state == "stale"
+
+
+def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
+    run, (one, two, three) = plan.runs[1], plan.settings
+    fake_run(plan, run)
+    fake_samples(plan, run, one)
+    fake_metrics(plan, run, one)
+    fake_samples(plan, run, two)
+    JobState("running", 1, 4).write(plan.layout.samples_progress(run.id, three.id))
+    states = {job.setting: job.state for job in jobs(plan) if job.run == run.id and job.setting}
+    assert states == {one.id: "done", two.id: "sampled", three.id: "running"}
+    text = printed(plan)
+    assert "1 done, 9 waiting, 1 sampled, 1 running" in text
+    assert f"{run.id} / {one.id}" not in text
+    assert f"{run.id} / {two.id}" in text
+
+
+def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> None:
+    run, (one, two, _) = plan.runs[1], plan.settings
+    fake_run(plan, run)
+    fake_metrics(plan, run, one)
+    fake_samples(plan, run, one)
+    fake_metrics(plan, run, two)
+    changed = fake_plan(tmp_path, evaluate={"extractors": ["classifier"], "neighbours": 3})
+    states = {job.setting: job for job in jobs(changed) if job.run == run.id and job.setting}
+    assert states[one.id].state == "sampled"
+    assert states[one.id].message == "outdated: measured with other options"
+    assert states[two.id].state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "message"),
+    [
+        ("", "sampled", "evaluation: has begun"),
+        ("Error: no room\n", "failed", "evaluation: Error: no room"),
+        ("Traceback (most recent\n  ...\nOh: no\n", "failed", "evaluation: Oh: no"),
+    ],
+)
+def test_an_evaluation_that_failed_is_told_from_its_log(
+    plan: Plan, text: str, state: str, message: str
+) -> None:
+    run, setting = plan.runs[1], plan.settings[0]
+    fake_run(plan, run)
+    fake_samples(plan, run, setting)
+    log = plan.layout.results / "logs/evaluate" / run.id / f"{setting.id}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(text)
+    (job,) = (job for job in jobs(plan) if job.state == state)
+    assert (job.setting, job.message) == (setting.id, message)
+    assert f"log: {log}\n" in printed(plan)
+    os.utime(log, (0, 0))  # of an evaluation of earlier samples
+    (job,) = (job for job in jobs(plan) if job.state == "sampled")
+    assert job.message == "not evaluated yet"
+    assert "log: " not in printed(plan)
+
+
+def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
+    run = plan.runs[0]
+    fake_run(plan, run)
+    log = plan.layout.results / "logs/score_error" / f"{run.id}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("Error: no weights\n")
+    assert (first(plan).state, first(plan).message) == ("failed", "score error: Error: no weights")
+    assert f"log: {log}\n" in printed(plan)
+    fake_score_error(plan, run)
+    assert (first(plan).state, first(plan).message) == ("done", "")
+
+
+@pytest.mark.parametrize("left", [0, 5000, -1])
+def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
+    run, setting = plan.runs[1], plan.settings[0]
+    fake_metrics(plan, run, setting)
+    metrics = plan.layout.metrics(run.id, setting.id)
+    metrics.write_bytes(metrics.read_bytes()[:left])
+    (failed,) = (job for job in jobs(plan) if job.state == "failed")
+    assert failed.name == f"{run.id} / {setting.id}"
+    assert failed.message == f"{metrics} is damaged; run the workflow again"
+
+
+def test_a_damaged_progress_file_is_none(plan: Plan) -> None:
+    write(plan)
+    progress = plan.layout.progress(plan.runs[0].id)
+    progress.write_text(progress.read_text()[:-20])
+    assert first(plan).state == "waiting"
+    plan.layout.weights(plan.runs[0].id).write_bytes(b"weights")
+    assert (first(plan).state, first(plan).progress) == ("done", None)
+    assert "1 done" in printed(plan)
+
+
+def test_many_are_counted_and_the_urgent_ones_listed(tmp_path: Path) -> None:
+    grid = {"sampler.step_size": [1e-6 * (k + 1) for k in range(2500)]}
+    plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
+    run, setting = plan.runs[3], plan.settings[2000]
+    JobState("failed", 1, 4, message="diverged").write(
+        plan.layout.samples_progress(run.id, setting.id)
+    )
+    started = time.monotonic()
+    text = printed(plan, limit=5)
+    assert time.monotonic() - started < 5
+    assert "and 9,995 more settings" in text
+    assert "diverged" in text
+    assert "settings: 10,000: 9,999 waiting, 1 failed" in text
+    assert len(text.splitlines()) < 40
+
+
+def test_starts_without_heavy_imports() -> None:
+    code = (
+        "import sys, scoresweep.pipeline.commands.status\n"
+        "heavy = {'torch', 'xarray', 'numpy', 'pandas', 'matplotlib', 'zarr'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(41, "41 s"), (725, "12 min"), (3 * 3600 + 300, "3 h 05 min"), (52 * 3600, "2 d 4 h")],
+)
+def test_times_are_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

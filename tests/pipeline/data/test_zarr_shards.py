@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from zarr.codecs import ZstdCodec
+
+from scoresweep.pipeline.data.zarr_shards import read_shard, write_shard
+
+COUNT, CHUNK, SHARD = 90, 8, 32  # two whole shards, and one of 26 samples: three chunks and a bit
+VALUES = {
+    "image": np.random.default_rng(0).integers(0, 9, (COUNT, 5, 4, 3), np.uint8),
+    "point": np.random.default_rng(0).normal(size=(COUNT, 2)).astype(np.float32),
+    "label": np.arange(COUNT),
+}
+
+
+@pytest.fixture(params=VALUES)
+def values(request):
+    return VALUES[request.param]
+
+
+@pytest.fixture
+def array(tmp_path, values):
+    return zarr.create_group(tmp_path / "a.zarr").create_array(
+        "values",
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(CHUNK, *values.shape[1:]),
+        shards=(SHARD, *values.shape[1:]),
+        compressors=[ZstdCodec(level=-5, checksum=True)],
+    )
+
+
+def test_zarr_reads_what_is_written_here(array, values):
+    for start in range(0, COUNT, SHARD):
+        write_shard(array, start, values[start : start + SHARD])
+    np.testing.assert_array_equal(array[:], values)
+    np.testing.assert_array_equal(array[30:71], values[30:71])
+
+
+def test_what_zarr_writes_is_read_here(array, values):
+    array[:] = values
+    for start in range(0, COUNT, SHARD):
+        out = np.full_like(values[start : start + SHARD], 77)
+        read_shard(array, start, out)
+        np.testing.assert_array_equal(out, values[start : start + SHARD])
+
+
+def test_samples_that_do_not_lie_together_are_written(array, values):
+    write_shard(array, 32, values[::-2][:SHARD])
+    np.testing.assert_array_equal(array[32:64], values[::-2][:SHARD])
+
+
+@pytest.mark.parametrize("values", ["image"], indirect=True)
+def test_a_changed_byte_is_found_wherever_it_is(array, values):
+    write_shard(array, 0, values[:SHARD])
+    (file,) = (f for f in (array.store.root / "values" / "c").rglob("*") if f.is_file())
+    content, out = file.read_bytes(), np.empty_like(values[:SHARD])
+    for place in range(0, len(content), 29):
+        changed = bytearray(content)
+        changed[place] ^= 4
+        file.write_bytes(changed)
+        with pytest.raises((ValueError, RuntimeError)):
+            read_shard(array, 0, out)
+    for size in (0, 10, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:size])
+        with pytest.raises((ValueError, RuntimeError)):
+            read_shard(array, 0, out)
+
+
+def test_a_chunk_that_was_not_written_is_found(array, values):
+    write_shard(array, 64, values[64:80])
+    with pytest.raises(ValueError, match="chunk 2 of a shard was not written"):
+        read_shard(array, 64, np.empty_like(values[64:]))

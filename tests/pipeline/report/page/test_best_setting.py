@@ -1,0 +1,278 @@
+"""How far the best setting is ahead, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_plan, fake_study
+from scipy import stats
+
+from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.report.page.best_setting import answers, edge, interval_note
+from scoresweep.pipeline.report.page.chart_data import charts, to_script
+from scoresweep.pipeline.report.page.render import _sheets_lead, _values
+from scoresweep.pipeline.report.sections import Sheets
+from scoresweep.pipeline.report.sections.maps import metric_maps
+from scoresweep.pipeline.report.sections.provenance import gap_rows, waiting
+from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.statistics.repeats import label_repeats
+from scoresweep.pipeline.report.statistics.summary import Metric
+from scoresweep.pipeline.report.tables.collect import Gap, Tables, collect, wide_table
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.study import Plan
+
+DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
+
+
+def labelled(frame: pd.DataFrame, *networks: str) -> pd.DataFrame:
+    return label_repeats(frame, networks, [], pd.Series(False, frame.index))
+
+
+def test_networks_are_compared_in_pairs() -> None:
+    frame = pd.DataFrame(
+        {
+            "step_size": [1, 1, 1, 2, 2, 2, 3, 3],
+            "seed": [0, 1, 2, 0, 1, 2, 0, 1],
+            "distance": [1.0, 5.0, 9.0, 1.5, 5.6, 9.4, 4.0, 20.0],
+        }
+    )
+    table = rivals(labelled(frame, "seed"), DISTANCE, ["step_size"])
+    assert table["step_size"].tolist() == [1, 2, 3]
+    low, high = stats.t.interval(0.95, 2, loc=0.5, scale=stats.sem([0.5, 0.6, 0.4]))
+    assert table.loc[1, ["gap", "gap_low", "gap_high"]].tolist() == pytest.approx([0.5, low, high])
+    # The seeds that both have: 4 − 1 and 20 − 5.
+    assert table.loc[2, ["gap", "pairs"]].tolist() == [9, 2]
+    assert table.loc[2, "gap_low"] < 0
+
+
+def test_errors_of_single_measurements_add_as_squares() -> None:
+    frame = labelled(pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]}))
+    frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])
+    share = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+    worse = rivals(frame, share, ["step_size"]).loc[1]
+    assert worse[["step_size", "gap"]].tolist() == pytest.approx([2, 0.5])
+    assert worse["gap_low"] == pytest.approx(0.5 - 0.05)
+    # A logarithmic interval m·exp(±h/m) is that of the half width h.
+    ends = {"distance_low": frame["distance"] * math.exp(-0.1)}
+    ends["distance_high"] = frame["distance"] * math.exp(0.1)
+    worse = rivals(frame.assign(**ends), DISTANCE, ["step_size"]).loc[1]
+    assert worse["gap_high"] == pytest.approx(0.5 + 0.1 * math.hypot(0.9, 0.4))
+    without = frame.drop(columns=["distance_low", "distance_high"])
+    assert np.isnan(rivals(without, DISTANCE, ["step_size"])["gap_low"][1])
+
+
+def said(plan: Plan) -> dict[str, object]:
+    tables = collect(plan, jobs(plan))
+    about = {"valid_min": 0.0}
+    metric = Metric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
+    (answer,) = answers(plan, tables, wide_table(tables), [metric])
+    return answer
+
+
+def test_the_answer_says_how_sure_it_is(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    answer = said(plan)
+    assert answer["where"] == "Levels 6, step size 2e-5"
+    # Levels 4 are worse by 0.3/4 − 0.3/6 with either seed: such pairs do not tell their scatter.
+    assert answer["verdict"] == ("sure", "ahead on these networks alone")
+    assert str(answer["next"]).startswith("0.300, 0.0250 higher: levels 4, step size 2e-5. ")
+    # ‖s − s*‖² of the faked runs is 1/(64 σ) of ‖s*‖² on training points.
+    assert "off by 0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["blame"])
+
+
+def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> None:
+    sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 2.001e-5, 2e-3]}}
+    plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=sample)
+    fake_study(plan)
+    answer = said(plan)
+    assert answer["verdict"] == ("unsure", "too close to call")
+    assert "It includes 0: the difference may be noise." in str(answer["next"])
+    assert "from resampling the samples" in str(answer["next"])
+    assert "this network alone" in str(answer["next"])
+    assert "one network, one sampling" in answer["detail"]
+
+
+def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
+    train = {key: CONTENT["train"][key] for key in ("noise", "steps", "batch_size")}
+    sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1, 2]}}
+    plan = fake_plan(tmp_path, train=train | {"network": {"name": "oracle"}}, sample=sample)
+    fake_study(plan)
+    for run in plan.runs:
+        for count, setting in enumerate(plan.settings):
+            path = plan.layout.metrics(run.id, setting.id)
+            content = xr.load_dataset(path, engine="h5netcdf")
+            content["frechet_classifier"] += 1e-3 * count**2
+            content.to_netcdf(path, engine="h5netcdf")
+    tables = collect(plan, jobs(plan))
+    wide = wide_table(tables)
+    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = answers(plan, tables, wide, [metric])
+    (picture, *_) = metric_maps(tables, wide, metric, every_pair=False)
+    texts = [str(answer["next"]), interval_note(tables, wide), picture.caption]
+    assert ["network" in text for text in texts] == [False] * 3
+    assert ["3 samplings of the exact score" in text for text in texts] == [True] * 3
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Tables]:
+    """A study of three step sizes and two seeds."""
+    train = CONTENT["train"] | {"grid": {"seed": [0, 1]}}
+    grid = {"sampler.step_size": [1e-5, 2e-5, 3e-5]}
+    sample = CONTENT["sample"] | {"grid": grid}
+    plan = fake_plan(tmp_path_factory.mktemp("steps"), train=train, sample=sample)
+    fake_study(plan)
+    return plan, collect(plan, jobs(plan))
+
+
+def answered(
+    study: tuple[Plan, Tables], distances: list[list[float]], **more: list[float] | None
+) -> dict[str, Any]:
+    """Return what is said of the distances, step size by step size and seed by seed."""
+    plan, tables = study
+    wide = wide_table(tables).sort_values(["step_size", "seed"])
+    wide = wide.assign(frechet_classifier=np.ravel(distances))
+    beside = {f"frechet_classifier_{key}": values for key, values in more.items()}
+    wide = wide.assign(**{key: np.tile(v, 3) for key, v in beside.items() if v is not None})
+    wide = wide.drop(columns=[key for key, values in beside.items() if values is None])
+    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = answers(plan, tables, wide, [metric])
+    return answer
+
+
+def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [0.5, 2.5]])
+    assert answer["verdict"] == ("unsure", "not ahead of all")
+    assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
+    assert "1 of 2 other settings cannot be told from the best" in answer["next"]
+    assert answer["warning"] == ""
+
+
+def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
+    steps: tuple[Plan, Tables],
+) -> None:
+    answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [2.5, math.nan]], low=None, high=None)
+    assert answer["verdict"] == ("open", "not tested against all")
+    assert "1 of 2 other settings could not be tested" in answer["next"]
+
+
+def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
+    """Of two values each is an edge, and words have none."""
+    part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
+    part["steps"] = [1, 2, 2]
+    axes = ["step_size", "levels", "denoise", "steps"]
+    said = [edge(part, part.iloc[place], axes) for place in range(3)]
+    assert said == [
+        "Step size 2e-5 is the least that was tried: what lies beyond may be better.",
+        "",
+        "Step size 8e-5 is the greatest that was tried: what lies beyond may be better.",
+    ]
+
+
+def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
+    assert answer["where"] == "Step size 2e-5 (and 1 more alike)"
+    assert answer["verdict"] == ("unsure", "too close to call")
+    assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
+
+
+def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, Tables]) -> None:
+    answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
+    assert answer["warning"].startswith("Uniform noise scores 9.90, as good or better")
+
+
+def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, Tables]) -> None:
+    values = [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]]
+    answer = answered(steps, values, low=None, high=None)
+    assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
+    assert answer["verdict"] == ("open", "lead not tested")
+    assert "two or more of the same training seeds" in answer["next"]
+
+
+@pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])
+def test_blame_on_which_networks_do_not_agree_is_not_certain(
+    steps: tuple[Plan, Tables], network: list[float], sure: bool
+) -> None:
+    costs = {"real": [0.1, 0.1], "sampler_cost": [0.05, 0.05], "network_cost": network}
+    answer = answered(steps, [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]], **costs)
+    assert "what is left to gain is mostly the network's" in answer["blame"]
+    assert ("over 2 networks" not in answer["blame"]) == sure
+
+
+def test_many_values_of_an_axis_are_counted() -> None:
+    assert _values(["1", "2"]) == "1, 2"
+    assert _values([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
+
+
+def test_words_have_the_colours_of_their_order(tmp_path: Path) -> None:
+    networks = [{"name": "ncsnv2", "channels": 8}, {"name": "mlp", "width": 8}]
+    train = CONTENT["train"] | {"grid": {"network": networks}}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
+    fake_study(plan)
+    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    names = [(line["colour"], line["name"].partition("(")[0]) for line in drawn["lines"]]
+    assert names == [(0, "network ncsnv2"), (1, "network mlp")]
+
+
+def test_sheets_are_counted_by_what_was_sampled() -> None:
+    # Two points of the evaluation grid.
+    wide = pd.DataFrame({"run": "a", "setting": [*range(36), *range(36)]})
+    assert "the best 24 of 36" in _sheets_lead(Sheets([], 24), wide)
+    assert "every setting" in _sheets_lead(Sheets([], 36), wide)
+    assert "beside them" not in _sheets_lead(Sheets([], 0), wide[:0])
+
+
+def test_a_chart_of_some_configurations_says_of_how_many(tmp_path: Path) -> None:
+    train = CONTENT["train"] | {"grid": {"noise.levels": list(range(2, 11))}}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
+    fake_study(plan)
+    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    assert [line["of"] for line in drawn["lines"]] == [9] * 8
+
+
+def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    fake_study(plan)
+    for run in plan.runs[:2]:
+        path = plan.layout.metrics(run.id, plan.settings[0].id)
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            content = file.load()
+        path.unlink()
+        content.attrs["problems"] = json.dumps({"kid on inception": "n is 1 </script>"})
+        content.to_netcdf(path, engine="h5netcdf")
+    report(plan)
+    page = plan.layout.report_page.read_text(encoding="utf-8")
+    assert "Not computed for 2 settings: kid on inception." in page
+    row = page.split("Measures that could not be computed")[1].split("</table>")[0]
+    assert "n is 1 &lt;/script&gt;" in row
+    assert f"{plan.runs[0].id} / {plan.settings[0].id}" in row
+    assert "and 1 more" in row
+
+
+def test_what_waits_for_a_training_is_counted_not_listed() -> None:
+    untrained = "its network is not trained (failed)"
+    gaps = [
+        Gap("training", "a", None, "failed", "the loss is not finite"),
+        Gap("score error", "a", None, "missing", untrained),
+        *(Gap("sampling", "a", s, "missing", untrained) for s in ("x", "y")),
+        Gap("sampling", "b", "x", "missing", "not sampled"),
+    ]
+    assert [row["command"].split(" && ")[0] for row in gap_rows(gaps)] == [
+        "scoresweep train STUDY --run a",
+        "scoresweep sample STUDY --run b --setting x",
+    ]
+    assert waiting(gaps) == "3 parts that wait for their networks are not listed."
+    assert waiting(gaps[4:]) == ""
+
+
+def test_no_text_ends_the_script() -> None:
+    text = to_script({"name": "</script><!--", "value": None})
+    assert "<" not in text
+    assert json.loads(text) == {"name": "</script><!--", "value": None}

@@ -1,0 +1,388 @@
+"""The page in a real browser: it draws what the tables hold, offline, on a phone and on paper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from chromium import UnavailableError, chromium
+from faked_study import CONTENT, fake_plan, fake_study, sigmas
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from scoresweep.pipeline.report.statistics.repeats import half_width, label_repeats
+from scoresweep.pipeline.report.statistics.summary import Metric, number, summarise
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.study import Plan
+
+DISTANCE = "frechet_classifier"
+CHARTS = [
+    "Any two axes",
+    "Along an axis",
+    "Score error by noise level",
+    "Score error by density",
+    "Training curves",
+    "Loss of each noise level",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A report with every kind of chart."""
+    sampling = {"sampler.step_size": [2e-5, 8e-5], "sampler.denoise": [True, False]}
+    root = tmp_path_factory.mktemp("study")
+    plan = fake_plan(root, sample=CONTENT["sample"] | {"grid": sampling})
+    fake_study(plan)
+    for run in plan.runs:
+        add_density(plan.layout.score_error(run.id))
+    report(plan)
+    return plan
+
+
+def add_density(path: Path) -> None:
+    """Add score errors of three bins of the density: e, 2 e, 3 e."""
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        content = file.load()
+    path.unlink()
+    bins = xr.DataArray(np.arange(3.0), dims="density_bin")
+    error = content["score_error"] * (1 + bins)
+    density = xr.zeros_like(error) - bins
+    content.assign(score_error_of_bin=error, log_density_of_bin=density).to_netcdf(
+        path, engine="h5netcdf"
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        program = chromium()
+    except UnavailableError as error:
+        if os.environ.get("SCORESWEEP_BROWSER_TESTS") == "require":
+            pytest.fail(f"SCORESWEEP_BROWSER_TESTS=require: {error}")
+        pytest.skip(f"THE BROWSER TESTS WERE LEFT OUT: {error}")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str]]:
+    """Open the report without a network; the list gets all that goes wrong in the page."""
+    page = browser.new_context(offline=True, **options).new_page()
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    asked = [plan.layout.report_page.as_uri()]
+    page.on("request", lambda r: wrong.append(r.url) if r.url not in asked and ok(r.url) else None)
+    page.goto(asked[0])
+    return page, wrong
+
+
+def ok(url: str) -> bool:
+    """Tell whether an address leads out of the page."""
+    return not url.startswith(("data:", "blob:"))
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, finished: Plan) -> Page:
+    page, wrong = opened(browser, finished, viewport={"width": 1280, "height": 900})
+    assert wrong == []
+    return page
+
+
+def chart(page: Page, title: str) -> Locator:
+    return page.locator(".panel", has=page.get_by_role("heading", name=title, exact=True))
+
+
+def traces(page: Page, title: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = chart(page, title).locator(".plot").evaluate("plot => plot.data")
+    return found
+
+
+def choose(page: Page, title: str, label: str, option: str) -> None:
+    chart(page, title).get_by_label(label, exact=True).select_option(label=option)
+
+
+def distances(plan: Plan) -> xr.DataArray:
+    """Return the Fréchet distances, over (levels, seed, step_size, denoise)."""
+    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+        found: xr.DataArray = tree[f"sampling/{DISTANCE}"].load()
+        return found
+
+
+def test_everything_is_drawn_without_a_network(page: Page, finished: Plan) -> None:
+    assert page.locator(".panel h3").all_inner_texts() == CHARTS
+    for title in CHARTS:
+        drawn = chart(page, title).locator(".plot")
+        shapes = drawn.locator(".heatmaplayer image, .scatterlayer .trace path")
+        assert shapes.count() > 0, title
+        box = drawn.locator(".plot-container").bounding_box()
+        assert box is not None
+        assert box["width"] > 500, title
+    assert page.locator("figure.charted img").first.is_hidden()
+    for pair in page.locator(".pair").all():
+        captions = pair.locator("strong").all_inner_texts()
+        assert [caption.split(", ")[-1] for caption in captions] == ["denoised", "raw"]
+    assert page.locator(".pair").count() == 8
+    for picture in page.locator("figure:not(.charted) img").all():
+        assert picture.evaluate("image => image.naturalWidth") > 50
+
+
+def test_the_map_shows_the_numbers_of_the_report(page: Page, finished: Plan) -> None:
+    title, values = "Any two axes", distances(finished)
+    # Of an axis that is not shown the best value counts; seeds are averaged.
+    best = values.mean("seed").min("denoise").transpose("levels", "step_size")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], best, rtol=1e-4)
+    text = chart(page, title).locator(".caption").inner_text()
+    assert (
+        f"Best here: levels 6, step size 2e-5, denoise true with {number(best.min().item())}"
+        in text
+    )
+    choose(page, title, "denoise", "mean of all")
+    mean = values.mean(["seed", "denoise"]).transpose("levels", "step_size")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], mean, rtol=1e-4)
+    choose(page, title, "denoise", "false")
+    choose(page, title, "seed", "1")
+    raw = values.sel(denoise="false", seed=1).transpose("levels", "step_size")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], raw, rtol=1e-4)
+    choose(page, title, "Down", "denoise")
+    assert chart(page, title).get_by_label("levels", exact=True).count() == 1
+    choose(page, title, "levels", "4")
+    shown = values.sel(seed=1, levels=4).transpose("denoise", "step_size")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], shown, rtol=1e-4)
+    choose(page, title, "Measure", "coverage (classifier)")
+    assert np.max(traces(page, title)[0]["z"]) < 1
+
+
+def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> None:
+    title, values = "Along an axis", distances(finished)
+    choose(page, title, "A line for each", "–")
+    choose(page, title, "levels", "6")
+    choose(page, title, "denoise", "false")
+    frame = values.sel(levels=6, denoise="false").to_dataframe().reset_index()
+    frame = frame.drop(columns=["levels", "denoise"])
+    frame = label_repeats(frame, ["seed"], [], pd.Series(False, frame.index))
+    wanted = summarise(frame, Metric(DISTANCE, "", "lower", {"valid_min": 0.0}), ["step_size"])
+    line, real = traces(page, title)
+    np.testing.assert_allclose(line["x"], wanted["step_size"])
+    np.testing.assert_allclose(line["y"], wanted["mean"], rtol=1e-4)
+    bars = line["error_y"]
+    np.testing.assert_allclose(bars["array"], wanted["high"] - wanted["mean"], rtol=1e-3)
+    np.testing.assert_allclose(bars["arrayminus"], wanted["mean"] - wanted["low"], rtol=1e-3)
+    assert real["y"] == [0.1, 0.1]
+    choose(page, title, "A line for each", "levels")
+    names = [trace["name"] for trace in traces(page, title)]
+    assert names == ["levels 4", "levels 6", "real test samples"]
+
+
+def test_no_button_sends_the_numbers_away(page: Page) -> None:
+    for title in CHARTS:
+        buttons = chart(page, title).locator(".modebar-btn")
+        names = buttons.evaluate_all("all => all.map((button) => button.dataset.title)")
+        assert names == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+    # Those of the keyboard's user are seen.
+    bar, button = page.locator(".modebar").first, page.locator(".modebar-btn").first
+    button.focus()
+    assert bar.evaluate("bar => getComputedStyle(bar).opacity") == "1"
+
+
+def test_an_axis_chosen_both_ways_changes_places(page: Page) -> None:
+    title = "Along an axis"
+    choose(page, title, "A line for each", "–")
+    choose(page, title, "A line for each", "step size")
+    assert chart(page, title).get_by_label("Along", exact=True).input_value() != ""
+    assert traces(page, title)[0]["name"] == "step size 2e-5"
+    choose(page, title, "Along", "step size")
+    assert traces(page, title)[0]["x"][0] == 2e-5
+
+
+def test_the_scale_can_be_chosen(page: Page) -> None:
+    title = "Any two axes"
+    choose(page, title, "Measure", "Fréchet distance (classifier)")
+    linear = np.array(traces(page, title)[0]["z"])
+    choose(page, title, "Colours", "logarithmic")
+    np.testing.assert_allclose(traces(page, title)[0]["z"], np.log10(linear), rtol=1e-6)
+    caption = chart(page, title).locator(".caption").inner_text()
+    assert caption.endswith("Colours are on a logarithmic scale.")
+    choose(page, title, "Colours", "linear")
+
+
+def test_what_is_a_share_or_can_be_negative_has_a_linear_scale(page: Page) -> None:
+    distance = {"min": 0, "max": None}
+    share, signed = {"min": 0, "max": 1}, {"min": None, "max": None}
+    given = [(distance, [1, 9]), (distance, [1, 7]), (share, [0.01, 1]), (signed, [0.1, 9])]
+    draw = "given => given.map(([m, values]) => isLog(m, values, { scale: 'auto' }))"
+    assert page.evaluate(draw, given) == [True, False, False, False]
+
+
+def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
+    """Not the least one: a sampler that ruins the samples leaves the network nothing to cost."""
+    axes = [
+        {"name": "x", "values": ["1", "2"], "at": [0, 0, 1, 1], "repeat": False},
+        {"name": "denoise", "values": ["true", "false"], "at": [0, 1, 0, 1], "repeat": False},
+    ]
+    distance = {"title": "d", "lower": True, "by": None, "value": [1, 2, 3, 4]}
+    cost = {"title": "cost", "lower": True, "by": 0, "value": [0.9, 0.1, 0.8, 0.2]}
+    repeats = {"networks": [0, 0, 0, 0], "samplings": [0, 0, 0, 0]}
+    explorer = {"axes": axes, "measures": [distance, cost], "student": [], **repeats}
+    found = page.evaluate(
+        """explorer => {
+            const kept = data.explorer;
+            data.explorer = explorer;
+            const cells = summarise({ measure: 1, x: 0, y: null, others: [null, "best"] });
+            data.explorer = kept;
+            return cells.map((cell) => [cell.mean, cell.chosen[0]]);
+        }""",
+        explorer,
+    )
+    assert found == [[0.9, "denoise true"], [0.8, "denoise true"]]
+
+
+def test_numbers_are_written_as_in_the_tables(page: Page) -> None:
+    values = [0.21349, 0.00015, 2.43e-6, 3.2e7, 999.7, 1234.6, -0.0427, 0, 100.2, 12, 1e-3]
+    assert page.evaluate("values => values.map(number)", values) == [number(v) for v in values]
+
+
+def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> None:
+    train = CONTENT["train"] | {"grid": {"noise.levels": [4, 6], "seed": [0, 1]}}
+    grid = {"sampler.step_size": [2e-5, 8e-5]}
+    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": grid})
+    fake_study(plan)
+    lost = plan.runs[-1]
+    plan.layout.metrics(lost.id, plan.settings[-1].id).unlink()
+    report(plan)
+    page, wrong = opened(browser, plan, viewport={"width": 1280, "height": 900})
+    title = "Any two axes"
+    levels = [4, 6].index(lost.axes["levels"])
+    marked = [
+        ["1 of 2 networks" in cell for cell in row] for row in traces(page, title)[0]["customdata"]
+    ]
+    assert marked == [[row == levels and step == 1 for step in (0, 1)] for row in (0, 1)]
+    assert chart(page, title).locator(".annotation", has_text="1 of 2 networks").count() == 1
+    caption = chart(page, title).locator(".caption").inner_text()
+    assert "from resampling its samples" in caption
+    assert page.get_by_text("A value of a single network").count() == 1
+    rows = page.locator("#table tbody tr", has_text="1 of 2 networks")
+    assert rows.count() == 1
+    assert rows.inner_text().split()[:2] == [str(lost.axes["levels"]), "8e-5"]
+    assert wrong == []
+    page.context.close()
+
+
+def test_samplings_of_a_network_are_no_repeats_of_it(page: Page) -> None:
+    """The page computes what `summarise` does: networks first, then samplings, then samples."""
+    values = np.array([1.0, 2.0, 5.0, 8.0, 3.0, 4.0, 0.1, 0.1, 0.1, 0.1])
+    frame = pd.DataFrame({"value": values, "network": [0, 0, 1, 1, 2, 2, 3, 3, 3, 4]})
+    frame = frame.assign(sampling=[0, 1, 0, 1, 0, 1, 0, 1, 2, 0])
+    frame = frame.assign(value_low=values - 1, value_high=values + 2)
+    measure = {"value": values.tolist(), "min": None, "max": None}
+    measure |= {end: frame[f"value_{end}"].tolist() for end in ("low", "high")}
+    student = [float(half_width(1.0, n - 1)) for n in range(2, 4)]
+    # (0.1 + 0.1 + 0.1)/3 is not 0.1: the last ones agree all the same.
+    for rows in ([0, 1, 2, 3, 4, 5], [0, 1, 2], [0, 1], [2], [6, 7, 8, 9]):
+        part = frame.loc[rows]
+        labelled = label_repeats(part, ["network"], ["sampling"], pd.Series(False, part.index))
+        wanted = summarise(labelled, Metric("value", "", "lower", {}), []).iloc[0]
+        repeats = [[[row] for row in group.index] for _, group in part.groupby("network")]
+        found = page.evaluate(
+            """([measure, repeats, student]) => {
+                const kept = data.explorer.student;
+                data.explorer.student = student;
+                const found = estimate(measure, repeats, false);
+                data.explorer.student = kept;
+                return found;
+            }""",
+            [measure, repeats, student],
+        )
+        keys = ["mean", "low", "high", "networks", "samplings"]
+        assert [found[key] for key in keys] == pytest.approx([float(wanted[key]) for key in keys])
+        assert found["level"] == wanted["level"]
+
+
+def test_a_choice_changes_the_lines(page: Page, finished: Plan) -> None:
+    title = "Score error by noise level"
+    choose(page, title, "Show", "score error")
+    lines = [trace for trace in traces(page, title) if trace.get("name")]
+    names = [f"levels {n}, {kind} points" for kind in ("training", "test") for n in (4, 6)]
+    assert [line["name"] for line in lines] == names
+    run = next(run for run in finished.runs if run.axes["levels"] == 6)
+    np.testing.assert_allclose(sorted(lines[3]["y"]), sorted(2 / sigmas(run)), rtol=1e-4)
+    # A line goes at a click on its name.
+    legend = chart(page, title).locator(".legendtoggle")
+    assert legend.count() == 4
+    legend.first.click()
+    page.wait_for_function(
+        "plot => plot.data.find((trace) => trace.name).visible === 'legendonly'",
+        arg=chart(page, title).locator(".plot").element_handle(),
+    )
+
+
+def test_controls_have_labels_and_work_by_keyboard(page: Page) -> None:
+    for select in page.locator("select").all():
+        assert select.evaluate("element => element.labels.length") == 1
+    title = "Training curves"
+    before = traces(page, title)
+    chart(page, title).locator("select").focus()
+    page.keyboard.press("ArrowDown")
+    assert traces(page, title)[0]["y"] != before[0]["y"]
+
+
+def test_a_dark_page_has_bright_text(page: Page) -> None:
+    def ink() -> str:
+        plot = chart(page, "Training curves").locator(".plot")
+        return str(plot.evaluate("plot => plot.layout.font.color"))
+
+    light = ink()
+    page.emulate_media(color_scheme="dark")
+    assert (light, ink()) == ("#1c2024", "#e6e8ea")
+    page.emulate_media(color_scheme="light")
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, finished: Plan) -> None:
+    page, wrong = opened(browser, finished, viewport={"width": 360, "height": 740}, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    for title in CHARTS:
+        box = chart(page, title).locator(".plot svg").first.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 360, title
+        # Nothing lies on the chart, and no name is hidden below another.
+        assert chart(page, title).locator(".modebar-btn").count() == 0
+        hidden = chart(page, title).locator(".legend .scrollbar[height]:not([height='0'])")
+        assert hidden.count() == 0, title
+    # Value and interval are seen without scrolling the table.
+    for cell in page.locator("#best tbody tr").first.locator(".n").all()[:2]:
+        place = cell.bounding_box()
+        assert place is not None
+        assert place["x"] + place["width"] <= 360
+    assert wrong == []
+    page.context.close()
+
+
+def test_paper_shows_pictures_in_place_of_charts(browser: Browser, finished: Plan) -> None:
+    page, _ = opened(browser, finished)
+    printed = page.pdf()
+    assert printed.startswith(b"%PDF")
+    sources = page.locator("img").evaluate_all("all => all.map((image) => image.src)")
+    assert printed.count(b"/Subtype /Image") >= len(set(sources)) > 15
+    page.emulate_media(media="print")
+    assert page.locator(".panel:visible").count() == 0
+    assert page.locator("figure.charted:visible").count() == page.locator("figure.charted").count()
+    page.context.close()
+
+
+def test_pictures_are_there_without_javascript(browser: Browser, finished: Plan) -> None:
+    page, _ = opened(browser, finished, java_script_enabled=False)
+    assert page.locator(".panel:visible").count() == 0
+    pictures = page.locator("figure.charted img")
+    assert pictures.count() > 5
+    for picture in pictures.all():
+        box = picture.bounding_box()
+        assert box is not None
+        assert box["width"] > 200
+    page.context.close()

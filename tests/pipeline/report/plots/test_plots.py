@@ -1,0 +1,374 @@
+"""The figures show the numbers that they are given and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.patches import StepPatch
+from PIL import Image
+
+from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.plots.animation import animation
+from scoresweep.pipeline.report.plots.image_grids import (
+    BLOCK,
+    COLUMNS,
+    GAP,
+    contact_sheet,
+    film,
+    nearest_images,
+    tile,
+    tile_pairs,
+)
+from scoresweep.pipeline.report.statistics.summary import Metric
+
+DISTANCE = Metric("frechet", "Fréchet distance", "lower", {})
+CELLS = pd.DataFrame(
+    {
+        "levels": [10, 10, 30, 30],
+        "step_size": [8e-5, 2e-5, 8e-5, 2e-5],
+        "mean": [4.0, 0.5, 3.0, math.nan],
+        "low": [3.9, 0.4, math.nan, math.nan],
+        "high": [4.1, 0.6, math.nan, math.nan],
+        "real": 0.1,
+        "noise": math.nan,
+    }
+)
+
+
+def texts(axes: matplotlib.axes.Axes) -> dict[tuple[float, float], list[str]]:
+    found: dict[tuple[float, float], list[str]] = {}
+    for text in axes.texts:
+        found.setdefault(text.get_position(), []).append(text.get_text())
+    return found
+
+
+def test_heat_map_writes_every_value_in_its_cell() -> None:
+    figure = plots.heat_map(CELLS, DISTANCE, "step_size", "levels")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2e-5", "8e-5"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["10", "30"]
+    assert texts(axes) == {
+        (0, 0): ["0.500", "0.400 to 0.600"],
+        (1, 0): ["4", "3.90 to 4.10"],
+        (1, 1): ["3"],
+        (0, 1): ["missing"],
+    }
+    outside = plots.heat_map(CELLS.dropna(subset="mean"), DISTANCE, "step_size", "levels")
+    assert set(texts(outside.axes[0])) == {(0, 0), (1, 0), (1, 1)}
+    outline = axes.patches[0].get_xy()
+    assert outline == (-0.5, -0.5)
+
+
+def test_options_stand_below_the_name_of_their_block() -> None:
+    blocks = {2e-5: "langevin(steps=1000, step_size=0.002)", 8e-5: "metropolis"}
+    cells = CELLS.dropna(subset="mean").assign(step_size=lambda c: c["step_size"].map(blocks))
+    figure = plots.heat_map(cells, DISTANCE, "step_size", "levels")
+    found = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert sorted(found) == ["langevin\nsteps=1000,\nstep_size=0.002", "metropolis"]
+
+
+def test_long_intervals_take_two_lines() -> None:
+    cells = CELLS.iloc[[1, 2]].assign(low=-0.000482, high=0.000782)
+    axes = plots.heat_map(cells, DISTANCE, "step_size", "levels").axes[0]
+    assert texts(axes)[0, 0] == ["0.500", "−0.000482\nto 0.000782"]
+
+
+def test_a_long_title_takes_no_room_from_the_cells() -> None:
+    def height(title: str) -> float:
+        metric = Metric("frechet", title, "lower", {})
+        figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
+        figure.draw_without_rendering()
+        return figure.axes[0].get_window_extent().height
+
+    assert height("a long title " * 12) == pytest.approx(height("short"), rel=0.1)
+
+
+def test_what_ranks_nothing_has_no_best_cell() -> None:
+    metric = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
+    figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
+    assert list(figure.axes[0].patches) == []
+
+
+@pytest.mark.parametrize(("better", "best"), [("lower", 0.5), ("higher", 4.0)])
+def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> None:
+    metric = Metric("frechet", "Fréchet distance", better, {})
+    cells = CELLS.dropna(subset="mean")
+    image = plots.heat_map(cells, metric, "step_size", "levels").axes[0].images[0]
+    brightness = {value: sum(image.cmap(image.norm(value))[:3]) for value in cells["mean"]}
+    assert max(brightness, key=lambda value: brightness[value]) == best
+
+
+def test_lines_follow_the_numbers() -> None:
+    summary = CELLS[CELLS["levels"] == 10]
+    metric = Metric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
+    figure = plots.lines(summary, metric, "step_size")
+    line = figure.axes[0].lines[0]
+    assert line.get_xdata().tolist() == [2e-5, 8e-5]
+    assert line.get_ydata().tolist() == [0.5, 4.0]
+    (label,) = figure.legends[0].get_texts()
+    assert " ".join(label.get_text().split()) == "real test samples (n = 360) 0.100"
+
+
+def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
+    rows = [
+        {"split": split, "level": level, "sigma": sigma, "seed": seed, "e": (seed + 1) / sigma}
+        for split in ("train", "test")
+        for level, sigma in ((1, 4.0), (2, 0.5))
+        for seed in (0, 2)
+    ]
+    axes = plots.score_error(pd.DataFrame(rows), "e", "error", ["seed"]).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    solid, dashed = axes.lines[:2]
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    np.testing.assert_allclose(solid.get_xdata(), [4.0, 0.5])
+    np.testing.assert_allclose(solid.get_ydata(), [0.5, 4.0])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.25, 6.0)
+
+
+def test_score_error_names_no_configuration_without_a_value() -> None:
+    rows = [
+        {"split": "test", "level": 1, "sigma": 1.0, "network": network, "e": error}
+        for network, error in (("mlp", 1.0), ("ncsn", math.nan), ("unet", 2.0))
+    ]
+    axes = plots.score_error(pd.DataFrame(rows), "e", "error", ["network"]).axes[0]
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named[:-2] == ["network mlp", "network unet"]
+
+
+def test_a_curve_of_one_point_is_a_dot() -> None:
+    frame = pd.DataFrame({"sigma": [0.1, 0.1, 1.0], "run": ["one", "two", "two"], "loss": 1.0})
+    axes = plots.curves(frame, "sigma", "loss", ["run"], {}).axes[0]
+    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
+
+
+def test_class_shares_stand_beside_real_ones() -> None:
+    drawn, real = pd.Series([0.75, 0.25], ["cat", "dog"]), pd.Series([0.5, 0.5], ["cat", "dog"])
+    axes = plots.shares(pd.DataFrame({"drawn": drawn, "real": real}), "class").axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [0.75, 0.25, 0.5, 0.5]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
+    alone = plots.shares(pd.DataFrame({"drawn": drawn}), "class").axes[0]
+    assert len(alone.patches) == 2
+
+
+def test_error_by_density_has_a_line_for_each_level() -> None:
+    rows = [
+        {"split": split, "level": level, "sigma": 1 / level, "density_bin": b, "seed": seed}
+        | {"log_density_of_bin": b - 10.0 * level, "e": (1 + seed) * level / b}
+        for split in ("train", "test", "uniform")
+        for level in (1, 2)
+        for b in (1, 2, 4)
+        for seed in (0, 2)
+    ]
+    figure = plots.error_by_density(pd.DataFrame(rows), "e", "error")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "test points with noise",
+        "evenly spread points",
+    ]
+    first, second = figure.axes[0].lines
+    np.testing.assert_allclose(first.get_xdata(), [-9, -8, -6])
+    np.testing.assert_allclose(second.get_ydata(), [4, 2, 1])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["σ = 1", "σ = 0.500"]
+
+
+def test_densities_lie_over_the_exact_one() -> None:
+    rows = [
+        {"density_point": i, "density_x": float(i), "density_exact": 0.5, "steps": steps}
+        | {"seed": seed, "density": steps * i + seed}
+        for i in range(3)
+        for steps in (1, 10)
+        for seed in (0, 2)
+    ]
+    axes = plots.densities(pd.DataFrame(rows), ["steps", "seed"]).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), [1, 11, 21])
+    band = axes.collections[2].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0, 22)
+    assert [text.get_text() for text in axes.get_legend().get_texts()][1:] == [
+        "steps 1",
+        "steps 10",
+    ]
+
+
+def test_long_names_of_densities_stand_below_the_panel() -> None:
+    points = {"density_point": [0, 1], "density_x": [0.0, 1.0], "density_exact": 0.5}
+    frame = pd.DataFrame(points | {"density": 0.5, "network": "plain_mlp(" + 40 * "x" + ")"})
+    figure = plots.densities(frame, ["network"])
+    assert figure.axes[0].get_legend() is None
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_fields_show_both_scores_and_their_distance() -> None:
+    line = np.linspace(-1, 1, 3)
+    x = np.stack([grid.ravel() for grid in np.meshgrid(line, line, indexing="ij")], axis=1)
+    exact = np.stack([np.tile([4.0, 0.0], (9, 1)), np.tile([0.0, 1.0], (9, 1))])
+    learned = exact.copy()
+    learned[1, 4] = [3.0, 5.0]
+    figure = plots.fields(x, [2.0, 0.5], learned, exact)
+    meshes = [axes.collections[0] for axes in (figure.axes[1], figure.axes[3])]
+    np.testing.assert_allclose(meshes[0].get_array(), 0)
+    assert meshes[1].get_array().ravel()[4] == pytest.approx(0.5 * 5)
+    # The length is the root of the size: the largest has 1.4 cells (of width 1).
+    right, up = figure.axes[0].collections[0], figure.axes[3].collections[1]
+    np.testing.assert_allclose(right.U, 1.4)
+    np.testing.assert_allclose(up.V[0], 1.4)
+    assert figure.axes[3].get_title(loc="left") == "network, σ = 0.500"
+
+
+def test_many_configurations_are_thinned_out_evenly() -> None:
+    frame = pd.DataFrame({"width": range(50), "step": 1, "loss": range(50)})
+    axes = plots.curves(frame, "step", "loss", ["width"], {"title": "loss"}).axes[0]
+    drawn = [line.get_label() for line in axes.lines]
+    assert drawn[0] == "width 0"
+    assert drawn[-1] == "width 49"
+    assert len(drawn) == len(plots.COLOURS)
+
+
+def test_matplotlib_is_left_as_it_was() -> None:
+    before = dict(matplotlib.rcParams)
+    plots.png(plots.lines(CELLS[CELLS["levels"] == 10], DISTANCE, "step_size"))
+    assert dict(matplotlib.rcParams) == before
+    assert matplotlib._pylab_helpers.Gcf.figs == {}
+
+
+def test_equal_figures_are_equal_files() -> None:
+    summary = CELLS[CELLS["levels"] == 10]
+    one, two = (plots.png(plots.lines(summary, DISTANCE, "step_size")) for _ in range(2))
+    assert one == two
+    assert Image.open(io.BytesIO(one)).format == "PNG"
+
+
+def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
+    x = np.linspace(-3, 3, 601)
+    exact, found = np.exp(-(x**2) / 2), np.exp(-(x**2))
+    left, right = plots.fit(x, found, exact, "score after 5 steps").axes
+    for line, slope in zip(left.lines, (-x, -2 * x), strict=True):
+        np.testing.assert_allclose(line.get_ydata()[1:-1], slope[1:-1], atol=1e-3)
+    assert left.get_title(loc="left") == "score after 5 steps"
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), found)
+
+
+def test_a_fit_of_a_density_of_zero_far_from_its_modes() -> None:
+    x = np.linspace(-100, 100, 501)
+    exact = np.exp(-(x**2) / 2)
+    assert exact[0] == 0
+    left, _ = plots.fit(x, exact, exact, "score").axes
+    known = np.gradient(np.log(exact[exact > 0]), x[exact > 0])
+    low, high = left.get_ylim()
+    assert low < known[1:-1].min() < known[1:-1].max() < high < 60
+    nothing, _ = plots.fit(x, 0 * x, 0 * x, "score").axes
+    assert np.isfinite(nothing.get_ylim()).all()
+
+
+def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 3, 1))
+    panel = plots.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    left, right = panel.get_xlim()
+    assert left > right
+    for line, way in zip(panel.lines, states[..., 0], strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.stack([[4.0, 2.0, 1.0], way], axis=1))
+
+
+def test_walks_in_the_plane_end_in_dots() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 3, 2))
+    panel = plots.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    np.testing.assert_array_equal(panel.collections[0].get_offsets(), states[:, -1])
+    np.testing.assert_array_equal(panel.lines[1].get_xydata(), states[1])
+
+
+def test_a_film_shows_the_first_state_and_the_last() -> None:
+    states = np.linspace(0, 1, 19)[None, :, None, None, None] * np.ones((2, 19, 1, 4, 4))
+    picture = np.asarray(Image.open(io.BytesIO(film(states))))
+    factor = picture.shape[1] // (10 * (4 + GAP) + GAP)
+    greys = picture[:: 5 * factor][0:1]  # the gap above the first row
+    assert (greys == 128).all()
+    row = picture[2 * factor, [factor * (k * (4 + GAP) + GAP) for k in range(10)]]
+    assert row.tolist() == [round(255 * k / 9) for k in range(10)]
+
+
+def test_an_animation_has_a_frame_for_each_figure() -> None:
+    x = np.linspace(-2, 2, 9)
+    exact = np.exp(-(x**2))
+    shown = [plots.fit(x, k * exact, exact, "") for k in (0.2, 0.5, 1)]
+    picture = Image.open(io.BytesIO(animation(shown)))
+    assert picture.format == "PNG"
+    frames = []
+    for index in range(picture.n_frames):
+        picture.seek(index)
+        frames.append((picture.info["duration"], np.asarray(picture.convert("RGB")).copy()))
+    assert [duration for duration, _ in frames] == [200, 200, 2000]
+    assert not np.array_equal(frames[0][1], frames[1][1])
+
+
+def test_sheets_show_every_pixel_as_it_is() -> None:
+    values = np.random.default_rng(0).integers(0, 17, (8, 5, 4, 1)).astype(np.uint8)
+    split = Split(values, pixel_range=(0.0, 16.0))
+    sheet = tile(split)
+    assert sheet.shape == (2 * (5 + GAP) + GAP, 6 * (4 + GAP) + GAP)
+    top, left = 5 + 2 * GAP, 4 + 2 * GAP
+    expected = np.round(values[7, :, :, 0] / 16 * 255)
+    np.testing.assert_array_equal(sheet[top : top + 5, left : left + 4], expected)
+    enlarged = np.asarray(Image.open(io.BytesIO(contact_sheet(split))))
+    factor = enlarged.shape[0] // sheet.shape[0]
+    assert factor > 1
+    np.testing.assert_array_equal(enlarged[::factor, ::factor], sheet)
+
+
+def test_colour_images_stay_in_colour() -> None:
+    values = np.full((1, 2, 2, 3), (10, 20, 30), dtype=np.uint8)
+    assert tile(Split(values, pixel_range=(0.0, 255.0)))[1, 1].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("drawn_too", [True, False])
+def test_points_in_one_dimension_are_histograms_of_density(drawn_too: bool) -> None:
+    real = np.random.RandomState(0).standard_normal((2000, 1)).astype(np.float32)
+    drawn = np.concatenate([real[:500] + 1, np.full((500, 1), 1e3, np.float32)])
+    axes = plots.points(drawn if drawn_too else None, real).axes[0]
+    areas = [
+        float(patch.get_data().values @ np.diff(patch.get_data().edges))
+        for patch in axes.patches
+        if isinstance(patch, StepPatch)
+    ]
+    # Half of the drawn points are far away, and are missing from the area under the curve.
+    assert areas == pytest.approx([1, 0.5][: 1 + drawn_too], abs=0.01)
+
+
+def test_points_in_many_dimensions_show_the_features_that_vary_most() -> None:
+    scale = np.array([3.0, 0.1, 2.0, 0.0], np.float32)
+    real = (scale * np.random.RandomState(0).standard_normal((200, 4))).astype(np.float32)
+    figure = plots.points(real[:50], real, width=4.9)
+    axes = figure.axes[0]
+    shown = [np.asarray(collection.get_offsets()) for collection in axes.collections]
+    np.testing.assert_array_equal(shown[0], real[:, [0, 2]])
+    np.testing.assert_array_equal(shown[1], real[:50, [0, 2]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("feature 1", "feature 3")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["real", "drawn"]
+
+
+def test_the_nearest_image_is_found_whatever_the_range_of_pixels() -> None:
+    draw = np.random.default_rng(0)
+    real = Split(draw.integers(0, 17, (BLOCK + 9, 2, 2, 1)).astype(np.uint8), pixel_range=(0, 16))
+    wanted = [3, BLOCK + 4, 700]
+    near = np.clip(real.values[wanted] * (255 / 16) + 2, 0, 255).astype(np.uint8)
+    found = nearest_images(Split(near, pixel_range=(0, 255)), real)
+    assert (real.values[found] == real.values[wanted]).all()
+
+
+def test_pairs_stand_one_over_the_other() -> None:
+    grey = np.arange(COLUMNS + 1, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 3, 1))
+    sheet = tile_pairs(Split(grey, pixel_range=(0, 255)), Split(grey + 100, pixel_range=(0, 255)))
+    middles = sheet[GAP + 1 :: 3 + GAP, GAP + 1 :: 3 + GAP].tolist()
+    first = list(range(COLUMNS))
+    empty = [128] * (COLUMNS - 1)
+    over = [first, [100 + grey for grey in first], [6, *empty], [106, *empty]]
+    assert middles == over
+    panel = plots.pairs(sheet, 2).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["drawn", "nearest"] * 2

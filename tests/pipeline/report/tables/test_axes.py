@@ -1,0 +1,41 @@
+"""Where the points of a sweep lie in arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scoresweep.pipeline.report.tables.axes import coordinate, grid_of
+
+
+def test_numbers_rise_and_texts_keep_their_order() -> None:
+    assert coordinate([8e-5, 5e-6, 8e-5]).tolist() == [5e-6, 8e-5]
+    assert coordinate([30, 10]).dtype == np.int64
+    assert coordinate(["uniform", "normal"]).tolist() == ["uniform", "normal"]
+
+
+def test_numbers_beside_a_text_become_texts() -> None:
+    values = coordinate([2e-5, "auto"])
+    assert values.dtype == object
+    assert values.tolist() == ["2e-05", "auto"]
+
+
+def test_every_point_is_found_at_its_values() -> None:
+    points = [{"levels": 30, "seed": 1}, {"levels": 10, "seed": 0}, {"levels": 30, "seed": 0}]
+    grid = grid_of(points, ["a", "b", "c"], "run")
+    assert grid.shape == {"levels": 2, "seed": 2}
+    assert grid.labels(["a", "b", "c"]).tolist() == [["b", ""], ["c", "a"]]
+
+
+def test_one_point_without_axes_is_a_scalar() -> None:
+    grid = grid_of([{}], ["only"], "run")
+    assert grid.shape == {}
+    assert grid.labels(["only"]).item() == "only"
+
+
+def test_axes_that_advance_together_lie_along_one_dimension() -> None:
+    points = [{f"axis{k}": value for k in range(9)} for value in range(9)]
+    grid = grid_of(points, [f"id{value}" for value in range(9)], "setting")
+    assert grid.shape == {"setting": 9}
+    assert grid.coordinates["setting"][1].tolist()[:2] == ["id0", "id1"]
+    assert grid.coordinates["axis3"][0] == "setting"
+    assert grid.coordinates["axis3"][1].tolist() == list(range(9))

@@ -1,0 +1,143 @@
+"""A distance is that of real samples and what sampler and network cost, added up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_plan, fake_study
+
+from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.report.tables.axes import Grid, grid_of
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.cost_axes import split_costs
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.study import Plan
+
+MLPS = [{"name": "mlp", "width": 8}, {"name": "mlp", "width": 16}]
+ORACLE = {"name": "oracle"}
+
+
+def make_plan(root: Path, grid: dict[str, Any], **more: Any) -> Plan:
+    return fake_plan(root, train=CONTENT["train"] | {"grid": grid} | more)
+
+
+def grid(plan: Plan) -> Grid:
+    return grid_of([run.axes for run in plan.runs], [run.id for run in plan.runs], "run")
+
+
+def sampling(plan: Plan) -> xr.Dataset:
+    """Random distances over the axes of the runs and three step sizes."""
+    draw = np.random.default_rng(0)
+    where = grid(plan)
+    dims = (*where.shape, "step_size")
+    shape = (*where.shape.values(), 3)
+    about = {"better": "lower", "units": "feature units", "long_name": "distance", "seed": 0}
+    names = ("far", "far_real", "nearest", "precision")
+    content = xr.Dataset(
+        {name: (dims, draw.random(shape), about) for name in names}, coords=where.coordinates
+    )
+    content["precision"].attrs["better"] = "higher"
+    content["nearest"].attrs["caveat"] = "noise is far, too"
+    return content.assign(nearest_real=content["far"], precision_real=content["far"])
+
+
+def test_costs_add_up(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, {"network": [*MLPS, ORACLE], "seed": [0, 1]})
+    content = sampling(plan)
+    costs = split_costs(content, grid(plan), plan.runs)
+    assert set(costs) == {"far_sampler_cost", "far_network_cost"}
+    sampler, network = costs["far_sampler_cost"], costs["far_network_cost"]
+    assert sampler.dims == ("seed", "step_size")
+    assert network.dims == content["far"].dims
+    exact = content.sel(network="oracle")
+    xr.testing.assert_allclose(sampler, (exact["far"] - exact["far_real"]).drop_vars("network"))
+    assert network.sel(network="oracle").isnull().all()
+    trained = [n for n in content["network"].values.tolist() if n != "oracle"]
+    assert len(trained) == 2
+    for name in trained:
+        total = exact["far_real"] + sampler + network.sel(network=name)
+        np.testing.assert_allclose(total, content["far"].sel(network=name))
+    assert network.attrs["units"] == "feature units"
+    assert network.attrs["long_name"].endswith("trained network minus exact score")
+    assert "better" not in network.attrs
+
+
+def test_an_exact_score_sampled_once_stands_beside_all_networks(tmp_path: Path) -> None:
+    """The oracle needs no repeats and no training steps: it has one of each."""
+    plan = make_plan(
+        tmp_path,
+        {"seed": [0, 1], "steps": [50, 100]},
+        include=[{"network": ORACLE, "steps": 1}],
+        network=MLPS[0],
+    )
+    where, content = grid(plan), sampling(plan)
+    costs = split_costs(content, where, plan.runs)
+    alone = next(run for run in plan.runs if run.train.network.name == "oracle").axes
+    assert costs["far_sampler_cost"].dims == ("seed", "step_size") or alone["seed"] == 0
+    exact = content["far"].sel(alone)
+    for run in plan.runs:
+        if run.train.network.name == "mlp" and run.axes["seed"] == alone["seed"]:
+            cost = costs["far_network_cost"].sel(run.axes)
+            np.testing.assert_allclose(cost, content["far"].sel(run.axes) - exact)
+
+
+def test_studies_without_both_have_no_such_costs(tmp_path: Path) -> None:
+    trained = make_plan(tmp_path, {"network": MLPS, "seed": [0, 1]})
+    assert not split_costs(sampling(trained), grid(trained), trained.runs)
+    exact = make_plan(tmp_path, {"seed": [0, 1]}, network=ORACLE)
+    costs = split_costs(sampling(exact), grid(exact), exact.runs)
+    assert costs["far_sampler_cost"].dims == ("seed", "step_size")
+    assert costs["far_network_cost"].isnull().all()
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Plan:
+    plan = make_plan(tmp_path, {"network": [MLPS[0], ORACLE], "seed": [0, 1]})
+    fake_study(plan)
+    for run in plan.runs:
+        for index, setting in enumerate(plan.settings):
+            path = plan.layout.metrics(run.id, setting.id)
+            with xr.open_dataset(path, engine="h5netcdf") as file:
+                content = file.load()
+            if run.train.network.name == "mlp":
+                content["frechet_classifier"] += 0.25 * (1 + index)
+            path.unlink()
+            content.to_netcdf(path, engine="h5netcdf")
+    return plan
+
+
+def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
+    tables = collect(finished, jobs(finished))
+    found = tables.tree["sampling"].to_dataset()["frechet_classifier_network_cost"]
+    assert found.sizes == {"network": 2, "seed": 2, "step_size": 3}
+    values = sorted(found.values[np.isfinite(found.values)])
+    np.testing.assert_allclose(values, np.repeat([0.25, 0.5, 0.75], 2))
+    report(finished)
+    page = finished.layout.report_page.read_text(encoding="utf-8")
+    # Every network that is trained is the mlp: that need not be said.
+    assert "The loss of single levels, at most eight of them." in page
+    assert "Sampler or network" in page
+    # The exact score is better everywhere, and competes with nobody.
+    assert "The exact score is left out" in page
+    assert page.index("<h3>What each costs") < page.index('data-view="lines" data-measure="2"')
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])["explorer"]
+    assert [axis["name"] for axis in data["axes"]] == ["seed", "step size"]
+    cost = data["measures"][2]
+    assert cost["title"] == "Fréchet distance (classifier): network cost"
+    assert (cost["by"], cost["ranks"], data["measures"][0]["by"]) == (0, False, None)
+    np.testing.assert_allclose(sorted(cost["value"]), np.repeat([0.25, 0.5, 0.75], 2), rtol=1e-4)
+    assert "and the network 0.750: what is left to gain is mostly the network" in page
+    names = {path.stem for path in finished.layout.figures.glob("*cost*")}
+    assert {name.split("_cost_")[0] for name in names} == {
+        "metric_frechet_classifier_sampler",
+        "metric_frechet_classifier_network",
+    }
+    # One of the two costs ranks no setting, on paper either.
+    assert page.count("Lower is better, but the other cost counts, too.") == 2
+    for cost in ("0.250", "0.500", "0.750"):
+        assert page.count(f'<td class="n">{cost}</td>') == 1

@@ -1,0 +1,150 @@
+"""Results that other code has made are counted and named by kind."""
+
+import json
+import shutil
+from collections import Counter
+
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_plan, fake_study
+from rich.console import Console
+
+from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import made_by as made_by_module
+from scoresweep.pipeline.results.code_of_results import code_lines, codes_of_results, mixed_lines
+from scoresweep.pipeline.results.made_by import FILES, UNKNOWN, MadeBy, made_by
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.system.atomic_files import write_json
+
+OLD = MadeBy("0123456789ab", "fedcba987654")
+
+
+@pytest.fixture
+def plan(tmp_path):
+    train = {**CONTENT["train"], "grid": {}}
+    evaluate = {"extractors": ["pixels"], "metrics": ["frechet"]}
+    plan = fake_plan(tmp_path, train=train, evaluate=evaluate)
+    fake_study(plan)
+    for run in plan.runs:
+        write_json(plan.layout.provenance(run.id), {})
+    return plan
+
+
+def mark(path, code):
+    """Write into a result which code made it."""
+    if path.suffix == ".json":
+        write_json(path, json.loads(path.read_text()) | {"made_by": code.record()})
+        return
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        content = file.load()
+    content.assign_attrs(code.attribute()).to_netcdf(path, engine="h5netcdf")
+
+
+def samples(plan):
+    return [plan.layout.samples_manifest(r.id, s.id) for r in plan.runs for s in plan.settings]
+
+
+def mark_all(plan):
+    layout = plan.layout
+    for path in samples(plan):
+        mark(path, made_by("samples"))
+    for run in plan.runs:
+        mark(layout.provenance(run.id), made_by("networks"))
+        for setting in plan.settings:
+            mark(layout.metrics(run.id, setting.id), made_by("metrics"))
+    mark(layout.dataset_manifest("digits"), made_by("data"))
+    mark(plan.reference("digits", "pixels"), made_by("features"))
+
+
+def printed(plan, capsys):
+    status(plan, console=Console(width=200))
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("code: ")]
+
+
+def test_results_of_this_code_are_not_worth_a_line(plan, capsys):
+    mark_all(plan)
+    found = codes_of_results(plan)
+    assert {kind: len(counts) for kind, counts in found.items()} == dict.fromkeys(found, 1)
+    assert set(found) == set(FILES) - {"score_error"}
+    assert found["samples"] == Counter({made_by("samples"): 3})
+    assert code_lines(found) == mixed_lines(found) == printed(plan, capsys) == []
+
+
+def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
+    mark_all(plan)
+    mark(samples(plan)[0], OLD)
+    mark(samples(plan)[1], UNKNOWN)
+    mark(plan.reference("digits", "pixels"), OLD)
+    found = codes_of_results(plan)
+    now = made_by("samples")
+    assert found["samples"] == Counter({now: 1, OLD: 1, UNKNOWN: 1})
+    (mixed,) = mixed_lines(found)
+    assert mixed == (
+        "samples: mixed: 1 by this code, 1 by code 0123456789ab (commit fedcba987654), "
+        "1 by unknown code"
+    )
+    lines = printed(plan, capsys)
+    assert [line.removeprefix("code: ").split(":")[0] for line in lines] == [
+        "samples",
+        "features of real samples",
+    ]
+    assert "made by code 0123456789ab" in lines[1]
+    assert made_by("features").code in lines[1]
+
+
+def test_results_of_earlier_versions_are_of_unknown_code_and_stay(plan, capsys):
+    lines = printed(plan, capsys)
+    assert len(lines) == 5
+    assert all("unknown code" in line for line in lines)
+    assert codes_of_results(plan)["metrics"] == Counter({UNKNOWN: 3})
+
+
+def test_a_network_that_does_not_say_its_code_is_not_made_again(plan):
+    mark_all(plan)
+    for run in plan.runs:
+        plan.layout.provenance(run.id).unlink()
+    found = examine(plan, this_code=True)
+    assert {result.state for result in found.of("train")} == {"done"}
+    assert {result.state for result in found.of("sample")} == {"done"}
+
+
+def test_commits_of_the_same_code_count_as_one(plan):
+    mark_all(plan)
+    now = made_by("samples")
+    mark(samples(plan)[0], MadeBy(now.code, "111111111111"))
+    assert code_lines(codes_of_results(plan)) == []
+
+
+def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(plan, capsys):
+    mark_all(plan)
+    mark(samples(plan)[0], OLD)
+    report(plan)
+    said = capsys.readouterr().err
+    assert "samples: mixed: 2 by this code, 1 by code 0123456789ab" in said
+    assert "--rerun-triggers code mtime" in said
+    page = plan.layout.report_page.read_text()
+    assert page.count("samples: mixed: 2 by this code") == 1, "the warning"
+    assert "1 by code 0123456789ab" in page.split('id="provenance"')[1]
+    attributes = xr.open_datatree(plan.layout.report, engine="h5netcdf").attrs
+    rows = [row for row in json.loads(attributes["code"]) if row["kind"] == "samples"]
+    assert {(row["code"], row["results"], row["is_this"]) for row in rows} == {
+        (made_by("samples").code, 2, True),
+        (OLD.code, 1, False),
+    }
+
+
+def test_an_edited_sampler_makes_samples_those_of_other_code(plan, tmp_path, monkeypatch):
+    """What the report did before: it mixed samples of two samplers without a word."""
+    mark_all(plan)
+    copy = tmp_path / "copy"
+    shutil.copytree(made_by_module.PACKAGE, copy)
+    with (copy / "samplers" / "annealed_langevin.py").open("a") as file:
+        file.write("# edited\n")
+    monkeypatch.setattr(made_by_module, "PACKAGE", copy)
+    made_by.cache_clear()
+    try:
+        lines = code_lines(codes_of_results(plan))
+    finally:
+        made_by.cache_clear()
+    assert [line.split(":")[0] for line in lines] == ["samples"]

@@ -1,0 +1,76 @@
+"""Results of data that have changed: kept until each is made again, and then not a second time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faults.here import train_run
+from tiny_study import TINY
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    save(tmp_path, 0)
+    content = parse_yaml(TINY, "study.yaml")
+    content["dataset"] = {"name": "array", "path": str(tmp_path / "own.npy")}
+    content["train"] |= {"steps": 4, "batch_size": 8, "grid": {}}
+    content["sample"] |= {"count": 4, "grid": {}}
+    return plan_study(parse_study(content, "study.yaml"), tmp_path)
+
+
+def save(root: Path, seed: int) -> None:
+    """Write data of the user's own."""
+    np.save(root / "own.npy", np.random.default_rng(seed).normal(size=(40, 2)).astype(np.float32))
+
+
+def due(plan: Plan) -> set[str]:
+    """Rules of the jobs that make something again, measurements left out."""
+    return {result.rule for result in examine(plan).due} & {"stage", "train", "sample"}
+
+
+def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
+    (run,), (setting,), (data,) = plan.runs, plan.settings, plan.study.dataset
+    layout = plan.layout
+
+    def make_all() -> tuple[bytes, bytes]:
+        stage(plan, data.id)
+        train_run(plan)
+        sample(plan, run.id, setting.id)
+        manifest = layout.samples_manifest(run.id, setting.id)
+        return layout.weights(run.id).read_bytes(), manifest.read_bytes()
+
+    before = make_all()
+    assert due(plan) == set()
+    save(layout.root, 1)
+    assert due(plan) == {"stage", "train", "sample"}
+    stage(plan, data.id)
+    assert due(plan) == {"train", "sample"}
+    assert layout.weights(run.id).read_bytes() == before[0]
+    layout.weights_manifest(run.id).unlink()  # as an earlier version left it
+    assert due(plan) == {"train", "sample"}
+    after = make_all()
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert due(plan) == set()
+    assert make_all() == after
+
+
+def test_data_that_cannot_be_staged_again_leave_all_as_it_was(plan: Plan) -> None:
+    (data,) = plan.study.dataset
+    stage(plan, data.id)
+    manifest = plan.layout.dataset_manifest(data.id).read_bytes()
+    np.save(plan.layout.root / "own.npy", np.full((40, 2), np.nan))
+    with pytest.raises(InputError, match="NaN"):
+        stage(plan, data.id)
+    assert plan.layout.dataset_manifest(data.id).read_bytes() == manifest
+    assert examine(plan)["stage", data.id].state == "outdated"

@@ -1,0 +1,189 @@
+"""The code that made a result: what its hash covers, and how it is recorded and found."""
+
+import json
+import shutil
+import typing
+from pathlib import Path
+
+import grimp
+import pytest
+import xarray as xr
+
+import scoresweep
+from scoresweep.pipeline.results import made_by as module
+from scoresweep.pipeline.results.made_by import (
+    FILES,
+    UNKNOWN,
+    MadeBy,
+    files_of,
+    joined,
+    made_by,
+    made_by_of,
+)
+from scoresweep.pipeline.study.methods.datasets import AnyDataset
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS
+from scoresweep.pipeline.study.methods.networks import AnyNetwork
+from scoresweep.pipeline.study.methods.noise import AnyNoise
+from scoresweep.pipeline.study.methods.objectives import AnyObjective
+from scoresweep.pipeline.study.methods.samplers import AnySampler
+
+PACKAGE = Path(scoresweep.__file__).parent
+
+COMPUTES_NOTHING = (
+    *(f"pipeline.{name}" for name in ("study", "errors", "netcdf_attrs", "results", "cluster")),
+    *("pipeline.report", "pipeline.rules.train", "pipeline.data.fetch", "out_of_memory"),
+    *("pipeline.data.file_hashes", "pipeline.data.source_state"),
+    *(
+        f"pipeline.system.{name}"
+        for name in (
+            *("atomic_files", "console", "device", "file_kinds", "hdf5", "job_state", "locks"),
+            *("memory_available", "memory_trial", "process", "provenance"),
+        )
+    ),
+    *("pipeline.training.memory_advice", "pipeline.evaluation.kept_metrics"),
+)
+"""Modules that bring results about and do not change their numbers."""
+
+ENTRIES = {
+    "data": ["scoresweep.pipeline.rules.stage"],
+    "networks": ["scoresweep.pipeline.training.setup", "scoresweep.pipeline.training.artifacts"],
+    "samples": ["scoresweep.pipeline.rules.sample"],
+    "features": ["scoresweep.pipeline.rules.reference"],
+    "score_error": [
+        "scoresweep.pipeline.evaluation.network_metrics",
+        "scoresweep.pipeline.training.weights",
+    ],
+    "metrics": ["scoresweep.pipeline.rules.evaluate"],
+}
+
+IMPORTED_FOR_OTHER_ENDS = {
+    "networks": ("samplers",),  # the pictures in TensorBoard
+    # the loop is imported for the engine that `compile` shares with it
+    "samples": ("training", "data.loader", "data.shards"),
+    # labels and files of measurements
+    "features": ("metrics", "distributions", "score", "networks", "pipeline.measures"),
+    "metrics": ("pipeline.network_measures", "data.sources", "data.staged"),
+}
+"""By kind: modules whose import computes nothing of it, beyond those that `FILES` has."""
+
+
+def targets(union):
+    return [kind.target.split(":")[0] for kind in typing.get_args(typing.get_args(union)[0])]
+
+
+CHOSEN = {
+    "data": targets(AnyDataset),
+    "networks": [*targets(AnyNetwork), *targets(AnyObjective), *targets(AnyNoise)],
+    "samples": [*targets(AnyNetwork), *targets(AnySampler), *targets(AnyNoise)],
+    "features": [name.split(":")[0] for name in EXTRACTORS.values()],
+    "score_error": targets(AnyNetwork),
+    "metrics": [name.split(":")[0] for name in (*METRICS.values(), *EXTRACTORS.values()) if name],
+}
+"""By kind: the modules that a study chooses by name."""
+
+
+@pytest.fixture(scope="module")
+def imports():
+    return grimp.build_graph("scoresweep")
+
+
+def is_in(name, groups):
+    return any(name == group or name.startswith(f"{group}.") for group in groups)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_the_hash_covers_everything_that_computes_a_result(kind, imports):
+    entries = [name for name in (*ENTRIES[kind], *CHOSEN[kind]) if name.startswith("scoresweep.")]
+    modules = set(entries).union(*(imports.find_upstream_modules(name) for name in entries))
+    names = {name.removeprefix("scoresweep.") for name in modules - {"scoresweep"}}
+    covered = {file.relative_to(PACKAGE) for file in files_of(kind, PACKAGE)}
+    others = (*COMPUTES_NOTHING, *IMPORTED_FOR_OTHER_ENDS.get(kind, ()))
+    missing = {
+        name
+        for name in names
+        if not is_in(name, others)
+        and not covered
+        & {Path(*name.split(".")).with_suffix(".py"), Path(*name.split("."), "__init__.py")}
+    }
+    assert missing == set()
+
+
+def test_every_path_exists_and_every_method_of_the_library_counts_for_something():
+    paths = {PACKAGE / name for names in FILES.values() for name in names}
+    assert [str(path) for path in paths if not path.exists()] == []
+    covered = {file for kind in FILES for file in files_of(kind, PACKAGE)}
+    folders = ("objectives", "networks", "samplers", "metrics")
+    library = {file for name in folders for file in (PACKAGE / name).rglob("*.py")}
+    library |= {PACKAGE / f"{name}.py" for name in ("noise", "distributions", "score", "seeds")}
+    assert library <= covered
+
+
+@pytest.fixture
+def edited(tmp_path, monkeypatch):
+    """Return a function that edits a file in a copy of the package, and says what changes."""
+    copy = tmp_path / "scoresweep"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "PACKAGE", copy)
+    code = made_by.__wrapped__
+
+    def edit(name):
+        before = {kind: code(kind).code for kind in FILES}
+        with (copy / name).open("a") as file:
+            file.write("# edited\n")
+        return {kind for kind in FILES if code(kind).code != before[kind]}
+
+    return edit
+
+
+def test_an_edit_counts_for_the_results_that_the_file_computes(edited):
+    assert edited("samplers/langevin.py") == {"samples"}
+    assert edited("objectives/dsm.py") == {"networks"}
+    assert edited("networks/unet.py") == {"networks", "samples", "score_error", "metrics"}
+    assert edited("metrics/frechet.py") == {"score_error", "metrics"}
+    assert edited("metrics/extractors/inception.py") == {"features", "score_error", "metrics"}
+    assert edited("pipeline/data/sources/digits.py") == {"data"}
+    assert edited("seeds.py") == set(FILES) - {"data"}
+    for name in (
+        *("pipeline/report/page/render.py", "pipeline/cli.py"),
+        *("pipeline/commands/status.py", "pipeline/system/locks.py"),
+    ):
+        assert edited(name) == set()
+
+
+def test_the_code_is_read_once_in_a_process(edited, monkeypatch):
+    made_by.cache_clear()
+    before = made_by("samples")
+    assert edited("samplers/langevin.py") == {"samples"}
+    assert made_by("samples") == before
+    made_by.cache_clear()
+    assert made_by("samples").code != before.code
+
+
+def test_a_record_is_found_in_json_and_netcdf(tmp_path):
+    code = MadeBy("0123456789ab", "fedcba987654+")
+    (tmp_path / "a.json").write_text(json.dumps({"made_by": code.record(), "count": 3}))
+    content = xr.Dataset({"x": ("i", [1.0])}, attrs={"run": "a"} | code.attribute())
+    content.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert made_by_of(tmp_path / "a.json") == made_by_of(tmp_path / "a.nc") == code
+
+
+def test_files_that_do_not_say_it_are_of_unknown_code(tmp_path):
+    xr.Dataset({"x": ("i", [1.0])}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    (tmp_path / "empty.nc").touch()
+    for name, text in (("a", '{"count": 3}'), ("cut", '{"cou'), ("list", "[]"), ("odd", "null")):
+        (tmp_path / f"{name}.json").write_text(text)
+    found = {made_by_of(path) for path in tmp_path.iterdir()}
+    assert found == {UNKNOWN}
+    (tmp_path / "provenance.json").write_text('{"commit": "0123456789abcdef"}')
+    assert made_by_of(tmp_path / "provenance.json") == MadeBy("", "0123456789ab")
+    with pytest.raises(FileNotFoundError):
+        made_by_of(tmp_path / "none.json")
+
+
+def test_what_several_codes_have_made_is_of_none_of_them():
+    a, b = MadeBy("aaaaaaaaaaaa", "1"), MadeBy("bbbbbbbbbbbb", "2")
+    assert joined([a, a]) == a
+    assert joined([a, MadeBy(a.code, "3")]) == a, "another commit of the same code"
+    both = MadeBy("aaaaaaaaaaaa and bbbbbbbbbbbb", "1 and 2")
+    assert joined([a, b]) == joined([joined([a, b]), b]) == both
+    assert joined([UNKNOWN, a]).code == "unknown and aaaaaaaaaaaa"

@@ -1,0 +1,206 @@
+"""Runs of the exact score, beside trained ones, from the plan to the report."""
+
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from faults.here import train_run
+from rich.console import Console
+from scipy.special import softmax
+from tiny_study import TINY, give_data
+
+from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.commands.plan import estimate
+from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import made_by as made_by_module
+from scoresweep.pipeline.results.code_of_results import codes_of_results
+from scoresweep.pipeline.results.made_by import FILES, made_by, made_by_of
+from scoresweep.pipeline.rules import train as train_module
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.rules.stage import stage
+from scoresweep.pipeline.rules.train import train
+from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.system.atomic_files import sha256_of
+from scoresweep.pipeline.system.job_state import JobState
+from scoresweep.pipeline.training.weights import load_network
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
+
+BOTH = {"network": [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}]}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, staged):
+    """A study of a trained network and the exact score, run to its end."""
+    root = tmp_path_factory.mktemp("oracle")
+    give_data(root, staged)
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["train"] |= {"grid": BOTH, "steps": 20}
+    content["sample"] |= {"grid": {}, "count": 20}
+    content["evaluate"]["score_error_samples"] = 16
+    plan = plan_study(parse_study(content, "study.yaml"), root)
+    reference(plan, "digits", "pixels")
+    train_run(plan)
+    train(plan, plan.runs[1].id, Resources())
+    for run in plan.runs:
+        score_error(plan, run.id)
+        sample(plan, run.id, plan.settings[0].id)
+        evaluate(plan, run.id, plan.settings[0].id)
+    report(plan)
+    return plan
+
+
+def test_ids_and_coordinates_can_be_read(study):
+    assert [run.axes for run in study.runs] == [
+        {"network": "mlp(width=8, blocks=1)"},
+        {"network": "oracle"},
+    ]
+    assert study.runs[0].id.startswith("network=mlp-width=8-blocks=1_")
+    assert study.runs[1].id.startswith("network=oracle_")
+
+
+def test_every_result_names_the_code_that_made_it(study):
+    found = codes_of_results(study)
+    assert {kind: dict(counts) for kind, counts in found.items()} == {
+        kind: {made_by(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
+    }
+    assert all(made_by(kind).code for kind in FILES)
+
+
+def edit(package, name, monkeypatch):
+    """Make a copy of the program, in which a file is edited, the code of this process."""
+    shutil.copytree(made_by_module.PACKAGE, package)
+    with (package / name).open("a") as file:
+        file.write("# edited\n")
+    monkeypatch.setattr(made_by_module, "PACKAGE", package)
+    made_by.cache_clear()
+
+
+def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, monkeypatch):
+    edit(tmp_path / "scoresweep", "samplers/langevin.py", monkeypatch)
+    assert examine(study).due == []
+    due = examine(study, this_code=True).due
+    made_by.cache_clear()
+    assert sorted({result.rule for result in due}) == ["evaluate", "report", "sample"]
+    assert any(made_by_of(due[0].output).code in result.reason for result in due)
+
+
+def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
+    root = Path(shutil.copytree(study.layout.root, tmp_path / "copy"))
+    plan = replace(study, layout=replace(study.layout, root=root))
+    names = plan.runs[0].id, plan.settings[0].id
+    manifest, layout = plan.layout.samples_manifest(*names), plan.layout
+    before = sha256_of(manifest), sha256_of(layout.weights(names[0]))
+    edit(tmp_path / "scoresweep", "networks/mlp.py", monkeypatch)
+    sample(plan, *names)
+    assert sha256_of(manifest) == before[0], "kept"
+    monkeypatch.setattr(train_module, "launch", lambda *_, **__: train_run(plan))
+    train(plan, names[0], Resources(), this_code=True)
+    sample(plan, *names, this_code=True)
+    stage(plan, "digits", this_code=True)
+    said = capsys.readouterr().err
+    found = {path: made_by_of(path) for path in (manifest, layout.provenance(names[0]))}
+    made = [made_by("samples"), made_by("networks")]
+    made_by.cache_clear()
+    assert list(found.values()) == made
+    assert sha256_of(layout.weights(names[0])) == before[1], "the edit was a comment"
+    assert said.count("is made again") == 2
+    assert "digits.zarr is staged already" in said, "its code is the same"
+
+
+def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
+    with xr.open_datatree(study.layout.report, engine="h5netcdf") as tree:
+        errors = tree["score_error"]["score_error_sigma2"].load()
+        training = tree["training"].to_dataset().load()
+        names = set(tree["sampling"].data_vars)
+    assert float(errors.sel(network="oracle").max()) < 1e-12
+    assert float(errors.sel(network="mlp(width=8, blocks=1)").min()) > 0.1
+    assert training["loss"].sel(network="oracle").isnull().all()
+    assert training["loss"].sel(network="mlp(width=8, blocks=1)").notnull().all()
+    assert "frechet_pixels" in names
+
+
+def test_it_takes_no_step_and_is_done(study):
+    run = study.runs[1]
+    assert not study.layout.checkpoints(run.id).exists()
+    assert JobState.read(study.layout.progress(run.id)).state == "done"
+    with xr.open_dataset(study.layout.training_curves(run.id), engine="h5netcdf") as curves:
+        assert dict(curves.sizes) == {"step": 0, "level": 5}
+        np.testing.assert_allclose(curves["sigma"][[0, -1]], [8, 0.1], rtol=1e-6)
+
+
+def test_its_samples_need_nothing_but_its_weights(study):
+    network = load_network(study.layout.run(study.runs[1].id))
+    assert network.means.dtype == torch.uint8
+    exact = oracle_of(study.layout.dataset_store("digits"))
+    x, sigma = torch.rand(3, 1, 8, 8), torch.tensor([8.0, 1.0, 0.1])
+    assert torch.equal(network(x, sigma), exact(x, sigma))
+    data = exact.means.double().numpy()  # the pull towards each training sample, written out
+    at = x[2].double().flatten().numpy()
+    share = softmax(-((at - data) ** 2).sum(1) / (2 * 0.1**2))
+    expected = (share @ data - at) / 0.1**2
+    np.testing.assert_allclose(network(x, sigma)[2].flatten(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_training_costs_nothing(make_plan):
+    plan = make_plan(network={"name": "oracle"}, grid={}, steps=10**9)
+    text = io.StringIO()
+    rules = estimate(plan, console=Console(file=text, width=200))
+    assert {rule.name: rule.seconds for rule in rules}["train"] == 0
+    assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
+
+
+def test_own_data_that_came_from_no_mixture_has_none(tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["dataset"] = {"name": "array", "path": str(tmp_path / "own.npy")}
+    content["train"] |= {"network": {"name": "oracle", "of": "mixture"}, "grid": {}}
+    plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
+    run = plan.runs[0]
+    stage(plan, run.dataset.id)
+    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset own_\w+ was not"):
+        train(plan, run.id, Resources())
+    state = JobState.read(plan.layout.progress(run.id))
+    assert state.state == "failed"
+    assert "was not drawn from a mixture" in state.message
+
+
+@pytest.mark.parametrize(("of", "expected"), [("auto", "mixture"), ("training_set", "points")])
+def test_a_mixture_is_known_exactly(tmp_path, of, expected):
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["dataset"] = {
+        "name": "gaussian_mixture",
+        "weights": [1.0, 3.0],
+        "means": [[-1.0, 0.0], [2.0, 1.0]],
+        "stds": [0.2, 0.4],
+        "subset": 50,
+    }
+    content["train"] |= {"network": {"name": "oracle", "of": of}, "grid": {}}
+    plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
+    run = plan.runs[0]
+    stage(plan, run.dataset.id)
+    train(plan, run.id, Resources())
+    network = load_network(plan.layout.run(run.id))
+    assert len(network.means) == (2 if expected == "mixture" else 50)
+    # Far to the right only the second component counts: s = (mu - x)/(std^2 + sigma^2).
+    x, sigma = (
+        torch.tensor([[6.0, 1.0]], dtype=torch.float64),
+        torch.tensor([0.1], dtype=torch.float64),
+    )
+    score = float(network(x, sigma)[0, 0])
+    if expected == "mixture":
+        assert score == pytest.approx(-4 / (0.4**2 + 0.1**2), rel=1e-9)
+    else:
+        assert score < -100  # the nearest of 50 points is some 3 away

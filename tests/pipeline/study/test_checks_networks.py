@@ -1,0 +1,86 @@
+"""What a network cannot do is said before anything runs."""
+
+import pkgutil
+
+import pytest
+from tiny_study import TINY
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, IMAGE_EXTRACTORS
+
+LADDER = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
+FEWER = "fewer levels than this ladder asks for"
+
+
+def plan(network, noise=None, dataset="digits", trained=None, extractors=("pixels",), **sampler):
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["dataset"] = {"name": dataset} if isinstance(dataset, str) else dataset
+    network = {"name": network} if isinstance(network, str) else network
+    content["train"] |= {"network": network, "noise": trained or LADDER}
+    content["evaluate"]["extractors"] = list(extractors)
+    content["sample"] |= {"noise": noise, "grid": {}}
+    content["sample"]["sampler"] = sampler or content["sample"]["sampler"]
+    return plan_study(parse_study(content, "tiny.yaml"))
+
+
+@pytest.mark.parametrize("levels", [4, 6])
+def test_ncsn_walks_down_no_other_ladder(levels):
+    with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsn' has {FEWER}"):
+        plan("ncsn", LADDER | {"levels": levels})
+    plan("ncsnv2", LADDER | {"levels": levels})
+
+
+def test_ncsn_walks_down_its_own_ladder_and_parts_of_it():
+    plan("ncsn")
+    plan("ncsn", LADDER)
+    plan("ncsn", {"name": "explicit", "sigmas": [8.0, 8.0 * (0.1 / 8.0) ** 0.5, 0.1]})
+    with pytest.raises(InputError, match=FEWER):
+        plan("ncsn", {"name": "explicit", "sigmas": [8.0, 1.0, 0.1]})
+
+
+def test_ladders_that_only_the_data_tell_are_compared_as_they_are_written():
+    measured = LADDER | {"sigma_max": "max_distance"}
+    plan("ncsn", measured, trained=measured)
+    with pytest.raises(InputError, match=FEWER):
+        plan("ncsn", LADDER, trained=measured)
+
+
+def test_ncsn_has_no_levels_between_its_own():
+    consistent = {"name": "consistent", "step_size": 0.009}
+    plan("ncsn", **consistent)
+    with pytest.raises(InputError, match=r"sample.sampler: consistent: .* no embedding"):
+        plan("ncsn", **consistent, steps_per_level=2)
+    plan("ncsnv2", **consistent, steps_per_level=2)
+
+
+@pytest.mark.parametrize("network", ["ncsn", "ncsnv2", "unet"])
+def test_image_networks_refuse_points(network):
+    points = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": [1.0], "weights": [1.0]}
+    with pytest.raises(InputError, match=rf"train.network: {network}: needs images"):
+        plan(network, dataset=points)
+    plan("mlp", dataset=points)
+
+
+POINTS = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": 1.0}
+
+
+@pytest.mark.parametrize("dataset", ["digits", {"name": "moons"}])
+def test_the_score_of_a_mixture_needs_data_that_was_drawn_from_one(dataset):
+    oracle = {"name": "oracle", "of": "mixture"}
+    with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset .* is not drawn"):
+        plan(oracle, dataset=dataset)
+    plan(oracle, dataset=POINTS)
+    plan(oracle | {"of": "auto"}, dataset=dataset)
+
+
+def test_an_extractor_of_images_refuses_points():
+    with pytest.raises(InputError, match=r"evaluate.extractors: classifier: needs images, and gau"):
+        plan("mlp", dataset=POINTS, extractors=["pixels", "classifier"])
+    plan("mlp", dataset="digits", extractors=["classifier"])
+
+
+def test_the_extractors_of_images_are_those_that_say_so():
+    needy = {name for name, kind in EXTRACTORS.items() if pkgutil.resolve_name(kind).needs_images}
+    assert needy == IMAGE_EXTRACTORS

@@ -1,0 +1,153 @@
+"""Sizes that do not fit together are named before anything runs, with one that works."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_study import TINY
+
+from scoresweep.networks.normalization import InstanceNormPlus
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.study.size_checks import check_staged
+
+SMALLEST = {
+    "ncsn": 2,
+    "ncsnv2": 2,
+    "ncsnv2_deeper": 4,
+    "ncsnv2_deepest": 8,
+    "unet": 8,
+    "mlp": 1,
+    "plain_mlp": 1,
+}
+
+
+def plan(root, network="mlp", dataset=None, **train):
+    content = parse_yaml(TINY, "tiny.yaml")
+    network = {"name": network} if isinstance(network, str) else network
+    content["train"] |= {"network": network} | train
+    content["dataset"] = dataset or {"name": "digits"}
+    return plan_study(parse_study(content, "tiny.yaml"), root)
+
+
+def check(*arguments, **options):
+    """What `scoresweep plan` looks at as well: the data as they are staged."""
+    check_staged(plan(*arguments, **options), "tiny.yaml")
+
+
+def folder(root, side):
+    """A data set whose size is known, and one whose size shows when it has been staged."""
+    (root / "own").mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((side, side), np.uint8)).save(root / "own" / "0.png")
+    return {"name": "folder", "path": str(root / "own")}
+
+
+def staged(root, dataset, shape):
+    """Write what tells the shape of a staged dataset."""
+    path = plan(root, dataset=dataset)
+    manifest = path.layout.dataset_manifest(path.study.dataset[0].id)
+    manifest.parent.mkdir(exist_ok=True)
+    kind = "image" if len(shape) == 3 else "point"
+    splits = {"train": {kind: {"shape": [90, *shape]}}, "test": {kind: {"shape": [5, *shape]}}}
+    manifest.write_text(json.dumps({"splits": splits}))
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_smallest_size_that_is_named_works(tmp_path, name):
+    """The network itself runs at that size, at none below and at some above it."""
+    small = {"channels": 4} if SMALLEST[name] > 1 else {}
+    network = plan(tmp_path, {"name": name} | small).runs[0].train.network
+    assert network.smallest_side == SMALLEST[name]
+    options, sigmas = network.arguments(), torch.tensor([1.0, 0.1])
+    for side in {*range(SMALLEST[name], SMALLEST[name] + 4), 17}:
+        x = torch.rand(2, 1, side, side)
+        score = network.load()((1, side, side), sigmas, **options)(x, sigmas)
+        assert score.shape == x.shape
+        assert score.isfinite().all()
+    for shape in ((1, SMALLEST[name] - 1, 17), (1, 17, SMALLEST[name] - 1)):
+        if min(shape):
+            with pytest.raises(ValueError, match=f"{SMALLEST[name]}×{SMALLEST[name]} pixels"):
+                network.load()(shape, sigmas, **options)
+
+
+@pytest.mark.parametrize("name", [name for name, side in SMALLEST.items() if side > 4])
+def test_too_small_a_size_option_is_named(tmp_path, name):
+    dataset = folder(tmp_path, 20)
+    with pytest.raises(InputError, match=rf"train\.network: {name}: .*7 pixels.*expected 8 "):
+        plan(tmp_path, name, dataset | {"size": 7})
+    plan(tmp_path, name, dataset | {"size": 8})
+    plan(tmp_path, name, dataset)
+
+
+def test_the_size_of_staged_data_counts(tmp_path):
+    dataset = folder(tmp_path, 20)
+    staged(tmp_path, dataset, (3, 9, 1))
+    with pytest.raises(InputError, match=r"train\.network: ncsnv2_deeper: .*3 pixels.*expected 4 "):
+        check(tmp_path, "ncsnv2_deeper", dataset)
+    check(tmp_path, "ncsnv2", dataset)
+    plan(tmp_path, "ncsnv2_deeper", dataset)  # larger images can be staged
+
+
+def test_the_kind_of_staged_data_counts(tmp_path):
+    dataset = {"name": "array", "path": str(tmp_path / "a.npy")}
+    plan(tmp_path, "unet", dataset)
+    staged(tmp_path, dataset, (2,))
+    with pytest.raises(InputError, match=r"train\.network: unet: needs images"):
+        check(tmp_path, "unet", dataset)
+    with pytest.raises(InputError, match=r"train\.flip: true: .* has points"):
+        check(tmp_path, "mlp", dataset, flip=True)
+    check(tmp_path, "mlp", dataset)
+
+
+def test_fewer_stages_work_on_smaller_images(tmp_path):
+    dataset = folder(tmp_path, 20) | {"size": 4}
+    with pytest.raises(InputError, match=r"expected 8 pixels or more or fewer multipliers"):
+        plan(tmp_path, "unet", dataset)
+    plan(tmp_path, {"name": "unet", "multipliers": [1, 2, 2]}, dataset)
+
+
+@pytest.mark.parametrize("name", ["ncsn", "ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest"])
+def test_a_norm_over_channels_needs_two(tmp_path, name):
+    with pytest.raises(InputError, match=r"train\.network\.channels: 1: .*2"):
+        plan(tmp_path, {"name": name, "channels": 1})
+    plan(tmp_path, {"name": name, "channels": 2})
+
+
+def test_the_norm_itself_refuses_one_channel():
+    with pytest.raises(ValueError, match="2 channels or more, found 1"):
+        InstanceNormPlus(1)
+    assert InstanceNormPlus(2)(torch.rand(1, 2, 3, 3)).isfinite().all()
+
+
+def test_a_warmup_beyond_the_last_step_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"train\.optimizer\.warmup: 11: .*train\.steps, 10"):
+        plan(tmp_path, steps=10, optimizer={"warmup": 11})
+    plan(tmp_path, steps=10, optimizer={"warmup": 10})
+    plan(tmp_path, "oracle", steps=10, optimizer={"warmup": 11})
+
+
+def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
+    for dataset in ({"name": "moons", "train_count": 20}, {"name": "digits", "subset": 20}):
+        with pytest.raises(InputError, match=r"train\.batch_size: 21: .* 20 training samples"):
+            check(tmp_path, dataset=dataset, batch_size=21)
+        check(tmp_path, dataset=dataset, batch_size=20)
+    dataset = folder(tmp_path, 20)
+    check(tmp_path, dataset=dataset, batch_size=91)
+    staged(tmp_path, dataset, (8, 8, 1))
+    with pytest.raises(InputError, match=r"train\.batch_size: 91: .* 90 training samples"):
+        check(tmp_path, dataset=dataset, batch_size=91)
+    check(tmp_path, "oracle", dataset, batch_size=91)
+
+
+@pytest.mark.parametrize(("attention", "said"), [((4,), False), ((), False), ((16, 4), True)])
+def test_attention_that_no_feature_map_has_is_said(tmp_path, capsys, attention, said):
+    network = {"name": "unet", "multipliers": [1, 2], "channels": 8, "attention": list(attention)}
+    check(tmp_path, network)
+    err = capsys.readouterr().err
+    assert ("attention: [16]" in err and "8, 4 pixels" in err) is said
+    assert bool(err) is said

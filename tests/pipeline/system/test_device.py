@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scoresweep.distributions import GaussianMixture
+from scoresweep.networks.base import ScoreNetwork
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.system.device import CPU, check_precision, device_of, network_on, oracle_on
+
+META = torch.device("meta")
+"""A device that is not the CPU and is always there: shapes without values."""
+
+
+def test_a_gpu_is_taken_when_it_is_asked_for() -> None:
+    assert device_of(0) == CPU
+    if torch.cuda.is_available():
+        assert device_of(1).type == "cuda"
+    else:
+        with pytest.raises(InputError, match="gpus: 1: no GPU can be used on this machine"):
+            device_of(1)
+
+
+def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own default does, in convolutions."""
+    for part in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(part, "allow_tf32", True)
+    device_of(0)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    if torch.cuda.is_available():
+        image, weight = torch.rand(1, 256, 8, 8), torch.rand(256, 256, 3, 3)
+        exact = torch.nn.functional.conv2d(image.double(), weight.double())
+        found = torch.nn.functional.conv2d(image.cuda(), weight.cuda()).cpu()
+        assert float((found / exact - 1).abs().max()) < 1e-5
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused() -> None:
+    for precision in ("no", "bf16"):
+        check_precision("train", precision, 0)
+    with pytest.raises(InputError, match=r"'fp16': CPU lacks it; expected 'no' or 'bf16'"):
+        check_precision("train", "fp16", 0)
+
+
+def test_a_gpu_that_has_no_bf16_is_named_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a V100 answers; one that has it is at hand in few places."""
+    answers = {"device_count": 1, "get_device_name": "V100", "get_device_capability": (7, 0)}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
+    check_precision("train", "fp16", 1)
+    with pytest.raises(InputError, match=r"GPU 0 \(V100\) lacks it; expected 'no' or 'fp16'"):
+        check_precision("train", "bf16", 1)
+    with pytest.raises(InputError, match=r"sample.precision: 'bf16': .* lacks it; expected 'no'$"):
+        check_precision("sample", "bf16", 1)
+
+
+class Linear(ScoreNetwork):
+    """A score that remembers where it computes; what it returns goes back to the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__((2,), torch.tensor([1.0]))
+        self.weight = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.devices = {x.device.type, sigma.device.type, self.weight.device.type}
+        return torch.zeros(len(x), 2) if x.device.type == "meta" else self.weight * x
+
+
+def test_a_network_computes_there_on_points_from_here() -> None:
+    x, sigma = torch.ones(3, 2), torch.ones(3)
+    network = network_on(Linear(), META)
+    assert network(x, sigma).device == CPU
+    assert network.devices == {"meta"}
+    assert torch.equal(network_on(Linear(), CPU)(x, sigma), x)
+
+
+def test_an_exact_score_is_the_same_through_it() -> None:
+    def mixture() -> GaussianMixture:
+        means = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+        return GaussianMixture(torch.tensor([0.3, 0.7]), means, torch.tensor([0.5, 1.0]))
+
+    x, sigma = torch.randn(4, 2), torch.full((4,), 0.5)
+    moved = oracle_on(mixture(), CPU)
+    assert torch.equal(moved(x, sigma), mixture()(x, sigma))
+    assert torch.equal(moved.log_density(x, sigma), mixture().log_density(x, sigma))
+    there = mixture()
+    oracle_on(there, META)
+    tensors = [value for value in vars(there).values() if isinstance(value, Tensor)]
+    assert len(tensors) == 4
+    assert {tensor.device.type for tensor in tensors} == {"meta"}

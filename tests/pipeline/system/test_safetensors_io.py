@@ -1,0 +1,74 @@
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from scoresweep.pipeline.system import safetensors_io
+from scoresweep.pipeline.system.safetensors_io import write_tensors
+
+
+def test_tensors_come_back_whatever_their_layout(tmp_path):
+    image = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    view = torch.arange(6.0).reshape(2, 3).T
+    write_tensors(tmp_path / "file", {"image": image, "view": view}, {"what": "test"})
+    found = load_file(tmp_path / "file")
+    assert torch.equal(found["image"], image)
+    assert torch.equal(found["view"], view)
+    with safe_open(tmp_path / "file", framework="pt") as file:
+        assert file.metadata() == {"what": "test"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_who_may_read_other_new_files_may_read_it(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "file", {"x": torch.zeros(2)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+LIMITED = """
+import resource
+import sys
+import torch
+from pathlib import Path
+from scoresweep.pipeline.system.safetensors_io import write_tensors
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_tensors(Path(sys.argv[1]), {"x": torch.zeros(100_000)})
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+
+
+def test_a_limit_on_the_size_of_files_is_an_oserror_that_names_the_file(tmp_path):
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "file")]
+    output = subprocess.check_output(command, text=True)
+    assert output == f"{errno.EFBIG} {tmp_path / 'file'}\n"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOENT])
+def test_errors_of_the_system_keep_their_number_and_name_the_file(tmp_path, monkeypatch, code):
+    def fail(*_arguments, **_options):
+        raise SafetensorError(f"Error while serializing: I/O error: some words (os error {code})")
+
+    monkeypatch.setattr(safetensors_io, "save_file", fail)
+    with pytest.raises(OSError) as raised:
+        write_tensors(tmp_path / "file", {})
+    assert (raised.value.errno, raised.value.filename) == (code, str(tmp_path / "file"))
+
+
+def test_other_errors_of_safetensors_are_left_alone(tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise SafetensorError("Error while serializing: some words")
+
+    monkeypatch.setattr(safetensors_io, "save_file", fail)
+    with pytest.raises(SafetensorError):
+        write_tensors(tmp_path / "file", {})

@@ -1,0 +1,258 @@
+"""Every command says what it does, starts quickly and ends with the right exit code."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from tiny_study import TINY, give_data, tiny_plan
+from typer.testing import CliRunner
+
+from scoresweep.pipeline import cli
+from scoresweep.pipeline.commands.schema import study_schema
+from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.sampling.sample_store import write_samples
+from scoresweep.pipeline.system.atomic_files import write_json
+
+COMMANDS = [
+    "stage",
+    "reference",
+    "train",
+    "score-error",
+    "sample",
+    "evaluate",
+    "report",
+    "plan",
+    "status",
+    "rename",
+    "schema",
+]
+HEAVY = ("torch", "xarray", "zarr", "matplotlib", "sklearn", "accelerate", "submitit", "scipy")
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study file in the folder in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(TINY)
+    return "study.yaml"
+
+
+def shown(*arguments):
+    """Return what a command prints, without boxes and line breaks."""
+    ended = CliRunner(env={"COLUMNS": "100"}).invoke(cli.app, arguments)
+    assert ended.exit_code == 0, ended.output
+    return re.sub(r"[\s│╭╮╰╯─]+", " ", ended.output)
+
+
+def main(monkeypatch, *arguments):
+    """Run the command line in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["scoresweep", *arguments])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ended.value.code or 0
+
+
+def test_help_lists_the_commands_in_the_order_in_which_they_are_run():
+    text = shown("--help")
+    steps, look = text.split("Look at a study")
+    places = [re.search(rf" {name} [A-Z]", steps) for name in COMMANDS[:7]]
+    assert all(places)
+    assert [place.start() for place in places] == sorted(place.start() for place in places)
+    assert all(re.search(rf" {name} [A-Z]", look) for name in COMMANDS[7:])
+    assert "snakemake --cores 2 --configfile STUDY" in text
+    assert shown("-h") == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_explains_everything_it_takes(command):
+    from typer.main import get_command
+
+    text = shown(command, "--help")
+    described = get_command(cli.app).commands[command]
+    assert re.sub(r"\s+", " ", described.help) in text
+    assert described.help.endswith(".")
+    for parameter in described.params:
+        assert parameter.help, parameter.name
+        assert re.sub(r"\s+", " ", parameter.help) in text
+    if command != "schema":
+        assert "The study file (YAML)." in text
+
+
+def test_help_status_and_reading_a_study_import_nothing_heavy(study):
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from scoresweep.pipeline.cli import app, _plan
+from pathlib import Path
+
+for command in {[[], *[[name] for name in COMMANDS]]}:
+    ended = CliRunner().invoke(app, [*command, "--help"])
+    assert ended.exit_code == 0, ended.output
+_plan(Path("{study}"), Path())
+for command in (["status", "{study}"], ["schema"], ["status", "none.yaml"]):
+    CliRunner().invoke(app, command)
+print(sorted(set({HEAVY}) & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr == ""
+    assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["train"], "Missing argument"),
+        (["train", "study.yaml", "--processes", "0"], "Invalid value for '--processes'"),
+        (["train", "study.yaml", "--cluster", "moon"], "Invalid value for '--cluster'"),
+        (["status", "none.yaml"], "none.yaml: cannot be read: No such file"),
+        (["train", "study.yaml", "--run", "seed=9"], "run 'seed=9' is not part of the study"),
+        (["sample", "study.yaml", "--setting", "x"], "setting 'x' is not part of the study"),
+        (["stage", "study.yaml", "--dataset", "digit"], "Did you mean 'digits'?"),
+        (["train", "study.yaml"], "is not staged; run `scoresweep stage`"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_one_message(
+    study, tmp_path, monkeypatch, capsys, arguments, message
+):
+    assert main(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert message in re.sub(r"[\s│╭╮╰╯─]+", " ", said)
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == [study]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("wrong [input]"), 2, "Error: wrong [input]\n"),
+        (RunError("failed"), 1, "Error: failed\n"),
+        (OSError(28, "No space left on device", "x"), 1, "Error: x: No space left on device\n"),
+        (OSError(122, "Disk quota exceeded"), 1, "Error: a file: Disk quota exceeded\n"),
+        (KeyboardInterrupt(), 130, None),
+    ],
+)
+def test_how_a_command_ends(study, monkeypatch, capsys, error, code, message):
+    from scoresweep.pipeline.commands import status
+
+    def fail(_plan):
+        raise error
+
+    monkeypatch.setattr(status, "status", fail)
+    assert main(monkeypatch, "status", study) == code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    if message is not None:
+        assert said == message
+
+
+def test_a_fault_of_the_program_is_not_hidden(study, monkeypatch):
+    from scoresweep.pipeline.commands import status
+
+    def fail(_plan):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(status, "status", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(monkeypatch, "status", study)
+
+
+def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkeypatch):
+    from scoresweep.pipeline.rules import evaluate, reference, sample, stage, train
+
+    calls = []
+    for module, name in (
+        (stage, "stage"),
+        (reference, "reference"),
+        (train, "train"),
+        (evaluate, "score_error"),
+        (sample, "sample"),
+        (evaluate, "evaluate"),
+    ):
+        monkeypatch.setattr(module, name, lambda plan, *rest, **_: calls.append(rest))
+
+    def called(*arguments):
+        calls.clear()
+        assert main(monkeypatch, *arguments) == 0
+        return calls.copy()
+
+    plan = tiny_plan(Path(tempfile.mkdtemp(dir=".")))
+    runs, settings = [run.id for run in plan.runs], [setting.id for setting in plan.settings]
+    pairs = [(run, setting) for run in runs for setting in settings]
+    assert called("stage", study) == [("digits",)]
+    assert called("reference", study) == [("digits", "pixels", 0)]
+    of_pixels = ("--extractor", "pixels", "--gpus", "1")
+    assert called("reference", study, *of_pixels) == [("digits", "pixels", 1)]
+    assert called("score-error", study, "--gpus", "1") == [(run, 1) for run in runs]
+    assert called("evaluate", study) == [(*pair, 0) for pair in pairs]
+    assert called("evaluate", study, "--gpus", "1") == [(*pair, 1) for pair in pairs]
+    assert called("sample", study) == [(*pair, 1, 1, 0) for pair in pairs]
+    chosen = ("--run", runs[1][-8:], "--setting", settings[1][-8:])
+    on = ("--processes", "3", "--threads", "2", "--gpus", "1")
+    assert called("sample", study, *chosen, *on) == [(*pairs[3], 3, 2, 1)]
+    (first, second) = called("train", study, "--processes", "2", "--threads", "3", "--gpus", "1")
+    assert (first[0], second[0]) == tuple(runs)
+    resources = first[1]
+    assert second[1] == resources
+    assert (resources.cluster, resources.nodes, resources.processes) == ("local", 1, 2)
+    assert (resources.gpus, resources.threads) == (1, 3)
+
+
+def test_a_setting_that_cannot_be_measured_leaves_the_others(
+    study, staged, tmp_path, monkeypatch, capsys
+):
+    give_data(tmp_path, staged)
+    plan = tiny_plan(tmp_path)
+    pairs = [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
+    levels = {name: torch.ones(1) for name in ("sigma", "step_size", "score_norm")}
+    for pair in (pairs[1], pairs[3]):
+        samples, seeds = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
+        store = plan.layout.samples(*pair)
+        described = write_samples(
+            store, samples, chunk_seed=seeds, levels=levels, trajectory=None, attributes={}
+        )
+        write_json(plan.layout.samples_manifest(*pair), described)
+    assert main(monkeypatch, "reference", study) == 0
+    capsys.readouterr()
+    assert main(monkeypatch, "evaluate", study) == 1
+    said = capsys.readouterr().err
+    assert [plan.layout.metrics(*pair).exists() for pair in pairs] == [False, True, False, True]
+    names = [" / ".join(pair) for pair in pairs]
+    for name in (names[0], names[2]):
+        assert re.search(rf"^{name}: not measured: .*there are no samples here", said, re.MULTILINE)
+    assert "2 of 4 settings could not be measured" in said
+    assert said.rstrip().endswith(f"{names[0]}, {names[2]}")
+    # What is wrong with the only one that is asked for is told as it is.
+    one = ("--run", pairs[0][0], "--setting", pairs[0][1])
+    assert main(monkeypatch, "evaluate", study, *one) == 2
+
+
+def test_the_schema_is_json():
+    ended = CliRunner().invoke(cli.app, ["schema"])
+    assert json.loads(ended.output) == study_schema()
+    assert json.loads(ended.output)["title"] == "A scoresweep study"
+
+
+def test_ctrl_c_ends_a_command_with_130_and_no_traceback(study, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")  # reading it waits
+    command = [sys.executable, "-m", "scoresweep", "status", "pipe.yaml"]
+    process = psutil.Popen(command, stderr=subprocess.PIPE, text=True)
+    with open(tmp_path / "pipe.yaml", "w"):  # noqa: PTH123 (waits for the reader)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said

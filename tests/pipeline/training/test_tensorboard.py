@@ -1,0 +1,140 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tiny_study import tiny_plan
+
+from scoresweep.pipeline.training.tensorboard import (
+    GREY,
+    Tracker,
+    described,
+    picture,
+    write_hparams,
+)
+
+
+def read(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    return events
+
+
+def test_samples_stand_in_rows_and_what_is_left_over_is_black():
+    samples = torch.arange(1, 6).reshape(5, 1, 1, 1).expand(5, 1, 64, 32) / 255
+    sheet = picture(samples)
+    assert sheet.shape == (1, 2 * 65 - 1, 3 * 33 - 1)
+    assert sheet.dtype == np.uint8
+    corners = sheet[0, ::65, ::33]
+    assert corners.tolist() == [[1, 2, 3], [4, 5, 0]]
+    assert (sheet[0, :64, 33:65] == 2).all()
+    assert (sheet[0, 64] == GREY).all()
+    assert (sheet[0, :, 32] == GREY).all()
+
+
+def test_small_samples_are_enlarged_pixel_by_pixel_and_colours_kept():
+    sample = torch.rand(1, 3, 5, 7)
+    sheet = picture(sample)
+    assert sheet.shape == (3, 50, 70)  # 10 times: the longer side is 64 or more
+    grey = (255 * sample[0]).round().numpy()
+    np.testing.assert_array_equal(sheet[:, ::10, ::10], grey)
+    np.testing.assert_array_equal(sheet[:, 9::10, 9::10], grey)
+
+
+def test_values_outside_the_range_are_clamped_and_large_samples_not_enlarged():
+    sheet = picture(torch.tensor([-2.0, 3.0]).reshape(1, 1, 1, 2).expand(1, 1, 65, 2))
+    assert sheet.shape == (1, 65, 2)
+    assert sheet[0, 0].tolist() == [0, 255]
+
+
+def test_points_are_written_under_their_names(tmp_path):
+    tracker = Tracker(tmp_path, 0)
+    scalars = {"loss": 2.5, "gradient_norm": 3.0, "images_per_second": 100.0}
+    tracker.point(10, scalars, [1.0, float("nan"), 4.0])
+    tracker.image(10, torch.zeros(1, 1, 8, 8))
+    tracker.close()
+    events = read(tmp_path)
+    found = {
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+    assert found == {
+        "loss/all_levels": [(10, 2.5)],
+        "optimiser/gradient_norm": [(10, 3.0)],
+        "speed/images_per_second": [(10, 100.0)],
+        "loss_of_level/0001": [(10, 1.0)],
+        "loss_of_level/0003": [(10, 4.0)],
+    }
+    assert [e.step for e in events.Images("samples/averaged_weights")] == [10]
+
+
+def test_what_a_lost_start_wrote_after_the_checkpoint_is_hidden(tmp_path):
+    first = Tracker(tmp_path, 0)
+    for step in (10, 20, 30):
+        first.point(step, {"loss": 1.0}, [])
+    first.close()
+    second = Tracker(tmp_path, 20)
+    for step in (30, 40):
+        second.point(step, {"loss": 2.0}, [])
+    second.close()
+    found = [(e.step, e.value) for e in read(tmp_path).Scalars("loss/all_levels")]
+    assert found == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
+
+
+def test_starts_are_read_in_their_order_whatever_their_clocks_and_processes(tmp_path):
+    """On one node whose clock is an hour ahead, then two starts within a second elsewhere."""
+    for start in range(4):
+        tracker = Tracker(tmp_path, 10 * start)
+        for step in (10 * start + 10, 10 * start + 20):
+            tracker.point(step, {"loss": float(start)}, [])
+        file = Path(tracker.writer.file_writer.event_writer._file_name)
+        tracker.close()
+        ahead = 3600 if start == 1 else 0
+        # The later the start, the smaller the process number: names alone would turn them round.
+        file.rename(tmp_path / f"events.out.tfevents.{int(time.time()) + ahead}.node.{9 - start}.0")
+    found = [(e.step, e.value) for e in read(tmp_path).Scalars("loss/all_levels")]
+    assert found == [(10, 0.0), (20, 1.0), (30, 2.0), (40, 3.0), (50, 3.0)]
+
+
+def sessions(folder):
+    """Return the options of every session that TensorBoard's HParams tab would show."""
+    found = []
+    for path in sorted(folder.glob("*.hparams")):
+        for tag, data in read(path).summary_metadata.items():
+            if tag == "_hparams_/session_start_info":
+                content = HParamsPluginData.FromString(data.plugin_data.content)
+                found.append(content.session_start_info.hparams)
+    return found
+
+
+def test_writing_the_options_again_replaces_them(tmp_path):
+    tracker = Tracker(tmp_path, 0)
+    tracker.point(10, {"loss": 1.0}, [])
+    tracker.close()
+    write_hparams(tmp_path, {"seed": 0, "clip": None}, {"result/loss": 3.0})
+    write_hparams(tmp_path, {"seed": 1, "flip": True, "noise": "cosine"}, {"result/loss": 2.0})
+    (options,) = sessions(tmp_path)
+    assert set(options) == {"seed", "flip", "noise"}
+    assert options["seed"].number_value == 1
+    assert options["flip"].number_value == 1  # as TensorBoard writes truth values
+    assert options["noise"].string_value == "cosine"
+    assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [2.0]
+    assert [e.value for e in read(tmp_path).Scalars("loss/all_levels")] == [1.0]
+
+
+def test_options_that_are_no_plain_values_are_written_as_text(tmp_path):
+    write_hparams(tmp_path, {"clip": None, "sigmas": [2.0, 1.0]}, {"result/loss": 3.0})
+    (options,) = sessions(tmp_path)
+    assert options["clip"].string_value == "None"
+    assert options["sigmas"].string_value == "[2.0, 1.0]"
+    assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [pytest.approx(3.0)]
+
+
+def test_a_run_is_described_by_what_is_swept_and_then_by_its_main_parts(tmp_path):
+    (run, *_) = tiny_plan(tmp_path).runs
+    assert described(run) == {"seed": 0, "dataset": "digits", "network": "mlp"}
+    grid = {"noise.levels": [5, 6], "steps": [1, 2], "ema": [0.9, 0.99], "batch_size": [32, 64]}
+    (run, *_) = tiny_plan(tmp_path, grid=grid).runs
+    assert list(described(run)) == ["levels", "steps", "ema", "batch_size"]

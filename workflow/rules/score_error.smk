@@ -1,0 +1,20 @@
+# One for a run: what the network gets wrong does not depend on the sampler.
+rule score_error:
+    input:
+        needs("score_error", "run"),
+    output:
+        update(layout.score_error("{run}")),
+    log:
+        layout.results / "logs" / "score_error" / "{run}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        attempt=patient_attempt,
+        gpu=0,
+    params:
+        study=study_file,
+        code=code_option,
+    shell:
+        "scoresweep score-error {params.study:q} --run {wildcards.run:q} --gpus {resources.gpu}"
+        " --threads {threads} {params.code} 2>&1 | tee -i {log:q}"
