@@ -2,11 +2,10 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
+from checkout import ROOT
 
-ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "pot": "pot", "types-pyyaml": "types-pyyaml"}
 
 

@@ -2,16 +2,15 @@
 
 import math
 import re
-from pathlib import Path
 
 import yaml
+from checkout import ROOT
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error
 
 from scoresweep.pipeline.cluster.progress import jobs
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.study import parse_study, plan_study
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 

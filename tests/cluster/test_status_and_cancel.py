@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from slurm_cluster import clean_environment, run, wait_until
 from test_workflow_on_cluster import QUICK
 
 from scoresweep.pipeline.study import load_study, plan_study
 
-ROOT = Path(__file__).parents[2]
 SCORESWEEP = (sys.executable, "-c", "from scoresweep.pipeline.cli import main; main()")
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
 STUDY = """

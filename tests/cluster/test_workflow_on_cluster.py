@@ -8,19 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from checkout import ROOT
 from slurm_cluster import run, wait_until
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.job_state import JobState
 
-ROOT = Path(__file__).parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
 # Looked at more often than is good manners on a cluster of other people's.
 SOON = ("--slurm-init-seconds-before-status-checks=2", "--seconds-between-status-checks=2")

@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from checkout import ROOT
 from tiny_study import TINY
 
 from scoresweep.pipeline.data.memory_loader import Loader
@@ -19,7 +20,6 @@ from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.training.step_noise import Draws
 
-ROOT = Path(__file__).parents[2]
 COUNT, BATCH, STEP = 6400, 64, 59
 
 

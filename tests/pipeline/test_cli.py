@@ -171,14 +171,14 @@ def test_a_fault_of_the_program_is_not_hidden(study, monkeypatch):
 
 
 def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkeypatch):
-    from scoresweep.pipeline.rules import evaluate, reference, sample, stage, train
+    from scoresweep.pipeline.rules import evaluate, reference, sample, score_error, stage, train
 
     calls = []
     for module, name in (
         (stage, "stage"),
         (reference, "reference"),
         (train, "train"),
-        (evaluate, "score_error"),
+        (score_error, "score_error"),
         (sample, "sample"),
         (evaluate, "evaluate"),
     ):

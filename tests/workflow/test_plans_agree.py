@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from checkout import ROOT
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
 from rich.console import Console
 
@@ -29,8 +30,6 @@ from scoresweep.pipeline.commands.plan import estimate
 from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan
-
-ROOT = Path(__file__).parents[2]
 
 ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12}
 

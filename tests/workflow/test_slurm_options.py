@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from tiny_study import TINY
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from checkout import ROOT
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.study import load_study
-
-ROOT = Path(__file__).parents[2]
-
 
 COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 COMMAND += ["--cores", "2", "--configfile"]

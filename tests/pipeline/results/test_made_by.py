@@ -58,11 +58,18 @@ ENTRIES = {
 
 IMPORTED_FOR_OTHER_ENDS = {
     "networks": ("samplers",),  # the pictures in TensorBoard
-    # the loop is imported for the engine that `compile` shares with it
-    "samples": ("training", "data.loader", "data.shards"),
+    # the trainer is imported for the engine that `compile` shares with it
+    "samples": ("pipeline.training", "pipeline.data.memory_loader", "pipeline.data.shard_loader"),
     # labels and files of measurements
-    "features": ("metrics", "distributions", "score", "networks", "pipeline.measures"),
-    "metrics": ("pipeline.network_measures", "data.sources", "data.staged"),
+    "features": (
+        *("metrics", "distributions", "score", "networks"),
+        "pipeline.evaluation.sample_metrics",
+    ),
+    "score_error": ("pipeline.sampling.sample_store",),
+    "metrics": (
+        *("pipeline.evaluation.network_metrics", "pipeline.data.sources"),
+        "pipeline.data.splitting",
+    ),
 }
 """By kind: modules whose import computes nothing of it, beyond those that `FILES` has."""
 
@@ -84,7 +91,10 @@ CHOSEN = {
 
 @pytest.fixture(scope="module")
 def imports():
-    return grimp.build_graph("scoresweep")
+    graph = grimp.build_graph("scoresweep")
+    # `scoresweep.load_network` is for users.
+    graph.remove_import(importer="scoresweep", imported="scoresweep.pipeline.training.weights")
+    return graph
 
 
 def is_in(name, groups):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from checkout import ROOT
 from PIL import Image
 from tiny_study import TINY
 
@@ -18,7 +18,7 @@ from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 
-SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
+SNAKEFILE = ROOT / "Snakefile"
 LONG = "x" * 240
 
 

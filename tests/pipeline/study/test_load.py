@@ -1,17 +1,15 @@
 """A wrong study is named: file, dotted path, value, what was expected, the nearest valid name."""
 
 import json
-from pathlib import Path
 
 import pytest
+from checkout import ROOT
 from tiny_study import TINY
 
 from scoresweep.pipeline.commands.schema import study_schema
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-
-ROOT = Path(__file__).parents[2]
 
 MISTAKES = {
     "unknown key": ("steps: 120", "stepps: 120", ["train.stepps", "Did you mean 'steps'?"]),

@@ -41,7 +41,7 @@ SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py")
 TENSORS = ("pipeline/system/safetensors_io.py",)
 READING = tuple(
     f"pipeline/data/{name}.py"
-    for name in ("manifest", "model_space", "split", "store", "zarr_shards")
+    for name in ("exact_score", "manifest", "model_space", "split", "store", "zarr_shards")
 )
 
 FILES: dict[Kind, tuple[str, ...]] = {
@@ -72,8 +72,8 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("metrics/extractors", "metrics/features.py", "seeds.py"),
-        *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extraction.py"),
-        "pipeline/rules/reference.py",
+        *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractors.py"),
+        *("pipeline/evaluation/real_features.py", "pipeline/rules/reference.py"),
     ),
     "score_error": (
         *SCORES,
@@ -87,7 +87,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("metrics", "pipeline/data/sources/shapes.py", "pipeline/training/weights.py"),
-        *("pipeline/evaluation", "pipeline/rules/evaluate.py"),
+        *("pipeline/evaluation", "pipeline/rules/evaluate.py", "pipeline/sampling/sample_store.py"),
     ),
 }
 """Files and folders of the package that compute the numbers of each kind of result."""

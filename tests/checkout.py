@@ -1,0 +1,5 @@
+"""Where the tests find the files of the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
