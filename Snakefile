@@ -47,7 +47,7 @@ try:
     plan = plan_study(load_study(Path(STUDY)), where=STUDY)
 except ScoresweepError as error:
     raise WorkflowError(str(error))
-layout = plan.layout
+layout = plan.paths
 
 
 wildcard_constraints:
@@ -73,15 +73,15 @@ onstart:
 
 
 onsuccess:
-    from scoresweep.pipeline.cluster.study_jobs import note_end
+    from scoresweep.pipeline.cluster.study_jobs import record_workflow_end
 
-    note_end(layout)
+    record_workflow_end(layout)
 
 
 onerror:
-    from scoresweep.pipeline.cluster.study_jobs import note_end
+    from scoresweep.pipeline.cluster.study_jobs import record_workflow_end
 
-    note_end(layout)
+    record_workflow_end(layout)
 
 
 rule all:

@@ -30,7 +30,7 @@ from harness import (
 )
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
-from scoresweep.pipeline.sampling.chunks import Watch, score_of
+from scoresweep.pipeline.sampling.chunks import SamplingRecorder, score_of
 from scoresweep.pipeline.study import Sample
 from scoresweep.pipeline.study.methods.samplers import AnnealedLangevin
 from scoresweep.pipeline.training.compile import compile_network
@@ -56,7 +56,7 @@ def own_step(
     options = {"step_size": STEP_SIZE, "steps_per_level": 1, "denoise": False}
 
     def step() -> None:
-        annealed_langevin(score, x, sigmas, observe=Watch(sigmas, 0), **options)
+        annealed_langevin(score, x, sigmas, observe=SamplingRecorder(sigmas, 0), **options)
 
     if compiled:
         started = time.monotonic()

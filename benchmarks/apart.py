@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from harness import Run
 
-from scoresweep.pipeline.system.process import keep_freed_memory
+from scoresweep.pipeline.system.process import retain_freed_memory
 
 __all__ = ["Apart"]
 
@@ -54,7 +54,7 @@ def _serve(
 ) -> None:
     torch.set_num_threads(threads)
     if keep_memory:
-        keep_freed_memory()
+        retain_freed_memory()
     torch.manual_seed(0)
     work = make(*arguments)
     with contextlib.suppress(EOFError):  # when nobody asks any more

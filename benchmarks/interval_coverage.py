@@ -17,7 +17,7 @@ from harness import Benchmark, begin, command_line
 from torch import Tensor
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
 from scoresweep.pipeline.study import Evaluate
 
 METRICS = ["frechet", "frechet_infinity", "kid", "prdc"]
@@ -55,7 +55,7 @@ def measure(benchmark: Benchmark, kind: str, count: int) -> None:
     for _ in range(options.repeats):
         generated = Features(KINDS[kind](torch.randn(count, FEATURES)))
         sets = FeatureSets(real, generated, other, other, resize="none")
-        values, _ = measure_samples(evaluate, {"pixels": sets}, Origin())
+        values, _ = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
         for name in (str(name) for name in values if f"{name}_low" in values):
             ends = [float(values[f"{name}{end}"]) for end in ("", "_low", "_high")]
             found.setdefault(name.removesuffix("_pixels"), []).append(ends)

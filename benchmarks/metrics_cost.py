@@ -17,7 +17,7 @@ import torch
 from harness import begin, command_line
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
 from scoresweep.pipeline.study import Evaluate
 
 METRICS = (
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         evaluate = Evaluate(metrics=[metric], extractors=["pixels"], resamplings=options.halves)
         # New sets, which keep nothing of an earlier turn.
         sets = FeatureSets(Features(*known), *(Features(x) for x in drawn), resize="none")
-        _, problems = measure_samples(evaluate, {"pixels": sets}, Origin())
+        _, problems = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
         if problems:
             raise SystemExit(str(problems))
 

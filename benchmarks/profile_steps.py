@@ -18,7 +18,7 @@ from ncsnv2 import CASES, QUICK, Case
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from scoresweep.pipeline.system.process import keep_freed_memory
+from scoresweep.pipeline.system.process import retain_freed_memory
 
 KINDS = {
     "convolutions": ("conv", "cutlass", "cudnn", "gemm"),
@@ -62,7 +62,7 @@ def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
 def measure(benchmark: Benchmark, case: Case) -> None:
     """Profile the steps of one network."""
     device, quick = benchmark.device, benchmark.options.quick
-    keep_freed_memory()
+    retain_freed_memory()
     batch = 4 if quick else annealed_langevin.BATCH
     steps = {
         "training": training_step.own_step(case, device, bf16=True),

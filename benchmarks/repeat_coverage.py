@@ -23,18 +23,18 @@ from harness import Benchmark, begin, command_line
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.statistics.summary import Metric, chosen, summarise
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, chosen, summarise
 
 NETWORKS = (1, 2, 3, 5)
 SAMPLINGS = (1, 5, 10)
 BETWEEN = (0.0, 1.0, 4.0)
 SETTINGS = (6, 12, 40)
 
-PLAIN = Metric("value", "value", "lower", {})
-POSITIVE = Metric("value", "value", "lower", {"valid_min": 0.0})
-SHARE = Metric("value", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+PLAIN = RankedMetric("value", "value", "lower", {})
+POSITIVE = RankedMetric("value", "value", "lower", {"valid_min": 0.0})
+SHARE = RankedMetric("value", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
 
 LAWS = {
     "normal": (PLAIN, lambda z: 100 + z),
@@ -79,7 +79,7 @@ def measure(
     metric = LAWS[law][0]
     summary = summarise(frame, metric, ["repetition", "setting"])
     top = chosen(summary, metric, ["repetition"])
-    ranking = rivals(frame, metric, ["setting"], ["repetition"])
+    ranking = ranking_with_gaps(frame, metric, ["setting"], ["repetition"])
     groups = ranking.groupby("repetition")
     ahead, behind = groups["ahead"].any(), groups["behind"].any()
     benchmark.add(

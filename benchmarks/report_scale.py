@@ -58,7 +58,7 @@ def make(folder: Path, settings: int) -> None:
 
 def copy(plan: Plan, run: str, old: str, new: str) -> None:
     """Give a setting the files of another one."""
-    layout = plan.layout
+    layout = plan.paths
     shutil.copytree(layout.samples(run, old), layout.samples(run, new), copy_function=os.link)
     manifest = layout.samples_manifest(run, old).read_text(encoding="utf-8")
     text = manifest.replace(old, new)

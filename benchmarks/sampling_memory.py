@@ -21,7 +21,7 @@ from ncsnv2 import Case
 from training_loop import plan_of
 
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
-from scoresweep.pipeline.training.noise_levels import resolve_ladder
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, save_network
 
 REACH, GROWTH = 1.5, 1.05
@@ -63,9 +63,9 @@ def make_run(folder: Path, case: Case, levels: int, count: int, chunk: int) -> P
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
     plan = plan_study(parse_study(content, "study.yaml"), folder)
     (run,) = plan.runs
-    sigmas = resolve_ladder(run.train.noise, lambda: torch.empty(0))
+    sigmas = resolve_noise_levels(run.train.noise, lambda: torch.empty(0))
     network = build_network(run.train.network, case.shape, sigmas)
-    weights = plan.layout.weights(run.id)
+    weights = plan.paths.weights(run.id)
     weights.parent.mkdir(parents=True)
     save_network(weights, network, run.train.network)
     return plan
@@ -80,7 +80,7 @@ def measure(
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             plan = make_run(folder, case, levels, count, chunk)
-            weights = str(plan.layout.run(plan.runs[0].id))
+            weights = str(plan.paths.run(plan.runs[0].id))
             base = peak_of("imports", at=folder)
             one_pass = peak_of("one pass", weights, str(chunk), at=folder) - base
             drawing = peak_of("sample", at=folder) - base

@@ -28,7 +28,7 @@ import torch
 from harness import Benchmark, begin, command_line, python, ratio
 from torch import Tensor
 
-from scoresweep.pipeline.data.memory_loader import Batches
+from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.data.shard_loader import ShardLoader, open_loader
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import write_store
@@ -65,13 +65,13 @@ def make(folder: Path, count: int, most: int, radius: float) -> None:
     np.save(folder / "set.npy", values)
 
 
-def loader_of(folder: Path) -> Batches:
+def loader_of(folder: Path) -> BatchSource:
     """Return the loader, with a limit of an eighth of the set."""
     limit = (folder / "set.npy").stat().st_size // 8
     return open_loader(folder / "set.zarr", "train", BATCH, 0, memory_limit=limit)
 
 
-def batches(loader: Batches) -> Iterator[Tensor]:
+def batches(loader: BatchSource) -> Iterator[Tensor]:
     """Yield the batches of an epoch, as they are stored."""
     for first in range(0, len(loader) - BATCH + 1, BATCH):
         yield loader.rows(first, first + BATCH)

@@ -31,7 +31,7 @@ from training_step import own_step
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import write_store
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
-from scoresweep.pipeline.system.process import keep_freed_memory
+from scoresweep.pipeline.system.process import retain_freed_memory
 from scoresweep.pipeline.training.setup import make_trainer
 from scoresweep.pipeline.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def plan_of(root: Path, case: Case, steps: int, precision: str) -> Plan:
         0, 256, (1000, height, width, channels), dtype=np.uint8
     )
     splits = {name: Split(values, pixel_range=(0.0, 255.0)) for name in ("train", "test")}
-    write_store(plan.layout.dataset_store("digits"), splits, {"source": "random"})
+    write_store(plan.paths.dataset_store("digits"), splits, {"source": "random"})
     return plan
 
 
@@ -77,9 +77,9 @@ def clocked(work: Callable[[], None], taken: list[float]) -> Callable[[], None]:
 
 def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
     """Train the run from its first step; return the seconds, those of checkpoints, of pictures."""
-    shutil.rmtree(plan.layout.results, ignore_errors=True)
+    shutil.rmtree(plan.paths.results, ignore_errors=True)
     run, saving, drawing = plan.runs[0], [], []
-    trainer: Any = make_trainer(run, plan.layout, gpus)
+    trainer: Any = make_trainer(run, plan.paths, gpus)
     assert isinstance(trainer, Trainer)
     trainer._save, trainer._draw = clocked(trainer._save, saving), clocked(trainer._draw, drawing)
     with contextlib.redirect_stderr(io.StringIO()):
@@ -90,7 +90,7 @@ def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
 def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> None:
     """Measure the loop and the bare step of one network."""
     options, device = benchmark.options, benchmark.device
-    keep_freed_memory()
+    retain_freed_memory()
     gpus = int(device.type == "cuda")
     step = own_step(case, device, precision == "bf16")
 

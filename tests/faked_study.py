@@ -18,7 +18,7 @@ from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
 CONTENT: dict[str, Any] = {
     "study": "faked",
@@ -67,7 +67,7 @@ def sigmas(run: Run) -> np.ndarray[Any, Any]:
 def fake_study(plan: Plan) -> None:
     """Write every file that the stages before the report leave behind."""
     for dataset in plan.study.dataset:
-        if not plan.layout.dataset_manifest(dataset.id).exists():
+        if not plan.paths.dataset_manifest(dataset.id).exists():
             fake_dataset(plan, dataset.id)
         for extractor in plan.extractors:
             fake_reference(plan.reference(dataset.id, extractor))
@@ -83,7 +83,7 @@ def fake_dataset(plan: Plan, dataset: str) -> None:
     """Stage a dataset of grey 8×8 images."""
     splits = {name: Split(pixels(n), pixel_range=(0, 255)) for name, n in SPLITS.items()}
     about = {"source": "made up", "licence": "CC0"}
-    write_store(plan.layout.dataset_store(dataset), splits, about)
+    write_store(plan.paths.dataset_store(dataset), splits, about)
 
 
 def pixels(count: int) -> np.ndarray[Any, Any]:
@@ -114,15 +114,15 @@ def fake_run(plan: Plan, run: Run) -> None:
         },
         coords={"step": steps, "level": np.arange(1, levels + 1)},
         attrs={"run": run.id, "seconds": 2.0, "parameters": 3080, "device": "cpu", "devices": 2},
-    ).to_netcdf(_parent(plan.layout.training_curves(run.id)), engine="h5netcdf")
+    ).to_netcdf(_parent(plan.paths.training_curves(run.id)), engine="h5netcdf")
     tensors = {"weight": torch.tensor([run.train.seed, levels])}
     model = json.dumps({"sha256": sha256_of_tensors(tensors)})
-    weights = plan.layout.weights(run.id)
-    write_tensors(weights, tensors, {"model": model})
-    record = {"data": data_of(plan.layout, run.dataset.id).sha256 or ""}
-    write_manifest(weights, plan.layout.weights_manifest(run.id), record)
+    weights = plan.paths.weights(run.id)
+    save_safetensors(weights, tensors, {"model": model})
+    record = {"data": data_of(plan.paths, run.dataset.id).sha256 or ""}
+    write_manifest(weights, plan.paths.weights_manifest(run.id), record)
     state = JobState("done", 100, 100, images_per_second=4000.0, seconds=2.0)
-    state.write(plan.layout.progress(run.id))
+    state.write(plan.paths.progress(run.id))
 
 
 def fake_score_error(plan: Plan, run: Run) -> None:
@@ -146,14 +146,14 @@ def fake_score_error(plan: Plan, run: Run) -> None:
         },
         attrs={"measured": plan.score_error_hash(), "seconds": 4.0, "device": "cpu", "devices": 1}
         | as_attribute(made_from(plan, run)),
-    ).to_netcdf(_parent(plan.layout.score_error(run.id)), engine="h5netcdf")
+    ).to_netcdf(_parent(plan.paths.score_error(run.id)), engine="h5netcdf")
 
 
 def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     """Write the samples of a setting: grey 8×8 images."""
     count = setting.sample.count
     described = write_samples(
-        plan.layout.samples(run.id, setting.id),
+        plan.paths.samples(run.id, setting.id),
         torch.from_numpy(pixels(count)).permute(0, 3, 1, 2) / 255,
         chunk_seed=torch.zeros(count, dtype=torch.int64),
         levels={"sigma": torch.from_numpy(sigmas(run))},
@@ -162,7 +162,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     )
     spent = {"seconds": 3.0, "device": "cpu", "devices": 4}
     manifest = {"count": count, "shape": [1, 8, 8], KEY: made_from(plan, run)} | spent | described
-    write_json(plan.layout.samples_manifest(run.id, setting.id), manifest)
+    write_json(plan.paths.samples_manifest(run.id, setting.id), manifest)
 
 
 def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
@@ -197,12 +197,12 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
         coords=coords,
         attrs={"measured": plan.evaluate_hash(), "seconds": 5.0, "device": "cpu", "devices": 2}
         | as_attribute(made_from(plan, run, setting)),
-    ).to_netcdf(_parent(plan.layout.metrics(run.id, setting.id)), engine="h5netcdf")
+    ).to_netcdf(_parent(plan.paths.metrics(run.id, setting.id)), engine="h5netcdf")
 
 
 def fake_report(plan: Plan) -> None:
     """Write the files of a report of what is there, without its content."""
-    layout = plan.layout
+    layout = plan.paths
     layout.figures.mkdir()
     for path in (layout.metrics_table, layout.report_page):
         path.touch()
@@ -212,11 +212,11 @@ def fake_report(plan: Plan) -> None:
 
 def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str, str]:
     """What a result of a run, or the metrics of a setting, is made from."""
-    data = data_of(plan.layout, run.dataset.id)
-    network = network_of(plan.layout, run.id, data)
+    data = data_of(plan.paths, run.dataset.id)
+    network = network_of(plan.paths, run.id, data)
     hashes = data.hashes | network.hashes
     if setting:
-        hashes |= samples_of(plan.layout, run.id, setting.id, network, data).hashes
+        hashes |= samples_of(plan.paths, run.id, setting.id, network, data).hashes
     return {name: sha256 for name, sha256 in hashes.items() if sha256}
 
 

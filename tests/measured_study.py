@@ -40,7 +40,7 @@ def real_digits(root: Path, split: str) -> Tensor:
 
 def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
     """Write `samples` as what the plan's one setting has drawn from its one run."""
-    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     described = write_samples(
         store,
         samples,
@@ -56,5 +56,5 @@ def measure(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> xr
     write(plan, samples, trajectory)
     run, setting = plan.runs[0].id, plan.settings[0].id
     evaluate(plan, run, setting)
-    with xr.open_dataset(plan.layout.metrics(run, setting), engine="h5netcdf") as file:
+    with xr.open_dataset(plan.paths.metrics(run, setting), engine="h5netcdf") as file:
         return file.load()

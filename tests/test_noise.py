@@ -14,10 +14,10 @@ from scoresweep.noise import (
     explicit,
     geometric,
     karras,
-    levels_for,
+    levels_by_technique_2,
     max_distance,
-    max_rms,
-    step_size_for,
+    max_rms_norm,
+    step_size_by_technique_4,
     uniform,
 )
 
@@ -79,7 +79,7 @@ def test_max_distance_is_the_largest_of_all_pairs(scale):
     points = scale * torch.randn(300, 7, generator=generator) + 5 * scale
     expected = float(torch.cdist(points.double(), points.double()).max())
     assert max_distance(points, block=64) == pytest.approx(expected, rel=1e-6)
-    assert max_rms(points) == pytest.approx(expected / math.sqrt(7), rel=1e-6)
+    assert max_rms_norm(points) == pytest.approx(expected / math.sqrt(7), rel=1e-6)
 
 
 def test_max_distance_does_not_stop_at_a_pair_that_is_merely_far():
@@ -101,24 +101,24 @@ def test_max_distance_of_a_large_set_compares_ten_thousand_random_points():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_technique_2_gives_the_published_ladders(name):
     first, dimension, levels, _, _ = PUBLISHED[name]
-    assert levels_for(first, 0.01, dimension) == levels
+    assert levels_by_technique_2(first, 0.01, dimension) == levels
 
 
 def test_technique_2_with_the_coverage_that_the_paper_names():
     # Solved by hand for CIFAR-10: C = 0.5 gives L = 219.2.
-    assert levels_for(50, 0.01, 3072, coverage=0.5) == 219
+    assert levels_by_technique_2(50, 0.01, 3072, coverage=0.5) == 219
 
 
 def test_technique_2_has_no_answer_in_few_dimensions():
     with pytest.raises(ValueError, match="5 dimensions"):
-        levels_for(8, 0.1, 2)
-    assert levels_for(8, 0.1, 5) >= 2
+        levels_by_technique_2(8, 0.1, 2)
+    assert levels_by_technique_2(8, 0.1, 5) >= 2
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_technique_4_gives_the_published_step_sizes(name):
     first, _, levels, steps, expected = PUBLISHED[name]
-    found = step_size_for(geometric(first, 0.01, levels), steps)
+    found = step_size_by_technique_4(geometric(first, 0.01, levels), steps)
     assert found == pytest.approx(expected, rel=2e-3)
 
 
@@ -129,13 +129,13 @@ def test_technique_4_brings_the_variance_nearest_to_one(levels, steps):
     b = 2 * a / (1 - (1 - a) ** 2)
     variance = (1 - a) ** (2 * steps) * (16 ** (2 / (levels - 1)) - b) + b
     best = a[np.abs(variance - 1).argmin()]
-    assert step_size_for(sigmas, steps) / 0.25 == pytest.approx(best, abs=2e-5)
+    assert step_size_by_technique_4(sigmas, steps) / 0.25 == pytest.approx(best, abs=2e-5)
 
 
 def test_one_level_is_a_ladder_that_technique_4_has_no_step_size_for():
     assert torch.equal(explicit([0.05]), torch.tensor([0.05], dtype=torch.float64))
     with pytest.raises(ValueError, match="two levels"):
-        step_size_for(explicit([0.05]), 5)
+        step_size_by_technique_4(explicit([0.05]), 5)
 
 
 def test_build_ladder_takes_what_is_missing_from_the_data():
@@ -144,7 +144,7 @@ def test_build_ladder_takes_what_is_missing_from_the_data():
     found = build_ladder(
         geometric, {"sigma_max": "max_distance", "sigma_min": 0.1, "levels": "auto"}, points
     )
-    assert torch.equal(found, geometric(first, 0.1, levels_for(first, 0.1, 12)))
+    assert torch.equal(found, geometric(first, 0.1, levels_by_technique_2(first, 0.1, 12)))
     options = {"sigma_max": "max_rms", "sigma_min": 0.1, "levels": 4, "rho": 3.0}
     found = build_ladder(karras, options, points)
     assert torch.equal(found, karras(first / math.sqrt(12), 0.1, 4, rho=3.0))

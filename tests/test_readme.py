@@ -7,7 +7,7 @@ import yaml
 from checkout import ROOT
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.study import parse_study, plan_study
 
@@ -38,8 +38,8 @@ def test_the_questions_to_a_report_are_answered(tmp_path, monkeypatch, capsys):
         fake_score_error(plan, run)
         for setting in plan.settings:
             fake_metrics(plan, run, setting)
-    tables = collect(plan, jobs(plan))
-    tables.tree.to_netcdf(plan.layout.report, engine="h5netcdf")
+    tables = collect(plan, collect_jobs(plan))
+    tables.tree.to_netcdf(plan.paths.report, engine="h5netcdf")
     monkeypatch.chdir(tmp_path)
     (example,) = blocks("python no-run")
     exec(example, {})

@@ -8,7 +8,7 @@ With u = 0, 1/(L−1), …, 1 the ladders between σ_1 and σ_L are
     karras      σ = (σ_1^(1/ρ) + u (σ_L^(1/ρ) − σ_1^(1/ρ)))^ρ
 
 The techniques are those of Song and Ermon, "Improved techniques for training score-based generative
-models" (2020): 1 is `max_distance`, 2 is `levels_for`, 4 is `step_size_for`.
+models" (2020): 1 is `max_distance`, 2 is `levels_by_technique_2`, 4 is `step_size_by_technique_4`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = [
     "explicit",
     "geometric",
     "karras",
-    "levels_for",
+    "levels_by_technique_2",
     "max_distance",
-    "max_rms",
-    "step_size_for",
+    "max_rms_norm",
+    "step_size_by_technique_4",
     "uniform",
 ]
 
@@ -77,12 +77,12 @@ def build_ladder(
     Args:
         ladder: one of this module's ladders.
         options: its keyword arguments, where `sigma_max` may also be "max_distance" or "max_rms",
-            and `levels` may be "auto" (`levels_for`).
+            and `levels` may be "auto" (`levels_by_technique_2`).
         points: the training samples, (N, D).
         generator: draws the subset of large sets (see `max_distance`).
     """
     options = dict(options)
-    from_data = {"max_distance": max_distance, "max_rms": max_rms}
+    from_data = {"max_distance": max_distance, "max_rms": max_rms_norm}
     if options.get("sigma_max") in from_data:
         options["sigma_max"] = from_data[options["sigma_max"]](points, generator)
         if options["sigma_max"] <= options["sigma_min"]:
@@ -92,7 +92,7 @@ def build_ladder(
             )
     if options.get("levels") == "auto":
         ends = options["sigma_max"], options["sigma_min"]
-        options["levels"] = levels_for(*ends, dimension=points.shape[1])
+        options["levels"] = levels_by_technique_2(*ends, dimension=points.shape[1])
     return ladder(**options)
 
 
@@ -119,12 +119,14 @@ def max_distance(
     return largest
 
 
-def max_rms(points: Tensor, generator: torch.Generator | None = None) -> float:
+def max_rms_norm(points: Tensor, generator: torch.Generator | None = None) -> float:
     """Return `max_distance` divided by √D: the largest root-mean-square difference."""
     return max_distance(points, generator) / math.sqrt(points.shape[1])
 
 
-def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: float = 0.567) -> int:
+def levels_by_technique_2(
+    sigma_max: float, sigma_min: float, dimension: int, coverage: float = 0.567
+) -> int:
     """Return the number of geometric levels that Technique 2 asks for.
 
     With γ = σ_{i−1}/σ_i and D = `dimension`, γ solves
@@ -151,7 +153,7 @@ def levels_for(sigma_max: float, sigma_min: float, dimension: int, coverage: flo
     return max(2, math.floor(1 + math.log(sigma_max / sigma_min) / math.log(gamma)))
 
 
-def step_size_for(sigmas: Tensor, steps_per_level: int) -> float:
+def step_size_by_technique_4(sigmas: Tensor, steps_per_level: int) -> float:
     """Return the step size ε that Technique 4 asks for.
 
     With a = ε/σ_L², b = 2a/(1 − (1−a)²) and γ = σ_{i−1}/σ_i, it brings the variance that is left

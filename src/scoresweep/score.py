@@ -6,7 +6,7 @@ from typing import Protocol, TypeGuard
 
 from torch import Tensor
 
-__all__ = ["Oracle", "Score", "expand_sigma", "knows_density"]
+__all__ = ["Score", "ScoreWithDensity", "expand_sigma", "has_log_density"]
 
 
 class Score(Protocol):
@@ -17,7 +17,7 @@ class Score(Protocol):
         ...
 
 
-class Oracle(Score, Protocol):
+class ScoreWithDensity(Score, Protocol):
     """A score that knows its density, and so its energy."""
 
     def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class Oracle(Score, Protocol):
         ...
 
 
-def knows_density(score: Score) -> TypeGuard[Oracle]:
+def has_log_density(score: Score) -> TypeGuard[ScoreWithDensity]:
     """Tell whether `score` knows its density."""
     return hasattr(score, "log_density")
 

@@ -16,9 +16,9 @@ from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.squeue import is_live, my_jobs
+from scoresweep.pipeline.cluster.squeue import is_live, query_jobs
 from scoresweep.pipeline.study import load_study, plan_study
-from scoresweep.pipeline.system.locks import is_taken
+from scoresweep.pipeline.system.locks import is_locked
 
 ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "train:mem_mb=1000")
 
@@ -47,10 +47,10 @@ def head(plan, *arguments, programs="/nowhere"):
     """
     command = [*SNAKEMAKE, "--configfile", "study.yaml", *ON_SLURM, *arguments]
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with (plan.layout.root / "output").open("w") as output:
+    with (plan.paths.root / "output").open("w") as output:
         return subprocess.Popen(
             command,
-            cwd=plan.layout.root,
+            cwd=plan.paths.root,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PATH": path},
@@ -67,7 +67,7 @@ def dies(process):
 def unlock(plan):
     """Do what Snakemake asks for when a head has died."""
     command = [*SNAKEMAKE, "--configfile", "study.yaml", "--unlock"]
-    subprocess.run(command, cwd=plan.layout.root, check=True)
+    subprocess.run(command, cwd=plan.paths.root, check=True)
 
 
 def scoresweep(root, *arguments):
@@ -76,28 +76,28 @@ def scoresweep(root, *arguments):
 
 def undisturbed(plan):
     """Return a folder with the same study, in which nothing has run."""
-    root = plan.layout.root / "undisturbed"
+    root = plan.paths.root / "undisturbed"
     root.mkdir()
-    (root / "data").symlink_to(plan.layout.root / "data")
-    shutil.copy(plan.layout.root / "study.yaml", root)
+    (root / "data").symlink_to(plan.paths.root / "data")
+    shutil.copy(plan.paths.root / "study.yaml", root)
     return root
 
 
 def said(plan):
-    return (plan.layout.root / "output").read_text()
+    return (plan.paths.root / "output").read_text()
 
 
 def job(plan):
     """Return the SLURM job that trains the run."""
-    record = JobRecord.read(plan.layout.job_record(plan.runs[0].id))
+    record = JobRecord.read(plan.paths.job_record(plan.runs[0].id))
     assert record is not None
-    (found,) = my_jobs(record.name) or pytest.fail(f"{record.name} is not known")
+    (found,) = query_jobs(record.name) or pytest.fail(f"{record.name} is not known")
     return found
 
 
 def trains(plan, process):
     """Wait until a checkpoint is there."""
-    folder = plan.layout.checkpoints(plan.runs[0].id)
+    folder = plan.paths.checkpoints(plan.runs[0].id)
 
     def saved():
         assert process.poll() is None, said(plan)
@@ -117,11 +117,11 @@ def test_a_killed_head_finds_the_training_that_it_had_started(plan):
     assert second.wait(PATIENCE) == 0, said(plan)
     assert f"SLURM job {before.job_id} does this work already; waiting for it" in said(plan)
     assert job(plan).job_id == before.job_id
-    run = plan.layout.run(plan.runs[0].id)
+    run = plan.paths.run(plan.runs[0].id)
     assert len(list((run / "logs").glob("*_submission.sh"))) == 1
     root = undisturbed(plan)
     scoresweep(root, "train", "study.yaml", "--processes", "2")
-    assert_same_run(run, root / run.relative_to(plan.layout.root))
+    assert_same_run(run, root / run.relative_to(plan.paths.root))
 
 
 def test_an_interrupted_head_says_what_goes_on(plan):
@@ -133,40 +133,40 @@ def test_an_interrupted_head_says_what_goes_on(plan):
     assert "scoresweep cancel" in said(plan)
     before = job(plan)
     assert is_live(before.state)
-    scoresweep(plan.layout.root, "cancel", "study.yaml")
-    wait_until(lambda: not is_live(my_jobs(before.name)[0].state), "the end of the job")
+    scoresweep(plan.paths.root, "cancel", "study.yaml")
+    wait_until(lambda: not is_live(query_jobs(before.name)[0].state), "the end of the job")
 
 
 def test_a_head_that_was_killed_while_samples_are_drawn_waits_for_who_draws(plan):
     """The jobs of the dead head go on; those of the new one take turns with them."""
-    scoresweep(plan.layout.root, "train", "study.yaml")
+    scoresweep(plan.paths.root, "train", "study.yaml")
     first = head(plan)
     run, setting = plan.runs[0].id, plan.settings[0].id
-    lock = plan.layout.samples_lock(run, setting)
-    wait_until(lambda: is_taken(lock), "sampling", PATIENCE)
+    lock = plan.paths.samples_lock(run, setting)
+    wait_until(lambda: is_locked(lock), "sampling", PATIENCE)
     dies(first)
     unlock(plan)
     second = head(plan)
     assert second.wait(PATIENCE) == 0, said(plan)
-    assert plan.layout.report_page.exists()
+    assert plan.paths.report_page.exists()
     root = undisturbed(plan)
     (root / "results").mkdir()
-    shutil.copytree(plan.layout.run(run), root / plan.layout.run(run).relative_to(plan.layout.root))
+    shutil.copytree(plan.paths.run(run), root / plan.paths.run(run).relative_to(plan.paths.root))
     scoresweep(root, "sample", "study.yaml")
     for setting in plan.settings:
-        manifest = plan.layout.samples_manifest(run, setting.id)
-        theirs = root / manifest.relative_to(plan.layout.root)
+        manifest = plan.paths.samples_manifest(run, setting.id)
+        theirs = root / manifest.relative_to(plan.paths.root)
         assert (
             json.loads(manifest.read_text())["sha256"] == json.loads(theirs.read_text())["sha256"]
         )
 
 
 def test_the_end_of_a_failed_jobs_log_is_shown(plan):
-    weights = plan.layout.weights(plan.runs[0].id)
+    weights = plan.paths.weights(plan.runs[0].id)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"no weights")
-    manifest = plan.layout.samples_manifest(plan.runs[0].id, plan.settings[0].id)
-    process = head(plan, "--retries", "0", "--", str(manifest.relative_to(plan.layout.root)))
+    manifest = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    process = head(plan, "--retries", "0", "--", str(manifest.relative_to(plan.paths.root)))
     message = f"{weights.name}: does not hold the weights of a network"
     wait_until(lambda: message in said(plan), "the message", PATIENCE)
     dies(process)
@@ -177,11 +177,11 @@ def test_cancel_ends_a_head_that_waits_for_a_training(plan):
     process = head(plan)
     trains(plan, process)
     before = job(plan)
-    scoresweep(plan.layout.root, "cancel", "study.yaml")
+    scoresweep(plan.paths.root, "cancel", "study.yaml")
     assert process.poll() is not None
     assert "was cancelled" in said(plan)
-    wait_until(lambda: not is_live(my_jobs(before.name)[0].state), "the end of the job")
-    assert len(list((plan.layout.run(plan.runs[0].id) / "logs").glob("*_submission.sh"))) == 1
+    wait_until(lambda: not is_live(query_jobs(before.name)[0].state), "the end of the job")
+    assert len(list((plan.paths.run(plan.runs[0].id) / "logs").glob("*_submission.sh"))) == 1
 
 
 def test_a_site_without_accounting(plan, tmp_path):
@@ -191,10 +191,10 @@ def test_a_site_without_accounting(plan, tmp_path):
     for name in ("sacct", "sacctmgr", "sshare"):
         (programs / name).write_text(f"#!/bin/sh\ntouch '{tmp_path}/asked'\nexit 1\n")
         (programs / name).chmod(0o755)
-    target = plan.layout.reference("digits", "pixels").relative_to(plan.layout.root)
+    target = plan.paths.reference("digits", "pixels").relative_to(plan.paths.root)
     process = head(plan, "--", str(target), programs=programs)
     assert process.wait(PATIENCE) == 0, said(plan)
     assert not (tmp_path / "asked").exists()
-    assert (plan.layout.root / target).exists()
-    start, end = plan.layout.slurm_runs.read_text().splitlines()
+    assert (plan.paths.root / target).exists()
+    start, end = plan.paths.slurm_runs.read_text().splitlines()
     assert end == f"{start.split()[0]} ended"

@@ -10,7 +10,7 @@ from test_workflow_on_cluster import PATIENCE, QUICK, started, work_folder
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.squeue import my_jobs
+from scoresweep.pipeline.cluster.squeue import query_jobs
 from scoresweep.pipeline.study import load_study, plan_study
 
 
@@ -57,7 +57,7 @@ ASKED = (
 def test_a_training_asks_for_what_it_was_given(make_plan, friday):
     """And it is said why its job waits for ever, and cancelled with the head that waits for it."""
     plan = make_plan([0])
-    folder, train = plan.layout.root, plan.layout.run(plan.runs[0].id)
+    folder, train = plan.paths.root, plan.paths.run(plan.runs[0].id)
     options = ("--profile", "slurm", *QUICK, "--printshellcmds", f"--slurm-reservation={friday}")
     asked = ("--set-resources", *(f"train:{one}" for one in ASKED), "--set-threads", "train=2")
     with started(folder, *options, *asked) as head:
@@ -67,7 +67,7 @@ def test_a_training_asks_for_what_it_was_given(make_plan, friday):
         assert head.poll() is None, said.read_text()
         assert " --gpus 1 " in said.read_text()
         record = JobRecord.read(train / "job.json")
-        (job,) = my_jobs(record.name)
+        (job,) = query_jobs(record.name)
         assert (job.state, job.reason) == ("PENDING", "PartitionTimeLimit")
         shown = run("scontrol", "show", "job", job.job_id).stdout
         cancel = [sys.executable, "-m", "scoresweep", "cancel", "study.yaml"]
@@ -97,11 +97,11 @@ def test_training_slots_are_how_many_train_at_once(make_plan):
     plan = make_plan([0, 1, 2])
     asked = ("--set-resources", "train:processes=2", "train:mem_mb=1000", "--set-threads=train=2")
     slots = ("--resources", "training_slots=1", "--until", "train")
-    with started(plan.layout.root, "--profile", "slurm", *QUICK, *asked, *slots) as head:
-        assert head.wait(PATIENCE) == 0, (plan.layout.root / "output").read_text()
+    with started(plan.paths.root, "--profile", "slurm", *QUICK, *asked, *slots) as head:
+        assert head.wait(PATIENCE) == 0, (plan.paths.root / "output").read_text()
     # A training is done when its weights are there, a moment before SLURM has ended its job.
-    submitted = [JobRecord.read(plan.layout.job_record(run.id)).submitted for run in plan.runs]
-    ended = [plan.layout.weights(run.id).stat().st_mtime for run in plan.runs]
+    submitted = [JobRecord.read(plan.paths.job_record(run.id)).submitted for run in plan.runs]
+    ended = [plan.paths.weights(run.id).stat().st_mtime for run in plan.runs]
     first, second, third = sorted(zip(submitted, ended, strict=True))
     assert first[1] <= second[0]
     assert second[1] <= third[0]

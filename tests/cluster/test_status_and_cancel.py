@@ -76,7 +76,7 @@ def ask(plan, command):
     """Run a command on a study; return what it prints."""
     done = subprocess.run(
         [*SCORESWEEP, command, "study.yaml"],
-        cwd=plan.layout.root,
+        cwd=plan.paths.root,
         capture_output=True,
         text=True,
         check=True,
@@ -86,14 +86,14 @@ def ask(plan, command):
 
 def train(plan, start, nodes):
     command = ("train", "study.yaml", "--cluster=slurm", "--minutes=30", f"--nodes={nodes}")
-    return start(plan.layout.root, *SCORESWEEP, *command)
+    return start(plan.paths.root, *SCORESWEEP, *command)
 
 
 def training_job(plan):
     """Return number, state and nodes of the job that trains the study's run, or Nones."""
-    path = plan.layout.job_record(plan.runs[0].id)
+    path = plan.paths.job_record(plan.runs[0].id)
     name = json.loads(path.read_text())["name"] if path.exists() else ""
-    return queue(plan.layout.root).get(name, [None] * 3)
+    return queue(plan.paths.root).get(name, [None] * 3)
 
 
 def shown(plan):

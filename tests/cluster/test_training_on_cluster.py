@@ -18,7 +18,7 @@ from faults.undisturbed import assert_same_run
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, my_jobs
+from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, query_jobs
 from scoresweep.pipeline.system.job_state import JobState
 
 LONG = {
@@ -42,8 +42,8 @@ class Command:
         inside: tuple[str, ...] = (),
     ) -> None:
         self.plan = tiny_plan(root, **LONG | {"steps": steps})
-        self.run = self.plan.layout.run(self.plan.runs[0].id)
-        self.checkpoints = self.plan.layout.checkpoints(self.plan.runs[0].id)
+        self.run = self.plan.paths.run(self.plan.runs[0].id)
+        self.checkpoints = self.plan.paths.checkpoints(self.plan.runs[0].id)
         self.output = root / "output.txt"
         command = [
             *inside,
@@ -74,7 +74,7 @@ class Command:
         """Return its SLURM job."""
         record = JobRecord.read(self.run / "job.json")
         assert record is not None
-        jobs = my_jobs(record.name)
+        jobs = query_jobs(record.name)
         assert jobs
         return jobs[0]
 
@@ -296,7 +296,7 @@ def test_a_number_that_another_job_got_does_not_look_like_this_run(cluster, root
     )
     other = done.stdout.strip()
     plan = tiny_plan(root, **LONG)
-    JobRecord("tiny.run.0123456789ab", other, 2).write(plan.layout.job_record(plan.runs[0].id))
+    JobRecord("tiny.run.0123456789ab", other, 2).write(plan.paths.job_record(plan.runs[0].id))
     try:
         command = Command(root)
         assert command.ends() == 0, command.output.read_text()

@@ -251,12 +251,12 @@ def test_a_sampling_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp
     snakemake(folder, "--cores", "2", "--until", "train")
     plan = plan_study(load_study(folder / "study.yaml"), folder)
     killed, other = ((plan.runs[0].id, setting.id) for setting in plan.settings)
-    manifests = [plan.layout.samples_manifest(*one) for one in (killed, other)]
-    progress = plan.layout.samples_progress(*killed)
+    manifests = [plan.paths.samples_manifest(*one) for one in (killed, other)]
+    progress = plan.paths.samples_progress(*killed)
 
     def chunks():
         """Which file each chunk is."""
-        files = plan.layout.samples_parts(*killed).glob("chunk-*.safetensors")
+        files = plan.paths.samples_parts(*killed).glob("chunk-*.safetensors")
         return {path.name: path.stat().st_ino for path in files}
 
     targets = [str(path.relative_to(folder)) for path in manifests]
@@ -268,10 +268,10 @@ def test_a_sampling_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp
         wait_until(lambda: JobState.read(progress).restarts == 1, "the second start", PATIENCE)
         assert kept.items() <= chunks().items()
         wait_until(manifests[1].exists, "the other setting", PATIENCE)
-        drawn = plan.layout.samples(*other).stat().st_ino
+        drawn = plan.paths.samples(*other).stat().st_ino
         assert head.wait(PATIENCE) == 0, (folder / "output").read_text()
     assert manifests[0].exists()
-    assert plan.layout.samples(*other).stat().st_ino == drawn
+    assert plan.paths.samples(*other).stat().st_ino == drawn
     ends = [state for rule, _, state, *_ in jobs_in_accounting(folder) if rule == "sample"]
     assert sorted(ends) == ["COMPLETED", "COMPLETED", "FAILED"]
 

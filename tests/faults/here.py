@@ -18,8 +18,8 @@ __all__ = ["crash_at", "train_run"]
 def train_run(plan: Plan) -> Path:
     """Train the first run of `plan`, as if in a process of its own; return its folder."""
     AcceleratorState._reset_state(reset_partial_state=True)  # the precision of an earlier run
-    train_here(plan.runs[0], plan.layout, Resources())
-    return plan.layout.run(plan.runs[0].id)
+    train_here(plan.runs[0], plan.paths, Resources())
+    return plan.paths.run(plan.runs[0].id)
 
 
 def crash_at(plan: Plan, step: int) -> Path:
@@ -29,4 +29,4 @@ def crash_at(plan: Plan, step: int) -> Path:
         patch.setattr(Trainer, "_update", lambda self: update(self) if self.step < step else 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_run(plan)
-    return plan.layout.checkpoints(plan.runs[0].id)
+    return plan.paths.checkpoints(plan.runs[0].id)

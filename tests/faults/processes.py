@@ -52,7 +52,7 @@ def _free_port() -> int:
 
 def log(plan: Plan, rank: int) -> Path:
     """Where a process writes what it has to say."""
-    return plan.layout.root / f"rank{rank}.log"
+    return plan.paths.root / f"rank{rank}.log"
 
 
 def _train(plan: Plan, processes: int, rank: int, port: int, fault: Fault | None) -> None:
@@ -72,7 +72,7 @@ def _train(plan: Plan, processes: int, rank: int, port: int, fault: Fault | None
     if fault:
         fault()
     try:
-        train_here(plan.runs[0], plan.layout, Resources(processes=processes))
+        train_here(plan.runs[0], plan.paths, Resources(processes=processes))
     except StoppedError as stopped:
         sys.stderr.write(f"{stopped}\n")
         sys.exit(3 if stopped.requeue else 4)
@@ -102,13 +102,13 @@ def finish(plan: Plan, processes: int = 2) -> Path:
     """Train the first run of `plan` to its end; return its folder."""
     codes = wait(start(plan, processes))
     assert codes == [0] * processes, log(plan, 0).read_text()
-    return plan.layout.run(plan.runs[0].id)
+    return plan.paths.run(plan.runs[0].id)
 
 
 def die_in(name: str, call: int) -> None:
     """Have this process kill itself in the `call`-th call of the function `name`.
 
-    Of a file that `write_tensors` writes, half has been written then.
+    Of a file that `save_safetensors` writes, half has been written then.
     """
     module, _, attribute = name.rpartition(".")
     function, calls = getattr(import_module(module), attribute), 0
@@ -117,7 +117,7 @@ def die_in(name: str, call: int) -> None:
         nonlocal calls
         calls += 1
         if calls == call:
-            if attribute == "write_tensors":
+            if attribute == "save_safetensors":
                 function(*arguments, **options)
                 os.truncate(arguments[0], arguments[0].stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -53,7 +53,7 @@ def undisturbed(staged, tmp_path_factory):
 @pytest.fixture
 def plan(undisturbed, tmp_path):
     """A copy of that folder, to be damaged."""
-    shutil.copytree(undisturbed.layout.root, tmp_path / "copy", symlinks=True)
+    shutil.copytree(undisturbed.paths.root, tmp_path / "copy", symlinks=True)
     return tiny_plan(tmp_path / "copy")
 
 
@@ -74,18 +74,18 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     said = capsys.readouterr().err
     assert re.search(rf"{newest} cannot be used, and is removed: {name} is damaged", said)
     assert "going on from step 40 of 120" in said
-    assert_same_run(folder, undisturbed.layout.run(undisturbed.runs[0].id))
+    assert_same_run(folder, undisturbed.paths.run(undisturbed.runs[0].id))
 
 
 def drawn(plan):
-    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
 
 
 @DAMAGES
 @pytest.mark.parametrize("name", ["image/c/0/0/0/0", "image/zarr.json"])
 def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
-    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
     damage(layout.samples(run, setting) / name)
     with pytest.raises(RunError, match=rf"{setting}\.zarr.*image.* (damaged|cut short)"):
         evaluate(plan, run, setting)
@@ -98,8 +98,8 @@ def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
 def test_a_damaged_path_has_the_samples_drawn_again(plan):
     content = parse_yaml(TINY, "tiny.yaml")
     content["sample"]["trajectories"] = 4
-    plan = plan_study(parse_study(content, "study.yaml"), plan.layout.root)
-    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    plan = plan_study(parse_study(content, "study.yaml"), plan.paths.root)
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
     sample(plan, run, setting)
     chunks = (layout.samples(run, setting) / "trajectory/c").rglob("*")
     flip_a_byte(next(path for path in chunks if path.is_file()))
@@ -110,7 +110,7 @@ def test_a_damaged_path_has_the_samples_drawn_again(plan):
 
 
 def test_a_damaged_copy_of_the_manifest_is_no_manifest(plan, undisturbed):
-    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.layout
+    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
     cut_short(layout.samples_manifest_copy(run, setting))
     layout.samples_manifest(run, setting).unlink()
     sample(plan, run, setting)
@@ -119,7 +119,7 @@ def test_a_damaged_copy_of_the_manifest_is_no_manifest(plan, undisturbed):
 
 def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, capsys):
     run, setting = plan.runs[0].id, plan.settings[0].id
-    flip_a_byte(plan.layout.samples(run, setting) / "image/c/0/0/0/0")
+    flip_a_byte(plan.paths.samples(run, setting) / "image/c/0/0/0/0")
     sample(plan, run, setting)
     assert re.search(r"image is damaged.* They are drawn again", capsys.readouterr().err)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
@@ -128,7 +128,7 @@ def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, 
 @DAMAGES
 @pytest.mark.parametrize("name", ["train/image/c/0/0/0/0", "train/image/zarr.json"])
 def test_a_damaged_dataset_is_named_and_staged_again(plan, undisturbed, name, damage):
-    layout = plan.layout
+    layout = plan.paths
     shutil.rmtree(layout.results)
     store, before = layout.dataset_store("digits"), data_of(layout, "digits").sha256
     damage(store / name)
@@ -138,4 +138,4 @@ def test_a_damaged_dataset_is_named_and_staged_again(plan, undisturbed, name, da
         train_run(plan)
     stage(plan, "digits")
     assert data_of(layout, "digits").sha256 == before  # what was made from it is not made again
-    assert_same_run(train_run(plan), undisturbed.layout.run(undisturbed.runs[0].id))
+    assert_same_run(train_run(plan), undisturbed.paths.run(undisturbed.runs[0].id))

@@ -34,9 +34,9 @@ def trained(staged, tmp_path_factory):
 
 @pytest.fixture
 def plan(trained, tmp_path):
-    shutil.copytree(trained.layout.root, tmp_path / "copy", symlinks=True)
+    shutil.copytree(trained.paths.root, tmp_path / "copy", symlinks=True)
     plan = tiny_plan(tmp_path / "copy", steps=10, log={"image_count": 0})
-    shutil.rmtree(plan.layout.results / "samples")
+    shutil.rmtree(plan.paths.results / "samples")
     return plan
 
 
@@ -46,7 +46,7 @@ def names_of(plan):
 
 def drawn(plan):
     return xr.load_dataset(
-        plan.layout.samples(*names_of(plan)), engine="zarr", consolidated=False
+        plan.paths.samples(*names_of(plan)), engine="zarr", consolidated=False
     ).assign_attrs(seconds=0)
 
 
@@ -81,29 +81,29 @@ def delete(paths):
 def test_chunks_that_vanish_are_named_and_drawn_again(
     plan, trained, what, number, monkeypatch, capsys
 ):
-    act = lambda: delete(DELETED[what](plan.layout, names_of(plan)))  # noqa: E731
+    act = lambda: delete(DELETED[what](plan.paths, names_of(plan)))  # noqa: E731
     after(monkeypatch, chunks_module, "_draw_chunk", number, act)
     sample(plan, *names_of(plan))
     said = capsys.readouterr().err
     assert "chunk-000000.safetensors" in said
     assert "of 3 chunks vanished" in said
     xr.testing.assert_identical(drawn(plan), drawn(trained))
-    assert not plan.layout.samples_parts(*names_of(plan)).exists()
+    assert not plan.paths.samples_parts(*names_of(plan)).exists()
 
 
-@pytest.mark.parametrize("moment", ["sha256_of_tensors", "write_tensors"])
+@pytest.mark.parametrize("moment", ["sha256_of_tensors", "save_safetensors"])
 def test_a_folder_that_vanishes_while_a_chunk_is_written(
     plan, trained, moment, monkeypatch, capsys
 ):
-    act = lambda: delete([plan.layout.results / "samples"])  # noqa: E731
+    act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, chunks_module, moment, 3, act)
     sample(plan, *names_of(plan))
-    assert plan.layout.samples_parts(*names_of(plan)).name in capsys.readouterr().err
+    assert plan.paths.samples_parts(*names_of(plan)).name in capsys.readouterr().err
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
 
 def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeypatch):
-    act = lambda: delete([plan.layout.results / "samples"])  # noqa: E731
+    act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, sample_module, "write_samples", 1, act)
     # The store is gone and its manifest alone was written: the next start notices it.
     sample(plan, *names_of(plan))
@@ -129,21 +129,21 @@ def test_chunks_that_vanish_again_and_again_end_in_an_error(plan, monkeypatch):
 def test_a_run_whose_folder_vanishes_ends_in_an_error_and_starts_again(
     plan, trained, part, monkeypatch
 ):
-    folder = plan.layout.run(plan.runs[0].id)
+    folder = plan.paths.run(plan.runs[0].id)
     shutil.rmtree(folder)
     after(monkeypatch, Trainer, "_update", 5, lambda: delete([folder / part]))
     with pytest.raises(RunError, match=rf"{plan.runs[0].id}.*: was deleted"):
         train_run(plan)
-    assert not plan.layout.weights(plan.runs[0].id).exists()
+    assert not plan.paths.weights(plan.runs[0].id).exists()
     monkeypatch.undo()
     train_run(plan)
-    theirs = trained.layout.weights(trained.runs[0].id).read_bytes()
-    assert plan.layout.weights(plan.runs[0].id).read_bytes() == theirs
+    theirs = trained.paths.weights(trained.runs[0].id).read_bytes()
+    assert plan.paths.weights(plan.runs[0].id).read_bytes() == theirs
 
 
 def test_samples_that_vanish_while_they_are_measured(plan, monkeypatch, tmp_path):
     sample(plan, *names_of(plan))
-    folder = plan.layout.results / "samples"
+    folder = plan.paths.results / "samples"
     after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
     with pytest.raises(RunError, match=r"\.zarr"):
         evaluate(plan, *names_of(plan))

@@ -59,7 +59,7 @@ def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
     monkeypatch.setenv("GIT_DIR", "/nowhere")  # what a changed checkout keeps would take room
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk, **OFTEN)
-    run, layout = plan.runs[0], plan.layout
+    run, layout = plan.runs[0], plan.paths
     fill(small_disk, leave_kibibytes=120)
     assert_ended_cleanly(
         scoresweep("train", "study.yaml", "--run", run.id, cwd=small_disk), small_disk
@@ -80,16 +80,16 @@ def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scor
     sample(undisturbed, run.id, setting.id)
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk)
-    plan.layout.run(run.id).mkdir(parents=True)
-    shutil.copy(undisturbed.layout.weights(run.id), plan.layout.weights(run.id))
+    plan.paths.run(run.id).mkdir(parents=True)
+    shutil.copy(undisturbed.paths.weights(run.id), plan.paths.weights(run.id))
     fill(small_disk, leave_kibibytes=24)
     command = ("sample", "study.yaml", "--run", run.id, "--setting", setting.id)
     assert_ended_cleanly(scoresweep(*command, cwd=small_disk), small_disk)
-    assert not plan.layout.samples_manifest(run.id, setting.id).exists()
+    assert not plan.paths.samples_manifest(run.id, setting.id).exists()
     grow(small_disk)
     sample(plan, run.id, setting.id)
     found = [
-        xr.load_dataset(p.layout.samples(run.id, setting.id), engine="zarr", consolidated=False)
+        xr.load_dataset(p.paths.samples(run.id, setting.id), engine="zarr", consolidated=False)
         for p in (plan, undisturbed)
     ]
     xr.testing.assert_identical(*(data.assign_attrs(seconds=0) for data in found))
@@ -114,7 +114,7 @@ def test_the_error_that_ended_training_is_told_where_nothing_more_can_be_written
     fill_at_each_removal(small_disk, monkeypatch, "step-00000020")
     with pytest.raises(RunError, match=r"step-00000020: could not be written \(No space"):
         train_run(plan)
-    assert [path.name for path in plan.layout.checkpoints(plan.runs[0].id).iterdir()] == [
+    assert [path.name for path in plan.paths.checkpoints(plan.runs[0].id).iterdir()] == [
         "step-00000010"
     ]
 

@@ -21,7 +21,7 @@ def dying(plan, fault):
 
 
 def drawn(plan):
-    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
 
 
@@ -34,7 +34,7 @@ def identities(folder):
     ("function", "call", "chunks"),
     [
         (
-            "scoresweep.pipeline.sampling.chunks.write_tensors",
+            "scoresweep.pipeline.sampling.chunks.save_safetensors",
             3,
             2,
         ),  # half of the last chunk is written
@@ -52,8 +52,8 @@ def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, ca
     job.start()
     job.join(60)
     assert job.exitcode == -signal.SIGKILL
-    assert not plan.layout.samples_manifest(run, setting).exists()
-    parts = plan.layout.samples_parts(run, setting)
+    assert not plan.paths.samples_manifest(run, setting).exists()
+    parts = plan.paths.samples_parts(run, setting)
     kept, used, write = identities(parts), {}, module._write
     assert len(kept) == chunks
 
@@ -66,8 +66,8 @@ def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, ca
     assert len(used) == 3
     assert {name: used[name] for name in kept} == kept
     again = drawn(plan)
-    plan.layout.samples_manifest(run, setting).unlink()
+    plan.paths.samples_manifest(run, setting).unlink()
     sample(plan, run, setting)  # all of it, undisturbed
     xr.testing.assert_identical(again, drawn(plan))
-    folder = plan.layout.samples(run, setting).parent
+    folder = plan.paths.samples(run, setting).parent
     assert [path.name for path in folder.iterdir() if "part" in path.name] == []

@@ -25,7 +25,7 @@ def undisturbed(staged, tmp_path_factory):
 
 
 def checkpoints(plan):
-    return plan.layout.checkpoints(plan.runs[0].id)
+    return plan.paths.checkpoints(plan.runs[0].id)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -48,14 +48,14 @@ WRITING = "scoresweep.pipeline.training.checkpoint"
 @pytest.mark.parametrize(
     ("function", "call"),
     [
-        (f"{WRITING}.write_tensors", 4 * 3 + 2),  # the second file of the fourth checkpoint
+        (f"{WRITING}.save_safetensors", 4 * 3 + 2),  # the second file of the fourth checkpoint
         (f"{WRITING}._sealed", 1),
         (
             "scoresweep.pipeline.system.atomic_files.flush",
             10,
         ),  # a checkpoint has been written, and has no name yet
         (f"{WRITING}.prune_checkpoints", 9),  # the new one is in place, the oldest still there
-        ("scoresweep.pipeline.training.weights.write_tensors", 1),
+        ("scoresweep.pipeline.training.weights.save_safetensors", 1),
     ],
 )
 def test_the_leader_is_killed_while_it_writes(make_plan, undisturbed, function, call):
@@ -80,8 +80,8 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(make_plan, undisturb
 def test_a_run_goes_on_with_another_number_of_processes(make_plan, undisturbed, processes):
     half, plan = make_plan("half", **LONG | {"steps": 150}), make_plan("whole", **LONG)
     finish(half)
-    shutil.copytree(half.layout.run(half.runs[0].id), plan.layout.run(plan.runs[0].id))
-    plan.layout.weights(plan.runs[0].id).unlink()
+    shutil.copytree(half.paths.run(half.runs[0].id), plan.paths.run(plan.runs[0].id))
+    plan.paths.weights(plan.runs[0].id).unlink()
     folder = finish(plan, processes)
     ours, theirs = curves(folder), curves(undisturbed)
     assert ours.attrs["restarts"] == 1

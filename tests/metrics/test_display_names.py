@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoresweep.metrics.display_names import name_of, title_of
+from scoresweep.metrics.display_names import metric_name, metric_title
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,13 @@ from scoresweep.metrics.display_names import name_of, title_of
 def test_only_inception_features_give_an_fid(
     measure: str, extractor: str, name: str, title: str
 ) -> None:
-    assert (name_of(measure, extractor), title_of(measure, extractor, "plain")) == (name, title)
+    assert (metric_name(measure, extractor), metric_title(measure, extractor, "plain")) == (
+        name,
+        title,
+    )
 
 
 def test_the_extrapolated_one_says_so() -> None:
-    assert name_of("frechet_infinity", "inception") == "fid_infinity"
-    assert name_of("frechet_infinity", "inception_half_pixel") == "fid_infinity_half_pixel"
-    assert "extrapolated" in title_of("frechet_infinity", "inception", "plain")
+    assert metric_name("frechet_infinity", "inception") == "fid_infinity"
+    assert metric_name("frechet_infinity", "inception_half_pixel") == "fid_infinity_half_pixel"
+    assert "extrapolated" in metric_title("frechet_infinity", "inception", "plain")

@@ -25,7 +25,9 @@ def test_real_samples_that_were_used_before_give_the_same(
 ) -> None:
     """Other samples, other numbers of them, other neighbours and seeds, one after the other."""
     for name in ("energy", "mmd", "sliced_wasserstein"):
-        monkeypatch.setattr(importlib.import_module(f"scoresweep.metrics.{name}"), "MOST", 40)
+        monkeypatch.setattr(
+            importlib.import_module(f"scoresweep.metrics.{name}"), "MAX_SAMPLES", 40
+        )
     draw = torch.Generator().manual_seed(0)
     values = torch.randn(100, 3, generator=draw)
     used, found = Features(values), set()

@@ -56,7 +56,7 @@ def test_of_a_set_with_itself_and_with_one_far_away() -> None:
 
 def test_sets_are_brought_to_one_size() -> None:
     many, few, options = Features(points(200, 0)), Features(points(30, 1)), Options(neighbours=3)
-    some = many.some(30, options.seed)
+    some = many.subsample(30, options.seed)
     for real, generated, same in (
         (many, few, prdc(some, few, options)),
         (few, many, prdc(few, some, options)),

@@ -36,7 +36,7 @@ def test_shares_errors_and_mass_outside() -> None:
     assert found["shape_share"].value.tolist() == pytest.approx([0.3, 0.1, 0.2, 0, 0.4])
     assert found["shape_error"].value == pytest.approx(0.3)
     assert found["shape_mass_outside"].value == 0
-    assert found["shape_asked"].given
+    assert found["shape_asked"].depends_on_data_only
 
 
 def test_mass_outside_of_an_even_picture_is_the_area_outside() -> None:

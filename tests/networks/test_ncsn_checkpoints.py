@@ -5,7 +5,7 @@ import torch
 from published_weights import SHAPES, images, published_weights
 
 from scoresweep.networks import NCSN, NCSNv2, NCSNv2Deeper, NCSNv2Deepest
-from scoresweep.networks.ncsn_checkpoints import from_published, published_names
+from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict, published_names
 from scoresweep.noise import explicit
 
 SIGMAS = explicit([8, 4, 2, 1, 0.5])
@@ -51,7 +51,7 @@ def network(name, shape=(2, 8, 8)):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_published_weights_give_the_scores_of_the_authors_program(name, shape, layout):
     net = network(name, shape)
-    found = from_published(published_weights(name, shape[0]), net)
+    found = convert_ncsn_state_dict(published_weights(name, shape[0]), net)
     net.load_state_dict(found | {"sigmas": net.sigmas})
     net = net.to(memory_format=layout)
     x = images(2, *shape).to(memory_format=layout)
@@ -91,7 +91,7 @@ def test_tensors_that_do_not_fit_are_named():
     weights["normalizer.embed.weight"] = torch.zeros(10, 12)
     weights["end_conv.bias"] = torch.tensor([0, float("nan")])
     with pytest.raises(ValueError, match=r"missing: res1.0.conv1.weight") as raised:
-        from_published(weights, net)
+        convert_ncsn_state_dict(weights, net)
     message = str(raised.value)
     assert "extra: res9.0.conv1.weight" in message
     assert "begin_conv.weight (8, 2, 3, 3), not (4, 2, 3, 3)" in message
@@ -101,4 +101,4 @@ def test_tensors_that_do_not_fit_are_named():
 
 def test_many_missing_tensors_are_counted():
     with pytest.raises(ValueError, match=r"missing: begin_conv.bias, .* and 169 more"):
-        from_published({}, network("ncsn"))
+        convert_ncsn_state_dict({}, network("ncsn"))

@@ -22,12 +22,15 @@ def mixture():
 
 def of_pixels():
     one = torch.ones(1)
-    return Oracle((2, 3, 3), SIGMAS).fill(one, POINTS, 0 * one, (16.0, 235.0))
+    return Oracle((2, 3, 3), SIGMAS).set_mixture(one, POINTS, 0 * one, (16.0, 235.0))
 
 
 def test_it_is_the_score_of_the_mixture():
     weights, means, stds = mixture()
-    oracle, exact = Oracle((2,), SIGMAS).fill(weights, means, stds), GaussianMixture(*mixture())
+    oracle, exact = (
+        Oracle((2,), SIGMAS).set_mixture(weights, means, stds),
+        GaussianMixture(*mixture()),
+    )
     x, sigma = torch.randn(5, 2).double(), torch.rand(5).double() + 0.1
     torch.testing.assert_close(oracle(x, sigma), exact(x, sigma), rtol=1e-12, atol=1e-12)
     found, expected = oracle.log_density(x, sigma), exact.log_density(x, sigma)
@@ -57,7 +60,7 @@ def test_its_score_is_the_gradient_of_its_log_density():
 
 
 def test_the_density_of_pixels_has_mass_one():
-    oracle = Oracle((1, 1, 1), SIGMAS).fill(
+    oracle = Oracle((1, 1, 1), SIGMAS).set_mixture(
         torch.ones(1), torch.tensor([3, 200]).byte().reshape(2, 1, 1, 1), torch.zeros(1), (0, 255)
     )
     x = torch.linspace(-3, 4, 7001, dtype=torch.float64).reshape(-1, 1, 1, 1)
@@ -79,7 +82,7 @@ def test_new_contents_replace_the_old():
     oracle = of_pixels()
     x, sigma = torch.rand(4, 2, 3, 3), SIGMAS.float()
     before = oracle(x, sigma)
-    other = of_pixels().fill(torch.ones(1), POINTS[:1], torch.zeros(1), (0.0, 255.0))
+    other = of_pixels().set_mixture(torch.ones(1), POINTS[:1], torch.zeros(1), (0.0, 255.0))
     oracle.load_state_dict(other.state_dict())
     expected = (POINTS[:1] / 255 - x) / sigma[:, None, None, None] ** 2
     torch.testing.assert_close(oracle(x, sigma), expected, rtol=1e-5, atol=1e-5)
@@ -89,7 +92,7 @@ def test_new_contents_replace_the_old():
 
 def test_what_is_unit_in_the_data_is_unit_in_its_stds():
     # One Gaussian of standard deviation 0.5 about 0.2, stored as percent.
-    oracle = Oracle((1,), SIGMAS).fill(
+    oracle = Oracle((1,), SIGMAS).set_mixture(
         torch.ones(1), torch.tensor([[20.0]]), torch.tensor([0.5]), (0.0, 100.0)
     )
     x, sigma = torch.tensor([[1.2]], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)

@@ -11,7 +11,7 @@ import torch
 from objectives.closed_forms import ORACLE, WEIGHTS, quadrature, wrong_score
 
 from scoresweep.objectives import dsm, ism, ssm, ssm_vr
-from scoresweep.objectives.ism import LARGE
+from scoresweep.objectives.ism import MAX_DIMENSION
 from scoresweep.pipeline.study.methods.objectives import ISM
 
 SIGNS = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4)), dtype=torch.float64)
@@ -130,7 +130,7 @@ def test_ism_is_the_score_error_less_that_of_no_score():
 
 
 def test_ism_counts_its_passes_before_it_takes_them():
-    x, sigma = torch.zeros(1, LARGE + 1), torch.ones(1)
+    x, sigma = torch.zeros(1, MAX_DIMENSION + 1), torch.ones(1)
 
     def score(y, sigma):
         raise AssertionError("called")
@@ -139,4 +139,4 @@ def test_ism_counts_its_passes_before_it_takes_them():
         ism(score, x, sigma, x)
     with pytest.raises(AssertionError, match="called"):
         ism(score, x, sigma, x, allow_large=True)
-    assert ISM(name="ism").most_dimensions == LARGE
+    assert ISM(name="ism").max_dimension == MAX_DIMENSION

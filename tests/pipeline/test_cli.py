@@ -220,16 +220,16 @@ def test_a_setting_that_cannot_be_measured_leaves_the_others(
     levels = {name: torch.ones(1) for name in ("sigma", "step_size", "score_norm")}
     for pair in (pairs[1], pairs[3]):
         samples, seeds = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
-        store = plan.layout.samples(*pair)
+        store = plan.paths.samples(*pair)
         described = write_samples(
             store, samples, chunk_seed=seeds, levels=levels, trajectory=None, attributes={}
         )
-        write_json(plan.layout.samples_manifest(*pair), described)
+        write_json(plan.paths.samples_manifest(*pair), described)
     assert main(monkeypatch, "reference", study) == 0
     capsys.readouterr()
     assert main(monkeypatch, "evaluate", study) == 1
     said = capsys.readouterr().err
-    assert [plan.layout.metrics(*pair).exists() for pair in pairs] == [False, True, False, True]
+    assert [plan.paths.metrics(*pair).exists() for pair in pairs] == [False, True, False, True]
     names = [" / ".join(pair) for pair in pairs]
     for name in (names[0], names[2]):
         assert re.search(rf"^{name}: not measured: .*there are no samples here", said, re.MULTILINE)

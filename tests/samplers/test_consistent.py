@@ -10,7 +10,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, assert_normal, generator, norm
 
 from scoresweep.noise import explicit, geometric, uniform
 from scoresweep.samplers import consistent
-from scoresweep.samplers.consistent import refined, schedule
+from scoresweep.samplers.consistent import refine_levels, schedule
 
 N = 100_000
 
@@ -86,7 +86,7 @@ def test_which_state_is_denoised(denoise_from):
 
 def test_the_refined_ladder_has_equal_factors_and_the_levels_of_the_given_one():
     sigmas = explicit([8.0, 2.0, 1.5])
-    fine = refined(sigmas, 4)
+    fine = refine_levels(sigmas, 4)
     torch.testing.assert_close(fine[::4], sigmas, rtol=1e-14, atol=0)
     ratios = fine[1:] / fine[:-1]
     expected = torch.tensor([0.25**0.25] * 4 + [0.75**0.25] * 4, dtype=torch.float64)

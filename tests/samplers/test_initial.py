@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoresweep.samplers import initial
+from scoresweep.samplers import initial_samples
 
 
 def generator():
@@ -13,7 +13,7 @@ def generator():
 
 
 def draw(kind, **options):
-    return initial(kind, 50_000, (2, 3), sigma_max=4.0, generator=generator(), **options)
+    return initial_samples(kind, 50_000, (2, 3), sigma_max=4.0, generator=generator(), **options)
 
 
 def test_uniform_fills_the_unit_interval():
@@ -52,5 +52,5 @@ def test_data_plus_noise_needs_data():
 def test_the_generator_decides(kind):
     data = torch.rand(7, 2, 3)
     assert torch.equal(draw(kind, data=data), draw(kind, data=data))
-    other = initial(kind, 50_000, (2, 3), sigma_max=4.0, data=data)
+    other = initial_samples(kind, 50_000, (2, 3), sigma_max=4.0, data=data)
     assert not torch.equal(draw(kind, data=data), other)

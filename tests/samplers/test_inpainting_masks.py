@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoresweep.samplers import known_part
+from scoresweep.samplers import inpainting_mask
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from scoresweep.samplers import known_part
     ],
 )
 def test_the_hidden_part_of_an_image(hidden, rows):
-    mask = known_part(hidden, (3, 4, 4))
+    mask = inpainting_mask(hidden, (3, 4, 4))
     expected = [[place == "#" for place in row] for row in rows]
     assert mask.tolist() == [expected] * 3
 
 
 def test_the_hidden_part_of_a_point():
-    assert known_part("right_half", (5,)).tolist() == [True, True, False, False, False]
+    assert inpainting_mask("right_half", (5,)).tolist() == [True, True, False, False, False]
     with pytest.raises(ValueError, match=r"mask 'centre' is for images; expected 'right_half'"):
-        known_part("centre", (4,))
+        inpainting_mask("centre", (4,))

@@ -47,4 +47,4 @@ def test_the_score_is_computed_as_often_as_is_said(options, denoise):
     sigmas = geometric(2.0, 0.5, 5)
     arguments = sampler.arguments() | {"generator": generator(), "observe": observe}
     sampler.load()(score, torch.zeros(4, 3), sigmas, **arguments)
-    assert score.calls == sampler.score_calls(5)
+    assert score.calls == sampler.num_score_evaluations(5)

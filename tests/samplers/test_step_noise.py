@@ -9,11 +9,11 @@ import torch
 from exact_targets import Gaussian, assert_normal, generator, normal
 
 from scoresweep.noise import geometric
-from scoresweep.samplers import annealed_langevin, interpolated
+from scoresweep.samplers import annealed_langevin, interpolated_noise
 
 
 def test_each_noise_of_a_row_is_normal_and_turns_from_one_into_another():
-    rows = interpolated(5, generator())(torch.empty(500, 40)).view(100, 5, 40).double()
+    rows = interpolated_noise(5, generator())(torch.empty(500, 40)).view(100, 5, 40).double()
     for k in range(5):
         assert_normal(rows[:, k], 0.0, 1.0)
         # The correlation with the first is the cosine of the angle; that with the last, its sine.
@@ -26,15 +26,15 @@ def test_each_noise_of_a_row_is_normal_and_turns_from_one_into_another():
 
 
 def test_noise_is_drawn_anew_each_time():
-    noise = interpolated(2, generator())
+    noise = interpolated_noise(2, generator())
     assert not torch.equal(noise(torch.empty(4, 3)), noise(torch.empty(4, 3)))
 
 
 def test_rows_must_be_whole_and_have_two_ends():
     with pytest.raises(ValueError, match="7 samples do not make whole rows of 2"):
-        interpolated(2, generator())(torch.empty(7, 3))
+        interpolated_noise(2, generator())(torch.empty(7, 3))
     with pytest.raises(ValueError, match="steps must be 2 or more, found 1"):
-        interpolated(1, generator())
+        interpolated_noise(1, generator())
 
 
 def test_interpolated_samples_are_samples_and_change_from_each_to_the_next():
@@ -42,7 +42,7 @@ def test_interpolated_samples_are_samples_and_change_from_each_to_the_next():
     sigmas = geometric(3.0, 0.4, 6)
     x = normal(0.0, 3.0, 4000, 2)
     ends = []
-    for source in (interpolated(4, generator()), None):
+    for source in (interpolated_noise(4, generator()), None):
         options = {"step_size": 0.16, "generator": generator(), "denoise": False}
         x = torch.zeros(16_000, 2, dtype=torch.float64)
         ends.append(annealed_langevin(Gaussian(), x, sigmas, noise=source, **options))

@@ -130,7 +130,7 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     plan = plan_study(parse_study(content, "study.yaml"), tmp_path)
     run_all(plan)
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as file:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as file:
         tree = file.load()
     for group in tree.groups:
         for variable, values in tree[group].variables.items():
@@ -141,7 +141,7 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     states = sampling["state"].values.ravel().tolist()
     assert set(states) - {""} == {"done"}
     assert states.count("done") == len(plan.runs) * len(plan.settings)
-    drawn = [path.name for path in plan.layout.figures.iterdir()]
+    drawn = [path.name for path in plan.paths.figures.iterdir()]
     for shown in SHOWN.get(name, ()):
         assert any(file.startswith(shown) for file in drawn), shown
     for measured in MEASURED.get(name, ()):
@@ -173,7 +173,7 @@ def run_all(plan: Plan) -> None:
             reference(plan, dataset.id, extractor)
     for run in plan.runs:
         if run.train.network.is_trained:
-            train_here(run, plan.layout, Resources())
+            train_here(run, plan.paths, Resources())
         else:
             train(plan, run.id, Resources())
         if plan.measures_score_error:

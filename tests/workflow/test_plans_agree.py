@@ -25,7 +25,7 @@ from checkout import ROOT
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
 from rich.console import Console
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.commands.plan import estimate
 from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.rules.stage import stage
@@ -36,7 +36,7 @@ ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12}
 
 def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     """Count the jobs to do by rule, after checking that all three agree on them."""
-    root = plan.layout.root
+    root = plan.paths.root
     content = CONTENT | changes
     (root / "study.yaml").write_text(yaml.safe_dump(content))
     os.chdir(root)
@@ -49,7 +49,7 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
             planned[rule.name] = rule.total - rule.done
     assert planned == Counter(result.rule for result in due)
     assert all(result.reason in said.getvalue() for result in due if result.state == "outdated")
-    states = jobs(here)
+    states = collect_jobs(here)
     assert planned.get("train", 0) == sum(j.state != "done" for j in states if j.setting is None)
     settings = Counter(job.state for job in states if job.setting is not None)
     assert planned.get("evaluate", 0) == settings.total() - settings["done"]
@@ -88,7 +88,7 @@ def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     """A copy of the finished study, with times in random order, some of them an hour ahead."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "copy"
-    shutil.copytree(finished.layout.root, root)
+    shutil.copytree(finished.paths.root, root)
     draw = random.Random(0)
     for path in root.rglob("*"):
         at = time.time() + draw.uniform(-3600, 3600)
@@ -97,7 +97,7 @@ def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 
 
 def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Plan) -> None:
-    layout, (a, b, c, d), (x, y, z) = plan.layout, plan.runs, plan.settings
+    layout, (a, b, c, d), (x, y, z) = plan.paths, plan.runs, plan.settings
     shutil.rmtree(layout.run(a.id))
     shutil.rmtree(layout.samples(b.id, x.id))  # its manifest is left
     layout.samples_manifest(b.id, y.id).unlink()
@@ -116,8 +116,8 @@ def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Pla
 
 
 def test_a_renamed_copy_has_nothing_to_do_and_needs_no_data(plan: Plan) -> None:
-    shutil.rmtree(plan.layout.root / "data")
-    plan.layout.results.rename(plan.layout.root / "results" / "renamed")
+    shutil.rmtree(plan.paths.root / "data")
+    plan.paths.results.rename(plan.paths.root / "results" / "renamed")
     assert to_do(plan, study="renamed") == {}
     metrics = {"extractors": ["classifier"], "metrics": ["kid"]}
     assert to_do(plan, study="renamed", evaluate=metrics) == {
@@ -135,20 +135,20 @@ def test_a_study_with_less_reports_again(plan: Plan) -> None:
 
 def test_other_weights_outdate_what_came_from_them(plan: Plan) -> None:
     one, two, *_ = plan.runs
-    shutil.copy(plan.layout.weights(one.id), plan.layout.weights(two.id))
-    for path in plan.layout.results.rglob("*"):
+    shutil.copy(plan.paths.weights(one.id), plan.paths.weights(two.id))
+    for path in plan.paths.results.rglob("*"):
         os.utime(path, (1, 1))
     assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
-    score_error = plan.layout.score_error(two.id).relative_to(plan.layout.root)
+    score_error = plan.paths.score_error(two.id).relative_to(plan.paths.root)
     assert dry_run(str(score_error)) == {str(score_error)}, "a target of its own"
 
 
 def without_records(plan: Plan) -> None:
     """Take from all results what an earlier version did not write."""
-    for path in plan.layout.results.rglob("*"):
+    for path in plan.paths.results.rglob("*"):
         if path.suffix in (".nc", ".json") and path.is_file():
             path.write_bytes(path.read_bytes().replace(b"made_from", b"xxxx_from"))
-    for path in plan.layout.results.rglob("model.json"):
+    for path in plan.paths.results.rglob("model.json"):
         path.unlink()
 
 

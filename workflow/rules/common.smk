@@ -132,7 +132,7 @@ def prepare_slurm():
             remove_slurm_variables,
         )
         from scoresweep.pipeline.cluster.patient_executor import be_patient
-        from scoresweep.pipeline.cluster.study_jobs import note_head
+        from scoresweep.pipeline.cluster.study_jobs import record_workflow_start
 
         refuse_arrays()
         try:
@@ -145,7 +145,7 @@ def prepare_slurm():
         # On a command line, `$` in the name of a folder would be read by the shell.
         workflow.executor_settings.pass_command_as_script = True
         be_patient(workflow.scheduler._executor)
-        note_head(layout, workflow.scheduler._executor.run_uuid)
+        record_workflow_start(layout, workflow.scheduler._executor.run_uuid)
 
 
 def refuse_arrays():

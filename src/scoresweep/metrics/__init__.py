@@ -5,7 +5,7 @@ from scoresweep.metrics.classes import classes
 from scoresweep.metrics.density_bins import error_by_density
 from scoresweep.metrics.distances import nearest_distances
 from scoresweep.metrics.energy import energy, energy_distance
-from scoresweep.metrics.features import Features, Measure, Metric, Options
+from scoresweep.metrics.features import Features, Metric, MetricValue, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
 from scoresweep.metrics.frechet_infinity import frechet_infinity
 from scoresweep.metrics.kernel import kernel_distance, kid
@@ -24,8 +24,8 @@ from scoresweep.metrics.standard_errors import bounded_interval, half_sample_err
 
 __all__ = [
     "Features",
-    "Measure",
     "Metric",
+    "MetricValue",
     "Options",
     "asymmetry",
     "bounded_interval",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from scoresweep.metrics.score_error import Estimate, mean_of, ratio_of
+from scoresweep.metrics.score_error import MeanEstimate, mean_of, ratio_of
 from scoresweep.score import Score
 
 __all__ = ["ASYMMETRY_NAMES", "asymmetry"]
@@ -36,7 +36,7 @@ def asymmetry(
     probes: int,
     generator: torch.Generator,
     batch_size: int = 256,
-) -> dict[str, Estimate]:
+) -> dict[str, MeanEstimate]:
     """Measure the asymmetry of the Jacobian of `score` at the level `sigma` at points `x` (N, ...).
 
     Args:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 
 __all__ = ["classes"]
 
 
-def classes(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
+def classes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
     """Measure `class_share` (of each class) and `class_confidence` (mean top-class probability).
 
     Nothing is measured on features of an extractor that gives no class probabilities.
@@ -21,7 +21,7 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
     counts = torch.bincount(predicted, minlength=generated.probabilities.shape[1])
     shares = counts.double() / len(generated)
     return {
-        "class_share": Measure(
+        "class_share": MetricValue(
             shares,
             "share of samples that look most like the class",
             n_real=len(real),
@@ -30,7 +30,7 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
             per_extractor=False,
             error=error_of_share(shares, len(generated)),
         ),
-        "class_confidence": Measure(
+        "class_confidence": MetricValue(
             float(confidence.mean(dtype=torch.float64)),
             "mean probability of the most likely class",
             n_real=len(real),

@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.score_error import Estimate, mean_of, ratio_of, squares
-from scoresweep.score import Oracle, Score
+from scoresweep.metrics.score_error import MeanEstimate, mean_of, ratio_of, squared_errors
+from scoresweep.score import Score, ScoreWithDensity
 
 __all__ = ["DENSITY_BIN_NAMES", "error_by_density"]
 
@@ -28,8 +28,13 @@ DENSITY_BIN_NAMES = {
 
 
 def error_by_density(
-    score: Score, oracle: Oracle, x: Tensor, sigma: float, bins: int, batch_size: int = 256
-) -> dict[str, list[Estimate]]:
+    score: Score,
+    oracle: ScoreWithDensity,
+    x: Tensor,
+    sigma: float,
+    bins: int,
+    batch_size: int = 256,
+) -> dict[str, list[MeanEstimate]]:
     """Compare `score` with `oracle` at the level `sigma`, bin by bin of the points `x` (N, ...).
 
     Returns:
@@ -40,7 +45,7 @@ def error_by_density(
     """
     if len(x) < 2 * bins:
         raise ValueError(f"{bins} density bins need {2 * bins} points or more, found {len(x)}")
-    square, norm = squares(score, oracle, x, sigma, batch_size)
+    square, norm = squared_errors(score, oracle, x, sigma, batch_size)
     density = torch.cat(
         [oracle.log_density(p, p.new_full((len(p),), sigma)) for p in torch.split(x, batch_size)]
     )

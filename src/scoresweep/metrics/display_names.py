@@ -7,7 +7,7 @@ called after the extractor.
 
 from __future__ import annotations
 
-__all__ = ["name_of", "title_of"]
+__all__ = ["metric_name", "metric_title"]
 
 PUBLISHED = {
     "frechet": ("fid", "FID"),
@@ -24,14 +24,14 @@ RESIZES = {
 """Extractors of Inception features, and what their resize adds to name and long name."""
 
 
-def name_of(measure: str, extractor: str) -> str:
+def metric_name(measure: str, extractor: str) -> str:
     """Return the name of a measure on an extractor: `fid`, `kid_half_pixel`, `frechet_pixels`."""
     if measure in PUBLISHED and extractor in RESIZES:
         return PUBLISHED[measure][0] + RESIZES[extractor][0]
     return f"{measure}_{extractor}"
 
 
-def title_of(measure: str, extractor: str, long_name: str) -> str:
+def metric_title(measure: str, extractor: str, long_name: str) -> str:
     """Return the long name of a measure, which has `long_name` on any extractor, on this one."""
     if measure in PUBLISHED and extractor in RESIZES:
         return PUBLISHED[measure][1] + RESIZES[extractor][1]

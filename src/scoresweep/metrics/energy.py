@@ -11,12 +11,12 @@ import math
 from torch import Tensor
 
 from scoresweep.metrics.distances import squared_distances
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.rounding import at_least_zero
 
 __all__ = ["energy", "energy_distance"]
 
-MOST = 2000
+MAX_SAMPLES = 2000
 """Most samples of each kind that go into the metric: its cost grows with their square."""
 
 ROUNDING = 1e-7
@@ -40,12 +40,12 @@ def mean_distance(x: Tensor, y: Tensor) -> float:
     return total / (len(x) * len(y))
 
 
-def energy(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def energy(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `energy_distance`."""
-    some, drawn = (features.some(MOST, options.seed) for features in (real, generated))
-    within = some.once("mean distance", lambda: mean_distance(some.values, some.values))
+    some, drawn = (features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated))
+    within = some.cached("mean distance", lambda: mean_distance(some.values, some.values))
     return {
-        "energy_distance": Measure(
+        "energy_distance": MetricValue(
             energy_distance(some.values, drawn.values, within),
             "energy distance",
             n_real=len(some),

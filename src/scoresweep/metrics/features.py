@@ -17,7 +17,7 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.seeds import generator_for
 
-__all__ = ["Features", "Measure", "Metric", "Options"]
+__all__ = ["Features", "Metric", "MetricValue", "Options"]
 
 T = TypeVar("T")
 
@@ -53,14 +53,14 @@ class Features:
         probabilities = self.probabilities
         return Features(self.values[index], None if probabilities is None else probabilities[index])
 
-    def some(self, count: int, seed: int) -> Features:
+    def subsample(self, count: int, seed: int) -> Features:
         """Return `count` of the samples, drawn at random, or all where there are fewer."""
         if len(self) <= count:
             return self
         order = torch.randperm(len(self), generator=generator_for(seed, "some"))
-        return self.once(("some", count, seed), lambda: self[order[:count]])
+        return self.cached(("some", count, seed), lambda: self[order[:count]])
 
-    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return `compute()`, found once for this set and kept under `key`.
 
         It is for what depends on the real samples alone, which many halves are compared with.
@@ -75,7 +75,7 @@ class Features:
         return {}
 
     @cached_property
-    def spoilt(self) -> int:
+    def num_nonfinite(self) -> int:
         """Number of samples of which a feature is not finite."""
         return int((~self.values.isfinite().all(dim=1)).sum())
 
@@ -104,7 +104,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricValue:
     """One measured value and what a table says about it."""
 
     value: float | Tensor
@@ -131,10 +131,10 @@ class Measure:
     error: float | Tensor | None = None
     """Standard error of the value where that is known, as of a mean over independent samples; else
     random halves of the samples tell it."""
-    least_error: float | Tensor = 0.0
+    min_standard_error: float | Tensor = 0.0
     """What the standard error from halves is at the least: halves of samples that show no rare
     event do not scatter at all."""
-    given: bool = False
+    depends_on_data_only: bool = False
     """Whether the data alone says the value: it has no interval and no baselines."""
 
 
@@ -158,5 +158,5 @@ class Options:
     """Share of each class (K,) that the data was made with, where the data are shapes."""
 
 
-Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, Measure]]
+Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, MetricValue]]
 """`metric(real, generated, options)`; raises ValueError where there are too few samples for it."""

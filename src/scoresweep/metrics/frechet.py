@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.rounding import at_least_zero
 
 __all__ = ["frechet", "frechet_distance"]
@@ -40,11 +40,11 @@ def frechet_distance(first: Features, second: Features) -> float:
     return float((first.mean - second.mean).square().sum()) + apart
 
 
-def frechet(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
+def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
     """Measure `frechet`; a note says so where a covariance is singular for want of samples."""
     fewest, dimension = min(len(real), len(generated)), real.values.shape[1]
     return {
-        "frechet": Measure(
+        "frechet": MetricValue(
             frechet_distance(real, generated),
             "Fréchet distance",
             n_real=len(real),

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.seeds import generator_for
 
@@ -31,7 +31,7 @@ __all__ = ["frechet_infinity", "intercept_weights", "subset_sizes"]
 POINTS = 15
 """Subsets, whose sizes are evenly spaced up to all samples, as in the paper."""
 
-FEWEST = 30
+MIN_SAMPLES = 30
 """Fewest generated samples, of which a half is cut into subsets of different sizes."""
 
 SMALLEST_SHARE = 0.1
@@ -54,7 +54,9 @@ def intercept_weights(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return weights
 
 
-def frechet_infinity(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def frechet_infinity(
+    real: Features, generated: Features, options: Options
+) -> dict[str, MetricValue]:
     """Measure `frechet_infinity`, which may be negative.
 
     To first order a subset's distance is a mean over its samples of variance v/m, and has with any
@@ -65,9 +67,9 @@ def frechet_infinity(real: Features, generated: Features, options: Options) -> d
         ValueError: if there are fewer than 30 generated samples or two real ones.
     """
     count, dimension = generated.values.shape
-    if len(real) < 2 or count < FEWEST:
+    if len(real) < 2 or count < MIN_SAMPLES:
         raise ValueError(
-            f"{FEWEST} generated and 2 real samples or more are needed, found {count} and "
+            f"{MIN_SAMPLES} generated and 2 real samples or more are needed, found {count} and "
             f"{len(real)}"
         )
     distances = _Distances(real, generated)
@@ -95,7 +97,7 @@ def frechet_infinity(real: Features, generated: Features, options: Options) -> d
             f"{len(real)} real samples for {dimension} features: their covariance is singular"
         )
     return {
-        "frechet_infinity": Measure(
+        "frechet_infinity": MetricValue(
             float(weights @ torch.stack(found).numpy()),
             "Fréchet distance extrapolated to infinitely many generated samples",
             n_real=len(real),

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.seeds import generator_for
 
 __all__ = ["kernel_distance", "kid", "squared_mmd"]
@@ -62,7 +62,7 @@ def _draw_subsets(count: int, size: int, subsets: int, generator: torch.Generato
     return torch.cat(orders)[:subsets]
 
 
-def kid(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def kid(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `kid`, as torchmetrics' KernelInceptionDistance defines it."""
     distance = kernel_distance(
         real.values,
@@ -71,4 +71,4 @@ def kid(real: Features, generated: Features, options: Options) -> dict[str, Meas
         options.kid_subset_size,
         generator_for(options.seed, "kid"),
     )
-    return {"kid": Measure(distance, "kernel distance", n_real=len(real), better="lower")}
+    return {"kid": MetricValue(distance, "kernel distance", n_real=len(real), better="lower")}

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.distances import squared_distances
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 
 __all__ = ["gaussian_mmd", "median_distance", "mmd"]
 
-MOST = 2000
+MAX_SAMPLES = 2000
 """Most samples of each kind that go into the metric: its cost grows with their square."""
 
 
@@ -51,17 +51,17 @@ def _kernel_sum(x: Tensor, y: Tensor, width: float) -> float:
     return sum(float((scale * squares).exp().sum()) for _, _, squares in squared_distances(x, y))
 
 
-def mmd(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def mmd(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `mmd`; raises ValueError where half of the real samples or more are equal."""
-    some, drawn = (features.some(MOST, options.seed) for features in (real, generated))
+    some, drawn = (features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated))
     if len(some) < 2:
         raise ValueError(f"2 real samples or more are needed, found {len(some)}")
-    width = some.once("median distance", lambda: median_distance(some.values))
+    width = some.cached("median distance", lambda: median_distance(some.values))
     if width == 0:
         raise ValueError("the median distance between real samples is zero")
-    within = some.once("mean kernel", lambda: mean_kernel(some.values, width))
+    within = some.cached("mean kernel", lambda: mean_kernel(some.values, width))
     return {
-        "mmd": Measure(
+        "mmd": MetricValue(
             gaussian_mmd(some.values, drawn.values, width, within),
             "squared maximum mean discrepancy",
             n_real=len(some),

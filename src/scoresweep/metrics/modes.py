@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.standard_errors import error_of_share
 
 __all__ = ["likeliest_mode", "modes", "total_variation"]
@@ -29,7 +29,7 @@ def total_variation(first: Tensor, second: Tensor) -> float:
     return float(0.5 * (first.double() - second.double()).abs().sum())
 
 
-def modes(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def modes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `mode_share` (K,), `mode_weight` (K,), the mixture's, and `mode_error`.
 
     Works on the samples themselves. Raises ValueError where the data is no mixture's.
@@ -40,7 +40,7 @@ def modes(real: Features, generated: Features, options: Options) -> dict[str, Me
     found = likeliest_mode(generated.values, options.mixture)
     shares = torch.bincount(found, minlength=len(weights)).double() / len(generated)
     return {
-        "mode_share": Measure(
+        "mode_share": MetricValue(
             shares,
             "share of samples in the mode",
             n_real=len(real),
@@ -50,15 +50,15 @@ def modes(real: Features, generated: Features, options: Options) -> dict[str, Me
             dimension="mode",
             error=error_of_share(shares, len(generated)),
         ),
-        "mode_weight": Measure(
+        "mode_weight": MetricValue(
             weights,
             "weight of the mode in the mixture",
             n_real=len(real),
             per_extractor=False,
             dimension="mode",
-            given=True,
+            depends_on_data_only=True,
         ),
-        "mode_error": Measure(
+        "mode_error": MetricValue(
             total_variation(shares, weights),
             "error of the mode weights (total variation)",
             n_real=len(real),

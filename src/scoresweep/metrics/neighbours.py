@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.distances import nearest_distances, squared_distances
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.memorised import copies, without_duplicates
 from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 
@@ -77,15 +77,15 @@ def squared_radius(points: Tensor, k: int) -> Tensor:
     return nearest_distances(points, points, k + 1)[:, -1].square() * (1 + ROUNDING)
 
 
-def prdc(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def prdc(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `precision`, `recall`, `density` and `coverage`.
 
     A ball shrinks as its set grows, so the sets have to be of one size: of the larger one as many
     samples are drawn as the other has.
     """
     count, k = min(len(real), len(generated)), options.neighbours
-    chosen, drawn = (features.some(count, options.seed) for features in (real, generated))
-    radius = chosen.once(("radius", k), lambda: squared_radius(chosen.values, k))
+    chosen, drawn = (features.subsample(count, options.seed) for features in (real, generated))
+    radius = chosen.cached(("radius", k), lambda: squared_radius(chosen.values, k))
     holders, recalled, covered = _held(chosen.values, drawn.values, k, radius)
     precision, recall, coverage = (
         float(found.double().mean()) for found in (holders > 0, recalled, covered)
@@ -103,7 +103,7 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Mea
         "coverage": (coverage, None, _least_error_of_coverage(precision, coverage, count, k)),
     }
     return {
-        name: Measure(
+        name: MetricValue(
             value,
             name,
             n_real=count,
@@ -113,7 +113,7 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Mea
             maximum=None if name == "density" else 1.0,
             caveat=CAVEATS.get(name),
             error=error,
-            least_error=least,
+            min_standard_error=least,
         )
         for name, (value, error, least) in values.items()
     }
@@ -132,7 +132,7 @@ def _least_error_of_coverage(precision: float, coverage: float, count: int, k: i
     return max(by_place, float(error_of_share(coverage, count)))
 
 
-def nearest(real: Features, generated: Features, options: Options) -> dict[str, Measure]:  # noqa: ARG001
+def nearest(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
     """Measure `nearest_distance` and `nearest_memorised`.
 
     A sample counts as memorised if it is a copy of a training sample (`memorised.copies`), whatever
@@ -142,11 +142,11 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
     Raises:
         ValueError: if there are fewer than two different real samples.
     """
-    different = real.once("different", lambda: without_duplicates(real.values))
+    different = real.cached("different", lambda: without_duplicates(real.values))
     found, first = copies(generated.values, different)
     share = float(found.double().mean())
     return {
-        "nearest_distance": Measure(
+        "nearest_distance": MetricValue(
             float(first.mean()),
             "mean distance to the nearest training sample",
             n_real=len(real),
@@ -154,7 +154,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             units="feature units",
             error=error_of_mean(first),
         ),
-        "nearest_memorised": Measure(
+        "nearest_memorised": MetricValue(
             share,
             "share of samples three times nearer to one training sample than to any different one",
             n_real=len(real),

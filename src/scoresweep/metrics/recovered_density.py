@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoresweep.score import Oracle, Score
+from scoresweep.score import Score, ScoreWithDensity
 
 __all__ = ["RecoveredDensity", "log_density_of_score", "recover_density"]
 
@@ -47,7 +47,9 @@ class RecoveredDensity:
     kl: float
 
 
-def recover_density(score: Score, oracle: Oracle, data: Tensor, sigma: float) -> RecoveredDensity:
+def recover_density(
+    score: Score, oracle: ScoreWithDensity, data: Tensor, sigma: float
+) -> RecoveredDensity:
     """Integrate `score` at the level `sigma` and compare it with the density of `oracle`.
 
     Args:

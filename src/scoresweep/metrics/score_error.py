@@ -27,12 +27,12 @@ from scoresweep.score import Score
 
 __all__ = [
     "SCORE_ERROR_NAMES",
-    "Estimate",
+    "MeanEstimate",
     "compare_scores",
     "mean_of",
     "ratio_of",
     "score_error",
-    "squares",
+    "squared_errors",
 ]
 
 SCORE_ERROR_NAMES = {
@@ -45,7 +45,7 @@ SCORE_ERROR_NAMES = {
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanEstimate:
     """A mean over points and its standard error (normal approximation)."""
 
     value: float
@@ -69,7 +69,7 @@ def score_error(
     sigma: float,
     generator: torch.Generator,
     batch_size: int = 256,
-) -> dict[str, Estimate]:
+) -> dict[str, MeanEstimate]:
     """Compare `score` with `oracle` at the level `sigma` on noisy versions of `clean`.
 
     Args:
@@ -94,7 +94,7 @@ def score_error(
 
 def compare_scores(
     score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
-) -> dict[str, Estimate]:
+) -> dict[str, MeanEstimate]:
     """Compare `score` with `oracle` at the points `x` (N, ...) themselves, a sampler's states say.
 
     Returns:
@@ -104,7 +104,7 @@ def compare_scores(
     return _errors(square, norm, cosine, sigma)
 
 
-def squares(
+def squared_errors(
     score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
 ) -> tuple[Tensor, Tensor]:
     """Return ‖s − s*‖² and ‖s*‖² at each of the points `x` (N, ...): (N,) each, float64."""
@@ -137,26 +137,26 @@ def _per_point(
     return torch.stack(columns, dim=1)
 
 
-def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[str, Estimate]:
+def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[str, MeanEstimate]:
     error = mean_of(0.5 * square)
     return {
         "score_error": error,
-        "score_error_sigma2": Estimate(sigma**2 * error.value, sigma**2 * error.error),
+        "score_error_sigma2": MeanEstimate(sigma**2 * error.value, sigma**2 * error.error),
         "score_error_relative": ratio_of(square, norm),
         "score_cosine": mean_of(cosine),
     }
 
 
-def mean_of(values: Tensor) -> Estimate:
+def mean_of(values: Tensor) -> MeanEstimate:
     """Return the mean of values (N,) of independent points."""
-    return Estimate(float(values.mean()), _error_of_mean(values))
+    return MeanEstimate(float(values.mean()), _error_of_mean(values))
 
 
-def ratio_of(numerator: Tensor, denominator: Tensor) -> Estimate:
+def ratio_of(numerator: Tensor, denominator: Tensor) -> MeanEstimate:
     """Return the ratio of the means of two (N,), with the error of its first-order expansion."""
     ratio = numerator.mean() / denominator.mean()
     residual = (numerator - ratio * denominator) / denominator.mean()
-    return Estimate(float(ratio), _error_of_mean(residual))
+    return MeanEstimate(float(ratio), _error_of_mean(residual))
 
 
 def _error_of_mean(values: Tensor) -> float:

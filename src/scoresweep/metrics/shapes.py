@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.metrics.modes import total_variation
 from scoresweep.metrics.shape_masks import masks
 from scoresweep.metrics.standard_errors import error_of_share
@@ -29,7 +29,7 @@ def mass_outside(x: Tensor, shape: Tensor) -> float:
     return float(outside.sum() / x.sum(dtype=torch.float64).clamp(min=1e-12))
 
 
-def shapes(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def shapes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `shape_share` (K,), `shape_asked` (K,), `shape_error` and `shape_mass_outside`.
 
     Works on the samples themselves. Raises ValueError where the data are no shapes.
@@ -39,7 +39,7 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
     found = likeliest_shape(generated.values)
     shares = torch.bincount(found, minlength=len(options.shares)).double() / len(generated)
     return {
-        "shape_share": Measure(
+        "shape_share": MetricValue(
             shares,
             "share of samples that show the shape",
             n_real=len(real),
@@ -48,14 +48,14 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
             per_extractor=False,
             error=error_of_share(shares, len(generated)),
         ),
-        "shape_asked": Measure(
+        "shape_asked": MetricValue(
             options.shares,
             "share of the shape that was asked of the dataset",
             n_real=len(real),
             per_extractor=False,
-            given=True,
+            depends_on_data_only=True,
         ),
-        "shape_error": Measure(
+        "shape_error": MetricValue(
             total_variation(shares, options.shares),
             "error of the shares of the shapes (total variation)",
             n_real=len(real),
@@ -64,7 +64,7 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
             maximum=1.0,
             per_extractor=False,
         ),
-        "shape_mass_outside": Measure(
+        "shape_mass_outside": MetricValue(
             mass_outside(generated.values, found),
             "share of brightness outside the mask of the shape",
             n_real=len(real),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.features import Features, Measure, Options
+from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.seeds import generator_for
 
 __all__ = ["sliced_wasserstein", "sliced_wasserstein_distance", "wasserstein_powers"]
@@ -17,7 +17,7 @@ __all__ = ["sliced_wasserstein", "sliced_wasserstein_distance", "wasserstein_pow
 PROJECTIONS = 128
 """Random directions of the metric."""
 
-MOST = 10_000
+MAX_SAMPLES = 10_000
 """Most real samples that go into the metric."""
 
 
@@ -39,18 +39,20 @@ def sliced_wasserstein_distance(x: Tensor, y: Tensor, directions: Tensor, p: int
     return float(wasserstein_powers(x @ directions.T, y @ directions.T, p).mean() ** (1 / p))
 
 
-def sliced_wasserstein(real: Features, generated: Features, options: Options) -> dict[str, Measure]:
+def sliced_wasserstein(
+    real: Features, generated: Features, options: Options
+) -> dict[str, MetricValue]:
     """Measure `sliced_wasserstein`, SW_2; the directions are the same for equal seeds."""
     shape = PROJECTIONS, real.values.shape[1]
     draw = generator_for(options.seed, "directions")
     directions = torch.randn(shape, dtype=torch.float64, generator=draw)
     directions = directions / directions.norm(dim=1, keepdim=True)
-    some = real.some(MOST, options.seed)
+    some = real.subsample(MAX_SAMPLES, options.seed)
     key = "projected", options.seed
-    projected = some.once(key, lambda: some.values.double() @ directions.T)
+    projected = some.cached(key, lambda: some.values.double() @ directions.T)
     powers = wasserstein_powers(projected, generated.values.double() @ directions.T, p=2)
     return {
-        "sliced_wasserstein": Measure(
+        "sliced_wasserstein": MetricValue(
             float(powers.mean().sqrt()),
             "sliced Wasserstein distance",
             n_real=len(some),

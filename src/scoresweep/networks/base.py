@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["ScoreNetwork", "centre"]
+__all__ = ["ScoreNetwork", "to_symmetric_range"]
 
 
 class ScoreNetwork(nn.Module):
@@ -27,6 +27,6 @@ class ScoreNetwork(nn.Module):
         raise NotImplementedError
 
 
-def centre(x: Tensor) -> Tensor:
+def to_symmetric_range(x: Tensor) -> Tensor:
     """Map images (N, C, H, W) from [0, 1] to [−1, 1]; points (N, D) stay as they are."""
     return 2 * x - 1 if x.ndim == 4 else x

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from scoresweep.networks.base import ScoreNetwork, centre
+from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
 from scoresweep.score import expand_sigma
 
 __all__ = ["MLP"]
@@ -51,7 +51,7 @@ class MLP(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, *shape) for the noise levels `sigma` (N,), as `x`."""
-        u = centre(x).flatten(1)
+        u = to_symmetric_range(x).flatten(1)
         r = (1 + u.square().mean(1, keepdim=True)).sqrt()
         inputs = [u / r, r.log()]
         if self.conditioning == "input":

@@ -10,7 +10,7 @@ from scoresweep.score import expand_sigma
 
 __all__ = ["NCSN"]
 
-CLOSE = 1e-6
+SIGMA_RTOL = 1e-6
 """Relative difference within which a σ is a level of the ladder: a few roundings of float32."""
 
 
@@ -51,7 +51,7 @@ class NCSN(RefineNet):
         """Return the index of the level nearest to each σ, and which σ is not that level; (N,)."""
         distance = (sigma[:, None].float() / self.sigmas.float() - 1).abs()
         nearest, level = distance.min(dim=1)
-        return level, nearest > CLOSE
+        return level, nearest > SIGMA_RTOL
 
     def _unknown_level(self, sigma: float, level: int) -> str:
         return (

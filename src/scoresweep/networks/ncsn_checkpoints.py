@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoresweep.networks.refinenet import RefineNet
 
-__all__ = ["from_published", "published_names", "published_options", "to_published"]
+__all__ = ["convert_ncsn_state_dict", "published_names", "published_options", "to_published"]
 
 ENDS = {"first": "begin_conv", "norm": "normalizer", "last": "end_conv"}
 STAGES = {4: ("1", "2", "3", "4"), 5: ("1", "2", "3", "4", "5"), 6: ("1", "2", "3", "31", "4", "5")}
@@ -31,7 +31,7 @@ MOST = 4
 """Most names of each kind in an error."""
 
 
-def from_published(tensors: Mapping[str, Tensor], network: RefineNet) -> dict[str, Tensor]:
+def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -> dict[str, Tensor]:
     """Return the parameters of `network`, named and typed as its own, from published ones.
 
     Raises:

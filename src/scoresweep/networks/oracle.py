@@ -20,7 +20,7 @@ class Oracle(ScoreNetwork):
 
     A training set smoothed by noise is a mixture too, of as many components as it has samples. The
     means are kept as stored values v = low + (high − low)·x, so that images take a byte a pixel. A
-    new oracle is empty; `fill` or `load_state_dict` gives it its mixture.
+    new oracle is empty; `set_mixture` or `load_state_dict` gives it its mixture.
 
     Args:
         shape: shape of one sample.
@@ -47,7 +47,7 @@ class Oracle(ScoreNetwork):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("pixel_range", torch.tensor([0.0, 1.0], dtype=torch.float64))
 
-    def fill(
+    def set_mixture(
         self,
         weights: Tensor,
         means: Tensor,

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from scoresweep.networks.base import ScoreNetwork, centre
+from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
 from scoresweep.score import expand_sigma
 
 __all__ = ["PlainMLP"]
@@ -54,7 +54,7 @@ class PlainMLP(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, *shape) for the noise levels `sigma` (N,), as `x`."""
-        u = centre(x).flatten(1)
+        u = to_symmetric_range(x).flatten(1)
         if self.conditioning == "input":
             u = torch.cat([u, sigma[:, None]], dim=1)
         output: Tensor = self.layers(u).reshape(x.shape).to(x.dtype)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, max_pool2d
 
-from scoresweep.networks.base import ScoreNetwork, centre
+from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
 from scoresweep.networks.normalization import InstanceNormPlus
 
 __all__ = ["RefineBlock", "RefineNet", "ResidualBlock"]
@@ -73,7 +73,7 @@ class RefineNet(ScoreNetwork):
 
     def features(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Return the body's output, (N, C, H, W), for images `x` (N, C, H, W) at `level` (N,)."""
-        maps = [self.first(centre(x))]
+        maps = [self.first(to_symmetric_range(x))]
         for stage in self.stages:
             maps.append(stage(maps[-1], level))
         deepest, *refine = self.refine

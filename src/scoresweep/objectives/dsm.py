@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.objectives.weighting import Weighting, apply_weighting
 from scoresweep.score import Score, expand_sigma
 
 __all__ = ["dsm"]
@@ -61,4 +61,4 @@ def dsm(
         at_noisy, at_clean = score(torch.cat([noisy, x]), sigma.repeat(2)).chunk(2)
         square = (scale * at_noisy).square() / 2 + scale * z * (at_noisy - at_clean)
         losses = square.flatten(1).sum(1) + x[0].numel() / 2
-    return weigh(losses, sigma, weighting, divided=2)
+    return apply_weighting(losses, sigma, weighting, divided=2)

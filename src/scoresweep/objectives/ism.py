@@ -11,12 +11,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoresweep.objectives.jacobian_trace import MEMORY, trace_of_jacobian
-from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.objectives.weighting import Weighting, apply_weighting
 from scoresweep.score import Score, expand_sigma
 
-__all__ = ["LARGE", "ism"]
+__all__ = ["MAX_DIMENSION", "ism"]
 
-LARGE = 4096
+MAX_DIMENSION = 4096
 """Dimensions above which the passes take so long that it is likely to be a mistake."""
 
 
@@ -45,12 +45,13 @@ def ism(
         ValueError: if there are more, and that is not allowed.
     """
     dimension = x[0].numel()
-    if dimension > LARGE and not allow_large:
+    if dimension > MAX_DIMENSION and not allow_large:
         raise ValueError(
-            f"ism takes one backward pass for each of {dimension:,} dimensions; more than {LARGE:,}"
+            f"ism takes one backward pass for each of {dimension:,} dimensions; more than "
+            f"{MAX_DIMENSION:,}"
             f" need allow_large"
         )
     noisy = (x + expand_sigma(sigma, x) * z).requires_grad_()
     output = score(noisy, sigma)
     square = output.flatten(1).square().sum(1)
-    return weigh(trace_of_jacobian(output, noisy, memory) + square / 2, sigma, weighting)
+    return apply_weighting(trace_of_jacobian(output, noisy, memory) + square / 2, sigma, weighting)

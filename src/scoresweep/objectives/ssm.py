@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoresweep.objectives.sliced_terms import sliced_terms
-from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.objectives.weighting import Weighting, apply_weighting
 from scoresweep.score import Score
 
 __all__ = ["ssm"]
@@ -36,4 +36,4 @@ def ssm(
         weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
     """
     _, curvature, along = sliced_terms(score, x, sigma, z, v)
-    return weigh((curvature + along.square() / 2).mean(0), sigma, weighting)
+    return apply_weighting((curvature + along.square() / 2).mean(0), sigma, weighting)

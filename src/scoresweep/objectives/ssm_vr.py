@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoresweep.objectives.sliced_terms import sliced_terms
-from scoresweep.objectives.weighting import Weighting, weigh
+from scoresweep.objectives.weighting import Weighting, apply_weighting
 from scoresweep.score import Score
 
 __all__ = ["ssm_vr"]
@@ -35,4 +35,4 @@ def ssm_vr(
         weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
     """
     output, curvature, _ = sliced_terms(score, x, sigma, z, v)
-    return weigh(curvature.mean(0) + output.square().sum(1) / 2, sigma, weighting)
+    return apply_weighting(curvature.mean(0) + output.square().sum(1) / 2, sigma, weighting)

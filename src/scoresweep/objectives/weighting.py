@@ -6,13 +6,15 @@ from typing import Literal
 
 from torch import Tensor
 
-__all__ = ["Weighting", "weigh"]
+__all__ = ["Weighting", "apply_weighting"]
 
 Weighting = Literal["sigma2", "sigma", "one"]
 
 POWER = {"sigma2": 2, "sigma": 1, "one": 0}
 
 
-def weigh(losses: Tensor, sigma: Tensor, weighting: Weighting, divided: int = 0) -> Tensor:
+def apply_weighting(
+    losses: Tensor, sigma: Tensor, weighting: Weighting, divided: int = 0
+) -> Tensor:
     """Return `losses` (N,) times λ(σ)/σ^`divided`, for the noise levels `sigma` (N,)."""
     return losses * sigma ** (POWER[weighting] - divided)

@@ -6,12 +6,12 @@ samples as networks see them: pixels between 0 and 1, points as they are. "1" is
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "label", "label_of_option"]
+__all__ = ["VARIABLE_ATTRS", "label", "label_of_option"]
 
 TEXT = ""
 """In place of a unit, of what is no number."""
 
-LABELS: dict[str, tuple[str, str]] = {
+VARIABLE_ATTRS: dict[str, tuple[str, str]] = {
     # what the rows of every table are
     "run": ("id of the training run", TEXT),
     "setting": ("id of the sampler setting", TEXT),
@@ -77,7 +77,7 @@ OPTION_UNITS = {
 
 def label(name: str) -> dict[str, str]:
     """Return `long_name` and, of a number, `units` of a variable; nothing of an unknown one."""
-    long_name, units = LABELS.get(name, ("", TEXT))
+    long_name, units = VARIABLE_ATTRS.get(name, ("", TEXT))
     found = {"long_name": long_name, "units": units}
     return {key: text for key, text in found.items() if text}
 

@@ -10,22 +10,22 @@ from __future__ import annotations
 from scoresweep.samplers.annealed_langevin import annealed_langevin
 from scoresweep.samplers.consistent import consistent
 from scoresweep.samplers.denoise_renoise import denoise_renoise
-from scoresweep.samplers.initial import initial
-from scoresweep.samplers.inpainting_masks import known_part
+from scoresweep.samplers.initial import initial_samples
+from scoresweep.samplers.inpainting_masks import inpainting_mask
 from scoresweep.samplers.langevin import langevin
 from scoresweep.samplers.metropolis import metropolis
 from scoresweep.samplers.predictor_corrector import predictor_corrector
 from scoresweep.samplers.probability_flow import probability_flow
-from scoresweep.samplers.step_noise import interpolated
+from scoresweep.samplers.step_noise import interpolated_noise
 from scoresweep.samplers.step_sizes import step_sizes
 
 __all__ = [
     "annealed_langevin",
     "consistent",
     "denoise_renoise",
-    "initial",
-    "interpolated",
-    "known_part",
+    "initial_samples",
+    "inpainting_mask",
+    "interpolated_noise",
     "langevin",
     "metropolis",
     "predictor_corrector",

@@ -17,15 +17,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.noise import step_size_for
-from scoresweep.samplers.step_noise import Noise, independent
+from scoresweep.noise import step_size_by_technique_4
+from scoresweep.samplers.step_noise import Noise, independent_noise
 from scoresweep.samplers.step_sizes import StepRule, step_sizes
 from scoresweep.score import Score
 
-__all__ = ["annealed_langevin", "schedule"]
+__all__ = ["annealed_langevin", "level_step_sizes"]
 
 
-def schedule(
+def level_step_sizes(
     sigmas: Tensor,
     *,
     step_size: float | Literal["auto"],
@@ -44,7 +44,7 @@ def schedule(
     if step_size == "auto":
         if step_rule != "variance":
             raise ValueError(f"step_size 'auto' is for the rule 'variance', found {step_rule!r}")
-        step_size = step_size_for(sigmas, steps_per_level)
+        step_size = step_size_by_technique_4(sigmas, steps_per_level)
     return step_sizes(step_rule, sigmas, step_size)
 
 
@@ -83,15 +83,16 @@ def annealed_langevin(
             afterwards, so it must be copied to be kept.
 
     Raises:
-        ValueError: if an option is outside its range on this ladder (see `schedule`), or only one
+        ValueError: if an option is outside its range on this ladder (see `level_step_sizes`), or
+        only one
             of `known` and `mask` is given.
     """
     if (known is None) != (mask is None):
         raise ValueError("in-painting needs both known and mask")
-    steps = schedule(
+    steps = level_step_sizes(
         sigmas, step_size=step_size, steps_per_level=steps_per_level, step_rule=step_rule
     ).tolist()
-    ladder, noise = sigmas.tolist(), noise or independent(generator)
+    ladder, noise = sigmas.tolist(), noise or independent_noise(generator)
     x = x.clone()
     # One layout whatever that of x, so that the same generator gives the same noise.
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -26,15 +26,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent
+from scoresweep.samplers.step_noise import independent_noise
 from scoresweep.score import Score
 
-__all__ = ["consistent", "refined", "schedule"]
+__all__ = ["consistent", "refine_levels", "schedule"]
 
 DenoiseFrom = Literal["after_last_step", "before_last_step"]
 
 
-def refined(sigmas: Tensor, steps_per_level: int) -> Tensor:
+def refine_levels(sigmas: Tensor, steps_per_level: int) -> Tensor:
     """Return the ladder with each of its steps cut into equal factors, float64 on the CPU.
 
     Of L levels come (L−1)·`steps_per_level` + 1.
@@ -56,7 +56,7 @@ def schedule(sigmas: Tensor, *, step_size: float, steps_per_level: int = 1, **_:
     """
     if steps_per_level < 1:
         raise ValueError(f"steps_per_level must be 1 or more, found {steps_per_level}")
-    ladder = refined(sigmas, steps_per_level)
+    ladder = refine_levels(sigmas, steps_per_level)
     gamma = float((ladder[1:] / ladder[:-1]).min()) if len(ladder) > 1 else 1.0
     variance = float(ladder[-1]) ** 2
     if not variance * (1 - gamma) < step_size < variance * (1 + gamma):
@@ -100,8 +100,8 @@ def consistent(
         ValueError: if an option is outside its range on this ladder (see `schedule`).
     """
     schedule(sigmas, step_size=step_size, steps_per_level=steps_per_level)
-    ladder = refined(sigmas, steps_per_level).tolist()
-    a, noise = step_size / ladder[-1] ** 2, independent(generator)
+    ladder = refine_levels(sigmas, steps_per_level).tolist()
+    a, noise = step_size / ladder[-1] ** 2, independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for i, sigma in enumerate(ladder):

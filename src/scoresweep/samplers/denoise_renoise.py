@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent
+from scoresweep.samplers.step_noise import independent_noise
 from scoresweep.score import Score
 
 __all__ = ["denoise_renoise", "schedule"]
@@ -65,7 +65,7 @@ def denoise_renoise(
         ValueError: if an option is outside its range (see `schedule`).
     """
     schedule(sigmas, steps_per_level=steps_per_level, added_variance=added_variance)
-    noise, factor = independent(generator), math.sqrt(added_variance)
+    noise, factor = independent_noise(generator), math.sqrt(added_variance)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for level, sigma in enumerate(sigmas.tolist()):

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["initial"]
+__all__ = ["initial_samples"]
 
 
-def initial(
+def initial_samples(
     kind: Literal["uniform", "normal", "data_plus_noise"],
     count: int,
     shape: tuple[int, ...],

@@ -7,12 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Hidden", "known_part"]
+__all__ = ["MaskName", "inpainting_mask"]
 
-Hidden = Literal["right_half", "lower_half", "centre"]
+MaskName = Literal["right_half", "lower_half", "centre"]
 
 
-def known_part(hidden: Hidden, shape: tuple[int, ...]) -> Tensor:
+def inpainting_mask(hidden: MaskName, shape: tuple[int, ...]) -> Tensor:
     """Return a mask of the sample `shape`, bool: False where the named part is hidden.
 
     Args:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent
+from scoresweep.samplers.step_noise import independent_noise
 from scoresweep.score import Score
 
 __all__ = ["langevin", "schedule"]
@@ -98,7 +98,7 @@ def langevin(
         schedule(sigmas, steps=steps, step_size=step_size, drift=drift, noise_scale=noise_scale)[-1]
     )
     scale = math.sqrt(2 * move) if noise_scale is None else noise_scale
-    sigma, noise = float(sigmas[-1]), independent(generator)
+    sigma, noise = float(sigmas[-1]), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sigma_n = x.new_full((len(x),), sigma)

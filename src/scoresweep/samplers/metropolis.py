@@ -18,8 +18,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent
-from scoresweep.score import Score, expand_sigma, knows_density
+from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.score import Score, expand_sigma, has_log_density
 
 __all__ = ["metropolis", "schedule"]
 
@@ -69,11 +69,11 @@ def metropolis(
         ValueError: if the score has no `log_density`, or an option is outside its range.
     """
     schedule(sigmas, step_size=step_size, steps=steps)
-    if not knows_density(score):
+    if not has_log_density(score):
         raise ValueError("metropolis needs a score with an energy (log_density), as the oracle has")
     sigma_n = x.new_full((len(x),), float(sigmas[-1]))
     drift = step_size if proposal == "langevin" else 0.0
-    x, noise = x.clone(), independent(generator)
+    x, noise = x.clone(), independent_noise(generator)
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     uniform = torch.empty(len(x), dtype=torch.float64, device=x.device)
     log_density = score.log_density(x, sigma_n)

@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent
+from scoresweep.samplers.step_noise import independent_noise
 from scoresweep.score import Score, expand_sigma
 
 __all__ = ["predictor_corrector", "schedule"]
@@ -76,7 +76,7 @@ def predictor_corrector(
         ValueError: if an option is outside its range (see `schedule`).
     """
     schedule(sigmas, snr=snr, corrector_steps=corrector_steps)
-    ladder, noise = sigmas.tolist(), independent(generator)
+    ladder, noise = sigmas.tolist(), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for level, sigma in enumerate(ladder):

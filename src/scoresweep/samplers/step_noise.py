@@ -8,18 +8,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["Noise", "independent", "interpolated"]
+__all__ = ["Noise", "independent_noise", "interpolated_noise"]
 
 Noise = Callable[[Tensor], Tensor]
 """Fills a contiguous tensor (N, ...), each sample with N(0, I), and returns it."""
 
 
-def independent(generator: torch.Generator | None) -> Noise:
+def independent_noise(generator: torch.Generator | None) -> Noise:
     """Return the source of noise that is independent from sample to sample."""
     return lambda out: out.normal_(generator=generator)
 
 
-def interpolated(steps: int, generator: torch.Generator | None) -> Noise:
+def interpolated_noise(steps: int, generator: torch.Generator | None) -> Noise:
     """Return a source of noise that turns from one noise into another along `steps` samples.
 
     Samples k = 0 … K−1 of each row of K = `steps` get z_k = cos(φ_k) p + sin(φ_k) q with

@@ -7,8 +7,8 @@ import cloudpickle
 import pytest
 from submitit.core.utils import JobPaths
 
-from scoresweep.pipeline.cluster.job_outcome import lost, succeeded
-from scoresweep.pipeline.cluster.task import Failure
+from scoresweep.pipeline.cluster.job_outcome import job_failure, job_succeeded
+from scoresweep.pipeline.cluster.task import ReportedError
 from scoresweep.pipeline.errors import InputError, RunError
 
 DONE = ("success", None)
@@ -34,28 +34,28 @@ def job(tmp_path):
 
 def test_all_have_ended(job):
     where = job(DONE, DONE)
-    assert succeeded(*where)
-    assert lost(*where) is None
+    assert job_succeeded(*where)
+    assert job_failure(*where) is None
 
 
 def test_a_process_that_was_killed_takes_the_others_with_it(job):
     """The errors of those that lived are the consequence: the work is lost, not wrong."""
     where = job(CRASHED, None, CRASHED)
-    assert not succeeded(*where)
-    loss = lost(*where)
+    assert not job_succeeded(*where)
+    loss = job_failure(*where)
     assert not loss.crashed
     assert re.search("without a result.*the log of process 1", loss.message, re.DOTALL)
 
 
 @pytest.mark.parametrize(("code", "error"), [(1, RunError), (2, InputError)])
 def test_what_a_person_can_mend_is_told_whatever_the_others_did(job, code, error):
-    where = job(None, ("success", Failure("the cat", code)), CRASHED)
-    assert not succeeded(*where)
+    where = job(None, ("success", ReportedError("the cat", code)), CRASHED)
+    assert not job_succeeded(*where)
     with pytest.raises(error, match=r"^the cat$"):
-        lost(*where)
+        job_failure(*where)
 
 
 def test_of_several_crashes_the_first_is_told(job):
-    loss = lost(*job(CRASHED, CRASHED, order=[1, 0]))
+    loss = job_failure(*job(CRASHED, CRASHED, order=[1, 0]))
     assert loss.crashed
     assert "the log of process 1" in loss.message

@@ -1,15 +1,15 @@
 import pytest
 
-from scoresweep.pipeline.cluster import Owner
+from scoresweep.pipeline.cluster import RunOwnership
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.errors import RunError
 
 
 def test_the_latest_start_owns_the_run(tmp_path):
-    first, second = (Owner(tmp_path / ".owner", tmp_path / "job.json") for _ in range(2))
-    first.take()
+    first, second = (RunOwnership(tmp_path / ".owner", tmp_path / "job.json") for _ in range(2))
+    first.acquire()
     first.check()
-    second.take()
+    second.acquire()
     second.check()
     with pytest.raises(RunError, match="another process has taken this run over"):
         first.check()
@@ -20,13 +20,13 @@ def test_a_slurm_job_that_was_replaced_does_not_start(tmp_path, monkeypatch):
     record.write(tmp_path / "job.json")
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     monkeypatch.setenv("SLURM_JOB_NAME", record.name)
-    owner = Owner(tmp_path / ".owner", tmp_path / "job.json")
-    owner.take()
+    owner = RunOwnership(tmp_path / ".owner", tmp_path / "job.json")
+    owner.acquire()
     JobRecord.new("study.run", tasks=2).write(tmp_path / "job.json")
     with pytest.raises(RunError, match="has replaced this SLURM job"):
-        owner.take()
+        owner.acquire()
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")  # on a machine inside an allocation
-    owner.take()
+    owner.acquire()
 
 
 @pytest.mark.parametrize("text", ["", '{"name": "study.run.0123", "job_', "[]", '{"name": "x"}'])

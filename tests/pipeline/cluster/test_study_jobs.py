@@ -25,7 +25,7 @@ from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.progress import Job
-from scoresweep.pipeline.cluster.study_jobs import note_end, note_head
+from scoresweep.pipeline.cluster.study_jobs import record_workflow_end, record_workflow_start
 from scoresweep.pipeline.commands.cancel import cancel
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.errors import InputError, RunError
@@ -70,7 +70,7 @@ def script(path: Path, text: str) -> None:
 
 def record(plan: Plan, job_id: str | None = "12") -> None:
     """Write that job `job_id` trains the first run."""
-    JobRecord(OURS, job_id, 1).write(plan.layout.job_record(plan.runs[0].id))
+    JobRecord(OURS, job_id, 1).write(plan.paths.job_record(plan.runs[0].id))
 
 
 def say(plan: Plan, **changes: object) -> None:
@@ -78,7 +78,7 @@ def say(plan: Plan, **changes: object) -> None:
     state = JobState("running", 50, 200, message="step 50", host="n1", job_id="12", nodes="n1")
     state = dataclasses.replace(state, updated=time.time())
     state = dataclasses.replace(state, **changes)
-    write_json(plan.layout.progress(plan.runs[0].id), dataclasses.asdict(state))
+    write_json(plan.paths.progress(plan.runs[0].id), dataclasses.asdict(state))
 
 
 def printed(plan: Plan) -> tuple[list[Job], str]:
@@ -195,10 +195,10 @@ def test_a_finished_run_is_done_whatever_slurm_says(plan: Plan, queue: Queue) ->
 
 
 def test_a_setting_is_stale_once_its_job_is_gone(plan: Plan, queue: Queue) -> None:
-    note_head(plan.layout, "uuid-1")
+    record_workflow_start(plan.paths, "uuid-1")
     run, setting = plan.runs[1], plan.settings[2]
     state = JobState("running", 1, 4, host="n3", job_id="15_2", nodes="n3")
-    state.write(plan.layout.samples_progress(run.id, setting.id))
+    state.write(plan.paths.samples_progress(run.id, setting.id))
     queue("15_2|RUNNING|n3|None|uuid-1|rule_sample")
     (job,) = (job for job in printed(plan)[0] if job.progress)
     assert (job.state, job.name) == ("running", f"{run.id} / {setting.id}")
@@ -208,8 +208,8 @@ def test_a_setting_is_stale_once_its_job_is_gone(plan: Plan, queue: Queue) -> No
 
 
 def test_jobs_of_the_other_rules_are_counted(plan: Plan, queue: Queue) -> None:
-    note_head(plan.layout, "uuid-1")
-    note_head(plan.layout, "uuid-2")
+    record_workflow_start(plan.paths, "uuid-1")
+    record_workflow_start(plan.paths, "uuid-2")
     queue(
         "15_1|RUNNING|n3|None|uuid-1|rule_sample_wildcards_a_b",
         "15_2|PENDING||Resources|uuid-1|rule_sample_wildcards_a_b",
@@ -262,13 +262,13 @@ def test_slurm_is_asked_rarely_and_only_for_a_study_that_used_it(
     printed(plan)
     assert not (tmp_path / "asked").exists()
     for run in plan.runs:
-        JobRecord(run.id, "12", 1).write(plan.layout.job_record(run.id))
+        JobRecord(run.id, "12", 1).write(plan.paths.job_record(run.id))
         fake_run(plan, run)
     printed(plan)
     (question,) = (tmp_path / "asked").read_text().splitlines()
     assert "--me" in question
     for run in plan.runs[:2]:
-        plan.layout.weights(run.id).unlink()
+        plan.paths.weights(run.id).unlink()
     printed(plan)
     names = ",".join(sorted(run.id for run in plan.runs[:2]))
     assert f"--name={names}" in (tmp_path / "asked").read_text().splitlines()[-1]
@@ -278,14 +278,14 @@ def test_the_jobs_of_another_person_who_shares_the_study_are_shown(
     plan: Plan, queue: Queue
 ) -> None:
     record(plan)
-    note_head(plan.layout, "uuid-1")
+    record_workflow_start(plan.paths, "uuid-1")
     queue(theirs=(RUNNING, "15_1|PENDING||Priority|uuid-1|rule_sample"))
     assert first(plan) == ("running", "starting")
     assert "on SLURM: sample jobs: 1 queued" in printed(plan)[1]
 
 
 def test_logs_of_what_went_wrong_are_named(plan: Plan) -> None:
-    log = plan.layout.run(plan.runs[0].id) / "logs" / "latest.log"
+    log = plan.paths.run(plan.runs[0].id) / "logs" / "latest.log"
     log.parent.mkdir(parents=True)
     log.write_text("...")
     say(plan, job_id="", message="diverged")
@@ -299,10 +299,10 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
 ) -> None:
     run = plan.runs[0].id
     record(plan, job_id=None)  # submitted by a process that died at once
-    JobRecord("faked.removed.89ab", "13", 1).write(plan.layout.job_record("removed"))
-    JobRecord("faked.ended.cdef", "14", 1).write(plan.layout.job_record(plan.runs[1].id))
-    JobRecord("faked.reused.cdef", "20", 1).write(plan.layout.job_record(plan.runs[2].id))
-    plan.layout.slurm_runs.write_text("uuid-1 login2 12 1700000000\n")  # of a head that is gone
+    JobRecord("faked.removed.89ab", "13", 1).write(plan.paths.job_record("removed"))
+    JobRecord("faked.ended.cdef", "14", 1).write(plan.paths.job_record(plan.runs[1].id))
+    JobRecord("faked.reused.cdef", "20", 1).write(plan.paths.job_record(plan.runs[2].id))
+    plan.paths.slurm_runs.write_text("uuid-1 login2 12 1700000000\n")  # of a head that is gone
     queue(
         RUNNING,
         "13|PENDING||Resources|faked.removed.89ab|(null)",
@@ -318,7 +318,7 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
     assert f"cancelled: training of {run}, SLURM job 12 (running)" in told
     assert "cancelled: training of removed, SLURM job 13 (pending)" in told
     assert "cancelled: sample jobs: 1 running, 1 queued" in told
-    left = {path.parent.name for path in plan.layout.results.glob("runs/*/job.json")}
+    left = {path.parent.name for path in plan.paths.results.glob("runs/*/job.json")}
     assert left == {plan.runs[1].id, plan.runs[2].id}
 
 
@@ -339,7 +339,7 @@ def test_a_refused_cancellation_is_an_error(plan: Plan, queue: Queue, tmp_path: 
     script(tmp_path / "bin/scancel", "exit 1")
     with pytest.raises(RunError, match="did not cancel"):
         cancel(plan)
-    assert plan.layout.job_record(plan.runs[0].id).exists()
+    assert plan.paths.job_record(plan.runs[0].id).exists()
 
 
 def test_a_job_that_was_submitted_meanwhile_stays_on_record(
@@ -347,7 +347,7 @@ def test_a_job_that_was_submitted_meanwhile_stays_on_record(
 ) -> None:
     record(plan)
     queue(RUNNING)
-    path = plan.layout.job_record(plan.runs[0].id)
+    path = plan.paths.job_record(plan.runs[0].id)
     script(tmp_path / "bin/scancel", f"sed -i s/{OURS}/faked.run.4567/ {path}")
     cancel(plan)
     found = JobRecord.read(path)
@@ -358,14 +358,14 @@ def test_a_job_that_was_submitted_meanwhile_stays_on_record(
 HEAD = """
 import signal, sys, time
 from pathlib import Path
-from scoresweep.pipeline.cluster.study_jobs import note_head
-from scoresweep.pipeline.study import Layout
+from scoresweep.pipeline.cluster.study_jobs import record_workflow_start
+from scoresweep.pipeline.study import StudyPaths
 
 late = Path(sys.argv[2])
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in sys.argv[3:]:
     signal.signal(getattr(signal, name), signal.SIG_IGN)
-note_head(Layout("faked", Path(sys.argv[1])), "uuid-1")
+record_workflow_start(StudyPaths("faked", Path(sys.argv[1])), "uuid-1")
 try:
     time.sleep(60)
 except KeyboardInterrupt:
@@ -379,10 +379,10 @@ def head(plan: Plan, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-c", HEAD, plan.layout.root, tmp_path / "bin/answer"]
+            command = [sys.executable, "-c", HEAD, plan.paths.root, tmp_path / "bin/answer"]
             process = stack.enter_context(subprocess.Popen([*command, *arguments]))
             stack.callback(process.kill)
-            while not (plan.layout.slurm_runs.exists() and plan.layout.slurm_runs.read_text()):
+            while not (plan.paths.slurm_runs.exists() and plan.paths.slurm_runs.read_text()):
                 assert process.poll() is None
                 time.sleep(0.01)
             return process
@@ -430,15 +430,15 @@ def test_a_snakemake_of_another_machine_is_in_the_way_while_it_may_run(
     plan: Plan, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "login2")
-    note_head(plan.layout, "uuid-1")
+    record_workflow_start(plan.paths, "uuid-1")
     monkeypatch.setattr("socket.gethostname", lambda: "login1")
-    lock = plan.layout.root / ".snakemake/locks/0.output.lock"
+    lock = plan.paths.root / ".snakemake/locks/0.output.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
     queue("15_1|RUNNING|n3|None|uuid-1|rule_sample")
     with pytest.raises(InputError, match=rf"\(process {os.getpid()}\) runs this study, on login2"):
         cancel(plan)
-    note_end(plan.layout)  # this process, on this machine
+    record_workflow_end(plan.paths)  # this process, on this machine
     with pytest.raises(InputError, match="on login2"):
         cancel(plan)
     assert not (tmp_path / "cancelled").exists()
@@ -447,7 +447,7 @@ def test_a_snakemake_of_another_machine_is_in_the_way_while_it_may_run(
     assert (tmp_path / "cancelled").read_text() == "15_1\n"
     lock.touch()
     monkeypatch.setattr("socket.gethostname", lambda: "login2")
-    note_end(plan.layout)
+    record_workflow_end(plan.paths)
     monkeypatch.setattr("socket.gethostname", lambda: "login1")
     cancel(plan)
 
@@ -456,8 +456,8 @@ def test_another_process_with_the_number_of_a_dead_head_is_left_alone(
     plan: Plan, queue: Queue, head: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = head()
-    *words, created = plan.layout.slurm_runs.read_text().split()
-    plan.layout.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
+    *words, created = plan.paths.slurm_runs.read_text().split()
+    plan.paths.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
     queue()
     cancel(plan)
     assert "snakemake" not in capsys.readouterr().err
@@ -465,8 +465,8 @@ def test_another_process_with_the_number_of_a_dead_head_is_left_alone(
 
 
 def test_a_line_that_was_cut_short_tells_nothing(plan: Plan, queue: Queue, tmp_path: Path) -> None:
-    plan.layout.results.mkdir(parents=True)
-    plan.layout.slurm_runs.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
+    plan.paths.results.mkdir(parents=True)
+    plan.paths.slurm_runs.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
     queue("15|RUNNING|n3|None|uuid-1|rule_sample", "16|RUNNING|n3|None|uuid-2|rule_sample")
     cancel(plan)
     assert (tmp_path / "cancelled").read_text() == "15\n"

@@ -12,13 +12,13 @@ from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples,
 from rich.console import Console
 
 from scoresweep.pipeline.commands import plan_probe as probe_module
-from scoresweep.pipeline.commands.plan import Rule, estimate
-from scoresweep.pipeline.commands.plan_probe import Speed, probe
+from scoresweep.pipeline.commands.plan import RuleProgress, estimate
+from scoresweep.pipeline.commands.plan_probe import StepTimes, probe
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
 
 
-def told(plan: Plan, probe: bool = False) -> tuple[dict[str, Rule], str]:
+def told(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]:
     console = Console(file=io.StringIO(), width=160)
     rules = estimate(plan, probe, console)
     assert isinstance(console.file, io.StringIO)
@@ -30,9 +30,9 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Replace the probe by one that says 0.5 s a step and 1 ms an evaluation; note the shapes."""
     shapes: list[tuple[int, ...]] = []
 
-    def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> Speed:
+    def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> StepTimes:
         shapes.append(shape)
-        return Speed(0.5, 1e-3, 1000)
+        return StepTimes(0.5, 1e-3, 1000)
 
     monkeypatch.setattr(probe_module, "probe", fake)
     return shapes
@@ -74,7 +74,7 @@ def test_earlier_jobs_tell_the_time_and_need_no_probe(
     fake_run(plan, plan.runs[0])  # 100 steps in 2 s
     fake_samples(plan, plan.runs[0], plan.settings[0])
     state = JobState("done", 1, 1, seconds=31.0)  # 20 samples of 31 evaluations: 0.05 s each
-    state.write(plan.layout.samples_progress(plan.runs[0].id, plan.settings[0].id))
+    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id))
     rules, text = told(plan, probe=True)
     assert probed == []
     assert rules["train"].done == 1
@@ -87,7 +87,7 @@ def test_earlier_jobs_tell_the_time_and_need_no_probe(
 
 def test_a_run_under_way_counts_for_what_is_left(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
-    JobState("running", 25, 100, seconds=5.0).write(plan.layout.progress(plan.runs[0].id))
+    JobState("running", 25, 100, seconds=5.0).write(plan.paths.progress(plan.runs[0].id))
     rules, _ = told(plan)
     assert rules["train"].seconds == pytest.approx(0.2 * (75 + 3 * 100))
 

@@ -29,10 +29,10 @@ def test_results_move_and_comments_stay(plan, tmp_path):
     rename(plan, tmp_path / "study.yaml", "other")
     text = (tmp_path / "study.yaml").read_text()
     assert text.startswith("# My study\nstudy: other  # its name\n")
-    assert not plan.layout.results.exists()
+    assert not plan.paths.results.exists()
     renamed = fake_plan(tmp_path, **TRAIN, study="other")
     assert {key: result.state for key, result in examine(renamed).found.items()} == states
-    assert xr.open_datatree(renamed.layout.report, engine="h5netcdf").attrs["study"] == "other"
+    assert xr.open_datatree(renamed.paths.report, engine="h5netcdf").attrs["study"] == "other"
 
 
 def test_a_taken_or_wrong_name_or_a_running_job_changes_nothing(plan, tmp_path):
@@ -43,12 +43,12 @@ def test_a_taken_or_wrong_name_or_a_running_job_changes_nothing(plan, tmp_path):
         with pytest.raises(InputError, match=problem):
             rename(plan, path, name)
     run = plan.runs[0].id
-    plan.layout.weights(run).unlink()
-    JobState("running", 1, 100).write(plan.layout.progress(run))
+    plan.paths.weights(run).unlink()
+    JobState("running", 1, 100).write(plan.paths.progress(run))
     with pytest.raises(InputError, match=rf"{run} runs"):
         rename(plan, path, "other")
     assert path.read_bytes() == before
-    assert plan.layout.results.exists()
+    assert plan.paths.results.exists()
 
 
 def test_a_name_that_is_not_in_a_line_of_its_own_is_refused(plan, tmp_path):

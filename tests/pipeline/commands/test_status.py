@@ -22,7 +22,7 @@ from faked_study import (
 )
 from rich.console import Console
 
-from scoresweep.pipeline.cluster.progress import Job, jobs
+from scoresweep.pipeline.cluster.progress import Job, collect_jobs
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -44,18 +44,18 @@ def printed(plan: Plan, limit: int = 40) -> str:
 
 def first(plan: Plan) -> Job:
     """The state of the first run."""
-    return jobs(plan)[0]
+    return collect_jobs(plan)[0]
 
 
 def write(plan: Plan, **changes: object) -> None:
     """Write the progress file of the first run as it is, the time of the last change included."""
     state = JobState("running", 50, 200, images_per_second=800.0, seconds=10.0, updated=time.time())
     state = dataclasses.replace(state, **changes)
-    write_json(plan.layout.progress(plan.runs[0].id), dataclasses.asdict(state))
+    write_json(plan.paths.progress(plan.runs[0].id), dataclasses.asdict(state))
 
 
 def test_before_anything_runs_all_wait(plan: Plan) -> None:
-    found = jobs(plan)
+    found = collect_jobs(plan)
     assert [job.run for job in found[:4]] == [run.id for run in plan.runs]
     assert len(found) == 4 + 12
     assert {job.state for job in found} == {"waiting"}
@@ -109,7 +109,7 @@ def test_last_files_count_more_than_what_a_job_said(plan: Plan) -> None:
     fake_run(plan, run)
     write(plan, state="failed", message="an earlier start")
     assert first(plan).state == "done"
-    plan.layout.weights(run.id).unlink()
+    plan.paths.weights(run.id).unlink()
     write(plan, state="done")
     assert first(plan).state == "stale"
 
@@ -120,8 +120,10 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     fake_samples(plan, run, one)
     fake_metrics(plan, run, one)
     fake_samples(plan, run, two)
-    JobState("running", 1, 4).write(plan.layout.samples_progress(run.id, three.id))
-    states = {job.setting: job.state for job in jobs(plan) if job.run == run.id and job.setting}
+    JobState("running", 1, 4).write(plan.paths.samples_progress(run.id, three.id))
+    states = {
+        job.setting: job.state for job in collect_jobs(plan) if job.run == run.id and job.setting
+    }
     assert states == {one.id: "done", two.id: "sampled", three.id: "running"}
     text = printed(plan)
     assert "1 done, 9 waiting, 1 sampled, 1 running" in text
@@ -136,7 +138,9 @@ def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> No
     fake_samples(plan, run, one)
     fake_metrics(plan, run, two)
     changed = fake_plan(tmp_path, evaluate={"extractors": ["classifier"], "neighbours": 3})
-    states = {job.setting: job for job in jobs(changed) if job.run == run.id and job.setting}
+    states = {
+        job.setting: job for job in collect_jobs(changed) if job.run == run.id and job.setting
+    }
     assert states[one.id].state == "sampled"
     assert states[one.id].message == "outdated: measured with other options"
     assert states[two.id].state == "waiting"
@@ -156,14 +160,14 @@ def test_an_evaluation_that_failed_is_told_from_its_log(
     run, setting = plan.runs[1], plan.settings[0]
     fake_run(plan, run)
     fake_samples(plan, run, setting)
-    log = plan.layout.results / "logs/evaluate" / run.id / f"{setting.id}.log"
+    log = plan.paths.results / "logs/evaluate" / run.id / f"{setting.id}.log"
     log.parent.mkdir(parents=True)
     log.write_text(text)
-    (job,) = (job for job in jobs(plan) if job.state == state)
+    (job,) = (job for job in collect_jobs(plan) if job.state == state)
     assert (job.setting, job.message) == (setting.id, message)
     assert f"log: {log}\n" in printed(plan)
     os.utime(log, (0, 0))  # of an evaluation of earlier samples
-    (job,) = (job for job in jobs(plan) if job.state == "sampled")
+    (job,) = (job for job in collect_jobs(plan) if job.state == "sampled")
     assert job.message == "not evaluated yet"
     assert "log: " not in printed(plan)
 
@@ -171,7 +175,7 @@ def test_an_evaluation_that_failed_is_told_from_its_log(
 def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
     run = plan.runs[0]
     fake_run(plan, run)
-    log = plan.layout.results / "logs/score_error" / f"{run.id}.log"
+    log = plan.paths.results / "logs/score_error" / f"{run.id}.log"
     log.parent.mkdir(parents=True)
     log.write_text("Error: no weights\n")
     assert (first(plan).state, first(plan).message) == ("failed", "score error: Error: no weights")
@@ -184,19 +188,19 @@ def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
 def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
     run, setting = plan.runs[1], plan.settings[0]
     fake_metrics(plan, run, setting)
-    metrics = plan.layout.metrics(run.id, setting.id)
+    metrics = plan.paths.metrics(run.id, setting.id)
     metrics.write_bytes(metrics.read_bytes()[:left])
-    (failed,) = (job for job in jobs(plan) if job.state == "failed")
+    (failed,) = (job for job in collect_jobs(plan) if job.state == "failed")
     assert failed.name == f"{run.id} / {setting.id}"
     assert failed.message == f"{metrics} is damaged; run the workflow again"
 
 
 def test_a_damaged_progress_file_is_none(plan: Plan) -> None:
     write(plan)
-    progress = plan.layout.progress(plan.runs[0].id)
+    progress = plan.paths.progress(plan.runs[0].id)
     progress.write_text(progress.read_text()[:-20])
     assert first(plan).state == "waiting"
-    plan.layout.weights(plan.runs[0].id).write_bytes(b"weights")
+    plan.paths.weights(plan.runs[0].id).write_bytes(b"weights")
     assert (first(plan).state, first(plan).progress) == ("done", None)
     assert "1 done" in printed(plan)
 
@@ -206,7 +210,7 @@ def test_many_are_counted_and_the_urgent_ones_listed(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     run, setting = plan.runs[3], plan.settings[2000]
     JobState("failed", 1, 4, message="diverged").write(
-        plan.layout.samples_progress(run.id, setting.id)
+        plan.paths.samples_progress(run.id, setting.id)
     )
     started = time.monotonic()
     text = printed(plan, limit=5)

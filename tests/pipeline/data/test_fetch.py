@@ -13,14 +13,14 @@ import threading
 
 import pytest
 
-from scoresweep.pipeline.data.fetch import Published, fetch, unpack
+from scoresweep.pipeline.data.fetch import DownloadSpec, fetch, unpack
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Source
 from scoresweep.pipeline.system.atomic_files import sha256_of
 
 CONTENT = {"x-idx3-ubyte": b"images" * 5000, "y-idx1-ubyte": b"labels" * 10}
 FORM = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-TOY = Published("toy", (FORM,), tuple(f"{name}.gz" for name in FORM), (), {})
+TOY = DownloadSpec("toy", (FORM,), tuple(f"{name}.gz" for name in FORM), (), {})
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_an_archive_by_path(tmp_path):
 
 
 def test_the_second_form_is_as_good():
-    published = Published("toy", ({"z": "0" * 64}, FORM), (), (), {})
+    published = DownloadSpec("toy", ({"z": "0" * 64}, FORM), (), (), {})
     with pytest.raises(InputError, match="does not hold all of the files z or x-idx3-ubyte"):
         fetch(published, Source(path=os.devnull))
 
@@ -128,7 +128,7 @@ def test_an_archive_that_was_cut_short(tmp_path, cache, kept):
 
 def test_an_archive_is_checked_before_it_is_unpacked(tmp_path):
     archive = make_archive(tmp_path / "toy.tgz")
-    published = Published("toy", (FORM,), (), (), {"toy.tgz": "0" * 64})
+    published = DownloadSpec("toy", (FORM,), (), (), {"toy.tgz": "0" * 64})
     with pytest.raises(InputError, match=rf"toy\.tgz: wrong checksum.*{sha256_of(archive)}"):
         fetch(published, Source(path=archive))
 
@@ -144,7 +144,7 @@ def test_an_archive_cannot_write_outside(tmp_path):
 def test_the_next_place_is_tried(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     places = (Source(path="/nowhere"), Source(package="npm:toy@1.0.0"), Source(path=folder))
-    assert_fetched(fetch(Published("toy", (FORM,), (), places, {})), folder)
+    assert_fetched(fetch(DownloadSpec("toy", (FORM,), (), places, {})), folder)
 
 
 def test_what_was_tried_is_told(monkeypatch, tmp_path, cache):
@@ -156,7 +156,7 @@ def test_what_was_tried_is_told(monkeypatch, tmp_path, cache):
         Source(url="http://127.0.0.1:1/toy"),
     )
     with pytest.raises(InputError) as caught:
-        fetch(Published("toy", (FORM,), TOY.downloads, places, {}))
+        fetch(DownloadSpec("toy", (FORM,), TOY.downloads, places, {}))
     message = str(caught.value)
     assert "/nowhere: there is no such file or folder" in message
     assert "npm:toy@1.0.0: the program npm is not installed" in message
@@ -261,7 +261,7 @@ def test_processes_share_the_cache(folder, cache):
     code = (
         "import sys; from scoresweep.pipeline.data.fetch import *; "
         "from scoresweep.pipeline.study.methods.datasets import Source; from pathlib import Path; "
-        f"p = Published('toy', ({FORM},), (), (Source(path=Path({str(folder)!r})),), {{}}); "
+        f"p = DownloadSpec('toy', ({FORM},), (), (Source(path=Path({str(folder)!r})),), {{}}); "
         "fetch(p)"
     )
     started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
@@ -302,6 +302,6 @@ def test_a_python_package_that_is_not_there(tmp_path, monkeypatch):
 def test_what_a_failed_download_left_is_named(tmp_path, monkeypatch, content, what):
     monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "cache"))
     (tmp_path / "weights.pth").write_bytes(content)
-    published = Published("weights", ({"weights.pth": "0" * 64},), (), (), {})
+    published = DownloadSpec("weights", ({"weights.pth": "0" * 64},), (), (), {})
     with pytest.raises(InputError, match=f"weights.pth: wrong checksum.*It is an {what}"):
         fetch(published, Source(path=tmp_path / "weights.pth"))

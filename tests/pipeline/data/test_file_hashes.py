@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from scoresweep.pipeline.data.file_hashes import files_below, is_unchanged, own_files
+from scoresweep.pipeline.data.file_hashes import files_below, hash_files, is_unchanged
 from scoresweep.pipeline.errors import InputError
 
 TOOLS = [
@@ -35,20 +35,20 @@ def earlier_record(root):
 
 def test_hidden_files_and_those_of_tools_never_count(tmp_path):
     write(tmp_path, "a/1.txt", "b/2.txt")
-    before = own_files(tmp_path)
+    before = hash_files(tmp_path)
     write(tmp_path, *TOOLS)
-    assert own_files(tmp_path) == before
+    assert hash_files(tmp_path) == before
     assert files_below(tmp_path) == [tmp_path / "a/1.txt", tmp_path / "b/2.txt"]
     write(tmp_path, "b/3.txt")
-    assert own_files(tmp_path) != before
+    assert hash_files(tmp_path) != before
 
 
 def test_records_of_earlier_versions_stay_valid(tmp_path):
     write(tmp_path, "a/1.txt", "b/2.txt")
-    assert own_files(tmp_path) == earlier_record(tmp_path)
+    assert hash_files(tmp_path) == earlier_record(tmp_path)
     write(tmp_path, *TOOLS)
     record = earlier_record(tmp_path)
-    assert record != own_files(tmp_path)
+    assert record != hash_files(tmp_path)
     assert is_unchanged(tmp_path, record)
     write(tmp_path, "b/3.txt")
     assert not is_unchanged(tmp_path, record)
@@ -63,12 +63,12 @@ def test_links_are_followed_at_any_depth(tmp_path):
     files = files_below(tmp_path / "own")
     names = [str(file.relative_to(tmp_path / "own")) for file in files]
     assert names == ["a/deep/1.txt", "a/further/1.txt"]
-    before = own_files(tmp_path / "own")
+    before = hash_files(tmp_path / "own")
     assert list(before) == ["own (2 files)"]
     # A record of no files, from before links were followed, tells nothing.
     assert not is_unchanged(tmp_path / "own", earlier_record(tmp_path / "own"))
     (tmp_path / "elsewhere/deep/1.txt").write_text("changed")
-    assert own_files(tmp_path / "own") != before
+    assert hash_files(tmp_path / "own") != before
 
 
 @pytest.mark.parametrize("target", ["..", "nowhere", "loop"])
@@ -76,14 +76,14 @@ def test_a_link_that_cannot_be_followed_is_named(tmp_path, target):
     write(tmp_path, "a/1.txt")
     (tmp_path / "a" / "loop").symlink_to(target)
     with pytest.raises(InputError, match="loop: "):
-        own_files(tmp_path)
+        hash_files(tmp_path)
 
 
 def test_what_is_not_a_file_is_named(tmp_path):
     write(tmp_path, "a/1.txt")
     os.mkfifo(tmp_path / "a" / "pipe")
     with pytest.raises(InputError, match="pipe: is not a file"):
-        own_files(tmp_path)
+        hash_files(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a", "a/1.txt"])
@@ -91,21 +91,21 @@ def test_what_may_not_be_read_is_named(tmp_path, read_only, name):
     write(tmp_path / "own", "a/1.txt", "b/2.txt")
     closed = read_only(tmp_path / "own", name)
     with pytest.raises(InputError, match=rf"{name}: cannot be read \(Permission denied\)"):
-        own_files(closed)
+        hash_files(closed)
 
 
 def test_names_that_are_not_utf8_count(tmp_path):
     name = os.fsdecode(b"\xff.txt")
     write(tmp_path, "1.txt")
     (tmp_path / name).write_text("x")
-    before = own_files(tmp_path)
+    before = hash_files(tmp_path)
     (tmp_path / name).write_text("y")
-    assert own_files(tmp_path) != before
+    assert hash_files(tmp_path) != before
 
 
 def test_the_metadata_of_a_zarr_store_count(tmp_path):
     store = tmp_path / "s.zarr"
     array = zarr.create_array(store, data=np.zeros((2, 2)), zarr_format=2)
-    before = own_files(store)
+    before = hash_files(store)
     array.attrs["missing"] = 0
-    assert own_files(store) != before
+    assert hash_files(store) != before

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scoresweep.pipeline.data import store as store_module
-from scoresweep.pipeline.data.memory_loader import Loader
+from scoresweep.pipeline.data.memory_loader import InMemoryLoader
 from scoresweep.pipeline.data.shard_loader import ShardLoader, open_loader
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split, write_store
@@ -36,8 +36,8 @@ def order(loader, steps):
 
 def test_a_split_within_the_limit_is_held_in_memory(store):
     loader = open_loader(store, "train", 10, 3, memory_limit=COUNT * 16)
-    expected = Loader(read_split(store, "train"), 10, 3)
-    assert isinstance(loader, Loader)
+    expected = InMemoryLoader(read_split(store, "train"), 10, 3)
+    assert isinstance(loader, InMemoryLoader)
     assert torch.equal(loader.batch(5), expected.batch(5))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import hold_out, of_every_class
+from scoresweep.pipeline.data.splitting import of_every_class, stratified_split
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
@@ -12,7 +12,7 @@ from scoresweep.pipeline.data.splitting import hold_out, of_every_class
 def test_every_class_gives_its_share(sizes, fraction):
     labels = np.repeat(np.arange(len(sizes)) * 10, sizes)
     values = np.arange(len(labels), dtype=np.float32)[:, None]
-    train, test = hold_out(Split(values, labels), fraction)
+    train, test = stratified_split(Split(values, labels), fraction)
     assert len(test.values) == np.ceil(sum(sizes) * fraction)
     both = np.concatenate([train.values, test.values])
     np.testing.assert_array_equal(np.sort(both, axis=0), values)
@@ -24,14 +24,14 @@ def test_every_class_gives_its_share(sizes, fraction):
 
 def test_without_labels_and_the_same_every_time():
     values = np.arange(1000, dtype=np.float32)[:, None]
-    first, second = hold_out(Split(values), 0.1), hold_out(Split(values), 0.1)
+    first, second = stratified_split(Split(values), 0.1), stratified_split(Split(values), 0.1)
     assert len(first[1].values) == 100
     np.testing.assert_array_equal(first[0].values, second[0].values)
 
 
 def test_both_parts_begin_with_all_classes():
     labels = np.repeat(np.arange(10), 180)
-    train, test = hold_out(Split(labels.astype(np.float32)[:, None], labels), 0.2)
+    train, test = stratified_split(Split(labels.astype(np.float32)[:, None], labels), 0.2)
     for split in (train, test):
         for part in (split.labels[:50], split.labels[-50:]):
             assert np.bincount(part, minlength=10).max() <= 14

@@ -34,7 +34,7 @@ from scoresweep.pipeline.evaluation.extractors import load_extractor
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.atomic_files import sha256_of
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
 CACHE = cache_folder()
 
@@ -272,7 +272,7 @@ def test_damaged_weights_in_the_cache_are_made_anew(
     elif damage == "of another network":
         other = {"weight": torch.zeros(3)}
         text = json.dumps(about | {"sha256": sha256_of_tensors(other)})
-        write_tensors(made, other, {"weights": text})
+        save_safetensors(made, other, {"weights": text})
     else:
         made.write_bytes(b"no weights")
     model = EfficientNetLite0((1, 8, 8), 0)
@@ -332,7 +332,7 @@ def test_what_stage_has_fetched_is_enough_for_the_rest(
         attributes = content.attrs
     form = WEIGHTS["efficientnet_lite0"].published.forms[0]
     assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
-    train = read_split(plan.layout.dataset_store(name), "train")
+    train = read_split(plan.paths.dataset_store(name), "train")
     model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)
     assert attributes["weights_sha256"] == sha256_of_tensors(model.state_dict())
 

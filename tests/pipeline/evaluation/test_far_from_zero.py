@@ -63,7 +63,7 @@ def test_the_same_about_zero_or_in_larger_steps_is_drawn(
     tmp_path: Path, mean: float, sampler: dict[str, Any]
 ) -> None:
     plan = drawn(tmp_path, mean, sampler)
-    store = plan.layout.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     with xr.open_zarr(store, consolidated=False) as content:
         points = content["point"].to_numpy()
     assert points.shape == (20, 2)

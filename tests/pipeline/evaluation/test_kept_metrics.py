@@ -50,7 +50,7 @@ def samples(digits):
     plan = plan_in(digits)
     values = real_digits(digits, "train")[:40]
     write(plan, values)
-    for path in plan.layout.metrics(*ids(plan)).parent.rglob("*.nc"):
+    for path in plan.paths.metrics(*ids(plan)).parent.rglob("*.nc"):
         path.unlink()
     return values
 
@@ -61,13 +61,13 @@ def ids(plan):
 
 def measured(plan):
     evaluate(plan, *ids(plan))
-    with xr.open_dataset(plan.layout.metrics(*ids(plan)), engine="h5netcdf") as file:
+    with xr.open_dataset(plan.paths.metrics(*ids(plan)), engine="h5netcdf") as file:
         assert file.attrs["measured"] == plan.evaluate_hash()
         return file.load()
 
 
 def from_scratch(plan):
-    for path in plan.layout.metrics(*ids(plan)).parent.rglob("*.nc"):
+    for path in plan.paths.metrics(*ids(plan)).parent.rglob("*.nc"):
         path.unlink()
     return measured(plan)
 
@@ -90,7 +90,7 @@ CHANGES = [
 
 def test_only_what_reads_the_changed_option_is_computed(digits, samples, computed):
     measured(plan_in(digits))
-    path = plan_in(digits).layout.metrics(*ids(plan_in(digits)))
+    path = plan_in(digits).paths.metrics(*ids(plan_in(digits)))
     before = path.read_bytes()
     for change, expected in CHANGES:
         path.write_bytes(before)
@@ -111,7 +111,7 @@ def test_an_option_that_is_changed_and_changed_back_computes_nothing(
     computed.clear()
     same(measured(plan), before)
     assert computed == []
-    folder = plan.layout.metrics(*ids(plan)).parent / "earlier"
+    folder = plan.paths.metrics(*ids(plan)).parent / "earlier"
     assert len(list(folder.iterdir())) == 1
 
 
@@ -140,7 +140,7 @@ def test_metrics_of_other_code_or_without_a_list_are_not_used(
     digits, samples, computed, monkeypatch
 ):
     plan = plan_in(digits)
-    path = plan.layout.metrics(*ids(plan))
+    path = plan.paths.metrics(*ids(plan))
     measured(plan)
     content = xr.load_dataset(path, engine="h5netcdf")
     del content.attrs["parts"]

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.manifest import manifest_path
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
@@ -25,7 +25,7 @@ from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.training.weights import (
     build_network,
-    kept_weights,
+    history_folder,
     load_network,
     save_network,
 )
@@ -54,7 +54,7 @@ def make_plan(root: Path, dataset: dict[str, Any], **options: Any) -> Plan:
         "evaluate": {"extractors": ["pixels"], "score_error_samples": 60} | options,
     }
     plan = plan_study(parse_study(study, "study.yaml"), root)
-    if not plan.layout.dataset_manifest(plan.runs[0].dataset.id).exists():
+    if not plan.paths.dataset_manifest(plan.runs[0].dataset.id).exists():
         stage(plan, plan.runs[0].dataset.id)
     return plan
 
@@ -66,7 +66,7 @@ def save_still_network(plan: Plan) -> None:
     network = build_network(component, shape, torch.tensor(SIGMAS))
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    path = plan.layout.weights(plan.runs[0].id)
+    path = plan.paths.weights(plan.runs[0].id)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_network(path, network, component)
 
@@ -74,14 +74,14 @@ def save_still_network(plan: Plan) -> None:
 def measured(plan: Plan) -> xr.Dataset:
     save_still_network(plan)
     score_error(plan, plan.runs[0].id)
-    path = plan.layout.score_error(plan.runs[0].id)
+    path = plan.paths.score_error(plan.runs[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as file:
         return file.load()
 
 
 def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
     run, setting = plan.runs[0].id, plan.settings[0].id
-    store = plan.layout.samples(run, setting)
+    store = plan.paths.samples(run, setting)
     described = write_samples(
         store,
         samples,
@@ -92,7 +92,7 @@ def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
     )
     write_json(manifest_path(store), described)
     evaluate(plan, run, setting)
-    with xr.open_dataset(plan.layout.metrics(run, setting), engine="h5netcdf") as file:
+    with xr.open_dataset(plan.paths.metrics(run, setting), engine="h5netcdf") as file:
         return file.load()
 
 
@@ -162,10 +162,10 @@ def test_densities_on_the_way(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, LINE)
     assert "density_history" not in measured(plan)
     run = plan.runs[0]
-    network = load_network(plan.layout.run(run.id))
+    network = load_network(plan.paths.run(run.id))
     for step, bias in ((0, 0.5), (30, 0.0)):
         network.last.bias.data.fill_(bias)
-        folder = kept_weights(plan.layout.history(run.id), step)
+        folder = history_folder(plan.paths.history(run.id), step)
         save_network(folder / "model.safetensors", network, run.train.network)
     found = measured(plan)
     assert found["kept_step"].values.tolist() == [0, 30]
@@ -182,7 +182,7 @@ def test_field_of_points_in_the_plane(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, PLANE)
     found = measured(plan)
     np.testing.assert_allclose(found["field_sigma"], [2.0, 1.0, 0.2])
-    oracle = oracle_of(plan.layout.dataset_store(plan.runs[0].dataset.id))
+    oracle = load_exact_score(plan.paths.dataset_store(plan.runs[0].dataset.id))
     x = torch.from_numpy(found["field_x"].values)
     radial = -x / (1 + x.square().mean(dim=1, keepdim=True)).sqrt()
     for sigma, learned in zip([2.0, 1.0, 0.2], found["field_score"], strict=True):
@@ -197,7 +197,7 @@ def test_modes_of_test_samples(tmp_path: Path) -> None:
         tmp_path, LINE, metrics=["modes", "mmd", "energy_distance", "sliced_wasserstein"]
     )
     reference(plan, plan.runs[0].dataset.id, "pixels")
-    store = plan.layout.dataset_store(plan.runs[0].dataset.id)
+    store = plan.paths.dataset_store(plan.runs[0].dataset.id)
     test = read_split(store, "test").model_space()
     found = measure(plan, test)
     right = float((test > 0).double().mean())
@@ -219,7 +219,7 @@ def test_shares_of_shapes(tmp_path: Path) -> None:
     dataset = {"name": "shapes", "shares": shares, "train_count": 50, "test_count": 100}
     plan = make_plan(tmp_path, dataset, metrics=["shapes"], resamplings=0)
     reference(plan, plan.runs[0].dataset.id, "pixels")
-    store = plan.layout.dataset_store(plan.runs[0].dataset.id)
+    store = plan.paths.dataset_store(plan.runs[0].dataset.id)
     split = read_split(store, "test")
     found = measure(plan, split.model_space())
     asked = {"triangle": 0.13, "bar": 0.74 / 3, "circles": 0.13, "disc": 0.74 / 3}

@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
 from scoresweep.pipeline.study import Evaluate
 
 
@@ -32,7 +32,7 @@ def repeat(
     for seed in range(repeats):
         generated = Features(draw(count, 2 + seed, scale))
         sets = FeatureSets(real, generated, other, other, resize="none")
-        found, problems = measure_samples(evaluate, {"pixels": sets}.__getitem__, Origin())
+        found, problems = measure_samples(evaluate, {"pixels": sets}.__getitem__, DatasetFacts())
         assert not problems
         for name in found:
             if f"{name}_low" in found:
@@ -68,7 +68,7 @@ def test_intervals_hold_the_mean_of_rare_events() -> None:
         away = torch.rand(200, generator=torch.Generator().manual_seed(seed)) > 0.005
         generated[away] += 20
         sets = FeatureSets(real, Features(generated), other, other, resize="none")
-        rows.append(measure_samples(evaluate, {"pixels": sets}.__getitem__, Origin())[0])
+        rows.append(measure_samples(evaluate, {"pixels": sets}.__getitem__, DatasetFacts())[0])
     found = xr.concat(rows, "set")
     assert 5 < int((found["precision_pixels"] == 0).sum()) < 25
     for name in ("precision", "recall", "density", "coverage"):

@@ -17,7 +17,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from scoresweep.pipeline.cli import app
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.commands.compare import compare as compare_files
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.comparison import Comparison, compare, read_report
@@ -35,7 +35,7 @@ def write(root: Path, name: str, change: Change = lambda tree: None, **blocks: A
         fake_score_error(plan, run)
         for setting in plan.settings:
             fake_metrics(plan, run, setting)
-    tree = collect(plan, jobs(plan)).tree
+    tree = collect(plan, collect_jobs(plan)).tree
     change(tree)
     tree.to_netcdf(root / f"{name}.nc", engine="h5netcdf")
     return root / f"{name}.nc"

@@ -9,9 +9,9 @@ from faked_study import CONTENT, fake_metrics, fake_plan, fake_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.hparams import write_final_metrics
-from scoresweep.pipeline.report.statistics.summary import Metric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect, wide_table
 
 
@@ -27,12 +27,14 @@ def test_the_best_sampler_is_named_and_what_matters_comes_first(tmp_path: Path) 
     fake_run(plan, run)
     for setting in plan.settings:
         fake_metrics(plan, run, setting)
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     wide = wide_table(tables)
     chosen = (wide["sampler"] == "probability_flow(denoise=false)") & (wide["chunk"] == 20)
     wide.loc[chosen, "frechet_classifier"] = 0.0625
-    metrics = [Metric(f"{name}_classifier", "", "lower", {}) for name in ("frechet", "precision")]
-    folder = plan.layout.tensorboard(run.id)
+    metrics = [
+        RankedMetric(f"{name}_classifier", "", "lower", {}) for name in ("frechet", "precision")
+    ]
+    folder = plan.paths.tensorboard(run.id)
     folder.mkdir()
     write_final_metrics(plan, tables, wide, metrics)
     events = EventAccumulator(str(folder))
@@ -63,13 +65,13 @@ def test_the_best_is_found_over_the_samplings_not_among_them(tmp_path: Path) -> 
     fake_run(plan, run)
     for setting in plan.settings:
         fake_metrics(plan, run, setting)
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     wide = wide_table(tables).sort_values(["step_size", "seed"])
     wide["frechet_classifier"] = [3.0, 4.0, 1.0, 9.0]  # 2e-5 twice, then 8e-5: the luckiest, too
-    plan.layout.tensorboard(run.id).mkdir()
-    metric = Metric("frechet_classifier", "", "lower", {})
+    plan.paths.tensorboard(run.id).mkdir()
+    metric = RankedMetric("frechet_classifier", "", "lower", {})
     write_final_metrics(plan, tables, wide, [metric])
-    events = EventAccumulator(str(plan.layout.tensorboard(run.id)))
+    events = EventAccumulator(str(plan.paths.tensorboard(run.id)))
     events.Reload()
     values = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
     assert values["result/frechet_classifier"] == 3.5

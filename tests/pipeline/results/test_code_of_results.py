@@ -27,7 +27,7 @@ def plan(tmp_path):
     plan = fake_plan(tmp_path, train=train, evaluate=evaluate)
     fake_study(plan)
     for run in plan.runs:
-        write_json(plan.layout.provenance(run.id), {})
+        write_json(plan.paths.provenance(run.id), {})
     return plan
 
 
@@ -42,11 +42,11 @@ def mark(path, code):
 
 
 def samples(plan):
-    return [plan.layout.samples_manifest(r.id, s.id) for r in plan.runs for s in plan.settings]
+    return [plan.paths.samples_manifest(r.id, s.id) for r in plan.runs for s in plan.settings]
 
 
 def mark_all(plan):
-    layout = plan.layout
+    layout = plan.paths
     for path in samples(plan):
         mark(path, made_by("samples"))
     for run in plan.runs:
@@ -103,7 +103,7 @@ def test_results_of_earlier_versions_are_of_unknown_code_and_stay(plan, capsys):
 def test_a_network_that_does_not_say_its_code_is_not_made_again(plan):
     mark_all(plan)
     for run in plan.runs:
-        plan.layout.provenance(run.id).unlink()
+        plan.paths.provenance(run.id).unlink()
     found = examine(plan, this_code=True)
     assert {result.state for result in found.of("train")} == {"done"}
     assert {result.state for result in found.of("sample")} == {"done"}
@@ -123,10 +123,10 @@ def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(pl
     said = capsys.readouterr().err
     assert "samples: mixed: 2 by this code, 1 by code 0123456789ab" in said
     assert "--rerun-triggers code mtime" in said
-    page = plan.layout.report_page.read_text()
+    page = plan.paths.report_page.read_text()
     assert page.count("samples: mixed: 2 by this code") == 1, "the warning"
     assert "1 by code 0123456789ab" in page.split('id="provenance"')[1]
-    attributes = xr.open_datatree(plan.layout.report, engine="h5netcdf").attrs
+    attributes = xr.open_datatree(plan.paths.report, engine="h5netcdf").attrs
     rows = [row for row in json.loads(attributes["code"]) if row["kind"] == "samples"]
     assert {(row["code"], row["results"], row["is_this"]) for row in rows} == {
         (made_by("samples").code, 2, True),

@@ -41,7 +41,7 @@ def due(plan: Plan) -> set[str]:
 
 def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
     (run,), (setting,), (data,) = plan.runs, plan.settings, plan.study.dataset
-    layout = plan.layout
+    layout = plan.paths
 
     def make_all() -> tuple[bytes, bytes]:
         stage(plan, data.id)
@@ -68,9 +68,9 @@ def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
 def test_data_that_cannot_be_staged_again_leave_all_as_it_was(plan: Plan) -> None:
     (data,) = plan.study.dataset
     stage(plan, data.id)
-    manifest = plan.layout.dataset_manifest(data.id).read_bytes()
-    np.save(plan.layout.root / "own.npy", np.full((40, 2), np.nan))
+    manifest = plan.paths.dataset_manifest(data.id).read_bytes()
+    np.save(plan.paths.root / "own.npy", np.full((40, 2), np.nan))
     with pytest.raises(InputError, match="NaN"):
         stage(plan, data.id)
-    assert plan.layout.dataset_manifest(data.id).read_bytes() == manifest
+    assert plan.paths.dataset_manifest(data.id).read_bytes() == manifest
     assert examine(plan)["stage", data.id].state == "outdated"

@@ -19,7 +19,7 @@ from scoresweep.pipeline.data.manifest import manifest_path
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.evaluation.sample_metrics import FeatureSets, Origin, measure_samples
+from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.study import Evaluate, Plan
@@ -47,13 +47,13 @@ def save_zero_network(plan: Plan) -> None:
     network = build_network(component, (1, 8, 8), torch.tensor(SIGMAS))
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    path = plan.layout.weights(plan.runs[0].id)
+    path = plan.paths.weights(plan.runs[0].id)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_network(path, network, component)
 
 
 def test_reference_holds_features_and_accuracy(digits: Path) -> None:
-    layout = make_plan(digits).layout
+    layout = make_plan(digits).paths
     with xr.open_dataset(layout.reference("digits", "pixels"), engine="h5netcdf") as pixels:
         expected = real_digits(digits, "test").flatten(1).numpy()
         np.testing.assert_array_equal(pixels["test_features"], expected)
@@ -148,7 +148,7 @@ def test_score_error_of_a_zero_score(digits: Path) -> None:
     plan = make_plan(digits)
     save_zero_network(plan)
     score_error(plan, plan.runs[0].id)
-    path = plan.layout.score_error(plan.runs[0].id)
+    path = plan.paths.score_error(plan.runs[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as found:
         assert found["score_error"].sizes == {"split": 2, "level": 3}
         assert (found.attrs["device"], found.attrs["devices"]) == ("cpu", 1)
@@ -214,7 +214,7 @@ def points(tmp_path: Path) -> Plan:
     )
     draw = np.random.default_rng(0).normal
     splits = {name: Split(3 + draw(size=(80, 2)).astype(np.float32)) for name in ("train", "test")}
-    write_store(plan.layout.dataset_store(plan.runs[0].dataset.id), splits, {})
+    write_store(plan.paths.dataset_store(plan.runs[0].dataset.id), splits, {})
     return plan
 
 
@@ -236,8 +236,8 @@ def test_samples_that_are_not_finite_are_named(points: Plan) -> None:
     )
     with pytest.raises(RunError, match=message):
         measure(points, samples)
-    assert not points.layout.metrics(run, setting).exists()
-    assert not manifest_path(points.layout.samples(run, setting)).exists()
+    assert not points.paths.metrics(run, setting).exists()
+    assert not manifest_path(points.paths.samples(run, setting)).exists()
 
 
 def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> None:
@@ -248,10 +248,10 @@ def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> Non
         reference(points, dataset, "classifier")
     pictures = np.zeros((10, 8, 8, 1), np.uint8)
     splits = {name: Split(pictures, pixel_range=(0, 255)) for name in ("train", "test")}
-    write_store(points.layout.dataset_store(dataset), splits, {})
+    write_store(points.paths.dataset_store(dataset), splits, {})
     with pytest.raises(InputError, match="needs labels, and this dataset has none"):
         reference(points, dataset, "classifier")
-    assert not points.layout.reference(dataset, "classifier").exists()
+    assert not points.paths.reference(dataset, "classifier").exists()
 
 
 def test_a_metric_that_cannot_be_had_leaves_the_others(
@@ -279,7 +279,7 @@ def test_a_metric_that_cannot_be_had_leaves_the_others(
 
 
 def test_a_baseline_that_cannot_be_had_leaves_the_value(points: Plan) -> None:
-    store = points.layout.dataset_store(points.runs[0].dataset.id)
+    store = points.paths.dataset_store(points.runs[0].dataset.id)
     train, test = (read_split(store, split).model_space().numpy() for split in ("train", "test"))
     write_store(store, {"train": Split(train), "test": Split(test[:1])}, {})
     reference(points, points.runs[0].dataset.id, "pixels")
@@ -299,7 +299,7 @@ def test_features_that_are_not_finite_spoil_their_extractor_alone() -> None:
         sets = {"pixels": FeatureSets(*(Features(x) for x in draw), resize="none")}
         spoilt = [overflown[i] if i == place else draw[i] for i in range(4)]
         sets["classifier"] = FeatureSets(*(Features(x) for x in spoilt), resize="none")
-        found, problems = measure_samples(options, sets.__getitem__, Origin())
+        found, problems = measure_samples(options, sets.__getitem__, DatasetFacts())
         reason = f"the features of 2 of 40 {what} are not finite"
         assert problems == {f"{name} on classifier": reason for name in ("frechet", "nearest")}
     assert {"frechet_pixels", "frechet_pixels_low", "nearest_memorised_pixels"} <= set(found)
@@ -311,7 +311,7 @@ def test_fid_stands_for_inception_features_alone() -> None:
     sets = FeatureSets(*(Features(x) for x in draw), resize="tf1")
     metrics = ["frechet", "kid", "nearest"]
     options = Evaluate(metrics=metrics, extractors=["inception"], resamplings=2)
-    found, _ = measure_samples(options, lambda _: sets, Origin())
+    found, _ = measure_samples(options, lambda _: sets, DatasetFacts())
     names = {"fid", "kid", "nearest_distance_inception", "nearest_memorised_inception"}
     assert names <= set(found)
     assert {"fid_low", "fid_real", "fid_noise", "kid_low", "kid_real"} <= set(found)
@@ -334,13 +334,13 @@ def test_nothing_is_written_where_nothing_can_be_had(
 ) -> None:
     def attempt() -> None:
         plan = make_plan(digits, extractors=["pixels"], **{"metrics": ["frechet"]} | options)
-        plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink(missing_ok=True)
+        plan.paths.metrics(plan.runs[0].id, plan.settings[0].id).unlink(missing_ok=True)
         measure(plan, torch.rand(count, 1, 8, 8))
 
     with pytest.raises(InputError, match=message):
         attempt()
     plan = make_plan(digits, extractors=["pixels"], metrics=["prdc"])
-    assert not plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).exists()
+    assert not plan.paths.metrics(plan.runs[0].id, plan.settings[0].id).exists()
 
 
 def damage(path: Path) -> None:

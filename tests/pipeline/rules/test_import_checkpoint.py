@@ -10,7 +10,7 @@ import torch
 from published_weights import images, published_weights
 from safetensors.torch import save_file
 
-from scoresweep.networks.ncsn_checkpoints import from_published
+from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.errors import InputError
@@ -58,9 +58,9 @@ def checkpoint(path, name="ncsnv2", ema=True, zipped=True, **changes):
 def expected(plan, name, factor):
     """The score of the wave network, by the parameters themselves."""
     run = plan.runs[0]
-    network = make_network(run, plan.layout)
+    network = make_network(run, plan.paths)
     tensors = {k: (factor * v).float() for k, v in published_weights(name, 1).items()}
-    network.load_state_dict(from_published(tensors, network) | {"sigmas": network.sigmas})
+    network.load_state_dict(convert_ncsn_state_dict(tensors, network) | {"sigmas": network.sigmas})
     return network
 
 
@@ -75,11 +75,11 @@ def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, 
     run = study.runs[0]
     import_checkpoint(study, run.id, file, ema=ema)
     said = capsys.readouterr().err
-    network = load_network(study.layout.run(run.id))
+    network = load_network(study.paths.run(run.id))
     x, sigma = images(2, 1, 8, 8).float(), torch.tensor([2.0, 0.5])
     with torch.no_grad():
         assert torch.equal(network(x, sigma), expected(study, name, factor)(x, sigma))
-    about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+    about = json.loads(study.paths.provenance(run.id).read_text())["imported"]
     check = about.pop("held_out_check")
     trusted = about.pop("on_trust")
     assert about == {
@@ -102,7 +102,7 @@ def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, 
 def test_without_averages_the_last_parameters_are_taken(plan, tmp_path):
     study = plan()
     import_checkpoint(study, study.runs[0].id, checkpoint(tmp_path / "c.pth", ema=False))
-    found = load_network(study.layout.run(study.runs[0].id)).first.bias
+    found = load_network(study.paths.run(study.runs[0].id)).first.bias
     assert torch.equal(found, published_weights("ncsnv2", 1)["begin_conv.bias"].float())
 
 
@@ -112,7 +112,7 @@ def test_the_run_samples_like_any_other(plan, tmp_path):
     import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))
     train(study, run.id, Resources())  # there is nothing left to train
     sample(study, run.id, setting.id)
-    assert study.layout.samples_manifest(run.id, setting.id).exists()
+    assert study.paths.samples_manifest(run.id, setting.id).exists()
     with pytest.raises(InputError, match="has weights already"):
         import_checkpoint(study, run.id, tmp_path / "c.pth")
 
@@ -120,7 +120,7 @@ def test_the_run_samples_like_any_other(plan, tmp_path):
 def refused(study, file, message):
     with pytest.raises(InputError, match=message):
         import_checkpoint(study, study.runs[0].id, file)
-    assert not study.layout.run(study.runs[0].id).joinpath("model.safetensors").exists()
+    assert not study.paths.run(study.runs[0].id).joinpath("model.safetensors").exists()
 
 
 def test_missing_and_extra_tensors_are_named(plan, tmp_path):
@@ -187,7 +187,7 @@ def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan,
     file = checkpoint(tmp_path / "c.pth")
     refused(make_plan(), file, "only the networks of the published programs can be imported")
     study = plan()
-    shutil.rmtree(study.layout.root / "data")
+    shutil.rmtree(study.paths.root / "data")
     refused(study, file, "is not staged; run `scoresweep stage` first")
 
 
@@ -213,16 +213,16 @@ def test_state_dicts_alone_or_by_name_are_read(plan, tmp_path):
     for content, factor, is_averaged in layouts:
         torch.save(content, tmp_path / "d.pth")
         import_checkpoint(study, run.id, tmp_path / "d.pth")
-        found = load_network(study.layout.run(run.id)).first.bias
+        found = load_network(study.paths.run(run.id)).first.bias
         assert torch.equal(found, factor * expected)
-        about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+        about = json.loads(study.paths.provenance(run.id).read_text())["imported"]
         assert about["averaged"] is is_averaged
         assert ("averages" in about["on_trust"]) == (is_averaged is None)
         assert about["ignored"] == (["args"] if "args" in content else [])
-        shutil.rmtree(study.layout.run(run.id))
+        shutil.rmtree(study.paths.run(run.id))
     save_file(plain, tmp_path / "d.safetensors")
     import_checkpoint(study, run.id, tmp_path / "d.safetensors")
-    about = json.loads(study.layout.provenance(run.id).read_text())["imported"]
+    about = json.loads(study.paths.provenance(run.id).read_text())["imported"]
     assert about["checksums"] == "none in a safetensors file"
 
 
@@ -295,7 +295,7 @@ def test_what_is_known_of_imported_weights_is_shown(plan, tmp_path, capsys):
     run = study.runs[0]
     import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))
     said = capsys.readouterr().err
-    check = json.loads(study.layout.provenance(run.id).read_text())["imported"]["held_out_check"]
+    check = json.loads(study.paths.provenance(run.id).read_text())["imported"]["held_out_check"]
     assert check["worse_at"] == [1, 2, 3, 4, 5]  # waves denoise nothing
     assert "Warning" in said
     assert check["verdict"] in said

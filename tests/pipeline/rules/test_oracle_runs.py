@@ -16,7 +16,7 @@ from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.commands.plan import estimate
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results import examine
 from scoresweep.pipeline.results import made_by as made_by_module
@@ -98,10 +98,10 @@ def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, 
 
 
 def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
-    root = Path(shutil.copytree(study.layout.root, tmp_path / "copy"))
-    plan = replace(study, layout=replace(study.layout, root=root))
+    root = Path(shutil.copytree(study.paths.root, tmp_path / "copy"))
+    plan = replace(study, layout=replace(study.paths, root=root))
     names = plan.runs[0].id, plan.settings[0].id
-    manifest, layout = plan.layout.samples_manifest(*names), plan.layout
+    manifest, layout = plan.paths.samples_manifest(*names), plan.paths
     before = sha256_of(manifest), sha256_of(layout.weights(names[0]))
     edit(tmp_path / "scoresweep", "networks/mlp.py", monkeypatch)
     sample(plan, *names)
@@ -121,7 +121,7 @@ def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypa
 
 
 def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
-    with xr.open_datatree(study.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(study.paths.report, engine="h5netcdf") as tree:
         errors = tree["score_error"]["score_error_sigma2"].load()
         training = tree["training"].to_dataset().load()
         names = set(tree["sampling"].data_vars)
@@ -134,17 +134,17 @@ def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
 
 def test_it_takes_no_step_and_is_done(study):
     run = study.runs[1]
-    assert not study.layout.checkpoints(run.id).exists()
-    assert JobState.read(study.layout.progress(run.id)).state == "done"
-    with xr.open_dataset(study.layout.training_curves(run.id), engine="h5netcdf") as curves:
+    assert not study.paths.checkpoints(run.id).exists()
+    assert JobState.read(study.paths.progress(run.id)).state == "done"
+    with xr.open_dataset(study.paths.training_curves(run.id), engine="h5netcdf") as curves:
         assert dict(curves.sizes) == {"step": 0, "level": 5}
         np.testing.assert_allclose(curves["sigma"][[0, -1]], [8, 0.1], rtol=1e-6)
 
 
 def test_its_samples_need_nothing_but_its_weights(study):
-    network = load_network(study.layout.run(study.runs[1].id))
+    network = load_network(study.paths.run(study.runs[1].id))
     assert network.means.dtype == torch.uint8
-    exact = oracle_of(study.layout.dataset_store("digits"))
+    exact = load_exact_score(study.paths.dataset_store("digits"))
     x, sigma = torch.rand(3, 1, 8, 8), torch.tensor([8.0, 1.0, 0.1])
     assert torch.equal(network(x, sigma), exact(x, sigma))
     data = exact.means.double().numpy()  # the pull towards each training sample, written out
@@ -172,7 +172,7 @@ def test_own_data_that_came_from_no_mixture_has_none(tmp_path):
     stage(plan, run.dataset.id)
     with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset own_\w+ was not"):
         train(plan, run.id, Resources())
-    state = JobState.read(plan.layout.progress(run.id))
+    state = JobState.read(plan.paths.progress(run.id))
     assert state.state == "failed"
     assert "was not drawn from a mixture" in state.message
 
@@ -192,7 +192,7 @@ def test_a_mixture_is_known_exactly(tmp_path, of, expected):
     run = plan.runs[0]
     stage(plan, run.dataset.id)
     train(plan, run.id, Resources())
-    network = load_network(plan.layout.run(run.id))
+    network = load_network(plan.paths.run(run.id))
     assert len(network.means) == (2 if expected == "mixture" else 50)
     # Far to the right only the second component counts: s = (mu - x)/(std^2 + sigma^2).
     x, sigma = (

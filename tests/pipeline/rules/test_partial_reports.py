@@ -30,7 +30,7 @@ ONE = {"train": CONTENT["train"] | {"grid": {}}, "sample": CONTENT["sample"] | {
 def results(plan: Plan) -> list[Path]:
     """The NetCDF files that the report reads."""
     run, setting = plan.runs[0].id, plan.settings[0].id
-    layout = plan.layout
+    layout = plan.paths
     return [layout.training_curves(run), layout.score_error(run), layout.metrics(run, setting)]
 
 
@@ -48,48 +48,48 @@ def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path) -> None:
     score_error(plan, run)
     sample(plan, run, setting)
     evaluate(plan, run, setting)
-    plan.layout.tensorboard(run).mkdir(exist_ok=True)
+    plan.paths.tensorboard(run).mkdir(exist_ok=True)
     report(plan)
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert tree["training/state"].item() == "done"
         assert "loss" not in tree["training"]
         assert tree["training/sigma"].sizes == {"level": 5}
         assert float(tree["score_error/score_error_sigma2"].max()) < 1e-12
         assert float(tree["sampling/frechet_pixels"]) > 0
-    assert len(list(plan.layout.tensorboard(run).glob("*.hparams"))) == 1
+    assert len(list(plan.paths.tensorboard(run).glob("*.hparams"))) == 1
 
 
 def test_a_study_without_one_finite_number(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, **ONE)
     fake_study(plan)
-    plan.layout.tensorboard(plan.runs[0].id).mkdir()
+    plan.paths.tensorboard(plan.runs[0].id).mkdir()
     for path in results(plan):
         with xr.open_dataset(path, engine="h5netcdf") as content:
             measured = content.load()
         for name, variable in measured.data_vars.items():
             if name != "sigma":
                 measured[name] = (variable.dims, np.full_like(variable, np.nan), variable.attrs)
-        if path == plan.layout.metrics(plan.runs[0].id, plan.settings[0].id):
+        if path == plan.paths.metrics(plan.runs[0].id, plan.settings[0].id):
             measured["signal_to_noise"] = ("level", np.zeros(4))  # of a score of 0
             levels = np.arange(1, 5)
             measured = measured.assign_coords(level=levels, sigma=("level", 1.0 / levels))
         path.unlink()
         measured.to_netcdf(path, engine="h5netcdf")
     report(plan)
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert set(tree["sampling/state"].values.flat) == {"done"}
         assert tree["sampling/frechet_classifier"].isnull().all()
-    drawn = {path.stem for path in plan.layout.figures.glob("*.png")}
+    drawn = {path.stem for path in plan.paths.figures.glob("*.png")}
     assert "signal_to_noise" in drawn
     assert not drawn & {"training_loss", "level_loss", "score_error_sigma2", "class_shares"}
 
 
 def test_a_study_of_which_everything_failed_says_so(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, **ONE)
-    JobState("failed", 10, 100, message="loss is nan").write(plan.layout.progress(plan.runs[0].id))
+    JobState("failed", 10, 100, message="loss is nan").write(plan.paths.progress(plan.runs[0].id))
     report(plan)
-    assert "loss is nan" in plan.layout.report_page.read_text(encoding="utf-8")
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    assert "loss is nan" in plan.paths.report_page.read_text(encoding="utf-8")
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert set(tree["training/state"].values.flat) == {"failed"}
 
 

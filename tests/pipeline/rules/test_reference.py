@@ -23,7 +23,7 @@ from scoresweep.pipeline.evaluation.extractors import load_extractor
 from scoresweep.pipeline.evaluation.real_features import extract, read_reference, uniform_noise
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
-from scoresweep.pipeline.system.locks import exclusive
+from scoresweep.pipeline.system.locks import file_lock
 
 REAL_COUNT = 70
 
@@ -149,7 +149,7 @@ def use(plan: Plan) -> Extractor:
     """Do what `evaluate` does before it looks at samples."""
     run = plan.runs[0]
     read_reference(plan, run, "classifier")
-    train = read_split(plan.layout.dataset_store("digits"), "train")
+    train = read_split(plan.paths.dataset_store("digits"), "train")
     return load_extractor(plan, run, "classifier", train)
 
 
@@ -157,14 +157,14 @@ def test_references_of_all_counts_have_the_same_extractor(
     fitted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
-    weights = every.layout.extractor_weights("digits", "classifier")
+    weights = every.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
     # On another machine, say, training does not give the same weights.
     monkeypatch.setattr(classifier, "derive_seed", lambda *_: 1)
     reference(some, "digits", "classifier")
     assert weights.read_bytes() == before
     use(some)
-    test = read_split(every.layout.dataset_store("digits"), "test").model_space()
+    test = read_split(every.paths.dataset_store("digits"), "test").model_space()
     expected = read_reference(every, every.runs[0], "classifier")["test"].values
     torch.testing.assert_close(extract(use(every), test, "test").values, expected)
 
@@ -173,12 +173,12 @@ def test_of_two_at_once_the_first_one_learns(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(fitted)
-    weights = plan.layout.extractor_weights("digits", "classifier")
+    weights = plan.paths.extractor_weights("digits", "classifier")
     first = weights.read_bytes()
     weights.unlink()
     monkeypatch.setattr(classifier, "derive_seed", lambda *_: 1)
     second = threading.Thread(target=reference, args=(plan, "digits", "classifier"))
-    with exclusive(weights.with_name(f".{weights.name}.lock")):
+    with file_lock(weights.with_name(f".{weights.name}.lock")):
         second.start()
         while "another process does this already" not in capsys.readouterr().err:
             assert second.is_alive()
@@ -191,7 +191,7 @@ def test_of_two_at_once_the_first_one_learns(
 
 def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
     plan = plan_of(fitted)
-    weights = plan.layout.extractor_weights("digits", "classifier")
+    weights = plan.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
     weights.unlink()
     torch.set_num_threads(2)
@@ -208,7 +208,7 @@ def test_by_a_recipe_that_has_changed_it_learns_anew(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, number: str
 ) -> None:
     plan = plan_of(fitted)
-    weights = plan.layout.extractor_weights("digits", "classifier")
+    weights = plan.paths.extractor_weights("digits", "classifier")
     first = weights.read_bytes()
     monkeypatch.setattr(classifier, number, getattr(classifier, number) / 2)
     with pytest.raises(
@@ -223,7 +223,7 @@ def test_by_a_recipe_that_has_changed_it_learns_anew(
 def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
     every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
     reference(some, "digits", "classifier")
-    store = every.layout.dataset_store("digits")
+    store = every.paths.dataset_store("digits")
     splits = {name: read_split(store, name) for name in ("train", "test")}
     values = splits["train"].values[::-1].copy()
     write_store(store, splits | {"train": replace(splits["train"], values=values)}, {})
@@ -238,7 +238,7 @@ def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
 @pytest.mark.parametrize("damage", ["altered", "cut short"])
 def test_damaged_weights_are_learned_again(fitted: Path, damage: str) -> None:
     plan = plan_of(fitted)
-    weights = plan.layout.extractor_weights("digits", "classifier")
+    weights = plan.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
     content = bytearray(before)
     content[-1000] ^= 1

@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def read_page(plan: Plan) -> Page:
-    return Page(plan.layout.report_page.read_text(encoding="utf-8"))
+    return Page(plan.paths.report_page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_needs_nothing_beside_it(finished: Plan) -> None:
     sources = [value for name, value in page.attributes if name in ("src", "href")]
     assert sources
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
-    style = finished.layout.report_page.read_text(encoding="utf-8").split("</style>")[0]
+    style = finished.paths.report_page.read_text(encoding="utf-8").split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
 
@@ -85,7 +85,7 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
         image.load()
         assert image.format == "PNG"
         assert min(image.size) > 50
-    on_disk = {path.read_bytes() for path in finished.layout.figures.glob("*.png")}
+    on_disk = {path.read_bytes() for path in finished.paths.figures.glob("*.png")}
     assert on_disk == embedded
     # An overview, three metrics, class shares, neighbours, three score errors, 13 sheets and two
     # curves.
@@ -139,7 +139,7 @@ def test_what_is_missing_is_named_on_the_terminal(
     report(plan)
     assert "12 settings; no result is missing" in capsys.readouterr().err
     names = [
-        plan.layout.metrics(run.id, setting.id) for run in plan.runs for setting in plan.settings
+        plan.paths.metrics(run.id, setting.id) for run in plan.runs for setting in plan.settings
     ]
     names[0].write_bytes(names[0].read_bytes()[:3000])
     report(plan)
@@ -158,14 +158,14 @@ def test_what_is_missing_is_named_on_the_terminal(
 
 def test_files_hold_the_same_numbers(finished: Plan) -> None:
     run, setting = finished.runs[1], finished.settings[2]
-    with xr.open_datatree(finished.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(finished.paths.report, engine="h5netcdf") as tree:
         point = tree["sampling/frechet_classifier"].sel({**run.axes, **setting.axes})
         assert point.item() == frechet(run, setting)
-    table = pd.read_csv(finished.layout.metrics_table)
+    table = pd.read_csv(finished.paths.metrics_table)
     rows = table[(table["run"] == run.id) & (table["setting"] == setting.id)]
     rows = rows[rows["metric"] == "frechet_classifier"]
     assert rows["value"].tolist() == [pytest.approx(frechet(run, setting))]
-    left = {path.name for path in finished.layout.results.iterdir() if path.name.startswith(".")}
+    left = {path.name for path in finished.paths.results.iterdir() if path.name.startswith(".")}
     assert left == set()
 
 
@@ -173,19 +173,19 @@ def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
     run, setting = plan.runs[2], plan.settings[0]
-    plan.layout.metrics(run.id, setting.id).unlink()
-    plan.layout.samples_manifest(run.id, setting.id).unlink()
+    plan.paths.metrics(run.id, setting.id).unlink()
+    plan.paths.samples_manifest(run.id, setting.id).unlink()
     state = JobState("failed", 1, 2, message="</td><script>not finite</script>")
-    state.write(plan.layout.samples_progress(run.id, setting.id))
+    state.write(plan.paths.samples_progress(run.id, setting.id))
     report(plan)
     text = read_page(plan).text
     assert "Without a result: 1 of 12 settings. Failed: 1." in text
     assert f"{run.id} / {setting.id}" in text
     assert "</td><script>not finite</script>" in text
-    assert "<script>not finite" not in plan.layout.report_page.read_text(encoding="utf-8")
+    assert "<script>not finite" not in plan.paths.report_page.read_text(encoding="utf-8")
     command = f"scoresweep sample STUDY --run {run.id} --setting {setting.id}"
     assert command in text
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert int((tree["sampling/state"] == "done").sum()) == 11
 
 
@@ -233,7 +233,7 @@ def test_axes_that_vary_together_have_no_map(tmp_path: Path) -> None:
     )
     fake_study(plan)
     report(plan)
-    names = {path.stem for path in plan.layout.figures.glob("metric_frechet*")}
+    names = {path.stem for path in plan.paths.figures.glob("metric_frechet*")}
     axes = ("step_size", "steps_per_level")
     assert names == {f"metric_frechet_classifier_{axis}" for axis in axes}
 
@@ -242,7 +242,7 @@ def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
     fake_study(plan)
     for setting in plan.settings:
-        path = plan.layout.metrics(plan.runs[0].id, setting.id)
+        path = plan.paths.metrics(plan.runs[0].id, setting.id)
         with xr.open_dataset(path, engine="h5netcdf") as content:
             alike = content.load().assign(coverage_classifier=content["coverage_classifier"] * 0)
         alike["coverage_classifier"].attrs = content["coverage_classifier"].attrs
@@ -252,7 +252,7 @@ def test_settings_that_are_alike_have_no_best_one(tmp_path: Path) -> None:
     assert re.search(
         r"coverage \(classifier\) higher is better [^c]* all settings alike", read_page(plan).text
     )
-    names = {path.stem for path in plan.layout.figures.glob("metric_*")}
+    names = {path.stem for path in plan.paths.figures.glob("metric_*")}
     measures = ("frechet", "precision")
     assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}
 
@@ -264,14 +264,14 @@ def test_works_without_samples_and_data(tmp_path: Path) -> None:
     report(plan)
     text = read_page(plan).text
     assert "Without a result: 3 of 4 trainings, 4 of 4 score errors, 11 of 12 settings." in text
-    assert not list(plan.layout.figures.glob("samples_*"))
+    assert not list(plan.paths.figures.glob("samples_*"))
 
 
 def test_several_datasets_are_never_averaged(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, dataset=[{"name": "digits"}, {"name": "digits", "subset": 20}])
     fake_study(plan)
     report(plan)
-    names = [path.stem for path in plan.layout.figures.glob("metric_frechet_*")]
+    names = [path.stem for path in plan.paths.figures.glob("metric_frechet_*")]
     assert len(names) == 2
     assert len({run.dataset.id for run in plan.runs}) == 2
     text = read_page(plan).text
@@ -283,30 +283,30 @@ def test_nothing_to_report_is_an_input_error(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     with pytest.raises(InputError, match="holds no result of the study faked"):
         report(plan)
-    assert not plan.layout.report.exists()
-    assert not plan.layout.report_page.exists()
+    assert not plan.paths.report.exists()
+    assert not plan.paths.report_page.exists()
 
 
 def test_numbers_measured_with_other_options_are_not_reported(finished: Plan) -> None:
     changed = CONTENT["evaluate"] | {"neighbours": 3}
-    plan = fake_plan(finished.layout.root, evaluate=changed)
+    plan = fake_plan(finished.paths.root, evaluate=changed)
     report(plan)
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert set(tree["sampling/state"].values.flatten()) == {"missing"}
         assert set(tree["score_error/state"].values.flatten()) == {"done"}
-    page = Page(plan.layout.report_page.read_text())
+    page = Page(plan.paths.report_page.read_text())
     assert "outdated: measured with other options" in page.text
 
 
 def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan) -> None:
     finals = {}
     for run in finished.runs:
-        folder = finished.layout.tensorboard(run.id)
+        folder = finished.paths.tensorboard(run.id)
         folder.mkdir(exist_ok=True)
     report(finished)
     report(finished)  # again: a run stays one line of the table
     for run in finished.runs:
-        folder = finished.layout.tensorboard(run.id)
+        folder = finished.paths.tensorboard(run.id)
         assert len(list(folder.glob("*.hparams"))) == 1
         events = EventAccumulator(str(folder))
         events.Reload()

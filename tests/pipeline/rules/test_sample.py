@@ -16,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter
 from tiny_study import TINY, give_data
 
-from scoresweep.noise import step_size_for, uniform
+from scoresweep.noise import step_size_by_technique_4, uniform
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.rules import sample as module
@@ -29,9 +29,9 @@ from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.study.methods.networks import Oracle
 from scoresweep.pipeline.study.methods.samplers import AnySampler
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.training.noise_levels import resolve_ladder
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, load_network, save_network
-from scoresweep.samplers import annealed_langevin, initial, langevin, step_sizes
+from scoresweep.samplers import annealed_langevin, initial_samples, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for
 
 
@@ -40,9 +40,9 @@ def write_weights(plan, seed=0):
     points = torch.tensor([[0.0], [1.0]])
     for run in plan.runs:
         torch.manual_seed(seed)
-        sigmas = resolve_ladder(run.train.noise, lambda: points)
+        sigmas = resolve_noise_levels(run.train.noise, lambda: points)
         network = build_network(run.train.network, (1, 8, 8), sigmas)
-        save_network(plan.layout.weights(run.id), network, run.train.network)
+        save_network(plan.paths.weights(run.id), network, run.train.network)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def make(staged, tmp_path):
         content["sample"] |= {"grid": {}, "trajectories": 25} | changes
         (root / "study.yaml").write_text(yaml.safe_dump(content))
         plan = plan_study(parse_study(content, "study.yaml"), root)
-        if not plan.layout.weights(plan.runs[0].id).exists():
+        if not plan.paths.weights(plan.runs[0].id).exists():
             write_weights(plan)
         return plan
 
@@ -77,12 +77,12 @@ def draw(plan, run=0, **options):
 
 
 def drawn(plan, run, setting):
-    store = plan.layout.samples(run.id, setting.id)
+    store = plan.paths.samples(run.id, setting.id)
     return xr.load_dataset(store, engine="zarr", consolidated=False)
 
 
 def state_of(plan, run=0):
-    path = plan.layout.samples_progress(plan.runs[run].id, plan.settings[0].id)
+    path = plan.paths.samples_progress(plan.runs[run].id, plan.settings[0].id)
     return JobState.read(path)
 
 
@@ -110,14 +110,14 @@ def note_chunks(monkeypatch, stop_before=None):
 def by_hand(plan, start="uniform", step_size=2e-3, seed=0):
     """Draw the samples of a tiny setting with the library alone, and watch them."""
     run, options = plan.runs[0], plan.settings[0].sample
-    network = load_network(plan.layout.run(run.id))
+    network = load_network(plan.paths.run(run.id))
     sigmas = network.sigmas.double()
-    data = read_split(plan.layout.dataset_store("digits"), "train").model_space()
+    data = read_split(plan.paths.dataset_store("digits"), "train").model_space()
     xs, states, scores = [], [], []
     for chunk in range(3):  # 20 samples each; 10 of the last one are dropped
         generator = generator_for(seed, "sample", chunk)
         shape, sigma_max = (1, 8, 8), float(sigmas[0])
-        x = initial(start, 20, shape, sigma_max=sigma_max, data=data, generator=generator)
+        x = initial_samples(start, 20, shape, sigma_max=sigma_max, data=data, generator=generator)
         seen = []
         arguments = options.sampler.arguments() | {"step_size": step_size, "generator": generator}
         observe = lambda _, x, s, seen=seen: seen.append((x.clone(), s.clone()))  # noqa: E731
@@ -152,12 +152,12 @@ def test_what_the_store_says_of_itself(make):
     plan = make()
     found = draw(plan)
     run, setting = plan.runs[0], plan.settings[0]
-    digest = module.sha256_of(plan.layout.weights(run.id))
+    digest = module.sha256_of(plan.paths.weights(run.id))
     wanted = {"run": run.id, "setting": setting.id, "seed": 0, "task": "none", "device": "cpu"}
     wanted |= {"weights_sha256": digest, "sample": setting.sample.model_dump_json()}
     assert {key: found.attrs[key] for key in wanted} == wanted
     assert found.attrs["seconds"] > 0
-    manifest = parse_yaml(plan.layout.samples_manifest(run.id, setting.id).read_text(), "manifest")
+    manifest = parse_yaml(plan.paths.samples_manifest(run.id, setting.id).read_text(), "manifest")
     assert manifest["count"] == 50
     assert manifest["shape"] == [1, 8, 8]
     assert manifest["seconds"] == found.attrs["seconds"]
@@ -190,16 +190,18 @@ def test_a_ladder_of_its_own(make):
 def test_a_ladder_of_its_own_may_be_measured_on_the_data(make):
     noise = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.2, "levels": 3}
     plan = make(noise=noise)
-    points = read_split(plan.layout.dataset_store("digits"), "train").model_space().flatten(1)
+    points = read_split(plan.paths.dataset_store("digits"), "train").model_space().flatten(1)
     assert float(draw(plan).sigma[0]) == pytest.approx(float(torch.cdist(points, points).max()))
 
 
 def test_an_automatic_step_size_is_technique_4s(make):
     plan = make(sampler={"name": "annealed_langevin", "step_size": "auto", "steps_per_level": 2})
     found = draw(plan)
-    sigmas = load_network(plan.layout.run(plan.runs[0].id)).sigmas.double()
+    sigmas = load_network(plan.paths.run(plan.runs[0].id)).sigmas.double()
     np.testing.assert_allclose(
-        found.step_size, step_sizes("variance", sigmas, step_size_for(sigmas, 2)), rtol=1e-12
+        found.step_size,
+        step_sizes("variance", sigmas, step_size_by_technique_4(sigmas, 2)),
+        rtol=1e-12,
     )
 
 
@@ -233,8 +235,8 @@ def test_a_sampler_of_one_level_stores_that_level(make):
     assert found.sigma.values == pytest.approx([0.1])
     assert found.step_size.values.tolist() == [2e-3]
     assert found.sizes["level"] == len(found.rms) == 1
-    network = load_network(plan.layout.run(plan.runs[0].id))
-    start = initial("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=(g := noise_of(0)))
+    network = load_network(plan.paths.run(plan.runs[0].id))
+    start = initial_samples("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=(g := noise_of(0)))
     x = langevin(network, start, network.sigmas.double(), generator=g, **without_name(sampler))
     expected = x.permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(found.trajectory[:20, 0], expected)
@@ -302,7 +304,7 @@ def test_in_painting_keeps_the_known_part_of_test_samples(make):
     task = {"name": "inpainting", "mask": "lower_half"}
     plan = make(task=task, count=50, trajectories=3)
     found = draw(plan)
-    split = read_split(plan.layout.dataset_store("digits"), "test")
+    split = read_split(plan.paths.dataset_store("digits"), "test")
     real = np.round(split.model_space()[:50].permute(0, 2, 3, 1).numpy() * 255)
     np.testing.assert_array_equal(found.original, np.arange(50))
     np.testing.assert_array_equal(found.image[:, :4], real[:, :4])
@@ -313,7 +315,7 @@ def test_in_painting_keeps_the_known_part_of_test_samples(make):
 def test_test_samples_are_taken_again_where_there_are_not_enough(make):
     plan = make(task={"name": "inpainting", "mask": "centre"}, count=400, chunk=400)
     found = draw(plan)
-    available = len(read_split(plan.layout.dataset_store("digits"), "test").model_space())
+    available = len(read_split(plan.paths.dataset_store("digits"), "test").model_space())
     np.testing.assert_array_equal(found.original, np.arange(400) % available)
     assert available < 400
 
@@ -325,7 +327,7 @@ def test_interpolation_draws_rows_that_turn_from_one_sample_into_another(make):
     found = draw(plan)
     assert found.attrs["task"] == "interpolation"
     generator = noise_of(0)
-    start = initial("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=generator)
+    start = initial_samples("uniform", 20, (1, 8, 8), sigma_max=8.0, generator=generator)
     start = start[::5].repeat_interleave(5, dim=0).permute(0, 2, 3, 1).numpy()
     moved = (found.trajectory.values[:20, -1] - start).reshape(4, 5, 64)
     correlations = [np.corrcoef(row)[0] for row in moved]
@@ -347,7 +349,7 @@ def test_what_is_drawn_can_be_measured(make, changes):
     draw(plan)
     reference(plan, "digits", "pixels")
     evaluate(plan, plan.runs[0].id, plan.settings[0].id)
-    found = xr.load_dataset(plan.layout.metrics(plan.runs[0].id, plan.settings[0].id))
+    found = xr.load_dataset(plan.paths.metrics(plan.runs[0].id, plan.settings[0].id))
     assert float(found.frechet_pixels) > 0
     if "trajectories" in changes:
         assert found.sizes["level"] == (1 if "sampler" in changes else 5)
@@ -360,8 +362,8 @@ def test_metropolis_draws_from_the_energy_of_an_oracle(make, precision):
     run, component = plan.runs[0], Oracle(name="oracle")
     sigmas = torch.tensor([2.0, 0.5], dtype=torch.float64)
     network = build_network(component, (1, 8, 8), sigmas)
-    network.fill(torch.ones(1), torch.full((1, 1, 8, 8), 0.3), torch.zeros(1))
-    save_network(plan.layout.weights(run.id), network, component)
+    network.set_mixture(torch.ones(1), torch.full((1, 1, 8, 8), 0.3), torch.zeros(1))
+    save_network(plan.paths.weights(run.id), network, component)
     options = {"name": "metropolis", "step_size": 0.01, "steps": 200, "denoise": False}
     sampler = TypeAdapter(AnySampler).validate_python(options)
     changes = {"sampler": sampler, "precision": precision}
@@ -421,14 +423,14 @@ def test_a_stop_costs_the_chunk_that_it_interrupts(make, monkeypatch):
     state = state_of(plan)
     assert (state.state, state.step, state.steps) == ("running", 2, 3)
     state.seconds = 1000.0
-    state.write(plan.layout.samples_progress(plan.runs[0].id, plan.settings[0].id))
+    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id))
     chunks = note_chunks(monkeypatch)
     assert_same_samples(draw(plan), undisturbed)
     assert chunks == [2]
     state = state_of(plan)
     assert (state.state, state.step, state.restarts) == ("done", 3, 1)
     assert state.seconds > 1000  # those before the stop are counted
-    assert not plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id).exists()
+    assert not plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id).exists()
 
 
 def test_samples_that_are_drawn_are_left_alone(make, monkeypatch):
@@ -457,7 +459,7 @@ def test_a_damaged_chunk_is_named_and_drawn_again(make, monkeypatch, capsys, dam
         note_chunks(patch, stop_before=2)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
     damaged = sorted(parts.iterdir())[1]
     damaged.write_bytes(damage(damaged.read_bytes()))
     chunks = note_chunks(monkeypatch)
@@ -477,7 +479,7 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
         note_chunks(patch, stop_before=0)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
     assert list(parts.iterdir()) == []
     chunks = note_chunks(monkeypatch)
     ours = draw(plan)
@@ -518,7 +520,7 @@ def test_a_process_that_is_killed_is_told(make):
 def test_the_other_processes_end_with_their_chunk_when_one_fails(make):
     """Each has 2,500 chunks to draw; one may open no more files."""
     plan = make(count=100_000)
-    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
 
     def forbid():
         children = wait_for_children(psutil.Process())
@@ -538,8 +540,8 @@ def test_no_process_outlives_the_one_that_started_it(make):
     plan = make(count=100_000)
     arguments = ["sample", "study.yaml", "--run", plan.runs[0].id, "--processes", "2"]
     code = f"from scoresweep.pipeline.cli import app; app({arguments})"
-    parent = psutil.Popen([sys.executable, "-c", code], cwd=plan.layout.root)
-    parts = plan.layout.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parent = psutil.Popen([sys.executable, "-c", code], cwd=plan.paths.root)
+    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
     for _ in range(400):
         if len(list(parts.glob("chunk-*"))) > 2:
             break
@@ -569,7 +571,7 @@ def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch)
     assert chunks == []
     state = state_of(plan)
     assert (state.state, state.message) == ("failed", str(error.value))
-    folder = plan.layout.samples_progress(plan.runs[0].id, plan.settings[0].id).parent
+    folder = plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id).parent
     setting = plan.settings[0].id
     assert names(folder) == [f".{setting}.lock", f"{setting}.progress.json"]
 
@@ -596,7 +598,7 @@ def test_samples_that_are_not_finite_are_named(make, monkeypatch):
         draw(plan)
     assert error.value.exit_code == 1
     assert state_of(plan).state == "failed"
-    assert not plan.layout.samples_manifest(run, setting).exists()
+    assert not plan.paths.samples_manifest(run, setting).exists()
 
 
 def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
@@ -617,7 +619,7 @@ def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
 
 def test_a_run_that_is_not_trained_is_named(make):
     plan = make()
-    plan.layout.weights(plan.runs[0].id).unlink()
+    plan.paths.weights(plan.runs[0].id).unlink()
     with pytest.raises(InputError, match=r"model.safetensors: is missing; train the run first"):
         draw(plan)
     assert state_of(plan).state == "failed"
@@ -634,7 +636,7 @@ def test_gpus_are_shared_out_in_turn(make):
 
     def work(processes):
         setting = plan.settings[0]
-        return chunk_module.Work(plan.runs[0], setting, plan.layout, processes, 1, 2, "")
+        return chunk_module.SamplingJob(plan.runs[0], setting, plan.paths, processes, 1, 2, "")
 
     assert [work(3).device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert [work(processes).devices for processes in (1, 2, 3)] == [1, 2, 2]

@@ -88,7 +88,7 @@ def identities(folder):
 def test_a_store_that_was_cut_short_is_staged_again(tmp_path, capsys):
     plan, name = plan_of({"name": "digits"}, tmp_path)
     stage(plan, name)
-    store = plan.layout.dataset_store(name)
+    store = plan.paths.dataset_store(name)
     expected = read_split(store, "train")
     file = next(f for f in (store / "train" / "image" / "c").rglob("*") if f.is_file())
     file.write_bytes(file.read_bytes()[:-1])
@@ -101,7 +101,7 @@ def test_a_subset_is_the_first_samples(tmp_path):
     whole, subset = {"name": "digits"}, {"name": "digits", "subset": 50}
     for dataset in (whole, subset):
         stage(*plan_of(dataset, tmp_path))
-    stores = [plan.layout.dataset_store(name) for plan, name in map_plans(tmp_path, whole, subset)]
+    stores = [plan.paths.dataset_store(name) for plan, name in map_plans(tmp_path, whole, subset)]
     for split in ("train", "test"):
         every, first = (read_split(store, split) for store in stores)
         np.testing.assert_array_equal(first.values, every.values[:50])
@@ -117,7 +117,7 @@ def test_a_subset_of_own_splits_has_every_class(tmp_path):
     own = {"name": "folder", "path": str(tmp_path / "own"), "subset": 6}
     plan, name = plan_of(own, tmp_path)
     stage(plan, name)
-    store = plan.layout.dataset_store(name)
+    store = plan.paths.dataset_store(name)
     for split, first in (("train", 0), ("test", 30)):
         part = read_split(store, split)
         assert part.labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -134,14 +134,14 @@ def test_own_points(tmp_path):
     np.save(tmp_path / "p.npy", points)
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
     stage(plan, name)
-    assert read_split(plan.layout.dataset_store(name), "test").values.shape == (4, 2)
+    assert read_split(plan.paths.dataset_store(name), "test").values.shape == (4, 2)
 
 
 @pytest.mark.parametrize("kind", ["array", "zarr", "folder"])
 def test_own_data_that_has_changed_is_staged_again(tmp_path, capsys, kind):
     source = tmp_path / "own"
     plan, name = plan_of({"name": kind, "path": str(source), "test_fraction": 0.5}, tmp_path)
-    store = plan.layout.dataset_store(name)
+    store = plan.paths.dataset_store(name)
     values = np.zeros((6, 4, 4), np.uint8)
     for grey, message in ((0, "staged"), (0, "is staged already"), (9, "own has changed since")):
         values[:] = grey

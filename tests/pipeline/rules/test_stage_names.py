@@ -42,11 +42,11 @@ def test_a_folder_of_any_name_is_staged(tmp_path, name, title):
     plan = plan_study(parse_study(content, "s.yaml"), tmp_path)
     dataset = plan.study.dataset[0]
     stage(plan, dataset.id)
-    assert read_split(plan.layout.dataset_store(dataset.id), "train").shape == (1, 8, 8)
+    assert read_split(plan.paths.dataset_store(dataset.id), "train").shape == (1, 8, 8)
     assert not set("{}") & set(dataset.id)
     for path in (
-        plan.layout.reference(dataset.id, "efficientnet_lite0", 1_000_000),
-        plan.layout.extractor_weights(dataset.id, "efficientnet_lite0"),
+        plan.paths.reference(dataset.id, "efficientnet_lite0", 1_000_000),
+        plan.paths.extractor_weights(dataset.id, "efficientnet_lite0"),
     ):
         assert len(path.name.encode()) <= 255
 

@@ -30,17 +30,17 @@ def test_a_setting_that_does_not_fit_the_ladder_of_the_data_ends_a_run_before_an
 ):
     plan = make_plan(noise=LADDER, grid={})
     run, fitting = plan.runs[0], plan.settings[0]
-    assert list(sampler.mistakes(run.train.noise)) == []  # which the plan does not know
+    assert list(sampler.problems(run.train.noise)) == []  # which the plan does not know
     wrong = replace(
         fitting, id="wrong", sample=fitting.sample.model_copy(update={"sampler": sampler})
     )
     named = rf"sample\.sampler: setting wrong does not fit run {run.id}: .*{message}"
     with pytest.raises(InputError, match=named):
         train(replace(plan, settings=[fitting, wrong]), run.id, Resources())
-    state = JobState.read(plan.layout.progress(run.id))
+    state = JobState.read(plan.paths.progress(run.id))
     assert (state.state, state.step) == ("failed", 0)
-    assert not plan.layout.checkpoints(run.id).exists()
-    assert not plan.layout.weights(run.id).exists()
+    assert not plan.paths.checkpoints(run.id).exists()
+    assert not plan.paths.weights(run.id).exists()
 
 
 def test_the_failure_of_a_process_that_is_not_the_first_is_noted(make_plan, monkeypatch):
@@ -48,6 +48,6 @@ def test_the_failure_of_a_process_that_is_not_the_first_is_noted(make_plan, monk
     plan = make_plan(precision="fp16", grid={})
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(InputError, match=r"train.precision: 'fp16': CPU lacks it") as raised:
-        train_here(plan.runs[0], plan.layout, Resources())
-    state = JobState.read(plan.layout.progress(plan.runs[0].id))
+        train_here(plan.runs[0], plan.paths, Resources())
+    state = JobState.read(plan.paths.progress(plan.runs[0].id))
     assert (state.state, state.message) == ("failed", str(raised.value))

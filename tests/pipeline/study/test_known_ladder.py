@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
-from scoresweep.pipeline.study.known_ladder import known_sigmas, smallest_sigma
+from scoresweep.pipeline.study.known_ladder import smallest_sigma, static_sigmas
 from scoresweep.pipeline.study.methods.noise import AnyNoise
 
 ENDS = {"sigma_max": 8.0, "sigma_min": 0.1, "levels": 7}
@@ -24,12 +24,12 @@ ENDS = {"sigma_max": 8.0, "sigma_min": 0.1, "levels": 7}
 )
 def test_they_are_equal(options):
     noise = TypeAdapter(AnyNoise).validate_python(options)
-    assert known_sigmas(noise) == pytest.approx(noise.load()(**noise.arguments()).tolist())
+    assert static_sigmas(noise) == pytest.approx(noise.load()(**noise.arguments()).tolist())
     assert smallest_sigma(noise) == 0.1
 
 
 @pytest.mark.parametrize("unknown", [{"sigma_max": "max_rms"}, {"levels": "auto"}])
 def test_what_depends_on_data_is_not_known(unknown):
     noise = TypeAdapter(AnyNoise).validate_python({"name": "geometric", **ENDS} | unknown)
-    assert known_sigmas(noise) is None
+    assert static_sigmas(noise) is None
     assert smallest_sigma(noise) == 0.1

@@ -154,12 +154,12 @@ def test_adding_a_value_changes_no_id(more):
 def test_adding_an_axis_keeps_the_names_of_what_exists(tmp_path):
     before = plan(tmp_path)
     for run in before.runs:
-        before.layout.run(run.id).mkdir(parents=True)
+        before.paths.run(run.id).mkdir(parents=True)
         for setting in before.settings:
-            before.layout.samples_manifest(run.id, setting.id).parent.mkdir(
+            before.paths.samples_manifest(run.id, setting.id).parent.mkdir(
                 parents=True, exist_ok=True
             )
-            before.layout.samples_manifest(run.id, setting.id).touch()
+            before.paths.samples_manifest(run.id, setting.id).touch()
     after = plan(
         tmp_path,
         train={"grid": {"seed": [0, 1], "noise.levels": [5, 9]}},

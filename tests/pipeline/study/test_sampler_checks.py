@@ -146,4 +146,4 @@ def test_metropolis_samples_an_oracle():
     sampler = {"name": "metropolis", "steps": 5, "step_size": 0.1}
     content["sample"] |= {"grid": {}, "sampler": sampler}
     found = plan_study(parse_study(content, "tiny.yaml"), Path("/nowhere"), "tiny.yaml")
-    assert found.settings[0].sample.sampler.score_calls(5) == 7
+    assert found.settings[0].sample.sampler.num_score_evaluations(5) == 7

@@ -50,7 +50,7 @@ def folder(root, side):
 def staged(root, dataset, shape):
     """Write what tells the shape of a staged dataset."""
     path = plan(root, dataset=dataset)
-    manifest = path.layout.dataset_manifest(path.study.dataset[0].id)
+    manifest = path.paths.dataset_manifest(path.study.dataset[0].id)
     manifest.parent.mkdir(exist_ok=True)
     kind = "image" if len(shape) == 3 else "point"
     splits = {"train": {kind: {"shape": [90, *shape]}}, "test": {kind: {"shape": [5, *shape]}}}

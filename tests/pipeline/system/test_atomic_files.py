@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from scoresweep.pipeline.errors import RunError
-from scoresweep.pipeline.system.atomic_files import NO_SPACE, remove, sha256_of, whole, write_json
+from scoresweep.pipeline.system.atomic_files import (
+    NO_SPACE,
+    atomic_write,
+    remove,
+    sha256_of,
+    write_json,
+)
 
 
 def names(folder):
@@ -21,7 +27,7 @@ def names(folder):
 
 def test_a_file_appears_when_it_is_whole_in_a_folder_made_for_it(tmp_path):
     path = tmp_path / "deep" / "file.txt"
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         assert not path.exists()
         assert temporary.parent == path.parent  # a rename works within one file system alone
@@ -35,7 +41,7 @@ def test_what_was_there_stays_when_the_body_raises(tmp_path, error):
     path = tmp_path / "file.txt"
     path.write_text("old")
     with pytest.raises(type(error) if isinstance(error, Exception) else error):  # noqa: PT012, SIM117
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("new")
             raise error
     assert path.read_text() == "old"
@@ -45,7 +51,7 @@ def test_what_was_there_stays_when_the_body_raises(tmp_path, error):
 def test_a_folder_is_replaced_as_one(tmp_path):
     folder = tmp_path / "store"
     for name in ("first", "second"):
-        with whole(folder) as temporary:
+        with atomic_write(folder) as temporary:
             temporary.mkdir()
             (temporary / name).touch()
     assert names(folder) == ["second"]
@@ -56,7 +62,7 @@ def test_what_an_earlier_try_left_under_the_temporary_name_is_not_mixed_in(tmp_p
     left = tmp_path / f".store.{socket.gethostname()}.{os.getpid()}.part"
     left.mkdir()
     (left / "stray").touch()
-    with whole(tmp_path / "store") as temporary:
+    with atomic_write(tmp_path / "store") as temporary:
         temporary.mkdir()
     assert names(tmp_path / "store") == []
 
@@ -64,7 +70,7 @@ def test_what_an_earlier_try_left_under_the_temporary_name_is_not_mixed_in(tmp_p
 @pytest.mark.parametrize("code", sorted(NO_SPACE))
 def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path, code):
     with pytest.raises(RunError, match=r"file.txt: could not be written \(.*free some space"):  # noqa: PT012, SIM117
-        with whole(tmp_path / "file.txt") as temporary:
+        with atomic_write(tmp_path / "file.txt") as temporary:
             temporary.write_text("half")
             raise OSError(code, os.strerror(code))
     assert names(tmp_path) == []
@@ -128,7 +134,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_is_then(tmp_p
 
 
 def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
-    with whole(tmp_path / "store") as temporary:
+    with atomic_write(tmp_path / "store") as temporary:
         (temporary / "array" / "c").mkdir(parents=True)
         for file in ("zarr.json", "array/zarr.json", "array/c/0"):
             (temporary / file).touch()
@@ -164,7 +170,7 @@ def test_what_a_killed_process_left_of_a_file_goes_and_the_rest_stays(tmp_path):
     old = tmp_path / ".file.another.node.7.part"
     old.touch()
     os.utime(old, (time.time() - 90_000,) * 2)
-    with whole(tmp_path / "file") as temporary:
+    with atomic_write(tmp_path / "file") as temporary:
         temporary.touch()
     assert names(tmp_path) == sorted([*others, "file"])
 

@@ -7,26 +7,32 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.system.device import CPU, check_precision, device_of, network_on, oracle_on
+from scoresweep.pipeline.system.device import (
+    CPU,
+    check_precision,
+    move_network,
+    move_oracle,
+    select_device,
+)
 
 META = torch.device("meta")
 """A device that is not the CPU and is always there: shapes without values."""
 
 
 def test_a_gpu_is_taken_when_it_is_asked_for() -> None:
-    assert device_of(0) == CPU
+    assert select_device(0) == CPU
     if torch.cuda.is_available():
-        assert device_of(1).type == "cuda"
+        assert select_device(1).type == "cuda"
     else:
         with pytest.raises(InputError, match="gpus: 1: no GPU can be used on this machine"):
-            device_of(1)
+            select_device(1)
 
 
 def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's own default does, in convolutions."""
     for part in (torch.backends.cudnn, torch.backends.cuda.matmul):
         monkeypatch.setattr(part, "allow_tf32", True)
-    device_of(0)
+    select_device(0)
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     if torch.cuda.is_available():
@@ -69,10 +75,10 @@ class Linear(ScoreNetwork):
 
 def test_a_network_computes_there_on_points_from_here() -> None:
     x, sigma = torch.ones(3, 2), torch.ones(3)
-    network = network_on(Linear(), META)
+    network = move_network(Linear(), META)
     assert network(x, sigma).device == CPU
     assert network.devices == {"meta"}
-    assert torch.equal(network_on(Linear(), CPU)(x, sigma), x)
+    assert torch.equal(move_network(Linear(), CPU)(x, sigma), x)
 
 
 def test_an_exact_score_is_the_same_through_it() -> None:
@@ -81,11 +87,11 @@ def test_an_exact_score_is_the_same_through_it() -> None:
         return GaussianMixture(torch.tensor([0.3, 0.7]), means, torch.tensor([0.5, 1.0]))
 
     x, sigma = torch.randn(4, 2), torch.full((4,), 0.5)
-    moved = oracle_on(mixture(), CPU)
+    moved = move_oracle(mixture(), CPU)
     assert torch.equal(moved(x, sigma), mixture()(x, sigma))
     assert torch.equal(moved.log_density(x, sigma), mixture().log_density(x, sigma))
     there = mixture()
-    oracle_on(there, META)
+    move_oracle(there, META)
     tensors = [value for value in vars(there).values() if isinstance(value, Tensor)]
     assert len(tensors) == 4
     assert {tensor.device.type for tensor in tensors} == {"meta"}

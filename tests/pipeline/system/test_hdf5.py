@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scoresweep.pipeline.system.hdf5 import is_whole, mentions
+from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
@@ -14,17 +14,17 @@ def test_a_file_is_whole_to_its_last_byte(tmp_path: Path, libver: str) -> None:
     path = tmp_path / "a.nc"
     with h5py.File(path, "w", libver=libver) as file:
         file["x"] = np.arange(1000.0)
-    assert is_whole(path)
+    assert is_complete(path)
     content = path.read_bytes()
     for size in (len(content) - 1, len(content) // 2, 64, 20, 8, 0):
         path.write_bytes(content[:size])
-        assert not is_whole(path)
+        assert not is_complete(path)
 
 
 def test_another_file_is_not_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
     path.write_bytes(b"\0" * 1000)
-    assert not is_whole(path)
+    assert not is_complete(path)
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
@@ -33,5 +33,5 @@ def test_attributes_are_found_without_a_library(tmp_path: Path, libver: str) -> 
     with h5py.File(path, "w", libver=libver) as file:
         file.create_dataset("x", data=np.arange(1000.0), compression="gzip")
         file.attrs["measured"] = "60cf6171"
-    assert mentions(path, "60cf6171")
-    assert not mentions(path, "60cf6172")
+    assert contains_text(path, "60cf6171")
+    assert not contains_text(path, "60cf6172")

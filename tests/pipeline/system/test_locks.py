@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from scoresweep.pipeline.system.locks import exclusive, is_taken
+from scoresweep.pipeline.system.locks import file_lock, is_locked
 
 NOBODY = 2**22 + 1
 """No process has this number."""
@@ -17,17 +17,17 @@ def test_one_process_at_a_time_is_let_in(tmp_path):
     lock, entered = tmp_path / "folder" / "lock", threading.Event()
 
     def second():
-        with exclusive(lock):
+        with file_lock(lock):
             entered.set()
 
     waiting = threading.Thread(target=second)
-    with exclusive(lock):
-        assert is_taken(lock)
+    with file_lock(lock):
+        assert is_locked(lock)
         waiting.start()
         assert not entered.wait(0.3)
     assert entered.wait(10)
     waiting.join()
-    assert not is_taken(lock)
+    assert not is_locked(lock)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def held(tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
 
         def sign(**holder):
-            with exclusive(tmp_path / "example"):
+            with file_lock(tmp_path / "example"):
                 ours = json.loads((tmp_path / "example").read_text())
             lock.write_text(json.dumps(ours | holder))
             return lock
@@ -55,7 +55,7 @@ def entering():
         inside = threading.Event()
 
         def go():
-            with exclusive(lock, **options):
+            with file_lock(lock, **options):
                 inside.set()
 
         threads.append(threading.Thread(target=go))
@@ -111,9 +111,9 @@ def test_a_lock_whose_file_is_removed_while_it_is_taken_is_taken_anew(tmp_path, 
         flock(file, operation)
 
     monkeypatch.setattr("fcntl.flock", removing)
-    with exclusive(lock):
-        assert is_taken(lock)
-    assert not is_taken(lock)
+    with file_lock(lock):
+        assert is_locked(lock)
+    assert not is_locked(lock)
 
 
 def test_a_lock_whose_holder_is_not_known_is_waited_for(tmp_path, entering, capsys):
@@ -128,10 +128,10 @@ def test_a_lock_whose_holder_is_not_known_is_waited_for(tmp_path, entering, caps
 
 def test_a_file_system_without_locks_lets_everybody_in(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.ENOTSUP))
-    with exclusive(tmp_path / "lock"):
-        assert not is_taken(tmp_path / "lock")
+    with file_lock(tmp_path / "lock"):
+        assert not is_locked(tmp_path / "lock")
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.EIO))
-    with pytest.raises(OSError, match="Input/output"), exclusive(tmp_path / "lock"):
+    with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
         pass
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scoresweep.pipeline.system import provenance as module
-from scoresweep.pipeline.system.provenance import keep_code, note_end, note_start, provenance
+from scoresweep.pipeline.system.provenance import append_start, provenance, snapshot_code, update
 
 
 def git(folder, *arguments):
@@ -104,7 +104,7 @@ def checkout(tmp_path, monkeypatch):
 
 def start(folder):
     """Note a start of a run in `folder`; return it."""
-    note_start(folder / "provenance.json", folder / "code")
+    append_start(folder / "provenance.json", folder / "code")
     return json.loads((folder / "provenance.json").read_text())["starts"][-1]
 
 
@@ -193,17 +193,17 @@ def test_a_node_without_git_tells_the_code_that_its_head_has_kept(
     source = checkout / "src" / "scoresweep"
     (source / "new.py").write_text("3\n")
     folder, path = tmp_path / "code", tmp_path / "provenance.json"
-    kept = keep_code(folder)
+    kept = snapshot_code(folder)
     assert kept.commit
     assert (folder / kept.patch).exists()
     monkeypatch.setenv("PATH", "/nowhere")
-    note_start(path, folder, kept)
+    append_start(path, folder, kept)
     assert capsys.readouterr().err == ""
     content = json.loads(path.read_text())
     assert content["starts"][0] | vars(kept) == content["starts"][0]
     assert (content["commit"], content["uncommitted_changes"]) == (kept.commit, True)
     (source / "new.py").write_text("4\n")  # while the job waited
-    note_start(path, folder, kept)
+    append_start(path, folder, kept)
     assert f"{checkout}: results will not say" in capsys.readouterr().err
     start = json.loads(path.read_text())["starts"][1]
     assert (start["commit"], start["patch"]) == ("", None)
@@ -213,8 +213,8 @@ def test_a_node_without_git_tells_the_code_that_its_head_has_kept(
 def test_torch_is_not_imported_to_keep_the_code(tmp_path):
     code = (
         "import sys; from pathlib import Path; "
-        "from scoresweep.pipeline.system.provenance import keep_code; "
-        "keep_code(Path(sys.argv[1])); assert 'torch' not in sys.modules"
+        "from scoresweep.pipeline.system.provenance import snapshot_code; "
+        "snapshot_code(Path(sys.argv[1])); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
 
@@ -244,7 +244,7 @@ def test_starts_are_added_and_alike_ones_share_their_files(checkout, tmp_path, m
     (checkout / "workflow" / "a.smk").write_text("rule b:\n")
     start(tmp_path)
     (checkout / "workflow" / "a.smk").write_text("rule c:\n")
-    note_end(tmp_path / "provenance.json", {"seconds": 7.0})
+    update(tmp_path / "provenance.json", {"seconds": 7.0})
     content = json.loads((tmp_path / "provenance.json").read_text())
     where = ("hosts", "slurm_job", "slurm_restarts", "processes", "nodes")
     assert [tuple(start[key] for key in where) for start in content["starts"]] == [

@@ -9,13 +9,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from scoresweep.pipeline.system import safetensors_io
-from scoresweep.pipeline.system.safetensors_io import write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors
 
 
 def test_tensors_come_back_whatever_their_layout(tmp_path):
     image = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
     view = torch.arange(6.0).reshape(2, 3).T
-    write_tensors(tmp_path / "file", {"image": image, "view": view}, {"what": "test"})
+    save_safetensors(tmp_path / "file", {"image": image, "view": view}, {"what": "test"})
     found = load_file(tmp_path / "file")
     assert torch.equal(found["image"], image)
     assert torch.equal(found["view"], view)
@@ -27,7 +27,7 @@ def test_tensors_come_back_whatever_their_layout(tmp_path):
 def test_who_may_read_other_new_files_may_read_it(tmp_path, umask):
     before = os.umask(umask)
     try:
-        write_tensors(tmp_path / "file", {"x": torch.zeros(2)})
+        save_safetensors(tmp_path / "file", {"x": torch.zeros(2)})
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
@@ -38,11 +38,11 @@ import resource
 import sys
 import torch
 from pathlib import Path
-from scoresweep.pipeline.system.safetensors_io import write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    write_tensors(Path(sys.argv[1]), {"x": torch.zeros(100_000)})
+    save_safetensors(Path(sys.argv[1]), {"x": torch.zeros(100_000)})
 except OSError as error:
     print(error.errno, error.filename)
 """
@@ -61,7 +61,7 @@ def test_errors_of_the_system_keep_their_number_and_name_the_file(tmp_path, monk
 
     monkeypatch.setattr(safetensors_io, "save_file", fail)
     with pytest.raises(OSError) as raised:
-        write_tensors(tmp_path / "file", {})
+        save_safetensors(tmp_path / "file", {})
     assert (raised.value.errno, raised.value.filename) == (code, str(tmp_path / "file"))
 
 
@@ -71,4 +71,4 @@ def test_other_errors_of_safetensors_are_left_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(safetensors_io, "save_file", fail)
     with pytest.raises(SafetensorError):
-        write_tensors(tmp_path / "file", {})
+        save_safetensors(tmp_path / "file", {})

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from scoresweep.pipeline.training.curves import CURVES, Accumulator, Curves, first_bad
+from scoresweep.pipeline.training.curves import CURVES, Curves, LossAccumulator, first_nonfinite
 
 CPU = torch.device("cpu")
 REST = {"gradient_norm": 3.0, "learning_rate": 0.1, "images_per_second": 200.0}
@@ -10,7 +10,7 @@ REST = {"gradient_norm": 3.0, "learning_rate": 0.1, "images_per_second": 200.0}
 
 def filled():
     """Curves of two points: level 2 of the second was never drawn."""
-    curves, sums = Curves([4.0, 2.0, 1.0]), Accumulator(4, 3, CPU)
+    curves, sums = Curves([4.0, 2.0, 1.0]), LossAccumulator(4, 3, CPU)
     sums.add(0, torch.tensor([0, 1, 1, 2]), torch.tensor([1.0, 2.0, 4.0, 9.0]))
     curves.append(10, sums.sums, **REST)
     sums.reset()
@@ -57,7 +57,7 @@ def test_curves_without_a_point_can_be_saved():
 
 
 def test_losses_are_added_up_in_double_precision_and_without_a_graph():
-    sums = Accumulator(4, 1, CPU)
+    sums = LossAccumulator(4, 1, CPU)
     losses = torch.full((1000,), 0.1, requires_grad=True)
     for _ in range(100):
         sums.add(0, torch.zeros(1000, dtype=torch.long), losses)
@@ -67,12 +67,12 @@ def test_losses_are_added_up_in_double_precision_and_without_a_graph():
 
 
 def test_the_first_step_that_is_not_finite_and_its_levels_are_found():
-    sums = Accumulator(4, 3, CPU)
+    sums = LossAccumulator(4, 3, CPU)
     for step in range(4, 8):
         sums.begin(step)
         sums.add(step, torch.tensor([0, 1]), torch.tensor([1.0, 2.0]))
         sums.add(step, torch.tensor([2, 0]), torch.tensor([3.0, float("nan") if step > 5 else 4.0]))
     assert sums.steps[1].tolist() == [5.0, 2.0, 3.0]
-    assert first_bad(sums.steps) == (3, [1])
+    assert first_nonfinite(sums.steps) == (3, [1])
     sums.steps[1, 2] = float("inf")
-    assert first_bad(sums.steps) == (2, [3])
+    assert first_nonfinite(sums.steps) == (2, [3])

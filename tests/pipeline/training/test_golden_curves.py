@@ -34,7 +34,7 @@ def test_fifty_steps_give_the_recorded_losses_twice(make_plan, name):
             grid={},
         )
         train_run(plan)
-        with xr.open_dataset(plan.layout.training_curves(plan.runs[0].id)) as found:
+        with xr.open_dataset(plan.paths.training_curves(plan.runs[0].id)) as found:
             curves.append(found["loss"].values.tolist())
     assert curves[0] == curves[1]
     # Two threads, or convolutions of another library, moved these by 5e-5 of themselves at most.

@@ -32,7 +32,9 @@ from pathlib import Path
 import yaml
 from scoresweep.pipeline.errors import ScoresweepError
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline import chunks, memory, trial
+from scoresweep.pipeline.sampling import chunks
+from scoresweep.pipeline.system import memory_trial
+from scoresweep.pipeline.training import memory_advice
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.train import train_here
 from scoresweep.pipeline.system.process import set_up_process
@@ -41,13 +43,13 @@ from scoresweep.pipeline.study import parse_study, plan_study
 def work(what, content, root, processes):
     plan = plan_study(parse_study(content, "study.yaml"), root)
     if what == "train":
-        train_here(plan.runs[0], plan.layout, Resources())
+        train_here(plan.runs[0], plan.paths, Resources())
     else:
         sample(plan, plan.runs[0].id, plan.settings[0].id, processes)
 
 set_up_process(1)
 what, mib, root, processes = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-for module in (chunks, memory, trial):
+for module in (chunks, memory_advice, memory_trial):
     module.memory_available = lambda: mib * 2**20
 content = yaml.safe_load((root / "study.yaml").read_text())
 try:
@@ -81,7 +83,7 @@ def plan(tmp_path, staged):
 
 def with_little_memory(what, mib, plan, processes=1):
     """Train or sample where so much memory is available; where told how, a second time."""
-    arguments = [what, str(mib), str(plan.layout.root), str(processes)]
+    arguments = [what, str(mib), str(plan.paths.root), str(processes)]
     command = [sys.executable, "-c", WITH_LITTLE_MEMORY, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -99,7 +101,7 @@ def test_a_batch_larger_than_memory_names_parts_that_fit_and_they_do(plan):
     fitting, parts, batch = map(int, found.groups())
     assert fitting in (128, 256, 512)
     assert (parts, batch) == (1024 // fitting, fitting)
-    told = JobState.read(short.layout.progress(short.runs[0].id))
+    told = JobState.read(short.paths.progress(short.runs[0].id))
     assert told.state == "failed"
     assert ended.stdout == f"{told.message}\nmended\n"
 
@@ -107,8 +109,8 @@ def test_a_batch_larger_than_memory_names_parts_that_fit_and_they_do(plan):
 def write_weights(plan):
     run = plan.runs[0]
     network = build_network(run.train.network, (1, 8, 8), torch.logspace(0.9, -1, 5))
-    plan.layout.run(run.id).mkdir(parents=True, exist_ok=True)
-    save_network(plan.layout.weights(run.id), network, run.train.network)
+    plan.paths.run(run.id).mkdir(parents=True, exist_ok=True)
+    save_network(plan.paths.weights(run.id), network, run.train.network)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -134,9 +136,9 @@ def test_nothing_is_tried_where_much_more_is_available_than_might_be_taken(
     monkeypatch.setattr(memory_advice, "fits", None)
     monkeypatch.setattr(chunks, "fits", None)
     small = plan()
-    train_here(small.runs[0], small.layout, Resources())
+    train_here(small.runs[0], small.paths, Resources())
     sample(small, small.runs[0].id, small.settings[0].id)
-    assert small.layout.samples_manifest(small.runs[0].id, small.settings[0].id).exists()
+    assert small.paths.samples_manifest(small.runs[0].id, small.settings[0].id).exists()
 
 
 def test_where_not_even_one_fits_that_is_told(plan, monkeypatch, fresh_process):
@@ -146,8 +148,8 @@ def test_where_not_even_one_fits_that_is_told(plan, monkeypatch, fresh_process):
         monkeypatch.setattr(module, "fits", None)
     tight = plan({"batch_size": 8})
     with pytest.raises(InputError, match=r"batch_size: 8: .* No size that was tried fits"):
-        train_here(tight.runs[0], tight.layout, Resources())
-    assert not tight.layout.checkpoints(tight.runs[0].id).exists()
+        train_here(tight.runs[0], tight.paths, Resources())
+    assert not tight.paths.checkpoints(tight.runs[0].id).exists()
     write_weights(tight)
     with pytest.raises(InputError, match=r"sample.chunk: .* No size that was tried fits"):
         sample(tight, tight.runs[0].id, tight.settings[0].id)
@@ -158,7 +160,7 @@ def test_a_compiled_network_is_not_judged_by_what_it_takes_as_it_is(
 ):
     monkeypatch.setattr(memory_advice, "memory_available", lambda: 0)
     run = plan({"compile": True})
-    assert memory_advice.check_training_memory(make_trainer(run.runs[0], run.layout, 0)) is None
+    assert memory_advice.check_training_memory(make_trainer(run.runs[0], run.paths, 0)) is None
 
 
 def test_bytes_of_a_sample_are_what_its_layers_keep():
@@ -177,9 +179,9 @@ def test_bytes_of_the_largest_layer_are_what_goes_in_and_comes_out():
 
 def test_the_largest_half_that_fits_is_found():
     tried = []
-    assert memory_advice.size_that_fits(lambda size: tried.append(size) or size <= 6, 40) == 5
+    assert memory_advice.largest_fitting_size(lambda size: tried.append(size) or size <= 6, 40) == 5
     assert tried == [25, 12, 6]
-    assert memory_advice.size_that_fits(lambda size: False, 40) == 0
+    assert memory_advice.largest_fitting_size(lambda size: False, 40) == 0
 
 
 def test_on_a_gpu_work_is_done_until_its_memory_does_not_suffice():
@@ -196,7 +198,7 @@ def test_on_a_gpu_work_is_done_until_its_memory_does_not_suffice():
 def test_the_step_that_is_tried_out_takes_the_gradient_of_the_run(plan, fresh_process, objective):
     """Of the same parameters, by each objective."""
     run = plan({"objective": {"name": objective}})
-    trainer = make_trainer(run.runs[0], run.layout, 0)
+    trainer = make_trainer(run.runs[0], run.paths, 0)
     ladder = trainer.sigmas.tolist()
     tried = memory_advice._first_step(run.runs[0].train, trainer.loader.shape, ladder, 1, 1, 3)
     _, losses = trainer.losses(trainer.network, 0, 3)
@@ -212,7 +214,7 @@ def test_the_step_that_is_tried_out_takes_the_gradient_of_the_run(plan, fresh_pr
 def test_trying_sizes_disturbs_no_gradient_that_processes_share(plan, fresh_process, tmp_path):
     """A backward pass that broke off has marked some gradients; a second one would be an error."""
     run = plan()
-    trainer = make_trainer(run.runs[0], run.layout, 0)
+    trainer = make_trainer(run.runs[0], run.paths, 0)
     meet = f"file://{tmp_path / 'meet'}"
     torch.distributed.init_process_group("gloo", init_method=meet, rank=0, world_size=1)
     try:
@@ -230,9 +232,15 @@ def test_trying_sizes_disturbs_no_gradient_that_processes_share(plan, fresh_proc
 
 def test_only_errors_of_memory_are_told_as_such():
     named = r"advice The first that failed: .*allocate"
-    with pytest.raises(RunError, match=named), memory_advice.told_of_memory(lambda: "advice"):
+    with (
+        pytest.raises(RunError, match=named),
+        memory_advice.explain_out_of_memory(lambda: "advice"),
+    ):
         torch.empty(2**55)
-    with pytest.raises(RuntimeError, match="shape"), memory_advice.told_of_memory(lambda: "advice"):
+    with (
+        pytest.raises(RuntimeError, match="shape"),
+        memory_advice.explain_out_of_memory(lambda: "advice"),
+    ):
         torch.ones(2).reshape(3)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from scoresweep.noise import levels_for
+from scoresweep.noise import levels_by_technique_2
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.noise import Explicit, Geometric, Karras
 from scoresweep.pipeline.training import noise_levels
-from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 
 SQUARE = torch.tensor([[[[0.0, 0.0]]], [[[3.0, 0.0]]], [[[0.0, 4.0]]]])
 """Three images of two pixels, at most 5 apart."""
@@ -19,7 +19,7 @@ def unread():
 
 
 def test_numbers_are_taken_as_they_are():
-    found = resolve_ladder(Explicit(name="explicit", sigmas=[4.0, 2.0, 0.5]), unread)
+    found = resolve_noise_levels(Explicit(name="explicit", sigmas=[4.0, 2.0, 0.5]), unread)
     assert found.dtype == torch.float64
     assert found.tolist() == [4.0, 2.0, 0.5]
 
@@ -27,7 +27,7 @@ def test_numbers_are_taken_as_they_are():
 @pytest.mark.parametrize(("rule", "largest"), [("max_distance", 5.0), ("max_rms", 5 / 2**0.5)])
 def test_the_largest_level_is_measured_between_flattened_samples(rule, largest):
     component = Karras(name="karras", sigma_max=rule, sigma_min=0.5, levels=3)
-    found = resolve_ladder(component, lambda: SQUARE)
+    found = resolve_noise_levels(component, lambda: SQUARE)
     assert found[0] == pytest.approx(largest)
     assert found[-1] == 0.5
 
@@ -35,7 +35,9 @@ def test_the_largest_level_is_measured_between_flattened_samples(rule, largest):
 def test_the_number_of_levels_follows_from_the_dimension_of_a_sample():
     component = Geometric(name="geometric", sigma_max=8.0, sigma_min=0.1, levels="auto")
     points = torch.zeros(4, 3, 8, 8)
-    assert len(resolve_ladder(component, lambda: points)) == levels_for(8.0, 0.1, 192)
+    assert len(resolve_noise_levels(component, lambda: points)) == levels_by_technique_2(
+        8.0, 0.1, 192
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_the_number_of_levels_follows_from_the_dimension_of_a_sample():
 )
 def test_a_ladder_that_does_not_fit_the_data_is_named(component, points, reason):
     with pytest.raises(InputError, match=r"noise: .*does not fit this dataset: .*" + reason):
-        resolve_ladder(component, lambda: points)
+        resolve_noise_levels(component, lambda: points)
 
 
 def test_the_training_samples_are_read_in_model_space_each_once(staged):

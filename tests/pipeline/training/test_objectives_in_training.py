@@ -82,16 +82,14 @@ def test_two_processes_train_the_same_network_as_one(plans):
     alone = train_run(plans("alone", objective=objective))
     plan = plans("together", objective=objective)
     train(plan, plan.runs[0].id, Resources(processes=2))
-    together = xr.load_dataset(plan.layout.training_curves(plan.runs[0].id))
+    together = xr.load_dataset(plan.paths.training_curves(plan.runs[0].id))
     assert together.attrs["processes"] == 2
     np.testing.assert_allclose(together.loss, curves(alone).loss, rtol=1e-4)
 
 
 def test_ism_in_many_dimensions_is_refused_before_anything_is_trained(plans, monkeypatch):
     plan = plans("many", objective=OBJECTIVES["ism"])
-    monkeypatch.setattr(
-        type(plan.study.train.objective), "most_dimensions", property(lambda self: 1)
-    )
+    monkeypatch.setattr(type(plan.study.train.objective), "max_dimension", property(lambda self: 1))
     with pytest.raises(InputError, match=r"ism: takes one backward pass for each .* 2 dimensions"):
         train_run(plan)
-    assert not plan.layout.checkpoints(plan.runs[0].id).exists()
+    assert not plan.paths.checkpoints(plan.runs[0].id).exists()

@@ -3,13 +3,13 @@ import itertools
 import pytest
 import torch
 
-from scoresweep.pipeline.training.step_noise import BLOCK, Draws
+from scoresweep.pipeline.training.step_noise import BLOCK, StepNoise
 
 CPU = torch.device("cpu")
 
 
 def test_any_cut_of_a_batch_gives_the_same_numbers():
-    draws = Draws(3, (2,), 7, CPU, projections=3, distribution="normal")
+    draws = StepNoise(3, (2,), 7, CPU, projections=3, distribution="normal")
     levels, noise, directions = draws(5, 0, 100)
     assert directions.shape == (3, 100, 2)
     for cuts in ([0, 50, 100], [0, 25, 50, 75, 100], [0, 1, BLOCK, BLOCK + 1, 100]):
@@ -20,17 +20,17 @@ def test_any_cut_of_a_batch_gives_the_same_numbers():
 
 
 def test_directions_change_neither_levels_nor_noise():
-    plain = Draws(3, (2,), 7, CPU)(5, 0, 100)
+    plain = StepNoise(3, (2,), 7, CPU)(5, 0, 100)
     assert plain[2].shape == (0, 100, 2)
     for distribution in ("rademacher", "normal"):
-        drawn = Draws(3, (2,), 7, CPU, 4, distribution)(5, 0, 100)
+        drawn = StepNoise(3, (2,), 7, CPU, 4, distribution)(5, 0, 100)
         assert torch.equal(drawn[0], plain[0])
         assert torch.equal(drawn[1], plain[1])
 
 
 @pytest.mark.parametrize(("distribution", "fourth"), [("rademacher", 1), ("normal", 3)])
 def test_directions_have_mean_zero_and_unit_covariance(distribution, fourth):
-    drawn = Draws(0, (3,), 4, CPU, 2, distribution)(0, 0, 20_000)[2].double().reshape(-1, 3)
+    drawn = StepNoise(0, (3,), 4, CPU, 2, distribution)(0, 0, 20_000)[2].double().reshape(-1, 3)
     error = len(drawn) ** -0.5
     assert drawn.mean(0).abs().max() < 4 * error
     covariance = drawn.T @ drawn / len(drawn)
@@ -40,13 +40,13 @@ def test_directions_have_mean_zero_and_unit_covariance(distribution, fourth):
 
 @pytest.mark.parametrize("other", [(3, 6), (4, 5)])
 def test_other_seeds_and_steps_give_other_numbers(other):
-    first = Draws(3, (2,), 7, CPU)(5, 0, 64)[1]
-    second = Draws(other[0], (2,), 7, CPU)(other[1], 0, 64)[1]
+    first = StepNoise(3, (2,), 7, CPU)(5, 0, 64)[1]
+    second = StepNoise(other[0], (2,), 7, CPU)(other[1], 0, 64)[1]
     assert not torch.isclose(first, second).any()
 
 
 def test_levels_are_uniform_and_noise_is_standard_normal():
-    draws = Draws(0, (3,), 4, CPU)
+    draws = StepNoise(0, (3,), 4, CPU)
     drawn = [draws(step, 0, 128) for step in range(400)]
     levels = torch.cat([d[0] for d in drawn])
     noise = torch.cat([d[1] for d in drawn]).double()
@@ -58,5 +58,5 @@ def test_levels_are_uniform_and_noise_is_standard_normal():
 
 
 def test_blocks_do_not_repeat():
-    noise = Draws(0, (1,), 2, CPU)(0, 0, 4 * BLOCK)[1].flatten()
+    noise = StepNoise(0, (1,), 2, CPU)(0, 0, 4 * BLOCK)[1].flatten()
     assert len(noise.unique()) == 4 * BLOCK

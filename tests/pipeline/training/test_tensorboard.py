@@ -11,8 +11,8 @@ from tiny_study import tiny_plan
 from scoresweep.pipeline.training.tensorboard import (
     GREY,
     Tracker,
-    described,
-    picture,
+    image_grid,
+    run_hparams,
     write_hparams,
 )
 
@@ -25,7 +25,7 @@ def read(folder):
 
 def test_samples_stand_in_rows_and_what_is_left_over_is_black():
     samples = torch.arange(1, 6).reshape(5, 1, 1, 1).expand(5, 1, 64, 32) / 255
-    sheet = picture(samples)
+    sheet = image_grid(samples)
     assert sheet.shape == (1, 2 * 65 - 1, 3 * 33 - 1)
     assert sheet.dtype == np.uint8
     corners = sheet[0, ::65, ::33]
@@ -37,7 +37,7 @@ def test_samples_stand_in_rows_and_what_is_left_over_is_black():
 
 def test_small_samples_are_enlarged_pixel_by_pixel_and_colours_kept():
     sample = torch.rand(1, 3, 5, 7)
-    sheet = picture(sample)
+    sheet = image_grid(sample)
     assert sheet.shape == (3, 50, 70)  # 10 times: the longer side is 64 or more
     grey = (255 * sample[0]).round().numpy()
     np.testing.assert_array_equal(sheet[:, ::10, ::10], grey)
@@ -45,7 +45,7 @@ def test_small_samples_are_enlarged_pixel_by_pixel_and_colours_kept():
 
 
 def test_values_outside_the_range_are_clamped_and_large_samples_not_enlarged():
-    sheet = picture(torch.tensor([-2.0, 3.0]).reshape(1, 1, 1, 2).expand(1, 1, 65, 2))
+    sheet = image_grid(torch.tensor([-2.0, 3.0]).reshape(1, 1, 1, 2).expand(1, 1, 65, 2))
     assert sheet.shape == (1, 65, 2)
     assert sheet[0, 0].tolist() == [0, 255]
 
@@ -134,7 +134,7 @@ def test_options_that_are_no_plain_values_are_written_as_text(tmp_path):
 
 def test_a_run_is_described_by_what_is_swept_and_then_by_its_main_parts(tmp_path):
     (run, *_) = tiny_plan(tmp_path).runs
-    assert described(run) == {"seed": 0, "dataset": "digits", "network": "mlp"}
+    assert run_hparams(run) == {"seed": 0, "dataset": "digits", "network": "mlp"}
     grid = {"noise.levels": [5, 6], "steps": [1, 2], "ema": [0.9, 0.99], "batch_size": [32, 64]}
     (run, *_) = tiny_plan(tmp_path, grid=grid).runs
-    assert list(described(run)) == ["levels", "steps", "ema", "batch_size"]
+    assert list(run_hparams(run)) == ["levels", "steps", "ema", "batch_size"]

@@ -25,10 +25,11 @@ from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.rules.train import train
-from scoresweep.pipeline.training import setup, trainer
+from scoresweep.pipeline.training import setup
+from scoresweep.pipeline.training import trainer as trainer_module
 from scoresweep.pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from scoresweep.pipeline.training.setup import make_trainer, write_products
-from scoresweep.pipeline.training.step_noise import Draws
+from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
+from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.trainer import StoppedError, Trainer, _share
 from scoresweep.pipeline.training.weights import load_history
 from scoresweep.seeds import derive_seed
@@ -115,7 +116,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_weights_and_curves(
     make_plan, scoresweep, slow_run, stop, code, message
 ):
     plan = make_plan(**SLOW)
-    run, layout = plan.runs[0], plan.layout
+    run, layout = plan.runs[0], plan.paths
     command = subprocess.Popen(
         [sys.executable, "-c", MAIN, "train", "study.yaml", "--run", run.id],
         cwd=layout.root,
@@ -185,28 +186,28 @@ def test_several_processes_meet_every_five_seconds_or_at_every_point(
     make_plan, monkeypatch, pace, between
 ):
     plan = make_plan()
-    trainer, met = make_trainer(plan.runs[0], plan.layout, gpus=0), []
+    trainer, met = make_trainer(plan.runs[0], plan.paths, gpus=0), []
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + pace * trainer.step)
     monkeypatch.setattr(trainer, "accelerator", SimpleNamespace(num_processes=2))
-    monkeypatch.setattr(Trainer, "_leads", True)
+    monkeypatch.setattr(Trainer, "_is_main", True)
 
     def note(*values):
         met.append(trainer.step)
         return values
 
-    monkeypatch.setattr(trainer, "_sum", note)
+    monkeypatch.setattr(trainer, "_all_reduce_sum", note)
     trainer.step = 40
-    trainer._start_clocks()
+    trainer._start_timers()
     for trainer.step in range(40, 100):
-        assert not trainer._meet().stop
+        assert not trainer._poll_requests().stop
     assert met == [40, *range(41, 100, between)]
 
 
 def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan, monkeypatch):
     plan = make_plan()
-    run, layout, owned_to = plan.runs[0], plan.layout, SimpleNamespace(step=100)
+    run, layout, owned_to = plan.runs[0], plan.paths, SimpleNamespace(step=100)
     monkeypatch.setattr(
-        trainer, "SECONDS_BETWEEN_STATES", 0.0
+        trainer_module, "SECONDS_BETWEEN_STATES", 0.0
     )  # the state is written at every point
 
     def check_owner():
@@ -224,7 +225,7 @@ def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan, mon
     trainer.run()
     owned_to.step = 0
     with pytest.raises(RunError, match="belongs to job 12"):
-        write_products(trainer, run, layout)
+        write_artifacts(trainer, run, layout)
     assert not layout.training_curves(run.id).exists()
     assert not layout.weights(run.id).exists()
 
@@ -260,12 +261,12 @@ def test_the_options_of_a_run_reach_what_they_are_for(make_plan, monkeypatch):
     optimizer = {"learning_rate": 0.01, "schedule": "cosine", "warmup": 30}
     optimizer |= {"beta1": 0.5, "beta2": 0.7, "eps": 1e-3, "weight_decay": 0.2}
     plan = make_plan(optimizer=optimizer, flip=True)
-    first, second = (make_trainer(run, plan.layout, gpus=0) for run in plan.runs)
+    first, second = (make_trainer(run, plan.paths, gpus=0) for run in plan.runs)
     wanted = {"lr": 0.01, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.2}
     assert {key: first.optimizer.defaults[key] for key in wanted} == wanted
     assert first.loader.flip
     torch.manual_seed(5)
-    again = make_trainer(plan.runs[0], plan.layout, gpus=0)
+    again = make_trainer(plan.runs[0], plan.paths, gpus=0)
     weights = [trainer.network.first.weight for trainer in (first, again, second)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -291,7 +292,7 @@ def test_gradient_accumulation_changes_the_order_of_sums_alone(make_plan, undist
 
 def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
     plan = make_plan()
-    run, layout = plan.runs[0], plan.layout
+    run, layout = plan.runs[0], plan.paths
     train(plan, run.id, Resources(processes=2))
     ours = xr.load_dataset(layout.training_curves(run.id))
     assert ours.attrs["processes"] == 2
@@ -306,7 +307,7 @@ def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
 
 def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
     old, new = make_plan("old"), make_plan("new")
-    store = old.layout.dataset_store("digits")
+    store = old.paths.dataset_store("digits")
     train_, test = read_split(store, "train"), read_split(store, "test")
     mirrored = {
         "train": replace(train_, values=np.ascontiguousarray(train_.values[:, :, ::-1])),
@@ -314,8 +315,8 @@ def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
     }
     train_run(old)
     for plan in (old, new):
-        write_store(plan.layout.dataset_store("digits"), mirrored, {})
-    old.layout.weights(old.runs[0].id).unlink()
+        write_store(plan.paths.dataset_store("digits"), mirrored, {})
+    old.paths.weights(old.runs[0].id).unlink()
     folder = train_run(old)
     assert "the dataset has changed since" in capsys.readouterr().err
     assert_same_run(folder, train_run(new))
@@ -323,7 +324,7 @@ def test_a_run_on_data_that_has_changed_begins_anew(make_plan, capsys):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monkeypatch):
     plan = make_plan()
-    draw, bad = Draws.__call__, []
+    draw, bad = StepNoise.__call__, []
 
     def broken(self, step, start, stop):
         levels, z, v = draw(self, step, start, stop)
@@ -332,10 +333,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monke
             bad.append(int(levels[3]) + 1)
         return levels, z, v
 
-    monkeypatch.setattr(Draws, "__call__", broken)
+    monkeypatch.setattr(StepNoise, "__call__", broken)
     with pytest.raises(RunError, match="not finite from step 88 on") as error:
         train_run(plan)
-    run, layout = plan.runs[0], plan.layout
+    run, layout = plan.runs[0], plan.paths
     assert f"on, at level {bad[0]} (sigma" in str(error.value)
     last = layout.checkpoints(run.id) / "step-00000080"
     assert f"The last good checkpoint is {last}." in str(error.value)
@@ -362,7 +363,7 @@ def test_weights_that_a_gradient_has_spoilt_are_not_saved(make_plan, monkeypatch
     monkeypatch.setattr(Trainer, "_gradient_norm", spoiling)
     with pytest.raises(RunError, match="the weights are not finite after step 80"):
         train_run(plan)
-    run, layout = plan.runs[0], plan.layout
+    run, layout = plan.runs[0], plan.paths
     assert [p.name for p in layout.checkpoints(run.id).iterdir()] == ["step-00000040"]
     assert json.loads(layout.progress(run.id).read_text())["state"] == "failed"
 
@@ -460,7 +461,7 @@ def test_a_batch_larger_than_the_dataset_is_refused(make_plan):
     message = r"batch_size: 5000: the dataset digits has only 1437"
     with pytest.raises(InputError, match=message) as error:
         train_run(plan)
-    state = json.loads(plan.layout.progress(plan.runs[0].id).read_text())
+    state = json.loads(plan.paths.progress(plan.runs[0].id).read_text())
     assert (state["state"], state["step"], state["steps"]) == ("failed", 0, 120)
     assert state["message"] == str(error.value)
 
@@ -514,7 +515,7 @@ def test_weights_are_kept_on_their_way(make_plan, undisturbed):
 
 def test_pictures_are_drawn_in_the_precision_of_the_run(make_plan):
     plan, seen = make_plan(precision="bf16"), []
-    trainer = make_trainer(plan.runs[0], plan.layout, gpus=0)
+    trainer = make_trainer(plan.runs[0], plan.paths, gpus=0)
 
     def picture(_):
         seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)

@@ -8,16 +8,16 @@ from typing import Any
 
 from submitit.core.utils import JobPaths, pickle_load
 
-from scoresweep.pipeline.cluster.task import Failure
+from scoresweep.pipeline.cluster.task import ReportedError
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 
-__all__ = ["Loss", "lost", "succeeded"]
+__all__ = ["JobFailure", "job_failure", "job_succeeded"]
 
 LINES_OF_LOG = 30
 
 
 @dataclass(frozen=True)
-class Loss:
+class JobFailure:
     """Work that came to no end."""
 
     message: str
@@ -26,13 +26,13 @@ class Loss:
     """Whether it ended by an exception that nobody foresaw, and not because it was killed."""
 
 
-def succeeded(logs: Path, job_id: str, tasks: int) -> bool:
+def job_succeeded(logs: Path, job_id: str, tasks: int) -> bool:
     """Return whether every process of a job has come to its end without an error."""
     results = _results(logs, job_id, tasks)
     return len(results) == tasks and all(result == ("success", None) for result in results.values())
 
 
-def lost(logs: Path, job_id: str, tasks: int) -> Loss | None:
+def job_failure(logs: Path, job_id: str, tasks: int) -> JobFailure | None:
     """Return how the work of a job was lost; None if it succeeded.
 
     Raises what a process raised where that is a `ScoresweepError`. A process that was killed takes
@@ -40,17 +40,17 @@ def lost(logs: Path, job_id: str, tasks: int) -> Loss | None:
     """
     results = _results(logs, job_id, tasks)
     for _, result in results.values():
-        if isinstance(result, Failure):
+        if isinstance(result, ReportedError):
             error: type[ScoresweepError] = InputError if result.exit_code == 2 else RunError
             raise error(result.message)
     silent = [rank for rank in range(tasks) if rank not in results]
     if silent:
         log = _end_of_log(JobPaths(logs, job_id, silent[0]))
-        return Loss(f"A process ended without a result; its log {log}", crashed=False)
+        return JobFailure(f"A process ended without a result; its log {log}", crashed=False)
     wrong = [JobPaths(logs, job_id, rank) for rank, (kind, _) in results.items() if kind == "error"]
     if wrong:
         first = min(wrong, key=lambda paths: paths.result_pickle.stat().st_mtime)
-        return Loss(f"A process failed; its log {_end_of_log(first)}", crashed=True)
+        return JobFailure(f"A process failed; its log {_end_of_log(first)}", crashed=True)
     return None
 
 

@@ -13,11 +13,11 @@ from scoresweep.pipeline.cluster.environment import (
     ignore_modules_here,
     remove_slurm_variables,
 )
-from scoresweep.pipeline.cluster.job_outcome import lost
+from scoresweep.pipeline.cluster.job_outcome import job_failure
 from scoresweep.pipeline.cluster.local_job import LocalJob
 from scoresweep.pipeline.cluster.resources import Resources
-from scoresweep.pipeline.cluster.slurm_job import SlurmJob, attached, submitted
-from scoresweep.pipeline.cluster.squeue import HINTS
+from scoresweep.pipeline.cluster.slurm_job import SlurmJob, reattach, submit
+from scoresweep.pipeline.cluster.squeue import REMEDIES
 from scoresweep.pipeline.cluster.task import Task
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.system.console import say
@@ -64,14 +64,14 @@ def launch(
         job = job or _started(task, resources, logs, title, record)
         state = job.wait(watch)
         watch()
-        loss = lost(logs, job.job_id, job.tasks)
+        loss = job_failure(logs, job.job_id, job.tasks)
         if loss is None:
             return
         now = progress()
         if loss.crashed and now <= reached:
             raise RunError(loss.message)
         tries, reached = (1, now) if now > reached else (tries + 1, reached)
-        known = f"{HINTS[state]}. {loss.message}" if state in HINTS else loss.message
+        known = f"{REMEDIES[state]}. {loss.message}" if state in REMEDIES else loss.message
         if tries == TRIES_WITHOUT_PROGRESS:
             raise RunError(f"{job.name} ({state}) was lost {tries} times at one point. {known}")
         say(f"{job.name} was lost ({state}); starting again. {known}")
@@ -82,7 +82,7 @@ def _found(
     record: Path, logs: Path, resources: Resources, task: Task
 ) -> LocalJob | SlurmJob | None:
     """Return the SLURM job that does the work already; raise if it is in the way of a local one."""
-    job = attached(record, logs, task) if record.exists() else None
+    job = reattach(record, logs, task) if record.exists() else None
     if job is None:
         return None
     if resources.cluster == "local":
@@ -101,7 +101,7 @@ def _started(
         result.unlink()  # of earlier jobs, whose numbers may come again
     if resources.cluster == "local":
         return LocalJob(task, resources, logs)
-    job = submitted(task, resources, logs, title, record)
+    job = submit(task, resources, logs, title, record)
     nodes = f"{resources.nodes} node{'s' if resources.nodes > 1 else ''}"
     say(f"{job.name} submitted: {nodes} x {resources.processes} processes")
     return job

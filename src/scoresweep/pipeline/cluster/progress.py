@@ -17,7 +17,7 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
 
-__all__ = ["Job", "State", "jobs"]
+__all__ = ["Job", "State", "collect_jobs"]
 
 State = Literal["failed", "stale", "running", "queued", "sampled", "outdated", "waiting", "done"]
 """`stale`: was started and shows no sign of life; `queued`: waits for SLURM; `sampled`: a setting
@@ -60,7 +60,7 @@ class Job:
         return p.seconds / p.step * (p.steps - p.step)
 
 
-def jobs(plan: Plan, results: Results | None = None) -> list[Job]:
+def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
     """Return all runs, then all settings of each, in the order of the plan, with their states.
 
     `results` are those of the plan (`examine`), if known.
@@ -73,7 +73,7 @@ def jobs(plan: Plan, results: Results | None = None) -> list[Job]:
 
 
 def _run(plan: Plan, run: str, results: Results) -> Job:
-    layout, network = plan.layout, results["train", run]
+    layout, network = plan.paths, results["train", run]
     if network.is_due:
         return _replaced(_at_work(run, None, layout.progress(run)), network)
     progress = JobState.read(layout.progress(run))
@@ -115,7 +115,7 @@ def _measured(job: Job, what: str, log: Path, measured: Path) -> Job:
 
 
 def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
-    layout = plan.layout
+    layout = plan.paths
     logs = layout.results / "logs" / "evaluate" / run
     evaluated = _names(logs)
     at_work = _names(layout.results / "samples" / run)
@@ -157,14 +157,14 @@ def _at_work(run: str, setting: str | None, path: Path) -> Job:
         return Job(run, setting, "waiting", progress.message, progress)
     if progress.state == "failed":
         return Job(run, setting, "failed", progress.message, progress)
-    reason = _no_life(progress)
+    reason = _stale_reason(progress)
     if not reason:
         return Job(run, setting, "running", progress.message, progress)
     message = f"{reason}; {progress.message}" if progress.message else reason
     return Job(run, setting, "stale", message, progress)
 
 
-def _no_life(progress: JobState) -> str:
+def _stale_reason(progress: JobState) -> str:
     """Say why a job that calls itself running seems dead, or return ""."""
     if progress.state == "done":
         return "it ended, and its last file is not there"

@@ -19,16 +19,16 @@ from pathlib import Path
 import submitit
 
 from scoresweep.pipeline.cluster.environment import for_submission
-from scoresweep.pipeline.cluster.job_outcome import succeeded
+from scoresweep.pipeline.cluster.job_outcome import job_succeeded
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.resources import Resources
-from scoresweep.pipeline.cluster.squeue import HINTS, is_live, my_jobs, wait_for_slurm
+from scoresweep.pipeline.cluster.squeue import REMEDIES, is_live, query_jobs, wait_for_slurm
 from scoresweep.pipeline.cluster.task import Task
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["SlurmJob", "attached", "submitted"]
+__all__ = ["SlurmJob", "reattach", "submit"]
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often the files of a job are looked at."""
@@ -36,12 +36,12 @@ SECONDS_BETWEEN_QUESTIONS = (2.0, 30.0)
 """How often SLURM is asked: at first, and at most, when nothing has changed for long."""
 SECONDS_TO_SETTLE = 10.0
 """A job that has ended is asked for again after this: it may be requeued, and files travel."""
-GONE = "GONE"
+FORGOTTEN = "GONE"
 """State of a job that SLURM has forgotten, as it does some minutes after the end."""
 SECONDS_TO_STOP = 90
 """How long before its time limit a job is told to save, where the limit is long enough."""
 
-PASSING = (
+TRANSIENT_SBATCH_ERRORS = (
     *("Unable to contact slurm controller", "Socket timed out", "Connection timed out"),
     *("Connection refused", "Transport endpoint", "Zero Bytes were transmitted"),
     *("temporarily unable to accept job", "in standby mode", "MaxSubmitJob"),
@@ -89,7 +89,7 @@ class SlurmJob:
                 f"`scoresweep cancel` with the study file stops it."
             )
             raise
-        if state == "CANCELLED" or (state == GONE and not self._is_on_record()):
+        if state == "CANCELLED" or (state == FORGOTTEN and not self._is_on_record()):
             raise RunError(
                 f"{self.name} was cancelled. What it saved is kept: the same command goes on from "
                 f"there"
@@ -99,7 +99,7 @@ class SlurmJob:
     def _end(self, watch: Callable[[], None]) -> str:
         shortest, longest = SECONDS_BETWEEN_QUESTIONS
         told, pause, due, ended = "", shortest, 0.0, 0.0
-        while not succeeded(self.logs, self.job_id, self.tasks):
+        while not job_succeeded(self.logs, self.job_id, self.tasks):
             watch()
             time.sleep(SECONDS_BETWEEN_LOOKS)
             if time.monotonic() < due:
@@ -125,17 +125,17 @@ class SlurmJob:
 
     def _ask(self) -> tuple[str, str]:
         """Return the job's state and what to tell about it."""
-        jobs = my_jobs(self.record.name)
+        jobs = query_jobs(self.record.name)
         if jobs is None:
             return "PENDING", "SLURM does not answer; waiting"
         if not jobs:
-            return GONE, "SLURM does not know it any more"
+            return FORGOTTEN, "SLURM does not know it any more"
         job = jobs[0]
-        detail = job.nodes or HINTS.get(job.reason, job.reason if job.reason != "None" else "")
+        detail = job.nodes or REMEDIES.get(job.reason, job.reason if job.reason != "None" else "")
         return job.state, f"{job.state} {detail}".strip()
 
 
-def attached(path: Path, logs: Path, task: Task) -> SlurmJob | None:
+def reattach(path: Path, logs: Path, task: Task) -> SlurmJob | None:
     """Return the job whose record lies at `path`, if it runs or may still run; it does `task`."""
     record = JobRecord.read(path)
     if record is None:
@@ -161,11 +161,11 @@ def _hand_over(task: Task, logs: Path, job_id: str) -> None:
     """
     path = submitit.core.utils.JobPaths(logs, job_id).submitted_pickle
     if not path.exists():
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             submitit.core.utils.DelayedSubmission(task).dump(temporary)
 
 
-def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
+def submit(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
     """Submit `task` as a job of its own, with its record at `path`.
 
     Raises `InputError` with SLURM's words where it does not take the job.
@@ -181,9 +181,9 @@ def submitted(task: Task, resources: Resources, logs: Path, title: str, path: Pa
             with for_submission(_given(executor)):
                 job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
-            if taken := attached(path, logs, task):  # only the answer was lost
+            if taken := reattach(path, logs, task):  # only the answer was lost
                 return taken
-            if not any(words in str(error) for words in PASSING):
+            if not any(words in str(error) for words in TRANSIENT_SBATCH_ERRORS):
                 path.unlink()
                 raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
             say(f"SLURM does not take the job now: {_last_line(error)}; trying again")

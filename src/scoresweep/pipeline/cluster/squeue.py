@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from scoresweep.pipeline.cluster.environment import for_questions
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["HINTS", "QueuedJob", "cancel", "is_live", "my_jobs", "wait_for_slurm"]
+__all__ = ["REMEDIES", "QueuedJob", "cancel", "is_live", "query_jobs", "wait_for_slurm"]
 
 SECONDS_TO_ANSWER = 30
 SEPARATOR = "|"
 FIELDS = ("%i", "%T", "%N", "%r", "%j", "%k")
-LIVE = {
+ACTIVE_STATES = {
     "PENDING",
     "CONFIGURING",
     "RUNNING",
@@ -35,7 +35,7 @@ LIVE = {
     "SPECIAL_EXIT",
 }
 
-HINTS = {
+REMEDIES = {
     "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it "
     "and start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
     "OUT_OF_MEMORY": "It needs more memory than it asked for: --set-resources train:mem_mb=MB (by "
@@ -63,10 +63,10 @@ class QueuedJob:
 
 def is_live(state: str) -> bool:
     """Return whether a job in `state` runs or may still run."""
-    return state in LIVE
+    return state in ACTIVE_STATES
 
 
-def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
+def query_jobs(name: str | None = None) -> list[QueuedJob] | None:
     """Return this user's jobs, those that ended a short while ago too; None without an answer.
 
     With `name` the jobs called that, whosesoever they are: two people may share a study.
@@ -85,7 +85,7 @@ def my_jobs(name: str | None = None) -> list[QueuedJob] | None:
 def wait_for_slurm(name: str = "none") -> list[QueuedJob]:
     """Wait until SLURM answers; return the jobs that are called `name`."""
     pause = 2.0
-    while (jobs := my_jobs(name)) is None:
+    while (jobs := query_jobs(name)) is None:
         say("SLURM does not answer; waiting")
         time.sleep(pause)
         pause = min(30.0, 2 * pause)

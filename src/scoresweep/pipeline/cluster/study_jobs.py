@@ -23,17 +23,17 @@ from pathlib import Path
 import psutil
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, my_jobs
+from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, query_jobs
 from scoresweep.pipeline.errors import RunError
-from scoresweep.pipeline.study import Layout, Plan
+from scoresweep.pipeline.study import Plan, StudyPaths
 
 __all__ = [
-    "Head",
     "StudyJobs",
+    "WorkflowProcess",
     "count_by_rule",
     "is_running",
-    "note_end",
-    "note_head",
+    "record_workflow_end",
+    "record_workflow_start",
     "study_jobs",
 ]
 
@@ -54,7 +54,7 @@ CLOCK_ERROR = 5.0
 
 
 @dataclass(frozen=True)
-class Head:
+class WorkflowProcess:
     """A start of the workflow: the `snakemake` that submits jobs and waits for them."""
 
     jobs: str
@@ -63,7 +63,7 @@ class Head:
     pid: int
     created: float
     """Unix time at which the process was created: numbers of processes are used again."""
-    said_so: bool = False
+    recorded_end: bool = False
     """Whether it has noted its end, after which it waits for trainings that it still has; one that
     is killed does not."""
     locked: bool = True
@@ -78,7 +78,7 @@ class Head:
     def has_ended(self) -> bool:
         """Whether it is known to have ended; elsewhere it may run where there is a lock."""
         if not self.is_here:
-            return self.said_so or not self.locked
+            return self.recorded_end or not self.locked
         try:
             process = psutil.Process(self.pid)
             is_another = abs(process.create_time() - self.created) > CLOCK_ERROR
@@ -93,10 +93,10 @@ class Head:
         submit nothing more and wait for the jobs that it has.
         """
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM if self._is_deaf else signal.SIGINT)
+            os.kill(self.pid, signal.SIGTERM if self._ignores_sigint else signal.SIGINT)
 
     @property
-    def _is_deaf(self) -> bool:
+    def _ignores_sigint(self) -> bool:
         """Whether the process ignores Ctrl-C, as far as this system tells."""
         path = Path(f"/proc/{self.pid}/status")
         ignored = re.search(r"SigIgn:\s*(\w+)", path.read_text() if path.exists() else "")
@@ -111,7 +111,7 @@ class StudyJobs:
     """Run to the job that trains it, or trained it, whether SLURM still knows it or not."""
     queue: list[QueuedJob] = field(default_factory=list)
     """All jobs of this user, and those of the study that are another person's."""
-    heads: list[Head] = field(default_factory=list)
+    heads: list[WorkflowProcess] = field(default_factory=list)
 
     @cached_property
     def _names(self) -> dict[str, QueuedJob]:
@@ -129,12 +129,12 @@ class StudyJobs:
         """Return the job of a number, which may be another one than it was once."""
         return self._numbers.get(job_id)
 
-    def of_training(self) -> dict[str, QueuedJob]:
+    def training_jobs(self) -> dict[str, QueuedJob]:
         """Return run to the job that trains it, where that waits or runs."""
         found = {run: self.named(record.name) for run, record in self.records.items()}
         return {run: job for run, job in found.items() if job and is_live(job.state)}
 
-    def of_rules(self) -> list[QueuedJob]:
+    def rule_jobs(self) -> list[QueuedJob]:
         """Return the jobs of the other rules that wait or run."""
         names = {head.jobs for head in self.heads}
         return [job for job in self.queue if job.name in names and is_live(job.state)]
@@ -146,16 +146,16 @@ def study_jobs(plan: Plan) -> StudyJobs | None:
     Two people may share a study: what is not among this user's jobs is asked for by its name.
     Raises `RunError` where SLURM cannot be asked or does not answer: nothing follows from that.
     """
-    paths = sorted(plan.layout.results.glob("runs/*/job.json"))
+    paths = sorted(plan.paths.results.glob("runs/*/job.json"))
     found = {path.parent.name: JobRecord.read(path) for path in paths}
     records = {run: record for run, record in found.items() if record is not None}
-    heads = _heads(plan.layout)
+    heads = _heads(plan.paths)
     if not (records or heads):
         return None
     if shutil.which("squeue") is None:
         raise RunError("this machine has no `squeue` to ask SLURM with")
-    names = {head.jobs for head in heads if not head.said_so}
-    names |= {r.name for run, r in records.items() if not plan.layout.weights(run).exists()}
+    names = {head.jobs for head in heads if not head.recorded_end}
+    names |= {r.name for run, r in records.items() if not plan.paths.weights(run).exists()}
     return StudyJobs(records, _queue(names), heads)
 
 
@@ -169,7 +169,7 @@ def _queue(names: set[str]) -> list[QueuedJob]:
 
 
 def _answer(names: str | None = None) -> list[QueuedJob]:
-    queue = my_jobs(names)
+    queue = query_jobs(names)
     if queue is None:
         raise RunError("SLURM does not answer")
     return queue
@@ -193,7 +193,7 @@ def count_by_rule(jobs: Iterable[QueuedJob]) -> list[str]:
     ]
 
 
-def note_head(layout: Layout, jobs: str) -> None:
+def record_workflow_start(layout: StudyPaths, jobs: str) -> None:
     """Keep that this process is a start of the workflow, whose jobs are called `jobs`."""
     layout.results.mkdir(parents=True, exist_ok=True)
     host, pid, created = _this_process()
@@ -201,7 +201,7 @@ def note_head(layout: Layout, jobs: str) -> None:
         file.write(f"{jobs} {host} {pid} {created:.0f}\n")
 
 
-def note_end(layout: Layout) -> None:
+def record_workflow_end(layout: StudyPaths) -> None:
     """Keep that this process, if it was noted as a start of the workflow, submits nothing more."""
     for head in _heads(layout):
         if (head.host, head.pid, head.created) == _this_process():
@@ -214,7 +214,7 @@ def _this_process() -> tuple[str, int, float]:
     return socket.gethostname(), os.getpid(), round(psutil.Process().create_time())
 
 
-def _heads(layout: Layout) -> list[Head]:
+def _heads(layout: StudyPaths) -> list[WorkflowProcess]:
     """Return the starts that are on file; a line that a power cut has cut short tells nothing."""
     if not layout.slurm_runs.exists():
         return []
@@ -223,6 +223,6 @@ def _heads(layout: Layout) -> list[Head]:
     starts = [found.groups() for line in lines if (found := START.fullmatch(line))]
     locked = any((layout.root / ".snakemake/locks").glob("*"))
     return [
-        Head(jobs, host, int(pid), float(created), jobs in ended, locked)
+        WorkflowProcess(jobs, host, int(pid), float(created), jobs in ended, locked)
         for jobs, host, pid, created in starts
     ]

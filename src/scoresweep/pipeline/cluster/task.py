@@ -17,13 +17,13 @@ from scoresweep.pipeline.errors import ScoresweepError
 from scoresweep.pipeline.system.atomic_files import NO_SPACE
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["Failure", "Task"]
+__all__ = ["ReportedError", "Task"]
 
 SECONDS_TO_BE_ENDED = 60
 
 
 @dataclass(frozen=True)
-class Failure:
+class ReportedError:
     """An error for a person, carried back as a value."""
 
     message: str
@@ -40,7 +40,7 @@ class Task:
     port: int | None = None
     """Where the processes meet; SLURM's jobs derive it from their number."""
 
-    def __call__(self) -> Failure | None:
+    def __call__(self) -> ReportedError | None:
         """Set up the process, call the function; return the failure that a person can act on."""
         environment = submitit.JobEnvironment()
         _take_signals()
@@ -59,15 +59,15 @@ class Task:
             self.function(*self.arguments)
         except StoppedError as stopped:
             if environment.cluster != "slurm":
-                return Failure(str(stopped), stopped.exit_code)
+                return ReportedError(str(stopped), stopped.exit_code)
             say(str(stopped))
             _leave(environment, stopped.requeue)
         except ScoresweepError as error:
-            return Failure(str(error), error.exit_code)
+            return ReportedError(str(error), error.exit_code)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            return Failure(f"{error.filename or 'a file'}: {error.strerror}", exit_code=1)
+            return ReportedError(f"{error.filename or 'a file'}: {error.strerror}", exit_code=1)
         return None
 
     def _export(self, environment: submitit.JobEnvironment) -> None:

@@ -6,7 +6,12 @@ import time
 
 from scoresweep.pipeline.cluster import squeue
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.study_jobs import Head, StudyJobs, count_by_rule, study_jobs
+from scoresweep.pipeline.cluster.study_jobs import (
+    StudyJobs,
+    WorkflowProcess,
+    count_by_rule,
+    study_jobs,
+)
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import say
@@ -48,7 +53,7 @@ def cancel(plan: Plan) -> None:
         say(f"no SLURM job of the study {plan.study.study} is queued or running")
 
 
-def _interrupt(heads: list[Head]) -> None:
+def _interrupt(heads: list[WorkflowProcess]) -> None:
     """Do what Ctrl-C does to each of `heads`, or raise `InputError` where that cannot be."""
     for head in heads:
         if not head.is_here:
@@ -59,7 +64,7 @@ def _interrupt(heads: list[Head]) -> None:
             )
     for head in heads:
         try:
-            if not head.said_so:
+            if not head.recorded_end:
                 head.interrupt()
         except PermissionError:
             raise InputError(
@@ -71,8 +76,8 @@ def _interrupt(heads: list[Head]) -> None:
 
 def _cancel(plan: Plan, found: StudyJobs, before: set[str]) -> set[str]:
     """Cancel the jobs that were not cancelled `before`; return the numbers of those that were."""
-    training = {run: job for run, job in found.of_training().items() if job.job_id not in before}
-    others = [job for job in found.of_rules() if job.job_id not in before]
+    training = {run: job for run, job in found.training_jobs().items() if job.job_id not in before}
+    others = [job for job in found.rule_jobs() if job.job_id not in before]
     numbers = [job.job_id for job in [*training.values(), *others]]
     if numbers and not squeue.cancel(numbers):
         raise RunError(
@@ -89,11 +94,11 @@ def _cancel(plan: Plan, found: StudyJobs, before: set[str]) -> set[str]:
 
 def _forget(plan: Plan, run: str, job: str) -> None:
     """Remove the record of a cancelled job: who waits for it finds that it was not lost."""
-    path = plan.layout.job_record(run)
+    path = plan.paths.job_record(run)
     record = JobRecord.read(path)
     if record and record.name == job:
         path.unlink(missing_ok=True)
 
 
-def _name(head: Head) -> str:
+def _name(head: WorkflowProcess) -> str:
     return f"snakemake (process {head.pid})"

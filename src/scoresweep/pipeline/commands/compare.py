@@ -15,14 +15,14 @@ from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.report.comparison import SIDES, Comparison, Report, read_report
 from scoresweep.pipeline.report.comparison import compare as compare_reports
 from scoresweep.pipeline.report.statistics.summary import (
-    coordinate,
-    describe,
+    format_axes,
+    format_value,
+    humanize,
     interval,
     number,
     repeats,
-    words,
 )
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["compare"]
@@ -62,7 +62,7 @@ def compare(
         if names:
             console.print(f"measures only in {side}: {', '.join(names)}", markup=False)
     if output:
-        with whole(output) as temporary:
+        with atomic_write(output) as temporary:
             _long(found).to_csv(temporary, index=False)
         say(f"{output}: every setting by {len(found.tables)} measures")
     return found
@@ -100,7 +100,7 @@ def _facts(report: Report) -> dict[str, str]:
     about, plan = report.about, report.plan
     changed = " and changes" if about.get("uncommitted_changes") == "true" else ""
     points = [
-        (axis, dict.fromkeys(coordinate(point[axis]) for point in block))
+        (axis, dict.fromkeys(format_value(point[axis]) for point in block))
         for block in (
             [run.axes for run in plan.runs],
             [setting.axes for setting in plan.settings],
@@ -114,7 +114,7 @@ def _facts(report: Report) -> dict[str, str]:
         "written": str(about.get("created", "")),
         "commit": f"{str(about.get('commit', ''))[:12]}{changed}",
         "measured": _count(len(report.rows)),
-        "swept": "\n".join(f"{words(axis)}: {', '.join(values)}" for axis, values in points),
+        "swept": "\n".join(f"{humanize(axis)}: {', '.join(values)}" for axis, values in points),
     }
 
 
@@ -135,14 +135,14 @@ def _settings(found: Comparison, name: str) -> Table | str:
         return f"No setting is in both ({', '.join(counts)}): {_apart(rows, axes)}\n"
     varied = [axis for axis in axes if both[axis].nunique() > 1]
     measure = found.reports[0].measures[name]
-    headings = [*map(words, varied), *SIDES, "B − A", "B / A", "verdict"]
+    headings = [*map(humanize, varied), *SIDES, "B − A", "B / A", "verdict"]
     title = f"{measure.title} ({measure.better} is better): {_count(len(both))} in both"
     table = _table(title, *headings, numbers=[*SIDES, "B − A", "B / A"])
     for _, row in both.iterrows():
         values = [_with_interval(row, side) for side in SIDES]
         change = [_with_interval(row, "difference"), number(row["ratio"])]
-        table.add_row(*(coordinate(row[a]) for a in varied), *values, *change, _verdict(row))
-    same = describe({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
+        table.add_row(*(format_value(row[a]) for a in varied), *values, *change, _verdict(row))
+    same = format_axes({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
     parts = [*counts, *([same] if same else []), _repeats(both), *_tested(both)]
     table.caption, table.caption_justify = "; ".join(parts), "left"
     return table
@@ -173,7 +173,7 @@ def _tested(rows: pd.DataFrame) -> Iterable[str]:
 def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:
     """Name the axes on which no value is in both."""
     values = {a: [set(rows[a][rows[side].notna()]) for side in SIDES] for a in axes}
-    apart = [words(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
+    apart = [humanize(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
     return f"no common value of {', '.join(apart)}" if apart else "no common combination of values"
 
 
@@ -200,7 +200,7 @@ def _best(found: Comparison) -> Table:
         cells, measure = [], found.reports[0].measures[name]
         for row, report in zip(found.best[name], found.reports, strict=True):
             own = [a for a in found.axes_of(name) if a in report.axes.values()]
-            where = describe({axis: row[axis] for axis in own})
+            where = format_axes({axis: row[axis] for axis in own})
             between = f" ({interval(row)})" if interval(row) else ""
             cells.append(f"{number(row['mean'])}{between}" + (f"\n{where}" if where else ""))
         counts = [str((rows["verdict"] == verdict).sum()) for verdict in headings[3:]]

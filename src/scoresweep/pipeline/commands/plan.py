@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from scoresweep.pipeline.cluster.progress import Job, jobs
+from scoresweep.pipeline.cluster.progress import Job, collect_jobs
 from scoresweep.pipeline.results import RULES, Results, examine
 from scoresweep.pipeline.study import Plan, Run, Setting
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.known_size import known_size
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.noise import Explicit
@@ -25,7 +25,7 @@ from scoresweep.pipeline.system.job_state import JobState
 if TYPE_CHECKING:
     from scoresweep.networks.base import ScoreNetwork
 
-__all__ = ["Rule", "estimate"]
+__all__ = ["RuleProgress", "estimate"]
 
 PROBES = 8
 """Most networks that are probed; others are taken to cost what those cost on average."""
@@ -42,7 +42,7 @@ CHECKPOINT_BYTES = 16
 Key = tuple[str, ...]
 
 
-class Rule(NamedTuple):
+class RuleProgress(NamedTuple):
     """The jobs of one rule."""
 
     name: str
@@ -63,7 +63,7 @@ class Costs:
     probed: int = 0
 
 
-def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> list[Rule]:
+def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> list[RuleProgress]:
     """Print runs, settings, jobs, files and time of a study, and how much of it is done.
 
     Times come from what earlier jobs of the study took; where there are none and `probe` is given,
@@ -71,7 +71,7 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
     """
     console = console or Console(highlight=False)
     results = examine(plan)
-    found = jobs(plan, results)
+    found = collect_jobs(plan, results)
     costs = _earlier(plan, found)
     earlier = bool(costs.steps)
     if probe:
@@ -88,7 +88,7 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
 # ── jobs ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rules(plan: Plan, found: Sequence[Job], results: Results, costs: Costs) -> list[Rule]:
+def _rules(plan: Plan, found: Sequence[Job], results: Results, costs: Costs) -> list[RuleProgress]:
     """Count the jobs of each rule, and the time of those that are to do."""
     trainings = [job for job in found if job.setting is None]
     settings = [job for job in found if job.setting is not None]
@@ -100,7 +100,7 @@ def _rules(plan: Plan, found: Sequence[Job], results: Results, costs: Costs) -> 
     for name in RULES:
         ones = results.of(name)
         done = sum(not one.is_due for one in ones)
-        rules.append(Rule(name, len(ones), done, seconds.get(name)))
+        rules.append(RuleProgress(name, len(ones), done, seconds.get(name)))
     return rules
 
 
@@ -141,10 +141,10 @@ def _evaluations(plan: Plan, run: Run, setting: Setting, costs: Costs) -> int | 
     if key not in costs.levels:
         costs.levels[key] = _levels(plan, noise, run.dataset)
     levels = costs.levels[key]
-    return None if levels is None else setting.sample.sampler.score_calls(levels)
+    return None if levels is None else setting.sample.sampler.num_score_evaluations(levels)
 
 
-def _levels(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
+def _levels(plan: Plan, noise: MethodConfig, dataset: Dataset) -> int | None:
     """Return the number of levels of a ladder; None where it depends on data not staged yet."""
     if isinstance(noise, Explicit):
         return len(noise.sigmas)
@@ -152,21 +152,21 @@ def _levels(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
     return levels if isinstance(levels, int) else _levels_from_data(plan, noise, dataset)
 
 
-def _levels_from_data(plan: Plan, noise: Component, dataset: Dataset) -> int | None:
+def _levels_from_data(plan: Plan, noise: MethodConfig, dataset: Dataset) -> int | None:
     import torch
 
-    from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
+    from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 
     shape = _shape(plan, dataset)
     if shape is None:
         return None
-    if plan.layout.dataset_manifest(dataset.id).exists():
-        points = training_points(plan.layout.dataset_store(dataset.id))
+    if plan.paths.dataset_manifest(dataset.id).exists():
+        points = training_points(plan.paths.dataset_store(dataset.id))
     elif isinstance(getattr(noise, "sigma_max", None), str):
         return None
     else:
         points = torch.zeros(2, *shape)  # the dimension is all that matters
-    return len(resolve_ladder(noise, lambda: points))
+    return len(resolve_noise_levels(noise, lambda: points))
 
 
 # ── what things cost ────────────────────────────────────────────────────────────────────────────
@@ -193,7 +193,7 @@ def _earlier(plan: Plan, found: Sequence[Job]) -> Costs:
     """Return what the jobs took that are done or under way."""
     costs, states = Costs(), iter(found)
     for run in plan.runs:
-        weights = plan.layout.weights(run.id)
+        weights = plan.paths.weights(run.id)
         if weights.exists():
             costs.parameters[_network_key(run)] = weights.stat().st_size // 4
         progress = next(states).progress
@@ -204,7 +204,7 @@ def _earlier(plan: Plan, found: Sequence[Job]) -> Costs:
             job, key = next(states), _sample_key(run, setting)
             if key in costs.samples or job.state == "waiting":
                 continue
-            progress = JobState.read(plan.layout.samples_progress(run.id, setting.id))
+            progress = JobState.read(plan.paths.samples_progress(run.id, setting.id))
             evaluations = _evaluations(plan, run, setting, costs)
             if progress and progress.step and progress.seconds and evaluations:
                 drawn = min(setting.sample.count, progress.step * setting.sample.chunk)
@@ -241,16 +241,16 @@ def _probe_missing(plan: Plan, costs: Costs) -> None:
 
 def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
     """Return the oracle of a run that has one, once its data is staged."""
-    if run.train.network.is_trained or not plan.layout.dataset_manifest(run.dataset.id).exists():
+    if run.train.network.is_trained or not plan.paths.dataset_manifest(run.dataset.id).exists():
         return None
     from scoresweep.pipeline.training.artifacts import make_oracle
 
-    return make_oracle(run, plan.layout)
+    return make_oracle(run, plan.paths)
 
 
 def _shape(plan: Plan, dataset: Dataset) -> tuple[int, ...] | None:
     """Return the shape of a sample, as staged or as known before."""
-    size = known_size(plan.layout, dataset)
+    size = known_size(plan.paths, dataset)
     return size[0] if size else None
 
 
@@ -274,7 +274,7 @@ def _print_points(plan: Plan, console: Console) -> None:
             console.print(f"  {what} over {axis}: {', '.join(values[:10])}{more}", markup=False)
 
 
-def _table(rules: Sequence[Rule]) -> Table:
+def _table(rules: Sequence[RuleProgress]) -> Table:
     table = Table(title="Jobs", title_justify="left")
     table.add_column("rule")
     for heading in ("jobs", "done", "to do", "time to do"):
@@ -308,7 +308,7 @@ def _bytes(plan: Plan, costs: Costs) -> float | None:
     """Return the bytes of data, networks and samples; None where a shape is not known."""
     total = 0.0
     for dataset in plan.study.dataset:
-        size = known_size(plan.layout, dataset)
+        size = known_size(plan.paths, dataset)
         if size is None:
             return None
         shape, count = size
@@ -328,7 +328,9 @@ def _readable(size: float) -> str:
     return f"{size / 1000**power:.3g} {['B', 'kB', 'MB', 'GB', 'TB'][power]}"
 
 
-def _print_time(rules: Sequence[Rule], costs: Costs, earlier: bool, console: Console) -> None:
+def _print_time(
+    rules: Sequence[RuleProgress], costs: Costs, earlier: bool, console: Console
+) -> None:
     """Print the time of training and sampling together, and where it comes from."""
     known = [rule.seconds for rule in rules if rule.name in ("train", "sample")]
     sources = ["earlier jobs of this study"] if earlier else []

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from scoresweep.pipeline.study import Sample, Train
 from scoresweep.score import Score
 
-__all__ = ["Speed", "probe"]
+__all__ = ["StepTimes", "probe"]
 
 ENOUGH = 0.3
 """Seconds of one measured piece of work above which it is not enlarged."""
 
 
-class Speed(NamedTuple):
+class StepTimes(NamedTuple):
     """What one network costs on this machine."""
 
     step_seconds: float
@@ -31,7 +31,7 @@ class Speed(NamedTuple):
 
 def probe(
     train: Train, sample: Sample, shape: tuple[int, ...], oracle: nn.Module | None = None
-) -> Speed:
+) -> StepTimes:
     """Measure a few training and sampler steps of the network on random samples of `shape`.
 
     An `oracle` is sampled as it is, and takes no training steps.
@@ -75,7 +75,7 @@ def probe(
     step_seconds = _seconds(step, train.batch_size) if optimizer else 0.0
     with torch.no_grad():
         drawing = _seconds(lambda size: score_in(sample.precision)(*draw(size)), chunk)
-    return Speed(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))
+    return StepTimes(step_seconds, drawing / chunk, sum(p.numel() for p in model.parameters()))
 
 
 def _seconds(work: Callable[[int], object], full: int) -> float:

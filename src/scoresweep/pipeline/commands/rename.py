@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.cluster.study_jobs import study_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["rename"]
@@ -37,32 +37,32 @@ def rename(plan: Plan, path: Path, name: str) -> None:
             f"{path}: study: the name cannot be replaced; expected a line `study: {name}`, which "
             f"may be written by hand after results/{plan.study.study} is moved"
         )
-    renamed = plan_study(parse_study(after, path), plan.layout.root, where=str(path))
-    old, new = plan.layout.results, renamed.layout.results
+    renamed = plan_study(parse_study(after, path), plan.paths.root, where=str(path))
+    old, new = plan.paths.results, renamed.paths.results
     if new.exists():
         raise InputError(f"{new}: exists; expected a name that no other study has")
     _check_idle(plan)
     if old.exists():
         old.rename(new)
     try:
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(new_text, encoding="utf-8")
     except BaseException:
         if new.exists():
             new.rename(old)
         raise
     say(f"{path}: the study is called {name}; its results are in {new}")
-    if renamed.layout.report.exists():
+    if renamed.paths.report.exists():
         from scoresweep.pipeline.rules.report import report
 
-        report(plan_study(parse_study(after, path), plan.layout.root, where=str(path)))
+        report(plan_study(parse_study(after, path), plan.paths.root, where=str(path)))
 
 
 def _check_idle(plan: Plan) -> None:
     """Raise `InputError` if jobs of the study run or wait in a queue."""
-    busy = [job.name for job in jobs(plan) if job.state in ("running", "queued")]
+    busy = [job.name for job in collect_jobs(plan) if job.state in ("running", "queued")]
     slurm = study_jobs(plan)
-    if slurm and (waiting := [*slurm.of_rules(), *slurm.of_training().values()]):
+    if slurm and (waiting := [*slurm.rule_jobs(), *slurm.training_jobs().values()]):
         busy += [f"SLURM job {job.job_id}" for job in waiting]
     if busy:
         raise InputError(

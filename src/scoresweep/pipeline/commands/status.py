@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scoresweep.pipeline.cluster.progress import STALE_AFTER, Job, State, jobs
+from scoresweep.pipeline.cluster.progress import STALE_AFTER, Job, State, collect_jobs
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live
 from scoresweep.pipeline.cluster.study_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.pipeline.errors import RunError
@@ -56,10 +56,14 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     try:
         slurm = study_jobs(plan)
-        queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.of_rules())] if slurm else []
+        queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.rule_jobs())] if slurm else []
     except RunError as error:
         slurm, queues = None, [f"{error}: this is what the files say"]
-    found = jobs(plan) if slurm is None else [_on_slurm(job, slurm) for job in jobs(plan)]
+    found = (
+        collect_jobs(plan)
+        if slurm is None
+        else [_on_slurm(job, slurm) for job in collect_jobs(plan)]
+    )
     groups = {
         "runs": [job for job in found if job.setting is None],
         "settings": [job for job in found if job.setting is not None],
@@ -125,10 +129,10 @@ def _live(job: Job, slurm: QueuedJob) -> Job:
 
 def _logs(plan: Plan, found: Iterable[Job]) -> list[str]:
     """Name the logs of jobs that have failed or show no sign of life, then of measurements."""
-    folder, urgent, others = plan.layout.results / "logs" / "sample", [], []
+    folder, urgent, others = plan.paths.results / "logs" / "sample", [], []
     for job in found:
         if job.state in ("failed", "stale"):
-            run = plan.layout.run(job.run) / "logs" / "latest.log"
+            run = plan.paths.run(job.run) / "logs" / "latest.log"
             log = run if job.setting is None else folder / job.run / f"{job.setting}.log"
             urgent.append(job.log or log)
         elif job.log:

@@ -11,10 +11,10 @@ from scoresweep.pipeline.data.store import read_split
 if TYPE_CHECKING:
     from scoresweep.distributions import GaussianMixture
 
-__all__ = ["oracle_of"]
+__all__ = ["load_exact_score"]
 
 
-def oracle_of(store: Path) -> GaussianMixture:
+def load_exact_score(store: Path) -> GaussianMixture:
     """Return the distribution whose score a network of this data is compared with.
 
     That is the mixture that the samples were drawn from, where the store's attribute `mixture`

@@ -25,11 +25,11 @@ from pathlib import Path
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Source
-from scoresweep.pipeline.system.atomic_files import sha256_of, whole
+from scoresweep.pipeline.system.atomic_files import atomic_write, sha256_of
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.file_kinds import FAILED_DOWNLOADS, describe
 
-__all__ = ["Fetched", "Published", "cache_folder", "fetch", "unpack"]
+__all__ = ["CachedFiles", "DownloadSpec", "cache_folder", "fetch", "unpack"]
 
 BLOCK = 1 << 20
 FILES = 4
@@ -45,7 +45,7 @@ class UnreachableError(Exception):
 
 
 @dataclass(frozen=True)
-class Published:
+class DownloadSpec:
     """Published files, of a dataset or of the weights of a network."""
 
     name: str
@@ -63,7 +63,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class CachedFiles:
     """Checked files in the cache."""
 
     files: dict[str, Path]
@@ -77,7 +77,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SCORESWEEP_CACHE", "~/.cache/scoresweep")).expanduser()
 
 
-def fetch(published: Published, source: Source | None = None) -> Fetched:
+def fetch(published: DownloadSpec, source: Source | None = None) -> CachedFiles:
     """Return the files of a dataset, from the cache or from `source` (null: the known places).
 
     Raises `InputError` where no place has them, or a file or an archive is not what was published.
@@ -114,7 +114,7 @@ def fetch(published: Published, source: Source | None = None) -> Fetched:
     )
 
 
-def _cached(published: Published, folder: Path) -> Fetched | None:
+def _cached(published: DownloadSpec, folder: Path) -> CachedFiles | None:
     """Return the files that the cache has, checked again; None where it has no complete form."""
     for form in published.forms:
         files = {name: folder / name for name in form}
@@ -123,7 +123,7 @@ def _cached(published: Published, folder: Path) -> Fetched | None:
                 found = sha256_of(file)
                 if found != form[name]:
                     raise InputError(f"{_mismatch(file, form[name], found)} {_remove(file)}")
-            return Fetched(files, form, (folder / ORIGIN).read_text(encoding="utf-8").strip())
+            return CachedFiles(files, form, (folder / ORIGIN).read_text(encoding="utf-8").strip())
     return None
 
 
@@ -139,7 +139,7 @@ def _remove(file: Path) -> str:
     return "It was removed from the cache; run the same command again to fetch it."
 
 
-def _fetch_from(place: Source, published: Published, folder: Path) -> Fetched:
+def _fetch_from(place: Source, published: DownloadSpec, folder: Path) -> CachedFiles:
     """Collect the files from one place and put them into the cache, checked."""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
         scratch = Path(name)
@@ -151,14 +151,14 @@ def _fetch_from(place: Source, published: Published, folder: Path) -> Fetched:
                 with ThreadPoolExecutor(FILES) as threads:
                     list(threads.map(_adopt, sources, targets, form.values()))
                 files = dict(zip(form, targets, strict=True))
-                with whole(folder / ORIGIN) as temporary:
+                with atomic_write(folder / ORIGIN) as temporary:
                     temporary.write_text(f"{_name(place)}\n", encoding="utf-8")
-                return Fetched(files, form, _name(place))
+                return CachedFiles(files, form, _name(place))
     wanted = " or ".join(", ".join(form) for form in published.forms)
     raise UnreachableError(f"does not hold all of the files {wanted}")
 
 
-def _collect(place: Source, published: Published, scratch: Path) -> dict[str, Path]:
+def _collect(place: Source, published: DownloadSpec, scratch: Path) -> dict[str, Path]:
     """Return what a place holds, archives unpacked: plain name to file."""
     if place.path is not None:
         root = place.path
@@ -199,7 +199,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises `InputError` where the archive is cut short or damaged.
     """
     try:
-        with whole(folder, durable=False) as temporary:
+        with atomic_write(folder, durable=False) as temporary:
             temporary.mkdir()
             if archive.suffix == ".deb":
                 _run(["dpkg-deb", "-x", str(archive), str(temporary)], temporary)
@@ -221,7 +221,7 @@ def _adopt(file: Path, target: Path, expected: str) -> None:
     digest = hashlib.sha256()
     try:
         with (
-            whole(target) as temporary,
+            atomic_write(target) as temporary,
             gzip.open(file) if file.suffix == ".gz" else file.open("rb") as source,
             temporary.open("wb") as copy,
             ThreadPoolExecutor(1) as thread,
@@ -261,7 +261,7 @@ def _download(url: str, target: Path) -> None:
     try:
         with (
             urllib.request.urlopen(url, timeout=30) as answer,
-            whole(target, durable=False) as temporary,
+            atomic_write(target, durable=False) as temporary,
         ):
             size = int(answer.headers.get("Content-Length") or 0)
             with progress(f"fetch {target.name}", size) as advance, temporary.open("wb") as file:

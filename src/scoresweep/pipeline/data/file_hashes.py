@@ -9,7 +9,7 @@ from pathlib import Path
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.atomic_files import sha256_of
 
-__all__ = ["files_below", "is_ignored", "is_unchanged", "own_files"]
+__all__ = ["files_below", "hash_files", "is_ignored", "is_unchanged"]
 
 TOOLS = {
     *("$recycle.bin", "#recycle", "@eadir", "__macosx", "__pycache__", "desktop.ini"),
@@ -62,7 +62,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> list[Path]:
     return found
 
 
-def own_files(path: Path) -> dict[str, str]:
+def hash_files(path: Path) -> dict[str, str]:
     """Return a name for the data at `path`, and its SHA-256.
 
     The SHA-256 of a folder is that of a list of its files and theirs, as `sha256sum` writes it.
@@ -74,12 +74,12 @@ def own_files(path: Path) -> dict[str, str]:
 
 
 def is_unchanged(path: Path, recorded: dict[str, str]) -> bool:
-    """Return whether the data at `path` are those of a record that `own_files` made.
+    """Return whether the data at `path` are those of a record that `hash_files` made.
 
     Earlier versions recorded hidden files too, and nothing of linked folders. Their records stay
     valid unless they list no file at all.
     """
-    if recorded == own_files(path):
+    if recorded == hash_files(path):
         return True
     if path.is_file():
         return False

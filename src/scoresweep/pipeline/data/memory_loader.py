@@ -17,10 +17,10 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.seeds import generator_for
 
-__all__ = ["Batches", "Loader"]
+__all__ = ["BatchSource", "InMemoryLoader"]
 
 
-class Batches(ABC):
+class BatchSource(ABC):
     """Batches of an endless row of samples, wherever the samples are kept."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Batches(ABC):
         return to_model_space(rows, self.pixel_range)
 
 
-class Loader(Batches):
+class InMemoryLoader(BatchSource):
     """A split that fits in memory, held on the device as it is stored.
 
     An epoch is one random order of all samples. Nothing here waits for the device.

@@ -20,7 +20,7 @@ import zarr
 from torch import Tensor
 
 from scoresweep.pipeline.data.manifest import check_store
-from scoresweep.pipeline.data.memory_loader import Batches, Loader
+from scoresweep.pipeline.data.memory_loader import BatchSource, InMemoryLoader
 from scoresweep.pipeline.data.store import (
     open_array,
     pixel_range_of,
@@ -45,7 +45,7 @@ def open_loader(
     device: torch.device | str = "cpu",
     flip: bool = False,
     memory_limit: int = 8 * 1024**3,
-) -> Batches:
+) -> BatchSource:
     """Return batches of a staged split, held in memory if it takes at most `memory_limit` bytes.
 
     The limit changes the order of the samples: what fits is shuffled as a whole, what does not
@@ -55,7 +55,7 @@ def open_loader(
     name = "image" if "image" in described else "point"
     array = open_array(zarr.open_group(store, path=split, mode="r"), name, store)
     if array.nbytes <= memory_limit:
-        return Loader(read_split(store, split), batch_size, seed, device, flip)
+        return InMemoryLoader(read_split(store, split), batch_size, seed, device, flip)
     return ShardLoader(store, array, batch_size, seed, device, flip, memory_limit)
 
 
@@ -76,7 +76,7 @@ class Block:
     order: Tensor
 
 
-class ShardLoader(Batches):
+class ShardLoader(BatchSource):
     """A split that is read shard by shard."""
 
     def __init__(

@@ -10,18 +10,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scoresweep.pipeline.data.file_hashes import own_files
+from scoresweep.pipeline.data.file_hashes import hash_files
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 
-__all__ = ["VALIDATION_IS_TEST", "Staged", "hold_out", "of_every_class", "staged_own"]
+__all__ = [
+    "VALIDATION_IS_TEST",
+    "LoadedDataset",
+    "of_every_class",
+    "staged_own",
+    "stratified_split",
+]
 
 VALIDATION_IS_TEST = "has no test part; its validation part is taken for it"
 """What every reader says, and does, if there are a training and a validation part only."""
 
 
 @dataclass(frozen=True)
-class Staged:
+class LoadedDataset:
     """A dataset that has been read and checked."""
 
     train: Split
@@ -36,7 +42,7 @@ class Staged:
     """What else the store's root is to tell, as plain values."""
 
 
-def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
+def stratified_split(whole: Split, fraction: float) -> tuple[Split, Split]:
     """Cut one set into train and test, shuffled, with ⌈N·fraction⌉ samples in test.
 
     With labels, every class gives its share (largest remainders first). The cut depends on nothing
@@ -63,18 +69,20 @@ def hold_out(whole: Split, fraction: float) -> tuple[Split, Split]:
     return _take(whole, order[~is_test[order]]), _take(whole, order[is_test[order]])
 
 
-def staged_own(path: Path, splits: Mapping[str, Split], test_fraction: float) -> Staged:
+def staged_own(path: Path, splits: Mapping[str, Split], test_fraction: float) -> LoadedDataset:
     """Return a user's own data; without a test split, `test_fraction` of train is set aside.
 
     Raises `InputError` if the samples of the splits differ in shape.
     """
     train = splits["train"]
-    train, test = (train, splits["test"]) if "test" in splits else hold_out(train, test_fraction)
+    train, test = (
+        (train, splits["test"]) if "test" in splits else stratified_split(train, test_fraction)
+    )
     if train.shape != test.shape:
         raise InputError(
             f"{path}: samples of train have the shape {train.shape}, those of test {test.shape}."
         )
-    return Staged(train, test, str(path), "your own", own_files(path))
+    return LoadedDataset(train, test, str(path), "your own", hash_files(path))
 
 
 def of_every_class(split: Split, count: int) -> Split:

@@ -23,7 +23,7 @@ from scoresweep.pipeline.data.manifest import AGAIN, check_store, describe_files
 from scoresweep.pipeline.data.split import Array, Split
 from scoresweep.pipeline.data.zarr_shards import LEVEL, read_shard, write_shard
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.system.atomic_files import whole, write_json
+from scoresweep.pipeline.system.atomic_files import atomic_write, write_json
 
 __all__ = [
     "DIMENSIONS",
@@ -134,7 +134,7 @@ def write_store(
     """
     described: dict[str, Any] = {}
     path = manifest_path(store)
-    with whole(store) as temporary:
+    with atomic_write(store) as temporary:
         root = zarr.create_group(temporary, attributes=attributes)
         for name, split in splits.items():
             described[name] = _write_split(root.create_group(name), split, advance)

@@ -20,13 +20,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from scoresweep.metrics.extractors.base import Extractor
-from scoresweep.pipeline.data.fetch import Published, cache_folder, fetch
+from scoresweep.pipeline.data.fetch import DownloadSpec, cache_folder, fetch
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Source
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
 __all__ = ["WEIGHTS", "fetch_weights", "load_published_weights"]
 
@@ -43,7 +43,7 @@ Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class _Weights:
-    published: Published
+    published: DownloadSpec
     readers: dict[str, Callable[[Path], Iterable[Layer]]]
     """For each published file, what reads its layers in the order of the network."""
 
@@ -114,8 +114,8 @@ def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
         "sha256": sha256_of_tensors(tensors),
     }
     try:
-        with whole(path) as temporary:
-            write_tensors(temporary, tensors, {"weights": json.dumps(about)})
+        with atomic_write(path) as temporary:
+            save_safetensors(temporary, tensors, {"weights": json.dumps(about)})
         say(f"{name}: {source} is converted to {path.name}")
     except OSError as error:
         say(f"{name}: {path} cannot be written ({error.strerror}); {source} is converted each time")
@@ -186,7 +186,7 @@ def _inception_names() -> list[str]:
 
 WEIGHTS = {
     "inception": _Weights(
-        Published(
+        DownloadSpec(
             name="inception",
             forms=(
                 TORCHSCRIPT,
@@ -210,7 +210,7 @@ WEIGHTS = {
         {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
     ),
     "efficientnet_lite0": _Weights(
-        Published(
+        DownloadSpec(
             name="efficientnet_lite0",
             forms=(
                 {

@@ -19,9 +19,9 @@ from scoresweep.pipeline.evaluation.real_features import attribute_of, make_refe
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
-from scoresweep.pipeline.system.atomic_files import whole
-from scoresweep.pipeline.system.locks import exclusive
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.atomic_files import atomic_write
+from scoresweep.pipeline.system.locks import file_lock
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
 __all__ = ["give_weights", "load_extractor", "make_extractor"]
 
@@ -37,7 +37,7 @@ def give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
     if not model.state_dict():
         return {}
     data = _sha256_of_data(train)
-    with exclusive(path.with_name(f".{path.name}.lock")):
+    with file_lock(path.with_name(f".{path.name}.lock")):
         with contextlib.suppress(FileNotFoundError, SafetensorError, RuntimeError, ValueError):
             if _load_fitted(model, path) == data:
                 return _attributes_of(model)
@@ -50,8 +50,8 @@ def give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
             "recipe": content_hash(model.recipe()),
             "sha256": attributes["weights_sha256"],
         }
-        with whole(path) as temporary:
-            write_tensors(temporary, model.state_dict(), {"fitted": json.dumps(about)})
+        with atomic_write(path) as temporary:
+            save_safetensors(temporary, model.state_dict(), {"fitted": json.dumps(about)})
     return attributes
 
 
@@ -124,7 +124,7 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
     """
     model = make_extractor(name, train, run.dataset.id)
     path, made = (
-        plan.layout.extractor_weights(run.dataset.id, name),
+        plan.paths.extractor_weights(run.dataset.id, name),
         plan.reference(run.dataset.id, name),
     )
     if model.weights is not None:

@@ -24,7 +24,7 @@ from scoresweep.metrics.features import Options
 from scoresweep.pipeline.results.made_by import made_by, made_by_of
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 
 __all__ = ["PARTS", "KeptMetrics", "NotedOptions", "Part", "noted"]
 
@@ -126,7 +126,7 @@ class KeptMetrics:
         for path, content, _ in self._read()[:1]:
             before = str(content.attrs["measured"])
             if path == self.path and before != measured:
-                with whole(self._folder / f"{path.stem}.{before}.nc") as temporary:
+                with atomic_write(self._folder / f"{path.stem}.{before}.nc") as temporary:
                     shutil.copy2(path, temporary)
         for old in self._earlier()[EARLIER:]:
             old.unlink(missing_ok=True)

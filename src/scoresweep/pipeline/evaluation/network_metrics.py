@@ -13,13 +13,13 @@ from torch import Tensor
 from scoresweep.metrics.asymmetry import ASYMMETRY_NAMES, asymmetry
 from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
 from scoresweep.metrics.recovered_density import recover_density
-from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, Estimate, score_error
+from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, MeanEstimate, score_error
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.evaluation.sample_metrics import choose
+from scoresweep.pipeline.evaluation.sample_metrics import random_subset
 from scoresweep.pipeline.netcdf_attrs import label
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.system.console import say
-from scoresweep.score import Oracle
+from scoresweep.score import ScoreWithDensity
 from scoresweep.seeds import generator_for
 
 __all__ = ["level_dataset", "measure_network"]
@@ -41,7 +41,7 @@ BETTER = {"score_cosine": "higher", "log_density_of_bin": None}
 
 def measure_network(
     network: ScoreNetwork,
-    oracle: Oracle,
+    oracle: ScoreWithDensity,
     clean: Mapping[str, Tensor],
     evaluate: Evaluate,
     advance: Callable[[int], None],
@@ -59,10 +59,10 @@ def measure_network(
     """
     sigmas: list[float] = network.sigmas.double().tolist()
     count, seed = evaluate.score_error_samples, evaluate.seed
-    rows: dict[str, list[dict[str, Estimate]]] = {split: [] for split in clean}
-    bins: dict[str, list[dict[str, list[Estimate]]]] = {split: [] for split in clean}
+    rows: dict[str, list[dict[str, MeanEstimate]]] = {split: [] for split in clean}
+    bins: dict[str, list[dict[str, list[MeanEstimate]]]] = {split: [] for split in clean}
     for split, points in clean.items():
-        x = points[choose(len(points), count, seed, "score_error", split)]
+        x = points[random_subset(len(points), count, seed, "score_error", split)]
         for level, sigma in enumerate(sigmas):
             key = seed, "score_error", split, level
             rows[split].append(score_error(network, oracle, x, sigma, generator_for(*key)))
@@ -97,7 +97,7 @@ def measure_network(
 
 
 def level_dataset(
-    rows: Mapping[str, Sequence[Mapping[str, Estimate]]],
+    rows: Mapping[str, Sequence[Mapping[str, MeanEstimate]]],
     sigmas: Sequence[float],
     attributes: Mapping[str, Any],
 ) -> xr.Dataset:
@@ -115,7 +115,7 @@ def level_dataset(
 
 
 def _bin_dataset(
-    bins: Mapping[str, Sequence[Mapping[str, Sequence[Estimate]]]],
+    bins: Mapping[str, Sequence[Mapping[str, Sequence[MeanEstimate]]]],
     levels: int,
     attributes: Mapping[str, Any],
 ) -> xr.Dataset:
@@ -159,7 +159,7 @@ def _even_points(data: Tensor, count: int, generator: torch.Generator) -> Tensor
 
 
 def _density_dataset(
-    network: ScoreNetwork, oracle: Oracle, train: Tensor, sigma: float
+    network: ScoreNetwork, oracle: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the density that one-dimensional data has by the score at its smallest level."""
     found = recover_density(network, oracle, train, sigma)
@@ -177,7 +177,7 @@ def _density_dataset(
 
 
 def _history_dataset(
-    history: Mapping[int, ScoreNetwork], oracle: Oracle, train: Tensor, sigma: float
+    history: Mapping[int, ScoreNetwork], oracle: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the recovered densities of a network on its way."""
     found = [recover_density(network, oracle, train, sigma) for network in history.values()]
@@ -190,7 +190,7 @@ def _history_dataset(
 
 
 def _field_dataset(
-    network: ScoreNetwork, oracle: Oracle, train: Tensor, sigmas: Sequence[float]
+    network: ScoreNetwork, oracle: ScoreWithDensity, train: Tensor, sigmas: Sequence[float]
 ) -> xr.Dataset:
     """Return both scores on a regular grid at the largest, the middle and the smallest level."""
     shown = sorted({0, (len(sigmas) - 1) // 2, len(sigmas) - 1})

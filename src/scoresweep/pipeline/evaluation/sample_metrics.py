@@ -15,9 +15,9 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
-from scoresweep.metrics.display_names import name_of, title_of
-from scoresweep.metrics.features import Features, Measure, Metric, Options
-from scoresweep.metrics.score_error import Estimate
+from scoresweep.metrics.display_names import metric_name, metric_title
+from scoresweep.metrics.features import Features, Metric, MetricValue, Options
+from scoresweep.metrics.score_error import MeanEstimate
 from scoresweep.metrics.signal_to_noise import signal_to_noise
 from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval, half_sample_errors
 from scoresweep.pipeline.evaluation.kept_metrics import Part, noted
@@ -25,19 +25,19 @@ from scoresweep.pipeline.netcdf_attrs import label
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.metrics import DATASET_METRICS, METRICS
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.seeds import generator_for
 
 __all__ = [
     "SAMPLES",
+    "DatasetFacts",
     "FeatureSets",
-    "Origin",
-    "choose",
-    "cost_of",
+    "compute_cost",
     "join_evaluations",
     "measure_samples",
-    "path_dataset",
-    "signal_dataset",
+    "random_subset",
+    "snr_dataset",
+    "trajectory_error_dataset",
     "write_dataset",
 ]
 
@@ -50,7 +50,7 @@ SAMPLES = ""
 Variables = dict[str, xr.Variable]
 
 
-def choose(available: int, count: int, *seed: int | str) -> Tensor:
+def random_subset(available: int, count: int, *seed: int | str) -> Tensor:
     """Return the indices of `count` samples, or of all where there are fewer."""
     return torch.randperm(available, generator=generator_for(*seed))[:count]
 
@@ -70,7 +70,7 @@ class FeatureSets:
 
 
 @dataclass(frozen=True)
-class Origin:
+class DatasetFacts:
     """What is known of the data beyond its samples."""
 
     class_names: list[str] | None = None
@@ -83,7 +83,7 @@ class Origin:
 def measure_samples(
     evaluate: Evaluate,
     sets: Callable[[str], FeatureSets],
-    origin: Origin,
+    origin: DatasetFacts,
     find: Callable[[str, str, Evaluate], Part | None] = lambda *_: None,
     keep: Callable[[Part], None] = lambda _: None,
 ) -> tuple[xr.Dataset, dict[str, str]]:
@@ -126,7 +126,7 @@ def _measure(
     extractor: str,
     evaluate: Evaluate,
     sets: FeatureSets,
-    origin: Origin,
+    origin: DatasetFacts,
     read: set[str],
 ) -> tuple[Variables, list[str]]:
     """Return the variables of one metric on one extractor, and why any of them is left out.
@@ -136,7 +136,7 @@ def _measure(
     """
     method: Metric = pkgutil.resolve_name(METRICS[metric])
 
-    def function(real: Features, features: Features, options: Options) -> dict[str, Measure]:
+    def function(real: Features, features: Features, options: Options) -> dict[str, MetricValue]:
         return method(real, features, noted(options, read))
 
     options = Options(
@@ -167,7 +167,7 @@ def _measure(
         if extractor != SAMPLES:
             common["extractor"] = extractor
         for key, measure in measures.items():
-            if not (measure.given and suffix):
+            if not (measure.depends_on_data_only and suffix):
                 name, about = _label(key, extractor, measure, what)
                 variables[name + suffix] = _variable(measure, measure.value, common | about)
         if not suffix:
@@ -179,11 +179,13 @@ def _measure(
 
 def _values(
     function: Metric, real: Features, features: Features, options: Options
-) -> dict[str, Measure]:
+) -> dict[str, MetricValue]:
     """Return the measures of one set; raises ValueError where features or values are not finite."""
     for name, part in (("real samples", real), ("samples", features)):
-        if part.spoilt:
-            raise ValueError(f"the features of {part.spoilt} of {len(part)} {name} are not finite")
+        if part.num_nonfinite:
+            raise ValueError(
+                f"the features of {part.num_nonfinite} of {len(part)} {name} are not finite"
+            )
     measures = function(real, features, options)
     for key, measure in measures.items():
         if not bool(torch.as_tensor(measure.value, dtype=torch.float64).isfinite().all()):
@@ -193,7 +195,7 @@ def _values(
 
 def _intervals(
     extractor: str,
-    measures: Mapping[str, Measure],
+    measures: Mapping[str, MetricValue],
     errors: Mapping[str, Tensor],
     common: Mapping[str, Any],
 ) -> Variables:
@@ -210,7 +212,7 @@ def _intervals(
 
 
 def _standard_errors(
-    function: Metric, options: Options, sets: FeatureSets, measures: Mapping[str, Measure]
+    function: Metric, options: Options, sets: FeatureSets, measures: Mapping[str, MetricValue]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the standard errors of `measures` of all generated samples, and why any is left out.
 
@@ -218,7 +220,7 @@ def _standard_errors(
     """
     if options.resamplings == 0:
         return {}, []
-    wanted = {key: measure for key, measure in measures.items() if not measure.given}
+    wanted = {key: measure for key, measure in measures.items() if not measure.depends_on_data_only}
     known = {
         key: torch.as_tensor(measure.error, dtype=torch.float64)
         for key, measure in wanted.items()
@@ -228,7 +230,7 @@ def _standard_errors(
     if not rest:
         return known, []
     used = [wanted[key].n_generated or len(sets.generated) for key in rest]
-    generated = sets.generated.some(min(used), options.seed)
+    generated = sets.generated.subsample(min(used), options.seed)
     # All subsets of every half would take longer than everything else; one cover of it does.
     cover = len(generated) // 2 // options.kid_subset_size
     subsets = min(options.kid_subsets, max(cover, SUBSETS_OF_A_HALF))
@@ -243,25 +245,27 @@ def _standard_errors(
         halves = half_sample_errors(statistics, len(generated), options.resamplings, generator)
     except ValueError as error:
         return known, [f"no interval of {', '.join(rest)} from halves of the samples: {error}"]
-    least = {key: torch.as_tensor(wanted[key].least_error, dtype=torch.float64) for key in rest}
+    least = {
+        key: torch.as_tensor(wanted[key].min_standard_error, dtype=torch.float64) for key in rest
+    }
     return known | {key: halves[key].maximum(least[key]) for key in rest}, []
 
 
-def _variable(measure: Measure, value: Any, attributes: dict[str, Any]) -> xr.Variable:
+def _variable(measure: MetricValue, value: Any, attributes: dict[str, Any]) -> xr.Variable:
     """Return one number, or one along what the measure has for each class or mode."""
     array = np.asarray(value, dtype=np.float64)
     return xr.Variable((measure.dimension,)[: array.ndim], array, attributes)
 
 
-def _label(key: str, extractor: str, measure: Measure, what: str) -> tuple[str, dict[str, Any]]:
+def _label(key: str, extractor: str, measure: MetricValue, what: str) -> tuple[str, dict[str, Any]]:
     """Return the name of a measure's variable and what a table says about it."""
     name, title = key, measure.long_name
     if measure.per_extractor:
-        name, title = name_of(key, extractor), title_of(key, extractor, title)
+        name, title = metric_name(key, extractor), metric_title(key, extractor, title)
     return name, _attributes(measure, title + what)
 
 
-def _attributes(measure: Measure, long_name: str) -> dict[str, Any]:
+def _attributes(measure: MetricValue, long_name: str) -> dict[str, Any]:
     given = {
         "better": measure.better,
         "valid_min": measure.minimum,
@@ -278,7 +282,9 @@ def _attributes(measure: Measure, long_name: str) -> dict[str, Any]:
     }
 
 
-def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: int) -> xr.Dataset:
+def trajectory_error_dataset(
+    estimates: Sequence[MeanEstimate], sigmas: Sequence[float], paths: int
+) -> xr.Dataset:
     """Return the score error (level,) at the states in which a sampler leaves its levels."""
     name = "path_score_error_sigma2"
     common = label(name) | {"better": "lower", "paths": paths}
@@ -289,7 +295,7 @@ def path_dataset(estimates: Sequence[Estimate], sigmas: Sequence[float], paths: 
     return _along_levels(variables, sigmas)
 
 
-def signal_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
+def snr_dataset(levels: Mapping[str, np.ndarray[Any, Any]]) -> xr.Dataset:
     """Return the signal-to-noise ratio (level,) of a sampler's Langevin steps.
 
     `levels` are its diagnostics `step_size`, `sigma` and `score_norm`, (L,) each.
@@ -327,7 +333,7 @@ def join_evaluations(parts: Sequence[tuple[xr.Dataset, Point]]) -> xr.Dataset:
     return xr.merge(labelled, join="outer", compat="no_conflicts")
 
 
-def cost_of(started: float, device: torch.device) -> dict[str, float | int | str]:
+def compute_cost(started: float, device: torch.device) -> dict[str, float | int | str]:
     """Return the seconds since `started` (of `time.monotonic`), and which devices were at work."""
     on_gpu = device.type == "cuda"
     return {
@@ -339,5 +345,5 @@ def cost_of(started: float, device: torch.device) -> dict[str, float | int | str
 
 def write_dataset(content: xr.Dataset, path: Path) -> None:
     """Write a NetCDF file, whole or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         content.to_netcdf(temporary, engine="h5netcdf")

@@ -23,19 +23,19 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, label_repeats
 from scoresweep.pipeline.report.statistics.side_by_side import SIDES, side_by_side
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    coordinate,
+    format_value,
     is_repeat,
     main_metric,
     summarise,
 )
 from scoresweep.pipeline.report.tables.axes import axis_options
-from scoresweep.pipeline.report.tables.collect import SCHEMA_VERSION, Tables, wide_table
+from scoresweep.pipeline.report.tables.collect import SCHEMA_VERSION, ReportData, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.pipeline.study.axes import axis_value
-from scoresweep.pipeline.study.config import Config, result_fields
+from scoresweep.pipeline.study.config import Config, hashed_fields
 from scoresweep.pipeline.study.plan import Evaluation
 
 __all__ = ["SIDES", "Comparison", "Difference", "Report", "compare", "read_report"]
@@ -65,7 +65,7 @@ class Report:
     plan: Plan
     rows: pd.DataFrame
     """A row for each measured setting, as `wide_table` gives it."""
-    measures: dict[str, Metric]
+    measures: dict[str, RankedMetric]
     exact: frozenset[str]
     """Hashes (the ends of ids) of runs with the exact score, which compete with nobody."""
 
@@ -80,9 +80,9 @@ class Report:
         plan = self.plan
         blocks = {
             "": [{"dataset": run.dataset.id} for run in plan.runs],
-            "train.": [result_fields(run.train) for run in plan.runs],
-            "sample.": [result_fields(setting.sample) for setting in plan.settings],
-            "evaluate.": [result_fields(one.evaluate) for one in plan.evaluations],
+            "train.": [hashed_fields(run.train) for run in plan.runs],
+            "sample.": [hashed_fields(setting.sample) for setting in plan.settings],
+            "evaluate.": [hashed_fields(one.evaluate) for one in plan.evaluations],
         }
         return {
             f"{block}{path}": list({_text(value): None for value in values})
@@ -157,7 +157,7 @@ def read_report(path: Path) -> Report:
     exact = frozenset(run.id[-8:] for run in plan.runs if not run.train.network.is_trained)
     tree, swept = xr.DataTree.from_dict(groups), (run.axes, setting.axes, evaluation.axes)
     on_runs, on_settings, on_evaluations = (list(axes) for axes in swept)
-    rows = wide_table(Tables(tree, [], on_runs, on_settings, on_evaluations))
+    rows = wide_table(ReportData(tree, [], on_runs, on_settings, on_evaluations))
     if rows.empty:
         raise InputError(f"{path}: holds no measured setting; there is nothing to compare")
     measures = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
@@ -165,7 +165,7 @@ def read_report(path: Path) -> Report:
     if errors:
         rows[SCORE_ERROR] = rows["run"].map(errors)
         title = "score error σ² of the network, mean over levels"
-        measures[SCORE_ERROR] = Metric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
+        measures[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
     return Report(path, about, plan, rows, measures, exact)
 
 
@@ -214,7 +214,7 @@ def compare(a: Report, b: Report) -> Comparison:
     seeds = [path for path, name in paths.items() if is_repeat(name)]
     frames = _with_repeats(reports, frames, list(dict.fromkeys([*SEEDS, *seeds])))
     differences = _differences(a, b, list(paths))
-    incomparable = {name: _why_not(name, a, b, differences) for name in common}
+    incomparable = {name: _incomparable_reason(name, a, b, differences) for name in common}
     incomparable = {name: why for name, why in incomparable.items() if why}
     main = main_metric([a.measures[name] for name in common])
     tables, winners = {}, {}
@@ -261,7 +261,7 @@ def _with_axes(reports: Sequence[Report], names: Mapping[str, str]) -> list[pd.D
         both = [value for column in columns for value in column[name]]
         if not all(isinstance(value, int | float) for value in both):
             for column in columns:
-                column[name] = [coordinate(value) for value in column[name]]
+                column[name] = [format_value(value) for value in column[name]]
     return [
         r.rows.drop(columns=list(column), errors="ignore").assign(**column)
         for r, column in zip(reports, columns, strict=True)
@@ -290,12 +290,15 @@ def _column(report: Report, path: str) -> list[Any]:
     runs = {run.id[-8:]: run for run in plan.runs}
     settings = {setting.id[-8:]: setting for setting in plan.settings}
     axes = list(plan.evaluations[0].axes)
-    evaluations = {tuple(map(coordinate, one.axes.values())): one for one in plan.evaluations}
+    evaluations = {tuple(map(format_value, one.axes.values())): one for one in plan.evaluations}
     asked = rows[axes].itertuples(index=False) if axes else [()] * len(rows)
     try:
         return [
             _value(
-                path, runs[run[-8:]], settings[setting[-8:]], evaluations[tuple(map(coordinate, e))]
+                path,
+                runs[run[-8:]],
+                settings[setting[-8:]],
+                evaluations[tuple(map(format_value, e))],
             )
             for run, setting, e in zip(rows["run"], rows["setting"], asked, strict=True)
         ]
@@ -327,7 +330,7 @@ def _text(value: Any) -> str:
     """Write the value of an option; "–" where there is no such option."""
     if isinstance(value, float) and np.isnan(value):
         return "–"
-    return coordinate(axis_value(value))
+    return format_value(axis_value(value))
 
 
 def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]:
@@ -342,7 +345,7 @@ def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]
     return found
 
 
-def _why_not(name: str, a: Report, b: Report, differences: Sequence[Difference]) -> str:
+def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[Difference]) -> str:
     """Say why the values of a measure cannot be compared; "" where they can."""
     reasons = []
     made_by = {key: [r.measures[name].about.get(key, "–") for r in (a, b)] for key in MADE_BY}

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
-from scoresweep.pipeline.report.statistics.summary import Metric, is_repeat
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, is_repeat
+from scoresweep.pipeline.report.tables.collect import ReportData
 from scoresweep.pipeline.study import Plan
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["write_final_metrics"]
 
 
 def write_final_metrics(
-    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> None:
     """Write, beside the curves of each run, what tells it apart and how well it did at its best.
 
@@ -32,11 +32,11 @@ def write_final_metrics(
     `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
     one that ranks settings first.
     """
-    from scoresweep.pipeline.training.tensorboard import described, write_hparams
+    from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 
     losses, errors = _losses(tables), _score_errors(tables)
     for run in plan.runs:
-        rows, options = wide[wide["run"] == run.id], described(run)
+        rows, options = wide[wide["run"] == run.id], run_hparams(run)
         if metrics:
             rows = rows[rows[metrics[0].name].notna()]
         quality, final = {}, dict[str, float]()
@@ -55,18 +55,20 @@ def write_final_metrics(
         final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
         final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}
         final |= quality
-        if final and plan.layout.tensorboard(run.id).is_dir():
-            write_hparams(plan.layout.tensorboard(run.id), options, final)
+        if final and plan.paths.tensorboard(run.id).is_dir():
+            write_hparams(plan.paths.tensorboard(run.id), options, final)
 
 
-def _best(rows: pd.DataFrame, metrics: Sequence[Metric], axes: Sequence[str]) -> pd.Series[Any]:
+def _best(
+    rows: pd.DataFrame, metrics: Sequence[RankedMetric], axes: Sequence[str]
+) -> pd.Series[Any]:
     """Return the axes and measures of a run's best setting, the mean over its samplings."""
     names = [metric.name for metric in metrics]
     means = repeat_means(rows, names, [axis for axis in axes if not is_repeat(axis)])
     return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]
 
 
-def _losses(tables: Tables) -> dict[str, float]:
+def _losses(tables: ReportData) -> dict[str, float]:
     """Return the last training loss of each run that has one."""
     training = tables.tree["training"].to_dataset()
     if "loss" not in training:
@@ -74,7 +76,7 @@ def _losses(tables: Tables) -> dict[str, float]:
     return _by_run(_values(training, "loss").last())
 
 
-def _score_errors(tables: Tables) -> dict[str, float]:
+def _score_errors(tables: ReportData) -> dict[str, float]:
     """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
     errors, name = tables.tree["score_error"].to_dataset(), "score_error_sigma2"
     if name not in errors:

@@ -61,7 +61,7 @@ def codes_of_results(plan: Plan) -> Census:
 
 def _results(plan: Plan) -> Iterator[tuple[Kind, Path]]:
     """Yield the file of each result that names the code."""
-    layout = plan.layout
+    layout = plan.paths
     for dataset in plan.study.dataset:
         yield "data", layout.dataset_manifest(dataset.id)
         for extractor in plan.extractors:

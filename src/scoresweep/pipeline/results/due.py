@@ -26,10 +26,10 @@ def compare_code(plan: Plan, results: Results) -> None:
     """Find the results that other code has made; imported networks cannot be made again."""
     for (rule, *ids), result in results.found.items():
         is_there = result.state == "done" and rule != "report"
-        if not is_there or (rule == "train" and is_imported(plan.layout, ids[0])):
+        if not is_there or (rule == "train" and is_imported(plan.paths, ids[0])):
             continue
         kind = KINDS[rule]
-        record = plan.layout.provenance(ids[0]) if rule == "train" else result.output
+        record = plan.paths.provenance(ids[0]) if rule == "train" else result.output
         with contextlib.suppress(FileNotFoundError):  # a network without its provenance
             result.other_code = other_code(record, kind)
         # What data staged by other code change is known once they are staged again.
@@ -47,7 +47,7 @@ def follow(plan: Plan, results: Results) -> None:
         data = found["stage", run.dataset.id]
         changing = data.state == "outdated", "its data changed"
         network = found["train", run.id]
-        if not (changing[0] and is_imported(plan.layout, run.id)):
+        if not (changing[0] and is_imported(plan.paths, run.id)):
             network.follow(changing)
         retrained = network.is_due, "its network is trained again"
         mine = [network]

@@ -24,7 +24,7 @@ def examine(plan: Plan, *, this_code: bool = False) -> Results:
 
     With `this_code`, results of other code are outdated as well.
     """
-    layout, results, options = plan.layout, Results(), plan.evaluate_hash()
+    layout, results, options = plan.paths, Results(), plan.evaluate_hash()
     found = results.found
     for dataset in plan.study.dataset:
         data = found["stage", dataset.id] = staged_data(layout, dataset)

@@ -22,12 +22,12 @@ def is_measured(
 
     With `this_code`, only if this code has measured them.
     """
-    data = data_of(plan.layout, plan.run(run_id).dataset.id)
-    network = network_of(plan.layout, run_id, data)
+    data = data_of(plan.paths, plan.run(run_id).dataset.id)
+    network = network_of(plan.paths, run_id, data)
     if setting_id is None:
         error = score_error_of(plan, run_id, network, data)
         return error.state == "done" and not (this_code and other_code(error.output, "score_error"))
-    samples = samples_of(plan.layout, run_id, setting_id, network, data)
+    samples = samples_of(plan.paths, run_id, setting_id, network, data)
     metrics = metrics_of(plan, run_id, setting_id, samples, data)
     if this_code and metrics.state == "done" and other_code(metrics.output, "metrics"):
         return False

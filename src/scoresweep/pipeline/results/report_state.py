@@ -10,7 +10,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.made_from import recorded_in
 from scoresweep.pipeline.results.result import Result, Results
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.system.hdf5 import is_whole
+from scoresweep.pipeline.system.hdf5 import is_complete
 
 __all__ = ["outdated_files", "report_of"]
 
@@ -23,7 +23,7 @@ def outdated_files(plan: Plan, results: Results) -> dict[Path, str]:
     made_from = dict[Path, list[Result]]()
     for run in plan.runs:
         network = results["train", run.id]
-        made_from[plan.layout.training_curves(run.id)] = [network]
+        made_from[plan.paths.training_curves(run.id)] = [network]
         if plan.measures_score_error:
             error = results["score_error", run.id]
             made_from[error.output] = [network, error]
@@ -40,11 +40,11 @@ def outdated_files(plan: Plan, results: Results) -> dict[Path, str]:
 
 def report_of(plan: Plan, results: Results) -> Result:
     """Return the state of the report, which holds what the study asks for and nothing else."""
-    layout = plan.layout
+    layout = plan.paths
     result = Result("report", layout.report)
     parts = (layout.report, layout.metrics_table, layout.report_page, layout.figures)
     missing = [path.name for path in parts if not path.exists()]
-    if missing or not is_whole(layout.report):
+    if missing or not is_complete(layout.report):
         result.state = "missing"
         result.reason = f"without {', '.join(missing)}" if missing else "damaged"
     else:
@@ -68,7 +68,7 @@ def _is_of(plan: Plan, report: Path) -> bool:
     try:
         with h5py.File(report, "r") as file:
             content = json.loads(file.attrs["config"])
-        other = plan_study(parse_study(content, str(report)), plan.layout.root)
+        other = plan_study(parse_study(content, str(report)), plan.paths.root)
     except (OSError, ValueError, KeyError, InputError):
         return False
     return _points(plan) == _points(other)

@@ -20,9 +20,9 @@ from scoresweep.pipeline.results.made_from import (
     training_sha256,
 )
 from scoresweep.pipeline.results.result import WHAT, Result
-from scoresweep.pipeline.study import Layout, Plan
-from scoresweep.pipeline.study.methods.datasets import Dataset, OwnData
-from scoresweep.pipeline.system.hdf5 import is_whole, mentions
+from scoresweep.pipeline.study import Plan, StudyPaths
+from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
+from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
 
 __all__ = [
     "data_of",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-def staged_data(layout: Layout, dataset: Dataset) -> Result:
+def staged_data(layout: StudyPaths, dataset: Dataset) -> Result:
     """Return the state of a staged dataset: `outdated` if the user's own files have changed.
 
     Own files that do not exist any more have not changed.
@@ -49,7 +49,7 @@ def staged_data(layout: Layout, dataset: Dataset) -> Result:
     except (InputError, KeyError, TypeError) as problem:
         result.state, result.reason = "missing", str(problem)
         return result
-    own = dataset.path if isinstance(dataset, OwnData) else None
+    own = dataset.path if isinstance(dataset, UserData) else None
     if own is None or not own.exists():
         return result
     try:
@@ -62,7 +62,7 @@ def staged_data(layout: Layout, dataset: Dataset) -> Result:
     return result
 
 
-def data_of(layout: Layout, dataset: str) -> Result:
+def data_of(layout: StudyPaths, dataset: str) -> Result:
     """Return the hashes of a staged dataset as its manifest says, without looking at its files."""
     result = Result("stage", layout.dataset_manifest(dataset))
     with contextlib.suppress(KeyError, TypeError):
@@ -75,7 +75,7 @@ def _identify(data: Result, manifest: Mapping[str, Any]) -> None:
     data.hashes = {"data": data.sha256, "training_data": training_sha256(manifest)}
 
 
-def network_of(layout: Layout, run: str, data: Result) -> Result:
+def network_of(layout: StudyPaths, run: str, data: Result) -> Result:
     """Return the state of a run's weights."""
     weights, manifest = layout.weights(run), layout.weights_manifest(run)
     result = Result("train", manifest)
@@ -93,7 +93,7 @@ def network_of(layout: Layout, run: str, data: Result) -> Result:
     return result.unless_made_from(record or _trained_on(layout, run), data.hashes)
 
 
-def _trained_on(layout: Layout, run: str) -> dict[str, str]:
+def _trained_on(layout: StudyPaths, run: str) -> dict[str, str]:
     """Return what the last checkpoint says of the data, for weights of an earlier version."""
     for state in sorted(layout.checkpoints(run).glob("step-*/state.json"), reverse=True)[:1]:
         return {"training_data": str(_read(state).get("data", ""))}
@@ -102,13 +102,13 @@ def _trained_on(layout: Layout, run: str) -> dict[str, str]:
 
 def score_error_of(plan: Plan, run: str, network: Result, data: Result) -> Result:
     """Return the state of the score error of a run."""
-    result = Result("score_error", plan.layout.score_error(run))
+    result = Result("score_error", plan.paths.score_error(run))
     there = result.output.exists()
     return _measurement(result, there, plan.score_error_hash(), network, data)
 
 
 def samples_of(
-    layout: Layout,
+    layout: StudyPaths,
     run: str,
     setting: str,
     network: Result,
@@ -144,7 +144,7 @@ def metrics_of(
 
     `names` are those in its folder and `options` is `plan.evaluate_hash()`, if known.
     """
-    path = plan.layout.metrics(run, setting)
+    path = plan.paths.metrics(run, setting)
     names = names_in(path.parent) if names is None else names
     options = plan.evaluate_hash() if options is None else options
     result = Result("evaluate", path)
@@ -158,9 +158,9 @@ def _measurement(
     path = result.output
     if not is_there:
         result.state, result.reason = "missing", "not measured"
-    elif not is_whole(path):
+    elif not is_complete(path):
         result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
-    elif not mentions(path, options):
+    elif not contains_text(path, options):
         result.state, result.reason = "outdated", "measured with other options"
     else:
         record = recorded_in(path)
@@ -190,7 +190,7 @@ def reference_of(plan: Plan, dataset: str, extractor: str, data: Result) -> Resu
     return result.unless_made_from(record, data.hashes)
 
 
-def is_imported(layout: Layout, run: str) -> bool:
+def is_imported(layout: StudyPaths, run: str) -> bool:
     """Whether a run's weights came from a checkpoint file, not from training on its data."""
     return layout.weights(run).exists() and "imported" in _read(layout.provenance(run))
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.manifest import manifest_path
-from scoresweep.pipeline.data.sources.shapes import shares_of
+from scoresweep.pipeline.data.sources.shapes import class_shares
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
@@ -31,14 +31,14 @@ from scoresweep.pipeline.evaluation.real_features import (
 )
 from scoresweep.pipeline.evaluation.sample_metrics import (
     SAMPLES,
+    DatasetFacts,
     FeatureSets,
-    Origin,
-    choose,
-    cost_of,
+    compute_cost,
     join_evaluations,
     measure_samples,
-    path_dataset,
-    signal_dataset,
+    random_subset,
+    snr_dataset,
+    trajectory_error_dataset,
     write_dataset,
 )
 from scoresweep.pipeline.results import (
@@ -50,13 +50,18 @@ from scoresweep.pipeline.results.made_by import KEY as MADE_BY
 from scoresweep.pipeline.results.made_by import made_by
 from scoresweep.pipeline.results.made_from import KEY as MADE_FROM
 from scoresweep.pipeline.results.made_from import as_attribute
-from scoresweep.pipeline.sampling.sample_store import Paths, read_levels, read_paths, read_samples
+from scoresweep.pipeline.sampling.sample_store import (
+    Trajectories,
+    read_levels,
+    read_samples,
+    read_trajectories,
+)
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData, Shapes
 from scoresweep.pipeline.system.console import say
-from scoresweep.pipeline.system.device import device_of, network_on, oracle_on
+from scoresweep.pipeline.system.device import move_network, move_oracle, select_device
 from scoresweep.pipeline.training.weights import load_network
 
 __all__ = ["evaluate"]
@@ -80,12 +85,12 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    started, device, code = time.monotonic(), device_of(gpus), made_by("metrics")
+    started, device, code = time.monotonic(), select_device(gpus), made_by("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
-    train = read_split(plan.layout.dataset_store(run.dataset.id), "train")
-    data = data_of(plan.layout, run.dataset.id)
-    network = network_of(plan.layout, run.id, data)
-    made_from = samples_of(plan.layout, run.id, setting.id, network, data).hashes
+    train = read_split(plan.paths.dataset_store(run.dataset.id), "train")
+    data = data_of(plan.paths, run.dataset.id)
+    network = network_of(plan.paths, run.id, data)
+    made_from = samples_of(plan.paths, run.id, setting.id, network, data).hashes
     made_from |= {"data": data.sha256}
     samples, kept, levels = _read_drawn(plan, run, setting)
 
@@ -97,7 +102,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
 
     origin = _origin(plan, run, train)
     earlier = KeptMetrics(
-        plan.layout.metrics(run.id, setting.id),
+        plan.paths.metrics(run.id, setting.id),
         functools.cache(functools.partial(_inputs, plan, run, made_from)),
     )
     paths = _path_score_error(plan, run, kept, device)
@@ -111,18 +116,18 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         parts.append((content, evaluation.axes))
     _say_problems(run, setting, problems, is_all=not any(content for content, _ in parts))
     if setting.sample.sampler.is_langevin:
-        signal = signal_dataset(levels)
+        signal = snr_dataset(levels)
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
     attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
     attributes |= {"measured": plan.evaluate_hash()} | as_attribute(made_from)
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
-    attributes |= cost_of(started, device) | code.attribute()
+    attributes |= compute_cost(started, device) | code.attribute()
     attributes["seconds"] += earlier.seconds
     content = join_evaluations(parts).assign_attrs(attributes)
     content.attrs |= earlier.attribute(content)
     earlier.keep_present(plan.evaluate_hash())
-    write_dataset(content, plan.layout.metrics(run.id, setting.id))
+    write_dataset(content, plan.paths.metrics(run.id, setting.id))
 
 
 def _inputs(plan: Plan, run: Run, made_from: Mapping[str, str | None], extractor: str) -> str:
@@ -161,23 +166,23 @@ def _say_problems(run: Run, setting: Setting, problems: Mapping[str, str], *, is
 
 def _read_drawn(
     plan: Plan, run: Run, setting: Setting
-) -> tuple[Tensor, Paths | None, dict[str, npt.NDArray[Any]]]:
+) -> tuple[Tensor, Trajectories | None, dict[str, npt.NDArray[Any]]]:
     """Return the samples in model space, their paths if these were kept, and their levels.
 
     Samples that are damaged or not finite, as `sample` writes none, lose their manifest, so that
     the workflow draws them again.
     """
-    store = plan.layout.samples(run.id, setting.id)
+    store = plan.paths.samples(run.id, setting.id)
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
     if not manifest.exists():
         raise InputError(f"{store}: there are no samples here; draw them (`scoresweep sample`)")
     try:
-        samples, paths = read_samples(store).model_space(), read_paths(store)
+        samples, paths = read_samples(store).model_space(), read_trajectories(store)
         levels = read_levels(store) if setting.sample.sampler.is_langevin else {}
         _check_finite(samples, where, setting.sample.chunk)
     except (InputError, RunError, FileNotFoundError) as error:
         manifest.unlink(missing_ok=True)
-        plan.layout.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
+        plan.paths.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
         raise RunError(f"{error} Running the study again does so as well.") from error
     if len(samples) < 2:
         raise InputError(f"{where}: {len(samples)} sample; metrics need 2 or more (sample.count)")
@@ -196,21 +201,21 @@ def _check_finite(samples: Tensor, where: str, chunk: int) -> None:
         )
 
 
-def _origin(plan: Plan, run: Run, train: Split) -> Origin:
+def _origin(plan: Plan, run: Run, train: Split) -> DatasetFacts:
     """Return what is known of a run's data beyond its samples."""
     mixture = shares = None
     if isinstance(run.dataset, GaussianMixtureData):
-        mixture = oracle_of(plan.layout.dataset_store(run.dataset.id))
+        mixture = load_exact_score(plan.paths.dataset_store(run.dataset.id))
     if isinstance(run.dataset, Shapes):
         asked = (run.dataset.shares or {}).items()
-        shares = torch.from_numpy(shares_of({str(name): share for name, share in asked}))
-    return Origin(train.class_names, mixture, shares)
+        shares = torch.from_numpy(class_shares({str(name): share for name, share in asked}))
+    return DatasetFacts(train.class_names, mixture, shares)
 
 
 def _sets_of_samples(plan: Plan, run: Run, train: Split, samples: Tensor) -> FeatureSets:
     """Return the samples themselves as features."""
-    test = read_split(plan.layout.dataset_store(run.dataset.id), "test").model_space()
-    test = test[choose(len(test), len(samples), "test")]
+    test = read_split(plan.paths.dataset_store(run.dataset.id), "test").model_space()
+    test = test[random_subset(len(test), len(samples), "test")]
     parts = (train.model_space(), samples, test, uniform_noise(train, len(samples)))
     real, drawn, tested, uniform = (Features(part.flatten(1)) for part in parts)
     return FeatureSets(real, drawn, tested, uniform, resize="none")
@@ -222,23 +227,23 @@ def _make_sets(
     real = read_reference(plan, run, name)
     model = load_extractor(plan, run, name, train)
     test, noise = (
-        real[part][choose(len(real[part]), len(samples), part)] for part in ("test", "noise")
+        real[part][random_subset(len(real[part]), len(samples), part)] for part in ("test", "noise")
     )
     generated = extract(model, samples, f"{name} of generated samples", device)
     return FeatureSets(real["train"], generated, test, noise, model.resize)
 
 
 def _path_score_error(
-    plan: Plan, run: Run, paths: Paths | None, device: torch.device
+    plan: Plan, run: Run, paths: Trajectories | None, device: torch.device
 ) -> xr.Dataset | None:
     """Return the score error at the sampler's own states, where trajectories were kept."""
     if paths is None or not plan.measures_score_error:
         return None
     states = torch.from_numpy(paths.states)
-    network = network_on(load_network(plan.layout.run(run.id)), device)
-    oracle = oracle_on(oracle_of(plan.layout.dataset_store(run.dataset.id)), device)
+    network = move_network(load_network(plan.paths.run(run.id)), device)
+    oracle = move_oracle(load_exact_score(plan.paths.dataset_store(run.dataset.id)), device)
     estimates = [
         compare_scores(network, oracle, states[:, level], sigma)["score_error_sigma2"]
         for level, sigma in enumerate(paths.sigmas)
     ]
-    return path_dataset(estimates, paths.sigmas, len(states))
+    return trajectory_error_dataset(estimates, paths.sigmas, len(states))

@@ -19,15 +19,23 @@ from typing import Any
 from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.networks.ncsn_checkpoints import from_published, published_options, to_published
+from scoresweep.networks.ncsn_checkpoints import (
+    convert_ncsn_state_dict,
+    published_options,
+    to_published,
+)
 from scoresweep.networks.refinenet import RefineNet
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.file_kinds import capped
-from scoresweep.pipeline.system.locks import exclusive
-from scoresweep.pipeline.training.artifacts import make_network, start_run, write_untrained
+from scoresweep.pipeline.system.locks import file_lock
+from scoresweep.pipeline.training.artifacts import (
+    make_network,
+    write_run_header,
+    write_run_without_training,
+)
 from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
 from scoresweep.pipeline.training.weight_files.contents import States, describe_content, find_states
 from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
@@ -64,7 +72,7 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
     run has weights already, its data is not staged, or the file does not hold the parameters of the
     run's network on the run's ladder.
     """
-    run, layout = plan.run(run_id), plan.layout
+    run, layout = plan.run(run_id), plan.paths
     store = layout.dataset_store(run.dataset.id)
     if not layout.dataset_manifest(run.dataset.id).exists():
         raise InputError(
@@ -86,11 +94,11 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"images (noise left: {check.table()})"
         )
     facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
-    with exclusive(layout.training_lock(run.id)):
+    with file_lock(layout.training_lock(run.id)):
         _refuse_existing(layout.weights(run.id))
-        start_run(run, layout)
+        write_run_header(run, layout)
         note = f"imported; {check.verdict}" if check.worse_at else "imported"
-        write_untrained(run, layout, network, {"imported": facts}, note)
+        write_run_without_training(run, layout, network, {"imported": facts}, note)
     _say(run, file, layout.weights(run.id), facts, check)
 
 
@@ -222,7 +230,7 @@ def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
     if found.sigmas is not None:
         _compare_ladders(network.sigmas, found.sigmas, file)
     try:
-        parameters = from_published(found.tensors, network)
+        parameters = convert_ncsn_state_dict(found.tensors, network)
     except ValueError as error:
         raise InputError(f"{file}: does not fit the run's network: {error}") from None
     network.load_state_dict(parameters | {"sigmas": network.sigmas})

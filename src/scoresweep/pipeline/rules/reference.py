@@ -12,12 +12,12 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.evaluation.extractors import give_weights, make_extractor
 from scoresweep.pipeline.evaluation.real_features import extract, uniform_noise
-from scoresweep.pipeline.evaluation.sample_metrics import choose, cost_of, write_dataset
+from scoresweep.pipeline.evaluation.sample_metrics import compute_cost, random_subset, write_dataset
 from scoresweep.pipeline.results import data_of
 from scoresweep.pipeline.results.made_by import made_by
 from scoresweep.pipeline.results.made_from import as_attribute
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.system.device import device_of
+from scoresweep.pipeline.system.device import select_device
 
 __all__ = ["reference"]
 
@@ -38,8 +38,8 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
         InputError: if the dataset does not have what the extractor needs, the extractor's
             published weights cannot be had, or there is no GPU for it.
     """
-    started, device, code = time.monotonic(), device_of(gpus), made_by("features")
-    dataset, layout, count = plan.dataset(dataset_id), plan.layout, plan.study.evaluate.real_count
+    started, device, code = time.monotonic(), select_device(gpus), made_by("features")
+    dataset, layout, count = plan.dataset(dataset_id), plan.paths, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
@@ -71,7 +71,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     if probabilities is not None and test.labels is not None:
         right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
         content.attrs["test_accuracy"] = float(right.double().mean())
-    content.attrs |= cost_of(started, device) | code.attribute()
+    content.attrs |= compute_cost(started, device) | code.attribute()
     write_dataset(content, plan.reference(dataset.id, extractor))
 
 
@@ -79,7 +79,7 @@ def _some(split: Split, count: int | None, name: str) -> Split:
     """Return `count` of the samples, drawn at random; None: all."""
     if count is None:
         return split
-    index = choose(len(split.values), count, "real", name).numpy()
+    index = random_subset(len(split.values), count, "real", name).numpy()
     labels = None if split.labels is None else split.labels[index]
     return replace(split, values=split.values[index], labels=labels)
 

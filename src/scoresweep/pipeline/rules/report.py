@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.page.render import Pictures, render_page
 from scoresweep.pipeline.report.sections import (
     cost_maps,
+    density_animations,
     errors_by_density,
-    fits,
     metric_maps,
     neighbours,
     overview,
@@ -23,13 +23,13 @@ from scoresweep.pipeline.report.sections import (
     shares,
     signals_to_noise,
     training_curves,
+    trajectory_figures,
     vector_fields,
-    walks,
 )
-from scoresweep.pipeline.report.statistics.summary import Metric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import (
-    Gap,
-    Tables,
+    MissingResult,
+    ReportData,
     collect,
     long_table,
     metric_names,
@@ -40,7 +40,7 @@ from scoresweep.pipeline.results import examine, outdated_files
 from scoresweep.pipeline.results.code_of_results import say_codes
 from scoresweep.pipeline.results.made_from import as_attribute
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["report"]
@@ -55,9 +55,9 @@ def report(plan: Plan) -> None:
     What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
     there is nothing to report at all: no result, and nothing that failed either.
     """
-    layout = plan.layout
+    layout = plan.paths
     results = examine(plan)
-    tables = collect(plan, jobs(plan, results), outdated_files(plan, results))
+    tables = collect(plan, collect_jobs(plan, results), outdated_files(plan, results))
     tables.tree.attrs |= as_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
     if is_empty and all(gap.state != "failed" for gap in tables.gaps):
@@ -68,29 +68,29 @@ def report(plan: Plan) -> None:
     wide = wide_table(tables)
     metrics = ranking_metrics(tables.tree["sampling"].to_dataset(), wide)
     pictures = _pictures(plan, tables, wide, metrics)
-    with whole(layout.report) as temporary:
+    with atomic_write(layout.report) as temporary:
         tables.tree.to_netcdf(temporary, engine="h5netcdf")
-    with whole(layout.metrics_table) as temporary:
+    with atomic_write(layout.metrics_table) as temporary:
         long_table(tables).to_csv(temporary, index=False)
-    with whole(layout.figures) as folder:
+    with atomic_write(layout.figures) as folder:
         folder.mkdir()
         for picture in pictures.all():
             (folder / f"{picture.name}.png").write_bytes(picture.png)
-    with whole(layout.report_page) as temporary:
+    with atomic_write(layout.report_page) as temporary:
         temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
     write_final_metrics(plan, tables, wide, metrics)
     _say_what_there_is(plan, tables.gaps, len(wide))
     say_codes(tables.codes)
 
 
-def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:
+def _say_what_there_is(plan: Plan, gaps: Sequence[MissingResult], settings: int) -> None:
     """Name the report and the first of the results that it does not have."""
     counts = f"{settings:,} setting{'s' * (settings != 1)}"
     if not gaps:
-        say(f"{plan.layout.report_page}: {counts}; no result is missing")
+        say(f"{plan.paths.report_page}: {counts}; no result is missing")
         return
     missing = "1 result is missing" if len(gaps) == 1 else f"{len(gaps):,} results are missing"
-    say(f"{plan.layout.report_page}: {counts}; {missing}:")
+    say(f"{plan.paths.report_page}: {counts}; {missing}:")
     for gap in gaps[:NAMED]:
         say(f"  {gap.part} of {gap.name}: {gap.reason}")
     if len(gaps) > NAMED:
@@ -98,7 +98,7 @@ def _say_what_there_is(plan: Plan, gaps: Sequence[Gap], settings: int) -> None:
 
 
 def _pictures(
-    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> Pictures:
     ranked, main = tables.ranked(wide), metrics[0] if metrics else None
     maps = [
@@ -108,16 +108,22 @@ def _pictures(
     ]
     maps += signals_to_noise(tables)
     names = [dataset.id for dataset in plan.study.dataset]
-    samples = list(neighbours(plan.layout, tables, ranked, main, names))
-    samples += walks(plan.layout, tables, ranked, main)
+    samples = list(neighbours(plan.paths, tables, ranked, main, names))
+    samples += trajectory_figures(plan.paths, tables, ranked, main)
     samples += shares(tables, ranked, main) if main else []
-    figures = (score_errors, errors_by_density, recovered_densities, fits, vector_fields)
+    figures = (
+        score_errors,
+        errors_by_density,
+        recovered_densities,
+        density_animations,
+        vector_fields,
+    )
     return Pictures(
-        overview=list(overview(plan.layout, tables, ranked, main, names)),
+        overview=list(overview(plan.paths, tables, ranked, main, names)),
         maps=maps,
         costs=list(cost_maps(tables, wide, metrics)),
         score_errors=[picture for draw in figures for picture in draw(tables)],
-        sheets=sample_sheets(plan.layout, tables, wide, main, names),
+        sheets=sample_sheets(plan.paths, tables, wide, main, names),
         samples=samples,
         curves=list(training_curves(tables)),
     )

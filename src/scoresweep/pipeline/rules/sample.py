@@ -29,7 +29,7 @@ from scoresweep.pipeline.results.made_by import KEY, joined, made_by
 from scoresweep.pipeline.results.made_from import KEY as MADE_FROM
 from scoresweep.pipeline.results.made_from import differences, network_sha256
 from scoresweep.pipeline.sampling.chunks import (
-    Work,
+    SamplingJob,
     check_chunk_memory,
     chunk_made_by,
     chunk_path,
@@ -37,15 +37,15 @@ from scoresweep.pipeline.sampling.chunks import (
     is_whole,
     read_chunk,
 )
-from scoresweep.pipeline.sampling.resolve import Walk
+from scoresweep.pipeline.sampling.resolve import ResolvedSampling
 from scoresweep.pipeline.sampling.sample_store import read_samples, write_samples
 from scoresweep.pipeline.study import Plan, Setting
 from scoresweep.pipeline.system.atomic_files import remove, sha256_of, write_json
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.system.locks import exclusive
-from scoresweep.pipeline.system.process import end_with_parent
+from scoresweep.pipeline.system.locks import file_lock
+from scoresweep.pipeline.system.process import exit_with_parent
 from scoresweep.pipeline.training.weights import load_network
 from scoresweep.seeds import derive_seed
 
@@ -76,7 +76,7 @@ def sample(
     are fewer GPUs or none that know the precision, and `RunError` where samples are not finite, a
     chunk does not fit into memory or a process is killed.
     """
-    run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.layout
+    run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.paths
     made_by("samples")  # the code of now, not of the end
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
@@ -85,26 +85,26 @@ def sample(
     digest = sha256_of(weights) if weights.exists() else ""
     processes = min(processes, _chunks(setting))
     data = data_of(layout, run.dataset.id).sha256
-    work = Work(run, setting, layout, processes, threads, gpus, digest, data, this_code)
-    with exclusive(layout.samples_lock(run.id, setting.id)):
+    work = SamplingJob(run, setting, layout, processes, threads, gpus, digest, data, this_code)
+    with file_lock(layout.samples_lock(run.id, setting.id)):
         if this_code:
             _discard_other_code(work)
         if not _is_drawn(work):
             _sample(work)
 
 
-def _discard_other_code(work: Work) -> None:
+def _discard_other_code(work: SamplingJob) -> None:
     """Remove what says that the samples are drawn, if other code has drawn them."""
-    manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
-    copy = work.layout.samples_manifest_copy(work.run.id, work.setting.id)
+    manifest = work.paths.samples_manifest(work.run.id, work.setting.id)
+    copy = work.paths.samples_manifest_copy(work.run.id, work.setting.id)
     if not manifest.exists():
         copy.unlink(missing_ok=True)
     discard_other_code("samples", manifest, copy)
 
 
-def _sample(work: Work) -> None:
+def _sample(work: SamplingJob) -> None:
     """Draw and write the samples, and keep telling how far that is."""
-    run, setting, layout = work.run, work.setting, work.layout
+    run, setting, layout = work.run, work.setting, work.paths
     state = JobState("running", 0, _chunks(setting))
     state_path = layout.samples_progress(run.id, setting.id)
     try:
@@ -134,7 +134,7 @@ def _sample(work: Work) -> None:
     remove(work.parts)
 
 
-def _vanished(work: Work, error: Exception) -> str:
+def _vanished(work: SamplingJob, error: Exception) -> str:
     """Say which chunks another process has deleted or damaged, or what else is wrong."""
     chunks = range(_chunks(work.setting))
     gone = [
@@ -148,13 +148,13 @@ def _vanished(work: Work, error: Exception) -> str:
     return f"{work.parts}: {names} of {len(chunks)} chunks vanished while samples were drawn"
 
 
-def _is_drawn(work: Work) -> bool:
+def _is_drawn(work: SamplingJob) -> bool:
     """Return whether the samples of these weights are there; others are named."""
-    manifest = work.layout.samples_manifest(work.run.id, work.setting.id)
+    manifest = work.paths.samples_manifest(work.run.id, work.setting.id)
     if not manifest.exists() and not _restored(work, manifest):
         return False
     try:
-        read_samples(work.layout.samples(work.run.id, work.setting.id))
+        read_samples(work.paths.samples(work.run.id, work.setting.id))
         content = json.loads(manifest.read_text(encoding="utf-8"))
     except InputError as error:
         say(f"{error} They are drawn again.")
@@ -168,9 +168,9 @@ def _is_drawn(work: Work) -> bool:
     return bool(drawn)
 
 
-def _restored(work: Work, manifest: Path) -> bool:
+def _restored(work: SamplingJob, manifest: Path) -> bool:
     """Write the manifest again where its copy says that these weights have drawn all samples."""
-    copy = work.layout.samples_manifest_copy(work.run.id, work.setting.id)
+    copy = work.paths.samples_manifest_copy(work.run.id, work.setting.id)
     try:
         content = json.loads(copy.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -189,7 +189,7 @@ def _chunks(setting: Setting) -> int:
     return math.ceil(setting.sample.count / setting.sample.chunk)
 
 
-def _draw_all(work: Work, state: JobState, state_path: Path) -> None:
+def _draw_all(work: SamplingJob, state: JobState, state_path: Path) -> None:
     """Draw the chunks that are not drawn yet."""
     work.parts.mkdir(parents=True, exist_ok=True)
     missing = [chunk for chunk in range(state.steps) if not is_whole(work, chunk)]
@@ -209,7 +209,7 @@ def _draw_all(work: Work, state: JobState, state_path: Path) -> None:
             state.write(state_path)
 
 
-def _drawn(work: Work, chunks: list[int]) -> Iterator[int]:
+def _drawn(work: SamplingJob, chunks: list[int]) -> Iterator[int]:
     """Draw `chunks`; yield how many of them are done, from time to time and at the end."""
     if work.processes == 1 or len(chunks) < 2:
         yield from draw_chunks(work, chunks, work.device())
@@ -239,10 +239,10 @@ def _begin(stopping: Event) -> None:
     """Begin one of several processes; it ends, too, when the one that started it is killed."""
     global _stopping
     _stopping = stopping
-    end_with_parent()
+    exit_with_parent()
 
 
-def _raise_failure(work: Work, share: Future[None]) -> None:
+def _raise_failure(work: SamplingJob, share: Future[None]) -> None:
     """Raise what went wrong in a process, if anything did."""
     try:
         share.result()
@@ -254,7 +254,7 @@ def _raise_failure(work: Work, share: Future[None]) -> None:
         ) from None
 
 
-def _draw_share(work: Work, chunks: list[int], device: str) -> None:
+def _draw_share(work: SamplingJob, chunks: list[int], device: str) -> None:
     """Draw `chunks` in this process, one of several, as long as none of them has failed."""
     for _ in draw_chunks(work, chunks, device):
         if _stopping.is_set():
@@ -264,7 +264,9 @@ def _draw_share(work: Work, chunks: list[int], device: str) -> None:
 # ── the store ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> None:
+def _write(
+    work: SamplingJob, walk: ResolvedSampling, network: ScoreNetwork, seconds: float
+) -> None:
     """Put the chunks together to one store; its manifest comes last."""
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = _chunks(setting)
@@ -290,7 +292,7 @@ def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> Non
         "weights_sha256": work.weights_sha256,
     }
     described = write_samples(
-        work.layout.samples(run.id, setting.id),
+        work.paths.samples(run.id, setting.id),
         torch.cat([part["x"] for part in parts])[: options.count],
         chunk_seed=seeds.repeat_interleave(options.chunk)[: options.count],
         levels=levels,
@@ -299,8 +301,8 @@ def _write(work: Work, walk: Walk, network: ScoreNetwork, seconds: float) -> Non
         attributes=attributes,
     )
     facts = {"count": options.count, "shape": list(network.shape), "devices": work.devices}
-    inputs = {"weights": network_sha256(work.layout.weights(run.id)), "data": work.data_sha256}
+    inputs = {"weights": network_sha256(work.paths.weights(run.id)), "data": work.data_sha256}
     origin = {MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256}}
     manifest = facts | attributes | described | origin | {KEY: code.record()}
-    write_json(work.layout.samples_manifest_copy(run.id, setting.id), manifest)
-    write_json(work.layout.samples_manifest(run.id, setting.id), manifest)
+    write_json(work.paths.samples_manifest_copy(run.id, setting.id), manifest)
+    write_json(work.paths.samples_manifest(run.id, setting.id), manifest)

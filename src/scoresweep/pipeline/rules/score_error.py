@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.network_metrics import measure_network
 from scoresweep.pipeline.evaluation.sample_metrics import (
-    cost_of,
+    compute_cost,
     join_evaluations,
     write_dataset,
 )
@@ -22,7 +22,7 @@ from scoresweep.pipeline.results.made_by import made_by
 from scoresweep.pipeline.results.made_from import as_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import progress
-from scoresweep.pipeline.system.device import device_of, network_on, oracle_on
+from scoresweep.pipeline.system.device import move_network, move_oracle, select_device
 from scoresweep.pipeline.training.weights import load_history, load_network
 
 __all__ = ["score_error"]
@@ -34,21 +34,21 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     Raises:
         InputError: if the study does not ask for it, or there is no GPU for it.
     """
-    started, run, device = time.monotonic(), plan.run(run_id), device_of(gpus)
+    started, run, device = time.monotonic(), plan.run(run_id), select_device(gpus)
     code = made_by("score_error")
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
             f"evaluate.metrics of the study {plan.study.study} does not have score_error"
         )
-    network = network_on(load_network(plan.layout.run(run.id)), device)
-    data = data_of(plan.layout, run.dataset.id)
-    made_from = network_of(plan.layout, run.id, data).hashes | {"data": data.sha256}
-    store = plan.layout.dataset_store(run.dataset.id)
+    network = move_network(load_network(plan.paths.run(run.id)), device)
+    data = data_of(plan.paths, run.dataset.id)
+    made_from = network_of(plan.paths, run.id, data).hashes | {"data": data.sha256}
+    store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
-    oracle = oracle_on(oracle_of(store), device)
+    oracle = move_oracle(load_exact_score(store), device)
     is_line = clean["train"].shape[1:] == (1,)
-    history = load_history(plan.layout.history(run.id)) if is_line else None
+    history = load_history(plan.paths.history(run.id)) if is_line else None
     parts = []
     with progress(
         f"score error {run.id}", len(asked) * len(clean) * len(network.sigmas)
@@ -62,5 +62,5 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
             parts.append((content, evaluation.axes))
     attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
     attributes |= {"measured": plan.score_error_hash()} | as_attribute(made_from)
-    attributes |= cost_of(started, device) | code.attribute()
-    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.layout.score_error(run.id))
+    attributes |= compute_cost(started, device) | code.attribute()
+    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.paths.score_error(run.id))

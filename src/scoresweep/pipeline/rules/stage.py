@@ -14,14 +14,14 @@ from scoresweep.pipeline.data.array_files.variables import capped
 from scoresweep.pipeline.data.manifest import check_store, manifest_path
 from scoresweep.pipeline.data.source_state import fingerprint, is_same, remember
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged, of_every_class
+from scoresweep.pipeline.data.splitting import LoadedDataset, of_every_class
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.made_by import KEY, made_by, other_code
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, OwnData
+from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, UserData
 from scoresweep.pipeline.system.console import progress, say
-from scoresweep.pipeline.system.locks import exclusive
+from scoresweep.pipeline.system.locks import file_lock
 
 __all__ = ["read_dataset", "stage"]
 
@@ -32,8 +32,8 @@ def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
     Of several processes at once the first one stages it. Raises `InputError` where the data cannot
     be had or is wrong, `RunError` where the disk is full; neither leaves a store behind.
     """
-    dataset, store = plan.dataset(dataset_id), plan.layout.dataset_store(dataset_id)
-    with exclusive(plan.layout.staging_lock(dataset_id)):
+    dataset, store = plan.dataset(dataset_id), plan.paths.dataset_store(dataset_id)
+    with file_lock(plan.paths.staging_lock(dataset_id)):
         if manifest_path(store).exists():
             problem = _outdated(plan, dataset, store)
             if this_code and not problem:
@@ -57,7 +57,7 @@ def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
         origin = {KEY: code.record()}
         write_store(store, splits, _attributes(dataset, staged), advance, origin)
     if own:
-        remember(plan.layout.dataset_state(dataset.id), state, staged.files)
+        remember(plan.paths.dataset_state(dataset.id), state, staged.files)
     seconds = time.monotonic() - started
     say(
         f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
@@ -68,7 +68,7 @@ def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
 
 def _own(dataset: Dataset) -> Path | None:
     """Return the user's own file or folder, if the dataset is one that exists."""
-    return dataset.path if isinstance(dataset, OwnData) and dataset.path.exists() else None
+    return dataset.path if isinstance(dataset, UserData) and dataset.path.exists() else None
 
 
 def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
@@ -83,12 +83,12 @@ def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
     except InputError as problem:
         return str(problem)
     own, known = _own(dataset), manifest["attributes"]["sha256"]
-    if own is None or is_same(own, known, plan.layout.dataset_state(dataset.id)):
+    if own is None or is_same(own, known, plan.paths.dataset_state(dataset.id)):
         return ""
     return f"{own} has changed since {store} was made of it."
 
 
-def read_dataset(dataset: Dataset) -> Staged:
+def read_dataset(dataset: Dataset) -> LoadedDataset:
     """Fetch and read a dataset with its own reader, cut to its `subset`.
 
     A subset of a user's own data takes its share of every class; of published data, the first.
@@ -96,22 +96,22 @@ def read_dataset(dataset: Dataset) -> Staged:
     options = dataset.arguments()
     subset = options.pop("subset")
     options.pop("title", None)
-    staged: Staged = dataset.load()(**options)
+    staged: LoadedDataset = dataset.load()(**options)
     _check_parts(dataset, staged)
     _check_classes(dataset, staged)
     if subset is None:
         return staged
-    if not isinstance(dataset, OwnData):
+    if not isinstance(dataset, UserData):
         return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
     return replace(
         staged, train=of_every_class(staged.train, subset), test=of_every_class(staged.test, subset)
     )
 
 
-def _check_parts(dataset: Dataset, staged: Staged) -> None:
+def _check_parts(dataset: Dataset, staged: LoadedDataset) -> None:
     """Raise `InputError` if a part has fewer than two samples, and so no variance."""
     train, test = len(staged.train.values), len(staged.test.values)
-    if isinstance(dataset, OwnData) and min(train, test) < 2:
+    if isinstance(dataset, UserData) and min(train, test) < 2:
         count = train + test
         fix = "at least four samples are needed"
         if count >= 4:
@@ -124,10 +124,10 @@ def _check_parts(dataset: Dataset, staged: Staged) -> None:
         )
 
 
-def _check_classes(dataset: Dataset, staged: Staged) -> None:
+def _check_classes(dataset: Dataset, staged: LoadedDataset) -> None:
     """Raise `InputError` if train and test share no class: one of them is misunderstood."""
     train, test = staged.train, staged.test
-    if train.labels is None or test.labels is None or not isinstance(dataset, OwnData):
+    if train.labels is None or test.labels is None or not isinstance(dataset, UserData):
         return
     in_train, in_test = np.unique(train.labels), np.unique(test.labels)
     if not np.isin(in_test, in_train).any():
@@ -146,7 +146,7 @@ def _named(split: Split, classes: npt.NDArray[np.int64]) -> str:
     return capped([index if names is None else names[index] for index in classes.tolist()])
 
 
-def _attributes(dataset: Dataset, staged: Staged) -> dict[str, object]:
+def _attributes(dataset: Dataset, staged: LoadedDataset) -> dict[str, object]:
     """Return the attributes of the store's root."""
     attributes: dict[str, object] = {
         "dataset": dataset.model_dump(mode="json"),

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.cluster import Owner, Resources
+from scoresweep.pipeline.cluster import Resources, RunOwnership
 from scoresweep.pipeline.cluster.launch import launch
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import data_of, is_imported, network_of
 from scoresweep.pipeline.results.code_of_results import discard_other_code
 from scoresweep.pipeline.results.made_from import write_manifest
-from scoresweep.pipeline.study import Layout, Plan, Run, Setting
+from scoresweep.pipeline.study import Plan, Run, Setting, StudyPaths
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.system.locks import exclusive
-from scoresweep.pipeline.system.provenance import Code, keep_code
+from scoresweep.pipeline.system.locks import file_lock
+from scoresweep.pipeline.system.provenance import Code, snapshot_code
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.training.trainer import Trainer
@@ -38,7 +38,7 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
     nothing to train: it is written at once, in this process. With `this_code`, a network and
     checkpoints that other code has made are removed first, unless the network was imported.
     """
-    run, layout = plan.run(run_id), plan.layout
+    run, layout = plan.run(run_id), plan.paths
     if not this_code and _is_trained(run, layout):
         say(f"{run.id} is trained already: {layout.weights(run.id)}")
         return
@@ -48,7 +48,7 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
         )
     _check_devices(run, resources)
     waiting = f"{run.id}: another process is training it; waiting for that one"
-    lock = exclusive(layout.launch_lock(run.id), waiting=waiting)
+    lock = file_lock(layout.launch_lock(run.id), waiting=waiting)
     with lock, _bar(run, layout) as watch:
         if this_code:
             _discard_other_code(run, layout)
@@ -63,7 +63,7 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
                 run,
                 layout,
                 resources,
-                keep_code(layout.code(run.id)),
+                snapshot_code(layout.code(run.id)),
                 plan.settings,
                 resources=resources,
                 logs=layout.run(run.id) / "logs",
@@ -79,7 +79,7 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
             raise
 
 
-def _is_trained(run: Run, layout: Layout) -> bool:
+def _is_trained(run: Run, layout: StudyPaths) -> bool:
     """Whether the run has weights, made from the data that is staged now.
 
     If these lack their manifest, it is written: Snakemake waits for it.
@@ -92,7 +92,7 @@ def _is_trained(run: Run, layout: Layout) -> bool:
     return True
 
 
-def _discard_other_code(run: Run, layout: Layout) -> None:
+def _discard_other_code(run: Run, layout: StudyPaths) -> None:
     """Remove the run's network, or the checkpoints of one, if other code has made them."""
     products = [layout.weights(run.id), layout.weights_manifest(run.id), layout.history(run.id)]
     products += [layout.checkpoints(run.id), layout.tensorboard(run.id)]
@@ -104,13 +104,17 @@ def _discard_other_code(run: Run, layout: Layout) -> None:
         discard_other_code("networks", state, *products)
 
 
-def _write_oracle(run: Run, layout: Layout) -> None:
-    from scoresweep.pipeline.training.artifacts import make_oracle, start_run, write_untrained
+def _write_oracle(run: Run, layout: StudyPaths) -> None:
+    from scoresweep.pipeline.training.artifacts import (
+        make_oracle,
+        write_run_header,
+        write_run_without_training,
+    )
 
     try:
         oracle = make_oracle(run, layout)
-        start_run(run, layout)
-        write_untrained(run, layout, oracle)
+        write_run_header(run, layout)
+        write_run_without_training(run, layout, oracle)
     except ScoresweepError as error:
         state = JobState("failed", 0, run.train.steps)
         _note_failure(state, error, layout.progress(run.id))
@@ -126,7 +130,7 @@ def _note_failure(state: JobState, error: ScoresweepError, path: Path) -> None:
 
 def train_here(
     run: Run,
-    layout: Layout,
+    layout: StudyPaths,
     resources: Resources,
     code: Code | None = None,
     settings: Sequence[Setting] = (),
@@ -138,18 +142,18 @@ def train_here(
     the plan where it knows the ladder.
     """
     from scoresweep.pipeline.system.device import check_precision
-    from scoresweep.pipeline.training.artifacts import start_run
-    from scoresweep.pipeline.training.setup import make_trainer, write_products
+    from scoresweep.pipeline.training.artifacts import write_run_header
+    from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
     from scoresweep.pipeline.training.trainer import StoppedError
 
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
     with _turn(layout.training_lock(run.id)) if first else contextlib.nullcontext():
         if _is_trained(run, layout):
             return
-        owner = Owner(layout.owner_mark(run.id), layout.job_record(run.id))
+        owner = RunOwnership(layout.owner_mark(run.id), layout.job_record(run.id))
         if first:
-            owner.take()
-            start_run(run, layout, code)
+            owner.acquire()
+            write_run_header(run, layout, code)
         trainer = None
         try:
             with _named_if_deleted(layout.run(run.id)):
@@ -158,7 +162,7 @@ def train_here(
                 _check_settings(run, settings, trainer)
                 _run(trainer)
                 if first:
-                    write_products(trainer, run, layout)
+                    write_artifacts(trainer, run, layout)
         except ScoresweepError as error:
             stopped = isinstance(error, StoppedError)
             if first or not stopped:  # which all others are, too
@@ -182,24 +186,24 @@ def _named_if_deleted(folder: Path) -> Iterator[None]:
 
 
 def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> None:
-    from scoresweep.pipeline.sampling.resolve import steps_of_levels
+    from scoresweep.pipeline.sampling.resolve import step_sizes_for
 
     ladder = trainer.sigmas.double().cpu()
     for setting in settings:
         if setting.sample.noise is None:
-            steps_of_levels(run, setting, ladder)
+            step_sizes_for(run, setting, ladder)
 
 
 def _run(trainer: Trainer) -> None:
     """Train; where memory does not suffice, say which part of a batch fits."""
     from scoresweep.pipeline.training.memory_advice import (
         check_training_memory,
-        told_of_memory,
+        explain_out_of_memory,
         training_advice,
     )
 
     check_training_memory(trainer)
-    with told_of_memory(functools.partial(training_advice, trainer)):
+    with explain_out_of_memory(functools.partial(training_advice, trainer)):
         trainer.run()
 
 
@@ -209,10 +213,10 @@ def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
     The mark of the run's owner keeps that one from writing, should it be alive.
     """
     on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-    return exclusive(lock, PATIENCE if on_slurm else math.inf)
+    return file_lock(lock, PATIENCE if on_slurm else math.inf)
 
 
-def _saved_step(layout: Layout, run: str) -> int:
+def _saved_step(layout: StudyPaths, run: str) -> int:
     """Return the step of the newest checkpoint; 0 where there is none."""
     names = [path.name for path in layout.checkpoints(run).glob("step-*")]
     return max((int(name.removeprefix("step-")) for name in names), default=0)
@@ -233,7 +237,7 @@ def _check_devices(run: Run, resources: Resources) -> None:
 
 
 @contextlib.contextmanager
-def _bar(run: Run, layout: Layout) -> Iterator[Callable[[], None]]:
+def _bar(run: Run, layout: StudyPaths) -> Iterator[Callable[[], None]]:
     """Show the steps that the run reports; gives the function that looks at them."""
     shown = _saved_step(layout, run.id)
     with progress(f"train {run.id}", run.train.steps, shown) as advance:

@@ -19,33 +19,33 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.made_by import MadeBy, as_made_by, made_by
-from scoresweep.pipeline.sampling.resolve import Walk, walk_of
-from scoresweep.pipeline.study import Layout, Run, Sample, Setting
+from scoresweep.pipeline.sampling.resolve import ResolvedSampling, resolve_sampling
+from scoresweep.pipeline.study import Run, Sample, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.tasks import Interpolation
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.memory_available import memory_available
 from scoresweep.pipeline.system.memory_trial import START, fits
 from scoresweep.pipeline.system.process import set_up_process
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.pipeline.training.memory_advice import (
     DOUBT,
     NONE_FITS,
     bytes_of_largest_layer,
+    explain_out_of_memory,
     how_found,
-    size_that_fits,
+    largest_fitting_size,
     suffices,
-    told_of_memory,
 )
 from scoresweep.pipeline.training.weights import load_network
-from scoresweep.samplers import initial, interpolated
-from scoresweep.score import Score, knows_density
+from scoresweep.samplers import initial_samples, interpolated_noise
+from scoresweep.score import Score, has_log_density
 from scoresweep.seeds import generator_for
 
 __all__ = [
-    "Watch",
-    "Work",
+    "SamplingJob",
+    "SamplingRecorder",
     "check_chunk_memory",
     "chunk_made_by",
     "chunk_path",
@@ -55,17 +55,17 @@ __all__ = [
     "score_of",
 ]
 
-HELD = 4
+LIVE_TENSORS = 4
 """Tensors of the size of a chunk that a sampler has at once: samples, score, noise, a product."""
 
 
 @dataclass(frozen=True)
-class Work:
+class SamplingJob:
     """What a process needs to draw chunks."""
 
     run: Run
     setting: Setting
-    layout: Layout
+    paths: StudyPaths
     processes: int
     threads: int
     gpus: int
@@ -77,7 +77,7 @@ class Work:
     @property
     def parts(self) -> Path:
         """The folder of the files of chunks."""
-        return self.layout.samples_parts(self.run.id, self.setting.id)
+        return self.paths.samples_parts(self.run.id, self.setting.id)
 
     @property
     def seed(self) -> int:
@@ -85,9 +85,9 @@ class Work:
         seed = self.setting.sample.seed
         return self.run.train.seed if seed is None else seed
 
-    def walk(self, network: ScoreNetwork) -> Walk:
+    def walk(self, network: ScoreNetwork) -> ResolvedSampling:
         """Return what the setting asks for on the ladder of the run's `network`."""
-        return walk_of(self.run, self.setting, self.layout, network)
+        return resolve_sampling(self.run, self.setting, self.paths, network)
 
     def device(self, process: int = 0) -> str:
         """Where a process draws: the GPUs are shared out in turn."""
@@ -101,11 +101,11 @@ class Work:
         return self.processes * self.threads
 
 
-def draw_chunks(work: Work, chunks: list[int], device: str) -> Iterator[int]:
+def draw_chunks(work: SamplingJob, chunks: list[int], device: str) -> Iterator[int]:
     """Draw `chunks` one after the other; yield how many are done after each."""
     set_up_process(work.threads)
-    network = load_network(work.layout.run(work.run.id)).to(device)
-    walk, store = work.walk(network), work.layout.dataset_store(work.run.dataset.id)
+    network = load_network(work.paths.run(work.run.id)).to(device)
+    walk, store = work.walk(network), work.paths.dataset_store(work.run.dataset.id)
     data = originals = None
     if work.setting.sample.initial == "data_plus_noise":
         data = read_split(store, "train").model_space()
@@ -113,15 +113,15 @@ def draw_chunks(work: Work, chunks: list[int], device: str) -> Iterator[int]:
         originals = read_split(store, "test").model_space()
     advice = functools.partial(_smaller_chunk, work, network, float(walk.sigmas[0]), device)
     if work.setting.sample.compile:
-        with told_of_memory(advice):
+        with explain_out_of_memory(advice):
             _compile(network, work.setting.sample, walk, device)
     for done, chunk in enumerate(chunks, start=1):
-        with told_of_memory(advice):
+        with explain_out_of_memory(advice):
             _draw_chunk(work, chunk, device, network, walk, data, originals)
         yield done
 
 
-def _compile(network: ScoreNetwork, options: Sample, walk: Walk, device: str) -> None:
+def _compile(network: ScoreNetwork, options: Sample, walk: ResolvedSampling, device: str) -> None:
     """Compile the network for chunks as the sampler gives them."""
     x = torch.zeros(options.chunk, *network.shape, device=device)
 
@@ -135,7 +135,7 @@ def _compile(network: ScoreNetwork, options: Sample, walk: Walk, device: str) ->
 # ── memory ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_chunk_memory(work: Work, network: ScoreNetwork, sigma: float) -> None:
+def check_chunk_memory(work: SamplingJob, network: ScoreNetwork, sigma: float) -> None:
     """Raise `InputError` before the first chunk where a CPU's memory cannot hold one.
 
     The score of a chunk at noise level `sigma` is tried out where it might not fit. A compiled
@@ -150,7 +150,7 @@ def check_chunk_memory(work: Work, network: ScoreNetwork, sigma: float) -> None:
         raise InputError(_smaller_chunk(work, network, sigma, "cpu"))
 
 
-def _room(work: Work) -> int:
+def _room(work: SamplingJob) -> int:
     """Return the bytes of the machine's memory for one of the processes, which are to be started.
 
     One process alone is this one.
@@ -158,7 +158,7 @@ def _room(work: Work) -> int:
     return memory_available() // work.processes - (START if work.processes > 1 else 0)
 
 
-def _smaller_chunk(work: Work, network: ScoreNetwork, sigma: float, device: str) -> str:
+def _smaller_chunk(work: SamplingJob, network: ScoreNetwork, sigma: float, device: str) -> str:
     """Say how many samples fit into memory at once, by scores that are tried out."""
     chunk = work.setting.sample.chunk
     told = (
@@ -167,13 +167,15 @@ def _smaller_chunk(work: Work, network: ScoreNetwork, sigma: float, device: str)
     )
     if work.processes > 1 and not work.gpus:
         told += f" {work.processes} processes share it; fewer draw the same samples."
-    size = size_that_fits(functools.partial(_chunk_fits, work, network, sigma, device), chunk)
+    size = largest_fitting_size(functools.partial(_chunk_fits, work, network, sigma, device), chunk)
     if not size:
         return f"{told} {NONE_FITS}"
     return f"{told} {size} at once fit, {how_found(device)}: sample.chunk: {size} (other samples)."
 
 
-def _chunk_fits(work: Work, network: ScoreNetwork, sigma: float, device: str, size: int) -> bool:
+def _chunk_fits(
+    work: SamplingJob, network: ScoreNetwork, sigma: float, device: str, size: int
+) -> bool:
     """Tell whether memory holds `size` samples at once, by a score that is tried out."""
     if device != "cpu":
         return suffices(functools.partial(_evaluate, network, work, sigma, device, size))
@@ -184,35 +186,37 @@ def _chunk_fits(work: Work, network: ScoreNetwork, sigma: float, device: str, si
 
 
 @torch.no_grad()
-def _evaluate(network: ScoreNetwork, work: Work, sigma: float, device: str, size: int) -> None:
+def _evaluate(
+    network: ScoreNetwork, work: SamplingJob, sigma: float, device: str, size: int
+) -> None:
     """Evaluate the score of `size` samples beside what else a sampler has."""
-    x, *_held = torch.zeros(HELD, size, *network.shape, device=device)
+    x, *_held = torch.zeros(LIVE_TENSORS, size, *network.shape, device=device)
     score_of(network, work.setting.sample)(x, x.new_full((size,), sigma))
 
 
-def _first_score(work: Work, sigma: float, size: int) -> None:
+def _first_score(work: SamplingJob, sigma: float, size: int) -> None:
     """Evaluate the score of `size` samples in a process that has nothing yet."""
     set_up_process(work.threads)
-    _evaluate(load_network(work.layout.run(work.run.id)), work, sigma, "cpu", size)
+    _evaluate(load_network(work.paths.run(work.run.id)), work, sigma, "cpu", size)
 
 
-def _least_bytes(work: Work, network: ScoreNetwork, size: int) -> int:
+def _least_bytes(work: SamplingJob, network: ScoreNetwork, size: int) -> int:
     """Return less than `size` samples take: a few of their size, and the largest layer."""
     x = torch.zeros(1, *network.shape, device=network.sigmas.device)
     score, sigma = score_of(network, work.setting.sample), network.sigmas[:1].to(x)
     layer = bytes_of_largest_layer(network, lambda: score(x, sigma))
-    return size * (HELD * 4 * x.numel() + layer)
+    return size * (LIVE_TENSORS * 4 * x.numel() + layer)
 
 
 # ── one chunk ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _draw_chunk(
-    work: Work,
+    work: SamplingJob,
     chunk: int,
     device: str,
     network: ScoreNetwork,
-    walk: Walk,
+    walk: ResolvedSampling,
     data: Tensor | None,
     originals: Tensor | None,
 ) -> None:
@@ -223,7 +227,7 @@ def _draw_chunk(
     """
     options = work.setting.sample
     generator = generator_for(work.seed, "sample", chunk, device=device)
-    x = initial(
+    x = initial_samples(
         options.initial,
         options.chunk,
         network.shape,
@@ -237,11 +241,11 @@ def _draw_chunk(
     if isinstance(options.task, Interpolation):
         # A row starts from one point: only the noise turns from sample to sample.
         x = x[:: options.task.steps].repeat_interleave(options.task.steps, dim=0)
-        given["noise"] = interpolated(options.task.steps, generator)
+        given["noise"] = interpolated_noise(options.task.steps, generator)
     if walk.mask is not None and originals is not None:
         drawn["original"] = (chunk * options.chunk + torch.arange(len(x))) % len(originals)
         given |= {"known": originals[drawn["original"]].to(x), "mask": walk.mask.to(device)}
-    x, diagnostics = _walk_down(work, chunk, network, walk.sigmas, x, given)
+    x, diagnostics = _run_sampler(work, chunk, network, walk.sigmas, x, given)
     drawn |= {"x": x, **diagnostics}
     try:
         _write_chunk(work, chunk, drawn)
@@ -250,14 +254,14 @@ def _draw_chunk(
         _write_chunk(work, chunk, drawn)
 
 
-def _write_chunk(work: Work, chunk: int, drawn: dict[str, Tensor]) -> None:
-    with whole(chunk_path(work, chunk)) as temporary:
+def _write_chunk(work: SamplingJob, chunk: int, drawn: dict[str, Tensor]) -> None:
+    with atomic_write(chunk_path(work, chunk)) as temporary:
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
-        write_tensors(temporary, drawn, digests | made_by("samples").record())
+        save_safetensors(temporary, drawn, digests | made_by("samples").record())
 
 
-def _walk_down(
-    work: Work,
+def _run_sampler(
+    work: SamplingJob,
     chunk: int,
     network: ScoreNetwork,
     sigmas: Tensor,
@@ -267,7 +271,7 @@ def _walk_down(
     """Return the samples that the sampler makes of the starting points `x`, and its diagnostics."""
     options = work.setting.sample
     kept = min(options.trajectories, options.count) - chunk * options.chunk
-    watch = Watch(sigmas, min(options.chunk, max(0, kept)))
+    watch = SamplingRecorder(sigmas, min(options.chunk, max(0, kept)))
     sampler, score = options.sampler.load(), score_of(network, options)
     x = sampler(score, x, sigmas, observe=watch, **given)
     _check_finite(x, work, chunk, watch)
@@ -279,7 +283,7 @@ def score_of(network: ScoreNetwork, options: Sample) -> Score:
 
     An exact score, which has an energy too, is not made less exact.
     """
-    if options.precision == "no" or knows_density(network):
+    if options.precision == "no" or has_log_density(network):
         return network
 
     def score(x: Tensor, sigma: Tensor) -> Tensor:
@@ -290,7 +294,7 @@ def score_of(network: ScoreNetwork, options: Sample) -> Score:
     return score
 
 
-class Watch:
+class SamplingRecorder:
     """Diagnostics of each level that a sampler visits, and the trajectories of the first samples.
 
     All stays on the device.
@@ -325,7 +329,7 @@ class Watch:
         return kept
 
 
-def _check_finite(x: Tensor, work: Work, chunk: int, watch: Watch) -> None:
+def _check_finite(x: Tensor, work: SamplingJob, chunk: int, watch: SamplingRecorder) -> None:
     bad = (~torch.isfinite(x.flatten(1)).all(1)).sum().item()
     if bad:
         finite = torch.isfinite(torch.stack(watch.rms))
@@ -341,12 +345,12 @@ def _check_finite(x: Tensor, work: Work, chunk: int, watch: Watch) -> None:
 # ── its file ────────────────────────────────────────────────────────────────────────────────────
 
 
-def chunk_path(work: Work, chunk: int) -> Path:
+def chunk_path(work: SamplingJob, chunk: int) -> Path:
     """Return the file of a chunk."""
     return work.parts / f"chunk-{chunk:06d}.safetensors"
 
 
-def is_whole(work: Work, chunk: int) -> bool:
+def is_whole(work: SamplingJob, chunk: int) -> bool:
     """Return whether a chunk is drawn, from these weights; another one is named and removed.
 
     If the work asks for this code, so is a chunk that other code drew.
@@ -368,13 +372,13 @@ def is_whole(work: Work, chunk: int) -> bool:
     return True
 
 
-def chunk_made_by(work: Work, chunk: int) -> MadeBy:
+def chunk_made_by(work: SamplingJob, chunk: int) -> MadeBy:
     """Return which code drew a chunk, from its file."""
     with safe_open(chunk_path(work, chunk), framework="pt") as file:
         return as_made_by(file.metadata())
 
 
-def read_chunk(work: Work, chunk: int) -> dict[str, Tensor]:
+def read_chunk(work: SamplingJob, chunk: int) -> dict[str, Tensor]:
     """Return what was drawn of a chunk; raise `ValueError` where that cannot be used."""
     try:
         with safe_open(chunk_path(work, chunk), framework="pt") as file:

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study import Layout, Run, Setting
+from scoresweep.pipeline.study import Run, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.tasks import Inpainting
-from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
-from scoresweep.samplers import known_part
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
+from scoresweep.samplers import inpainting_mask
 from scoresweep.samplers.positions import last_move, spacing
 
-__all__ = ["Walk", "steps_of_levels", "walk_of"]
+__all__ = ["ResolvedSampling", "resolve_sampling", "step_sizes_for"]
 
 
 @dataclass(frozen=True)
-class Walk:
+class ResolvedSampling:
     """What the setting's options are on the run's ladder and data."""
 
     sigmas: Tensor
@@ -31,27 +31,29 @@ class Walk:
     """In-painting: the part of a sample that is known."""
 
 
-def walk_of(run: Run, setting: Setting, layout: Layout, network: ScoreNetwork) -> Walk:
+def resolve_sampling(
+    run: Run, setting: Setting, layout: StudyPaths, network: ScoreNetwork
+) -> ResolvedSampling:
     """Return ladder, step sizes and mask; raise `InputError` where the options do not fit them."""
     options = setting.sample
     if options.noise is None:
         sigmas = network.sigmas.double()
     else:
         store = layout.dataset_store(run.dataset.id)
-        sigmas = resolve_ladder(options.noise, functools.partial(training_points, store))
-    steps, mask = steps_of_levels(run, setting, sigmas), None
+        sigmas = resolve_noise_levels(options.noise, functools.partial(training_points, store))
+    steps, mask = step_sizes_for(run, setting, sigmas), None
     if len(network.shape) == 1 and not options.sampler.needs_energy:
         _check_positions(run, setting, layout, sigmas, steps)
     if isinstance(options.task, Inpainting):
         try:
-            mask = known_part(options.task.mask, network.shape)
+            mask = inpainting_mask(options.task.mask, network.shape)
         except ValueError as error:
             raise InputError(f"sample.task: does not fit run {run.id}: {error}") from None
-    return Walk(sigmas, steps, mask)
+    return ResolvedSampling(sigmas, steps, mask)
 
 
 def _check_positions(
-    run: Run, setting: Setting, layout: Layout, sigmas: Tensor, steps: Tensor
+    run: Run, setting: Setting, layout: StudyPaths, sigmas: Tensor, steps: Tensor
 ) -> None:
     """Raise `InputError` if float32 rounds the drift of the last level away, so far is the data.
 
@@ -71,7 +73,7 @@ def _check_positions(
         )
 
 
-def steps_of_levels(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
+def step_sizes_for(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
     """Return the step size of each level of the ladder `sigmas`, (L,), for a setting of `run`.
 
     Raises `InputError` where the sampler's options do not fit that ladder.

@@ -22,9 +22,9 @@ from scoresweep.pipeline.data.store import (
     write_array,
 )
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 
-__all__ = ["Paths", "read_levels", "read_paths", "read_samples", "write_samples"]
+__all__ = ["Trajectories", "read_levels", "read_samples", "read_trajectories", "write_samples"]
 
 LEVEL_ATTRIBUTES = {
     "sigma": {"long_name": "Noise level", "units": "data"},
@@ -55,7 +55,7 @@ def write_samples(
     """
     kind = "image" if x.ndim == 4 else "point"
     pixels = {"pixel_range": [0, 255]} if kind == "image" else None
-    with whole(store) as temporary:
+    with atomic_write(store) as temporary:
         root = zarr.create_group(temporary, attributes=attributes)
         digest = write_array(root, kind, _stored(x), DIMENSIONS[kind], pixels)
         write_array(root, "chunk_seed", chunk_seed.numpy(), ("sample",))
@@ -79,7 +79,7 @@ def _stored(x: Tensor) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Paths:
+class Trajectories:
     """The ways of some samples down the noise ladder."""
 
     states: Array
@@ -103,7 +103,7 @@ def read_samples(store: Path) -> Split:
     return as_split(group, {name: values})
 
 
-def read_paths(store: Path) -> Paths | None:
+def read_trajectories(store: Path) -> Trajectories | None:
     """Read the paths from a store of generated samples; None where they were not kept.
 
     Raises `InputError` where they are damaged.
@@ -113,7 +113,7 @@ def read_paths(store: Path) -> Paths | None:
         return None
     states = read_array(group, "trajectory", store)
     sigmas: list[float] = read_array(group, "sigma", store).tolist()
-    return Paths(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
+    return Trajectories(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
 
 
 def read_levels(store: Path) -> dict[str, Array]:

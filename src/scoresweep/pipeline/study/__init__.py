@@ -4,19 +4,19 @@ Nothing here imports torch, numpy or xarray: reading a study and planning it is 
 """
 
 from scoresweep.pipeline.study.load import load_study, parse_study
-from scoresweep.pipeline.study.paths import Layout
+from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Plan, Run, Setting
 from scoresweep.pipeline.study.planning import plan_study
 from scoresweep.pipeline.study.schema import Evaluate, Sample, Study, Train
 
 __all__ = [
     "Evaluate",
-    "Layout",
     "Plan",
     "Run",
     "Sample",
     "Setting",
     "Study",
+    "StudyPaths",
     "Train",
     "load_study",
     "parse_study",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from scoresweep.pipeline.netcdf_attrs import LABELS
+from scoresweep.pipeline.netcdf_attrs import VARIABLE_ATTRS
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.schema import Study
 
 __all__ = ["axis_names", "axis_value"]
 
-RESERVED = {"sample", "metric", "value", "interval", *LABELS} | {
+RESERVED = {"sample", "metric", "value", "interval", *VARIABLE_ATTRS} | {
     *("mean", "low", "high", "n", "real", "noise"),
     *("networks", "samplings", "error", "freedom", "resampling"),
 }

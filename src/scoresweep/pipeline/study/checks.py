@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.known_ladder import known_sigmas
+from scoresweep.pipeline.study.known_ladder import static_sigmas
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
 from scoresweep.pipeline.study.methods.metrics import (
     CLASS_EXTRACTORS,
@@ -21,7 +21,7 @@ from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.size_checks import shape_mistakes
 
 if TYPE_CHECKING:
-    from scoresweep.pipeline.study.config import Component
+    from scoresweep.pipeline.study.config import MethodConfig
     from scoresweep.pipeline.study.plan import Plan
     from scoresweep.pipeline.study.schema import Train
 
@@ -83,7 +83,7 @@ def _networks(plan: Plan) -> Iterable[str]:
     bound: dict[str, Train] = {}
     for run in plan.runs:
         network = run.train.network
-        if not network.any_sigma:
+        if not network.continuous_sigma:
             bound[run.train.noise.model_dump_json()] = run.train
     if not bound:
         return
@@ -97,7 +97,7 @@ def _networks(plan: Plan) -> Iterable[str]:
                 f"fewer levels than this ladder asks for; expected null, which takes those that it "
                 f"is trained on, or train.network.name: ncsnv2"
             )
-        if sampler.between_levels:
+        if sampler.needs_intermediate_levels:
             yield (
                 f"sample.sampler: {sampler.name}: asks for scores between the levels of the "
                 f"ladder, for which the network {name!r} has no embedding; expected "
@@ -117,11 +117,11 @@ def _oracles(plan: Plan) -> Iterable[str]:
             )
 
 
-def _has_levels(trained: Component, walked: Component) -> bool:
+def _has_levels(trained: MethodConfig, walked: MethodConfig) -> bool:
     """Tell whether every level of the ladder `walked` is one of `trained`."""
     if trained == walked:
         return True
-    own, asked = known_sigmas(trained), known_sigmas(walked)
+    own, asked = static_sigmas(trained), static_sigmas(walked)
     if own is None or asked is None:
         return False
     return all(any(math.isclose(a, o, rel_tol=1e-6) for o in own) for a in asked)
@@ -134,7 +134,7 @@ def _samplers(plan: Plan) -> Iterable[str]:
     for setting in plan.settings:
         sampler, own = setting.sample.sampler, setting.sample.noise
         for noise in [own] if own else ladders.values():
-            for mistake in sampler.mistakes(noise):
+            for mistake in sampler.problems(noise):
                 yield f"sample.sampler.{mistake}"
         if sampler.needs_energy and networks:
             yield (
@@ -148,7 +148,7 @@ def _tasks(plan: Plan) -> Iterable[str]:
         task, sampler = setting.sample.task, setting.sample.sampler
         if task is None:
             continue
-        if not sampler.takes_tasks:
+        if not sampler.supports_tasks:
             yield (
                 f"sample.task: {task.name}: cannot be done by the sampler {sampler.name!r}; "
                 f"expected annealed_langevin"

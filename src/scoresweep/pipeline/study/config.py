@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
-__all__ = ["NO_EFFECT", "Component", "Config", "content_hash", "is_without_effect", "result_fields"]
+__all__ = [
+    "NO_EFFECT",
+    "Config",
+    "MethodConfig",
+    "content_hash",
+    "hashed_fields",
+    "is_runtime_only",
+]
 
 NO_EFFECT: JsonDict = {"affects_result": False}
 """Marks a field (`json_schema_extra`) that changes how a result is made, never the result."""
@@ -29,7 +36,7 @@ class Config(BaseModel):
     )
 
 
-class Component(Config):
+class MethodConfig(Config):
     """A part chosen by `name`: the typed options of one class or function, and where it lives.
 
     `target` is "module:attribute". It is imported by `load` alone, so that a study can be read
@@ -48,25 +55,25 @@ class Component(Config):
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
 
-def is_without_effect(kind: type[Config], key: str) -> bool:
+def is_runtime_only(kind: type[Config], key: str) -> bool:
     """Tell whether a field of `kind` changes how a result is made, never the result."""
     extra = kind.model_fields[key].json_schema_extra if key in kind.model_fields else None
     return isinstance(extra, dict) and extra.get("affects_result") is False
 
 
-def result_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
+def hashed_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
     """Return the fields of `config` that affect a result, nested blocks included.
 
     Without `defaults`, those that have their default value are left out.
     """
     kept: dict[str, Any] = {}
     for key, field in type(config).model_fields.items():
-        if is_without_effect(type(config), key):
+        if is_runtime_only(type(config), key):
             continue
         value = getattr(config, key)
         if defaults or value != field.get_default(call_default_factory=True):
             nested = isinstance(value, Config)
-            kept[key] = result_fields(value, defaults=defaults) if nested else value
+            kept[key] = hashed_fields(value, defaults=defaults) if nested else value
     return kept
 
 
@@ -78,7 +85,7 @@ def content_hash(*parts: Any) -> str:
     """
 
     def jsonable(value: Any) -> Any:
-        return result_fields(value, defaults=False) if isinstance(value, Config) else str(value)
+        return hashed_fields(value, defaults=False) if isinstance(value, Config) else str(value)
 
     text = json.dumps(parts, sort_keys=True, default=jsonable, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

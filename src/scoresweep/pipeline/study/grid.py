@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.config import Config, content_hash, is_without_effect
+from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only
 from scoresweep.pipeline.study.load import describe_errors
 from scoresweep.pipeline.study.point import Point, set_point, value_at
 from scoresweep.pipeline.study.schema import Sweep
@@ -51,7 +51,7 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
         full = {path: value_at(values, path) for path in paths}
         blocks = {path: value for path, value in full.items() if isinstance(value, dict)}
         full |= {
-            path: _told_apart(value_at(given, path) or value, path, paths)
+            path: _distinguishing_options(value_at(given, path) or value, path, paths)
             for path, value in blocks.items()
         }
         expanded.setdefault(content_hash(config), (full, config))
@@ -60,7 +60,7 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
     return list(expanded.values())
 
 
-def _told_apart(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
+def _distinguishing_options(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
     """Return what tells a block from others: what is given, less what is swept by its own path."""
     return {key: value for key, value in given.items() if f"{path}.{key}" not in paths}
 
@@ -83,7 +83,7 @@ def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str
         dict.fromkeys(entry, f"{where}.include[{i}]") for i, entry in enumerate(sweep.include)
     ]
     for path, place in ((path, place) for each in places for path, place in each.items()):
-        if is_without_effect(model, path.split(".")[0]):
+        if is_runtime_only(model, path.split(".")[0]):
             raise InputError(f"{place}.{path}: changes no result and cannot be swept")
     return places
 

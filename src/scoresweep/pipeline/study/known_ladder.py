@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["known_sigmas", "smallest_sigma"]
+__all__ = ["smallest_sigma", "static_sigmas"]
 
 
 def smallest_sigma(noise: Any) -> float:
@@ -14,7 +14,7 @@ def smallest_sigma(noise: Any) -> float:
     return float(sigmas[-1] if sigmas else noise.sigma_min)
 
 
-def known_sigmas(noise: Any) -> list[float] | None:
+def static_sigmas(noise: Any) -> list[float] | None:
     """Return σ_1 … σ_L of a ladder component, as `scoresweep.noise` makes them.
 
     None where they depend on the data.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from scoresweep.pipeline.study.methods.datasets import Dataset, Size
-from scoresweep.pipeline.study.paths import Layout
+from scoresweep.pipeline.study.paths import StudyPaths
 
 __all__ = ["known_size", "known_training_count"]
 
 
-def known_size(layout: Layout, dataset: Dataset) -> Size | None:
+def known_size(layout: StudyPaths, dataset: Dataset) -> Size | None:
     """Return shape and number of samples, as staged or as known before; None before staging."""
     shapes = _staged_shapes(layout, dataset)
     if shapes is None:
@@ -20,7 +20,7 @@ def known_size(layout: Layout, dataset: Dataset) -> Size | None:
     return shape, sum(shape[0] for shape in shapes.values())
 
 
-def known_training_count(layout: Layout, dataset: Dataset) -> int | None:
+def known_training_count(layout: StudyPaths, dataset: Dataset) -> int | None:
     """Return how many training samples there are at most; None before staging."""
     shapes = _staged_shapes(layout, dataset)
     if shapes is not None:
@@ -29,7 +29,7 @@ def known_training_count(layout: Layout, dataset: Dataset) -> int | None:
     return min((count for count in options if count is not None), default=None)
 
 
-def _staged_shapes(layout: Layout, dataset: Dataset) -> dict[str, list[int]] | None:
+def _staged_shapes(layout: StudyPaths, dataset: Dataset) -> dict[str, list[int]] | None:
     """Return the shape of each split's array; None if there is no manifest, or a damaged one."""
     path = layout.dataset_manifest(dataset.id)
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Layout"]
+__all__ = ["StudyPaths"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class StudyPaths:
     """Paths of a study, relative to the folder in which the workflow runs."""
 
     study: str

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
-from scoresweep.pipeline.study.config import content_hash, result_fields
+from scoresweep.pipeline.study.config import content_hash, hashed_fields
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import Dataset
-from scoresweep.pipeline.study.paths import Layout
+from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Train
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting"]
@@ -61,7 +61,7 @@ class Plan:
     """A study and everything that it runs."""
 
     study: Study
-    layout: Layout
+    paths: StudyPaths
     runs: list[Run]
     settings: list[Setting]
     evaluations: list[Evaluation]
@@ -101,7 +101,7 @@ class Plan:
 
     def reference(self, dataset_id: str, extractor: str) -> Path:
         """Return where the features of a dataset's real samples lie."""
-        return self.layout.reference(dataset_id, extractor, self.study.evaluate.real_count)
+        return self.paths.reference(dataset_id, extractor, self.study.evaluate.real_count)
 
     @property
     def measures_score_error(self) -> bool:
@@ -119,16 +119,21 @@ class Plan:
         """Return a hash of how networks are measured: a change runs `score_error` again."""
         return content_hash(
             [
-                (e.evaluate.score_error_samples, e.evaluate.seed, e.axes, *_later(e.evaluate))
+                (
+                    e.evaluate.score_error_samples,
+                    e.evaluate.seed,
+                    e.axes,
+                    *_network_metric_options(e.evaluate),
+                )
                 for e in self.evaluations
                 if "score_error" in e.evaluate.metrics
             ]
         )
 
 
-def _later(evaluate: Evaluate) -> list[dict[str, Any]]:
+def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     """Return how networks are measured beyond the score error; nothing where they are not."""
-    options = result_fields(evaluate, defaults=False)
+    options = hashed_fields(evaluate, defaults=False)
     beyond = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
     return [{name: options[name] for name in sorted(beyond)}] if beyond else []
 

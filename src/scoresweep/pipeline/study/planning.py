@@ -9,7 +9,7 @@ from scoresweep.pipeline.study.axes import axis_names, axis_value
 from scoresweep.pipeline.study.checks import check_plan
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point, expand
-from scoresweep.pipeline.study.paths import Layout
+from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting
 from scoresweep.pipeline.study.schema import Evaluate, Sample, Study, Train
 
@@ -23,7 +23,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     the same hash exists already (from a grid with fewer axes, say), its name is kept: widening a
     grid runs nothing again.
     """
-    layout = Layout(study.study, root)
+    layout = StudyPaths(study.study, root)
     train = expand(study.train, Train, f"{where}: train")
     sample = expand(study.sample, Sample, f"{where}: sample")
     evaluate = expand(study.evaluate, Evaluate, f"{where}: evaluate")
@@ -36,13 +36,13 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
             if "dataset" in names["dataset"]:
                 axes = {"dataset": dataset.id, **axes}
             digest = content_hash(dataset.id, config)
-            runs.append(Run(known.get(digest) or _readable(axes, digest), dataset, config, axes))
+            runs.append(Run(known.get(digest) or _make_id(axes, digest), dataset, config, axes))
     known = _known_names(*(layout.results / "samples" / run.id for run in runs))
     settings = []
     for point, setting in sample:
         axes = {names["sample"][path]: axis_value(value) for path, value in point.items()}
         digest = content_hash(setting)
-        settings.append(Setting(known.get(digest) or _readable(axes, digest), setting, axes))
+        settings.append(Setting(known.get(digest) or _make_id(axes, digest), setting, axes))
     evaluations = [
         Evaluation(e, {names["evaluate"][path]: axis_value(v) for path, v in point.items()})
         for point, e in evaluate
@@ -50,7 +50,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     return check_plan(Plan(study, layout, runs, settings, evaluations), where)
 
 
-def _readable(axes: Point, digest: str) -> str:
+def _make_id(axes: Point, digest: str) -> str:
     """Put an id together: "levels=10_seed=0_3f2a9c1b"."""
     parts = [
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"

@@ -26,7 +26,7 @@ def check_staged(plan: Plan, where: str) -> None:
     Attention at sizes that no feature map has does no harm, and is only said. Only `scoresweep
     plan` does so: data that have changed may fit once they are staged again.
     """
-    sizes = {d.id: known_size(plan.layout, d) for d in plan.study.dataset}
+    sizes = {d.id: known_size(plan.paths, d) for d in plan.study.dataset}
     mistakes = dict.fromkeys([*shape_mistakes(plan, sizes), *_batches(plan)])
     if mistakes:
         raise InputError("\n".join(f"{where}: {mistake}" for mistake in mistakes))
@@ -39,7 +39,7 @@ def shape_mistakes(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
     for run in plan.runs:
         size = sizes[run.dataset.id]
         if size is not None:
-            yield from run.train.objective.mistakes(math.prod(size[0]))
+            yield from run.train.objective.problems(math.prod(size[0]))
             if len(size[0]) != 3:
                 yield from _points(run)
         yield from _small_images(run, size)
@@ -93,7 +93,7 @@ def _idle_attention(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
 
 def _batches(plan: Plan) -> Iterable[str]:
     """Batches larger than the training set."""
-    counts = {d.id: known_training_count(plan.layout, d) for d in plan.study.dataset}
+    counts = {d.id: known_training_count(plan.paths, d) for d in plan.study.dataset}
     for run in plan.runs:
         count, size = counts[run.dataset.id], run.train.batch_size
         if run.train.network.is_trained and count is not None and size > count:

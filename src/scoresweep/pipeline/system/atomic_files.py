@@ -20,7 +20,7 @@ import psutil
 
 from scoresweep.pipeline.errors import RunError
 
-__all__ = ["NO_SPACE", "flush", "remove", "sha256_of", "whole", "write_json"]
+__all__ = ["NO_SPACE", "atomic_write", "flush", "remove", "sha256_of", "write_json"]
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit on the size of files."""
@@ -35,7 +35,7 @@ FLUSHES = 16
 
 
 @contextlib.contextmanager
-def whole(path: Path, durable: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`, to be written as a file or folder, then rename it.
 
     If the body raises, what it wrote is removed and `path` is left as it was; what a process that
@@ -128,14 +128,14 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any, durable: bool = True) -> None:
-    """Write `content` as indented JSON; `durable` as in `whole`.
+    """Write `content` as indented JSON; `durable` as in `atomic_write`.
 
     If the folder is deleted while it is written, it is written once more.
     """
     text = json.dumps(content, indent=2, default=str) + "\n"
     for is_last in (False, True):
         try:
-            with whole(path, durable) as temporary:
+            with atomic_write(path, durable) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             return
         except FileNotFoundError:

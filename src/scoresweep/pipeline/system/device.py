@@ -8,20 +8,20 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.system.process import exact_float32
-from scoresweep.score import Oracle
+from scoresweep.pipeline.system.process import disable_tf32
+from scoresweep.score import ScoreWithDensity
 
-__all__ = ["CPU", "check_precision", "device_of", "network_on", "oracle_on"]
+__all__ = ["CPU", "check_precision", "move_network", "move_oracle", "select_device"]
 
 CPU = torch.device("cpu")
 
 
-def device_of(gpus: int) -> torch.device:
+def select_device(gpus: int) -> torch.device:
     """Return the first GPU, or the CPU for 0; raise `InputError` where there is no GPU.
 
     From then on GPUs compute features and scores in true float32.
     """
-    exact_float32()
+    disable_tf32()
     if gpus and not torch.cuda.is_available():
         raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
     return torch.device("cuda") if gpus else CPU
@@ -53,14 +53,14 @@ def _precisions(index: int) -> list[str]:
     return ["no", "fp16", "bf16"] if native else ["no", "fp16"]
 
 
-def network_on(network: ScoreNetwork, device: torch.device) -> ScoreNetwork:
+def move_network(network: ScoreNetwork, device: torch.device) -> ScoreNetwork:
     """Move a network to `device`; it still takes points on the CPU and returns scores there."""
     network.register_forward_pre_hook(lambda _, given: tuple(part.to(device) for part in given))
     network.register_forward_hook(lambda _, __, found: found.cpu())
     return network.to(device)
 
 
-def oracle_on(oracle: GaussianMixture, device: torch.device) -> Oracle:
+def move_oracle(oracle: GaussianMixture, device: torch.device) -> ScoreWithDensity:
     """Do the same with an exact score."""
     for name in ("weights", "means", "variances", "centre"):
         setattr(oracle, name, getattr(oracle, name).to(device))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-__all__ = ["is_whole", "mentions"]
+__all__ = ["contains_text", "is_complete"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
 """Version of the superblock (the byte after the signature) to the place of the 8-byte address."""
 
 
-def is_whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Return whether `path` begins as an HDF5 file and is as long as it says."""
     with path.open("rb", buffering=0) as file:
         head = file.read(64)
@@ -25,7 +25,7 @@ def is_whole(path: Path) -> bool:
     return place is not None and size >= int.from_bytes(head[place : place + 8], "little")
 
 
-def mentions(path: Path, text: str) -> bool:
+def contains_text(path: Path, text: str) -> bool:
     """Return whether `text` stands in `path`, which must not be empty, as attributes do."""
     with (
         path.open("rb", buffering=0) as file,

@@ -19,7 +19,7 @@ import psutil
 
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["exclusive", "is_taken"]
+__all__ = ["file_lock", "is_locked"]
 
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 """Errors of a file system without locks."""
@@ -33,7 +33,7 @@ SECONDS_TO_SIGN = 10.0
 
 
 @contextlib.contextmanager
-def exclusive(
+def file_lock(
     path: Path,
     patience: float = math.inf,
     waiting: str = "another process does this already; waiting for that one",
@@ -128,7 +128,7 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     return holder["boot"] != _boot() or not psutil.pid_exists(holder["pid"])
 
 
-def is_taken(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Tell whether a process is inside `exclusive(path)`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _locked(path)

@@ -14,7 +14,7 @@ import psutil
 
 from scoresweep.out_of_memory import is_out_of_memory
 from scoresweep.pipeline.system.memory_available import memory_available
-from scoresweep.pipeline.system.process import end_with_parent
+from scoresweep.pipeline.system.process import exit_with_parent
 
 __all__ = ["START", "can_try", "fits"]
 
@@ -71,7 +71,7 @@ def fits(work: Callable[[], object], room: int) -> bool:
 
 
 def _do(work: Callable[[], object], there: Connection) -> None:
-    end_with_parent()
+    exit_with_parent()
     there.send(psutil.Process().memory_info().rss)  # all is imported
     fitting = True
     with contextlib.suppress(Exception):

@@ -10,9 +10,9 @@ from multiprocessing import parent_process
 import torch
 
 __all__ = [
-    "end_with_parent",
-    "exact_float32",
-    "keep_freed_memory",
+    "disable_tf32",
+    "exit_with_parent",
+    "retain_freed_memory",
     "set_up_process",
 ]
 
@@ -25,11 +25,11 @@ OWN_CHOICE = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHO
 def set_up_process(threads: int) -> None:
     """Compute with `threads` threads, in true float32, and keep memory for what comes next."""
     torch.set_num_threads(threads)
-    exact_float32()
-    keep_freed_memory()
+    disable_tf32()
+    retain_freed_memory()
 
 
-def exact_float32() -> None:
+def disable_tf32() -> None:
     """Let GPUs compute in float32 as CPUs do.
 
     By default convolutions are rounded to TF32, which has 10 bits in place of 23.
@@ -38,7 +38,7 @@ def exact_float32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Let the next step on a CPU have the memory that this one frees.
 
     glibc asks the system for each large buffer, and gives it back when it is freed; the system then
@@ -52,7 +52,7 @@ def keep_freed_memory() -> None:
         option(TRIM_THRESHOLD, -1)  # and give none back
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this process when the one that started it is killed: nobody would ever stop it."""
     parent = parent_process()
     assert parent is not None

@@ -17,10 +17,10 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from scoresweep.pipeline.system.atomic_files import whole, write_json
+from scoresweep.pipeline.system.atomic_files import atomic_write, write_json
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["Code", "commit_name", "keep_code", "note_end", "note_start", "provenance"]
+__all__ = ["Code", "append_start", "commit_name", "provenance", "snapshot_code", "update"]
 
 PACKAGES = (
     "scoresweep",
@@ -74,7 +74,7 @@ def _about(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
     }
 
 
-def keep_code(folder: Path) -> Code:
+def snapshot_code(folder: Path) -> Code:
     """Keep the code of this process in `folder`, and return what is there.
 
     The folder holds `<sha>.patch` and `<sha>.environment.txt`, one of each for all that are alike.
@@ -100,7 +100,7 @@ def commit_name() -> str:
     return commit[:12] + ("+" if changed else "")
 
 
-def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
+def append_start(path: Path, folder: Path, code: Code | None = None) -> None:
     """Add a start of this process's work to the provenance at `path`.
 
     `code` is what the process that launched this one has kept in `folder`: nodes of a cluster may
@@ -108,7 +108,7 @@ def note_start(path: Path, folder: Path, code: Code | None = None) -> None:
     the job waited.
     """
     if code is None or code.source_sha256 != _source_sha256() or not _is_kept(code, folder):
-        code = keep_code(folder)
+        code = snapshot_code(folder)
     environment = os.environ
     start = {
         "time": _now(),
@@ -130,7 +130,7 @@ def _is_kept(code: Code, folder: Path) -> bool:
     return all((folder / name).exists() for name in (code.patch, code.environment) if name)
 
 
-def note_end(path: Path, facts: dict[str, Any]) -> None:
+def update(path: Path, facts: dict[str, Any]) -> None:
     """Add `facts` about finished work to the provenance that its last start left at `path`.
 
     The code and the versions are those of that start: a checkout may change while work runs.
@@ -153,7 +153,7 @@ def _keep(folder: Path, content: bytes, suffix: str) -> str:
     """Write `content` under a name made of its hash, if it is not there; return the name."""
     name = hashlib.sha256(content).hexdigest()[:12] + suffix
     if not (folder / name).exists():
-        with whole(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
     return name
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["sha256_of_tensors", "write_tensors"]
+__all__ = ["save_safetensors", "sha256_of_tensors"]
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
@@ -24,7 +24,7 @@ def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(
+def save_safetensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write `tensors` to `path`, each laid out as its shape says.

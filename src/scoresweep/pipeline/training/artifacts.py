@@ -12,38 +12,38 @@ import yaml
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.made_by import KEY, made_by
 from scoresweep.pipeline.results.made_from import data_sha256, write_manifest
-from scoresweep.pipeline.study import Layout, Run
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.study import Run, StudyPaths
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.system.provenance import Code, note_end, note_start
+from scoresweep.pipeline.system.provenance import Code, append_start, update
 from scoresweep.pipeline.training.curves import Curves
-from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
-from scoresweep.pipeline.training.tensorboard import described, write_hparams
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
+from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 from scoresweep.pipeline.training.weights import build_network, save_network
 
-__all__ = ["make_network", "make_oracle", "start_run", "write_untrained"]
+__all__ = ["make_network", "make_oracle", "write_run_header", "write_run_without_training"]
 
 
-def start_run(run: Run, layout: Layout, code: Code | None = None) -> None:
+def write_run_header(run: Run, layout: StudyPaths, code: Code | None = None) -> None:
     """Write the configuration of `run`, and which code makes it (`code`, where that is known)."""
-    with whole(layout.run_config(run.id)) as temporary:
+    with atomic_write(layout.run_config(run.id)) as temporary:
         temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
-    note_start(layout.provenance(run.id), layout.code(run.id), code)
+    append_start(layout.provenance(run.id), layout.code(run.id), code)
 
 
-def make_network(run: Run, layout: Layout) -> ScoreNetwork:
+def make_network(run: Run, layout: StudyPaths) -> ScoreNetwork:
     """Return the network of `run`, as yet without weights, for the shape and ladder of its data.
 
     Raises `InputError` where the data is not staged or the network is not for such data.
     """
     store = layout.dataset_store(run.dataset.id)
-    sigmas = resolve_ladder(run.train.noise, functools.partial(training_points, store))
+    sigmas = resolve_noise_levels(run.train.noise, functools.partial(training_points, store))
     shape = read_split(store, "train").shape
     try:
         return build_network(run.train.network, shape, sigmas)
@@ -51,7 +51,7 @@ def make_network(run: Run, layout: Layout) -> ScoreNetwork:
         raise InputError(f"train.network: does not fit {run.dataset.id}: {error}") from None
 
 
-def make_oracle(run: Run, layout: Layout) -> ScoreNetwork:
+def make_oracle(run: Run, layout: StudyPaths) -> ScoreNetwork:
     """Return the exact score of what the data of `run` came from, as `network.of` says.
 
     Raises `InputError` where that is a mixture and the data came from none.
@@ -65,18 +65,18 @@ def make_oracle(run: Run, layout: Layout) -> ScoreNetwork:
             f"mixture; expected training_set or auto"
         )
     if is_mixture and network.of != "training_set":
-        exact = oracle_of(store)
-        return network.fill(exact.weights, exact.means, exact.variances.sqrt())
+        exact = load_exact_score(store)
+        return network.set_mixture(exact.weights, exact.means, exact.variances.sqrt())
     split = read_split(store, "train")
     one, values = torch.ones(1), torch.from_numpy(split.values)
     if split.pixel_range is None:
-        return network.fill(one, values, 0 * one)
-    return network.fill(one, values.permute(0, 3, 1, 2), 0 * one, split.pixel_range)
+        return network.set_mixture(one, values, 0 * one)
+    return network.set_mixture(one, values.permute(0, 3, 1, 2), 0 * one, split.pixel_range)
 
 
-def write_untrained(
+def write_run_without_training(
     run: Run,
-    layout: Layout,
+    layout: StudyPaths,
     network: ScoreNetwork,
     facts: dict[str, Any] | None = None,
     note: str = "",
@@ -94,11 +94,11 @@ def write_untrained(
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "axes": json.dumps(run.axes),
     }
-    with whole(layout.training_curves(run.id)) as temporary:
+    with atomic_write(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
     code = {KEY: made_by("networks").record()}
-    note_end(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
-    write_hparams(layout.tensorboard(run.id), described(run), {})
+    update(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
+    write_hparams(layout.tensorboard(run.id), run_hparams(run), {})
     JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)
     # Imported weights do not depend on the data of the run.

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoresweep.pipeline.system.atomic_files import remove, sha256_of, whole
-from scoresweep.pipeline.system.safetensors_io import write_tensors
+from scoresweep.pipeline.system.atomic_files import atomic_write, remove, sha256_of
+from scoresweep.pipeline.system.safetensors_io import save_safetensors
 
 __all__ = [
     "Checkpoint",
@@ -54,12 +54,12 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write `checkpoint` below `folder`, then prune the folder; return the new one's path."""
     target = checkpoint_path(folder, checkpoint.step)
-    with whole(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.mkdir(parents=True)
         digests = {}
         for name, tensors in checkpoint.tensors.items():
             file = temporary / f"{name}.safetensors"
-            write_tensors(file, tensors)
+            save_safetensors(file, tensors)
             digests[file.name] = sha256_of(file)
         state = {"step": checkpoint.step, "sha256": digests, **checkpoint.values}
         (temporary / "state.json").write_text(_sealed(state), encoding="utf-8")

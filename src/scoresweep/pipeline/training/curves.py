@@ -15,13 +15,13 @@ from torch import Tensor
 
 from scoresweep.pipeline.netcdf_attrs import label
 
-__all__ = ["CURVES", "Accumulator", "Curves", "first_bad"]
+__all__ = ["CURVES", "Curves", "LossAccumulator", "first_nonfinite"]
 
 CURVES = ("loss", "gradient_norm", "learning_rate", "images_per_second")
 """Variables that are one number at each point."""
 
 
-class Accumulator:
+class LossAccumulator:
     """Sums of losses since the last point of the curves."""
 
     def __init__(self, steps: int, levels: int, device: torch.device) -> None:
@@ -46,7 +46,7 @@ class Accumulator:
         self.sums.zero_()
 
 
-def first_bad(losses: Tensor) -> tuple[int, list[int]]:
+def first_nonfinite(losses: Tensor) -> tuple[int, list[int]]:
     """Return the first step whose losses, shape (steps, L), are not all finite, and its levels.
 
     Both count from 1.

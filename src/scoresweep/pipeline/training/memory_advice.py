@@ -20,7 +20,7 @@ from scoresweep.pipeline.system.device import CPU
 from scoresweep.pipeline.system.memory_available import memory_available, processes_here
 from scoresweep.pipeline.system.memory_trial import can_try, fits
 from scoresweep.pipeline.system.process import set_up_process
-from scoresweep.pipeline.training.step_noise import Draws
+from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.weights import build_network
 from scoresweep.score import Score
 
@@ -33,10 +33,10 @@ __all__ = [
     "bytes_of_a_sample",
     "bytes_of_largest_layer",
     "check_training_memory",
+    "explain_out_of_memory",
     "how_found",
-    "size_that_fits",
+    "largest_fitting_size",
     "suffices",
-    "told_of_memory",
     "training_advice",
 ]
 
@@ -54,7 +54,7 @@ DOUBT = 15
 
 
 @contextlib.contextmanager
-def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
+def explain_out_of_memory(advice: Callable[[], str]) -> Iterator[None]:
     """Raise `RunError` with the `advice` where there is not enough memory for the body.
 
     What the body had made is given back before the advice is asked for, which may try sizes.
@@ -69,7 +69,7 @@ def told_of_memory(advice: Callable[[], str]) -> Iterator[None]:
         raise RunError(f"{advice()} The first that failed: {reason}") from None
 
 
-def size_that_fits(fits: Callable[[int], bool], size: int) -> int:
+def largest_fitting_size(fits: Callable[[int], bool], size: int) -> int:
     """Return the largest of `size`/2, `size`/4, … that `fits` with a quarter to spare, or 0."""
     while size := size // 2:
         if fits(size + size // 4):
@@ -147,7 +147,7 @@ def bytes_of_largest_layer(network: nn.Module, work: Callable[[], object]) -> in
 def training_advice(trainer: Trainer) -> str:
     """Say which part of a batch fits, by steps that are tried out."""
     train, part = trainer.train, _part(trainer)
-    fitting = size_that_fits(functools.partial(_step_fits, trainer), part)
+    fitting = largest_fitting_size(functools.partial(_step_fits, trainer), part)
     return (
         f"train.batch_size: {train.batch_size}: a step takes {part} samples at once in each "
         f"process, which is more than the memory of this {_name(trainer.accelerator.device)} "
@@ -245,7 +245,7 @@ def _first_step(
     parameters = list(network.parameters())
     _held = [torch.zeros_like(p) for p in parameters for _ in range(copies)]
     objective = train.objective
-    draws = Draws(0, shape, len(sigmas), CPU, objective.projections, objective.distribution)
+    draws = StepNoise(0, shape, len(sigmas), CPU, objective.projections, objective.distribution)
     levels, z, v = draws(0, 0, size)
     projected = {"v": v} if len(v) else {}
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from scoresweep.noise import build_ladder
 from scoresweep.pipeline.data.shard_loader import some_samples
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.seeds import generator_for
 
-__all__ = ["resolve_ladder", "training_points"]
+__all__ = ["resolve_noise_levels", "training_points"]
 
 MOST_POINTS = 60_001
 """Of more, `noise.max_distance` compares a random part anyway."""
@@ -25,7 +25,7 @@ def training_points(store: Path) -> Tensor:
     return some_samples(store, "train", MOST_POINTS)
 
 
-def resolve_ladder(component: Component, points: Callable[[], Tensor]) -> Tensor:
+def resolve_noise_levels(component: MethodConfig, points: Callable[[], Tensor]) -> Tensor:
     """Return σ_1 > … > σ_L, float64, shape (L,).
 
     `points` returns training samples, shape (N, ...); it is called where the ladder depends on

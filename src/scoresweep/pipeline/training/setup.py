@@ -15,25 +15,25 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.noise import step_size_for
+from scoresweep.noise import step_size_by_technique_4
 from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.shard_loader import open_loader
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.made_by import KEY
 from scoresweep.pipeline.results.made_from import data_sha256, training_sha256, write_manifest
-from scoresweep.pipeline.study import Layout, Run
-from scoresweep.pipeline.system.atomic_files import whole
-from scoresweep.pipeline.system.provenance import note_end
+from scoresweep.pipeline.study import Run, StudyPaths
+from scoresweep.pipeline.system.atomic_files import atomic_write
+from scoresweep.pipeline.system.provenance import update
 from scoresweep.pipeline.training.checkpoint import prune_checkpoints
-from scoresweep.pipeline.training.noise_levels import resolve_ladder, training_points
-from scoresweep.pipeline.training.signals import note_signals
-from scoresweep.pipeline.training.tensorboard import described, write_hparams
-from scoresweep.pipeline.training.trainer import Folders, Trainer
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
+from scoresweep.pipeline.training.signals import record_signals
+from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
+from scoresweep.pipeline.training.trainer import RunFolders, Trainer
 from scoresweep.pipeline.training.weights import save_network
-from scoresweep.samplers import annealed_langevin, initial
+from scoresweep.samplers import annealed_langevin, initial_samples
 from scoresweep.seeds import generator_for
 
-__all__ = ["make_accelerator", "make_trainer", "write_products"]
+__all__ = ["make_accelerator", "make_trainer", "write_artifacts"]
 
 
 def make_accelerator(precision: str, gpus: int) -> Accelerator:
@@ -54,14 +54,14 @@ def make_accelerator(precision: str, gpus: int) -> Accelerator:
 
 
 def make_trainer(
-    run: Run, layout: Layout, gpus: int, check_owner: Callable[[], None] = lambda: None
+    run: Run, layout: StudyPaths, gpus: int, check_owner: Callable[[], None] = lambda: None
 ) -> Trainer:
     """Read the data of `run` and build its trainer.
 
     `check_owner` raises `RunError` where the run belongs to another job by now; it is asked before
     files are written. From here on SIGTERM and SIGUSR2 are noted instead of obeyed.
     """
-    signals = note_signals()
+    signals = record_signals()
     train, store = run.train, layout.dataset_store(run.dataset.id)
     accelerator = make_accelerator(train.precision, gpus)
     loader = open_loader(
@@ -72,10 +72,10 @@ def make_trainer(
             f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
             f"{len(loader)} training samples; expected that many or fewer"
         )
-    for mistake in train.objective.mistakes(math.prod(loader.shape)):
+    for mistake in train.objective.problems(math.prod(loader.shape)):
         raise InputError(mistake)
-    sigmas = resolve_ladder(train.noise, functools.partial(training_points, store))
-    folders = Folders(
+    sigmas = resolve_noise_levels(train.noise, functools.partial(training_points, store))
+    folders = RunFolders(
         layout.checkpoints(run.id),
         layout.tensorboard(run.id),
         layout.history(run.id),
@@ -103,12 +103,12 @@ def _picture(
     """Draw `count` samples from `network` for TensorBoard, always from the same random numbers."""
     device = next(network.parameters()).device
     generator = generator_for("picture", device=device)
-    start = initial(
+    start = initial_samples(
         "uniform", count, shape, sigma_max=float(sigmas[0]), generator=generator, device=device
     )
     steps, step_size = 100, float(sigmas[-1]) ** 2 / 10
     if len(sigmas) > 1:
-        steps, step_size = 3, step_size_for(sigmas, 3)
+        steps, step_size = 3, step_size_by_technique_4(sigmas, 3)
     return annealed_langevin(
         network,
         start,
@@ -121,7 +121,7 @@ def _picture(
     )
 
 
-def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
+def write_artifacts(trainer: Trainer, run: Run, layout: StudyPaths) -> None:
     """Write curves, provenance, TensorBoard's HParams and, last, the averaged weights."""
     trainer.check_owner()
     curves = trainer.curves.dataset()
@@ -141,9 +141,9 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
         "restarts": trainer.restarts,
         "axes": json.dumps(run.axes),
     }
-    with whole(layout.training_curves(run.id)) as temporary:
+    with atomic_write(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    note_end(
+    update(
         layout.provenance(run.id),
         {
             "device": str(device),
@@ -155,7 +155,7 @@ def write_products(trainer: Trainer, run: Run, layout: Layout) -> None:
         },
     )
     final = {"result/training_loss": trainer.curves.scalars["loss"][-1]}
-    write_hparams(layout.tensorboard(run.id), described(run), final)
+    write_hparams(layout.tensorboard(run.id), run_hparams(run), final)
     trainer.job_state("done").write(layout.progress(run.id))
     save_network(layout.weights(run.id), trainer.averaged, run.train.network)
     record = {"training_data": trainer.data}

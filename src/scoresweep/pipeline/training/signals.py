@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-__all__ = ["note_signals"]
+__all__ = ["record_signals"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 """End; end and be started again (what schedulers send before a time limit or a preemption)."""
 
 
-def note_signals() -> set[int]:
+def record_signals() -> set[int]:
     """Have `SIGNALS` noted instead of obeyed; return the set in which they are noted.
 
     Those that a launcher has blocked until now are let through.

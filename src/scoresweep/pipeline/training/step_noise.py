@@ -15,12 +15,12 @@ from torch import Tensor
 
 from scoresweep.seeds import derive_seed
 
-__all__ = ["BLOCK", "Draws"]
+__all__ = ["BLOCK", "StepNoise"]
 
 BLOCK = 32
 
 
-class Draws:
+class StepNoise:
     """Draws levels, noise and random directions for any slice of a global batch."""
 
     def __init__(

@@ -14,7 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from scoresweep.pipeline.study import Run
 from scoresweep.pipeline.system.atomic_files import flush
 
-__all__ = ["Tracker", "described", "picture", "write_hparams"]
+__all__ = ["Tracker", "image_grid", "run_hparams", "write_hparams"]
 
 COLUMNS = 3
 """Options of a run, or more where more are swept: each is a column of TensorBoard's HParams tab."""
@@ -28,7 +28,7 @@ class Tracker:
 
     def __init__(self, folder: Path, step: int) -> None:
         """Open the history in `folder`; what it holds of steps after `step` is hidden."""
-        _sort_before_now(folder)
+        _rename_future_event_files(folder)
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def point(self, step: int, scalars: dict[str, float], level_loss: list[float]) -> None:
@@ -42,7 +42,7 @@ class Tracker:
 
     def image(self, step: int, samples: Tensor) -> None:
         """Write a sheet of samples, shape (N, C, H, W) in [0, 1]."""
-        self.writer.add_image("samples/averaged_weights", picture(samples), step)
+        self.writer.add_image("samples/averaged_weights", image_grid(samples), step)
 
     def flush(self) -> None:
         """Make the disk hold what was written."""
@@ -54,7 +54,7 @@ class Tracker:
         self.writer.close()
 
 
-def _sort_before_now(folder: Path) -> None:
+def _rename_future_event_files(folder: Path) -> None:
     """Rename event files that TensorBoard would read after a new one.
 
     It reads in the order of the names, which hold the second of the start and then the process. Of
@@ -69,7 +69,7 @@ def _sort_before_now(folder: Path) -> None:
         latest = int(second)
 
 
-def picture(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def image_grid(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Lay out samples (N, C, H, W) in rows with grey lines between them.
 
     Small ones are enlarged, pixel by pixel, so that the longer side has at least 64 points.
@@ -87,7 +87,7 @@ def picture(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return flat[:, :-1, :-1]
 
 
-def described(run: Run) -> dict[str, Any]:
+def run_hparams(run: Run) -> dict[str, Any]:
     """Return the options by which people tell a run from others: what is swept comes first.
 
     Few, so that TensorBoard's table has room for results.

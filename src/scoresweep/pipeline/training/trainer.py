@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.data.memory_loader import Batches
+from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.made_by import KEY, as_made_by, joined, made_by
 from scoresweep.pipeline.study.schema import Train
@@ -40,18 +40,18 @@ from scoresweep.pipeline.training.checkpoint import (
     save_checkpoint,
 )
 from scoresweep.pipeline.training.compile import compile_network
-from scoresweep.pipeline.training.curves import Accumulator, Curves, first_bad
+from scoresweep.pipeline.training.curves import Curves, LossAccumulator, first_nonfinite
 from scoresweep.pipeline.training.schedule import ema_decay, learning_rate
-from scoresweep.pipeline.training.step_noise import Draws
+from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.tensorboard import Tracker
-from scoresweep.pipeline.training.weights import build_network, kept_weights, save_network
+from scoresweep.pipeline.training.weights import build_network, history_folder, save_network
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 
-__all__ = ["Folders", "StoppedError", "Trainer"]
+__all__ = ["RunFolders", "StoppedError", "Trainer"]
 
 SECONDS_BETWEEN_STATES = 2.0
-SECONDS_BETWEEN_MEETINGS = 5.0
+POLL_SECONDS = 5.0
 """About as often several processes agree on whether to save or stop."""
 
 
@@ -65,7 +65,7 @@ class StoppedError(RunError):
 
 
 @dataclass(frozen=True)
-class Wishes:
+class StopRequests:
     """What all processes agreed on."""
 
     save: bool = False
@@ -74,7 +74,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Folders:
+class RunFolders:
     """Where a run keeps its checkpoints, its TensorBoard history, its weights and its state."""
 
     checkpoints: Path
@@ -92,11 +92,11 @@ class Trainer:
     def __init__(
         self,
         train: Train,
-        loader: Batches,
+        loader: BatchSource,
         data: str,
         sigmas: Tensor,
         accelerator: Accelerator,
-        folders: Folders,
+        folders: RunFolders,
         picture: Callable[[ScoreNetwork], Tensor] | None = None,
         signals: AbstractSet[int] = frozenset(),
         check_owner: Callable[[], None] = lambda: None,
@@ -131,7 +131,7 @@ class Trainer:
         self.sigmas = sigmas.to(device, torch.float32)
         self.loader = loader
         self.data = data
-        self.draws = Draws(
+        self.draws = StepNoise(
             train.seed,
             loader.shape,
             len(sigmas),
@@ -139,7 +139,7 @@ class Trainer:
             train.objective.projections,
             train.objective.distribution,
         )
-        self.accumulator = Accumulator(train.log.scalars, len(sigmas), device)
+        self.accumulator = LossAccumulator(train.log.scalars, len(sigmas), device)
         self.curves = Curves(sigmas.tolist())
         self.step = self.saved_step = 0
         self.seconds = 0.0
@@ -155,19 +155,19 @@ class Trainer:
         if self.train.compile:
             self._compile()
         self.model, self.adam = self.accelerator.prepare(self.network, self.optimizer)
-        self.tracker = Tracker(self.folders.tensorboard, self.step) if self._leads else None
-        self._start_clocks()
+        self.tracker = Tracker(self.folders.tensorboard, self.step) if self._is_main else None
+        self._start_timers()
         if self.step == 0:
-            self._keep()
+            self._save_history()
         while self.step < self.train.steps:
-            self._grant(self._meet())
+            self._act_on_requests(self._poll_requests())
             gradient_norm = self._update()
             self.step += 1
             if self.step % self.train.log.scalars == 0 or self.step == self.train.steps:
                 self._log(gradient_norm)
             if self._should_draw():
-                self._draw()
-            self._keep()
+                self._log_images()
+            self._save_history()
             if self.step % self.train.checkpoint.steps == 0 or self.step == self.train.steps:
                 self._save()
         if self.tracker:
@@ -186,7 +186,7 @@ class Trainer:
         self.network.zero_grad(set_to_none=True)
 
     @property
-    def _leads(self) -> bool:
+    def _is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
     # ── one step ────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +259,7 @@ class Trainer:
 
     # ── what is seen of it ──────────────────────────────────────────────────────────────────────
 
-    def _start_clocks(self) -> None:
+    def _start_timers(self) -> None:
         self.started = self.point_time = self.saved_time = self.met_time = time.monotonic()
         self.met_step = self.meeting = self.first_step = self.step
         self.started_seconds = self.seconds
@@ -314,7 +314,7 @@ class Trainer:
         losses = self.accelerator.reduce(self.accumulator.steps, reduction="sum")
         size = self.train.log.scalars
         first = (self.step - 1) // size * size
-        step, levels = first_bad(losses[: self.step - first])
+        step, levels = first_nonfinite(losses[: self.step - first])
         raise RunError(
             f"the loss is not finite from step {first + step} on, at level "
             f"{', '.join(map(str, levels))} (sigma "
@@ -344,23 +344,23 @@ class Trainer:
         due = self.step % log.images == 0 or self.step == self.train.steps
         return bool(self.picture and self.tracker and log.image_count and due)
 
-    def _draw(self) -> None:
+    def _log_images(self) -> None:
         assert self.picture is not None
         assert self.tracker is not None
         with self.accelerator.autocast():
             picture = self.picture(self.averaged)
         self.tracker.image(self.step, picture)
 
-    def _keep(self) -> None:
+    def _save_history(self) -> None:
         """Keep a copy of the averaged weights, where one is due."""
         every = self.train.log.weights
-        if every and self._leads and (self.step % every == 0 or self.step == self.train.steps):
-            folder = kept_weights(self.folders.history, self.step)
+        if every and self._is_main and (self.step % every == 0 or self.step == self.train.steps):
+            folder = history_folder(self.folders.history, self.step)
             save_network(folder / "model.safetensors", self.averaged, self.train.network)
 
     # ── stop and go on ──────────────────────────────────────────────────────────────────────────
 
-    def _meet(self) -> Wishes:
+    def _poll_requests(self) -> StopRequests:
         """Agree with the other processes on what to do before the next step.
 
         Every process must come to the same step for it: they count the steps to the next meeting
@@ -368,23 +368,23 @@ class Trainer:
         """
         several = self.accelerator.num_processes > 1
         if several and self.step < self.meeting:
-            return Wishes()
+            return StopRequests()
         now = time.monotonic()
         due = now - self.saved_time >= 60 * self.train.checkpoint.minutes
         passed = self.step - self.met_step
-        pace = (now - self.met_time) / passed if passed and self._leads else 0.0
-        end, again, save, seconds = self._sum(
+        pace = (now - self.met_time) / passed if passed and self._is_main else 0.0
+        end, again, save, seconds = self._all_reduce_sum(
             signal.SIGTERM in self.signals,
             signal.SIGUSR2 in self.signals,
-            due and self._leads,
+            due and self._is_main,
             pace,
         )
-        steps = int(SECONDS_BETWEEN_MEETINGS / seconds) if seconds else 1
+        steps = int(POLL_SECONDS / seconds) if seconds else 1
         self.meeting = self.step + max(1, min(steps, self.train.log.scalars))
         self.met_time, self.met_step = now, self.step
-        return Wishes(save > 0, end + again > 0, again > 0)
+        return StopRequests(save > 0, end + again > 0, again > 0)
 
-    def _sum(self, *values: float) -> list[float]:
+    def _all_reduce_sum(self, *values: float) -> list[float]:
         """Return the sum of each value over all processes."""
         if self.accelerator.num_processes == 1:
             return list(values)
@@ -392,7 +392,7 @@ class Trainer:
         total: list[float] = self.accelerator.reduce(votes, reduction="sum").tolist()
         return total
 
-    def _grant(self, wishes: Wishes) -> None:
+    def _act_on_requests(self, wishes: StopRequests) -> None:
         """Save and stop where that was agreed on."""
         if (wishes.save or wishes.stop) and self.step > self.saved_step:
             self._save()
@@ -410,7 +410,7 @@ class Trainer:
         self._check_finite(sums)
         self._check_weights()
         self.saved_time, self.saved_step = time.monotonic(), self.step
-        if not self._leads:
+        if not self._is_main:
             return
         self.check_owner()
         self.seconds = self.started_seconds + self.saved_time - self.started
@@ -448,7 +448,7 @@ class Trainer:
         if self.accelerator.scaler and checkpoint.values["scaler"]:
             self.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
         self.curves.load_state(checkpoint.tensors["curves"])
-        if self._leads:
+        if self._is_main:
             self.accumulator.sums.copy_(checkpoint.tensors["curves"]["sums"])
             say(f"going on from step {self.step} of {self.train.steps}")
         self.seconds = checkpoint.values["seconds"]
@@ -458,13 +458,13 @@ class Trainer:
     def _newest(self) -> Checkpoint | None:
         """Return the newest usable checkpoint: the leader chooses, all processes take the same."""
         folder, checkpoint = self.folders.checkpoints, None
-        if self._leads:
+        if self._is_main:
             checkpoint, unusable = newest_checkpoint(folder, self.data)
             for path, problem in unusable.items():
                 say(f"checkpoint {path} cannot be used, and is removed: {problem}")
                 remove(path)
-        (step,) = self._sum(checkpoint.step if checkpoint else 0)
-        if step and not self._leads:
+        (step,) = self._all_reduce_sum(checkpoint.step if checkpoint else 0)
+        if step and not self._is_main:
             path = checkpoint_path(folder, int(step))
             try:
                 return load_checkpoint(path)

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
-from scoresweep.pipeline.system.atomic_files import whole
+from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.file_kinds import describe
-from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors, write_tensors
+from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["build_network", "kept_weights", "load_history", "load_network", "save_network"]
+__all__ = ["build_network", "history_folder", "load_history", "load_network", "save_network"]
 
 
-def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
+def build_network(component: MethodConfig, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
     """Return the network that `component` describes, for samples of `shape` and a ladder (L,)."""
     network: ScoreNetwork = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
     if len(shape) == 3:
@@ -29,7 +29,7 @@ def build_network(component: Component, shape: tuple[int, ...], sigmas: Tensor) 
     return network
 
 
-def save_network(path: Path, network: ScoreNetwork, component: Component) -> None:
+def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> None:
     """Write weights, ladder, options and sample shape to one safetensors file.
 
     Equal weights make equal files: safetensors puts several metadata in random order, so all of it
@@ -41,8 +41,8 @@ def save_network(path: Path, network: ScoreNetwork, component: Component) -> Non
         "shape": network.shape,
         "sha256": sha256_of_tensors(tensors),
     }
-    with whole(path) as temporary:
-        write_tensors(temporary, tensors, {"model": json.dumps(model)})
+    with atomic_write(path) as temporary:
+        save_safetensors(temporary, tensors, {"model": json.dumps(model)})
 
 
 def load_network(run_folder: Path) -> ScoreNetwork:
@@ -61,7 +61,7 @@ def load_network(run_folder: Path) -> ScoreNetwork:
         model = json.loads(metadata["model"])
         if sha256_of_tensors(tensors) != model["sha256"]:
             raise ValueError("it is damaged: its SHA-256 is not the one that it names")
-        component: Component = TypeAdapter(AnyNetwork).validate_python(model["network"])
+        component: MethodConfig = TypeAdapter(AnyNetwork).validate_python(model["network"])
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
@@ -79,7 +79,7 @@ def _first_line(error: Exception, most: int = 300) -> str:
     return " ".join(str(error).split())[:most]
 
 
-def kept_weights(history: Path, step: int) -> Path:
+def history_folder(history: Path, step: int) -> Path:
     """Return the folder below `history` that keeps the weights after `step` steps."""
     return history / f"step-{step:08d}"
 

@@ -10,7 +10,7 @@ import torch
 
 from scoresweep.distributions import SmoothedData
 from scoresweep.metrics.shape_masks import SHAPES, masks
-from scoresweep.pipeline.data.exact_score import oracle_of
+from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.sources.gaussian_mixture import draw_gaussian_mixture
 from scoresweep.pipeline.data.sources.manifolds import draw_moons, draw_swiss_roll
 from scoresweep.pipeline.data.sources.shapes import draw_shapes
@@ -46,7 +46,7 @@ def staged(root, **dataset):
     plan = plan_of(root, **dataset)
     name = plan.study.dataset[0].id
     stage(plan, name)
-    return plan.layout.dataset_store(name)
+    return plan.paths.dataset_store(name)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -99,7 +99,7 @@ def test_the_oracle_of_a_mixture_is_the_mixture(tmp_path, subset):
         return torch.log(sum(parts) / math.sqrt(2 * math.pi * variance)).sum()
 
     levels = torch.full((11,), sigma, dtype=torch.float64)
-    oracle = oracle_of(store)
+    oracle = load_exact_score(store)
     assert float(oracle.log_density(x, levels).sum()) == pytest.approx(float(log_density(x)))
     torch.testing.assert_close(oracle(x, levels), torch.func.grad(log_density)(x))
 
@@ -108,7 +108,7 @@ def test_the_oracle_of_other_data_is_the_smoothed_training_set(tmp_path):
     store = staged(tmp_path, name="moons", train_count=50, test_count=10)
     train = read_split(store, "train").model_space()
     x, sigma = torch.randn(5, 2), torch.full((5,), 0.3)
-    assert torch.equal(oracle_of(store)(x, sigma), SmoothedData(train)(x, sigma))
+    assert torch.equal(load_exact_score(store)(x, sigma), SmoothedData(train)(x, sigma))
 
 
 def test_shapes_are_uniform_noise_inside_their_masks():

@@ -14,21 +14,25 @@ import xarray as xr
 from faked_study import CONTENT, fake_plan, fake_study
 from scipy import stats
 
-from scoresweep.pipeline.cluster.progress import jobs
-from scoresweep.pipeline.report.page.best_setting import answers, edge, interval_note
+from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.report.page.best_setting import (
+    best_setting_cards,
+    grid_edge_warning,
+    interval_note,
+)
 from scoresweep.pipeline.report.page.chart_data import charts, to_script
 from scoresweep.pipeline.report.page.render import _sheets_lead, _values
 from scoresweep.pipeline.report.sections import Sheets
 from scoresweep.pipeline.report.sections.maps import metric_maps
-from scoresweep.pipeline.report.sections.provenance import gap_rows, waiting
-from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.sections.provenance import blocked_note, gap_rows
+from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.statistics.summary import Metric
-from scoresweep.pipeline.report.tables.collect import Gap, Tables, collect, wide_table
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.tables.collect import MissingResult, ReportData, collect, wide_table
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 
-DISTANCE = Metric("distance", "distance", "lower", {"valid_min": 0.0})
+DISTANCE = RankedMetric("distance", "distance", "lower", {"valid_min": 0.0})
 
 
 def labelled(frame: pd.DataFrame, *networks: str) -> pd.DataFrame:
@@ -43,7 +47,7 @@ def test_networks_are_compared_in_pairs() -> None:
             "distance": [1.0, 5.0, 9.0, 1.5, 5.6, 9.4, 4.0, 20.0],
         }
     )
-    table = rivals(labelled(frame, "seed"), DISTANCE, ["step_size"])
+    table = ranking_with_gaps(labelled(frame, "seed"), DISTANCE, ["step_size"])
     assert table["step_size"].tolist() == [1, 2, 3]
     low, high = stats.t.interval(0.95, 2, loc=0.5, scale=stats.sem([0.5, 0.6, 0.4]))
     assert table.loc[1, ["gap", "gap_low", "gap_high"]].tolist() == pytest.approx([0.5, low, high])
@@ -55,24 +59,24 @@ def test_networks_are_compared_in_pairs() -> None:
 def test_errors_of_single_measurements_add_as_squares() -> None:
     frame = labelled(pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]}))
     frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])
-    share = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
-    worse = rivals(frame, share, ["step_size"]).loc[1]
+    share = RankedMetric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+    worse = ranking_with_gaps(frame, share, ["step_size"]).loc[1]
     assert worse[["step_size", "gap"]].tolist() == pytest.approx([2, 0.5])
     assert worse["gap_low"] == pytest.approx(0.5 - 0.05)
     # A logarithmic interval m·exp(±h/m) is that of the half width h.
     ends = {"distance_low": frame["distance"] * math.exp(-0.1)}
     ends["distance_high"] = frame["distance"] * math.exp(0.1)
-    worse = rivals(frame.assign(**ends), DISTANCE, ["step_size"]).loc[1]
+    worse = ranking_with_gaps(frame.assign(**ends), DISTANCE, ["step_size"]).loc[1]
     assert worse["gap_high"] == pytest.approx(0.5 + 0.1 * math.hypot(0.9, 0.4))
     without = frame.drop(columns=["distance_low", "distance_high"])
-    assert np.isnan(rivals(without, DISTANCE, ["step_size"])["gap_low"][1])
+    assert np.isnan(ranking_with_gaps(without, DISTANCE, ["step_size"])["gap_low"][1])
 
 
 def said(plan: Plan) -> dict[str, object]:
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     about = {"valid_min": 0.0}
-    metric = Metric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
-    (answer,) = answers(plan, tables, wide_table(tables), [metric])
+    metric = RankedMetric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
+    (answer,) = best_setting_cards(plan, tables, wide_table(tables), [metric])
     return answer
 
 
@@ -107,14 +111,14 @@ def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
     fake_study(plan)
     for run in plan.runs:
         for count, setting in enumerate(plan.settings):
-            path = plan.layout.metrics(run.id, setting.id)
+            path = plan.paths.metrics(run.id, setting.id)
             content = xr.load_dataset(path, engine="h5netcdf")
             content["frechet_classifier"] += 1e-3 * count**2
             content.to_netcdf(path, engine="h5netcdf")
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     wide = wide_table(tables)
-    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
-    (answer,) = answers(plan, tables, wide, [metric])
+    metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = best_setting_cards(plan, tables, wide, [metric])
     (picture, *_) = metric_maps(tables, wide, metric, every_pair=False)
     texts = [str(answer["next"]), interval_note(tables, wide), picture.caption]
     assert ["network" in text for text in texts] == [False] * 3
@@ -122,18 +126,18 @@ def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Tables]:
+def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, ReportData]:
     """A study of three step sizes and two seeds."""
     train = CONTENT["train"] | {"grid": {"seed": [0, 1]}}
     grid = {"sampler.step_size": [1e-5, 2e-5, 3e-5]}
     sample = CONTENT["sample"] | {"grid": grid}
     plan = fake_plan(tmp_path_factory.mktemp("steps"), train=train, sample=sample)
     fake_study(plan)
-    return plan, collect(plan, jobs(plan))
+    return plan, collect(plan, collect_jobs(plan))
 
 
 def answered(
-    study: tuple[Plan, Tables], distances: list[list[float]], **more: list[float] | None
+    study: tuple[Plan, ReportData], distances: list[list[float]], **more: list[float] | None
 ) -> dict[str, Any]:
     """Return what is said of the distances, step size by step size and seed by seed."""
     plan, tables = study
@@ -142,12 +146,12 @@ def answered(
     beside = {f"frechet_classifier_{key}": values for key, values in more.items()}
     wide = wide.assign(**{key: np.tile(v, 3) for key, v in beside.items() if v is not None})
     wide = wide.drop(columns=[key for key, values in beside.items() if values is None])
-    metric = Metric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
-    (answer,) = answers(plan, tables, wide, [metric])
+    metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    (answer,) = best_setting_cards(plan, tables, wide, [metric])
     return answer
 
 
-def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables]) -> None:
+def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [0.5, 2.5]])
     assert answer["verdict"] == ("unsure", "not ahead of all")
     assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
@@ -156,7 +160,7 @@ def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, Tables])
 
 
 def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
-    steps: tuple[Plan, Tables],
+    steps: tuple[Plan, ReportData],
 ) -> None:
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [2.5, math.nan]], low=None, high=None)
     assert answer["verdict"] == ("open", "not tested against all")
@@ -168,7 +172,7 @@ def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
     part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
     part["steps"] = [1, 2, 2]
     axes = ["step_size", "levels", "denoise", "steps"]
-    said = [edge(part, part.iloc[place], axes) for place in range(3)]
+    said = [grid_edge_warning(part, part.iloc[place], axes) for place in range(3)]
     assert said == [
         "Step size 2e-5 is the least that was tried: what lies beyond may be better.",
         "",
@@ -176,19 +180,19 @@ def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
     ]
 
 
-def test_settings_alike_are_counted(steps: tuple[Plan, Tables]) -> None:
+def test_settings_alike_are_counted(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     assert answer["where"] == "Step size 2e-5 (and 1 more alike)"
     assert answer["verdict"] == ("unsure", "too close to call")
     assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
 
 
-def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, Tables]) -> None:
+def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
     assert answer["warning"].startswith("Uniform noise scores 9.90, as good or better")
 
 
-def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, Tables]) -> None:
+def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, ReportData]) -> None:
     values = [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]]
     answer = answered(steps, values, low=None, high=None)
     assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
@@ -198,7 +202,7 @@ def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, Tables]) -> None
 
 @pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])
 def test_blame_on_which_networks_do_not_agree_is_not_certain(
-    steps: tuple[Plan, Tables], network: list[float], sure: bool
+    steps: tuple[Plan, ReportData], network: list[float], sure: bool
 ) -> None:
     costs = {"real": [0.1, 0.1], "sampler_cost": [0.05, 0.05], "network_cost": network}
     answer = answered(steps, [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]], **costs)
@@ -216,7 +220,7 @@ def test_words_have_the_colours_of_their_order(tmp_path: Path) -> None:
     train = CONTENT["train"] | {"grid": {"network": networks}}
     plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
     fake_study(plan)
-    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    drawn = charts(collect(plan, collect_jobs(plan)))["curves"][0]["choices"][0]
     names = [(line["colour"], line["name"].partition("(")[0]) for line in drawn["lines"]]
     assert names == [(0, "network ncsnv2"), (1, "network mlp")]
 
@@ -233,7 +237,7 @@ def test_a_chart_of_some_configurations_says_of_how_many(tmp_path: Path) -> None
     train = CONTENT["train"] | {"grid": {"noise.levels": list(range(2, 11))}}
     plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
     fake_study(plan)
-    drawn = charts(collect(plan, jobs(plan)))["curves"][0]["choices"][0]
+    drawn = charts(collect(plan, collect_jobs(plan)))["curves"][0]["choices"][0]
     assert [line["of"] for line in drawn["lines"]] == [9] * 8
 
 
@@ -241,14 +245,14 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
     for run in plan.runs[:2]:
-        path = plan.layout.metrics(run.id, plan.settings[0].id)
+        path = plan.paths.metrics(run.id, plan.settings[0].id)
         with xr.open_dataset(path, engine="h5netcdf") as file:
             content = file.load()
         path.unlink()
         content.attrs["problems"] = json.dumps({"kid on inception": "n is 1 </script>"})
         content.to_netcdf(path, engine="h5netcdf")
     report(plan)
-    page = plan.layout.report_page.read_text(encoding="utf-8")
+    page = plan.paths.report_page.read_text(encoding="utf-8")
     assert "Not computed for 2 settings: kid on inception." in page
     row = page.split("Measures that could not be computed")[1].split("</table>")[0]
     assert "n is 1 &lt;/script&gt;" in row
@@ -259,17 +263,17 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
 def test_what_waits_for_a_training_is_counted_not_listed() -> None:
     untrained = "its network is not trained (failed)"
     gaps = [
-        Gap("training", "a", None, "failed", "the loss is not finite"),
-        Gap("score error", "a", None, "missing", untrained),
-        *(Gap("sampling", "a", s, "missing", untrained) for s in ("x", "y")),
-        Gap("sampling", "b", "x", "missing", "not sampled"),
+        MissingResult("training", "a", None, "failed", "the loss is not finite"),
+        MissingResult("score error", "a", None, "missing", untrained),
+        *(MissingResult("sampling", "a", s, "missing", untrained) for s in ("x", "y")),
+        MissingResult("sampling", "b", "x", "missing", "not sampled"),
     ]
     assert [row["command"].split(" && ")[0] for row in gap_rows(gaps)] == [
         "scoresweep train STUDY --run a",
         "scoresweep sample STUDY --run b --setting x",
     ]
-    assert waiting(gaps) == "3 parts that wait for their networks are not listed."
-    assert waiting(gaps[4:]) == ""
+    assert blocked_note(gaps) == "3 parts that wait for their networks are not listed."
+    assert blocked_note(gaps[4:]) == ""
 
 
 def test_no_text_ends_the_script() -> None:

@@ -15,8 +15,8 @@ from chromium import UnavailableError, chromium
 from faked_study import CONTENT, fake_plan, fake_study, sigmas
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from scoresweep.pipeline.report.statistics.repeats import half_width, label_repeats
-from scoresweep.pipeline.report.statistics.summary import Metric, number, summarise
+from scoresweep.pipeline.report.statistics.repeats import label_repeats, student_half_width
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, number, summarise
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 
@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     plan = fake_plan(root, sample=CONTENT["sample"] | {"grid": sampling})
     fake_study(plan)
     for run in plan.runs:
-        add_density(plan.layout.score_error(run.id))
+        add_density(plan.paths.score_error(run.id))
     report(plan)
     return plan
 
@@ -78,7 +78,7 @@ def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str
     page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
-    asked = [plan.layout.report_page.as_uri()]
+    asked = [plan.paths.report_page.as_uri()]
     page.on("request", lambda r: wrong.append(r.url) if r.url not in asked and ok(r.url) else None)
     page.goto(asked[0])
     return page, wrong
@@ -111,7 +111,7 @@ def choose(page: Page, title: str, label: str, option: str) -> None:
 
 def distances(plan: Plan) -> xr.DataArray:
     """Return the Fréchet distances, over (levels, seed, step_size, denoise)."""
-    with xr.open_datatree(plan.layout.report, engine="h5netcdf") as tree:
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         found: xr.DataArray = tree[f"sampling/{DISTANCE}"].load()
         return found
 
@@ -168,7 +168,9 @@ def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> N
     frame = values.sel(levels=6, denoise="false").to_dataframe().reset_index()
     frame = frame.drop(columns=["levels", "denoise"])
     frame = label_repeats(frame, ["seed"], [], pd.Series(False, frame.index))
-    wanted = summarise(frame, Metric(DISTANCE, "", "lower", {"valid_min": 0.0}), ["step_size"])
+    wanted = summarise(
+        frame, RankedMetric(DISTANCE, "", "lower", {"valid_min": 0.0}), ["step_size"]
+    )
     line, real = traces(page, title)
     np.testing.assert_allclose(line["x"], wanted["step_size"])
     np.testing.assert_allclose(line["y"], wanted["mean"], rtol=1e-4)
@@ -255,7 +257,7 @@ def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> N
     plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": grid})
     fake_study(plan)
     lost = plan.runs[-1]
-    plan.layout.metrics(lost.id, plan.settings[-1].id).unlink()
+    plan.paths.metrics(lost.id, plan.settings[-1].id).unlink()
     report(plan)
     page, wrong = opened(browser, plan, viewport={"width": 1280, "height": 900})
     title = "Any two axes"
@@ -283,12 +285,12 @@ def test_samplings_of_a_network_are_no_repeats_of_it(page: Page) -> None:
     frame = frame.assign(value_low=values - 1, value_high=values + 2)
     measure = {"value": values.tolist(), "min": None, "max": None}
     measure |= {end: frame[f"value_{end}"].tolist() for end in ("low", "high")}
-    student = [float(half_width(1.0, n - 1)) for n in range(2, 4)]
+    student = [float(student_half_width(1.0, n - 1)) for n in range(2, 4)]
     # (0.1 + 0.1 + 0.1)/3 is not 0.1: the last ones agree all the same.
     for rows in ([0, 1, 2, 3, 4, 5], [0, 1, 2], [0, 1], [2], [6, 7, 8, 9]):
         part = frame.loc[rows]
         labelled = label_repeats(part, ["network"], ["sampling"], pd.Series(False, part.index))
-        wanted = summarise(labelled, Metric("value", "", "lower", {}), []).iloc[0]
+        wanted = summarise(labelled, RankedMetric("value", "", "lower", {}), []).iloc[0]
         repeats = [[[row] for row in group.index] for _, group in part.groupby("network")]
         found = page.evaluate(
             """([measure, repeats, student]) => {

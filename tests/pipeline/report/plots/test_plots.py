@@ -20,15 +20,15 @@ from scoresweep.pipeline.report.plots.image_grids import (
     BLOCK,
     COLUMNS,
     GAP,
-    contact_sheet,
-    film,
     nearest_images,
+    sample_grid,
     tile,
     tile_pairs,
+    trajectory_strip,
 )
-from scoresweep.pipeline.report.statistics.summary import Metric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 
-DISTANCE = Metric("frechet", "Fréchet distance", "lower", {})
+DISTANCE = RankedMetric("frechet", "Fréchet distance", "lower", {})
 CELLS = pd.DataFrame(
     {
         "levels": [10, 10, 30, 30],
@@ -82,7 +82,7 @@ def test_long_intervals_take_two_lines() -> None:
 
 def test_a_long_title_takes_no_room_from_the_cells() -> None:
     def height(title: str) -> float:
-        metric = Metric("frechet", title, "lower", {})
+        metric = RankedMetric("frechet", title, "lower", {})
         figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
         figure.draw_without_rendering()
         return figure.axes[0].get_window_extent().height
@@ -91,14 +91,14 @@ def test_a_long_title_takes_no_room_from_the_cells() -> None:
 
 
 def test_what_ranks_nothing_has_no_best_cell() -> None:
-    metric = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
+    metric = RankedMetric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
     figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
     assert list(figure.axes[0].patches) == []
 
 
 @pytest.mark.parametrize(("better", "best"), [("lower", 0.5), ("higher", 4.0)])
 def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> None:
-    metric = Metric("frechet", "Fréchet distance", better, {})
+    metric = RankedMetric("frechet", "Fréchet distance", better, {})
     cells = CELLS.dropna(subset="mean")
     image = plots.heat_map(cells, metric, "step_size", "levels").axes[0].images[0]
     brightness = {value: sum(image.cmap(image.norm(value))[:3]) for value in cells["mean"]}
@@ -107,7 +107,7 @@ def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> No
 
 def test_lines_follow_the_numbers() -> None:
     summary = CELLS[CELLS["levels"] == 10]
-    metric = Metric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
+    metric = RankedMetric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
     figure = plots.lines(summary, metric, "step_size")
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [2e-5, 8e-5]
@@ -248,7 +248,7 @@ def test_equal_figures_are_equal_files() -> None:
 def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
     x = np.linspace(-3, 3, 601)
     exact, found = np.exp(-(x**2) / 2), np.exp(-(x**2))
-    left, right = plots.fit(x, found, exact, "score after 5 steps").axes
+    left, right = plots.score_and_density(x, found, exact, "score after 5 steps").axes
     for line, slope in zip(left.lines, (-x, -2 * x), strict=True):
         np.testing.assert_allclose(line.get_ydata()[1:-1], slope[1:-1], atol=1e-3)
     assert left.get_title(loc="left") == "score after 5 steps"
@@ -259,17 +259,17 @@ def test_a_fit_of_a_density_of_zero_far_from_its_modes() -> None:
     x = np.linspace(-100, 100, 501)
     exact = np.exp(-(x**2) / 2)
     assert exact[0] == 0
-    left, _ = plots.fit(x, exact, exact, "score").axes
+    left, _ = plots.score_and_density(x, exact, exact, "score").axes
     known = np.gradient(np.log(exact[exact > 0]), x[exact > 0])
     low, high = left.get_ylim()
     assert low < known[1:-1].min() < known[1:-1].max() < high < 60
-    nothing, _ = plots.fit(x, 0 * x, 0 * x, "score").axes
+    nothing, _ = plots.score_and_density(x, 0 * x, 0 * x, "score").axes
     assert np.isfinite(nothing.get_ylim()).all()
 
 
 def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3, 1))
-    panel = plots.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    panel = plots.trajectories(states, [4.0, 2.0, 1.0]).axes[0]
     left, right = panel.get_xlim()
     assert left > right
     for line, way in zip(panel.lines, states[..., 0], strict=True):
@@ -278,14 +278,14 @@ def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
 
 def test_walks_in_the_plane_end_in_dots() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3, 2))
-    panel = plots.walks(states, [4.0, 2.0, 1.0]).axes[0]
+    panel = plots.trajectories(states, [4.0, 2.0, 1.0]).axes[0]
     np.testing.assert_array_equal(panel.collections[0].get_offsets(), states[:, -1])
     np.testing.assert_array_equal(panel.lines[1].get_xydata(), states[1])
 
 
 def test_a_film_shows_the_first_state_and_the_last() -> None:
     states = np.linspace(0, 1, 19)[None, :, None, None, None] * np.ones((2, 19, 1, 4, 4))
-    picture = np.asarray(Image.open(io.BytesIO(film(states))))
+    picture = np.asarray(Image.open(io.BytesIO(trajectory_strip(states))))
     factor = picture.shape[1] // (10 * (4 + GAP) + GAP)
     greys = picture[:: 5 * factor][0:1]  # the gap above the first row
     assert (greys == 128).all()
@@ -296,7 +296,7 @@ def test_a_film_shows_the_first_state_and_the_last() -> None:
 def test_an_animation_has_a_frame_for_each_figure() -> None:
     x = np.linspace(-2, 2, 9)
     exact = np.exp(-(x**2))
-    shown = [plots.fit(x, k * exact, exact, "") for k in (0.2, 0.5, 1)]
+    shown = [plots.score_and_density(x, k * exact, exact, "") for k in (0.2, 0.5, 1)]
     picture = Image.open(io.BytesIO(animation(shown)))
     assert picture.format == "PNG"
     frames = []
@@ -315,7 +315,7 @@ def test_sheets_show_every_pixel_as_it_is() -> None:
     top, left = 5 + 2 * GAP, 4 + 2 * GAP
     expected = np.round(values[7, :, :, 0] / 16 * 255)
     np.testing.assert_array_equal(sheet[top : top + 5, left : left + 4], expected)
-    enlarged = np.asarray(Image.open(io.BytesIO(contact_sheet(split))))
+    enlarged = np.asarray(Image.open(io.BytesIO(sample_grid(split))))
     factor = enlarged.shape[0] // sheet.shape[0]
     assert factor > 1
     np.testing.assert_array_equal(enlarged[::factor, ::factor], sheet)

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
     differences,
-    half_width,
     label_repeats,
     over_repeats,
+    student_half_width,
 )
-from scoresweep.pipeline.report.statistics.summary import Metric, best, chosen, summarise
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, chosen, summarise
 
-PLAIN = Metric("value", "value", "lower", {})
+PLAIN = RankedMetric("value", "value", "lower", {})
 NAN = math.nan
 
 
@@ -136,7 +136,7 @@ def test_the_best_of_many_has_a_longer_interval_on_the_worse_side() -> None:
     error, quantile = stats.sem(values[int(plain["setting"]), :, 0]), stats.t.ppf(1 - 0.025 / 8, 2)
     assert top["low"] == plain["low"]
     assert top["high"] == pytest.approx(plain["mean"] + quantile * error)
-    share = Metric("value", "share", "higher", {})
+    share = RankedMetric("value", "share", "higher", {})
     top, plain = best(summary, share), summary.sort_values("mean").iloc[-1]
     assert top["high"] == plain["high"]
     assert top["low"] < plain["low"]
@@ -144,9 +144,9 @@ def test_the_best_of_many_has_a_longer_interval_on_the_worse_side() -> None:
 
 
 def test_half_width_has_the_quantile_of_student_or_the_normal() -> None:
-    assert half_width(2.0, 1) == pytest.approx(2 * np.tan(0.475 * np.pi))
-    assert half_width(1.0, np.inf) == pytest.approx(1.959964)
-    assert np.isnan(half_width([1.0, np.nan], [0, 3])).all()
+    assert student_half_width(2.0, 1) == pytest.approx(2 * np.tan(0.475 * np.pi))
+    assert student_half_width(1.0, np.inf) == pytest.approx(1.959964)
+    assert np.isnan(student_half_width([1.0, np.nan], [0, 3])).all()
 
 
 # ── against a known truth ───────────────────────────────────────────────────────────────────────
@@ -175,7 +175,7 @@ def test_false_leads_and_missed_truths_are_5_percent(networks: int, samplings: i
     first = summary[summary["setting"] == 0]
     missed = 1 - float(((first["low"] <= 0) & (first["high"] >= 0)).mean())
     assert BAND[0] < missed < BAND[1]
-    ranking = rivals(frame, PLAIN, ["setting"], ["repetition"])
+    ranking = ranking_with_gaps(frame, PLAIN, ["setting"], ["repetition"])
     groups = ranking.groupby("repetition")
     assert BAND[0] < groups["ahead"].any().mean() < BAND[1]
     assert (groups["ahead"].any() == groups["behind"].any()).all()
@@ -187,7 +187,7 @@ def test_the_best_of_twelve_equal_settings_is_no_better(networks: int, samplings
     top = chosen(summarise(frame, PLAIN, ["repetition", "setting"]), PLAIN, ["repetition"])
     assert len(top) == REPETITIONS
     assert ((top["low"] <= 0) & (top["high"] >= 0)).mean() > 1 - BAND[1]
-    ranking = rivals(frame, PLAIN, ["setting"], ["repetition"])
+    ranking = ranking_with_gaps(frame, PLAIN, ["setting"], ["repetition"])
     claims = ranking.groupby("repetition")[["ahead", "behind"]].any().any(axis=1)
     assert claims.mean() < BAND[1]
 
@@ -195,7 +195,7 @@ def test_the_best_of_twelve_equal_settings_is_no_better(networks: int, samplings
 def test_a_lead_that_is_one_is_found() -> None:
     values = np.random.default_rng(0).normal(size=(3, 5, 2))
     values += np.array([0.0, 100.0, 200.0])[:, None, None]
-    ranking = rivals(table(values, "setting"), PLAIN, ["setting"])
+    ranking = ranking_with_gaps(table(values, "setting"), PLAIN, ["setting"])
     assert ranking["setting"].tolist() == [0, 1, 2]
     assert ranking["ahead"].all()
     assert ranking["behind"].tolist() == [False, True, True]

@@ -11,10 +11,10 @@ from scipy import stats
 
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    coordinate,
-    describe,
+    format_axes,
+    format_value,
     interval,
     is_repeat,
     main_metric,
@@ -33,7 +33,7 @@ ROWS = pd.DataFrame(
     }
 )
 FRAME = label_repeats(ROWS, ["seed"], [], pd.Series(False, ROWS.index))
-DISTANCE = Metric("distance", "distance", "lower", {})
+DISTANCE = RankedMetric("distance", "distance", "lower", {})
 
 
 def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
@@ -47,7 +47,7 @@ def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
 
 
 def test_what_is_positive_has_a_positive_interval() -> None:
-    metric = Metric("distance", "distance", "lower", {"valid_min": 0.0})
+    metric = RankedMetric("distance", "distance", "lower", {"valid_min": 0.0})
     near = FRAME.assign(distance=[1.4, 1.6, 0.5, math.nan])
     row = summarise(near, metric, ["levels"]).set_index("levels").loc[10]
     error = stats.sem([1.4, 1.6]) / 1.5
@@ -61,7 +61,7 @@ def test_what_is_positive_has_a_positive_interval() -> None:
 
 
 def test_a_share_stays_a_share() -> None:
-    metric = Metric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
+    metric = RankedMetric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
     frame = FRAME.assign(distance=[0.5, 0.9, 0.5, math.nan])
     row = summarise(frame, metric, ["levels"]).set_index("levels").loc[10]
     assert row[["mean", "low", "high"]].tolist() == [0.7, 0, 1]
@@ -70,7 +70,7 @@ def test_a_share_stays_a_share() -> None:
 
 
 def test_references_tell_their_numbers_of_samples() -> None:
-    metric = Metric("distance", "distance", "lower", {}, {"": [100, 1000], "real": 360})
+    metric = RankedMetric("distance", "distance", "lower", {}, {"": [100, 1000], "real": 360})
     assert metric.count() == "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100 or 1,000"
     row = {"real": 0.107, "noise": 9.9}
     assert metric.references(row) == [
@@ -83,20 +83,20 @@ def test_references_tell_their_numbers_of_samples() -> None:
 def test_best_goes_by_what_is_better() -> None:
     table = summarise(FRAME, DISTANCE, ["levels"])
     assert best(table, DISTANCE)["levels"] == 30
-    assert best(table, Metric("distance", "", "higher", {}))["levels"] == 10
+    assert best(table, RankedMetric("distance", "", "higher", {}))["levels"] == 10
 
 
 def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
     names = ["kid", "frechet_infinity_classifier", "frechet_pixels", "frechet_classifier"]
     names += ["fid_infinity", "fid_half_pixel", "fid"]
     for expected in ("fid", "fid_half_pixel", "frechet_classifier", "frechet_pixels"):
-        found = main_metric([Metric(name, name, "lower", {}) for name in names])
+        found = main_metric([RankedMetric(name, name, "lower", {}) for name in names])
         assert found is not None
         assert found.name == expected
         names.remove(expected)
     assert main_metric([]) is None
-    recall = Metric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
-    coverage = Metric("coverage_pixels", "coverage", "higher", {})
+    recall = RankedMetric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
+    coverage = RankedMetric("coverage_pixels", "coverage", "higher", {})
     assert main_metric([recall, coverage]) is coverage
 
 
@@ -122,8 +122,8 @@ def test_numbers_have_three_digits(value: object, text: str) -> None:
 
 
 def test_axes_are_written_as_in_the_study() -> None:
-    assert coordinate(0.000025) == "2.5e-5"
-    assert describe({"step_size": 2e-5, "levels": 10}) == "step size 2e-5, levels 10"
+    assert format_value(0.000025) == "2.5e-5"
+    assert format_axes({"step_size": 2e-5, "levels": 10}) == "step size 2e-5, levels 10"
     assert is_repeat("seed")
     assert is_repeat("sample_seed")
     assert not is_repeat("levels")

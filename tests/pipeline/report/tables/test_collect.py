@@ -21,9 +21,9 @@ from faked_study import (
     sigmas,
 )
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.tables.collect import Tables, collect, long_table, wide_table
+from scoresweep.pipeline.report.tables.collect import ReportData, collect, long_table, wide_table
 from scoresweep.pipeline.study import Plan
 
 
@@ -35,12 +35,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def tables(plan: Plan) -> Tables:
-    return collect(plan, jobs(plan))
+def tables(plan: Plan) -> ReportData:
+    return collect(plan, collect_jobs(plan))
 
 
 @pytest.fixture
-def reopened(tables: Tables, tmp_path: Path) -> Iterator[xr.DataTree]:
+def reopened(tables: ReportData, tmp_path: Path) -> Iterator[xr.DataTree]:
     tables.tree.to_netcdf(tmp_path / "report.nc", engine="h5netcdf")
     with xr.open_datatree(tmp_path / "report.nc", engine="h5netcdf") as tree:
         yield tree
@@ -105,8 +105,8 @@ def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [8e-5, 2e-5], "seed": [0, 1, 2]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     fake_study(plan)
-    plan.layout.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
-    tables = collect(plan, jobs(plan))
+    plan.paths.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
+    tables = collect(plan, collect_jobs(plan))
     sampling = tables.tree["sampling"]
     repeats = {str(name): c.attrs.get("repeats") for name, c in sampling.coords.items()}
     assert {name: level for name, level in repeats.items() if level} == {
@@ -162,7 +162,7 @@ def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> N
     grid = {"optimizer.learning_rate": [0.01, 0.002], "seed": [0, 1]}
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": grid})
     fake_study(plan)
-    report = collect(plan, jobs(plan)).tree
+    report = collect(plan, collect_jobs(plan)).tree
     curve = report["training"]["learning_rate"]
     assert curve.dims == ("optimizer_learning_rate", "seed", "step")
     assert curve.sel(optimizer_learning_rate=0.01, seed=1).values.tolist() == [1e-3] * 4
@@ -173,13 +173,13 @@ def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> N
 def test_a_measure_named_like_an_axis_is_refused(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
-    path = plan.layout.metrics(plan.runs[0].id, plan.settings[0].id)
+    path = plan.paths.metrics(plan.runs[0].id, plan.settings[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         measured = dataset.load().assign(levels=3.0)
     path.unlink()
     measured.to_netcdf(path, engine="h5netcdf")
     with pytest.raises(InputError, match=r"sampling cannot hold .* of the same name: levels"):
-        collect(plan, jobs(plan))
+        collect(plan, collect_jobs(plan))
 
 
 def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
@@ -188,12 +188,12 @@ def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
         fake_run(plan, run)
         for setting in plan.settings[:2]:
             fake_metrics(plan, run, setting)
-    damaged = plan.layout.metrics(plan.runs[0].id, plan.settings[0].id)
+    damaged = plan.paths.metrics(plan.runs[0].id, plan.settings[0].id)
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    drawn = plan.layout.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    drawn = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].id)
     drawn.parent.mkdir(parents=True)
     drawn.write_text('{"seconds": 5.0, "devi')
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     sampling = tables.tree["sampling"]
     lost = {**plan.runs[1].axes, **plan.settings[2].axes}
     assert sampling["frechet_classifier"].sel(lost).isnull()
@@ -222,7 +222,7 @@ def test_evaluation_axes_are_dimensions_too(tmp_path: Path) -> None:
     fake_run(plan, run)
     fake_score_error(plan, run)
     fake_metrics(plan, run, setting)
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     value = tables.tree["sampling/frechet_classifier"].sel({**run.axes, **setting.axes})
     assert value.sel(neighbours=3).item() == frechet(run, setting)
     assert sorted(wide_table(tables)["neighbours"]) == [3, 5]
@@ -232,20 +232,20 @@ def test_curves_of_other_lengths_share_one_axis(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     for run in plan.runs[:2]:
         fake_run(plan, run)
-    path = plan.layout.training_curves(plan.runs[1].id)
+    path = plan.paths.training_curves(plan.runs[1].id)
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         longer = dataset.load().pad(step=(0, 1)).assign_coords(step=[25, 40, 50, 100, 200])
     longer["loss"][:] = np.arange(5.0)
     path.unlink()
     longer.to_netcdf(path, engine="h5netcdf")
-    loss = collect(plan, jobs(plan)).tree["training/loss"]
+    loss = collect(plan, collect_jobs(plan)).tree["training/loss"]
     assert loss["step"].values.tolist() == [25, 40, 50, 75, 100, 200]
     assert loss.sel(plan.runs[1].axes).sel(step=[40, 200]).values.tolist() == [1.0, 4.0]
     assert loss.sel(plan.runs[0].axes).sel(step=75).item() == pytest.approx(30 + 1000 / 75)
     assert loss.sel(plan.runs[0].axes).sel(step=200).isnull()
 
 
-def test_tables_hold_the_same_numbers(plan: Plan, tables: Tables) -> None:
+def test_tables_hold_the_same_numbers(plan: Plan, tables: ReportData) -> None:
     wide, long = wide_table(tables), long_table(tables)
     assert len(wide) == 12
     run, setting = plan.runs[2], plan.settings[1]
@@ -269,7 +269,7 @@ def test_a_study_without_axes_has_one_row(tmp_path: Path) -> None:
     sample = {k: v for k, v in CONTENT["sample"].items() if k != "grid"}
     plan = fake_plan(tmp_path, train=train, sample=sample)
     fake_study(plan)
-    tables = collect(plan, jobs(plan))
+    tables = collect(plan, collect_jobs(plan))
     assert tables.tree["sampling/frechet_classifier"].shape == ()
     assert wide_table(tables)["frechet_classifier"].tolist() == [
         frechet(plan.runs[0], plan.settings[0])
@@ -281,7 +281,7 @@ def test_the_exact_score_is_one_whatever_its_seeds(tmp_path: Path) -> None:
     train = CONTENT["train"] | {"network": {"name": "oracle"}, "grid": {"seed": [0, 1]}}
     plan = fake_plan(tmp_path, train=train)
     fake_study(plan)
-    rows = long_table(collect(plan, jobs(plan)))
+    rows = long_table(collect(plan, collect_jobs(plan)))
     rows = rows[rows["metric"] == "frechet_classifier"]
     assert set(rows["run"]) == {run.id for run in plan.runs}
     assert (len(plan.runs), set(rows["networks"]), set(rows["samplings"])) == (2, {1}, {2})

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_plan, fake_study
 
-from scoresweep.pipeline.cluster.progress import jobs
+from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.tables.axes import Grid, grid_of
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.cost_axes import split_costs
@@ -101,7 +101,7 @@ def finished(tmp_path: Path) -> Plan:
     fake_study(plan)
     for run in plan.runs:
         for index, setting in enumerate(plan.settings):
-            path = plan.layout.metrics(run.id, setting.id)
+            path = plan.paths.metrics(run.id, setting.id)
             with xr.open_dataset(path, engine="h5netcdf") as file:
                 content = file.load()
             if run.train.network.name == "mlp":
@@ -112,13 +112,13 @@ def finished(tmp_path: Path) -> Plan:
 
 
 def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
-    tables = collect(finished, jobs(finished))
+    tables = collect(finished, collect_jobs(finished))
     found = tables.tree["sampling"].to_dataset()["frechet_classifier_network_cost"]
     assert found.sizes == {"network": 2, "seed": 2, "step_size": 3}
     values = sorted(found.values[np.isfinite(found.values)])
     np.testing.assert_allclose(values, np.repeat([0.25, 0.5, 0.75], 2))
     report(finished)
-    page = finished.layout.report_page.read_text(encoding="utf-8")
+    page = finished.paths.report_page.read_text(encoding="utf-8")
     # Every network that is trained is the mlp: that need not be said.
     assert "The loss of single levels, at most eight of them." in page
     assert "Sampler or network" in page
@@ -132,7 +132,7 @@ def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
     assert (cost["by"], cost["ranks"], data["measures"][0]["by"]) == (0, False, None)
     np.testing.assert_allclose(sorted(cost["value"]), np.repeat([0.25, 0.5, 0.75], 2), rtol=1e-4)
     assert "and the network 0.750: what is left to gain is mostly the network" in page
-    names = {path.stem for path in finished.layout.figures.glob("*cost*")}
+    names = {path.stem for path in finished.paths.figures.glob("*cost*")}
     assert {name.split("_cost_")[0] for name in names} == {
         "metric_frechet_classifier_sampler",
         "metric_frechet_classifier_network",

@@ -20,7 +20,7 @@ from scoresweep.pipeline.data.array_files.variables import Array, Variable, capp
 from scoresweep.pipeline.data.array_files.zarr_store import open_zarr_store
 from scoresweep.pipeline.data.file_formats import HDF5, NETCDF3, NPY, NPZ, expect
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged, staged_own
+from scoresweep.pipeline.data.splitting import LoadedDataset, staged_own
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.console import say
 
@@ -40,7 +40,7 @@ def read_array(
     keys: Any = None,
     layout: str | None = None,
     range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
-) -> Staged:
+) -> LoadedDataset:
     """Read an `.npy`, `.npz`, HDF5 or netCDF file.
 
     `keys` names the arrays of samples and labels, which otherwise are found by their names (see
@@ -60,7 +60,7 @@ def read_zarr(
     keys: Any = None,
     layout: str | None = None,
     range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
-) -> Staged:
+) -> LoadedDataset:
     """Read a Zarr store, a folder or a zip archive; options and errors as for `read_array`."""
     expect(path, "zarr")
     with open_zarr_store(path) as variables:
@@ -74,7 +74,7 @@ def _stage(
     keys: Any,
     layout: str | None,
     black_white: tuple[float, float] | None,
-) -> Staged:
+) -> LoadedDataset:
     """Choose, read and check the arrays of a file, and put the splits together."""
     named = None if keys is None else keys.model_dump(exclude_none=True)
     choices, unused = select(path, variables, named, layout)

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scoresweep.pipeline.data.fetch import Published, fetch
+from scoresweep.pipeline.data.fetch import DownloadSpec, fetch
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Source
 
@@ -29,7 +29,7 @@ TEST_BATCH = "test_batch"
 TRAIN_LABELS = "train_lables.json"
 TEST_LABELS = "test_lables.json"
 
-CIFAR10 = Published(
+CIFAR10 = DownloadSpec(
     name="cifar10",
     forms=(
         {
@@ -82,7 +82,7 @@ CLASSES = [
 Array = npt.NDArray[Any]
 
 
-def read_cifar10(source: Source | None = None) -> Staged:
+def read_cifar10(source: Source | None = None) -> LoadedDataset:
     """Read CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 photographs, 32×32 colour, ten classes.
 
     Raises `InputError` where the files cannot be had or are not the published ones.
@@ -104,7 +104,7 @@ def read_cifar10(source: Source | None = None) -> Staged:
     train = Split(np.concatenate(images[:-1]), train_labels, (0.0, 255.0), CLASSES)
     test = Split(images[-1], test_labels, (0.0, 255.0), CLASSES)
     licence = "no formal licence; the authors ask for a citation of Krizhevsky (2009)"
-    return Staged(train, test, fetched.place, licence, fetched.hashes)
+    return LoadedDataset(train, test, fetched.place, licence, fetched.hashes)
 
 
 def read_batch(path: Path) -> tuple[Array, Array]:

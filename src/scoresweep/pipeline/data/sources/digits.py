@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged, hold_out
+from scoresweep.pipeline.data.splitting import LoadedDataset, stratified_split
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["read_digits"]
@@ -16,7 +16,7 @@ SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 """Of the images as unsigned bytes followed by the labels as unsigned bytes."""
 
 
-def read_digits() -> Staged:
+def read_digits() -> LoadedDataset:
     """Read the 1,797 digits of 8×8 pixels and 17 grey levels (0 is paper, 16 is ink).
 
     The set has no test part of its own: 360 digits, a fifth of each class, are set aside after one
@@ -34,8 +34,8 @@ def read_digits() -> Staged:
         )
     names = [str(name) for name in bunch.target_names]
     every = Split(images, bunch.target.astype(np.int64), (0.0, 16.0), names)
-    train, test = hold_out(every, 0.2)
-    return Staged(
+    train, test = stratified_split(every, 0.2)
+    return LoadedDataset(
         train,
         test,
         "scikit-learn (UCI Optical Recognition of Handwritten Digits, test set)",

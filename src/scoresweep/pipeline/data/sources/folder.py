@@ -9,7 +9,7 @@ from scoresweep.pipeline.data.file_formats import expect
 from scoresweep.pipeline.data.image_files.decoding import Frames, Options, read_images
 from scoresweep.pipeline.data.image_files.listing import Splits, list_images
 from scoresweep.pipeline.data.image_files.tree import read_tree
-from scoresweep.pipeline.data.splitting import Staged, staged_own
+from scoresweep.pipeline.data.splitting import LoadedDataset, staged_own
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["read_folder"]
@@ -22,7 +22,7 @@ def read_folder(
     splits: Splits = "auto",
     range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
     frames: Frames | None = None,
-) -> Staged:
+) -> LoadedDataset:
     """Read the images of a folder or a zip archive.
 
     Sub-folders are classes, unless their names are those of splits (`train`, `testing`, ...): these

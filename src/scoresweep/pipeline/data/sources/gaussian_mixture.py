@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scoresweep.pipeline.data.sources.synthetic import draw
+from scoresweep.pipeline.data.sources.synthetic import draw_splits
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 
 __all__ = ["FOUR_MODES", "draw_gaussian_mixture"]
 
@@ -24,7 +24,7 @@ def draw_gaussian_mixture(
     train_count: int = 10_000,
     test_count: int = 2_000,
     seed: int = 0,
-) -> Staged:
+) -> LoadedDataset:
     """Draw points from Σ_k w_k N(μ_k, s_k² I); the label of a point is its component k.
 
     The store's attribute `mixture` keeps w, μ and s, of which `oracle_of` makes the exact score.
@@ -57,7 +57,7 @@ def draw_gaussian_mixture(
         )
 
     mixture = {"weights": shares, "means": centres, "stds": spreads}
-    return draw(
+    return draw_splits(
         split,
         f"mixture of {count} Gaussians in {size} dimensions",
         train_count,

@@ -6,16 +6,16 @@ from typing import Literal
 
 import numpy as np
 
-from scoresweep.pipeline.data.sources.synthetic import draw
+from scoresweep.pipeline.data.sources.synthetic import draw_splits
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 
 __all__ = ["draw_moons", "draw_swiss_roll"]
 
 
 def draw_moons(
     noise: float = 0.05, train_count: int = 10_000, test_count: int = 2_000, seed: int = 0
-) -> Staged:
+) -> LoadedDataset:
     """Draw points of two half circles of radius 1 that reach into each other; labels: which.
 
     Args:
@@ -31,7 +31,7 @@ def draw_moons(
         names = ["upper", "lower"]
         return Split(points.astype(np.float32), label.astype(np.int64), class_names=names)
 
-    return draw(split, "scikit-learn's two moons", train_count, test_count, seed)
+    return draw_splits(split, "scikit-learn's two moons", train_count, test_count, seed)
 
 
 def draw_swiss_roll(
@@ -40,7 +40,7 @@ def draw_swiss_roll(
     train_count: int = 10_000,
     test_count: int = 2_000,
     seed: int = 0,
-) -> Staged:
+) -> LoadedDataset:
     """Draw points of a spiral, (t cos t, t sin t) with t from 1.5π to 4.5π, or of the roll over it.
 
     Args:
@@ -58,4 +58,4 @@ def draw_swiss_roll(
         points, _ = make_swiss_roll(count, noise=noise, random_state=random)
         return Split(points[:, columns].astype(np.float32))
 
-    return draw(split, "scikit-learn's swiss roll", train_count, test_count, seed)
+    return draw_splits(split, "scikit-learn's swiss roll", train_count, test_count, seed)

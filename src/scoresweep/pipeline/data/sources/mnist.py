@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scoresweep.pipeline.data.fetch import Published, fetch
+from scoresweep.pipeline.data.fetch import DownloadSpec, fetch
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Source
 
@@ -28,7 +28,7 @@ FILES = (
 )
 DOWNLOADS = tuple(f"{name}.gz" for name in FILES)
 
-MNIST = Published(
+MNIST = DownloadSpec(
     name="mnist",
     forms=(
         {
@@ -51,7 +51,7 @@ MNIST = Published(
     },
 )
 
-FASHION_MNIST = Published(
+FASHION_MNIST = DownloadSpec(
     name="fashion_mnist",
     forms=(
         {
@@ -87,7 +87,7 @@ CLOTHES = [
 ]
 
 
-def read_mnist(source: Source | None = None) -> Staged:
+def read_mnist(source: Source | None = None) -> LoadedDataset:
     """Read MNIST: 60,000 + 10,000 handwritten digits, 28×28 grey.
 
     Raises `InputError` where the files cannot be had or are not the published ones.
@@ -96,7 +96,7 @@ def read_mnist(source: Source | None = None) -> Staged:
     return _read(MNIST, source, [str(digit) for digit in range(10)], licence)
 
 
-def read_fashion_mnist(source: Source | None = None) -> Staged:
+def read_fashion_mnist(source: Source | None = None) -> LoadedDataset:
     """Read Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 clothes, 28×28 grey.
 
     Raises `InputError` where the files cannot be had or are not the published ones.
@@ -105,15 +105,15 @@ def read_fashion_mnist(source: Source | None = None) -> Staged:
 
 
 def _read(
-    published: Published, source: Source | None, class_names: list[str], licence: str
-) -> Staged:
+    published: DownloadSpec, source: Source | None, class_names: list[str], licence: str
+) -> LoadedDataset:
     fetched = fetch(published, source)
     values = [read_idx(fetched.files[name]) for name in FILES]
     train, test = (
         Split(images[..., None], labels.astype(np.int64), (0.0, 255.0), class_names)
         for images, labels in (values[:2], values[2:])
     )
-    return Staged(train, test, fetched.place, licence, fetched.hashes)
+    return LoadedDataset(train, test, fetched.place, licence, fetched.hashes)
 
 
 def read_idx(path: Path) -> npt.NDArray[Any]:

@@ -20,7 +20,7 @@ from scoresweep.pipeline.data.file_formats import expect
 from scoresweep.pipeline.data.file_hashes import files_below
 from scoresweep.pipeline.data.image_files.decoding import Frames, Options, read_images
 from scoresweep.pipeline.data.image_files.tree import File
-from scoresweep.pipeline.data.splitting import VALIDATION_IS_TEST, Staged, staged_own
+from scoresweep.pipeline.data.splitting import VALIDATION_IS_TEST, LoadedDataset, staged_own
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.system.console import say
 
@@ -40,7 +40,7 @@ def read_parquet(
     size: int | None = None,
     range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
     frames: Frames | None = None,
-) -> Staged:
+) -> LoadedDataset:
     """Read a Parquet file, or a folder of them whose names say the split (`train-00000-of-00002`).
 
     Images are the column of binary values, or of `{bytes, path}`, that hold image files; `keys`

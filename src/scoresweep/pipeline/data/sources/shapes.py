@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scoresweep.metrics.shape_masks import SHAPES, masks
-from scoresweep.pipeline.data.sources.synthetic import draw
+from scoresweep.pipeline.data.sources.synthetic import draw_splits
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 
-__all__ = ["draw_shapes", "shares_of"]
+__all__ = ["class_shares", "draw_shapes"]
 
 
 def draw_shapes(
@@ -20,7 +20,7 @@ def draw_shapes(
     train_count: int = 10_000,
     test_count: int = 1_000,
     seed: int = 0,
-) -> Staged:
+) -> LoadedDataset:
     """Draw pictures of the five shapes, 28×28 grey, with their labels.
 
     Every split has each class's share of its samples to the nearest whole number, in random order.
@@ -33,7 +33,7 @@ def draw_shapes(
         seed: of both, below 2³².
     """
     where = masks().numpy()
-    wanted = shares_of(shares or {})
+    wanted = class_shares(shares or {})
 
     def split(count: int, random: np.random.RandomState) -> Split:
         label = random.permutation(np.repeat(np.arange(len(SHAPES)), _counts(wanted, count)))
@@ -41,10 +41,10 @@ def draw_shapes(
         images = (noise * where[label])[..., None]
         return Split(images, label.astype(np.int64), (0.0, 255.0), list(SHAPES))
 
-    return draw(split, "shapes filled with uniform noise", train_count, test_count, seed)
+    return draw_splits(split, "shapes filled with uniform noise", train_count, test_count, seed)
 
 
-def shares_of(given: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def class_shares(given: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Return the share of every class (5,), of those that are given by name and of the rest."""
     rest = (1 - sum(given.values())) / max(1, len(SHAPES) - len(given))
     return np.array([given.get(name, rest) for name in SHAPES])

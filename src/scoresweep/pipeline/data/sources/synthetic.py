@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import Staged
+from scoresweep.pipeline.data.splitting import LoadedDataset
 
-__all__ = ["draw"]
+__all__ = ["draw_splits"]
 
 
-def draw(
+def draw_splits(
     split: Callable[[int, np.random.RandomState], Split],
     what: str,
     train_count: int,
     test_count: int,
     seed: int,
     attributes: dict[str, Any] | None = None,
-) -> Staged:
+) -> LoadedDataset:
     """Draw a training and a test set, independent of each other and functions of the seed.
 
     `split` draws so many samples from a source of random numbers. That is numpy's `RandomState`,
@@ -29,4 +29,4 @@ def draw(
     train = split(train_count, np.random.RandomState([seed, 0]))
     test = split(test_count, np.random.RandomState([seed, 1]))
     about = f"{what}, drawn by scoresweep with the seed {seed}"
-    return Staged(train, test, about, "CC0 1.0", attributes=attributes or {})
+    return LoadedDataset(train, test, about, "CC0 1.0", attributes=attributes or {})

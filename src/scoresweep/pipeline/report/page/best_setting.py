@@ -9,22 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from scoresweep.pipeline.report.sections import is_apart
-from scoresweep.pipeline.report.statistics.leads import rivals
+from scoresweep.pipeline.report.sections import is_incomparable_axis
+from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import (
     NETWORK,
     SAMPLING,
     by_repeat,
-    half_width,
     over_repeats,
     repeat_means,
+    student_half_width,
 )
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    configurations,
-    coordinate,
-    describe,
+    format_axes,
+    format_value,
+    group_by_axes,
+    humanize,
     interval,
     is_repeat,
     most_repeats,
@@ -32,18 +33,17 @@ from scoresweep.pipeline.report.statistics.summary import (
     repeats,
     some_repeats,
     summarise,
-    words,
 )
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.collect import ReportData
 from scoresweep.pipeline.study import Plan
 
 __all__ = [
-    "Top",
-    "answers",
-    "apart_axes",
-    "edge",
+    "BestConfiguration",
+    "best_configurations",
+    "best_setting_cards",
+    "grid_edge_warning",
+    "incomparable_axes",
     "interval_note",
-    "tops",
     "varied_axes",
 ]
 
@@ -51,7 +51,7 @@ ANSWERS = 6
 """Most answers written out, one for each dataset and point of the evaluation grid."""
 
 
-class Top(NamedTuple):
+class BestConfiguration(NamedTuple):
     """The best configuration of a dataset and point of the evaluation grid."""
 
     row: pd.Series[Any]
@@ -66,43 +66,45 @@ class Top(NamedTuple):
     """Number of configurations that it was chosen from."""
 
 
-def apart_axes(tables: Tables) -> list[str]:
+def incomparable_axes(tables: ReportData) -> list[str]:
     """Return the axes whose values cannot be compared: each has a best setting of its own."""
-    return [axis for axis in tables.axes if is_apart(tables, axis)]
+    return [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
 
 
-def varied_axes(tables: Tables) -> list[str]:
+def varied_axes(tables: ReportData) -> list[str]:
     """Return the axes whose values make a configuration: all but repeats."""
     return [axis for axis in tables.axes if not is_repeat(axis)]
 
 
-def tops(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Top]:
+def best_configurations(
+    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric
+) -> Iterator[BestConfiguration]:
     """Yield the best configuration of each dataset and point of the evaluation grid."""
     measured, axes = wide[wide[metric.name].notna()], varied_axes(tables)
-    for key, part in configurations(measured, apart_axes(tables)):
+    for key, part in group_by_axes(measured, incomparable_axes(tables)):
         summary = summarise(part, metric, axes)
         if summary.empty:
             continue
         top = best(summary, metric)
         if len(summary) > 1 and summary["mean"].nunique() == 1:
-            same = describe(dict(zip(apart_axes(tables), key, strict=True)))
+            same = format_axes(dict(zip(incomparable_axes(tables), key, strict=True)))
             where = ", ".join(part for part in (same, "all settings alike") if part)
         else:
-            told = [a for a in axes if a in apart_axes(tables) or measured[a].nunique() > 1]
-            where = describe({axis: top[axis] for axis in told}) or "the only setting"
+            told = [a for a in axes if a in incomparable_axes(tables) or measured[a].nunique() > 1]
+            where = format_axes({axis: top[axis] for axis in told}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more alike)" if alike else ""
-        yield Top(top, where, part, most_repeats(summary), len(summary))
+        yield BestConfiguration(top, where, part, most_repeats(summary), len(summary))
 
 
-def answers(
-    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+def best_setting_cards(
+    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, Any]]:
     """Return the best by the main metric, written out: what it is, how sure, what is to blame."""
     if not metrics:
         return []
     main, found = metrics[0], list[dict[str, Any]]()
-    for top in tops(tables, wide, main):
+    for top in best_configurations(tables, wide, main):
         if len(found) == ANSWERS:
             break
         detail = [
@@ -121,14 +123,14 @@ def answers(
                 "warning": _no_better_than_noise(top.row, main),
                 "verdict": verdict,
                 "next": next_best,
-                "edge": edge(top.part, top.row, varied_axes(tables)),
-                "blame": _blame(plan, tables, top, main),
+                "edge": grid_edge_warning(top.part, top.row, varied_axes(tables)),
+                "blame": _attribution(plan, tables, top, main),
             }
         )
     return found
 
 
-def _chosen_interval(top: Top) -> str:
+def _chosen_interval(top: BestConfiguration) -> str:
     """Write the interval of the best, which allows for its choice."""
     if not interval(top.row):
         return ""
@@ -136,7 +138,7 @@ def _chosen_interval(top: Top) -> str:
     return f"95 % interval {interval(top.row)}{note}"
 
 
-def _repeats(tables: Tables, top: Top) -> str:
+def _repeats(tables: ReportData, top: BestConfiguration) -> str:
     """Say how many networks and samplings the best value is of, and what that leaves open."""
     if _is_exact(tables, top):
         samplings = int(top.row["samplings"])
@@ -148,7 +150,7 @@ def _repeats(tables: Tables, top: Top) -> str:
     return f"{counts} (another training may give other values)"
 
 
-def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
+def _no_better_than_noise(row: pd.Series[Any], metric: RankedMetric) -> str:
     """Warn of a best setting that uniform noise reaches; "" where it does not."""
     sign = 1 if metric.better == "lower" else -1
     if not sign * row["noise"] <= sign * row["mean"]:
@@ -159,7 +161,7 @@ def _no_better_than_noise(row: pd.Series[Any], metric: Metric) -> str:
     )
 
 
-def edge(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[str]) -> str:
+def grid_edge_warning(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[str]) -> str:
     """Say of which axes the best has the least or the greatest of three or more numbers; "" else.
 
     What lies beyond was not tried, and may be better.
@@ -171,7 +173,7 @@ def edge(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[str]) -> str:
             continue
         for end, word in ((values.min(), "least"), (values.max(), "greatest")):
             if row[axis] == end:
-                said.append(f"{words(axis)} {coordinate(end)} is the {word}")
+                said.append(f"{humanize(axis)} {format_value(end)} is the {word}")
     if not said:
         return ""
     text = ", ".join(said)
@@ -181,9 +183,11 @@ def edge(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[str]) -> str:
 # ── how far the next one is ─────────────────────────────────────────────────────────────────────
 
 
-def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | None, str]:
+def _next(
+    tables: ReportData, top: BestConfiguration, metric: RankedMetric
+) -> tuple[tuple[str, str] | None, str]:
     """Return the verdict (class and words) and what is said of the second best setting."""
-    ranking = rivals(top.part, metric, varied_axes(tables))
+    ranking = ranking_with_gaps(top.part, metric, varied_axes(tables))
     if len(ranking) < 2 or ranking["mean"].nunique() == 1:
         return None, ""
     second, others, is_exact = ranking.iloc[1], ranking.iloc[1:], _is_exact(tables, top)
@@ -192,7 +196,7 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     unit = "higher" if (metric.better == "lower") == (second["gap"] >= 0) else "lower"
     apart = f"{number(abs(second['gap']))} {unit}"
     apart = apart if second["mean"] != top.row["mean"] else "the same"
-    text = f"{number(second['mean'])}, {apart}: {describe(here)}."
+    text = f"{number(second['mean'])}, {apart}: {format_axes(here)}."
     if not np.isfinite(second["gap_low"]):
         text += (
             " Whether the difference is noise is not known: to test it, train both settings with "
@@ -225,7 +229,7 @@ def _next(tables: Tables, top: Top, metric: Metric) -> tuple[tuple[str, str] | N
     return ("unsure", verdict), text + (beyond[1] if beyond else "")
 
 
-def _is_exact(tables: Tables, top: Top) -> bool:
+def _is_exact(tables: ReportData, top: BestConfiguration) -> bool:
     return set(top.part["run"]) <= tables.exact_runs
 
 
@@ -259,7 +263,9 @@ def _tested(second: pd.Series[Any], one: str) -> str:
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────
 
 
-def _blame(plan: Plan, tables: Tables, top: Top, metric: Metric) -> str:
+def _attribution(
+    plan: Plan, tables: ReportData, top: BestConfiguration, metric: RankedMetric
+) -> str:
     """Say how much of the best value the sampler costs and how much the network."""
     axes, name = varied_axes(tables), metric.name
     rows = top.part[(top.part[axes] == top.row[axes]).all(axis="columns")] if axes else top.part
@@ -300,13 +306,13 @@ def _mostly(sampler: float, network: float) -> str:
 def _unsure_which(measured: pd.DataFrame) -> str:
     """Say that repeats do not agree which costs more; `_apart` is by how much the network does."""
     found = over_repeats(by_repeat(measured, "_apart", [])[1][0])
-    if not abs(found.mean) <= half_width(found.error, found.freedom):
+    if not abs(found.mean) <= student_half_width(found.error, found.freedom):
         return ""
     over = repeats(int(found.networks), int(found.samplings))
     return f", but over {over} it is not certain which costs more"
 
 
-def _score_error(tables: Tables, rows: pd.DataFrame) -> str:
+def _score_error(tables: ReportData, rows: pd.DataFrame) -> str:
     """Say what is known of the network from its score error at the largest and smallest level."""
     errors, name = tables.tree["score_error"].to_dataset(), "score_error_relative"
     if name not in errors:
@@ -330,14 +336,14 @@ def _score_error(tables: Tables, rows: pd.DataFrame) -> str:
 
 def _is_mixture(plan: Plan, run: str) -> bool:
     """Tell whether the exact score is that of the distribution, not of the training set."""
-    path = plan.layout.dataset_manifest(plan.run(run).dataset.id)
+    path = plan.paths.dataset_manifest(plan.run(run).dataset.id)
     if not path.exists():
         return True
     about = json.loads(path.read_text(encoding="utf-8")).get("attributes", {})
     return about.get("mixture") is not None
 
 
-def interval_note(tables: Tables, wide: pd.DataFrame) -> str:
+def interval_note(tables: ReportData, wide: pd.DataFrame) -> str:
     """Say what the values and intervals of the page's tables are."""
     trained = wide[~wide["run"].isin(tables.exact_runs)]
     axes, rows = varied_axes(tables), trained if len(trained) else wide

@@ -13,23 +13,23 @@ from typing import Any
 
 import pandas as pd
 
-from scoresweep.pipeline.report.plots import spread
-from scoresweep.pipeline.report.sections import is_apart
-from scoresweep.pipeline.report.sections.base import by_configuration, of, to_frame
+from scoresweep.pipeline.report.plots import evenly_spaced
+from scoresweep.pipeline.report.sections import is_incomparable_axis
+from scoresweep.pipeline.report.sections.base import by_configuration, title_suffix, to_frame
 from scoresweep.pipeline.report.sections.maps import COST_CAPTIONS, axis_pairs
 from scoresweep.pipeline.report.sections.networks import SCORE_ERRORS, error_frame, final_level_loss
 from scoresweep.pipeline.report.sections.samples import DENOISE
-from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, half_width
+from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, student_half_width
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
-    configurations,
-    coordinate,
-    describe,
+    RankedMetric,
+    format_axes,
+    format_value,
+    group_by_axes,
+    humanize,
     is_repeat,
-    words,
 )
-from scoresweep.pipeline.report.tables.axes import coordinate as grid_coordinate
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.axes import unique_values as grid_coordinate
+from scoresweep.pipeline.report.tables.collect import ReportData
 
 __all__ = ["charts", "explorer", "to_script"]
 
@@ -58,7 +58,9 @@ def to_script(data: dict[str, Any]) -> str:
 # ── every setting ───────────────────────────────────────────────────────────────────────────────
 
 
-def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> Chart | None:
+def explorer(
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> Chart | None:
     """Return every measured setting: the place of each along the swept axes, and its numbers.
 
     `wide` has a row for each. None where no axis varies. Measures beyond `NUMBERS` are left out,
@@ -82,15 +84,15 @@ def explorer(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> C
         "networks": repeats[NETWORK].tolist(),
         "samplings": repeats[SAMPLING].tolist(),
         # The half width of the interval of a mean of n values with a standard error of 1, n ≥ 2.
-        "student": [_number(float(half_width(1.0, n - 1))) for n in range(2, most + 1)],
+        "student": [_number(float(student_half_width(1.0, n - 1))) for n in range(2, most + 1)],
         "x": axes.index(x),
         "y": axes.index(rest[0]) if rest else None,
     }
 
 
 def _measures(
-    wide: pd.DataFrame, metrics: Sequence[Metric]
-) -> Iterator[tuple[Metric, str, int | None]]:
+    wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> Iterator[tuple[RankedMetric, str, int | None]]:
     """Yield each metric and what the sampler and the network cost of it, each with a remark.
 
     A cost comes with the place of its metric.
@@ -103,28 +105,28 @@ def _measures(
         place += 1 + len(costs)
 
 
-def _costs(wide: pd.DataFrame, metric: Metric) -> Iterator[tuple[Metric, str]]:
+def _costs(wide: pd.DataFrame, metric: RankedMetric) -> Iterator[tuple[RankedMetric, str]]:
     for suffix, note in COST_CAPTIONS.items():
         if f"{metric.name}_{suffix}" in wide and wide[f"{metric.name}_{suffix}"].notna().any():
-            title = f"{metric.title}: {words(suffix)}"
-            yield Metric(f"{metric.name}_{suffix}", title, "lower", {}, metric.sizes), note
+            title = f"{metric.title}: {humanize(suffix)}"
+            yield RankedMetric(f"{metric.name}_{suffix}", title, "lower", {}, metric.sizes), note
 
 
-def _axis(tables: Tables, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
+def _axis(tables: ReportData, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
     values = grid_coordinate(wide[axis].tolist()).tolist()
     slots = {value: index for index, value in enumerate(values)}
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return {
-        "name": words(axis),
-        "values": [coordinate(value) for value in values],
+        "name": humanize(axis),
+        "values": [format_value(value) for value in values],
         "numbers": values if numeric else None,
         "at": [slots[value] for value in wide[axis].tolist()],
         "repeat": is_repeat(axis),
-        "apart": is_apart(tables, axis),
+        "apart": is_incomparable_axis(tables, axis),
     }
 
 
-def _measure(wide: pd.DataFrame, metric: Metric, note: str, by: int | None) -> dict[str, Any]:
+def _measure(wide: pd.DataFrame, metric: RankedMetric, note: str, by: int | None) -> dict[str, Any]:
     """Return a measure; a cost ranks nothing: `by` is the place of the measure that it is of."""
     columns = {"value": metric.name, "low": f"{metric.name}_low", "high": f"{metric.name}_high"}
     real = f"{metric.name}_real"
@@ -145,7 +147,7 @@ def _measure(wide: pd.DataFrame, metric: Metric, note: str, by: int | None) -> d
 # ── lines ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def charts(tables: Tables) -> dict[str, list[Chart]]:
+def charts(tables: ReportData) -> dict[str, list[Chart]]:
     """Return the charts of ready lines, by the section of the page; each has its `choices`."""
     found = {
         "maps": [("Signal to noise of a Langevin step", _signals(tables))],
@@ -208,13 +210,13 @@ def _lines(
     """
     there = frame.dropna(subset=[x, y])
     keys = [axis for axis in axes if not is_repeat(axis) and there[axis].nunique() > 1]
-    found = list(configurations(there, keys))
+    found = list(group_by_axes(there, keys))
     found.sort(key=lambda each: each[1].index[0])  # words in the order of the study, as their axis
-    shown = spread(found)
+    shown = evenly_spaced(found)
     if len(shown) < len(found):
         look["of"] = len(found)
     return [
-        _line(part, x, y, at or x, describe(dict(zip(keys, key, strict=True))), colour=c, **look)
+        _line(part, x, y, at or x, format_axes(dict(zip(keys, key, strict=True))), colour=c, **look)
         for c, (key, part) in enumerate(shown)
     ]
 
@@ -230,7 +232,7 @@ def _line(frame: pd.DataFrame, x: str, y: str, at: str, name: str, **look: Any) 
     return {"name": name, **look, **{column: _numbers(table[column]) for column in columns}}
 
 
-def _signals(tables: Tables) -> Iterator[Chart]:
+def _signals(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["sampling"].to_dataset()
     if "signal_to_noise" not in dataset:
         return
@@ -243,7 +245,7 @@ def _signals(tables: Tables) -> Iterator[Chart]:
     yield _choice("", caption, "noise level σ", title, lines, log_x=True, log_y=True)
 
 
-def _score_errors(tables: Tables) -> Iterator[Chart]:
+def _score_errors(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["score_error"].to_dataset()
     for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
@@ -267,7 +269,7 @@ def _score_errors(tables: Tables) -> Iterator[Chart]:
             yield _choice(short, caption, "noise level σ", title, lines, log_x=True)
 
 
-def _by_density(tables: Tables) -> Iterator[Chart]:
+def _by_density(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
         return
@@ -291,30 +293,31 @@ def _by_density(tables: Tables) -> Iterator[Chart]:
             ]
             if lines:
                 caption = (
-                    f"Score error in quantile bins of the density log q_σ{of(where)}, of {name}"
+                    f"Score error in quantile bins of the density log q_σ{title_suffix(where)}, "
+                    f"of {name}"
                     f"{EVEN if split == 'uniform' else ''}; a line for each noise level."
                 )
-                title = ", ".join(part for part in (describe(where), name) if part)
+                title = ", ".join(part for part in (format_axes(where), name) if part)
                 yield _choice(title, caption, "log density of the bin", "½ E‖s − s*‖²", lines)
 
 
 EVEN = ": they fill twice the width of the data and so are mostly where data is rare"
 
 
-def _densities(tables: Tables) -> Iterator[Chart]:
+def _densities(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["score_error"].to_dataset()
     if "density" not in dataset:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[names]).dropna(subset=names)
-    apart = [axis for axis in tables.axes if axis in frame and is_apart(tables, axis)]
+    apart = [axis for axis in tables.axes if axis in frame and is_incomparable_axis(tables, axis)]
     axes = [axis for axis in tables.axes if axis in frame and axis not in apart]
-    for key, part in configurations(frame, apart):
+    for key, part in group_by_axes(frame, apart):
         varied = [axis for axis in axes if part[axis].nunique() > 1]
         exact = _line(part, "density_x", "density_exact", "density_point", "exact", fill=True)
         lines = [exact, *_lines(part, "density_x", "density", varied, "density_point")]
         caption = "The integral of the network's score at its smallest noise level, normalised."
-        name = describe(dict(zip(apart, key, strict=True)))
+        name = format_axes(dict(zip(apart, key, strict=True)))
         yield _choice(name, caption, "x", "density", lines, log_y=False)
 
 
@@ -327,7 +330,7 @@ CURVES = {
 """Variable to name and caption."""
 
 
-def _training(tables: Tables) -> Iterator[Chart]:
+def _training(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["training"].to_dataset()
     for variable, (name, caption) in CURVES.items():
         if variable in dataset and dataset[variable].notnull().any():
@@ -336,7 +339,7 @@ def _training(tables: Tables) -> Iterator[Chart]:
             yield _choice(name, caption, "step", name, lines)
 
 
-def _levels(tables: Tables) -> Iterator[Chart]:
+def _levels(tables: ReportData) -> Iterator[Chart]:
     dataset = tables.tree["training"].to_dataset()
     frame = final_level_loss(dataset)
     if frame.empty:
@@ -346,7 +349,7 @@ def _levels(tables: Tables) -> Iterator[Chart]:
     yield _choice("at the end", caption, "noise level σ", "loss of the level", lines, log_x=True)
     history = to_frame(dataset[["run", "sigma", "level_loss"]])
     for where, part in by_configuration(tables, history, "level_loss", CONFIGURATIONS):
-        levels = spread([group for _, group in part.groupby("level")])
+        levels = evenly_spaced([group for _, group in part.groupby("level")])
         lines = [
             _line(
                 group.dropna(subset="level_loss"),
@@ -358,8 +361,8 @@ def _levels(tables: Tables) -> Iterator[Chart]:
             )
             for index, group in enumerate(levels)
         ]
-        name = f"while it trains{of(where)}"
-        caption = f"The loss of single levels{of(where)}, at most eight of them."
+        name = f"while it trains{title_suffix(where)}"
+        caption = f"The loss of single levels{title_suffix(where)}, at most eight of them."
         yield _choice(name, caption, "step", "loss of the level", lines)
 
 

@@ -16,32 +16,37 @@ import jinja2
 import pandas as pd
 import yaml
 
-from scoresweep.pipeline.report.page.best_setting import answers, interval_note, tops, varied_axes
+from scoresweep.pipeline.report.page.best_setting import (
+    best_configurations,
+    best_setting_cards,
+    interval_note,
+    varied_axes,
+)
 from scoresweep.pipeline.report.page.chart_data import charts, explorer, to_script
-from scoresweep.pipeline.report.sections import Picture, Sheets
+from scoresweep.pipeline.report.sections import CaptionedFigure, Sheets
 from scoresweep.pipeline.report.sections.provenance import (
     GAP_ROWS,
+    blocked_note,
     code_lead,
     gap_rows,
-    gaps_lead,
-    origins,
+    missing_summary,
     problem_rows,
-    waiting,
+    provenance_rows,
 )
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
-    coordinate,
-    describe,
+    RankedMetric,
+    format_axes,
+    format_value,
+    humanize,
     interval,
     most_repeats,
     number,
     some_repeats,
     summarise,
-    words,
 )
-from scoresweep.pipeline.report.tables.axes import coordinate as grid_coordinate
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.axes import unique_values as grid_coordinate
+from scoresweep.pipeline.report.tables.collect import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.schema import SampleBlock, TrainBlock
@@ -68,15 +73,15 @@ WHOLE = re.compile(r"−?\d[\d.]*(?:e-?\d+)?(?: %)|−?\d[\d.]*e-\d+|σ = [\d.e-
 class Pictures(NamedTuple):
     """The figures of the page, section by section."""
 
-    overview: list[Picture]
-    maps: list[Picture]
-    costs: list[Picture]
-    score_errors: list[Picture]
+    overview: list[CaptionedFigure]
+    maps: list[CaptionedFigure]
+    costs: list[CaptionedFigure]
+    score_errors: list[CaptionedFigure]
     sheets: Sheets
-    samples: list[Picture]
-    curves: list[Picture]
+    samples: list[CaptionedFigure]
+    curves: list[CaptionedFigure]
 
-    def all(self) -> list[Picture]:
+    def all(self) -> list[CaptionedFigure]:
         """Return every figure."""
         sheets = [picture for row in self.sheets.rows for picture in row]
         lists = (self.overview, self.maps, self.costs, self.score_errors, self.samples)
@@ -84,7 +89,11 @@ class Pictures(NamedTuple):
 
 
 def render_page(
-    plan: Plan, tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric], pictures: Pictures
+    plan: Plan,
+    tables: ReportData,
+    wide: pd.DataFrame,
+    metrics: Sequence[RankedMetric],
+    pictures: Pictures,
 ) -> str:
     """Return the page; `metrics` are those of `wide`, the main one first."""
     folder = files("scoresweep.pipeline.report.page")
@@ -102,7 +111,7 @@ def render_page(
         study=plan.study.study,
         lead=_lead(plan),
         contents=_contents(pictures, bool(table["rows"]), missing),
-        answers=answers(plan, tables, ranked, metrics),
+        best_setting_cards=best_setting_cards(plan, tables, ranked, metrics),
         best_rows=_best_rows(tables, ranked, metrics),
         other_rows=_other_rows(tables, ranked, metrics),
         interval_note=interval_note(tables, wide) + _exact_note(wide, ranked),
@@ -113,12 +122,12 @@ def render_page(
         sheets_lead=_sheets_lead(pictures.sheets, wide),
         table=table,
         gaps=gaps[:GAP_ROWS],
-        waiting=waiting(tables.gaps),
+        blocked_note=blocked_note(tables.gaps),
         problems=problem_rows(tables.problems),
-        gaps_lead=gaps_lead(plan, tables),
+        missing_summary=missing_summary(plan, tables),
         code_lead=code_lead(tables),
         more_gaps=max(0, len(gaps) - GAP_ROWS),
-        origins=origins(plan, tables),
+        provenance_rows=provenance_rows(plan, tables),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
         **drawn,
         **_scripts(drawn),
@@ -188,7 +197,7 @@ def _lead(plan: Plan) -> str:
     return f"{' and '.join(counted)} × {setting} on {names}."
 
 
-def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
+def _facts(plan: Plan, tables: ReportData) -> list[tuple[str, str]]:
     """Return what the study is: the swept axes with their values, then what is the same in all."""
     swept: dict[str, list[Any]] = {axis: [] for axis in tables.axes}
     points = [
@@ -198,7 +207,9 @@ def _facts(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
         for axis, value in point.items():
             swept[axis].append(value)
     axes = {
-        f"swept: {words(axis)}": _values([coordinate(v) for v in grid_coordinate(values).tolist()])
+        f"swept: {humanize(axis)}": _values(
+            [format_value(v) for v in grid_coordinate(values).tolist()]
+        )
         for axis, values in swept.items()
     }
     train, sample = _marked(plan.study.train), _marked(plan.study.sample)
@@ -239,7 +250,7 @@ def _options(block: dict[str, Any] | str) -> str:
     """Write a block: "geometric (sigma max 8, sigma min 0.05, levels 10)"."""
     if isinstance(block, str):
         return block
-    rest = describe({key: value for key, value in block.items() if key != "name"})
+    rest = format_axes({key: value for key, value in block.items() if key != "name"})
     if "name" not in block:
         return rest
     return f"{block['name']} ({rest})" if rest else str(block["name"])
@@ -249,19 +260,19 @@ def _options(block: dict[str, Any] | str) -> str:
 
 
 def _best_rows(
-    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
     """Return the best of each measure that ranks settings, and by the main one in any case."""
     return [
         _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
         for metric in metrics
         if metric is metrics[0] or not metric.caveat
-        for top in tops(tables, wide, metric)
+        for top in best_configurations(tables, wide, metric)
     ]
 
 
 def _other_rows(
-    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
     """Return what the best by the main metric has on the measures that rank nothing themselves."""
     axes, rows = varied_axes(tables), []
@@ -269,7 +280,7 @@ def _other_rows(
         if metric.caveat:
             points = summarise(wide, metric, axes)
             by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
-            for top in tops(tables, wide, metrics[0]):
+            for top in best_configurations(tables, wide, metrics[0]):
                 row = by_key.get(tuple(top.row[axes].tolist()))
                 if row is not None:
                     rows.append(_row(metric, row, top.where, metric.caveat, most_repeats(points)))
@@ -277,7 +288,7 @@ def _other_rows(
 
 
 def _row(
-    metric: Metric,
+    metric: RankedMetric,
     row: Mapping[Any, Any] | pd.Series[Any],
     where: str,
     note: str,
@@ -308,7 +319,7 @@ def _exact_note(wide: pd.DataFrame, ranked: pd.DataFrame) -> str:
 
 
 def _cost_table(
-    tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> dict[str, Any] | None:
     """Return the main metric of trained networks split into real samples, sampler and network."""
     split = [metric for metric in metrics if f"{metric.name}_network_cost" in wide]
@@ -320,20 +331,22 @@ def _cost_table(
     ordered = repeat_means(trained.dropna(subset=columns), columns, axes).sort_values(name)
     rows = [
         {
-            "axes": [coordinate(row[axis]) for axis in axes],
+            "axes": [format_value(row[axis]) for axis in axes],
             "cells": [number(row[column]) for column in columns],
         }
         for row in ordered.head(COST_ROWS).to_dict("records")
     ]
     best_of = f"the best {COST_ROWS} of {len(ordered):,}" if len(ordered) > COST_ROWS else "all"
     lead = f"{split[0].title} of {best_of} settings of trained networks, means over all repeats."
-    return {"rows": rows, "axes": [words(axis) for axis in axes], "lead": lead}
+    return {"rows": rows, "axes": [humanize(axis) for axis in axes], "lead": lead}
 
 
 # ── all numbers ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _table(
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> dict[str, Any]:
     """Return the table of all configurations, the best of them where there are many."""
     shown, axes = metrics[:TABLE_METRICS], varied_axes(tables)
     if not shown:
@@ -346,7 +359,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     most = [most_repeats(summary) for summary in summaries]
     rows = [
         {
-            "axes": [coordinate(value) for value in key],
+            "axes": [format_value(value) for value in key],
             "cells": [_cell(by.get(key), n) for by, n in zip(cells, most, strict=True)],
         }
         for key in keys
@@ -357,7 +370,7 @@ def _table(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> dic
     if len(metrics) > TABLE_METRICS:
         lead += f" {len(metrics) - TABLE_METRICS} more measures are in metrics.csv."
     titles = [metric.title for metric in shown]
-    return {"rows": rows, "axes": [words(a) for a in axes], "metrics": titles, "lead": lead}
+    return {"rows": rows, "axes": [humanize(a) for a in axes], "metrics": titles, "lead": lead}
 
 
 def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:

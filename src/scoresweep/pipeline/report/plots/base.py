@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["COLOURS", "STYLE", "WIDTH", "legend", "log_or_linear", "png", "spread", "styled"]
+__all__ = ["COLOURS", "STYLE", "WIDTH", "evenly_spaced", "legend", "log_or_linear", "png", "styled"]
 
 LONG_LABEL = 45
 """Most characters of a label of a legend that stands in its panel."""
@@ -90,7 +90,7 @@ def legend(figure: Figure, panel: Axes) -> None:
     figure.legend(handles, lines, loc="outside lower left", fontsize=8)
 
 
-def spread(items: list[Any]) -> list[Any]:
+def evenly_spaced(items: list[Any]) -> list[Any]:
     """Return at most as many items as there are colours, evenly spread over the list."""
     if len(items) <= len(COLOURS):
         return items

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, legend, spread, styled
-from scoresweep.pipeline.report.statistics.summary import configurations, describe, is_repeat
+from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, evenly_spaced, legend, styled
+from scoresweep.pipeline.report.statistics.summary import format_axes, group_by_axes, is_repeat
 
-__all__ = ["densities", "fit"]
+__all__ = ["densities", "score_and_density"]
 
 
 @styled
@@ -27,11 +27,11 @@ def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
     panel.fill_between(
         whole["density_x"], whole["density_exact"], color="#cccccc", linewidth=0, label="exact"
     )
-    shown = spread(list(configurations(frame, keys)))
+    shown = evenly_spaced(list(group_by_axes(frame, keys)))
     for colour, (key, part) in zip(COLOURS, shown, strict=False):
         curve = part.groupby("density_point")
         x, density = curve["density_x"].mean(), curve["density"]
-        label = describe(dict(zip(keys, key, strict=True))) or "recovered"
+        label = format_axes(dict(zip(keys, key, strict=True))) or "recovered"
         panel.plot(x, density.mean(), color=colour, label=label)
         panel.fill_between(x, density.min(), density.max(), color=colour, alpha=0.15, linewidth=0)
     panel.set_ylim(bottom=0)
@@ -41,7 +41,7 @@ def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
 
 
 @styled
-def fit(
+def score_and_density(
     x: np.ndarray[Any, Any],
     density: np.ndarray[Any, Any],
     exact: np.ndarray[Any, Any],

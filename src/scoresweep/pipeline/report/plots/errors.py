@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from scoresweep.pipeline.report.plots.base import (
     COLOURS,
     WIDTH,
+    evenly_spaced,
     legend,
     log_or_linear,
-    spread,
     styled,
 )
 from scoresweep.pipeline.report.statistics.summary import (
-    configurations,
-    describe,
+    format_axes,
+    group_by_axes,
     is_repeat,
     number,
 )
@@ -40,7 +40,7 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
     figure = Figure(figsize=(WIDTH, 3.6))
     panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
-    shown = spread(list(configurations(frame.dropna(subset=column), keys)))
+    shown = evenly_spaced(list(group_by_axes(frame.dropna(subset=column), keys)))
     for colour, (key, part) in zip(COLOURS, shown, strict=False):
         for split, style in (("train", "-"), ("test", "--")):
             curve = part[part["split"] == split].groupby("level")
@@ -48,7 +48,7 @@ def score_error(frame: pd.DataFrame, column: str, title: str, axes: list[str]) -
             panel.plot(sigma, curve[column].mean(), style, color=colour, marker=".")
             low, high = curve[column].min(), curve[column].max()
             panel.fill_between(sigma, low, high, color=colour, alpha=0.15, linewidth=0)
-        label = describe(dict(zip(keys, key, strict=True)))
+        label = format_axes(dict(zip(keys, key, strict=True)))
         panel.plot([], [], color=colour, label=label or None)
     panel.plot([], [], "-", color="#666666", label="training points")
     panel.plot([], [], "--", color="#666666", label="test points")
@@ -69,7 +69,7 @@ def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
     splits = [s for s in named if frame.loc[frame["split"] == s, column].notna().any()]
     figure = Figure(figsize=(WIDTH * max(1.0, 0.75 * len(splits)), 3.4))
     panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
-    levels = spread(sorted(frame["level"].unique()))
+    levels = evenly_spaced(sorted(frame["level"].unique()))
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(levels)))
     for panel, split in zip(panels, splits, strict=True):
         for shade, level in zip(shades, levels, strict=True):

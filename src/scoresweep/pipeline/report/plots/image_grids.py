@@ -11,7 +11,7 @@ from PIL import Image
 
 from scoresweep.pipeline.data.split import Split
 
-__all__ = ["COLUMNS", "contact_sheet", "film", "nearest_images", "tile", "tile_pairs"]
+__all__ = ["COLUMNS", "nearest_images", "sample_grid", "tile", "tile_pairs", "trajectory_strip"]
 
 SIDE = 320
 """Width in pixels that a sheet is enlarged to, in whole multiples."""
@@ -29,7 +29,7 @@ GAP = 1
 """Pixels between two images, before enlarging."""
 
 
-def contact_sheet(split: Split) -> bytes:
+def sample_grid(split: Split) -> bytes:
     """Return the first images of `split` as a PNG file.
 
     They are enlarged by a whole factor without smoothing, so that every pixel is seen as it is.
@@ -58,7 +58,7 @@ def _grey_values(split: Split, rows: slice) -> np.ndarray[Any, Any]:
     return (images.reshape(len(images), -1) - low) / (high - low)
 
 
-def film(states: np.ndarray[Any, Any]) -> bytes:
+def trajectory_strip(states: np.ndarray[Any, Any]) -> bytes:
     """Return images (K, L, C, H, W) in [0, 1] as a PNG file: K rows, each at most `FRAMES` long.
 
     Of more states those that lie evenly are shown, the first and the last among them.

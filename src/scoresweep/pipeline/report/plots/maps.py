@@ -14,12 +14,12 @@ from matplotlib.patches import Rectangle
 
 from scoresweep.pipeline.report.plots.base import WIDTH, styled
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best_first,
-    coordinate,
+    format_value,
+    humanize,
     interval,
     number,
-    words,
 )
 
 __all__ = ["heat_map", "lines"]
@@ -38,7 +38,7 @@ LONG_SPAN = 17
 
 
 @styled
-def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
+def heat_map(summary: pd.DataFrame, metric: RankedMetric, x: str, y: str) -> Figure:
     """Draw the mean of a metric over the axes `x` and `y`, with its interval in each cell.
 
     `summary` has one row for each cell (`summarise`); one that has a row without a mean is called
@@ -59,7 +59,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
     image = axes.imshow(mean, "cividis_r" if lower else "cividis", aspect="auto", norm=norm)
     axes.set_xticks(range(len(columns)), below)
     axes.set_yticks(range(len(rows)), beside)
-    axes.set(xlabel=words(x), ylabel=words(y), title=title)
+    axes.set(xlabel=humanize(x), ylabel=humanize(y), title=title)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
@@ -82,7 +82,7 @@ def heat_map(summary: pd.DataFrame, metric: Metric, x: str, y: str) -> Figure:
 
 
 @styled
-def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
+def lines(summary: pd.DataFrame, metric: RankedMetric, x: str) -> Figure:
     """Draw the mean of a metric with its interval along the one axis `x`, and real samples'."""
     figure = Figure(figsize=(WIDTH, 3.2))
     axes = figure.add_subplot()
@@ -94,7 +94,7 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
         axes.errorbar(values, mean, error, marker="o", capsize=4)
         if min(values) > 0 and max(values) / min(values) >= 8:
             axes.set_xscale("log")
-        axes.set_xticks(values, [coordinate(v) for v in values])
+        axes.set_xticks(values, [format_value(v) for v in values])
         axes.minorticks_off()
     else:
         axes.errorbar(range(len(values)), mean, error, marker="o", linestyle="", capsize=4)
@@ -106,7 +106,7 @@ def lines(summary: pd.DataFrame, metric: Metric, x: str) -> Figure:
         reference = metric.references(means)[0]
         axes.axhline(real, color="#666666", linestyle=":", label=reference)
         figure.legend(loc="outside lower left")
-    axes.set(xlabel=words(x), title=_wrapped(metric.title))
+    axes.set(xlabel=humanize(x), title=_wrapped(metric.title))
     return figure
 
 
@@ -116,7 +116,7 @@ def _wrapped(title: str) -> str:
 
 def _tick(value: Any) -> str:
     """Write the value of an axis in short lines, the options of a block below its name."""
-    name, _, options = coordinate(value).partition("(")
+    name, _, options = format_value(value).partition("(")
     lines = textwrap.wrap(options.removesuffix(")"), 20, break_long_words=False)
     return "\n".join([name, *lines])
 

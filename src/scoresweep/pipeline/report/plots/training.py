@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, legend, spread, styled
-from scoresweep.pipeline.report.statistics.summary import configurations, describe, is_repeat
+from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, evenly_spaced, legend, styled
+from scoresweep.pipeline.report.statistics.summary import format_axes, group_by_axes, is_repeat
 
 __all__ = ["curves"]
 
@@ -21,10 +21,10 @@ def curves(frame: pd.DataFrame, x: str, y: str, axes: list[str], labels: dict[st
     panel = figure.add_subplot()
     keys = [axis for axis in axes if not is_repeat(axis)]
     for colour, (key, part) in zip(
-        COLOURS, spread(list(configurations(frame, keys))), strict=False
+        COLOURS, evenly_spaced(list(group_by_axes(frame, keys))), strict=False
     ):
         curve = part.dropna(subset=y).groupby(x)[y]
-        label = describe(dict(zip(keys, key, strict=True)))
+        label = format_axes(dict(zip(keys, key, strict=True)))
         mean = curve.mean()
         marker = "o" if len(mean) == 1 else None  # a line of one point is not seen
         panel.plot(mean, color=colour, marker=marker, label=label or None)

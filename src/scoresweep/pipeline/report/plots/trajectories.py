@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, styled
 
-__all__ = ["walks"]
+__all__ = ["trajectories"]
 
 
 @styled
-def walks(states: np.ndarray[Any, Any], sigmas: Sequence[float]) -> Figure:
+def trajectories(states: np.ndarray[Any, Any], sigmas: Sequence[float]) -> Figure:
     """Draw the ways of points (K, L, D) down the ladder: against σ, or in the first two features.
 
     The states are those in which the points leave each level.

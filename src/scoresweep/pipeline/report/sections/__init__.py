@@ -1,10 +1,10 @@
 """Which figures a report shows, with their captions."""
 
-from scoresweep.pipeline.report.sections.base import Picture, is_apart
+from scoresweep.pipeline.report.sections.base import CaptionedFigure, is_incomparable_axis
 from scoresweep.pipeline.report.sections.maps import cost_maps, metric_maps
 from scoresweep.pipeline.report.sections.networks import (
+    density_animations,
     errors_by_density,
-    fits,
     recovered_densities,
     score_errors,
     training_curves,
@@ -16,17 +16,17 @@ from scoresweep.pipeline.report.sections.samples import (
     overview,
     sample_sheets,
     signals_to_noise,
-    walks,
+    trajectory_figures,
 )
 from scoresweep.pipeline.report.sections.shares import shares
 
 __all__ = [
-    "Picture",
+    "CaptionedFigure",
     "Sheets",
     "cost_maps",
+    "density_animations",
     "errors_by_density",
-    "fits",
-    "is_apart",
+    "is_incomparable_axis",
     "metric_maps",
     "neighbours",
     "overview",
@@ -36,6 +36,6 @@ __all__ = [
     "shares",
     "signals_to_noise",
     "training_curves",
+    "trajectory_figures",
     "vector_fields",
-    "walks",
 ]

@@ -10,16 +10,24 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report.statistics.summary import (
-    configurations,
-    describe,
+    format_axes,
+    group_by_axes,
     is_repeat,
 )
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.collect import ReportData
 
-__all__ = ["BANDS", "Picture", "by_configuration", "file_name", "is_apart", "of", "to_frame"]
+__all__ = [
+    "BANDS",
+    "CaptionedFigure",
+    "by_configuration",
+    "file_name",
+    "is_incomparable_axis",
+    "title_suffix",
+    "to_frame",
+]
 
 
-class Picture(NamedTuple):
+class CaptionedFigure(NamedTuple):
     """A PNG file with its name (without suffix), title and caption."""
 
     name: str
@@ -38,13 +46,13 @@ CONFIGURATIONS = 4
 """Most configurations of the runs that have figures of their own."""
 
 
-def is_apart(tables: Tables, axis: str) -> bool:
+def is_incomparable_axis(tables: ReportData, axis: str) -> bool:
     """Tell whether the values of an axis cannot be averaged or compared."""
     return axis == "dataset" or (axis in tables.evaluation_axes and not is_repeat(axis))
 
 
 def by_configuration(
-    tables: Tables, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
+    tables: ReportData, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the first configurations of trained networks, and the rows that they have.
 
@@ -53,7 +61,7 @@ def by_configuration(
     trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
     axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
     axes = [axis for axis in axes if trained[axis].nunique() > 1]
-    for key, part in itertools.islice(configurations(trained, axes), most):
+    for key, part in itertools.islice(group_by_axes(trained, axes), most):
         yield dict(zip(axes, key, strict=True)), part
 
 
@@ -64,9 +72,9 @@ def to_frame(dataset: xr.Dataset) -> pd.DataFrame:
     return dataset.to_dataframe().reset_index()
 
 
-def of(point: dict[str, Any]) -> str:
+def title_suffix(point: dict[str, Any]) -> str:
     """Return what a title says of the point of the study that it is about."""
-    return f", {describe(point)}" if point else ""
+    return f", {format_axes(point)}" if point else ""
 
 
 def file_name(*parts: object) -> str:

@@ -13,25 +13,25 @@ import pandas as pd
 
 from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.sections.base import (
-    Picture,
+    CaptionedFigure,
     file_name,
-    is_apart,
-    of,
+    is_incomparable_axis,
+    title_suffix,
 )
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    configurations,
-    describe,
+    format_axes,
+    group_by_axes,
+    humanize,
     is_repeat,
     most_repeats,
     number,
     repeats,
     summarise,
-    words,
 )
-from scoresweep.pipeline.report.tables.collect import Tables, planned_table
+from scoresweep.pipeline.report.tables.collect import ReportData, planned_table
 
 __all__ = ["COST_CAPTIONS", "axis_pairs", "cost_maps", "metric_maps"]
 
@@ -46,14 +46,14 @@ LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
 
 
 def metric_maps(
-    tables: Tables, wide: pd.DataFrame, metric: Metric, every_pair: bool
-) -> Iterator[Picture]:
+    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric, every_pair: bool
+) -> Iterator[CaptionedFigure]:
     """Yield maps of a metric over a run axis and a sampler axis; a line where only one varies.
 
     Datasets and points of the evaluation grid get a map each; they are never averaged.
     """
-    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
-    for key, part in configurations(wide[wide[metric.name].notna()], apart):
+    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
         if part[metric.name].nunique() == 1:
             continue  # there is nothing to see in a map of one value
         where = dict(zip(apart, key, strict=True))
@@ -62,13 +62,13 @@ def metric_maps(
             yield _metric_map(tables, part, metric, pair, where)
 
 
-def axis_pairs(tables: Tables, part: pd.DataFrame, metric: str) -> list[list[str]]:
+def axis_pairs(tables: ReportData, part: pd.DataFrame, metric: str) -> list[list[str]]:
     """Return what to draw a metric over: pairs of axes, or the only axis that varies.
 
     Those over which the metric varies most come first.
     """
     varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
-    varied = [axis for axis in varied if not is_apart(tables, axis)]
+    varied = [axis for axis in varied if not is_incomparable_axis(tables, axis)]
     varied.sort(key=lambda axis: set(part[axis]) <= {"true", "false"})  # numbers first
     rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
     columns = [a for a in varied if a in tables.setting_axes]
@@ -96,24 +96,28 @@ def _spread(part: pd.DataFrame, metric: str, pair: list[str]) -> float:
 
 
 def _metric_map(
-    tables: Tables, part: pd.DataFrame, metric: Metric, pair: list[str], where: dict[str, Any]
-) -> Picture:
+    tables: ReportData,
+    part: pd.DataFrame,
+    metric: RankedMetric,
+    pair: list[str],
+    where: dict[str, Any],
+) -> CaptionedFigure:
     others = [axis for axis in tables.axes if axis not in pair and not is_repeat(axis)]
     others = [axis for axis in others if part[axis].nunique() > 1]
     summary = summarise(_averaged(part, metric, pair, others), metric, pair)
     if len(pair) == 2:
         summary = _with_missing(tables, summary, pair, where)
-    title = f"{metric.title}, {describe(where)}" if where else metric.title
+    title = f"{metric.title}, {format_axes(where)}" if where else metric.title
     draw = plots.heat_map if len(pair) == 2 else plots.lines
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
     is_exact = set(part["run"]) <= tables.exact_runs
     caption = _caption(summary, metric, pair, others, is_exact)
-    return Picture(name, title, caption, plots.png(figure), charted=True)
+    return CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
 def _with_missing(
-    tables: Tables, summary: pd.DataFrame, pair: list[str], where: dict[str, Any]
+    tables: ReportData, summary: pd.DataFrame, pair: list[str], where: dict[str, Any]
 ) -> pd.DataFrame:
     """Add a row without a mean for each cell between measured ones that the study asks for."""
     asked = planned_table(tables)
@@ -126,7 +130,7 @@ def _with_missing(
 
 
 def _averaged(
-    part: pd.DataFrame, metric: Metric, pair: list[str], others: list[str]
+    part: pd.DataFrame, metric: RankedMetric, pair: list[str], others: list[str]
 ) -> pd.DataFrame:
     """Average over the axes `others`, repeat by repeat, so that intervals are of repeats alone."""
     if not others:
@@ -137,13 +141,13 @@ def _averaged(
 
 
 def _caption(
-    summary: pd.DataFrame, metric: Metric, pair: list[str], others: list[str], is_exact: bool
+    summary: pd.DataFrame, metric: RankedMetric, pair: list[str], others: list[str], is_exact: bool
 ) -> str:
     top = best(summary, metric)
     if metric.caveat:
         sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
     else:
-        found = f"{describe({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
+        found = f"{format_axes({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
         sentences = [f"{metric.better.capitalize()} is better. Best: {found}."]
     if metric.count():
         sentences.append(f"Samples: {metric.count()}.")
@@ -154,11 +158,11 @@ def _caption(
     if len(summary) < math.prod(summary[axis].nunique() for axis in pair):
         sentences.append("The study has no settings where a cell is empty.")
     if others:
-        sentences.append(f"Averaged over {', '.join(words(axis) for axis in others)}.")
+        sentences.append(f"Averaged over {', '.join(humanize(axis) for axis in others)}.")
     return " ".join(sentences)
 
 
-def _intervals(summary: pd.DataFrame, metric: Metric, is_exact: bool) -> list[str]:
+def _intervals(summary: pd.DataFrame, metric: RankedMetric, is_exact: bool) -> list[str]:
     """Say of what the means and their intervals are."""
     of_one = "the exact score" if is_exact else "one network"
     only = [] if is_exact else ["It holds for that network only."]
@@ -174,7 +178,7 @@ def _intervals(summary: pd.DataFrame, metric: Metric, is_exact: bool) -> list[st
     return []
 
 
-def _scale(metric: Metric) -> str:
+def _scale(metric: RankedMetric) -> str:
     """Say how an interval is kept where values are possible."""
     if "valid_min" not in metric.about:
         return ""
@@ -191,7 +195,9 @@ COST_CAPTIONS = {
 """Suffix of the variable to what a map of it says."""
 
 
-def cost_maps(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[Picture]:
+def cost_maps(
+    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> Iterator[CaptionedFigure]:
     """Yield maps of what the sampler and what each network costs, by the first of the metrics."""
     split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
     exact = wide["run"].isin(tables.exact_runs)
@@ -199,17 +205,17 @@ def cost_maps(tables: Tables, wide: pd.DataFrame, metrics: Sequence[Metric]) -> 
     for metric in split[:COST_METRICS]:
         for suffix, caption in COST_CAPTIONS.items():
             name = f"{metric.name}_{suffix}"
-            title = f"{metric.title}: {words(suffix)}"
+            title = f"{metric.title}: {humanize(suffix)}"
             # One of two costs ranks no setting.
             about = {
                 "units": metric.about.get("units", "1"),
                 "caveat": "the other cost counts, too",
             }
-            cost = Metric(name, title, "lower", about, metric.sizes)
+            cost = RankedMetric(name, title, "lower", about, metric.sizes)
             rows = wide[exact] if suffix == "sampler_cost" else wide[~exact]
-            for key, part in configurations(rows, [] if suffix == "sampler_cost" else told):
+            for key, part in group_by_axes(rows, [] if suffix == "sampler_cost" else told):
                 where = dict(zip(told, key, strict=False))
-                named = replace(cost, title=f"{title}{of(where)}")
+                named = replace(cost, title=f"{title}{title_suffix(where)}")
                 for picture in metric_maps(tables, part, named, every_pair=False):
                     file = file_name(picture.name, *where.values())
                     yield picture._replace(name=file, caption=f"{caption} {picture.caption}")

@@ -11,25 +11,25 @@ from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.plots.animation import animation
 from scoresweep.pipeline.report.sections.base import (
     BANDS,
-    Picture,
+    CaptionedFigure,
     by_configuration,
     file_name,
-    is_apart,
-    of,
+    is_incomparable_axis,
+    title_suffix,
     to_frame,
 )
 from scoresweep.pipeline.report.statistics.summary import (
-    configurations,
+    group_by_axes,
     number,
 )
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.collect import ReportData
 
 __all__ = [
     "SCORE_ERRORS",
+    "density_animations",
     "error_frame",
     "errors_by_density",
     "final_level_loss",
-    "fits",
     "recovered_densities",
     "score_errors",
     "training_curves",
@@ -70,7 +70,7 @@ SQUEEZED = 0.05
 """Share of the least loss of a network below which the exact score's is not drawn."""
 
 
-def training_curves(tables: Tables) -> Iterator[Picture]:
+def training_curves(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the training loss, and at its end the loss of every level."""
     dataset = tables.tree["training"].to_dataset()
     if "loss" not in dataset or dataset["loss"].isnull().all():
@@ -82,14 +82,18 @@ def training_curves(tables: Tables) -> Iterator[Picture]:
     caption = (
         "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
     )
-    yield Picture("training_loss", "Training loss", caption, plots.png(figure), charted=True)
+    yield CaptionedFigure(
+        "training_loss", "Training loss", caption, plots.png(figure), charted=True
+    )
     frame = final_level_loss(dataset)
     if frame.empty:
         return
     labels = {"xlabel": "noise level σ", "title": "loss of each level at the end", "xscale": "log"}
     figure = plots.curves(frame, "sigma", "level_loss", axes, labels)
     caption = "Mean over the last fifth of the training, for each noise level."
-    yield Picture("level_loss", "Loss of each level", caption, plots.png(figure), charted=True)
+    yield CaptionedFigure(
+        "level_loss", "Loss of each level", caption, plots.png(figure), charted=True
+    )
 
 
 def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
@@ -105,7 +109,7 @@ def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
     return to_frame(xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})).dropna()
 
 
-def score_errors(tables: Tables) -> Iterator[Picture]:
+def score_errors(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield figures of the score error against σ, where it was measured."""
     dataset = tables.tree["score_error"].to_dataset()
     for name, (title, caption) in SCORE_ERRORS.items():
@@ -116,10 +120,10 @@ def score_errors(tables: Tables) -> Iterator[Picture]:
             continue
         axes = [axis for axis in tables.axes if axis in frame]
         figure = plots.score_error(frame, name, title, axes)
-        yield Picture(name, title, caption, plots.png(figure), charted=True)
+        yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
-def error_frame(tables: Tables, name: str) -> pd.DataFrame:
+def error_frame(tables: ReportData, name: str) -> pd.DataFrame:
     """Return σ and the error `name` of every run and level, of the exact score where that tells.
 
     Its errors are zero, but for rounding. Its denoising loss is the least that a network can have;
@@ -131,7 +135,7 @@ def error_frame(tables: Tables, name: str) -> pd.DataFrame:
     return networks if name != "dsm_loss" or squeezed else frame
 
 
-def errors_by_density(tables: Tables) -> Iterator[Picture]:
+def errors_by_density(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the score error by the density of the points, for each configuration of the runs."""
     dataset = tables.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
@@ -141,38 +145,40 @@ def errors_by_density(tables: Tables) -> Iterator[Picture]:
     for where, part in by_configuration(tables, frame, "score_error_of_bin"):
         figure = plots.error_by_density(part, "score_error_of_bin", "½ E‖s − s*‖²")
         caption = (
-            f"Score error in quantile bins of the density log q_σ{of(where)}: of test points with "
+            f"Score error in quantile bins of the density log q_σ{title_suffix(where)}: of test "
+            f"points with "
             f"noise, and of points that fill twice the width of the data evenly and so are mostly "
             f"where data is rare. Mean over seeds."
         )
         name = file_name("score_error_by_density", *where.values())
-        title = f"Score error by density{of(where)}"
-        yield Picture(name, title, caption, plots.png(figure), charted=True)
+        title = f"Score error by density{title_suffix(where)}"
+        yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
-def recovered_densities(tables: Tables) -> Iterator[Picture]:
+def recovered_densities(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the densities of one-dimensional data that the scores stand for, by dataset."""
     dataset = tables.tree["score_error"].to_dataset()
     if "density" not in dataset:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[[*names, "density_tv"]]).dropna(subset=names)
-    apart = [axis for axis in tables.axes if axis in frame and is_apart(tables, axis)]
+    apart = [axis for axis in tables.axes if axis in frame and is_incomparable_axis(tables, axis)]
     axes = [axis for axis in tables.axes if axis in frame and axis not in apart]
-    for key, part in configurations(frame, apart):
+    for key, part in group_by_axes(frame, apart):
         where = dict(zip(apart, key, strict=True))
         figure = plots.densities(part, [axis for axis in axes if part[axis].nunique() > 1])
         low, high = part["density_tv"].min(), part["density_tv"].max()
         caption = (
             f"The integral of the network's score at its smallest noise level, normalised"
-            f"{of(where)}, over the exact density at that level. Total variation: {number(low)} "
+            f"{title_suffix(where)}, over the exact density at that level. Total variation: "
+            f"{number(low)} "
             f"to {number(high)}. {BANDS}"
         )
         name = file_name("density", *where.values())
-        yield Picture(name, "Recovered density", caption, plots.png(figure), charted=True)
+        yield CaptionedFigure(name, "Recovered density", caption, plots.png(figure), charted=True)
 
 
-def fits(tables: Tables) -> Iterator[Picture]:
+def density_animations(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield how the score of one-dimensional data and its density grow, as a moving picture.
 
     It shows the first seed of each configuration whose weights were kept on their way.
@@ -192,7 +198,7 @@ def fits(tables: Tables) -> Iterator[Picture]:
         found = found.dropna("kept_step", how="all", subset=["density_history"])
         x, exact = found["density_x"].to_numpy(), found["density_exact"].to_numpy()
         frames = [
-            plots.fit(x, density, exact, f"score after {step:,} steps")
+            plots.score_and_density(x, density, exact, f"score after {step:,} steps")
             for step, density in zip(
                 found["kept_step"].to_numpy().tolist(),
                 found["density_history"].to_numpy(),
@@ -201,13 +207,15 @@ def fits(tables: Tables) -> Iterator[Picture]:
         ]
         caption = (
             f"The network's score at its smallest noise level, and the density that it stands for"
-            f"{of(where)}, while the network is trained; the exact ones in grey."
+            f"{title_suffix(where)}, while the network is trained; the exact ones in grey."
         )
         name = file_name("fit", *where.values())
-        yield Picture(name, f"The fit as it grows{of(where)}", caption, animation(frames))
+        yield CaptionedFigure(
+            name, f"The fit as it grows{title_suffix(where)}", caption, animation(frames)
+        )
 
 
-def vector_fields(tables: Tables) -> Iterator[Picture]:
+def vector_fields(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield learned and exact score of points in the plane, of each configuration's first seed."""
     dataset = tables.tree["score_error"].to_dataset()
     if "field_score" not in dataset:
@@ -228,9 +236,10 @@ def vector_fields(tables: Tables) -> Iterator[Picture]:
             field["field_exact"].to_numpy(),
         )
         caption = (
-            f"Exact score (left) and the network's (right){of(where)}, at the largest, the middle "
+            f"Exact score (left) and the network's (right){title_suffix(where)}, at the largest, "
+            f"the middle "
             f"and the smallest noise level. The longer an arrow, the larger the score (its length "
             f"is the root of it); the colour is the error in units of the noise, σ ‖s − s*‖."
         )
         name = file_name("field", *where.values())
-        yield Picture(name, f"Score field{of(where)}", caption, plots.png(figure))
+        yield CaptionedFigure(name, f"Score field{title_suffix(where)}", caption, plots.png(figure))

@@ -11,13 +11,20 @@ import numpy as np
 import xarray as xr
 
 from scoresweep.pipeline.report.statistics.summary import number
-from scoresweep.pipeline.report.tables.collect import Gap, Problem, Tables
+from scoresweep.pipeline.report.tables.collect import MetricFailure, MissingResult, ReportData
 from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT
 from scoresweep.pipeline.results.code_of_results import code_rows, mixed_lines
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
 
-__all__ = ["code_lead", "gap_rows", "gaps_lead", "origins", "problem_rows", "waiting"]
+__all__ = [
+    "blocked_note",
+    "code_lead",
+    "gap_rows",
+    "missing_summary",
+    "problem_rows",
+    "provenance_rows",
+]
 
 GAP_ROWS = 100
 """Most missing parts that are listed."""
@@ -29,7 +36,7 @@ NAMES = 3
 """Most commits and machines that are named."""
 
 
-def gaps_lead(plan: Plan, tables: Tables) -> str:
+def missing_summary(plan: Plan, tables: ReportData) -> str:
     """Count what is missing; "" where nothing is."""
     gaps, problems = tables.gaps, tables.problems
     parts: Counter[str] = Counter(gap.part for gap in gaps)
@@ -47,31 +54,31 @@ def gaps_lead(plan: Plan, tables: Tables) -> str:
     return text.strip()
 
 
-def code_lead(tables: Tables) -> str:
+def code_lead(tables: ReportData) -> str:
     """Say which results were made by several codes, and so cannot be compared; "" if none."""
     lines = mixed_lines(tables.codes)
     return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 
-def gap_rows(gaps: Sequence[Gap]) -> list[dict[str, str]]:
+def gap_rows(gaps: Sequence[MissingResult]) -> list[dict[str, str]]:
     """Return missing parts, each with the command that makes it; none that waits for a training."""
     return [_gap_row(gap) for gap in gaps if not _waits(gap)]
 
 
-def waiting(gaps: Sequence[Gap]) -> str:
+def blocked_note(gaps: Sequence[MissingResult]) -> str:
     """Say how many of the missing parts wait for a training; "" where none does."""
     count = sum(map(_waits, gaps))
     are = "s that wait for their networks are" if count != 1 else " that waits for its network is"
     return f"{count:,} part{are} not listed." if count else ""
 
 
-def _waits(gap: Gap) -> bool:
+def _waits(gap: MissingResult) -> bool:
     return gap.reason.startswith("its network is not trained")
 
 
-def problem_rows(problems: Sequence[Problem]) -> list[dict[str, str]]:
+def problem_rows(problems: Sequence[MetricFailure]) -> list[dict[str, str]]:
     """Return each metric that could not be computed, with the reason and where it was so."""
-    found: dict[tuple[str, str], list[Problem]] = {}
+    found: dict[tuple[str, str], list[MetricFailure]] = {}
     for problem in problems:
         found.setdefault((problem.metric, problem.reason), []).append(problem)
     return [
@@ -85,7 +92,7 @@ def problem_rows(problems: Sequence[Problem]) -> list[dict[str, str]]:
     ][:GAP_ROWS]
 
 
-def _gap_row(gap: Gap) -> dict[str, str]:
+def _gap_row(gap: MissingResult) -> dict[str, str]:
     which = f"--run {gap.run}" + (f" --setting {gap.setting}" if gap.setting else "")
     steps = {"training": ["train"], "score error": ["score-error"], "sampling": ["evaluate"]}
     commands = steps[gap.part]
@@ -100,7 +107,7 @@ def _gap_row(gap: Gap) -> dict[str, str]:
     }
 
 
-def origins(plan: Plan, tables: Tables) -> list[tuple[str, str]]:
+def provenance_rows(plan: Plan, tables: ReportData) -> list[tuple[str, str]]:
     """Return program, machine and data of the report."""
     about = tables.tree.attrs
     versions: dict[str, str] = json.loads(about["versions"])
@@ -141,7 +148,7 @@ def _provenances(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the id and the provenance of every run that has one."""
     for run in plan.runs:
         try:
-            text = plan.layout.provenance(run.id).read_text(encoding="utf-8")
+            text = plan.paths.provenance(run.id).read_text(encoding="utf-8")
             yield run.id, json.loads(text)
         except (OSError, ValueError):
             continue
@@ -171,7 +178,7 @@ def _counted(names: Counter[str]) -> str:
     return "; ".join([*shown, *([f"and {more:,} more"] if more else [])])
 
 
-def _spent(tables: Tables) -> Iterator[tuple[str, str]]:
+def _spent(tables: ReportData) -> Iterator[tuple[str, str]]:
     """Yield the time that each stage took, on how many devices of which kind."""
     for name, stage, prefix in (
         ("training", "training", ""),
@@ -215,7 +222,7 @@ def _time_on(group: xr.Dataset, kind: str) -> str:
 def _datasets(plan: Plan) -> Iterable[tuple[str, str]]:
     """Yield source and licence of every staged dataset."""
     for dataset in plan.study.dataset:
-        path = plan.layout.dataset_manifest(dataset.id)
+        path = plan.paths.dataset_manifest(dataset.id)
         if path.exists():
             about = json.loads(path.read_text(encoding="utf-8"))["attributes"]
             source, licence = about.get("source", "unknown"), about.get("licence", "unknown")

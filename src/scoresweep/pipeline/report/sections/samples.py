@@ -16,34 +16,41 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.plots.image_grids import (
     COLUMNS,
-    contact_sheet,
-    film,
     nearest_images,
+    sample_grid,
     tile,
     tile_pairs,
+    trajectory_strip,
 )
 from scoresweep.pipeline.report.sections.base import (
     BANDS,
-    Picture,
+    CaptionedFigure,
     file_name,
-    is_apart,
-    of,
+    is_incomparable_axis,
+    title_suffix,
     to_frame,
 )
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    configurations,
-    describe,
+    format_axes,
+    group_by_axes,
     is_repeat,
     number,
     summarise,
 )
-from scoresweep.pipeline.report.tables.collect import Tables
-from scoresweep.pipeline.sampling.sample_store import read_paths, read_samples
-from scoresweep.pipeline.study import Layout
+from scoresweep.pipeline.report.tables.collect import ReportData
+from scoresweep.pipeline.sampling.sample_store import read_samples, read_trajectories
+from scoresweep.pipeline.study import StudyPaths
 
-__all__ = ["Sheets", "neighbours", "overview", "sample_sheets", "signals_to_noise", "walks"]
+__all__ = [
+    "Sheets",
+    "neighbours",
+    "overview",
+    "sample_sheets",
+    "signals_to_noise",
+    "trajectory_figures",
+]
 
 POINTS = 2000
 """Most points of a picture."""
@@ -64,13 +71,17 @@ DENOISE = "denoise"
 class Sheets(NamedTuple):
     """The sheets of samples, and of how many settings they are."""
 
-    rows: list[tuple[Picture, ...]]
+    rows: list[tuple[CaptionedFigure, ...]]
     """Sheets that belong together: the same setting with and without the last denoising step."""
     settings: int
 
 
 def sample_sheets(
-    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
+    layout: StudyPaths,
+    tables: ReportData,
+    wide: pd.DataFrame,
+    metric: RankedMetric | None,
+    datasets: list[str],
 ) -> Sheets:
     """Return a sheet of real samples for each dataset, and one for each setting.
 
@@ -78,11 +89,11 @@ def sample_sheets(
     or not whole, has no sheet.
     """
     real = {dataset: _real(layout, dataset) for dataset in datasets}
-    rows: list[tuple[Picture, ...]] = []
+    rows: list[tuple[CaptionedFigure, ...]] = []
     for dataset, split in real.items():
         if split:
             name = file_name("samples_real", dataset)
-            picture = Picture(name, f"Real: {dataset}", "test set", _sheet(split))
+            picture = CaptionedFigure(name, f"Real: {dataset}", "test set", _sheet(split))
             rows.append((picture._replace(pixels=split.pixel_range is not None),))
     shown, settings = wide.drop_duplicates(["run", "setting"]), 0
     if metric and len(shown) > SHEETS:
@@ -92,17 +103,17 @@ def sample_sheets(
     for _, group in shown.groupby(["run", *same], sort=False):
         if settings >= SHEETS:
             break
-        row: list[Picture] = []
+        row: list[CaptionedFigure] = []
         for _, setting in sorted(group.iterrows(), key=lambda each: not _is_denoised(each[1])):
             drawn = _drawn(layout, setting)
             if drawn:
                 name = file_name("samples", setting["run"], setting["setting"])
-                title = describe({axis: setting[axis] for axis in same}) or "samples"
+                title = format_axes({axis: setting[axis] for axis in same}) or "samples"
                 if DENOISE in axes:
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {number(setting[metric.name])}" if metric else ""
                 beside = real[setting.get("dataset", datasets[0])]
-                picture = Picture(name, title, caption, _sheet(drawn, beside))
+                picture = CaptionedFigure(name, title, caption, _sheet(drawn, beside))
                 row.append(picture._replace(pixels=drawn.pixel_range is not None))
         rows += [tuple(row)] if row else []
         settings += len(row)
@@ -115,8 +126,12 @@ def _is_denoised(setting: pd.Series[Any]) -> bool:
 
 
 def overview(
-    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
-) -> Iterator[Picture]:
+    layout: StudyPaths,
+    tables: ReportData,
+    wide: pd.DataFrame,
+    metric: RankedMetric | None,
+    datasets: list[str],
+) -> Iterator[CaptionedFigure]:
     """Yield real samples and those of the best configuration (its first seed), if there are any.
 
     Of several datasets it shows the first.
@@ -126,20 +141,20 @@ def overview(
         real, drawn = _real(layout, datasets[0]), _drawn(layout, row)
         if not real or not drawn:
             return
-        name = describe(where) or "samples"
+        name = format_axes(where) or "samples"
         if real.pixel_range is None:
             figure = plots.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
         else:
             title = name if len(name) <= LONG_TITLE else "best setting"
             figure = plots.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
         kind = "points" if real.pixel_range is None else "images"
-        which = f", {describe(where)}" if where else ""
+        which = f", {format_axes(where)}" if where else ""
         caption = f"Real {kind} and the first ones drawn with the best setting{which}; not chosen."
-        yield Picture("overview", "Real and drawn", caption, plots.png(figure))
+        yield CaptionedFigure("overview", "Real and drawn", caption, plots.png(figure))
 
 
 def _best_settings(
-    tables: Tables, wide: pd.DataFrame, metric: Metric | None
+    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[tuple[dict[str, Any], pd.Series[Any]]]:
     """Yield the best configuration of each dataset and point of the evaluation grid.
 
@@ -148,16 +163,20 @@ def _best_settings(
     if metric is None:
         return
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
-    for _, part in configurations(wide[wide[metric.name].notna()], apart):
+    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    for _, part in group_by_axes(wide[wide[metric.name].notna()], apart):
         top = best(summarise(part, metric, axes), metric)
         same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
         yield {axis: top[axis] for axis in axes}, same.iloc[0]
 
 
 def neighbours(
-    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None, datasets: list[str]
-) -> Iterator[Picture]:
+    layout: StudyPaths,
+    tables: ReportData,
+    wide: pd.DataFrame,
+    metric: RankedMetric | None,
+    datasets: list[str],
+) -> Iterator[CaptionedFigure]:
     """Yield the first images of the best configuration over their nearest training images."""
     seen = set()
     for where, row in _best_settings(tables, wide, metric):
@@ -173,15 +192,16 @@ def neighbours(
         nearest = replace(real, values=real.values[nearest_images(first, real)])
         figure = plots.pairs(tile_pairs(first, nearest), math.ceil(len(nearest.values) / COLUMNS))
         caption = (
-            f"The first {len(nearest.values)} samples{of(where)}, each over the nearest of "
+            f"The first {len(nearest.values)} samples{title_suffix(where)}, each over the "
+            f"nearest of "
             f"{len(real.values):,} training images, by the distance of their pixels. Pairs that "
             f"can hardly be told apart are training images learned by heart."
         )
         name = file_name("neighbours", row["run"], row["setting"])
-        yield Picture(name, "Nearest training images", caption, plots.png(figure))
+        yield CaptionedFigure(name, "Nearest training images", caption, plots.png(figure))
 
 
-def signals_to_noise(tables: Tables) -> Iterator[Picture]:
+def signals_to_noise(tables: ReportData) -> Iterator[CaptionedFigure]:
     """Yield how large the score's part of a Langevin step is beside its noise, level by level."""
     dataset = tables.tree["sampling"].to_dataset()
     if "signal_to_noise" not in dataset:
@@ -198,32 +218,39 @@ def signals_to_noise(tables: Tables) -> Iterator[Picture]:
         f"How large η s is beside √(2η) z in the last step at each level. Under the step rule "
         f"“variance” it is the same at every level where the score grows as 1/σ. {BANDS}"
     )
-    yield Picture(
+    yield CaptionedFigure(
         "signal_to_noise", "Signal-to-noise ratio", caption, plots.png(figure), charted=True
     )
 
 
-def walks(
-    layout: Layout, tables: Tables, wide: pd.DataFrame, metric: Metric | None
-) -> Iterator[Picture]:
+def trajectory_figures(
+    layout: StudyPaths, tables: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
+) -> Iterator[CaptionedFigure]:
     """Yield the ways down the ladder that the best configuration has kept, of each dataset."""
     for where, row in _best_settings(tables, wide, metric):
         if not _drawn(layout, row):
             continue
-        paths = read_paths(layout.samples(row["run"], row["setting"]))
+        paths = read_trajectories(layout.samples(row["run"], row["setting"]))
         if paths is None:
             continue
         is_image = paths.states.ndim == 5
-        png = film(paths.states) if is_image else plots.png(plots.walks(*astuple(paths)))
-        title = "Ways down the ladder"
-        caption = f"The states in which {len(paths.states)} samples leave the levels{of(where)}" + (
-            ", the first level on the left." if is_image else "."
+        png = (
+            trajectory_strip(paths.states)
+            if is_image
+            else plots.png(plots.trajectories(*astuple(paths)))
         )
-        name = file_name("walks", *(where[axis] for axis in where if is_apart(tables, axis)))
-        yield Picture(name, title, caption, png, pixels=is_image)
+        title = "Ways down the ladder"
+        caption = (
+            f"The states in which {len(paths.states)} samples leave the levels{title_suffix(where)}"
+            + (", the first level on the left." if is_image else ".")
+        )
+        name = file_name(
+            "walks", *(where[axis] for axis in where if is_incomparable_axis(tables, axis))
+        )
+        yield CaptionedFigure(name, title, caption, png, pixels=is_image)
 
 
-def _real(layout: Layout, dataset: str, split: str = "test") -> Split | None:
+def _real(layout: StudyPaths, dataset: str, split: str = "test") -> Split | None:
     """Return real samples; None where they are not there any more."""
     try:
         return read_split(layout.dataset_store(dataset), split)
@@ -231,7 +258,7 @@ def _real(layout: Layout, dataset: str, split: str = "test") -> Split | None:
         return None
 
 
-def _drawn(layout: Layout, row: pd.Series[Any]) -> Split | None:
+def _drawn(layout: StudyPaths, row: pd.Series[Any]) -> Split | None:
     """Return the samples of a setting; None where they are not there any more."""
     try:
         return read_samples(layout.samples(row["run"], row["setting"]))
@@ -242,7 +269,7 @@ def _drawn(layout: Layout, row: pd.Series[Any]) -> Split | None:
 def _sheet(split: Split, real: Split | None = None) -> bytes:
     """Return the first images of a split; of points a picture, over `real` ones."""
     if split.pixel_range is not None:
-        return contact_sheet(split)
+        return sample_grid(split)
     first = split.values[:POINTS]
     drawn, beside = (first, real.values[:POINTS]) if real else (None, first)
     return plots.png(plots.points(drawn, beside))

@@ -10,21 +10,21 @@ import xarray as xr
 
 from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.sections.base import (
-    Picture,
+    CaptionedFigure,
     file_name,
-    is_apart,
-    of,
+    is_incomparable_axis,
+    title_suffix,
     to_frame,
 )
 from scoresweep.pipeline.report.statistics.summary import (
-    Metric,
+    RankedMetric,
     best,
-    configurations,
-    describe,
+    format_axes,
+    group_by_axes,
     is_repeat,
     summarise,
 )
-from scoresweep.pipeline.report.tables.collect import Tables
+from scoresweep.pipeline.report.tables.collect import ReportData
 
 __all__ = ["shares"]
 
@@ -44,22 +44,26 @@ SHARES = {
 """Variable to what it is a share of, what it is compared with, and who says so."""
 
 
-def shares(tables: Tables, wide: pd.DataFrame, metric: Metric) -> Iterator[Picture]:
+def shares(
+    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric
+) -> Iterator[CaptionedFigure]:
     """Yield the shares of classes, shapes and modes among the samples of the best configuration.
 
     The best is that by `metric`, of each dataset and point of the evaluation grid.
     """
     sampling = tables.tree["sampling"].to_dataset()
     axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    apart = [axis for axis in tables.axes if is_apart(tables, axis)]
+    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
     for name in SHARES.keys() & sampling.keys():
-        for key, part in configurations(wide[wide[metric.name].notna()], apart):
+        for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
             top = best(summarise(part, metric, axes), metric)
             where = dict(zip(apart, key, strict=True))
             yield _shares(sampling, name, {axis: top[axis] for axis in axes}, where)
 
 
-def _shares(sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[str, Any]) -> Picture:
+def _shares(
+    sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[str, Any]
+) -> CaptionedFigure:
     kind, references, who = SHARES[name]
     names = [n for n in (name, *references) if n in sampling]
     (along,) = {"class", "mode"} & set(sampling[name].dims)
@@ -69,9 +73,10 @@ def _shares(sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[st
     found = frame[same].groupby(along, sort=False)[names].mean()
     figure = plots.shares(found.rename(columns={name: "drawn", **references}), kind)
     caption = (
-        f"The samples of the best setting{of(top)}, as {who} them. Least frequent: {kind} "
+        f"The samples of the best setting{title_suffix(top)}, as {who} them. Least frequent: "
+        f"{kind} "
         f"{found[name].idxmin()} with {100 * found[name].min():.1f} %."
     )
-    title = f"Share of each {kind}" + (f", {describe(where)}" if where else "")
+    title = f"Share of each {kind}" + (f", {format_axes(where)}" if where else "")
     file = file_name(f"{name}s", *where.values())
-    return Picture(file, title, caption, plots.png(figure))
+    return CaptionedFigure(file, title, caption, plots.png(figure))

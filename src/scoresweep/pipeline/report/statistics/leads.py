@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, half_width
-from scoresweep.pipeline.report.statistics.summary import Metric, summarise
+from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, student_half_width
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, summarise
 
-__all__ = ["rivals"]
+__all__ = ["ranking_with_gaps"]
 
 
-def rivals(
-    part: pd.DataFrame, metric: Metric, axes: Sequence[str], within: Sequence[str] = ()
+def ranking_with_gaps(
+    part: pd.DataFrame, metric: RankedMetric, axes: Sequence[str], within: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Return all configurations, the best first, and how much worse than it each of them is.
 
@@ -40,8 +40,8 @@ def rivals(
     values = values[summary.index]
     resampling = summary["resampling"].to_numpy()
     found = differences(values, values[best_of], resampling, resampling[best_of])
-    half = half_width(found.error, found.freedom)
-    most = half_width(found.error, found.freedom, 0.05 / np.maximum(2, size * (size - 1)))
+    half = student_half_width(found.error, found.freedom)
+    most = student_half_width(found.error, found.freedom, 0.05 / np.maximum(2, size * (size - 1)))
     is_best = best_of == np.arange(len(summary))
     beaten = np.add.reduceat((found.mean - half > 0) & ~is_best, first, dtype=int)[group]
     return (

@@ -34,10 +34,10 @@ __all__ = [
     "Estimate",
     "by_repeat",
     "differences",
-    "half_width",
     "label_repeats",
     "over_repeats",
     "repeat_means",
+    "student_half_width",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -172,7 +172,9 @@ def differences(values: Array, other: Array, own: Array, others_own: Array) -> E
     )
 
 
-def half_width(error: npt.ArrayLike, freedom: npt.ArrayLike, tail: npt.ArrayLike = 0.025) -> Array:
+def student_half_width(
+    error: npt.ArrayLike, freedom: npt.ArrayLike, tail: npt.ArrayLike = 0.025
+) -> Array:
     """Return t · `error`, t the quantile that leaves `tail` of Student's distribution above it.
 
     Infinite degrees of freedom are the normal distribution. NaN if either is.

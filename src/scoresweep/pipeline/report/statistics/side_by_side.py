@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, half_width
-from scoresweep.pipeline.report.statistics.summary import Metric, summarise
+from scoresweep.pipeline.report.statistics.repeats import by_repeat, differences, student_half_width
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, summarise
 
 __all__ = ["SIDES", "side_by_side"]
 
@@ -17,7 +17,7 @@ SIDES = ("A", "B")
 
 
 def side_by_side(
-    frames: Sequence[pd.DataFrame], measure: Metric, axes: list[str], incomparable: bool
+    frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str], incomparable: bool
 ) -> pd.DataFrame:
     """Join a measure in both reports, setting by setting."""
     sides = []
@@ -40,7 +40,7 @@ def side_by_side(
 
 
 def _differences_of(
-    frames: Sequence[pd.DataFrame], measure: Metric, axes: list[str]
+    frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str]
 ) -> pd.DataFrame:
     """Return B − A of the settings that both have, with the interval and what it comes from."""
     both = pd.concat(
@@ -55,7 +55,7 @@ def _differences_of(
     b = b[np.asarray(follows)[b]]  # A of the same setting stands in the row before
     a, resampling = b - 1, summary["resampling"].to_numpy()
     found = differences(values[b], values[a], resampling[b], resampling[a])
-    half = half_width(found.error, found.freedom, 0.025 / max(1, len(b)))
+    half = student_half_width(found.error, found.freedom, 0.025 / max(1, len(b)))
     settings: pd.DataFrame = summary.loc[b, axes]
     return settings.assign(
         difference=found.mean,
@@ -66,7 +66,7 @@ def _differences_of(
 
 
 def _verdicts(
-    table: pd.DataFrame, measure: Metric, incomparable: bool
+    table: pd.DataFrame, measure: RankedMetric, incomparable: bool
 ) -> np.ndarray[Any, np.dtype[np.str_]]:
     """Say of each row which side is better, if the interval of the difference excludes 0."""
     b_wins = (table["difference"] < 0) == (measure.better == "lower")

@@ -14,19 +14,20 @@ import pandas as pd
 from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
-    half_width,
     over_repeats,
     repeat_means,
+    student_half_width,
 )
 
 __all__ = [
-    "Metric",
+    "RankedMetric",
     "best",
     "best_first",
     "chosen",
-    "configurations",
-    "coordinate",
-    "describe",
+    "format_axes",
+    "format_value",
+    "group_by_axes",
+    "humanize",
     "interval",
     "is_repeat",
     "main_metric",
@@ -35,7 +36,6 @@ __all__ = [
     "repeats",
     "some_repeats",
     "summarise",
-    "words",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -44,7 +44,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
-class Metric:
+class RankedMetric:
     """A measure of sample quality, as its variable in the report describes it."""
 
     name: str
@@ -82,7 +82,7 @@ def is_repeat(axis: str) -> bool:
     return axis == "seed" or axis.endswith("_seed")
 
 
-def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+def group_by_axes(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Yield the values of `axes` as a tuple, and the rows that have them; nothing without rows."""
     if not axes:
         if len(frame):
@@ -91,7 +91,7 @@ def configurations(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[A
     yield from frame.groupby(list(axes), sort=True)
 
 
-def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.DataFrame:
+def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) -> pd.DataFrame:
     """Return mean, interval and number of repeats of `metric` for each point of `axes`.
 
     `frame` has the columns of `label_repeats`. Columns of the result: `axes`, `mean`, `low`,
@@ -109,7 +109,9 @@ def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.Da
     sides = {s: f"{name}_{s}" for s in ("low", "high", "real", "noise") if f"{name}_{s}" in frame}
     means = repeat_means(measured, list(sides.values()), axes)
     beside = {s: means[sides[s]].to_numpy() if s in sides else np.nan for s in ("real", "noise")}
-    ends = bounded_interval(found.mean, half_width(found.error, found.freedom), *_limits(metric))
+    ends = bounded_interval(
+        found.mean, student_half_width(found.error, found.freedom), *_limits(metric)
+    )
     untold = ~np.isfinite(found.error)
     resampling = np.full(len(points), np.nan)
     if {"low", "high"} <= sides.keys():
@@ -134,11 +136,11 @@ def summarise(frame: pd.DataFrame, metric: Metric, axes: Sequence[str]) -> pd.Da
     )
 
 
-def _limits(metric: Metric) -> tuple[float | None, float | None]:
+def _limits(metric: RankedMetric) -> tuple[float | None, float | None]:
     return metric.about.get("valid_min"), metric.about.get("valid_max")
 
 
-def _resampling_error(mean: Array, low: Array, high: Array, metric: Metric) -> Array:
+def _resampling_error(mean: Array, low: Array, high: Array, metric: RankedMetric) -> Array:
     """Return the standard errors that `bounded_interval` has made the intervals of."""
     half = np.maximum(mean - low, high - mean)  # one end may be cut off at a limit
     if _limits(metric) == (0, None):
@@ -147,12 +149,12 @@ def _resampling_error(mean: Array, low: Array, high: Array, metric: Metric) -> A
     return np.asarray(half / NORMAL_95)
 
 
-def best_first(summary: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def best_first(summary: pd.DataFrame, metric: RankedMetric) -> pd.DataFrame:
     """Return the rows of a summary in the order of their means, the best first."""
     return summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
 
 
-def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
+def best(summary: pd.DataFrame, metric: RankedMetric) -> pd.Series[Any]:
     """Return the row of a summary that is best by its mean, the first of several alike.
 
     Its interval allows for the choice (`chosen`).
@@ -160,7 +162,7 @@ def best(summary: pd.DataFrame, metric: Metric) -> pd.Series[Any]:
     return chosen(summary, metric).iloc[0]
 
 
-def chosen(summary: pd.DataFrame, metric: Metric, within: Sequence[str] = ()) -> pd.DataFrame:
+def chosen(summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = ()) -> pd.DataFrame:
     """Return the best row of a summary, or of each point of `within`, with an interval of the best.
 
     The best of K is partly the luckiest: its truth tends to be worse than its mean. So the end of
@@ -172,7 +174,7 @@ def chosen(summary: pd.DataFrame, metric: Metric, within: Sequence[str] = ()) ->
     groups = ordered.groupby(list(within) if within else np.zeros(len(ordered)), sort=True)
     top = groups.head(1).sort_values(list(within)) if within else ordered.head(1)
     tail = 0.025 / groups["mean"].transform("size")[top.index].to_numpy()
-    half = half_width(top["error"], top["freedom"], tail)
+    half = student_half_width(top["error"], top["freedom"], tail)
     low, high = bounded_interval(top["mean"], half, *_limits(metric))
     # One alone keeps its own interval, which may be of another shape.
     wider = np.isfinite(half) & (tail < 0.025)
@@ -205,13 +207,13 @@ def repeats(networks: float, samplings: float) -> str:
     return f"{first}, {'one sampling' if samplings == 1 else f'{samplings:.0f} samplings'}"
 
 
-def main_metric(metrics: Sequence[Metric]) -> Metric | None:
+def main_metric(metrics: Sequence[RankedMetric]) -> RankedMetric | None:
     """Return the measure by which settings are ranked: a Fréchet distance before anything else.
 
     Of those `fid` comes first, then another one on Inception features, then on learned ones.
     """
 
-    def order(metric: Metric) -> tuple[bool, ...]:
+    def order(metric: RankedMetric) -> tuple[bool, ...]:
         name = metric.name
         is_fid = name.startswith("fid")
         return (
@@ -254,19 +256,19 @@ def number(value: Any) -> str:
     return _short_exponent(f"{x:.3g}")
 
 
-def describe(values: Mapping[str, Any]) -> str:
+def format_axes(values: Mapping[str, Any]) -> str:
     """Write the values of axes for people: "levels 10, step size 2e-5"."""
-    return ", ".join(f"{words(axis)} {coordinate(value)}" for axis, value in values.items())
+    return ", ".join(f"{humanize(axis)} {format_value(value)}" for axis, value in values.items())
 
 
-def coordinate(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Write the value of an axis: as short as it was in the study."""
     if isinstance(value, bool):
         return str(value).lower()
     return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
 
 
-def words(name: str) -> str:
+def humanize(name: str) -> str:
     """Return the name of an axis as words."""
     return name.replace("_", " ")
 

@@ -10,12 +10,12 @@ import xarray as xr
 
 from scoresweep.pipeline.report.tables.netcdf_reader import Variable
 
-__all__ = ["Gather"]
+__all__ = ["ArrayBuilder"]
 
 Array = np.ndarray[Any, Any]
 
 
-class Gather:
+class ArrayBuilder:
     """Arrays over `shape` (dimension to size) and the files' own dimensions.
 
     A file's own dimension grows to hold every coordinate value that occurs in a file (or, without

@@ -13,7 +13,7 @@ from scoresweep.pipeline.study import Study
 from scoresweep.pipeline.study.axes import axis_names
 from scoresweep.pipeline.study.grid import Point, swept_paths
 
-__all__ = ["Grid", "axis_options", "coordinate", "grid_of"]
+__all__ = ["Grid", "axis_options", "grid_of", "unique_values"]
 
 SPARSE = 20
 """Cells per point above which the array would be nearly all holes."""
@@ -56,7 +56,7 @@ def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid
     Where that would be nearly all holes (many axes that advance together), the points lie along one
     `dimension` instead, called by their `ids`, and the axes are coordinates along it.
     """
-    values = {axis: coordinate([point[axis] for point in points]) for axis in points[0]}
+    values = {axis: unique_values([point[axis] for point in points]) for axis in points[0]}
     cells = math.prod(len(v) for v in values.values())
     if cells > max(SPARSE * len(points), SMALL):
         along = {axis: _comparable([point[axis] for point in points]) for axis in points[0]}
@@ -77,7 +77,7 @@ def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid
     )
 
 
-def coordinate(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+def unique_values(values: Sequence[Any]) -> np.ndarray[Any, Any]:
     """Return the distinct values: numbers in rising order, texts in the order given."""
     comparable = _comparable(values)
     if comparable.dtype == object:

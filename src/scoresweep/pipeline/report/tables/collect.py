@@ -22,9 +22,14 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.netcdf_attrs import label, label_of_option
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import is_repeat
-from scoresweep.pipeline.report.tables.array_builder import Gather
-from scoresweep.pipeline.report.tables.axes import Grid, axis_options, coordinate, grid_of
-from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT, facts_of, spent
+from scoresweep.pipeline.report.tables.array_builder import ArrayBuilder
+from scoresweep.pipeline.report.tables.axes import Grid, axis_options, grid_of, unique_values
+from scoresweep.pipeline.report.tables.compute_cost import (
+    MEASURING,
+    SPENT,
+    compute_cost_dataset,
+    read_cost,
+)
 from scoresweep.pipeline.report.tables.cost_axes import split_costs
 from scoresweep.pipeline.report.tables.netcdf_reader import NetcdfReader, OutdatedError, Variable
 from scoresweep.pipeline.results.code_of_results import Census, code_table, codes_of_results
@@ -32,9 +37,9 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.provenance import provenance
 
 __all__ = [
-    "Gap",
-    "Problem",
-    "Tables",
+    "MetricFailure",
+    "MissingResult",
+    "ReportData",
     "collect",
     "long_table",
     "metric_names",
@@ -61,7 +66,7 @@ ALL_CURVE_POINTS = 100_000
 """Most points of all training curves together, but for ten a run: bounds the report's memory."""
 
 
-class Gap(NamedTuple):
+class MissingResult(NamedTuple):
     """A part of the study that has no result."""
 
     part: Literal["training", "score error", "sampling"]
@@ -76,7 +81,7 @@ class Gap(NamedTuple):
         return f"{self.run} / {self.setting}" if self.setting else self.run
 
 
-class Problem(NamedTuple):
+class MetricFailure(NamedTuple):
     """A metric that could not be computed of samples that were measured otherwise."""
 
     metric: str
@@ -98,11 +103,11 @@ class _Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tables:
+class ReportData:
     """Everything that was measured, and what was not."""
 
     tree: xr.DataTree
-    gaps: list[Gap]
+    gaps: list[MissingResult]
     run_axes: list[str]
     """Swept axes of the training grid, the dataset included."""
     setting_axes: list[str]
@@ -111,7 +116,7 @@ class Tables:
     """Swept axes of the evaluation grid."""
     exact_runs: frozenset[str] = frozenset()
     """Ids of the runs whose network is the exact score."""
-    problems: Sequence[Problem] = ()
+    problems: Sequence[MetricFailure] = ()
     """Metrics that could not be computed."""
     codes: Census = field(default_factory=dict)
     """How many results of each kind which code has made."""
@@ -130,13 +135,15 @@ class Tables:
         return [*self.run_axes, *self.setting_axes, *self.evaluation_axes]
 
 
-def collect(plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None = None) -> Tables:
+def collect(
+    plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None = None
+) -> ReportData:
     """Read every file of results that there is; `jobs` are the states of all runs and settings.
 
     Files of `outdated` are left out, for the reasons that it holds. The cost is linear in the
     number of files. Raises `InputError` where a file has a variable with the name of a swept axis.
     """
-    layout, gaps, problems = plan.layout, list[Gap](), list[Problem]()
+    layout, gaps, problems = plan.paths, list[MissingResult](), list[MetricFailure]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
     runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
     names = [setting.id for setting in plan.settings]
@@ -168,8 +175,8 @@ def collect(plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None
     ids["setting"] = (tuple(settings.shape), settings.labels(names))
     sampling = _group([runs, settings], sampled, "sampling", run_jobs, gaps, problems, old)
     sampling = sampling.assign(ids)
-    facts = [(position, facts_of(path)) for position, path in drawn]
-    sampling = sampling.assign(spent(runs.shape | settings.shape, facts))
+    facts = [(position, read_cost(path)) for position, path in drawn]
+    sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, facts))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
         split_costs(sampling, runs, plan.runs)
     )
@@ -184,7 +191,7 @@ def collect(plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
     exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
     axes = run_axes, setting_axes, evaluation_axes
-    return Tables(tree, gaps, *axes, exact, problems, codes)
+    return ReportData(tree, gaps, *axes, exact, problems, codes)
 
 
 def _say_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) -> None:
@@ -201,13 +208,13 @@ def _references(plan: Plan) -> xr.Dataset:
     """Return what the features of real samples cost, which all studies share."""
     datasets, extractors = [one.id for one in plan.study.dataset], plan.extractors
     facts = [
-        ((row, column), facts_of(plan.reference(dataset, extractor)))
+        ((row, column), read_cost(plan.reference(dataset, extractor)))
         for row, dataset in enumerate(datasets)
         for column, extractor in enumerate(extractors)
     ]
     shape = {"dataset": len(datasets), "extractor": len(extractors)}
-    names = {"dataset": coordinate(datasets), "extractor": coordinate(extractors)}
-    return spent(shape, facts).assign_coords(names)
+    names = {"dataset": unique_values(datasets), "extractor": unique_values(extractors)}
+    return compute_cost_dataset(shape, facts).assign_coords(names)
 
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
@@ -222,7 +229,7 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     ]
 
 
-def wide_table(tables: Tables) -> pd.DataFrame:
+def wide_table(tables: ReportData) -> pd.DataFrame:
     """Return one row for each measured setting: `run`, `setting`, its axes and every metric.
 
     Metrics are the variables of the group `sampling` that are one number for a setting; companions
@@ -240,13 +247,13 @@ def wide_table(tables: Tables) -> pd.DataFrame:
     return label_repeats(done, networks, samplings, done["run"].isin(tables.exact_runs))
 
 
-def planned_table(tables: Tables) -> pd.DataFrame:
+def planned_table(tables: ReportData) -> pd.DataFrame:
     """Return one row for each setting that the study asks for, with its axes and its `state`."""
     frame = _flat(tables.tree["sampling"].to_dataset()[["state"]])
     return frame[frame["state"] != ""].reset_index(drop=True)
 
 
-def long_table(tables: Tables) -> pd.DataFrame:
+def long_table(tables: ReportData) -> pd.DataFrame:
     """Return every measured number as a row: run, setting, axes, metric, value, low, high, n.
 
     `networks` and `samplings` are how many of them have this number, of the configuration (the
@@ -296,8 +303,8 @@ def _group(
     sources: Sequence[_Source],
     part: Literal["training", "score error", "sampling"],
     runs: Mapping[str, Job],
-    gaps: list[Gap],
-    problems: list[Problem],
+    gaps: list[MissingResult],
+    problems: list[MetricFailure],
     outdated: Mapping[Path, str],
     curve_points: int = CURVE_POINTS,
 ) -> xr.Dataset:
@@ -307,7 +314,7 @@ def _group(
     """
     shape = {dim: size for grid in grids for dim, size in grid.shape.items()}
     state = np.full(tuple(shape.values()), "", dtype=object)
-    gather, reader = Gather(shape), NetcdfReader()
+    gather, reader = ArrayBuilder(shape), NetcdfReader()
     for source in sources:
         try:
             if source.path in outdated:
@@ -320,11 +327,13 @@ def _group(
             continue
         gather.add(source.position, _thinned(variables, curve_points))
         for metric, reason in reader.problems.pop(source.path, {}).items():
-            problems.append(Problem(metric, source.job.run, source.job.setting or "", reason))
+            problems.append(MetricFailure(metric, source.job.run, source.job.setting or "", reason))
         state[source.position] = "done"
     cost = [(source.position, reader.spent.get(source.path, {})) for source in sources]
     dataset = gather.dataset().assign(state=(tuple(shape), state))
-    dataset = dataset.assign(spent(shape, cost, MEASURING if part == "sampling" else ""))
+    dataset = dataset.assign(
+        compute_cost_dataset(shape, cost, MEASURING if part == "sampling" else "")
+    )
     for name in set(dataset.variables) & set(reader.attributes):
         dataset[name].attrs |= reader.attributes[str(name)]
     axes = {k: v for grid in grids for k, v in grid.coordinates.items()}
@@ -332,7 +341,7 @@ def _group(
         raise InputError(
             f"the report's group {part} cannot hold a swept axis and a measure of the same name: "
             f"{', '.join(both)}. Give the measure another name, or add it to "
-            f"scoresweep.pipeline.netcdf_attrs.LABELS, and the axis gets a longer one"
+            f"scoresweep.pipeline.netcdf_attrs.VARIABLE_ATTRS, and the axis gets a longer one"
         )
     return dataset.assign_coords(axes)
 
@@ -352,24 +361,24 @@ def _thinned(variables: dict[str, Variable], points: int) -> dict[str, Variable]
 
 def _gap(
     part: Literal["training", "score error", "sampling"], source: _Source, run: Job, error: OSError
-) -> Gap:
+) -> MissingResult:
     """Say why a file of results cannot be read."""
     job = source.job
     if isinstance(error, OutdatedError):
         reason = f"outdated: {error}; run the workflow again"
-        return Gap(part, job.run, job.setting, "missing", reason)
+        return MissingResult(part, job.run, job.setting, "missing", reason)
     if not isinstance(error, FileNotFoundError):
         reason = f"{source.path} cannot be read; delete it and run the workflow again ({error})"
-        return Gap(part, job.run, job.setting, "failed", reason)
+        return MissingResult(part, job.run, job.setting, "failed", reason)
     if job.state == "failed" and (part != "score error"):
-        return Gap(part, job.run, job.setting, "failed", job.message)
+        return MissingResult(part, job.run, job.setting, "failed", job.message)
     if run.state != "done" and part != "training":
-        return Gap(
+        return MissingResult(
             part, job.run, job.setting, "missing", f"its network is not trained ({run.state})"
         )
     reasons = {"sampled": "sampled, not evaluated", "waiting": "not begun", "done": "not measured"}
     reason = reasons.get(job.state, f"{job.state} {job.message}".strip())
-    return Gap(part, job.run, job.setting, "missing", reason)
+    return MissingResult(part, job.run, job.setting, "missing", reason)
 
 
 def _counts(plan: Plan, settings: Grid) -> xr.DataArray:

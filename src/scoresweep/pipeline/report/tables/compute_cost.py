@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-__all__ = ["MEASURING", "SPENT", "facts_of", "spent", "spent_in"]
+__all__ = ["MEASURING", "SPENT", "compute_cost_dataset", "read_cost", "spent_in"]
 
 SPENT = ("seconds", "devices", "device")
 """Variables, and what files of results call them. Seconds times devices are device-seconds, where
@@ -23,7 +23,7 @@ MEASURING = "evaluate_"
 Facts = Mapping[str, Any]
 
 
-def spent(
+def compute_cost_dataset(
     shape: Mapping[str, int], facts: Iterable[tuple[tuple[int, ...], Facts]], prefix: str = ""
 ) -> xr.Dataset:
     """Return seconds, devices and device of pieces of work, each at its position in `shape`.
@@ -41,7 +41,7 @@ def spent(
     return xr.Dataset({prefix + name: (tuple(shape), values[name]) for name in SPENT})
 
 
-def facts_of(path: Path) -> dict[str, Any]:
+def read_cost(path: Path) -> dict[str, Any]:
     """Return what a file, NetCDF or JSON, says of the work that made it; nothing if unreadable."""
     try:
         if path.suffix == ".json":

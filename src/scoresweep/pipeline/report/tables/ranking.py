@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from scoresweep.pipeline.report.statistics.summary import Metric, main_metric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, main_metric
 from scoresweep.pipeline.report.tables.collect import metric_names
 
 __all__ = ["ranking_metrics"]
 
 
-def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[Metric]:
+def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetric]:
     """Return the measures of the group `sampling` that say what is better, the main one first.
 
     `rows` is the table of the same report, a row for each measured setting.
@@ -29,7 +29,7 @@ def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[Metric]:
                 for side, variable in sides.items()
                 if variable in sampling and "n_generated" in sampling[variable].attrs
             }
-            found.append(Metric(name, _title(name, about), about["better"], about, sizes))
+            found.append(RankedMetric(name, _title(name, about), about["better"], about, sizes))
     main = main_metric(found)
     return sorted(found, key=lambda metric: metric is not main)
 

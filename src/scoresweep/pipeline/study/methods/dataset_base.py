@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from scoresweep.pipeline.study.config import Component, Config, content_hash
+from scoresweep.pipeline.study.config import Config, MethodConfig, content_hash
 
 __all__ = ["Dataset", "PathField", "Size", "Source"]
 
@@ -40,7 +40,7 @@ Size = tuple[tuple[int, ...], int]
 """Shape of a sample in model space, (C, H, W) or (D,), and number of samples."""
 
 
-class Dataset(Component):
+class Dataset(MethodConfig):
     """What is common to every dataset."""
 
     name: str
@@ -48,12 +48,12 @@ class Dataset(Component):
     """Keep only this many training samples and as many test samples: the first ones; of own data,
     the first ones of each class; null: all."""
 
-    published: ClassVar[Size | None] = None
+    published_size: ClassVar[Size | None] = None
 
     @property
     def known_size(self) -> Size | None:
         """Shape of a sample and number of samples; None where only staging can tell."""
-        return self.published
+        return self.published_size
 
     @property
     def id(self) -> str:

@@ -24,8 +24,8 @@ from scoresweep.pipeline.study.methods.user_datasets import (
     ArrayFile,
     ImageFolder,
     Keys,
-    OwnData,
     ParquetImages,
+    UserData,
     ZarrStore,
 )
 
@@ -36,10 +36,10 @@ __all__ = [
     "GaussianMixtureData",
     "ImageFolder",
     "Keys",
-    "OwnData",
     "Shapes",
     "Size",
     "Source",
+    "UserData",
 ]
 
 AnyDataset = Annotated[

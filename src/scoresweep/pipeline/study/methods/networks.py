@@ -6,14 +6,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 
 __all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNv2", "Oracle", "UNet"]
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 
 
-class Network(Component):
+class Network(MethodConfig):
     """What is common to every score network."""
 
     name: str
@@ -21,7 +21,7 @@ class Network(Component):
     """Whether it has parameters, which optimiser steps find."""
     needs_images: ClassVar[bool] = False
     """Whether it cannot be had for points."""
-    any_sigma: ClassVar[bool] = True
+    continuous_sigma: ClassVar[bool] = True
     """Whether it gives scores between the levels of its ladder, too."""
 
     @property
@@ -78,7 +78,7 @@ class NCSN(RefineNet):
     """The conditional RefineNet of NCSN (Song and Ermon 2019): each level has norms of its own."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsn:NCSN"
-    any_sigma: ClassVar[bool] = False
+    continuous_sigma: ClassVar[bool] = False
     name: Literal["ncsn"]
 
 

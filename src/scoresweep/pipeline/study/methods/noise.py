@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 
 __all__ = ["AnyNoise", "Explicit", "Geometric", "Karras"]
 
@@ -15,7 +15,7 @@ Sigma = Annotated[float, Field(gt=0)]
 SigmaMax = Sigma | Literal["max_distance", "max_rms"]
 
 
-class Ladder(Component):
+class Ladder(MethodConfig):
     """What is common to ladders σ_1 > … > σ_L between two ends."""
 
     sigma_max: SigmaMax
@@ -73,7 +73,7 @@ class Karras(Ladder):
     """Exponent ρ: larger means more levels near sigma_min."""
 
 
-class Explicit(Component):
+class Explicit(MethodConfig):
     """A list of noise levels, written out."""
 
     target: ClassVar[str] = "scoresweep.noise:explicit"

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import Component
+from scoresweep.pipeline.study.config import MethodConfig
 
 __all__ = ["DSM", "ISM", "AnyObjective", "Sliced"]
 
 
-class Objective(Component):
+class Objective(MethodConfig):
     """What is common to every objective.
 
     `projections` and `distribution` say which random directions its target takes as `v`; they are
@@ -29,28 +29,28 @@ class Objective(Component):
         return {key: value for key, value in super().arguments().items() if key not in drawn}
 
     @property
-    def most_dimensions(self) -> int | None:
+    def max_dimension(self) -> int | None:
         """Largest number of dimensions of the data that it is for."""
         return None
 
-    def mistakes(self, dimension: int) -> Iterable[str]:
+    def problems(self, dimension: int) -> Iterable[str]:
         """Say what is wrong with it on data of `dimension` dimensions."""
-        if self.most_dimensions is not None and dimension > self.most_dimensions:
+        if self.max_dimension is not None and dimension > self.max_dimension:
             yield (
                 f"train.objective: {self.name}: takes one backward pass for each of the data's "
-                f"{dimension:,} dimensions; expected {self.most_dimensions:,} or fewer, or "
+                f"{dimension:,} dimensions; expected {self.max_dimension:,} or fewer, or "
                 f"allow_large: true (ssm_vr takes one pass in any number of dimensions)"
             )
 
 
-class Unprojected(Objective):
+class WithoutProjections(Objective):
     """What is common to objectives without random directions."""
 
     projections: ClassVar[int] = 0
     distribution: ClassVar[Literal["rademacher", "normal"]] = "rademacher"
 
 
-class DSM(Unprojected):
+class DSM(WithoutProjections):
     """Denoising score matching (Vincent 2011) over the ladder (Song and Ermon 2019, eq. 5–6)."""
 
     target: ClassVar[str] = "scoresweep.objectives:dsm"
@@ -60,7 +60,7 @@ class DSM(Unprojected):
     the score at the clean samples too."""
 
 
-class ISM(Unprojected):
+class ISM(WithoutProjections):
     """Implicit score matching (Hyvärinen 2005): the exact trace, a backward pass a dimension."""
 
     target: ClassVar[str] = "scoresweep.objectives:ism"
@@ -69,7 +69,7 @@ class ISM(Unprojected):
     """Go on with data of more than 4,096 dimensions."""
 
     @property
-    def most_dimensions(self) -> int | None:
+    def max_dimension(self) -> int | None:
         """Those of `scoresweep.objectives.ism`, unless more are allowed."""
         return None if self.allow_large else 4096
 

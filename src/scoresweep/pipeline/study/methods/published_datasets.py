@@ -13,7 +13,7 @@ class Digits(Dataset):
     """The 1,797 handwritten digits of scikit-learn: 8×8 pixels, 17 grey levels, ten classes."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.digits:read_digits"
-    published: ClassVar[Size | None] = ((1, 8, 8), 1_797)
+    published_size: ClassVar[Size | None] = ((1, 8, 8), 1_797)
     name: Literal["digits"]
 
 
@@ -21,7 +21,7 @@ class MNIST(Dataset):
     """MNIST: 60,000 + 10,000 handwritten digits, 28×28 grey."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.mnist:read_mnist"
-    published: ClassVar[Size | None] = ((1, 28, 28), 70_000)
+    published_size: ClassVar[Size | None] = ((1, 28, 28), 70_000)
     name: Literal["mnist"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""
@@ -31,7 +31,7 @@ class FashionMNIST(Dataset):
     """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28×28 grey."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.mnist:read_fashion_mnist"
-    published: ClassVar[Size | None] = ((1, 28, 28), 70_000)
+    published_size: ClassVar[Size | None] = ((1, 28, 28), 70_000)
     name: Literal["fashion_mnist"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""
@@ -41,7 +41,7 @@ class CIFAR10(Dataset):
     """CIFAR-10: 50,000 + 10,000 photographs, 32×32 colour, ten classes."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.cifar10:read_cifar10"
-    published: ClassVar[Size | None] = ((3, 32, 32), 60_000)
+    published_size: ClassVar[Size | None] = ((3, 32, 32), 60_000)
     name: Literal["cifar10"]
     source: Source | None = None
     """Where to fetch it from; null: the known places, one after the other."""

@@ -9,22 +9,22 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scoresweep.pipeline.study.config import Component
-from scoresweep.pipeline.study.known_ladder import known_sigmas, smallest_sigma
+from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.known_ladder import smallest_sigma, static_sigmas
 
 __all__ = ["AnySampler"]
 
 StepSize = Annotated[float, Field(gt=0)]
 
 
-class Sampler(Component):
+class Sampler(MethodConfig):
     """What is common to samplers."""
 
     schedule: ClassVar[str]
     """"module:function" that checks the options on a ladder and returns the steps of its levels."""
     needs_energy: ClassVar[bool] = False
     """Whether the log density of the target is needed, not its score alone."""
-    takes_tasks: ClassVar[bool] = False
+    supports_tasks: ClassVar[bool] = False
     """Whether it can be asked for in-painting and interpolation."""
 
     name: str
@@ -32,7 +32,7 @@ class Sampler(Component):
     """End with the step x + σ_L² s(x, σ_L), without noise."""
 
     @property
-    def between_levels(self) -> bool:
+    def needs_intermediate_levels(self) -> bool:
         """Whether it asks for scores between the levels of the ladder, too."""
         return False
 
@@ -41,11 +41,11 @@ class Sampler(Component):
         """Whether its steps are x + η s + √(2η) z."""
         return False
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return how often the score of a sample is computed on a ladder of so many levels."""
         raise NotImplementedError
 
-    def mistakes(self, noise: Component) -> Iterable[str]:  # noqa: ARG002 - for those that do
+    def problems(self, noise: MethodConfig) -> Iterable[str]:  # noqa: ARG002 - for those that do
         """Say what is wrong with the options on the ladder `noise`, as "key: value: what"."""
         return ()
 
@@ -54,8 +54,8 @@ class AnnealedLangevin(Sampler):
     """Annealed Langevin dynamics (Song and Ermon 2019, Algorithm 1)."""
 
     target: ClassVar[str] = "scoresweep.samplers.annealed_langevin:annealed_langevin"
-    schedule: ClassVar[str] = "scoresweep.samplers.annealed_langevin:schedule"
-    takes_tasks: ClassVar[bool] = True
+    schedule: ClassVar[str] = "scoresweep.samplers.annealed_langevin:level_step_sizes"
+    supports_tasks: ClassVar[bool] = True
     name: Literal["annealed_langevin"]
     step_size: StepSize | Literal["auto"]
     """Step size ε of x ← x + η s + √(2η) z, with η = ε at the last level; "auto": NCSNv2's
@@ -70,11 +70,11 @@ class AnnealedLangevin(Sampler):
         """Every step rule has such steps."""
         return True
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return T for each level, and one for the denoising step."""
         return levels * self.steps_per_level + self.denoise
 
-    def mistakes(self, noise: Component) -> Iterable[str]:
+    def problems(self, noise: MethodConfig) -> Iterable[str]:
         """A step beyond 2σ² of its level diverges (see `samplers.step_rules`)."""
         if self.step_size == "auto":
             if self.step_rule != "variance":
@@ -82,10 +82,10 @@ class AnnealedLangevin(Sampler):
                     f"step_size: 'auto': is for the step rule 'variance'; expected a number with "
                     f"{self.step_rule!r}"
                 )
-            if len(known_sigmas(noise) or (0, 0)) < 2:
+            if len(static_sigmas(noise) or (0, 0)) < 2:
                 yield "step_size: 'auto': needs two levels or more; expected a number"
             return
-        smallest, sigmas = smallest_sigma(noise), known_sigmas(noise)
+        smallest, sigmas = smallest_sigma(noise), static_sigmas(noise)
         # Under no rule is η_i/σ_i² larger than at the last level.
         limits = {"variance": 2 * smallest**2, "constant": 2 * smallest**2}
         if sigmas:
@@ -116,18 +116,18 @@ class Consistent(Sampler):
     step, whose noise is σ_L."""
 
     @property
-    def between_levels(self) -> bool:
+    def needs_intermediate_levels(self) -> bool:
         """More steps than one go through levels between those of the ladder."""
         return self.steps_per_level > 1
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return one for each level of the refined ladder, and one to denoise after its end."""
         after = self.denoise and self.denoise_from == "after_last_step"
         return (levels - 1) * self.steps_per_level + 1 + after
 
-    def mistakes(self, noise: Component) -> Iterable[str]:
+    def problems(self, noise: MethodConfig) -> Iterable[str]:
         """Outside its range the noise to add would have a negative variance."""
-        sigmas, smallest = known_sigmas(noise), smallest_sigma(noise)
+        sigmas, smallest = static_sigmas(noise), smallest_sigma(noise)
         ratios = [low / high for high, low in pairwise(sigmas or [])]
         if sigmas is None:
             low, high = 0.0, 2 * smallest**2
@@ -171,11 +171,11 @@ class Langevin(Sampler):
         """Drift and noise that are set apart are not bound to each other so."""
         return self.step_size is not None
 
-    def score_calls(self, levels: int) -> int:  # noqa: ARG002 - it walks at one of them
+    def num_score_evaluations(self, levels: int) -> int:  # noqa: ARG002 - it walks at one of them
         """Return one for each step, and one for the denoising step."""
         return self.steps + self.denoise
 
-    def mistakes(self, noise: Component) -> Iterable[str]:
+    def problems(self, noise: MethodConfig) -> Iterable[str]:
         """A drift beyond 2σ_L² diverges wherever the data is narrower than the noise."""
         limit = 2 * smallest_sigma(noise) ** 2
         for name, value in (("step_size", self.step_size), ("drift", self.drift)):
@@ -202,7 +202,7 @@ class DenoiseRenoise(Sampler):
         """With twice the variance that is taken away it is, η_i = σ_i²."""
         return self.added_variance == 2
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return one for each step, and one for the denoising step."""
         return levels * self.steps_per_level + self.denoise
 
@@ -220,7 +220,7 @@ class PredictorCorrector(Sampler):
     snr: float = Field(0.16, gt=0)
     """Signal-to-noise ratio r of those."""
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return one for each step of the corrector and the predictor; the last one denoises."""
         return levels * (self.corrector_steps + 1)
 
@@ -234,7 +234,7 @@ class ProbabilityFlow(Sampler):
     solver: Literal["heun", "euler"] = "heun"
     """How a step from a level to the next is taken."""
 
-    def score_calls(self, levels: int) -> int:
+    def num_score_evaluations(self, levels: int) -> int:
         """Return one for each level, and for Heun's method one more for each step."""
         return levels if self.solver == "euler" else 2 * levels - 1
 
@@ -253,7 +253,7 @@ class Metropolis(Sampler):
     proposal: Literal["random_walk", "langevin"] = "random_walk"
     """Whether a proposal follows the score (the Metropolis-adjusted Langevin algorithm)."""
 
-    def score_calls(self, levels: int) -> int:  # noqa: ARG002 - it walks at one of them
+    def num_score_evaluations(self, levels: int) -> int:  # noqa: ARG002 - it walks at one of them
         """Return one for each energy and each score."""
         return (self.steps + 1) * (2 if self.proposal == "langevin" else 1) + 1
 

@@ -17,7 +17,7 @@ Positive = Annotated[float, Field(gt=0)]
 Points = Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
 
 
-class Drawn(Dataset):
+class SyntheticData(Dataset):
     """What is common to datasets that are drawn and not fetched."""
 
     train_count: int = Field(10_000, ge=2)
@@ -38,7 +38,7 @@ class Drawn(Dataset):
         return self.shape, self.train_count + self.test_count
 
 
-class GaussianMixtureData(Drawn):
+class GaussianMixtureData(SyntheticData):
     """Points of a mixture of isotropic Gaussians, whose score is known exactly."""
 
     target: ClassVar[str] = (
@@ -74,7 +74,7 @@ class GaussianMixtureData(Drawn):
         return (self.dimension or (2 if self.means is None else len(self.means[0])),)
 
 
-class Shapes(Drawn):
+class Shapes(SyntheticData):
     """Pictures of five shapes filled with uniform noise, 28×28 grey: triangle, bar, circles, disc
     and square (Kondracki and Le Bihan 2024)."""
 
@@ -101,7 +101,7 @@ class Shapes(Drawn):
         return (1, 28, 28)
 
 
-class Moons(Drawn):
+class Moons(SyntheticData):
     """Points of two half circles that reach into each other, from scikit-learn."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.manifolds:draw_moons"
@@ -115,7 +115,7 @@ class Moons(Drawn):
         return (2,)
 
 
-class SwissRoll(Drawn):
+class SwissRoll(SyntheticData):
     """Points of a spiral, or of a roll over it, from scikit-learn."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.manifolds:draw_swiss_roll"

@@ -15,8 +15,8 @@ __all__ = [
     "ArrayFile",
     "ImageFolder",
     "Keys",
-    "OwnData",
     "ParquetImages",
+    "UserData",
     "ZarrStore",
 ]
 
@@ -55,7 +55,7 @@ def _as_file_name(stem: str) -> str:
     return name.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
-class OwnData(Dataset):
+class UserData(Dataset):
     """What is common to people's own data."""
 
     path: PathField
@@ -79,7 +79,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class ImageFolder(OwnData):
+class ImageFolder(UserData):
     """A folder or `.zip` archive of images. Sub-folders are classes, unless their names are those
     of splits, such as `train` and `test`; a `dataset.json` as StyleGAN and EDM write it gives the
     classes instead."""
@@ -132,7 +132,7 @@ class Keys(Config):
         return self
 
 
-class OwnArrays(OwnData):
+class OwnArrays(UserData):
     """What is common to arrays of one's own."""
 
     keys: Keys | None = Field(None, exclude_if=_is_none)
@@ -166,7 +166,7 @@ class ZarrStore(OwnArrays):
     name: Literal["zarr"]
 
 
-class ParquetImages(OwnData):
+class ParquetImages(UserData):
     """A Parquet file with a column of encoded images, as Hugging Face writes them, or a folder of
     such files whose names say the split, such as `train-00000-of-00002.parquet`."""
 
