@@ -99,7 +99,7 @@ def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, 
 
 def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
     root = Path(shutil.copytree(study.paths.root, tmp_path / "copy"))
-    plan = replace(study, layout=replace(study.paths, root=root))
+    plan = replace(study, paths=replace(study.paths, root=root))
     names = plan.runs[0].id, plan.settings[0].id
     manifest, layout = plan.paths.samples_manifest(*names), plan.paths
     before = sha256_of(manifest), sha256_of(layout.weights(names[0]))
