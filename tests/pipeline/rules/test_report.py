@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.statistics.summary import number
+from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
@@ -104,7 +104,7 @@ def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     low, high = mean * math.exp(-half / mean), math.e * worse
     text = read_page(finished).text
     assert "Levels 6, step size 2e-5" in text
-    assert f"95 % interval {number(low)} to {number(high)}" in text
+    assert f"95 % interval {format_number(low)} to {format_number(high)}" in text
     assert "mean of 2 networks, one sampling each, n = 20; real test samples (n = 12) 0.100" in text
     assert "Least frequent: class 0 with 0.0 %" in text
     assert "Missing or failed" not in text
@@ -209,7 +209,7 @@ def test_one_network_shows_its_own_interval(tmp_path: Path) -> None:
     half = value * math.log(value / (value - 0.01)) * stats.norm.ppf(1 - 0.025 / 6) / 1.959964
     high = max(value + 0.02, value * math.exp(half / value))
     text = read_page(plan).text
-    assert f"95 % interval {number(value - 0.01)} to {number(high)}" in text
+    assert f"95 % interval {format_number(value - 0.01)} to {format_number(high)}" in text
     assert "one network, one sampling (another training" in text
 
 
@@ -221,7 +221,7 @@ def test_a_study_of_one_setting_has_a_report(tmp_path: Path) -> None:
     report(plan)
     text = read_page(plan).text
     assert "1 trained network × 1 sampler setting on digits." in text
-    assert f"{number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
+    assert f"{format_number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
 
 
 def test_axes_that_vary_together_have_no_map(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from rich.table import Table
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.report.comparison import SIDES, Comparison, Report, read_report
 from scoresweep.pipeline.report.comparison import compare as compare_reports
-from scoresweep.pipeline.report.statistics.summary import (
+from scoresweep.pipeline.report.format import (
     format_axes,
+    format_interval,
+    format_number,
+    format_repeats,
     format_value,
     humanize,
-    interval,
-    number,
-    repeats,
 )
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
@@ -140,7 +140,7 @@ def _settings(found: Comparison, name: str) -> Table | str:
     table = _table(title, *headings, numbers=[*SIDES, "B − A", "B / A"])
     for _, row in both.iterrows():
         values = [_with_interval(row, side) for side in SIDES]
-        change = [_with_interval(row, "difference"), number(row["ratio"])]
+        change = [_with_interval(row, "difference"), format_number(row["ratio"])]
         table.add_row(*(format_value(row[a]) for a in varied), *values, *change, _verdict(row))
     same = format_axes({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
     parts = [*counts, *([same] if same else []), _repeats(both), *_tested(both)]
@@ -153,7 +153,7 @@ def _repeats(rows: pd.DataFrame) -> str:
     said = []
     for side in SIDES:
         counts = rows[[f"{side}_networks", f"{side}_samplings"]].drop_duplicates()
-        said.append(f"{' or '.join(repeats(*pair) for pair in counts.to_numpy())} in {side}")
+        said.append(f"{' or '.join(format_repeats(*pair) for pair in counts.to_numpy())} in {side}")
     return "; ".join(said)
 
 
@@ -188,8 +188,8 @@ def _verdict(row: pd.Series[Any]) -> str:
 
 def _with_interval(row: pd.Series[Any], side: str) -> str:
     """Write "0.213 (0.188 to 0.238)"."""
-    between = interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
-    return f"{number(row[side])} ({between})" if between else number(row[side])
+    between = format_interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
+    return f"{format_number(row[side])} ({between})" if between else format_number(row[side])
 
 
 def _best(found: Comparison) -> Table:
@@ -201,8 +201,8 @@ def _best(found: Comparison) -> Table:
         for row, report in zip(found.best[name], found.reports, strict=True):
             own = [a for a in found.axes_of(name) if a in report.axes.values()]
             where = format_axes({axis: row[axis] for axis in own})
-            between = f" ({interval(row)})" if interval(row) else ""
-            cells.append(f"{number(row['mean'])}{between}" + (f"\n{where}" if where else ""))
+            between = f" ({format_interval(row)})" if format_interval(row) else ""
+            cells.append(f"{format_number(row['mean'])}{between}" + (f"\n{where}" if where else ""))
         counts = [str((rows["verdict"] == verdict).sum()) for verdict in headings[3:]]
         if name in found.incomparable:
             counts = ["–"] * 3

@@ -20,16 +20,10 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.report.format import format_value, is_repeat
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, label_repeats
 from scoresweep.pipeline.report.statistics.side_by_side import SIDES, side_by_side
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    best,
-    format_value,
-    is_repeat,
-    main_metric,
-    summarise,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, main_metric, summarise
 from scoresweep.pipeline.report.tables.axes import axis_options
 from scoresweep.pipeline.report.tables.collect import SCHEMA_VERSION, ReportData, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics

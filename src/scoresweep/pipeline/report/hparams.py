@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
+from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, is_repeat
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import ReportData
 from scoresweep.pipeline.study import Plan
 
@@ -22,7 +23,7 @@ __all__ = ["write_final_metrics"]
 
 
 def write_final_metrics(
-    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> None:
     """Write, beside the curves of each run, what tells it apart and how well it did at its best.
 
@@ -34,14 +35,14 @@ def write_final_metrics(
     """
     from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 
-    losses, errors = _losses(tables), _score_errors(tables)
+    losses, errors = _losses(data), _score_errors(data)
     for run in plan.runs:
         rows, options = wide[wide["run"] == run.id], run_hparams(run)
         if metrics:
             rows = rows[rows[metrics[0].name].notna()]
         quality, final = {}, dict[str, float]()
         if metrics and len(rows):
-            best = _best(rows, metrics, [*tables.setting_axes, *tables.evaluation_axes])
+            best = _best(rows, metrics, [*data.setting_axes, *data.evaluation_axes])
             found = {metric.name: float(best[metric.name]) for metric in metrics}
             quality = {f"result/{name}": x for name, x in found.items() if not math.isnan(x)}
             final = dict(list(quality.items())[:1])
@@ -68,17 +69,17 @@ def _best(
     return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]
 
 
-def _losses(tables: ReportData) -> dict[str, float]:
+def _losses(data: ReportData) -> dict[str, float]:
     """Return the last training loss of each run that has one."""
-    training = tables.tree["training"].to_dataset()
+    training = data.tree["training"].to_dataset()
     if "loss" not in training:
         return {}
     return _by_run(_values(training, "loss").last())
 
 
-def _score_errors(tables: ReportData) -> dict[str, float]:
+def _score_errors(data: ReportData) -> dict[str, float]:
     """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
-    errors, name = tables.tree["score_error"].to_dataset(), "score_error_sigma2"
+    errors, name = data.tree["score_error"].to_dataset(), "score_error_sigma2"
     if name not in errors:
         return {}
     return _by_run(_values(errors.sel(split="test"), name).mean())

@@ -55,32 +55,32 @@ def report(plan: Plan) -> None:
     What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
     there is nothing to report at all: no result, and nothing that failed either.
     """
-    layout = plan.paths
+    paths = plan.paths
     results = examine(plan)
-    tables = collect(plan, collect_jobs(plan, results), outdated_files(plan, results))
-    tables.tree.attrs |= as_attribute({"results": results.content_sha256()})
-    is_empty = all(not metric_names(group.to_dataset()) for group in tables.tree.children.values())
-    if is_empty and all(gap.state != "failed" for gap in tables.gaps):
+    data = collect(plan, collect_jobs(plan, results), outdated_files(plan, results))
+    data.tree.attrs |= as_attribute({"results": results.content_sha256()})
+    is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
+    if is_empty and all(gap.state != "failed" for gap in data.gaps):
         raise InputError(
-            f"{layout.results}: holds no result of the study {plan.study.study}; run it first: "
+            f"{paths.results}: holds no result of the study {plan.study.study}; run it first: "
             f"snakemake --cores all --configfile STUDY"
         )
-    wide = wide_table(tables)
-    metrics = ranking_metrics(tables.tree["sampling"].to_dataset(), wide)
-    pictures = _pictures(plan, tables, wide, metrics)
-    with atomic_write(layout.report) as temporary:
-        tables.tree.to_netcdf(temporary, engine="h5netcdf")
-    with atomic_write(layout.metrics_table) as temporary:
-        long_table(tables).to_csv(temporary, index=False)
-    with atomic_write(layout.figures) as folder:
+    wide = wide_table(data)
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    pictures = _pictures(plan, data, wide, metrics)
+    with atomic_write(paths.report) as temporary:
+        data.tree.to_netcdf(temporary, engine="h5netcdf")
+    with atomic_write(paths.metrics_table) as temporary:
+        long_table(data).to_csv(temporary, index=False)
+    with atomic_write(paths.figures) as folder:
         folder.mkdir()
         for picture in pictures.all():
             (folder / f"{picture.name}.png").write_bytes(picture.png)
-    with atomic_write(layout.report_page) as temporary:
-        temporary.write_text(render_page(plan, tables, wide, metrics, pictures), encoding="utf-8")
-    write_final_metrics(plan, tables, wide, metrics)
-    _say_what_there_is(plan, tables.gaps, len(wide))
-    say_codes(tables.codes)
+    with atomic_write(paths.report_page) as temporary:
+        temporary.write_text(render_page(plan, data, wide, metrics, pictures), encoding="utf-8")
+    write_final_metrics(plan, data, wide, metrics)
+    _say_what_there_is(plan, data.gaps, len(wide))
+    say_codes(data.codes)
 
 
 def _say_what_there_is(plan: Plan, gaps: Sequence[MissingResult], settings: int) -> None:
@@ -98,19 +98,19 @@ def _say_what_there_is(plan: Plan, gaps: Sequence[MissingResult], settings: int)
 
 
 def _pictures(
-    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> Pictures:
-    ranked, main = tables.ranked(wide), metrics[0] if metrics else None
+    ranked, main = data.ranked(wide), metrics[0] if metrics else None
     maps = [
         picture
         for metric in metrics
-        for picture in metric_maps(tables, ranked, metric, every_pair=metric is main)
+        for picture in metric_maps(data, ranked, metric, every_pair=metric is main)
     ]
-    maps += signals_to_noise(tables)
+    maps += signals_to_noise(data)
     names = [dataset.id for dataset in plan.study.dataset]
-    samples = list(neighbours(plan.paths, tables, ranked, main, names))
-    samples += trajectory_figures(plan.paths, tables, ranked, main)
-    samples += shares(tables, ranked, main) if main else []
+    samples = list(neighbours(plan.paths, data, ranked, main, names))
+    samples += trajectory_figures(plan.paths, data, ranked, main)
+    samples += shares(data, ranked, main) if main else []
     figures = (
         score_errors,
         errors_by_density,
@@ -119,11 +119,11 @@ def _pictures(
         vector_fields,
     )
     return Pictures(
-        overview=list(overview(plan.paths, tables, ranked, main, names)),
+        overview=list(overview(plan.paths, data, ranked, main, names)),
         maps=maps,
-        costs=list(cost_maps(tables, wide, metrics)),
-        score_errors=[picture for draw in figures for picture in draw(tables)],
-        sheets=sample_sheets(plan.paths, tables, wide, main, names),
+        costs=list(cost_maps(data, wide, metrics)),
+        score_errors=[picture for draw in figures for picture in draw(data)],
+        sheets=sample_sheets(plan.paths, data, wide, main, names),
         samples=samples,
-        curves=list(training_curves(tables)),
+        curves=list(training_curves(data)),
     )

@@ -15,8 +15,9 @@ from chromium import UnavailableError, chromium
 from faked_study import CONTENT, fake_plan, fake_study, sigmas
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.statistics.repeats import label_repeats, student_half_width
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, number, summarise
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, summarise
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 
@@ -141,7 +142,7 @@ def test_the_map_shows_the_numbers_of_the_report(page: Page, finished: Plan) -> 
     np.testing.assert_allclose(traces(page, title)[0]["z"], best, rtol=1e-4)
     text = chart(page, title).locator(".caption").inner_text()
     assert (
-        f"Best here: levels 6, step size 2e-5, denoise true with {number(best.min().item())}"
+        f"Best here: levels 6, step size 2e-5, denoise true with {format_number(best.min().item())}"
         in text
     )
     choose(page, title, "denoise", "mean of all")
@@ -248,7 +249,9 @@ def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
 
 def test_numbers_are_written_as_in_the_tables(page: Page) -> None:
     values = [0.21349, 0.00015, 2.43e-6, 3.2e7, 999.7, 1234.6, -0.0427, 0, 100.2, 12, 1e-3]
-    assert page.evaluate("values => values.map(number)", values) == [number(v) for v in values]
+    assert page.evaluate("values => values.map(number)", values) == [
+        format_number(v) for v in values
+    ]
 
 
 def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> None:

@@ -9,18 +9,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    best,
+from scoresweep.pipeline.report.format import (
     format_axes,
+    format_interval,
+    format_number,
     format_value,
-    interval,
     is_repeat,
-    main_metric,
-    number,
-    summarise,
 )
+from scoresweep.pipeline.report.statistics.repeats import label_repeats
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, main_metric, summarise
 
 ROWS = pd.DataFrame(
     {
@@ -65,8 +62,12 @@ def test_a_share_stays_a_share() -> None:
     frame = FRAME.assign(distance=[0.5, 0.9, 0.5, math.nan])
     row = summarise(frame, metric, ["levels"]).set_index("levels").loc[10]
     assert row[["mean", "low", "high"]].tolist() == [0.7, 0, 1]
-    assert interval(row) == "0 to 1"
-    assert interval({"low": 1.0, "high": 1.0}) == interval({"low": math.nan, "high": 1.0}) == ""
+    assert format_interval(row) == "0 to 1"
+    assert (
+        format_interval({"low": 1.0, "high": 1.0})
+        == format_interval({"low": math.nan, "high": 1.0})
+        == ""
+    )
 
 
 def test_references_tell_their_numbers_of_samples() -> None:
@@ -118,7 +119,7 @@ def test_main_metric_is_a_frechet_distance_on_learned_features() -> None:
     ],
 )
 def test_numbers_have_three_digits(value: object, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_axes_are_written_as_in_the_study() -> None:

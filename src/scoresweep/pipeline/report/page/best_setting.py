@@ -9,6 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from scoresweep.pipeline.report.format import (
+    format_axes,
+    format_interval,
+    format_number,
+    format_repeats,
+    format_value,
+    humanize,
+    is_repeat,
+    missing_repeats,
+)
 from scoresweep.pipeline.report.sections import is_incomparable_axis
 from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import (
@@ -22,16 +32,8 @@ from scoresweep.pipeline.report.statistics.repeats import (
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best,
-    format_axes,
-    format_value,
     group_by_axes,
-    humanize,
-    interval,
-    is_repeat,
     most_repeats,
-    number,
-    repeats,
-    some_repeats,
     summarise,
 )
 from scoresweep.pipeline.report.tables.collect import ReportData
@@ -66,31 +68,31 @@ class BestConfiguration(NamedTuple):
     """Number of configurations that it was chosen from."""
 
 
-def incomparable_axes(tables: ReportData) -> list[str]:
+def incomparable_axes(data: ReportData) -> list[str]:
     """Return the axes whose values cannot be compared: each has a best setting of its own."""
-    return [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    return [axis for axis in data.axes if is_incomparable_axis(data, axis)]
 
 
-def varied_axes(tables: ReportData) -> list[str]:
+def varied_axes(data: ReportData) -> list[str]:
     """Return the axes whose values make a configuration: all but repeats."""
-    return [axis for axis in tables.axes if not is_repeat(axis)]
+    return [axis for axis in data.axes if not is_repeat(axis)]
 
 
 def best_configurations(
-    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric
+    data: ReportData, wide: pd.DataFrame, metric: RankedMetric
 ) -> Iterator[BestConfiguration]:
     """Yield the best configuration of each dataset and point of the evaluation grid."""
-    measured, axes = wide[wide[metric.name].notna()], varied_axes(tables)
-    for key, part in group_by_axes(measured, incomparable_axes(tables)):
+    measured, axes = wide[wide[metric.name].notna()], varied_axes(data)
+    for key, part in group_by_axes(measured, incomparable_axes(data)):
         summary = summarise(part, metric, axes)
         if summary.empty:
             continue
         top = best(summary, metric)
         if len(summary) > 1 and summary["mean"].nunique() == 1:
-            same = format_axes(dict(zip(incomparable_axes(tables), key, strict=True)))
+            same = format_axes(dict(zip(incomparable_axes(data), key, strict=True)))
             where = ", ".join(part for part in (same, "all settings alike") if part)
         else:
-            told = [a for a in axes if a in incomparable_axes(tables) or measured[a].nunique() > 1]
+            told = [a for a in axes if a in incomparable_axes(data) or measured[a].nunique() > 1]
             where = format_axes({axis: top[axis] for axis in told}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more alike)" if alike else ""
@@ -98,24 +100,24 @@ def best_configurations(
 
 
 def best_setting_cards(
-    plan: Plan, tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, Any]]:
     """Return the best by the main metric, written out: what it is, how sure, what is to blame."""
     if not metrics:
         return []
     main, found = metrics[0], list[dict[str, Any]]()
-    for top in best_configurations(tables, wide, main):
+    for top in best_configurations(data, wide, main):
         if len(found) == ANSWERS:
             break
         detail = [
             _chosen_interval(top),
-            ", ".join(part for part in (_repeats(tables, top), main.count()) if part),
+            ", ".join(part for part in (_repeats(data, top), main.count()) if part),
             *main.references(top.row),
         ]
-        verdict, next_best = _next(tables, top, main)
+        verdict, next_best = _next(data, top, main)
         found.append(
             {
-                "value": number(top.row["mean"]),
+                "value": format_number(top.row["mean"]),
                 "metric": main.title,
                 "better": f"{main.better} is better",
                 "where": top.where[:1].upper() + top.where[1:],
@@ -123,8 +125,8 @@ def best_setting_cards(
                 "warning": _no_better_than_noise(top.row, main),
                 "verdict": verdict,
                 "next": next_best,
-                "edge": grid_edge_warning(top.part, top.row, varied_axes(tables)),
-                "blame": _attribution(plan, tables, top, main),
+                "edge": grid_edge_warning(top.part, top.row, varied_axes(data)),
+                "blame": _attribution(plan, data, top, main),
             }
         )
     return found
@@ -132,19 +134,21 @@ def best_setting_cards(
 
 def _chosen_interval(top: BestConfiguration) -> str:
     """Write the interval of the best, which allows for its choice."""
-    if not interval(top.row):
+    if not format_interval(top.row):
         return ""
     note = f" (corrected for choosing the best of {top.of:,})" if top.of > 1 else ""
-    return f"95 % interval {interval(top.row)}{note}"
+    return f"95 % interval {format_interval(top.row)}{note}"
 
 
-def _repeats(tables: ReportData, top: BestConfiguration) -> str:
+def _repeats(data: ReportData, top: BestConfiguration) -> str:
     """Say how many networks and samplings the best value is of, and what that leaves open."""
-    if _is_exact(tables, top):
+    if _is_exact(data, top):
         samplings = int(top.row["samplings"])
         return f"exact score, {samplings} sampling{'s' * (samplings != 1)}"
-    few = some_repeats(top.row, top.most)
-    counts = repeats(top.row["networks"], top.row["samplings"]) + (f" ({few})" if few else "")
+    few = missing_repeats(top.row, top.most)
+    counts = format_repeats(top.row["networks"], top.row["samplings"]) + (
+        f" ({few})" if few else ""
+    )
     if top.row["networks"] > 1:
         return f"mean of {counts}"
     return f"{counts} (another training may give other values)"
@@ -156,8 +160,8 @@ def _no_better_than_noise(row: pd.Series[Any], metric: RankedMetric) -> str:
     if not sign * row["noise"] <= sign * row["mean"]:
         return ""
     return (
-        f"Uniform noise scores {number(row['noise'])}, as good or better: the samples are bad, or "
-        "this measure cannot tell them from noise. Look at them and at the other measures."
+        f"Uniform noise scores {format_number(row['noise'])}, as good or better: the samples "
+        "are bad, or this measure cannot tell them from noise. Check other measures too."
     )
 
 
@@ -184,19 +188,19 @@ def grid_edge_warning(part: pd.DataFrame, row: pd.Series[Any], axes: Sequence[st
 
 
 def _next(
-    tables: ReportData, top: BestConfiguration, metric: RankedMetric
+    data: ReportData, top: BestConfiguration, metric: RankedMetric
 ) -> tuple[tuple[str, str] | None, str]:
     """Return the verdict (class and words) and what is said of the second best setting."""
-    ranking = ranking_with_gaps(top.part, metric, varied_axes(tables))
+    ranking = ranking_with_gaps(top.part, metric, varied_axes(data))
     if len(ranking) < 2 or ranking["mean"].nunique() == 1:
         return None, ""
-    second, others, is_exact = ranking.iloc[1], ranking.iloc[1:], _is_exact(tables, top)
-    here = {a: second[a] for a in varied_axes(tables) if ranking[a].nunique() > 1}
+    second, others, is_exact = ranking.iloc[1], ranking.iloc[1:], _is_exact(data, top)
+    here = {a: second[a] for a in varied_axes(data) if ranking[a].nunique() > 1}
     # On the networks that both have, the second can be the better one.
     unit = "higher" if (metric.better == "lower") == (second["gap"] >= 0) else "lower"
-    apart = f"{number(abs(second['gap']))} {unit}"
+    apart = f"{format_number(abs(second['gap']))} {unit}"
     apart = apart if second["mean"] != top.row["mean"] else "the same"
-    text = f"{number(second['mean'])}, {apart}: {format_axes(here)}."
+    text = f"{format_number(second['mean'])}, {apart}: {format_axes(here)}."
     if not np.isfinite(second["gap_low"]):
         text += (
             " Whether the difference is noise is not known: to test it, train both settings with "
@@ -229,8 +233,8 @@ def _next(
     return ("unsure", verdict), text + (beyond[1] if beyond else "")
 
 
-def _is_exact(tables: ReportData, top: BestConfiguration) -> bool:
-    return set(top.part["run"]) <= tables.exact_runs
+def _is_exact(data: ReportData, top: BestConfiguration) -> bool:
+    return set(top.part["run"]) <= data.exact_runs
 
 
 def _beyond(others: pd.DataFrame, is_one: bool) -> tuple[str, str] | str:
@@ -249,7 +253,7 @@ def _tested(second: pd.Series[Any], one: str) -> str:
 
     `one` is what has several samplings: "one network" or "the exact score".
     """
-    span = f"{number(second['gap_low'])} to {number(second['gap_high'])}"
+    span = f"{format_number(second['gap_low'])} to {format_number(second['gap_high'])}"
     sources = {
         "networks": f"over {second['pairs']:.0f} networks",
         "samplings": f"over {second['sampling_pairs']:.0f} samplings of {one}",
@@ -263,28 +267,26 @@ def _tested(second: pd.Series[Any], one: str) -> str:
 # ── sampler or network ──────────────────────────────────────────────────────────────────────────
 
 
-def _attribution(
-    plan: Plan, tables: ReportData, top: BestConfiguration, metric: RankedMetric
-) -> str:
+def _attribution(plan: Plan, data: ReportData, top: BestConfiguration, metric: RankedMetric) -> str:
     """Say how much of the best value the sampler costs and how much the network."""
-    axes, name = varied_axes(tables), metric.name
+    axes, name = varied_axes(data), metric.name
     rows = top.part[(top.part[axes] == top.row[axes]).all(axis="columns")] if axes else top.part
-    if set(rows["run"]) <= tables.exact_runs:
+    if set(rows["run"]) <= data.exact_runs:
         return "All of it is the sampler's: the score is exact."
     columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost"]
     if not set(columns) <= set(rows) or rows[columns].isna().all().any():
         return (
             "Not split: that takes the exact score sampled with the same settings, a network named "
-            f"“oracle” in the study's grid. {_score_error(tables, rows)}"
+            f"“oracle” in the study's grid. {_score_error(data, rows)}"
         )
     measured = rows.dropna(subset=[name, *columns])
     apart = measured.assign(_apart=measured[columns[2]] - measured[columns[1]])
     means = repeat_means(apart, [name, *columns], []).iloc[0]
     value, real, sampler, network = means.tolist()
     text = (
-        f"Of {number(value)}, real samples have {number(real)}, the sampler adds "
-        f"{number(sampler)} and the network {number(network)}: {_mostly(sampler, network)}"
-        f"{_unsure_which(apart)}."
+        f"Of {format_number(value)}, real samples have {format_number(real)}, the sampler adds "
+        f"{format_number(sampler)} and the network {format_number(network)}: "
+        f"{_mostly(sampler, network)}{_unsure_which(apart)}."
     )
     if not _is_mixture(plan, str(rows["run"].iloc[0])):
         text += (
@@ -308,13 +310,13 @@ def _unsure_which(measured: pd.DataFrame) -> str:
     found = over_repeats(by_repeat(measured, "_apart", [])[1][0])
     if not abs(found.mean) <= student_half_width(found.error, found.freedom):
         return ""
-    over = repeats(int(found.networks), int(found.samplings))
+    over = format_repeats(int(found.networks), int(found.samplings))
     return f", but over {over} it is not certain which costs more"
 
 
-def _score_error(tables: ReportData, rows: pd.DataFrame) -> str:
+def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
     """Say what is known of the network from its score error at the largest and smallest level."""
-    errors, name = tables.tree["score_error"].to_dataset(), "score_error_relative"
+    errors, name = data.tree["score_error"].to_dataset(), "score_error_relative"
     if name not in errors:
         return "The score error was not measured."
     places = np.argwhere(np.isin(errors["run"].values.astype(str), rows["run"].unique()))
@@ -325,7 +327,8 @@ def _score_error(tables: ReportData, rows: pd.DataFrame) -> str:
     if levels is None or levels.empty:
         return "The score error was not measured."
     said = [
-        f"{100 * row[name]:.2g} % at σ = {number(row['sigma'])}" for _, row in levels.iterrows()
+        f"{100 * row[name]:.2g} % at σ = {format_number(row['sigma'])}"
+        for _, row in levels.iterrows()
     ]
     ends = said[0] if len(said) == 1 else f"{said[0]} and {said[-1]}"
     return (
@@ -343,10 +346,10 @@ def _is_mixture(plan: Plan, run: str) -> bool:
     return about.get("mixture") is not None
 
 
-def interval_note(tables: ReportData, wide: pd.DataFrame) -> str:
+def interval_note(data: ReportData, wide: pd.DataFrame) -> str:
     """Say what the values and intervals of the page's tables are."""
-    trained = wide[~wide["run"].isin(tables.exact_runs)]
-    axes, rows = varied_axes(tables), trained if len(trained) else wide
+    trained = wide[~wide["run"].isin(data.exact_runs)]
+    axes, rows = varied_axes(data), trained if len(trained) else wide
     networks = _most(rows, axes, NETWORK)
     samplings = _most(rows, [*axes, NETWORK], SAMPLING)
     resampled = any(f"{column}_low" in wide for column in wide)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from scoresweep.pipeline.report.format import format_axes, format_value, humanize, is_repeat
 from scoresweep.pipeline.report.plots import evenly_spaced
 from scoresweep.pipeline.report.sections import is_incomparable_axis
 from scoresweep.pipeline.report.sections.base import by_configuration, title_suffix, to_frame
@@ -20,14 +21,7 @@ from scoresweep.pipeline.report.sections.maps import COST_CAPTIONS, axis_pairs
 from scoresweep.pipeline.report.sections.networks import SCORE_ERRORS, error_frame, final_level_loss
 from scoresweep.pipeline.report.sections.samples import DENOISE
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, student_half_width
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    format_axes,
-    format_value,
-    group_by_axes,
-    humanize,
-    is_repeat,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, group_by_axes
 from scoresweep.pipeline.report.tables.axes import unique_values as grid_coordinate
 from scoresweep.pipeline.report.tables.collect import ReportData
 
@@ -49,38 +43,36 @@ Line = dict[str, Any]
 Chart = dict[str, Any]
 
 
-def to_script(data: dict[str, Any]) -> str:
+def to_script(content: dict[str, Any]) -> str:
     """Return JSON that can stand in a <script>, whatever the texts in it are."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 # ── every setting ───────────────────────────────────────────────────────────────────────────────
 
 
-def explorer(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
-) -> Chart | None:
+def explorer(data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]) -> Chart | None:
     """Return every measured setting: the place of each along the swept axes, and its numbers.
 
     `wide` has a row for each. None where no axis varies. Measures beyond `NUMBERS` are left out,
     the last first; `left_out` counts them.
     """
-    axes = [axis for axis in tables.axes if wide[axis].nunique() > 1] if metrics else []
+    axes = [axis for axis in data.axes if wide[axis].nunique() > 1] if metrics else []
     if all(is_repeat(axis) for axis in axes):
         return None
     columns = list(_measures(wide, metrics))
     size = sum(1 + (f"{metric.name}_low" in wide) * 2 for metric, *_ in columns) / len(columns)
     held = columns[: max(1, int(NUMBERS / size / len(wide)))]
-    pairs = axis_pairs(tables, wide, metrics[0].name)
+    pairs = axis_pairs(data, wide, metrics[0].name)
     x, *rest = pairs[0] if pairs else axes
     repeats = {column: wide[column].factorize()[0] for column in (NETWORK, SAMPLING)}
     most = max(int(codes.max()) + 1 for codes in repeats.values())
     return {
-        "axes": [_axis(tables, wide, axis) for axis in axes],
+        "axes": [_axis(data, wide, axis) for axis in axes],
         "measures": [_measure(wide, metric, note, by) for metric, note, by in held],
         "left_out": len(columns) - len(held),
-        "exact": set(wide["run"]) <= tables.exact_runs,
+        "exact": set(wide["run"]) <= data.exact_runs,
         "networks": repeats[NETWORK].tolist(),
         "samplings": repeats[SAMPLING].tolist(),
         # The half width of the interval of a mean of n values with a standard error of 1, n ≥ 2.
@@ -112,7 +104,7 @@ def _costs(wide: pd.DataFrame, metric: RankedMetric) -> Iterator[tuple[RankedMet
             yield RankedMetric(f"{metric.name}_{suffix}", title, "lower", {}, metric.sizes), note
 
 
-def _axis(tables: ReportData, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
+def _axis(data: ReportData, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
     values = grid_coordinate(wide[axis].tolist()).tolist()
     slots = {value: index for index, value in enumerate(values)}
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
@@ -122,7 +114,7 @@ def _axis(tables: ReportData, wide: pd.DataFrame, axis: str) -> dict[str, Any]:
         "numbers": values if numeric else None,
         "at": [slots[value] for value in wide[axis].tolist()],
         "repeat": is_repeat(axis),
-        "apart": is_incomparable_axis(tables, axis),
+        "apart": is_incomparable_axis(data, axis),
     }
 
 
@@ -147,18 +139,18 @@ def _measure(wide: pd.DataFrame, metric: RankedMetric, note: str, by: int | None
 # ── lines ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def charts(tables: ReportData) -> dict[str, list[Chart]]:
+def charts(data: ReportData) -> dict[str, list[Chart]]:
     """Return the charts of ready lines, by the section of the page; each has its `choices`."""
     found = {
-        "maps": [("Signal to noise of a Langevin step", _signals(tables))],
+        "maps": [("Signal to noise of a Langevin step", _signals(data))],
         "score_errors": [
-            ("Score error by noise level", _score_errors(tables)),
-            ("Score error by density", _by_density(tables)),
-            ("Density recovered from the score", _densities(tables)),
+            ("Score error by noise level", _score_errors(data)),
+            ("Score error by density", _by_density(data)),
+            ("Density recovered from the score", _densities(data)),
         ],
         "curves": [
-            ("Training curves", _training(tables)),
-            ("Loss of each noise level", _levels(tables)),
+            ("Training curves", _training(data)),
+            ("Loss of each noise level", _levels(data)),
         ],
     }
     drawn = {
@@ -232,12 +224,12 @@ def _line(frame: pd.DataFrame, x: str, y: str, at: str, name: str, **look: Any) 
     return {"name": name, **look, **{column: _numbers(table[column]) for column in columns}}
 
 
-def _signals(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["sampling"].to_dataset()
+def _signals(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["sampling"].to_dataset()
     if "signal_to_noise" not in dataset:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
-    axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
+    axes = [axis for axis in data.axes if axis in frame and frame[axis].nunique() > 1]
     axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
     caption = "How large η s is beside √(2η) z in the last step at each level."
     lines = _lines(frame, "sigma", "signal_to_noise", axes)
@@ -245,13 +237,13 @@ def _signals(tables: ReportData) -> Iterator[Chart]:
     yield _choice("", caption, "noise level σ", title, lines, log_x=True, log_y=True)
 
 
-def _score_errors(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["score_error"].to_dataset()
+def _score_errors(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["score_error"].to_dataset()
     for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
-        frame = error_frame(tables, name)
-        axes = [axis for axis in tables.axes if axis in frame]
+        frame = error_frame(data, name)
+        axes = [axis for axis in data.axes if axis in frame]
         lines = [
             line | {"name": ", ".join(part for part in (line["name"], f"{split} points") if part)}
             for split, dash in (("training", "solid"), ("test", "dash"))
@@ -269,14 +261,14 @@ def _score_errors(tables: ReportData) -> Iterator[Chart]:
             yield _choice(short, caption, "noise level σ", title, lines, log_x=True)
 
 
-def _by_density(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["score_error"].to_dataset()
+def _by_density(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
         return
     error, density = "score_error_of_bin", "log_density_of_bin"
     frame = to_frame(dataset[["run", "sigma", error, density]])
     named = {"test": "test points with noise", "uniform": "evenly spread points"}
-    for where, part in by_configuration(tables, frame, error, CONFIGURATIONS):
+    for where, part in by_configuration(data, frame, error, CONFIGURATIONS):
         for split, name in named.items():
             points = part[part["split"] == split].dropna(subset=[error, density])
             levels = [group for _, group in points.groupby("level")]
@@ -304,14 +296,14 @@ def _by_density(tables: ReportData) -> Iterator[Chart]:
 EVEN = ": they fill twice the width of the data and so are mostly where data is rare"
 
 
-def _densities(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["score_error"].to_dataset()
+def _densities(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["score_error"].to_dataset()
     if "density" not in dataset:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[names]).dropna(subset=names)
-    apart = [axis for axis in tables.axes if axis in frame and is_incomparable_axis(tables, axis)]
-    axes = [axis for axis in tables.axes if axis in frame and axis not in apart]
+    apart = [axis for axis in data.axes if axis in frame and is_incomparable_axis(data, axis)]
+    axes = [axis for axis in data.axes if axis in frame and axis not in apart]
     for key, part in group_by_axes(frame, apart):
         varied = [axis for axis in axes if part[axis].nunique() > 1]
         exact = _line(part, "density_x", "density_exact", "density_point", "exact", fill=True)
@@ -330,25 +322,25 @@ CURVES = {
 """Variable to name and caption."""
 
 
-def _training(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["training"].to_dataset()
+def _training(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["training"].to_dataset()
     for variable, (name, caption) in CURVES.items():
         if variable in dataset and dataset[variable].notnull().any():
             frame = to_frame(dataset[[variable]]).dropna()
-            lines = _lines(frame, "step", variable, tables.run_axes)
+            lines = _lines(frame, "step", variable, data.run_axes)
             yield _choice(name, caption, "step", name, lines)
 
 
-def _levels(tables: ReportData) -> Iterator[Chart]:
-    dataset = tables.tree["training"].to_dataset()
+def _levels(data: ReportData) -> Iterator[Chart]:
+    dataset = data.tree["training"].to_dataset()
     frame = final_level_loss(dataset)
     if frame.empty:
         return
-    lines = _lines(frame, "sigma", "level_loss", tables.run_axes)
+    lines = _lines(frame, "sigma", "level_loss", data.run_axes)
     caption = "Mean over the last fifth of the training."
     yield _choice("at the end", caption, "noise level σ", "loss of the level", lines, log_x=True)
     history = to_frame(dataset[["run", "sigma", "level_loss"]])
-    for where, part in by_configuration(tables, history, "level_loss", CONFIGURATIONS):
+    for where, part in by_configuration(data, history, "level_loss", CONFIGURATIONS):
         levels = evenly_spaced([group for _, group in part.groupby("level")])
         lines = [
             _line(

@@ -16,6 +16,14 @@ import jinja2
 import pandas as pd
 import yaml
 
+from scoresweep.pipeline.report.format import (
+    format_axes,
+    format_interval,
+    format_number,
+    format_value,
+    humanize,
+    missing_repeats,
+)
 from scoresweep.pipeline.report.page.best_setting import (
     best_configurations,
     best_setting_cards,
@@ -34,17 +42,7 @@ from scoresweep.pipeline.report.sections.provenance import (
     provenance_rows,
 )
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    format_axes,
-    format_value,
-    humanize,
-    interval,
-    most_repeats,
-    number,
-    some_repeats,
-    summarise,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
 from scoresweep.pipeline.report.tables.axes import unique_values as grid_coordinate
 from scoresweep.pipeline.report.tables.collect import ReportData
 from scoresweep.pipeline.study import Plan
@@ -90,7 +88,7 @@ class Pictures(NamedTuple):
 
 def render_page(
     plan: Plan,
-    tables: ReportData,
+    data: ReportData,
     wide: pd.DataFrame,
     metrics: Sequence[RankedMetric],
     pictures: Pictures,
@@ -103,31 +101,31 @@ def render_page(
     environment.filters["data_url"] = _data_url
     environment.filters["whole"] = _whole
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
-    table, ranked = _table(tables, wide, metrics), tables.ranked(wide)
-    drawn = {"explorer": explorer(tables, ranked, metrics), "charts": charts(tables)}
-    missing, gaps = bool(tables.gaps or tables.problems), gap_rows(tables.gaps)
+    table, ranked = _table(data, wide, metrics), data.ranked(wide)
+    drawn = {"explorer": explorer(data, ranked, metrics), "charts": charts(data)}
+    missing, gaps = bool(data.gaps or data.problems), gap_rows(data.gaps)
     return template.render(
         style=folder.joinpath("style.css").read_text(encoding="utf-8"),
         study=plan.study.study,
         lead=_lead(plan),
         contents=_contents(pictures, bool(table["rows"]), missing),
-        best_setting_cards=best_setting_cards(plan, tables, ranked, metrics),
-        best_rows=_best_rows(tables, ranked, metrics),
-        other_rows=_other_rows(tables, ranked, metrics),
-        interval_note=interval_note(tables, wide) + _exact_note(wide, ranked),
-        facts=_facts(plan, tables),
+        best_setting_cards=best_setting_cards(plan, data, ranked, metrics),
+        best_rows=_best_rows(data, ranked, metrics),
+        other_rows=_other_rows(data, ranked, metrics),
+        interval_note=interval_note(data, wide) + _exact_note(wide, ranked),
+        facts=_facts(plan, data),
         **pictures._asdict(),
-        cost_table=_cost_table(tables, wide, metrics),
+        cost_table=_cost_table(data, wide, metrics),
         cost_measure=_cost_measure(drawn["explorer"]),
         sheets_lead=_sheets_lead(pictures.sheets, wide),
         table=table,
         gaps=gaps[:GAP_ROWS],
-        blocked_note=blocked_note(tables.gaps),
-        problems=problem_rows(tables.problems),
-        missing_summary=missing_summary(plan, tables),
-        code_lead=code_lead(tables),
+        blocked_note=blocked_note(data.gaps),
+        problems=problem_rows(data.problems),
+        missing_summary=missing_summary(plan, data),
+        code_lead=code_lead(data),
         more_gaps=max(0, len(gaps) - GAP_ROWS),
-        provenance_rows=provenance_rows(plan, tables),
+        provenance_rows=provenance_rows(plan, data),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
         **drawn,
         **_scripts(drawn),
@@ -197,9 +195,9 @@ def _lead(plan: Plan) -> str:
     return f"{' and '.join(counted)} × {setting} on {names}."
 
 
-def _facts(plan: Plan, tables: ReportData) -> list[tuple[str, str]]:
+def _facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
     """Return what the study is: the swept axes with their values, then what is the same in all."""
-    swept: dict[str, list[Any]] = {axis: [] for axis in tables.axes}
+    swept: dict[str, list[Any]] = {axis: [] for axis in data.axes}
     points = [
         point.axes for group in (plan.runs, plan.settings, plan.evaluations) for point in group
     ]
@@ -260,27 +258,27 @@ def _options(block: dict[str, Any] | str) -> str:
 
 
 def _best_rows(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
     """Return the best of each measure that ranks settings, and by the main one in any case."""
     return [
         _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
         for metric in metrics
         if metric is metrics[0] or not metric.caveat
-        for top in best_configurations(tables, wide, metric)
+        for top in best_configurations(data, wide, metric)
     ]
 
 
 def _other_rows(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
     """Return what the best by the main metric has on the measures that rank nothing themselves."""
-    axes, rows = varied_axes(tables), []
+    axes, rows = varied_axes(data), []
     for metric in metrics[1:]:
         if metric.caveat:
             points = summarise(wide, metric, axes)
             by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
-            for top in best_configurations(tables, wide, metrics[0]):
+            for top in best_configurations(data, wide, metrics[0]):
                 row = by_key.get(tuple(top.row[axes].tolist()))
                 if row is not None:
                     rows.append(_row(metric, row, top.where, metric.caveat, most_repeats(points)))
@@ -300,12 +298,12 @@ def _row(
         "note": note,
         "better": metric.better,
         "where": where,
-        "mean": number(row["mean"]),
-        "n": ", ".join(t for t in (metric.count(), some_repeats(row, most)) if t),
-        "interval": interval(row) or "–",
-        "real": number(row["real"]),
+        "mean": format_number(row["mean"]),
+        "n": ", ".join(t for t in (metric.count(), missing_repeats(row, most)) if t),
+        "interval": format_interval(row) or "–",
+        "real": format_number(row["real"]),
         "n_real": metric.count("real"),
-        "noise": number(row["noise"]),
+        "noise": format_number(row["noise"]),
         "n_noise": metric.count("noise"),
     }
 
@@ -319,20 +317,20 @@ def _exact_note(wide: pd.DataFrame, ranked: pd.DataFrame) -> str:
 
 
 def _cost_table(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> dict[str, Any] | None:
     """Return the main metric of trained networks split into real samples, sampler and network."""
     split = [metric for metric in metrics if f"{metric.name}_network_cost" in wide]
     if not split:
         return None
-    name, axes = split[0].name, varied_axes(tables)
-    trained = wide[~wide["run"].isin(tables.exact_runs)]
+    name, axes = split[0].name, varied_axes(data)
+    trained = wide[~wide["run"].isin(data.exact_runs)]
     columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost", name]
     ordered = repeat_means(trained.dropna(subset=columns), columns, axes).sort_values(name)
     rows = [
         {
             "axes": [format_value(row[axis]) for axis in axes],
-            "cells": [number(row[column]) for column in columns],
+            "cells": [format_number(row[column]) for column in columns],
         }
         for row in ordered.head(COST_ROWS).to_dict("records")
     ]
@@ -344,11 +342,9 @@ def _cost_table(
 # ── all numbers ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _table(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
-) -> dict[str, Any]:
+def _table(data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]) -> dict[str, Any]:
     """Return the table of all configurations, the best of them where there are many."""
-    shown, axes = metrics[:TABLE_METRICS], varied_axes(tables)
+    shown, axes = metrics[:TABLE_METRICS], varied_axes(data)
     if not shown:
         return {"rows": [], "axes": [], "metrics": [], "lead": ""}
     summaries = [summarise(wide, metric, axes) for metric in shown]
@@ -381,8 +377,8 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
 def _cell(row: Mapping[Hashable, Any] | None, most: tuple[int, int]) -> dict[str, Any]:
     if row is None:
         return {"mean": "–", "notes": []}
-    notes = interval(row), some_repeats(row, most)
-    return {"mean": number(row["mean"]), "notes": [note for note in notes if note]}
+    notes = format_interval(row), missing_repeats(row, most)
+    return {"mean": format_number(row["mean"]), "notes": [note for note in notes if note]}
 
 
 def _sheets_lead(sheets: Sheets, wide: pd.DataFrame) -> str:

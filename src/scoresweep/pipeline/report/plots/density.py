@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from scoresweep.pipeline.report.format import format_axes, is_repeat
 from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, evenly_spaced, legend, styled
-from scoresweep.pipeline.report.statistics.summary import format_axes, group_by_axes, is_repeat
+from scoresweep.pipeline.report.statistics.summary import group_by_axes
 
 __all__ = ["densities", "score_and_density"]
 

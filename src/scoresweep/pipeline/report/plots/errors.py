@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from scoresweep.pipeline.report.format import format_axes, format_number, is_repeat
 from scoresweep.pipeline.report.plots.base import (
     COLOURS,
     WIDTH,
@@ -19,12 +20,7 @@ from scoresweep.pipeline.report.plots.base import (
     log_or_linear,
     styled,
 )
-from scoresweep.pipeline.report.statistics.summary import (
-    format_axes,
-    group_by_axes,
-    is_repeat,
-    number,
-)
+from scoresweep.pipeline.report.statistics.summary import group_by_axes
 
 __all__ = ["error_by_density", "fields", "score_error"]
 
@@ -75,7 +71,7 @@ def error_by_density(frame: pd.DataFrame, column: str, title: str) -> Figure:
         for shade, level in zip(shades, levels, strict=True):
             part = frame[(frame["split"] == split) & (frame["level"] == level)]
             curve = part.groupby("density_bin")[["sigma", "log_density_of_bin", column]].mean()
-            label = f"σ = {number(curve['sigma'].mean())}"
+            label = f"σ = {format_number(curve['sigma'].mean())}"
             panel.plot(
                 curve["log_density_of_bin"], curve[column], marker=".", color=shade, label=label
             )
@@ -124,7 +120,7 @@ def fields(
             panel.quiver(
                 *x.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, pivot="mid"
             )
-            panel.set_title(f"{name}, σ = {number(sigma)}")
+            panel.set_title(f"{name}, σ = {format_number(sigma)}")
             panel.set_aspect("equal")
             panel.grid(False)
     figure.colorbar(image, ax=panels[:, 1], label="σ ‖s − s*‖", shrink=0.7, extend="both")

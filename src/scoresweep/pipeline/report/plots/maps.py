@@ -12,15 +12,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from scoresweep.pipeline.report.format import format_interval, format_number, format_value, humanize
 from scoresweep.pipeline.report.plots.base import WIDTH, styled
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    best_first,
-    format_value,
-    humanize,
-    interval,
-    number,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, best_first
 
 __all__ = ["heat_map", "lines"]
 
@@ -65,10 +59,12 @@ def heat_map(summary: pd.DataFrame, metric: RankedMetric, x: str, y: str) -> Fig
     bar.outline.set_visible(False)
     bar.ax.minorticks_off()
     ticks = np.unique([np.nanmin(mean), np.nanmax(mean)])
-    bar.set_ticks(list(ticks), labels=[number(tick) for tick in ticks])
+    bar.set_ticks(list(ticks), labels=[format_number(tick) for tick in ticks])
     if mean.size <= ANNOTATED:
         few = len(columns) <= ANNOTATED_COLUMNS
-        rows_of = {(row[y], row[x]): interval(row) for _, row in summary.iterrows()} if few else {}
+        rows_of = (
+            {(row[y], row[x]): format_interval(row) for _, row in summary.iterrows()} if few else {}
+        )
         spans = [[rows_of.get((row, column), "") for column in columns] for row in rows]
         _annotate(axes, mean, spans, norm, lower)
         for _, row in summary[summary["mean"].isna()].iterrows():
@@ -159,7 +155,7 @@ def _annotate(
         colour = "#111111" if (1 - share if lower else share) > 0.5 else "#ffffff"
         place: dict[str, Any] = {"ha": "center", "color": colour}
         span = spans[row][column]
-        axes.text(column, row, number(value), va="bottom" if span else "center", **place)
+        axes.text(column, row, format_number(value), va="bottom" if span else "center", **place)
         if span:
             lines = span if len(span) <= LONG_SPAN else span.replace(" to ", "\nto ")
             axes.text(column, row, lines, va="top", fontsize=8, linespacing=1, **place)

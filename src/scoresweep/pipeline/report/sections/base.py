@@ -9,11 +9,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import xarray as xr
 
-from scoresweep.pipeline.report.statistics.summary import (
-    format_axes,
-    group_by_axes,
-    is_repeat,
-)
+from scoresweep.pipeline.report.format import format_axes, is_repeat
+from scoresweep.pipeline.report.statistics.summary import group_by_axes
 from scoresweep.pipeline.report.tables.collect import ReportData
 
 __all__ = [
@@ -46,20 +43,20 @@ CONFIGURATIONS = 4
 """Most configurations of the runs that have figures of their own."""
 
 
-def is_incomparable_axis(tables: ReportData, axis: str) -> bool:
+def is_incomparable_axis(data: ReportData, axis: str) -> bool:
     """Tell whether the values of an axis cannot be averaged or compared."""
-    return axis == "dataset" or (axis in tables.evaluation_axes and not is_repeat(axis))
+    return axis == "dataset" or (axis in data.evaluation_axes and not is_repeat(axis))
 
 
 def by_configuration(
-    tables: ReportData, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
+    data: ReportData, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the first configurations of trained networks, and the rows that they have.
 
     A configuration is the values of the axes that tell trained networks apart.
     """
-    trained = frame[~frame["run"].isin(tables.exact_runs) & frame[column].notna()]
-    axes = [axis for axis in tables.axes if axis in frame and not is_repeat(axis)]
+    trained = frame[~frame["run"].isin(data.exact_runs) & frame[column].notna()]
+    axes = [axis for axis in data.axes if axis in frame and not is_repeat(axis)]
     axes = [axis for axis in axes if trained[axis].nunique() > 1]
     for key, part in itertools.islice(group_by_axes(trained, axes), most):
         yield dict(zip(axes, key, strict=True)), part

@@ -12,6 +12,13 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.format import (
+    format_axes,
+    format_number,
+    format_repeats,
+    humanize,
+    is_repeat,
+)
 from scoresweep.pipeline.report.sections.base import (
     CaptionedFigure,
     file_name,
@@ -22,13 +29,8 @@ from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best,
-    format_axes,
     group_by_axes,
-    humanize,
-    is_repeat,
     most_repeats,
-    number,
-    repeats,
     summarise,
 )
 from scoresweep.pipeline.report.tables.collect import ReportData, planned_table
@@ -46,32 +48,32 @@ LADDER = ("levels", "noise", "sigma_max", "sigma_min", "rho", "sigmas")
 
 
 def metric_maps(
-    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric, every_pair: bool
+    data: ReportData, wide: pd.DataFrame, metric: RankedMetric, every_pair: bool
 ) -> Iterator[CaptionedFigure]:
     """Yield maps of a metric over a run axis and a sampler axis; a line where only one varies.
 
     Datasets and points of the evaluation grid get a map each; they are never averaged.
     """
-    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    apart = [axis for axis in data.axes if is_incomparable_axis(data, axis)]
     for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
         if part[metric.name].nunique() == 1:
             continue  # there is nothing to see in a map of one value
         where = dict(zip(apart, key, strict=True))
-        pairs = axis_pairs(tables, part, metric.name)
+        pairs = axis_pairs(data, part, metric.name)
         for pair in pairs[: MAPS if every_pair else 1]:
-            yield _metric_map(tables, part, metric, pair, where)
+            yield _metric_map(data, part, metric, pair, where)
 
 
-def axis_pairs(tables: ReportData, part: pd.DataFrame, metric: str) -> list[list[str]]:
+def axis_pairs(data: ReportData, part: pd.DataFrame, metric: str) -> list[list[str]]:
     """Return what to draw a metric over: pairs of axes, or the only axis that varies.
 
     Those over which the metric varies most come first.
     """
-    varied = [axis for axis in tables.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
-    varied = [axis for axis in varied if not is_incomparable_axis(tables, axis)]
+    varied = [axis for axis in data.axes if part[axis].nunique() > 1 and not is_repeat(axis)]
+    varied = [axis for axis in varied if not is_incomparable_axis(data, axis)]
     varied.sort(key=lambda axis: set(part[axis]) <= {"true", "false"})  # numbers first
-    rows = sorted((a for a in varied if a in tables.run_axes), key=lambda a: a not in LADDER)
-    columns = [a for a in varied if a in tables.setting_axes]
+    rows = sorted((a for a in varied if a in data.run_axes), key=lambda a: a not in LADDER)
+    columns = [a for a in varied if a in data.setting_axes]
     crossed = [[column, row] for row, column in itertools.product(rows, columns)]
     any_two = [[a, b] for b, a in itertools.combinations(varied, 2)]
     for pairs in (crossed, any_two):
@@ -96,31 +98,31 @@ def _spread(part: pd.DataFrame, metric: str, pair: list[str]) -> float:
 
 
 def _metric_map(
-    tables: ReportData,
+    data: ReportData,
     part: pd.DataFrame,
     metric: RankedMetric,
     pair: list[str],
     where: dict[str, Any],
 ) -> CaptionedFigure:
-    others = [axis for axis in tables.axes if axis not in pair and not is_repeat(axis)]
+    others = [axis for axis in data.axes if axis not in pair and not is_repeat(axis)]
     others = [axis for axis in others if part[axis].nunique() > 1]
     summary = summarise(_averaged(part, metric, pair, others), metric, pair)
     if len(pair) == 2:
-        summary = _with_missing(tables, summary, pair, where)
+        summary = _with_missing(data, summary, pair, where)
     title = f"{metric.title}, {format_axes(where)}" if where else metric.title
     draw = plots.heat_map if len(pair) == 2 else plots.lines
     figure = draw(summary, replace(metric, title=title), *pair)
     name = file_name("metric", metric.name, *pair, *where.values())
-    is_exact = set(part["run"]) <= tables.exact_runs
+    is_exact = set(part["run"]) <= data.exact_runs
     caption = _caption(summary, metric, pair, others, is_exact)
     return CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
 def _with_missing(
-    tables: ReportData, summary: pd.DataFrame, pair: list[str], where: dict[str, Any]
+    data: ReportData, summary: pd.DataFrame, pair: list[str], where: dict[str, Any]
 ) -> pd.DataFrame:
     """Add a row without a mean for each cell between measured ones that the study asks for."""
-    asked = planned_table(tables)
+    asked = planned_table(data)
     within = [asked[axis].isin(summary[axis]) for axis in pair]
     within += [asked[axis] == value for axis, value in where.items() if axis in asked]
     cells = asked[np.logical_and.reduce(within)][pair].drop_duplicates()
@@ -147,7 +149,9 @@ def _caption(
     if metric.caveat:
         sentences = [f"{metric.better.capitalize()} is better, but {metric.caveat}."]
     else:
-        found = f"{format_axes({a: top[a] for a in reversed(pair)})} with {number(top['mean'])}"
+        found = (
+            f"{format_axes({a: top[a] for a in reversed(pair)})} with {format_number(top['mean'])}"
+        )
         sentences = [f"{metric.better.capitalize()} is better. Best: {found}."]
     if metric.count():
         sentences.append(f"Samples: {metric.count()}.")
@@ -168,7 +172,7 @@ def _intervals(summary: pd.DataFrame, metric: RankedMetric, is_exact: bool) -> l
     only = [] if is_exact else ["It holds for that network only."]
     networks, samplings = most_repeats(summary)
     if networks > 1:
-        of = repeats(networks, samplings)
+        of = format_repeats(networks, samplings)
         return [f"Mean of {of}, with Student's 95 % interval over networks{_scale(metric)}."]
     if samplings > 1:
         mean = f"Each value is the mean of {samplings} samplings of {of_one}"
@@ -196,12 +200,12 @@ COST_CAPTIONS = {
 
 
 def cost_maps(
-    tables: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> Iterator[CaptionedFigure]:
     """Yield maps of what the sampler and what each network costs, by the first of the metrics."""
     split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
-    exact = wide["run"].isin(tables.exact_runs)
-    told = [axis for axis in tables.run_axes if not is_repeat(axis) and _tells(wide[axis], exact)]
+    exact = wide["run"].isin(data.exact_runs)
+    told = [axis for axis in data.run_axes if not is_repeat(axis) and _tells(wide[axis], exact)]
     for metric in split[:COST_METRICS]:
         for suffix, caption in COST_CAPTIONS.items():
             name = f"{metric.name}_{suffix}"
@@ -216,7 +220,7 @@ def cost_maps(
             for key, part in group_by_axes(rows, [] if suffix == "sampler_cost" else told):
                 where = dict(zip(told, key, strict=False))
                 named = replace(cost, title=f"{title}{title_suffix(where)}")
-                for picture in metric_maps(tables, part, named, every_pair=False):
+                for picture in metric_maps(data, part, named, every_pair=False):
                     file = file_name(picture.name, *where.values())
                     yield picture._replace(name=file, caption=f"{caption} {picture.caption}")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.plots.animation import animation
 from scoresweep.pipeline.report.sections.base import (
     BANDS,
@@ -18,10 +19,7 @@ from scoresweep.pipeline.report.sections.base import (
     title_suffix,
     to_frame,
 )
-from scoresweep.pipeline.report.statistics.summary import (
-    group_by_axes,
-    number,
-)
+from scoresweep.pipeline.report.statistics.summary import group_by_axes
 from scoresweep.pipeline.report.tables.collect import ReportData
 
 __all__ = [
@@ -70,12 +68,12 @@ SQUEEZED = 0.05
 """Share of the least loss of a network below which the exact score's is not drawn."""
 
 
-def training_curves(tables: ReportData) -> Iterator[CaptionedFigure]:
+def training_curves(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the training loss, and at its end the loss of every level."""
-    dataset = tables.tree["training"].to_dataset()
+    dataset = data.tree["training"].to_dataset()
     if "loss" not in dataset or dataset["loss"].isnull().all():
         return
-    axes = [axis for axis in tables.run_axes if axis in dataset.coords]
+    axes = [axis for axis in data.run_axes if axis in dataset.coords]
     frame = to_frame(dataset[["loss"]]).dropna()
     labels = {"xlabel": "step", "title": "training loss"}
     figure = plots.curves(frame, "step", "loss", axes, labels)
@@ -109,40 +107,40 @@ def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
     return to_frame(xr.Dataset({"level_loss": final, "sigma": dataset["sigma"]})).dropna()
 
 
-def score_errors(tables: ReportData) -> Iterator[CaptionedFigure]:
+def score_errors(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield figures of the score error against σ, where it was measured."""
-    dataset = tables.tree["score_error"].to_dataset()
+    dataset = data.tree["score_error"].to_dataset()
     for name, (title, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
-        frame = error_frame(tables, name)
+        frame = error_frame(data, name)
         if frame[name].isna().all():
             continue
-        axes = [axis for axis in tables.axes if axis in frame]
+        axes = [axis for axis in data.axes if axis in frame]
         figure = plots.score_error(frame, name, title, axes)
         yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
-def error_frame(tables: ReportData, name: str) -> pd.DataFrame:
+def error_frame(data: ReportData, name: str) -> pd.DataFrame:
     """Return σ and the error `name` of every run and level, of the exact score where that tells.
 
     Its errors are zero, but for rounding. Its denoising loss is the least that a network can have;
     that of a training set learned by heart is nearly zero, too, and would squeeze all others.
     """
-    frame = to_frame(tables.tree["score_error"].to_dataset()[["sigma", name, "run"]])
-    networks = frame[~frame["run"].isin(tables.exact_runs)]
+    frame = to_frame(data.tree["score_error"].to_dataset()[["sigma", name, "run"]])
+    networks = frame[~frame["run"].isin(data.exact_runs)]
     squeezed = frame[name].min() < SQUEEZED * networks[name].min()
     return networks if name != "dsm_loss" or squeezed else frame
 
 
-def errors_by_density(tables: ReportData) -> Iterator[CaptionedFigure]:
+def errors_by_density(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the score error by the density of the points, for each configuration of the runs."""
-    dataset = tables.tree["score_error"].to_dataset()
+    dataset = data.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
         return
     names = ["run", "sigma", "score_error_of_bin", "log_density_of_bin"]
     frame = to_frame(dataset[names])
-    for where, part in by_configuration(tables, frame, "score_error_of_bin"):
+    for where, part in by_configuration(data, frame, "score_error_of_bin"):
         figure = plots.error_by_density(part, "score_error_of_bin", "½ E‖s − s*‖²")
         caption = (
             f"Score error in quantile bins of the density log q_σ{title_suffix(where)}: of test "
@@ -155,15 +153,15 @@ def errors_by_density(tables: ReportData) -> Iterator[CaptionedFigure]:
         yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
 
 
-def recovered_densities(tables: ReportData) -> Iterator[CaptionedFigure]:
+def recovered_densities(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield the densities of one-dimensional data that the scores stand for, by dataset."""
-    dataset = tables.tree["score_error"].to_dataset()
+    dataset = data.tree["score_error"].to_dataset()
     if "density" not in dataset:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[[*names, "density_tv"]]).dropna(subset=names)
-    apart = [axis for axis in tables.axes if axis in frame and is_incomparable_axis(tables, axis)]
-    axes = [axis for axis in tables.axes if axis in frame and axis not in apart]
+    apart = [axis for axis in data.axes if axis in frame and is_incomparable_axis(data, axis)]
+    axes = [axis for axis in data.axes if axis in frame and axis not in apart]
     for key, part in group_by_axes(frame, apart):
         where = dict(zip(apart, key, strict=True))
         figure = plots.densities(part, [axis for axis in axes if part[axis].nunique() > 1])
@@ -171,25 +169,25 @@ def recovered_densities(tables: ReportData) -> Iterator[CaptionedFigure]:
         caption = (
             f"The integral of the network's score at its smallest noise level, normalised"
             f"{title_suffix(where)}, over the exact density at that level. Total variation: "
-            f"{number(low)} "
-            f"to {number(high)}. {BANDS}"
+            f"{format_number(low)} "
+            f"to {format_number(high)}. {BANDS}"
         )
         name = file_name("density", *where.values())
         yield CaptionedFigure(name, "Recovered density", caption, plots.png(figure), charted=True)
 
 
-def density_animations(tables: ReportData) -> Iterator[CaptionedFigure]:
+def density_animations(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield how the score of one-dimensional data and its density grow, as a moving picture.
 
     It shows the first seed of each configuration whose weights were kept on their way.
     """
-    dataset = tables.tree["score_error"].to_dataset()
+    dataset = data.tree["score_error"].to_dataset()
     if "density_history" not in dataset:
         return
     inner = ("kept_step", "density_point")
     outer = [str(dim) for dim in dataset["density_history"].dims if dim not in inner]
     runs = to_frame(dataset[["run"]]).assign(there=1)
-    for where, part in by_configuration(tables, runs, "there"):
+    for where, part in by_configuration(data, runs, "there"):
         found = dataset[["density_x", "density_exact", "density_history"]].sel(
             part.iloc[0][outer].to_dict()
         )
@@ -215,15 +213,15 @@ def density_animations(tables: ReportData) -> Iterator[CaptionedFigure]:
         )
 
 
-def vector_fields(tables: ReportData) -> Iterator[CaptionedFigure]:
+def vector_fields(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield learned and exact score of points in the plane, of each configuration's first seed."""
-    dataset = tables.tree["score_error"].to_dataset()
+    dataset = data.tree["score_error"].to_dataset()
     if "field_score" not in dataset:
         return
     runs = to_frame(dataset[["run"]]).assign(there=1)
     inner = ("field_level", "field_point", "feature")
     outer = [str(dim) for dim in dataset["field_score"].dims if dim not in inner]
-    for where, part in by_configuration(tables, runs, "there"):
+    for where, part in by_configuration(data, runs, "there"):
         at = part.iloc[0][outer].to_dict()
         field = dataset[["field_x", "field_sigma", "field_score", "field_exact"]].sel(at)
         if field["field_score"].isnull().all():

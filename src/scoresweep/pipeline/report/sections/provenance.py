@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from scoresweep.pipeline.report.statistics.summary import number
+from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.tables.collect import MetricFailure, MissingResult, ReportData
 from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT
 from scoresweep.pipeline.results.code_of_results import code_rows, mixed_lines
@@ -36,9 +36,9 @@ NAMES = 3
 """Most commits and machines that are named."""
 
 
-def missing_summary(plan: Plan, tables: ReportData) -> str:
+def missing_summary(plan: Plan, data: ReportData) -> str:
     """Count what is missing; "" where nothing is."""
-    gaps, problems = tables.gaps, tables.problems
+    gaps, problems = data.gaps, data.problems
     parts: Counter[str] = Counter(gap.part for gap in gaps)
     totals = {"training": len(plan.runs), "score error": len(plan.runs)}
     totals["sampling"] = len(plan.runs) * len(plan.settings)
@@ -54,9 +54,9 @@ def missing_summary(plan: Plan, tables: ReportData) -> str:
     return text.strip()
 
 
-def code_lead(tables: ReportData) -> str:
+def code_lead(data: ReportData) -> str:
     """Say which results were made by several codes, and so cannot be compared; "" if none."""
-    lines = mixed_lines(tables.codes)
+    lines = mixed_lines(data.codes)
     return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 
@@ -107,9 +107,9 @@ def _gap_row(gap: MissingResult) -> dict[str, str]:
     }
 
 
-def provenance_rows(plan: Plan, tables: ReportData) -> list[tuple[str, str]]:
+def provenance_rows(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
     """Return program, machine and data of the report."""
-    about = tables.tree.attrs
+    about = data.tree.attrs
     versions: dict[str, str] = json.loads(about["versions"])
     commit = about["commit"] or "no repository"
     if about["commit"] and json.loads(about["uncommitted_changes"]):
@@ -125,8 +125,8 @@ def provenance_rows(plan: Plan, tables: ReportData) -> list[tuple[str, str]]:
         *found.items(),
         *_runs(plan, about["commit"]),
         *_imports(plan),
-        *code_rows(tables.codes),
-        *_spent(tables),
+        *code_rows(data.codes),
+        *_spent(data),
         *_datasets(plan),
     ]
 
@@ -178,7 +178,7 @@ def _counted(names: Counter[str]) -> str:
     return "; ".join([*shown, *([f"and {more:,} more"] if more else [])])
 
 
-def _spent(tables: ReportData) -> Iterator[tuple[str, str]]:
+def _spent(data: ReportData) -> Iterator[tuple[str, str]]:
     """Yield the time that each stage took, on how many devices of which kind."""
     for name, stage, prefix in (
         ("training", "training", ""),
@@ -187,7 +187,7 @@ def _spent(tables: ReportData) -> Iterator[tuple[str, str]]:
         ("score error", "score_error", ""),
         ("features of real samples", "reference", ""),
     ):
-        group = tables.tree[stage].to_dataset()
+        group = data.tree[stage].to_dataset()
         work = xr.Dataset({key: group[prefix + key] for key in SPENT})
         is_there = group["state"] == "done" if "state" in group else xr.ones_like(work["seconds"])
         told = _times(work, is_there.astype(bool))
@@ -216,7 +216,7 @@ def _time_on(group: xr.Dataset, kind: str) -> str:
     unknown = int((seconds.notnull() & group["devices"].isnull()).sum())
     if unknown:
         text += f"; on how many devices is not recorded for {unknown:,}"
-    return text if unknown == pieces else f"{number(hours)} {unit} ({text})"
+    return text if unknown == pieces else f"{format_number(hours)} {unit} ({text})"
 
 
 def _datasets(plan: Plan) -> Iterable[tuple[str, str]]:

@@ -14,6 +14,7 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.format import format_axes, format_number, is_repeat
 from scoresweep.pipeline.report.plots.image_grids import (
     COLUMNS,
     nearest_images,
@@ -33,10 +34,7 @@ from scoresweep.pipeline.report.sections.base import (
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best,
-    format_axes,
     group_by_axes,
-    is_repeat,
-    number,
     summarise,
 )
 from scoresweep.pipeline.report.tables.collect import ReportData
@@ -77,8 +75,8 @@ class Sheets(NamedTuple):
 
 
 def sample_sheets(
-    layout: StudyPaths,
-    tables: ReportData,
+    paths: StudyPaths,
+    data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
     datasets: list[str],
@@ -88,7 +86,7 @@ def sample_sheets(
     Of more settings than fit, the best by `metric` are shown. A store that is not there any more,
     or not whole, has no sheet.
     """
-    real = {dataset: _real(layout, dataset) for dataset in datasets}
+    real = {dataset: _real(paths, dataset) for dataset in datasets}
     rows: list[tuple[CaptionedFigure, ...]] = []
     for dataset, split in real.items():
         if split:
@@ -98,20 +96,20 @@ def sample_sheets(
     shown, settings = wide.drop_duplicates(["run", "setting"]), 0
     if metric and len(shown) > SHEETS:
         shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
-    axes = [axis for axis in tables.axes if axis not in tables.evaluation_axes]
+    axes = [axis for axis in data.axes if axis not in data.evaluation_axes]
     same = [axis for axis in axes if axis != DENOISE]
     for _, group in shown.groupby(["run", *same], sort=False):
         if settings >= SHEETS:
             break
         row: list[CaptionedFigure] = []
         for _, setting in sorted(group.iterrows(), key=lambda each: not _is_denoised(each[1])):
-            drawn = _drawn(layout, setting)
+            drawn = _drawn(paths, setting)
             if drawn:
                 name = file_name("samples", setting["run"], setting["setting"])
                 title = format_axes({axis: setting[axis] for axis in same}) or "samples"
                 if DENOISE in axes:
                     title += ", denoised" if _is_denoised(setting) else ", raw"
-                caption = f"{metric.title} {number(setting[metric.name])}" if metric else ""
+                caption = f"{metric.title} {format_number(setting[metric.name])}" if metric else ""
                 beside = real[setting.get("dataset", datasets[0])]
                 picture = CaptionedFigure(name, title, caption, _sheet(drawn, beside))
                 row.append(picture._replace(pixels=drawn.pixel_range is not None))
@@ -126,8 +124,8 @@ def _is_denoised(setting: pd.Series[Any]) -> bool:
 
 
 def overview(
-    layout: StudyPaths,
-    tables: ReportData,
+    paths: StudyPaths,
+    data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
     datasets: list[str],
@@ -137,8 +135,8 @@ def overview(
     Of several datasets it shows the first.
     """
     first = wide[wide["dataset"] == datasets[0]] if "dataset" in wide else wide
-    for where, row in itertools.islice(_best_settings(tables, first, metric), 1):
-        real, drawn = _real(layout, datasets[0]), _drawn(layout, row)
+    for where, row in itertools.islice(_best_settings(data, first, metric), 1):
+        real, drawn = _real(paths, datasets[0]), _drawn(paths, row)
         if not real or not drawn:
             return
         name = format_axes(where) or "samples"
@@ -154,7 +152,7 @@ def overview(
 
 
 def _best_settings(
-    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
+    data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[tuple[dict[str, Any], pd.Series[Any]]]:
     """Yield the best configuration of each dataset and point of the evaluation grid.
 
@@ -162,8 +160,8 @@ def _best_settings(
     """
     if metric is None:
         return
-    axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    axes = [axis for axis in data.axes if not is_repeat(axis)]
+    apart = [axis for axis in data.axes if is_incomparable_axis(data, axis)]
     for _, part in group_by_axes(wide[wide[metric.name].notna()], apart):
         top = best(summarise(part, metric, axes), metric)
         same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
@@ -171,21 +169,21 @@ def _best_settings(
 
 
 def neighbours(
-    layout: StudyPaths,
-    tables: ReportData,
+    paths: StudyPaths,
+    data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
     datasets: list[str],
 ) -> Iterator[CaptionedFigure]:
     """Yield the first images of the best configuration over their nearest training images."""
     seen = set()
-    for where, row in _best_settings(tables, wide, metric):
-        drawn = _drawn(layout, row)
+    for where, row in _best_settings(data, wide, metric):
+        drawn = _drawn(paths, row)
         if (row["run"], row["setting"]) in seen or not drawn or drawn.pixel_range is None:
             continue
         seen.add((row["run"], row["setting"]))
         dataset = row.get("dataset", datasets[0])
-        real = _real(layout, dataset, "train")
+        real = _real(paths, dataset, "train")
         if not real:
             continue
         first = drawn.first(NEIGHBOURS)
@@ -201,15 +199,15 @@ def neighbours(
         yield CaptionedFigure(name, "Nearest training images", caption, plots.png(figure))
 
 
-def signals_to_noise(tables: ReportData) -> Iterator[CaptionedFigure]:
+def signals_to_noise(data: ReportData) -> Iterator[CaptionedFigure]:
     """Yield how large the score's part of a Langevin step is beside its noise, level by level."""
-    dataset = tables.tree["sampling"].to_dataset()
+    dataset = data.tree["sampling"].to_dataset()
     if "signal_to_noise" not in dataset:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
     if frame.empty:
         return
-    axes = [axis for axis in tables.axes if axis in frame and frame[axis].nunique() > 1]
+    axes = [axis for axis in data.axes if axis in frame and frame[axis].nunique() > 1]
     axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
     labels = {"xlabel": "noise level σ", "title": "signal to noise of a step, √(η/2) ‖s‖ / √D"}
     labels |= {"xscale": "log", "yscale": plots.log_or_linear(frame["signal_to_noise"])}
@@ -224,44 +222,44 @@ def signals_to_noise(tables: ReportData) -> Iterator[CaptionedFigure]:
 
 
 def trajectory_figures(
-    layout: StudyPaths, tables: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
+    paths: StudyPaths, data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[CaptionedFigure]:
     """Yield the ways down the ladder that the best configuration has kept, of each dataset."""
-    for where, row in _best_settings(tables, wide, metric):
-        if not _drawn(layout, row):
+    for where, row in _best_settings(data, wide, metric):
+        if not _drawn(paths, row):
             continue
-        paths = read_trajectories(layout.samples(row["run"], row["setting"]))
-        if paths is None:
+        trajectories = read_trajectories(paths.samples(row["run"], row["setting"]))
+        if trajectories is None:
             continue
-        is_image = paths.states.ndim == 5
+        is_image = trajectories.states.ndim == 5
         png = (
-            trajectory_strip(paths.states)
+            trajectory_strip(trajectories.states)
             if is_image
-            else plots.png(plots.trajectories(*astuple(paths)))
+            else plots.png(plots.trajectories(*astuple(trajectories)))
         )
         title = "Ways down the ladder"
         caption = (
-            f"The states in which {len(paths.states)} samples leave the levels{title_suffix(where)}"
+            f"States of {len(trajectories.states)} samples after each level{title_suffix(where)}"
             + (", the first level on the left." if is_image else ".")
         )
         name = file_name(
-            "walks", *(where[axis] for axis in where if is_incomparable_axis(tables, axis))
+            "walks", *(where[axis] for axis in where if is_incomparable_axis(data, axis))
         )
         yield CaptionedFigure(name, title, caption, png, pixels=is_image)
 
 
-def _real(layout: StudyPaths, dataset: str, split: str = "test") -> Split | None:
+def _real(paths: StudyPaths, dataset: str, split: str = "test") -> Split | None:
     """Return real samples; None where they are not there any more."""
     try:
-        return read_split(layout.dataset_store(dataset), split)
+        return read_split(paths.dataset_store(dataset), split)
     except InputError:
         return None
 
 
-def _drawn(layout: StudyPaths, row: pd.Series[Any]) -> Split | None:
+def _drawn(paths: StudyPaths, row: pd.Series[Any]) -> Split | None:
     """Return the samples of a setting; None where they are not there any more."""
     try:
-        return read_samples(layout.samples(row["run"], row["setting"]))
+        return read_samples(paths.samples(row["run"], row["setting"]))
     except InputError:
         return None
 

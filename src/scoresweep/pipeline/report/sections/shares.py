@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.format import format_axes, is_repeat
 from scoresweep.pipeline.report.sections.base import (
     CaptionedFigure,
     file_name,
@@ -19,9 +20,7 @@ from scoresweep.pipeline.report.sections.base import (
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best,
-    format_axes,
     group_by_axes,
-    is_repeat,
     summarise,
 )
 from scoresweep.pipeline.report.tables.collect import ReportData
@@ -44,16 +43,14 @@ SHARES = {
 """Variable to what it is a share of, what it is compared with, and who says so."""
 
 
-def shares(
-    tables: ReportData, wide: pd.DataFrame, metric: RankedMetric
-) -> Iterator[CaptionedFigure]:
+def shares(data: ReportData, wide: pd.DataFrame, metric: RankedMetric) -> Iterator[CaptionedFigure]:
     """Yield the shares of classes, shapes and modes among the samples of the best configuration.
 
     The best is that by `metric`, of each dataset and point of the evaluation grid.
     """
-    sampling = tables.tree["sampling"].to_dataset()
-    axes = [axis for axis in tables.axes if not is_repeat(axis)]
-    apart = [axis for axis in tables.axes if is_incomparable_axis(tables, axis)]
+    sampling = data.tree["sampling"].to_dataset()
+    axes = [axis for axis in data.axes if not is_repeat(axis)]
+    apart = [axis for axis in data.axes if is_incomparable_axis(data, axis)]
     for name in SHARES.keys() & sampling.keys():
         for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
             top = best(summarise(part, metric, axes), metric)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval
+from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
     over_repeats,
@@ -24,17 +23,9 @@ __all__ = [
     "best",
     "best_first",
     "chosen",
-    "format_axes",
-    "format_value",
     "group_by_axes",
-    "humanize",
-    "interval",
-    "is_repeat",
     "main_metric",
     "most_repeats",
-    "number",
-    "repeats",
-    "some_repeats",
     "summarise",
 ]
 
@@ -63,23 +54,20 @@ class RankedMetric:
     def count(self, side: str = "") -> str:
         """Return "n = 1,000" (in spaces that do not break), or "" where that is not known."""
         sizes = np.atleast_1d(self.sizes.get(side, [])).tolist()
-        return f"n{NBSP}={NBSP}{' or '.join(number(size) for size in sizes)}" if sizes else ""
+        return (
+            f"n{NBSP}={NBSP}{' or '.join(format_number(size) for size in sizes)}" if sizes else ""
+        )
 
     def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
         """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""
         named = {"real": "real test samples", "noise": "uniform noise"}
         return [
-            f"{name} ({self.count(side)}) {number(row[side])}"
+            f"{name} ({self.count(side)}) {format_number(row[side])}"
             if self.count(side)
-            else f"{name} {number(row[side])}"
+            else f"{name} {format_number(row[side])}"
             for side, name in named.items()
             if row[side] == row[side]
         ]
-
-
-def is_repeat(axis: str) -> bool:
-    """Tell whether an axis repeats a measurement instead of changing what is measured."""
-    return axis == "seed" or axis.endswith("_seed")
 
 
 def group_by_axes(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -190,23 +178,6 @@ def most_repeats(summary: pd.DataFrame) -> tuple[int, int]:
     return int(summary["networks"].max()), int(summary["samplings"].max())
 
 
-def some_repeats(row: Mapping[Any, Any] | pd.Series[Any], most: tuple[int, int]) -> str:
-    """Return "1 of 2 networks" if a row has fewer repeats than others have; "" if not."""
-    for name, count in zip(("networks", "samplings"), most, strict=True):
-        if row[name] < count:
-            return f"{row[name]:.0f} of {count} {name}"
-    return ""
-
-
-def repeats(networks: float, samplings: float) -> str:
-    """Write how many networks, and samplings of all of them, a value is the mean of."""
-    first = "one network" if networks == 1 else f"{networks:.0f} networks"
-    if networks and samplings % networks == 0 and networks > 1:
-        each = samplings / networks
-        return f"{first} × {each:.0f} samplings" if each > 1 else f"{first}, one sampling each"
-    return f"{first}, {'one sampling' if samplings == 1 else f'{samplings:.0f} samplings'}"
-
-
 def main_metric(metrics: Sequence[RankedMetric]) -> RankedMetric | None:
     """Return the measure by which settings are ranked: a Fréchet distance before anything else.
 
@@ -226,54 +197,3 @@ def main_metric(metrics: Sequence[RankedMetric]) -> RankedMetric | None:
         )
 
     return min(metrics, key=order, default=None)
-
-
-def interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none.
-
-    Repeats that agree to the last digit, shares of 0 say, do not tell how sure their mean is.
-    """
-    if not row["low"] < row["high"]:
-        return ""
-    return f"{number(row['low'])} to {number(row['high'])}"
-
-
-def number(value: Any) -> str:
-    """Write a value with three significant digits: "0.213", "2e-5", "1,500"; "–" where none is."""
-    if not isinstance(value, Real):
-        return str(value)
-    x = float(value)
-    if not math.isfinite(x):
-        return "–"
-    if x < 0:
-        return f"−{number(-x)}"
-    if x.is_integer() and x < 1e6:
-        return f"{x:,.0f}"
-    if 999.5 <= x < 1e6:
-        return f"{x:,.0f}"
-    if 1e-3 <= x < 1e3:
-        return f"{x:#.3g}".rstrip(".")
-    return _short_exponent(f"{x:.3g}")
-
-
-def format_axes(values: Mapping[str, Any]) -> str:
-    """Write the values of axes for people: "levels 10, step size 2e-5"."""
-    return ", ".join(f"{humanize(axis)} {format_value(value)}" for axis, value in values.items())
-
-
-def format_value(value: Any) -> str:
-    """Write the value of an axis: as short as it was in the study."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
-
-
-def humanize(name: str) -> str:
-    """Return the name of an axis as words."""
-    return name.replace("_", " ")
-
-
-def _short_exponent(text: str) -> str:
-    """Return "2e-5" for "2e-05"."""
-    mantissa, letter, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if letter else text

@@ -20,8 +20,8 @@ import xarray as xr
 from scoresweep.pipeline.cluster.progress import Job
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.netcdf_attrs import label, label_of_option
+from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.statistics.summary import is_repeat
 from scoresweep.pipeline.report.tables.array_builder import ArrayBuilder
 from scoresweep.pipeline.report.tables.axes import Grid, axis_options, grid_of, unique_values
 from scoresweep.pipeline.report.tables.compute_cost import (
@@ -143,7 +143,7 @@ def collect(
     Files of `outdated` are left out, for the reasons that it holds. The cost is linear in the
     number of files. Raises `InputError` where a file has a variable with the name of a swept axis.
     """
-    layout, gaps, problems = plan.paths, list[MissingResult](), list[MetricFailure]()
+    paths, gaps, problems = plan.paths, list[MissingResult](), list[MetricFailure]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
     runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
     names = [setting.id for setting in plan.settings]
@@ -152,15 +152,15 @@ def collect(
     errors, metrics = plan.score_error_hash(), plan.evaluate_hash()
     for run, at in zip(plan.runs, runs.positions, strict=True):
         job, kind = run_jobs[run.id], run.dataset.id
-        trained.append(_Source(at, layout.training_curves(run.id), kind, job))
-        measured.append(_Source(at, layout.score_error(run.id), kind, job, errors))
+        trained.append(_Source(at, paths.training_curves(run.id), kind, job))
+        measured.append(_Source(at, paths.score_error(run.id), kind, job, errors))
     setting_jobs = {(job.run, job.setting): job for job in jobs}
     for run, at in zip(plan.runs, runs.positions, strict=True):
         for setting, along in zip(plan.settings, settings.positions, strict=True):
-            path, job = layout.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
+            path, job = paths.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
             kind = f"{run.dataset.id} {setting.sample.count}"
             sampled.append(_Source(at + along, path, kind, job, metrics))
-            drawn.append((at + along, layout.samples_manifest(run.id, setting.id)))
+            drawn.append((at + along, paths.samples_manifest(run.id, setting.id)))
     ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     if not plan.measures_score_error:
         measured = []
@@ -229,48 +229,47 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     ]
 
 
-def wide_table(tables: ReportData) -> pd.DataFrame:
+def wide_table(data: ReportData) -> pd.DataFrame:
     """Return one row for each measured setting: `run`, `setting`, its axes and every metric.
 
     Metrics are the variables of the group `sampling` that are one number for a setting; companions
     stand in columns `<metric>_low` and so on. Two more tell repeats apart (`label_repeats`).
     """
-    sampling = tables.tree["sampling"].to_dataset()
-    points = set(sampling["state"].dims) | set(tables.evaluation_axes)
+    sampling = data.tree["sampling"].to_dataset()
+    points = set(sampling["state"].dims) | set(data.evaluation_axes)
     scalar = [name for name, variable in sampling.data_vars.items() if set(variable.dims) <= points]
     frame = _flat(sampling[scalar].drop_dims(set(sampling[scalar].dims) - points))
     done = frame[frame["state"] == "done"].reset_index(drop=True)
     networks, samplings = (
-        [axis for axis in axes if is_repeat(axis)]
-        for axes in (tables.run_axes, tables.setting_axes)
+        [axis for axis in axes if is_repeat(axis)] for axes in (data.run_axes, data.setting_axes)
     )
-    return label_repeats(done, networks, samplings, done["run"].isin(tables.exact_runs))
+    return label_repeats(done, networks, samplings, done["run"].isin(data.exact_runs))
 
 
-def planned_table(tables: ReportData) -> pd.DataFrame:
+def planned_table(data: ReportData) -> pd.DataFrame:
     """Return one row for each setting that the study asks for, with its axes and its `state`."""
-    frame = _flat(tables.tree["sampling"].to_dataset()[["state"]])
+    frame = _flat(data.tree["sampling"].to_dataset()[["state"]])
     return frame[frame["state"] != ""].reset_index(drop=True)
 
 
-def long_table(tables: ReportData) -> pd.DataFrame:
+def long_table(data: ReportData) -> pd.DataFrame:
     """Return every measured number as a row: run, setting, axes, metric, value, low, high, n.
 
     `networks` and `samplings` are how many of them have this number, of the configuration (the
     axes but for seeds) that the row belongs to; `low` and `high` are of the one row alone.
     """
-    groups = [tables.tree[group].to_dataset() for group in ("score_error", "sampling")]
+    groups = [data.tree[group].to_dataset() for group in ("score_error", "sampling")]
     parts = [_long(group, name) for group in groups for name in metric_names(group)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     inner = [name for name in INNER if name in table]
-    columns = ["run", "setting", *tables.axes, *inner, "metric", "value", *COMPANIONS]
+    columns = ["run", "setting", *data.axes, *inner, "metric", "value", *COMPANIONS]
     table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
-    kept = [axis for axis in [*tables.axes, *inner] if not is_repeat(axis)]
+    kept = [axis for axis in [*data.axes, *inner] if not is_repeat(axis)]
     # Score errors are of networks: they have no setting, and no samplings.
     drawn = table["run"].astype(str) + " " + table["setting"].astype(str)
     table["samplings"] = drawn.where(table["setting"].notna())
     # The exact score is one, whatever its training seeds are.
-    table["networks"] = table["run"].mask(table["run"].isin(tables.exact_runs), "exact")
+    table["networks"] = table["run"].mask(table["run"].isin(data.exact_runs), "exact")
     points = table.groupby([*kept, "metric"], dropna=False)
     table["networks"] = points["networks"].transform("nunique")
     table["samplings"] = points["samplings"].transform("nunique")
