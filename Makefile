@@ -5,11 +5,16 @@ STUDY ?= config/config.yaml
 CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+PYTEST := pytest --numprocesses 2 --dist loadgroup
+EXTRA := slow or cluster or browser or weights
+# Caches of programs that the tests start stay in the checkout.
+test: export XDG_CACHE_HOME := $(CURDIR)/.cache
+test: export XDG_CONFIG_HOME := $(CURDIR)/.cache
 
-.PHONY: help install study test lint format schema tensorboard bench cluster cluster-down clean
+.PHONY: help install study test test-all lint format schema tensorboard bench cluster cluster-down clean
 
 help:  ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## Make .venv with everything in it (quick when nothing changed)
 
@@ -25,8 +30,16 @@ study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
 	@scoresweep plan $(STUDY)
 	snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules host reason
 
-test: install lint  ## Check the code and run the tests
-	pytest --numprocesses 2 --dist loadgroup
+test: install lint  ## Check the code and run the tests, in minutes; changes nothing else
+	$(PYTEST) -m 'not ($(EXTRA))'
+
+test-all: test  ## The same, then the slow tests and those that need root on Debian (see below)
+	@echo "Now the slow tests, and those with a real SLURM, a browser and published weights:"
+	@echo "- apt-get installs slurm-wlm, munge, chromium and what they need, if missing"
+	@echo "- a SLURM of four nodes runs on this machine meanwhile (/etc/slurm, /var/spool, cgroups)"
+	@echo "- weights (about 120 MB) are fetched into ~/.cache/scoresweep"
+	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
+	  SCORESWEEP_WEIGHTS_TESTS=require $(PYTEST) -m '$(EXTRA)'
 
 lint: install
 	ruff check .

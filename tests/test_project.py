@@ -1,7 +1,10 @@
 """The files around the code agree with each other."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import yaml
 from checkout import ROOT
@@ -41,3 +44,44 @@ def test_the_version_stands_in_one_way():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert scoresweep.__version__ == project["version"]
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+OPTIONAL = {"pyarrow"}
+"""The extra `parquet`."""
+
+COMES_WITH = {"cycler": "matplotlib", "pydantic-core": "pydantic"}
+
+USED_BY_NAME = {
+    "h5netcdf": ("src", 'engine="h5netcdf"'),
+    "plotly": ("src", 'find_spec("plotly")'),
+    "snakemake": ("Snakefile", "from snakemake"),
+    "snakemake-executor-plugin-slurm": ("slurm/config.yaml", "executor: "),
+    "tensorboard": ("src", "torch.utils.tensorboard"),
+}
+"""Packages that are used without an import in `src`: where, and by which text."""
+
+
+def text_of(place):
+    path = ROOT / place
+    files = path.rglob("*.py") if path.is_dir() else [path]
+    return "\n".join(file.read_text() for file in files)
+
+
+def test_runtime_dependencies_are_the_packages_that_the_program_uses():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = {split(requirement)[0] for requirement in project["dependencies"]}
+    modules = set()
+    for node in ast.walk(ast.parse(text_of("src").replace("from __future__", "from sys"))):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module.split(".")[0])
+    installed = packages_distributions()
+    packages = {
+        package.lower().replace("_", "-")
+        for module in modules - set(sys.stdlib_module_names) - {"scoresweep"}
+        for package in installed[module]
+    }
+    used = {COMES_WITH.get(package, package) for package in packages - OPTIONAL}
+    used |= {name for name, (place, text) in USED_BY_NAME.items() if text in text_of(place)}
+    assert used == required

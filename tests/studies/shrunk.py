@@ -49,10 +49,10 @@ VALUES = 2
 """Values that are left of a swept option."""
 
 NOT_HERE = {
-    "cifar10": (32, 32, 3),
-    "fashion_mnist": (28, 28, 1),
-    "folder": (64, 64, 3),
-    "mnist": (28, 28, 1),
+    "cifar10": (16, 16, 3),
+    "fashion_mnist": (14, 14, 1),
+    "folder": (16, 16, 3),
+    "mnist": (16, 16, 1),
 }
 """Datasets that are fetched or people's own, and (H, W, C) of the noise in their place."""
 

@@ -124,6 +124,7 @@ def test_published_settings_are_the_published_ones(name: str) -> None:
     assert run.train.batch_size == 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
     content = shrunk(read_yaml(FOLDER / f"{name}.yaml"), tmp_path)
