@@ -12,8 +12,17 @@ import xarray as xr
 
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import write_store
-from scoresweep.pipeline.results import data_of, examine, network_of, samples_of
-from scoresweep.pipeline.results.made_from import KEY, as_attribute, write_manifest
+from scoresweep.pipeline.results import (
+    examine_results,
+    network_state,
+    recorded_dataset,
+    samples_state,
+)
+from scoresweep.pipeline.results.input_hashes import (
+    MADE_FROM,
+    made_from_attribute,
+    write_weights_manifest,
+)
 from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -119,8 +128,8 @@ def fake_run(plan: Plan, run: Run) -> None:
     model = json.dumps({"sha256": sha256_of_tensors(tensors)})
     weights = plan.paths.weights(run.id)
     save_safetensors(weights, tensors, {"model": model})
-    record = {"data": data_of(plan.paths, run.dataset.id).sha256 or ""}
-    write_manifest(weights, plan.paths.weights_manifest(run.id), record)
+    record = {"data": recorded_dataset(plan.paths, run.dataset.id).sha256 or ""}
+    write_weights_manifest(weights, plan.paths.weights_manifest(run.id), record)
     state = JobState("done", 100, 100, images_per_second=4000.0, seconds=2.0)
     state.write(plan.paths.progress(run.id))
 
@@ -145,7 +154,7 @@ def fake_score_error(plan: Plan, run: Run) -> None:
             "level": np.arange(1, len(sigma) + 1),
         },
         attrs={"measured": plan.score_error_hash(), "seconds": 4.0, "device": "cpu", "devices": 1}
-        | as_attribute(made_from(plan, run)),
+        | made_from_attribute(made_from(plan, run)),
     ).to_netcdf(_parent(plan.paths.score_error(run.id)), engine="h5netcdf")
 
 
@@ -161,7 +170,9 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
         attributes={"run": run.id, "setting": setting.id},
     )
     spent = {"seconds": 3.0, "device": "cpu", "devices": 4}
-    manifest = {"count": count, "shape": [1, 8, 8], KEY: made_from(plan, run)} | spent | described
+    manifest = (
+        {"count": count, "shape": [1, 8, 8], MADE_FROM: made_from(plan, run)} | spent | described
+    )
     write_json(plan.paths.samples_manifest(run.id, setting.id), manifest)
 
 
@@ -196,7 +207,7 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
         },
         coords=coords,
         attrs={"measured": plan.evaluate_hash(), "seconds": 5.0, "device": "cpu", "devices": 2}
-        | as_attribute(made_from(plan, run, setting)),
+        | made_from_attribute(made_from(plan, run, setting)),
     ).to_netcdf(_parent(plan.paths.metrics(run.id, setting.id)), engine="h5netcdf")
 
 
@@ -206,17 +217,17 @@ def fake_report(plan: Plan) -> None:
     layout.figures.mkdir()
     for path in (layout.metrics_table, layout.report_page):
         path.touch()
-    attributes = as_attribute({"results": examine(plan).content_sha256()})
+    attributes = made_from_attribute({"results": examine_results(plan).content_sha256()})
     xr.Dataset(attrs=attributes).to_netcdf(layout.report, engine="h5netcdf")
 
 
 def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str, str]:
     """What a result of a run, or the metrics of a setting, is made from."""
-    data = data_of(plan.paths, run.dataset.id)
-    network = network_of(plan.paths, run.id, data)
+    data = recorded_dataset(plan.paths, run.dataset.id)
+    network = network_state(plan.paths, run.id, data)
     hashes = data.hashes | network.hashes
     if setting:
-        hashes |= samples_of(plan.paths, run.id, setting.id, network, data).hashes
+        hashes |= samples_state(plan.paths, run.id, setting.id, network, data).hashes
     return {name: sha256 for name, sha256 in hashes.items() if sha256}
 
 

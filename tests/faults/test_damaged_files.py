@@ -10,7 +10,7 @@ from faults.undisturbed import assert_same_run
 from tiny_study import TINY, give_data, tiny_plan
 
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.results import data_of
+from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
@@ -130,12 +130,14 @@ def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, 
 def test_a_damaged_dataset_is_named_and_staged_again(plan, undisturbed, name, damage):
     layout = plan.paths
     shutil.rmtree(layout.results)
-    store, before = layout.dataset_store("digits"), data_of(layout, "digits").sha256
+    store, before = layout.dataset_store("digits"), recorded_dataset(layout, "digits").sha256
     damage(store / name)
     with pytest.raises(
         InputError, match=r"digits\.zarr.*image.* (damaged|cut short).*`scoresweep stage"
     ):
         train_run(plan)
     stage(plan, "digits")
-    assert data_of(layout, "digits").sha256 == before  # what was made from it is not made again
+    assert (
+        recorded_dataset(layout, "digits").sha256 == before
+    )  # what was made from it is not made again
     assert_same_run(train_run(plan), undisturbed.paths.run(undisturbed.runs[0].id))

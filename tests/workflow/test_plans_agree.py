@@ -27,7 +27,7 @@ from rich.console import Console
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.commands.plan import estimate
-from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan
 
@@ -41,7 +41,7 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     (root / "study.yaml").write_text(yaml.safe_dump(content))
     os.chdir(root)
     here = fake_plan(Path(), **changes)
-    due = examine(here).due
+    due = examine_results(here).due
     planned = {result.rule: 0 for result in due}
     said = io.StringIO()
     for rule in estimate(here, False, Console(file=said)):
@@ -154,10 +154,10 @@ def without_records(plan: Plan) -> None:
 
 def test_results_without_records_are_finished(plan: Plan) -> None:
     without_records(plan)
-    found = examine(plan)
+    found = examine_results(plan)
     assert [result.rule for result in found.due] == ["report"]  # the faked one holds no study
     fake_run(plan, plan.runs[0])  # trained again, by this version
-    found = examine(plan)
+    found = examine_results(plan)
     assert Counter(one.rule for one in found.due) == {"score_error": 1, "report": 1}
 
 

@@ -5,7 +5,7 @@ import time
 
 from snakemake.settings.enums import RerunTrigger
 
-# Which jobs run is decided by `examine`, from the content of files, for `scoresweep plan` and
+# Which jobs run is decided by `examine_results`, from the content of files, for `scoresweep plan` and
 # `status` as well. Snakemake is given this decision by inputs:
 # - an input that is finished is `ancient`: its time decides nothing;
 # - a job whose output exists and has to be made again gets the input OUTDATED, which the rule
@@ -23,9 +23,9 @@ def study_file(wildcards):
 @functools.cache
 def results():
     """The state of every result of the study."""
-    from scoresweep.pipeline.results import examine
+    from scoresweep.pipeline.results import examine_results
 
-    return examine(plan, this_code=is_this_code_asked_for())
+    return examine_results(plan, this_code=is_this_code_asked_for())
 
 
 def is_this_code_asked_for():

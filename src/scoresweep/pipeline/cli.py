@@ -167,7 +167,7 @@ def score_error(
     root: Root = Path(),
 ) -> None:
     """Measure a trained network against the exact score, level by level."""
-    from scoresweep.pipeline.results.measured import is_measured
+    from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.score_error import score_error as run_score_error
 
     plan = _plan(study, root)
@@ -210,7 +210,7 @@ def evaluate(
     root: Root = Path(),
 ) -> None:
     """Compute every metric of the samples of a setting; one that cannot be measured is named."""
-    from scoresweep.pipeline.results.measured import is_measured
+    from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.evaluate import evaluate as run_evaluate
 
     plan = _plan(study, root)

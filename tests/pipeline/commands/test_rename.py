@@ -7,7 +7,7 @@ from faked_study import CONTENT, fake_plan, fake_report, fake_study
 
 from scoresweep.pipeline.commands.rename import rename
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.system.job_state import JobState
 
 TRAIN = {"train": {**CONTENT["train"], "grid": {}}}
@@ -25,13 +25,13 @@ def plan(tmp_path):
 
 def test_results_move_and_comments_stay(plan, tmp_path):
     fake_report(plan)
-    states = {key: result.state for key, result in examine(plan).found.items()}
+    states = {key: result.state for key, result in examine_results(plan).by_key.items()}
     rename(plan, tmp_path / "study.yaml", "other")
     text = (tmp_path / "study.yaml").read_text()
     assert text.startswith("# My study\nstudy: other  # its name\n")
     assert not plan.paths.results.exists()
     renamed = fake_plan(tmp_path, **TRAIN, study="other")
-    assert {key: result.state for key, result in examine(renamed).found.items()} == states
+    assert {key: result.state for key, result in examine_results(renamed).by_key.items()} == states
     assert xr.open_datatree(renamed.paths.report, engine="h5netcdf").attrs["study"] == "other"
 
 

@@ -11,7 +11,7 @@ from scoresweep.metrics.features import Options
 from scoresweep.pipeline.evaluation import kept_metrics as kept_module
 from scoresweep.pipeline.evaluation import sample_metrics as measures_module
 from scoresweep.pipeline.evaluation.kept_metrics import noted
-from scoresweep.pipeline.results.made_by import MadeBy
+from scoresweep.pipeline.results.code_version import CodeVersion
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 
@@ -149,8 +149,8 @@ def test_metrics_of_other_code_or_without_a_list_are_not_used(
     measured(plan_in(digits, neighbours=3))
     assert computed == METRICS
     computed.clear()
-    other = MadeBy("0123456789ab", "")
-    monkeypatch.setattr(kept_module, "made_by", lambda kind: other)
+    other = CodeVersion("0123456789ab", "")
+    monkeypatch.setattr(kept_module, "current_code", lambda kind: other)
     measured(plan_in(digits, neighbours=4))
     assert computed == METRICS
 

@@ -18,10 +18,10 @@ from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.commands.plan import estimate
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results import examine
-from scoresweep.pipeline.results import made_by as made_by_module
-from scoresweep.pipeline.results.code_of_results import codes_of_results
-from scoresweep.pipeline.results.made_by import FILES, made_by, made_by_of
+from scoresweep.pipeline.results import code_version as code_version_module
+from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results.code_summary import count_codes
+from scoresweep.pipeline.results.code_version import FILES, current_code, recorded_code
 from scoresweep.pipeline.rules import train as train_module
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
@@ -72,29 +72,29 @@ def test_ids_and_coordinates_can_be_read(study):
 
 
 def test_every_result_names_the_code_that_made_it(study):
-    found = codes_of_results(study)
+    found = count_codes(study)
     assert {kind: dict(counts) for kind, counts in found.items()} == {
-        kind: {made_by(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
+        kind: {current_code(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
     }
-    assert all(made_by(kind).code for kind in FILES)
+    assert all(current_code(kind).code for kind in FILES)
 
 
 def edit(package, name, monkeypatch):
     """Make a copy of the program, in which a file is edited, the code of this process."""
-    shutil.copytree(made_by_module.PACKAGE, package)
+    shutil.copytree(code_version_module.PACKAGE, package)
     with (package / name).open("a") as file:
         file.write("# edited\n")
-    monkeypatch.setattr(made_by_module, "PACKAGE", package)
-    made_by.cache_clear()
+    monkeypatch.setattr(code_version_module, "PACKAGE", package)
+    current_code.cache_clear()
 
 
 def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, monkeypatch):
     edit(tmp_path / "scoresweep", "samplers/langevin.py", monkeypatch)
-    assert examine(study).due == []
-    due = examine(study, this_code=True).due
-    made_by.cache_clear()
+    assert examine_results(study).due == []
+    due = examine_results(study, this_code=True).due
+    current_code.cache_clear()
     assert sorted({result.rule for result in due}) == ["evaluate", "report", "sample"]
-    assert any(made_by_of(due[0].output).code in result.reason for result in due)
+    assert any(recorded_code(due[0].output).code in result.reason for result in due)
 
 
 def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
@@ -111,12 +111,12 @@ def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypa
     sample(plan, *names, this_code=True)
     stage(plan, "digits", this_code=True)
     said = capsys.readouterr().err
-    found = {path: made_by_of(path) for path in (manifest, layout.provenance(names[0]))}
-    made = [made_by("samples"), made_by("networks")]
-    made_by.cache_clear()
+    found = {path: recorded_code(path) for path in (manifest, layout.provenance(names[0]))}
+    made = [current_code("samples"), current_code("networks")]
+    current_code.cache_clear()
     assert list(found.values()) == made
     assert sha256_of(layout.weights(names[0])) == before[1], "the edit was a comment"
-    assert said.count("is made again") == 2
+    assert said.count("; recomputing") == 2
     assert "digits.zarr is staged already" in said, "its code is the same"
 
 

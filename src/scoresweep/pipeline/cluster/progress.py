@@ -12,7 +12,7 @@ from typing import Literal
 import psutil
 
 from scoresweep.pipeline.cluster.squeue import QueuedJob
-from scoresweep.pipeline.results import Result, Results, examine
+from scoresweep.pipeline.results import Result, Results, examine_results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
@@ -63,9 +63,9 @@ class Job:
 def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
     """Return all runs, then all settings of each, in the order of the plan, with their states.
 
-    `results` are those of the plan (`examine`), if known.
+    `results` are those of the plan (`examine_results`), if known.
     """
-    results = results or examine(plan)
+    results = results or examine_results(plan)
     found = [_run(plan, run.id, results) for run in plan.runs]
     for run in plan.runs:
         found.extend(_settings(plan, run.id, results))

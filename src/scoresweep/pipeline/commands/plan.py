@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scoresweep.pipeline.cluster.progress import Job, collect_jobs
-from scoresweep.pipeline.results import RULES, Results, examine
+from scoresweep.pipeline.results import RULES, Results, examine_results
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.known_size import known_size
@@ -70,7 +70,7 @@ def estimate(plan: Plan, probe: bool = True, console: Console | None = None) -> 
     from a few steps of the networks on random data, on this machine.
     """
     console = console or Console(highlight=False)
-    results = examine(plan)
+    results = examine_results(plan)
     found = collect_jobs(plan, results)
     costs = _earlier(plan, found)
     earlier = bool(costs.steps)

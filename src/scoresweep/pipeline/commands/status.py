@@ -22,7 +22,7 @@ from scoresweep.pipeline.cluster.progress import STALE_AFTER, Job, State, collec
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live
 from scoresweep.pipeline.cluster.study_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.pipeline.errors import RunError
-from scoresweep.pipeline.results.code_of_results import code_lines, codes_of_results
+from scoresweep.pipeline.results.code_summary import count_codes, other_code_lines
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
 
@@ -77,7 +77,7 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
     console.print(_table(plan, rows))
     lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
-    codes = [f"code: {line}" for line in code_lines(codes_of_results(plan))]
+    codes = [f"code: {line}" for line in other_code_lines(count_codes(plan))]
     for line in [*lines, *queues, *_logs(plan, found), *codes]:
         console.print(line, markup=False, soft_wrap=True)
     return found

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from scoresweep.metrics.features import Options
-from scoresweep.pipeline.results.made_by import made_by, made_by_of
+from scoresweep.pipeline.results.code_version import current_code, recorded_code
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.system.atomic_files import atomic_write
@@ -172,7 +172,7 @@ def _readable(paths: Sequence[Path]) -> Iterator[tuple[Path, xr.Dataset, list[di
     """Yield content and parts of the files that this code has written and that can be read."""
     for path in paths:
         try:
-            if made_by_of(path).code != made_by("metrics").code:
+            if recorded_code(path).code != current_code("metrics").code:
                 continue
             with xr.open_dataset(path, engine="h5netcdf") as file:
                 yield path, file.load(), json.loads(file.attrs[PARTS])

@@ -1,38 +1,38 @@
-"""Which results of a study are finished, and which the next `snakemake` makes, and why.
+"""Which results of a study are done, missing or outdated, and which jobs run next.
 
-`examine` decides it for `scoresweep plan`, `scoresweep status`, the report and the Snakefile, so
-that they agree. It looks at the content of files alone, never at their times or at records of
-Snakemake: each result records the hashes of what it was made from (`made_from.py`). A result of an
-earlier version without such a record counts as finished. Each folder is listed once, and only small
-files are read.
+`examine_results` decides this for `scoresweep plan`, `scoresweep status`, the report and the
+Snakefile, so they always agree. It compares the content of files only, never their times or
+Snakemake's records: each result records the hashes of its inputs (`input_hashes.py`) and the code
+that computed it (`code_version.py`). A result without such a record, from an earlier version,
+counts as done. Each folder is listed once, and only small files are read.
 """
 
-from scoresweep.pipeline.results.examine import examine
-from scoresweep.pipeline.results.report_state import outdated_files
+from scoresweep.pipeline.results.examine import examine_results
+from scoresweep.pipeline.results.report_state import outdated_measurements
 from scoresweep.pipeline.results.result import RULES, Result, Results
 from scoresweep.pipeline.results.states import (
-    data_of,
+    dataset_state,
     is_imported,
-    metrics_of,
-    network_of,
-    reference_of,
-    samples_of,
-    score_error_of,
-    staged_data,
+    metrics_state,
+    network_state,
+    recorded_dataset,
+    reference_state,
+    samples_state,
+    score_error_state,
 )
 
 __all__ = [
     "RULES",
     "Result",
     "Results",
-    "data_of",
-    "examine",
+    "dataset_state",
+    "examine_results",
     "is_imported",
-    "metrics_of",
-    "network_of",
-    "outdated_files",
-    "reference_of",
-    "samples_of",
-    "score_error_of",
-    "staged_data",
+    "metrics_state",
+    "network_state",
+    "outdated_measurements",
+    "recorded_dataset",
+    "reference_state",
+    "samples_state",
+    "score_error_state",
 ]

@@ -7,66 +7,62 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from scoresweep.pipeline.results.made_from import differences
+from scoresweep.pipeline.results.input_hashes import changed_inputs
 
-__all__ = ["RULES", "WHAT", "Key", "Result", "Results", "Rule", "State"]
+__all__ = ["INPUT_NAMES", "RULES", "Key", "Result", "Results", "Rule", "State"]
 
 State = Literal["done", "missing", "outdated"]
-"""`outdated`: made from something else than what is there now; kept until it is replaced."""
+"""`outdated`: made from inputs that have changed since; kept until it is replaced."""
 
 Rule = Literal["stage", "reference", "train", "score_error", "sample", "evaluate", "report"]
-RULES: tuple[Rule, ...] = (
-    *("stage", "reference", "train", "score_error", "sample", "evaluate", "report"),
-)
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 Key = tuple[str, ...]
-"""A rule and the ids that its job is for: ("sample", RUN, SETTING)."""
+"""A rule and the ids of its job: ("sample", RUN, SETTING)."""
 
-WHAT = {
+INPUT_NAMES = {
     **dict.fromkeys(("data", "training_data"), "its data"),
     **dict.fromkeys(("weights", "weights_file"), "its network"),
     "samples": "its samples",
 }
-"""What a result is made from, by the name in its record."""
+"""Names of inputs in records and in messages."""
 
 
 @dataclass
 class Result:
-    """What one job of a rule makes."""
+    """The result of one job."""
 
     rule: Rule
     output: Path
     """The file that the rule declares to Snakemake."""
     state: State = "done"
     reason: str = ""
-    """Why it is not `done`."""
+    """Why it is not `done`, or why its job is due."""
     sha256: str | None = None
     """Hash of its content; None if unknown."""
     is_recorded: bool = False
-    """Whether it says what it was made from: an earlier version's does not."""
+    """Whether it records its inputs; results of earlier versions do not."""
     is_due: bool = False
-    """Whether the next `snakemake` runs its job: it is not done, or is made from what is due."""
+    """Whether the next `snakemake` runs its job: it is not done, or an input of it is due."""
     is_damaged: bool = False
-    """Whether it is there and cannot be read."""
+    """Whether its file exists but cannot be read."""
     other_code: str = ""
-    """Which code made it, if that was asked and is not this one."""
+    """Which code computed it, if that was examined and is not this code."""
     hashes: dict[str, str | None] = field(default_factory=dict)
-    """Hashes by which the results that are made from it may know it."""
+    """Hashes under which results made from it may record it."""
 
-    def unless_made_from(
-        self, record: Mapping[str, str], inputs: Mapping[str, str | None]
-    ) -> Result:
-        """Return this result; `outdated` if `record` names other inputs."""
-        if changed := differences(record, inputs):
+    def compare_inputs(self, record: Mapping[str, str], inputs: Mapping[str, str | None]) -> Result:
+        """Mark this result as outdated if `record` names other inputs; return it."""
+        if changed := changed_inputs(record, inputs):
             self.state = "outdated"
-            names = dict.fromkeys(WHAT[name] for name in changed)
+            names = dict.fromkeys(INPUT_NAMES[name] for name in changed)
             self.reason = f"{' and '.join(names)} changed since"
         return self
 
-    def follow(self, *others: tuple[bool, str]) -> None:
-        """Make the job due if the result is not done, or for the first of `others` that is true."""
+    def mark_due(self, *others: tuple[bool, str]) -> None:
+        """Mark the job as due if the result is not done, or for the first true one of `others`."""
         self.is_due = self.state != "done"
         for is_changing, reason in others:
             if is_changing and not self.is_due:
@@ -75,27 +71,27 @@ class Result:
 
 @dataclass
 class Results:
-    """All results of a study by rule and ids."""
+    """All results of a study."""
 
-    found: dict[Key, Result] = field(default_factory=dict)
+    by_key: dict[Key, Result] = field(default_factory=dict)
 
     def __getitem__(self, key: Key) -> Result:
-        return self.found[key]
+        return self.by_key[key]
 
     def of(self, rule: Rule) -> list[Result]:
-        """Return the results of a rule."""
-        return [result for key, result in self.found.items() if key[0] == rule]
+        """Return the results of one rule."""
+        return [result for key, result in self.by_key.items() if key[0] == rule]
 
     @property
     def due(self) -> list[Result]:
         """The results whose jobs the next `snakemake` runs."""
-        return [result for result in self.found.values() if result.is_due]
+        return [result for result in self.by_key.values() if result.is_due]
 
     def content_sha256(self) -> str:
         """Return a hash of the results that a report is made from."""
         parts = [
             [*key, result.sha256 or ""]
-            for key, result in sorted(self.found.items())
+            for key, result in sorted(self.by_key.items())
             if key[0] in ("train", "score_error", "evaluate") and not result.is_due
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The state of each kind of result: is it there, whole, and made from what is there now?"""
+"""The state of each kind of result: done, missing or outdated."""
 
 from __future__ import annotations
 
@@ -11,127 +11,127 @@ from typing import Any
 from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.source_state import is_same
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results.made_by import made_by_of
-from scoresweep.pipeline.results.made_from import (
-    KEY,
-    data_sha256,
-    network_sha256,
-    recorded_in,
+from scoresweep.pipeline.results.code_version import recorded_code
+from scoresweep.pipeline.results.input_hashes import (
+    MADE_FROM,
+    dataset_sha256,
+    read_made_from,
+    recorded_weights_sha256,
     training_sha256,
 )
-from scoresweep.pipeline.results.result import WHAT, Result
+from scoresweep.pipeline.results.result import INPUT_NAMES, Result
 from scoresweep.pipeline.study import Plan, StudyPaths
 from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
 from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
 
 __all__ = [
-    "data_of",
+    "dataset_state",
     "is_imported",
-    "metrics_of",
-    "names_in",
-    "network_of",
-    "reference_of",
-    "samples_of",
-    "score_error_of",
-    "staged_data",
+    "list_names",
+    "metrics_state",
+    "network_state",
+    "recorded_dataset",
+    "reference_state",
+    "samples_state",
+    "score_error_state",
 ]
 
 
-def staged_data(layout: StudyPaths, dataset: Dataset) -> Result:
-    """Return the state of a staged dataset: `outdated` if the user's own files have changed.
+def dataset_state(paths: StudyPaths, dataset: Dataset) -> Result:
+    """Return the state of a staged dataset: `outdated` if the user's source files have changed.
 
-    Own files that do not exist any more have not changed.
+    Deleted source files count as unchanged.
     """
-    result = Result("stage", layout.dataset_manifest(dataset.id))
+    result = Result("stage", paths.dataset_manifest(dataset.id))
     try:
-        manifest = check_store(layout.dataset_store(dataset.id))
-        _identify(result, manifest)
-    except (InputError, KeyError, TypeError) as problem:
-        result.state, result.reason = "missing", str(problem)
+        manifest = check_store(paths.dataset_store(dataset.id))
+        _set_hashes(result, manifest)
+    except (InputError, KeyError, TypeError) as error:
+        result.state, result.reason = "missing", str(error)
         return result
-    own = dataset.path if isinstance(dataset, UserData) else None
-    if own is None or not own.exists():
+    source = dataset.path if isinstance(dataset, UserData) else None
+    if source is None or not source.exists():
         return result
     try:
-        if is_same(own, manifest["attributes"]["sha256"], layout.dataset_state(dataset.id)):
+        if is_same(source, manifest["attributes"]["sha256"], paths.dataset_state(dataset.id)):
             return result
-        result.reason = f"{own} has changed since it was staged"
-    except (InputError, KeyError) as problem:
-        result.reason = str(problem)
+        result.reason = f"{source} has changed since it was staged"
+    except (InputError, KeyError) as error:
+        result.reason = str(error)
     result.state = "outdated"
     return result
 
 
-def data_of(layout: StudyPaths, dataset: str) -> Result:
-    """Return the hashes of a staged dataset as its manifest says, without looking at its files."""
-    result = Result("stage", layout.dataset_manifest(dataset))
+def recorded_dataset(paths: StudyPaths, dataset: str) -> Result:
+    """Return a staged dataset with the hashes in its manifest; its files are not checked."""
+    result = Result("stage", paths.dataset_manifest(dataset))
     with contextlib.suppress(KeyError, TypeError):
-        _identify(result, _read(result.output))
+        _set_hashes(result, _read(result.output))
     return result
 
 
-def _identify(data: Result, manifest: Mapping[str, Any]) -> None:
-    data.sha256 = data_sha256(manifest)
+def _set_hashes(data: Result, manifest: Mapping[str, Any]) -> None:
+    data.sha256 = dataset_sha256(manifest)
     data.hashes = {"data": data.sha256, "training_data": training_sha256(manifest)}
 
 
-def network_of(layout: StudyPaths, run: str, data: Result) -> Result:
+def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
     """Return the state of a run's weights."""
-    weights, manifest = layout.weights(run), layout.weights_manifest(run)
+    weights, manifest = paths.weights(run), paths.weights_manifest(run)
     result = Result("train", manifest)
     if not weights.exists():
         result.state, result.reason = "missing", "not trained"
         return result
-    result.sha256 = network_sha256(weights)
+    result.sha256 = recorded_weights_sha256(weights)
     result.hashes = {"weights": result.sha256}
     content = _read(manifest)
-    is_of_these = bool(content) and content.get("sha256") == result.sha256
-    record = content.get(KEY, {}) if is_of_these else {}
-    if is_of_these:
+    record = {}
+    if content and content.get("sha256") == result.sha256:
+        record = content.get(MADE_FROM, {})
         result.hashes["weights_file"] = content.get("file_sha256")
         result.is_recorded = bool(record)
-    return result.unless_made_from(record or _trained_on(layout, run), data.hashes)
+    return result.compare_inputs(record or _checkpoint_inputs(paths, run), data.hashes)
 
 
-def _trained_on(layout: StudyPaths, run: str) -> dict[str, str]:
-    """Return what the last checkpoint says of the data, for weights of an earlier version."""
-    for state in sorted(layout.checkpoints(run).glob("step-*/state.json"), reverse=True)[:1]:
+def _checkpoint_inputs(paths: StudyPaths, run: str) -> dict[str, str]:
+    """Return the hash of the data in the last checkpoint, for weights of an earlier version."""
+    for state in sorted(paths.checkpoints(run).glob("step-*/state.json"), reverse=True)[:1]:
         return {"training_data": str(_read(state).get("data", ""))}
     return {}
 
 
-def score_error_of(plan: Plan, run: str, network: Result, data: Result) -> Result:
+def score_error_state(plan: Plan, run: str, network: Result, data: Result) -> Result:
     """Return the state of the score error of a run."""
     result = Result("score_error", plan.paths.score_error(run))
-    there = result.output.exists()
-    return _measurement(result, there, plan.score_error_hash(), network, data)
+    exists = result.output.exists()
+    return _measurement_state(result, exists, plan.score_error_hash(), network, data)
 
 
-def samples_of(
-    layout: StudyPaths,
+def samples_state(
+    paths: StudyPaths,
     run: str,
     setting: str,
     network: Result,
     data: Result,
     names: set[str] | None = None,
 ) -> Result:
-    """Return the state of a setting's samples; `names` are those in its folder, if known."""
-    manifest, store = layout.samples_manifest(run, setting), layout.samples(run, setting)
-    names = names_in(manifest.parent) if names is None else names
+    """Return the state of a setting's samples; `names` lists their folder, if known."""
+    manifest, store = paths.samples_manifest(run, setting), paths.samples(run, setting)
+    names = list_names(manifest.parent) if names is None else names
     result = Result("sample", manifest)
     content = _read(manifest) if manifest.name in names else {}
     if not content or store.name not in names:
-        what = "the samples are gone" if content else "not drawn"
-        result.state, result.reason = "missing", what
+        result.state = "missing"
+        result.reason = "the samples are gone" if content else "not drawn"
         return result
     result.sha256 = content.get("sha256")
-    result.is_recorded = KEY in content
+    result.is_recorded = MADE_FROM in content
     result.hashes = {"samples": result.sha256}
-    record = {"weights_file": content.get("weights_sha256", "")} | content.get(KEY, {})
-    return result.unless_made_from(record, network.hashes | data.hashes)
+    record = {"weights_file": content.get("weights_sha256", "")} | content.get(MADE_FROM, {})
+    return result.compare_inputs(record, network.hashes | data.hashes)
 
 
-def metrics_of(
+def metrics_state(
     plan: Plan,
     run: str,
     setting: str,
@@ -142,38 +142,40 @@ def metrics_of(
 ) -> Result:
     """Return the state of a setting's metrics.
 
-    `names` are those in its folder and `options` is `plan.evaluate_hash()`, if known.
+    `names` lists their folder and `options` is `plan.evaluate_hash()`, if known.
     """
     path = plan.paths.metrics(run, setting)
-    names = names_in(path.parent) if names is None else names
+    names = list_names(path.parent) if names is None else names
     options = plan.evaluate_hash() if options is None else options
     result = Result("evaluate", path)
-    return _measurement(result, path.name in names, options, samples, data)
+    return _measurement_state(result, path.name in names, options, samples, data)
 
 
-def _measurement(
-    result: Result, is_there: bool, options: str, measured: Result, data: Result
+def _measurement_state(
+    result: Result, exists: bool, options: str, measured: Result, data: Result
 ) -> Result:
-    """Return the state of a file of measurements of `measured`, a network or samples."""
+    """Return the state of a file of measurements; `measured` is the network or the samples."""
     path = result.output
-    if not is_there:
+    if not exists:
         result.state, result.reason = "missing", "not measured"
     elif not is_complete(path):
         result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
     elif not contains_text(path, options):
         result.state, result.reason = "outdated", "measured with other options"
     else:
-        record = recorded_in(path)
-        facts = [options, record, made_by_of(path).code]
-        result.sha256, result.is_recorded = json.dumps(facts), bool(record)
-        result.unless_made_from(record, measured.hashes | data.hashes)
-        if measured.is_recorded and not record:  # by an earlier version, of what was there before
-            result.state, result.reason = "outdated", f"{WHAT[next(iter(measured.hashes))]} changed"
+        record = read_made_from(path)
+        result.sha256 = json.dumps([options, record, recorded_code(path).code])
+        result.is_recorded = bool(record)
+        result.compare_inputs(record, measured.hashes | data.hashes)
+        # An earlier version measured a network or samples that have since been replaced.
+        if measured.is_recorded and not record:
+            changed = INPUT_NAMES[next(iter(measured.hashes))]
+            result.state, result.reason = "outdated", f"{changed} changed"
     return result
 
 
-def reference_of(plan: Plan, dataset: str, extractor: str, data: Result) -> Result:
-    """Return the state of the features of a dataset's real samples."""
+def reference_state(plan: Plan, dataset: str, extractor: str, data: Result) -> Result:
+    """Return the state of a file of real features."""
     path = plan.reference(dataset, extractor)
     result = Result("reference", path)
     if not path.exists():
@@ -183,26 +185,26 @@ def reference_of(plan: Plan, dataset: str, extractor: str, data: Result) -> Resu
 
     try:
         with h5py.File(path, "r") as file:
-            record = json.loads(file.attrs[KEY])[KEY] if KEY in file.attrs else {}
+            record = json.loads(file.attrs[MADE_FROM])[MADE_FROM] if MADE_FROM in file.attrs else {}
     except (OSError, ValueError, KeyError):
         result.state, result.reason = "missing", f"{path} is damaged"
         return result
-    return result.unless_made_from(record, data.hashes)
+    return result.compare_inputs(record, data.hashes)
 
 
-def is_imported(layout: StudyPaths, run: str) -> bool:
-    """Whether a run's weights came from a checkpoint file, not from training on its data."""
-    return layout.weights(run).exists() and "imported" in _read(layout.provenance(run))
+def is_imported(paths: StudyPaths, run: str) -> bool:
+    """Return whether a run's weights were imported from a checkpoint file."""
+    return paths.weights(run).exists() and "imported" in _read(paths.provenance(run))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON file's content; nothing if it is missing or damaged."""
+    """Return the content of a JSON file; {} if it is missing or damaged."""
     try:
         return dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return {}
 
 
-def names_in(folder: Path) -> set[str]:
-    """Return the names in a folder; none if there is no such folder."""
+def list_names(folder: Path) -> set[str]:
+    """Return the names in a folder; none if it does not exist."""
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()

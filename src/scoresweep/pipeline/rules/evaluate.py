@@ -42,14 +42,12 @@ from scoresweep.pipeline.evaluation.sample_metrics import (
     write_dataset,
 )
 from scoresweep.pipeline.results import (
-    data_of,
-    network_of,
-    samples_of,
+    network_state,
+    recorded_dataset,
+    samples_state,
 )
-from scoresweep.pipeline.results.made_by import KEY as MADE_BY
-from scoresweep.pipeline.results.made_by import made_by
-from scoresweep.pipeline.results.made_from import KEY as MADE_FROM
-from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.results.code_version import MADE_BY, current_code
+from scoresweep.pipeline.results.input_hashes import MADE_FROM, made_from_attribute
 from scoresweep.pipeline.sampling.sample_store import (
     Trajectories,
     read_levels,
@@ -85,12 +83,12 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         InputError: if files are missing, none of the metrics can be had, or there is no GPU for it.
         RunError: if the samples are damaged or not finite.
     """
-    started, device, code = time.monotonic(), select_device(gpus), made_by("metrics")
+    started, device, code = time.monotonic(), select_device(gpus), current_code("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
     train = read_split(plan.paths.dataset_store(run.dataset.id), "train")
-    data = data_of(plan.paths, run.dataset.id)
-    network = network_of(plan.paths, run.id, data)
-    made_from = samples_of(plan.paths, run.id, setting.id, network, data).hashes
+    data = recorded_dataset(plan.paths, run.dataset.id)
+    network = network_state(plan.paths, run.id, data)
+    made_from = samples_state(plan.paths, run.id, setting.id, network, data).hashes
     made_from |= {"data": data.sha256}
     samples, kept, levels = _read_drawn(plan, run, setting)
 
@@ -119,7 +117,7 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
         signal = snr_dataset(levels)
         parts = [(content.merge(signal, compat="no_conflicts"), axes) for content, axes in parts]
     attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.evaluate_hash()} | as_attribute(made_from)
+    attributes |= {"measured": plan.evaluate_hash()} | made_from_attribute(made_from)
     if problems:
         attributes["problems"] = json.dumps(problems, ensure_ascii=False)
     attributes |= compute_cost(started, device) | code.attribute()

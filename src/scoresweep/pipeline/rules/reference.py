@@ -13,9 +13,9 @@ from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.evaluation.extractors import give_weights, make_extractor
 from scoresweep.pipeline.evaluation.real_features import extract, uniform_noise
 from scoresweep.pipeline.evaluation.sample_metrics import compute_cost, random_subset, write_dataset
-from scoresweep.pipeline.results import data_of
-from scoresweep.pipeline.results.made_by import made_by
-from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.results import recorded_dataset
+from scoresweep.pipeline.results.code_version import current_code
+from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.device import select_device
 
@@ -38,7 +38,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
         InputError: if the dataset does not have what the extractor needs, the extractor's
             published weights cannot be had, or there is no GPU for it.
     """
-    started, device, code = time.monotonic(), select_device(gpus), made_by("features")
+    started, device, code = time.monotonic(), select_device(gpus), current_code("features")
     dataset, layout, count = plan.dataset(dataset_id), plan.paths, plan.study.evaluate.real_count
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
@@ -47,7 +47,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     content = xr.Dataset(
         attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
         | weights
-        | as_attribute({"data": data_of(layout, dataset.id).sha256})
+        | made_from_attribute({"data": recorded_dataset(layout, dataset.id).sha256})
     )
     noise = uniform_noise(train, min(NOISE, len(train.values)))
     train, test = _some(train, count, "train"), _some(test, count, "test")

@@ -36,9 +36,9 @@ from scoresweep.pipeline.report.tables.collect import (
     wide_table,
 )
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
-from scoresweep.pipeline.results import examine, outdated_files
-from scoresweep.pipeline.results.code_of_results import say_codes
-from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.results import examine_results, outdated_measurements
+from scoresweep.pipeline.results.code_summary import report_other_code
+from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
@@ -56,9 +56,9 @@ def report(plan: Plan) -> None:
     there is nothing to report at all: no result, and nothing that failed either.
     """
     paths = plan.paths
-    results = examine(plan)
-    data = collect(plan, collect_jobs(plan, results), outdated_files(plan, results))
-    data.tree.attrs |= as_attribute({"results": results.content_sha256()})
+    results = examine_results(plan)
+    data = collect(plan, collect_jobs(plan, results), outdated_measurements(plan, results))
+    data.tree.attrs |= made_from_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
     if is_empty and all(gap.state != "failed" for gap in data.gaps):
         raise InputError(
@@ -80,7 +80,7 @@ def report(plan: Plan) -> None:
         temporary.write_text(render_page(plan, data, wide, metrics, pictures), encoding="utf-8")
     write_final_metrics(plan, data, wide, metrics)
     _say_what_there_is(plan, data.gaps, len(wide))
-    say_codes(data.codes)
+    report_other_code(data.codes)
 
 
 def _say_what_there_is(plan: Plan, gaps: Sequence[MissingResult], settings: int) -> None:

@@ -23,11 +23,14 @@ import torch
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
-from scoresweep.pipeline.results import data_of
-from scoresweep.pipeline.results.code_of_results import discard_other_code
-from scoresweep.pipeline.results.made_by import KEY, joined, made_by
-from scoresweep.pipeline.results.made_from import KEY as MADE_FROM
-from scoresweep.pipeline.results.made_from import differences, network_sha256
+from scoresweep.pipeline.results import recorded_dataset
+from scoresweep.pipeline.results.code_summary import remove_if_other_code
+from scoresweep.pipeline.results.code_version import MADE_BY, current_code, join_codes
+from scoresweep.pipeline.results.input_hashes import (
+    MADE_FROM,
+    changed_inputs,
+    recorded_weights_sha256,
+)
 from scoresweep.pipeline.sampling.chunks import (
     SamplingJob,
     check_chunk_memory,
@@ -77,14 +80,14 @@ def sample(
     chunk does not fit into memory or a process is killed.
     """
     run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.paths
-    made_by("samples")  # the code of now, not of the end
+    current_code("samples")  # the code of now, not of the end
     if gpus and gpus > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
     weights = layout.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
     processes = min(processes, _chunks(setting))
-    data = data_of(layout, run.dataset.id).sha256
+    data = recorded_dataset(layout, run.dataset.id).sha256
     work = SamplingJob(run, setting, layout, processes, threads, gpus, digest, data, this_code)
     with file_lock(layout.samples_lock(run.id, setting.id)):
         if this_code:
@@ -99,7 +102,7 @@ def _discard_other_code(work: SamplingJob) -> None:
     copy = work.paths.samples_manifest_copy(work.run.id, work.setting.id)
     if not manifest.exists():
         copy.unlink(missing_ok=True)
-    discard_other_code("samples", manifest, copy)
+    remove_if_other_code("samples", manifest, copy)
 
 
 def _sample(work: SamplingJob) -> None:
@@ -162,7 +165,7 @@ def _is_drawn(work: SamplingJob) -> bool:
     what, drawn = "are drawn already", content.get("weights_sha256") == work.weights_sha256
     if not drawn:
         what = "came from other weights"
-    elif differences(content.get(MADE_FROM, {}), {"data": work.data_sha256}):
+    elif changed_inputs(content.get(MADE_FROM, {}), {"data": work.data_sha256}):
         what, drawn = "came from a network of other data", False
     say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
     return bool(drawn)
@@ -271,7 +274,7 @@ def _write(
     options, run, setting = work.setting.sample, work.run, work.setting
     chunks = _chunks(setting)
     parts = [read_chunk(work, chunk) for chunk in range(chunks)]
-    code = joined(chunk_made_by(work, chunk) for chunk in range(chunks))
+    code = join_codes(chunk_made_by(work, chunk) for chunk in range(chunks))
     seeds = torch.tensor([derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)])
     levels = {
         name: torch.stack([part[name] for part in parts]).double().mean(0)
@@ -301,8 +304,11 @@ def _write(
         attributes=attributes,
     )
     facts = {"count": options.count, "shape": list(network.shape), "devices": work.devices}
-    inputs = {"weights": network_sha256(work.paths.weights(run.id)), "data": work.data_sha256}
+    inputs = {
+        "weights": recorded_weights_sha256(work.paths.weights(run.id)),
+        "data": work.data_sha256,
+    }
     origin = {MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256}}
-    manifest = facts | attributes | described | origin | {KEY: code.record()}
+    manifest = facts | attributes | described | origin | {MADE_BY: code.record()}
     write_json(work.paths.samples_manifest_copy(run.id, setting.id), manifest)
     write_json(work.paths.samples_manifest(run.id, setting.id), manifest)

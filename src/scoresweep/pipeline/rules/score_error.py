@@ -15,11 +15,11 @@ from scoresweep.pipeline.evaluation.sample_metrics import (
     write_dataset,
 )
 from scoresweep.pipeline.results import (
-    data_of,
-    network_of,
+    network_state,
+    recorded_dataset,
 )
-from scoresweep.pipeline.results.made_by import made_by
-from scoresweep.pipeline.results.made_from import as_attribute
+from scoresweep.pipeline.results.code_version import current_code
+from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import move_network, move_oracle, select_device
@@ -35,15 +35,15 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
         InputError: if the study does not ask for it, or there is no GPU for it.
     """
     started, run, device = time.monotonic(), plan.run(run_id), select_device(gpus)
-    code = made_by("score_error")
+    code = current_code("score_error")
     asked = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     if not asked:
         raise InputError(
             f"evaluate.metrics of the study {plan.study.study} does not have score_error"
         )
     network = move_network(load_network(plan.paths.run(run.id)), device)
-    data = data_of(plan.paths, run.dataset.id)
-    made_from = network_of(plan.paths, run.id, data).hashes | {"data": data.sha256}
+    data = recorded_dataset(plan.paths, run.dataset.id)
+    made_from = network_state(plan.paths, run.id, data).hashes | {"data": data.sha256}
     store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     oracle = move_oracle(load_exact_score(store), device)
@@ -61,6 +61,6 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
     attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.score_error_hash()} | as_attribute(made_from)
+    attributes |= {"measured": plan.score_error_hash()} | made_from_attribute(made_from)
     attributes |= compute_cost(started, device) | code.attribute()
     write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.paths.score_error(run.id))

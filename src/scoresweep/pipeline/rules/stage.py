@@ -17,7 +17,7 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.splitting import LoadedDataset, of_every_class
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results.made_by import KEY, made_by, other_code
+from scoresweep.pipeline.results.code_version import MADE_BY, current_code, describe_other_code
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, UserData
 from scoresweep.pipeline.system.console import progress, say
@@ -37,7 +37,7 @@ def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
         if manifest_path(store).exists():
             problem = _outdated(plan, dataset, store)
             if this_code and not problem:
-                problem = other_code(manifest_path(store), "data")
+                problem = describe_other_code(manifest_path(store), "data")
                 problem = problem and f"{store}: {problem}."
             if not problem:
                 say(f"{store} is staged already")
@@ -48,13 +48,13 @@ def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
 
 def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
     """Fetch, check and write a dataset, and say so."""
-    started, code, own = time.monotonic(), made_by("data"), _own(dataset)
+    started, code, own = time.monotonic(), current_code("data"), _own(dataset)
     state = fingerprint(own) if own else ""  # before it is read, so that a later change shows
     staged = read_dataset(dataset)
     splits = {"train": staged.train, "test": staged.test}
     total = sum(len(split.values) for split in splits.values())
     with progress(f"stage {dataset.id}", total) as advance:
-        origin = {KEY: code.record()}
+        origin = {MADE_BY: code.record()}
         write_store(store, splits, _attributes(dataset, staged), advance, origin)
     if own:
         remember(plan.paths.dataset_state(dataset.id), state, staged.files)

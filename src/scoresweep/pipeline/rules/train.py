@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from scoresweep.pipeline.cluster import Resources, RunOwnership
 from scoresweep.pipeline.cluster.launch import launch
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
-from scoresweep.pipeline.results import data_of, is_imported, network_of
-from scoresweep.pipeline.results.code_of_results import discard_other_code
-from scoresweep.pipeline.results.made_from import write_manifest
+from scoresweep.pipeline.results import is_imported, network_state, recorded_dataset
+from scoresweep.pipeline.results.code_summary import remove_if_other_code
+from scoresweep.pipeline.results.input_hashes import write_weights_manifest
 from scoresweep.pipeline.study import Plan, Run, Setting, StudyPaths
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.job_state import JobState
@@ -84,11 +84,11 @@ def _is_trained(run: Run, layout: StudyPaths) -> bool:
 
     If these lack their manifest, it is written: Snakemake waits for it.
     """
-    network = network_of(layout, run.id, data_of(layout, run.dataset.id))
+    network = network_state(layout, run.id, recorded_dataset(layout, run.dataset.id))
     if network.state != "done":
         return False
     if "weights_file" not in network.hashes:
-        write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), {})
+        write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), {})
     return True
 
 
@@ -98,10 +98,10 @@ def _discard_other_code(run: Run, layout: StudyPaths) -> None:
     products += [layout.checkpoints(run.id), layout.tensorboard(run.id)]
     if layout.weights(run.id).exists():
         if not is_imported(layout, run.id):
-            discard_other_code("networks", layout.provenance(run.id), *products)
+            remove_if_other_code("networks", layout.provenance(run.id), *products)
         return
     for state in sorted(layout.checkpoints(run.id).glob("step-*/state.json")):
-        discard_other_code("networks", state, *products)
+        remove_if_other_code("networks", state, *products)
 
 
 def _write_oracle(run: Run, layout: StudyPaths) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.results.made_by import MadeBy, as_made_by, made_by
+from scoresweep.pipeline.results.code_version import CodeVersion, current_code, parse_code
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling, resolve_sampling
 from scoresweep.pipeline.study import Run, Sample, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.tasks import Interpolation
@@ -257,7 +257,7 @@ def _draw_chunk(
 def _write_chunk(work: SamplingJob, chunk: int, drawn: dict[str, Tensor]) -> None:
     with atomic_write(chunk_path(work, chunk)) as temporary:
         digests = {"weights_sha256": work.weights_sha256, "sha256": sha256_of_tensors(drawn)}
-        save_safetensors(temporary, drawn, digests | made_by("samples").record())
+        save_safetensors(temporary, drawn, digests | current_code("samples").record())
 
 
 def _run_sampler(
@@ -361,7 +361,7 @@ def is_whole(work: SamplingJob, chunk: int) -> bool:
     try:
         read_chunk(work, chunk)
         code = chunk_made_by(work, chunk)
-        if work.this_code and code.code != made_by("samples").code:
+        if work.this_code and code.code != current_code("samples").code:
             raise ValueError(f"was drawn by {code}")
     except FileNotFoundError:
         return False
@@ -372,10 +372,10 @@ def is_whole(work: SamplingJob, chunk: int) -> bool:
     return True
 
 
-def chunk_made_by(work: SamplingJob, chunk: int) -> MadeBy:
+def chunk_made_by(work: SamplingJob, chunk: int) -> CodeVersion:
     """Return which code drew a chunk, from its file."""
     with safe_open(chunk_path(work, chunk), framework="pt") as file:
-        return as_made_by(file.metadata())
+        return parse_code(file.metadata())
 
 
 def read_chunk(work: SamplingJob, chunk: int) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results.made_by import KEY, made_by
-from scoresweep.pipeline.results.made_from import data_sha256, write_manifest
+from scoresweep.pipeline.results.code_version import MADE_BY, current_code
+from scoresweep.pipeline.results.input_hashes import dataset_sha256, write_weights_manifest
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.job_state import JobState
@@ -96,7 +96,7 @@ def write_run_without_training(
     }
     with atomic_write(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    code = {KEY: made_by("networks").record()}
+    code = {MADE_BY: current_code("networks").record()}
     update(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
     write_hparams(layout.tensorboard(run.id), run_hparams(run), {})
     JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
@@ -104,5 +104,5 @@ def write_run_without_training(
     # Imported weights do not depend on the data of the run.
     record = {}
     if not run.train.network.is_trained:
-        record["data"] = data_sha256(check_store(layout.dataset_store(run.dataset.id)))
-    write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
+        record["data"] = dataset_sha256(check_store(layout.dataset_store(run.dataset.id)))
+    write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)

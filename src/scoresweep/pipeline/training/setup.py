@@ -19,8 +19,12 @@ from scoresweep.noise import step_size_by_technique_4
 from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.shard_loader import open_loader
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.results.made_by import KEY
-from scoresweep.pipeline.results.made_from import data_sha256, training_sha256, write_manifest
+from scoresweep.pipeline.results.code_version import MADE_BY
+from scoresweep.pipeline.results.input_hashes import (
+    dataset_sha256,
+    training_sha256,
+    write_weights_manifest,
+)
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.provenance import update
@@ -151,7 +155,7 @@ def write_artifacts(trainer: Trainer, run: Run, layout: StudyPaths) -> None:
             "seconds": trainer.seconds,
             "restarts": trainer.restarts,
             "finished": time.time(),
-            KEY: trainer.made_by.record(),
+            MADE_BY: trainer.made_by.record(),
         },
     )
     final = {"result/training_loss": trainer.curves.scalars["loss"][-1]}
@@ -161,6 +165,6 @@ def write_artifacts(trainer: Trainer, run: Run, layout: StudyPaths) -> None:
     record = {"training_data": trainer.data}
     data = check_store(layout.dataset_store(run.dataset.id))
     if training_sha256(data) == trainer.data:  # else it has been staged again since
-        record["data"] = data_sha256(data)
-    write_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
+        record["data"] = dataset_sha256(data)
+    write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
     prune_checkpoints(layout.checkpoints(run.id), keep=1)

@@ -25,7 +25,7 @@ from torch.nn.utils import get_total_norm
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.results.made_by import KEY, as_made_by, joined, made_by
+from scoresweep.pipeline.results.code_version import MADE_BY, current_code, join_codes, parse_code
 from scoresweep.pipeline.study.schema import Train
 from scoresweep.pipeline.system.atomic_files import remove
 from scoresweep.pipeline.system.console import say
@@ -144,7 +144,7 @@ class Trainer:
         self.step = self.saved_step = 0
         self.seconds = 0.0
         self.restarts = 0
-        self.made_by = made_by("networks")
+        self.made_by = current_code("networks")
         """The code of all starts so far that this training goes on from."""
 
     # ── the run ─────────────────────────────────────────────────────────────────────────────────
@@ -428,7 +428,7 @@ class Trainer:
                 "processes": self.accelerator.num_processes,
                 "seconds": self.seconds,
                 "restarts": self.restarts,
-                KEY: self.made_by.record(),
+                MADE_BY: self.made_by.record(),
                 "scaler": scaler.state_dict() if scaler else {},
             },
         )
@@ -453,7 +453,7 @@ class Trainer:
             say(f"going on from step {self.step} of {self.train.steps}")
         self.seconds = checkpoint.values["seconds"]
         self.restarts = checkpoint.values["restarts"] + 1
-        self.made_by = joined([as_made_by(checkpoint.values.get(KEY)), self.made_by])
+        self.made_by = join_codes([parse_code(checkpoint.values.get(MADE_BY)), self.made_by])
 
     def _newest(self) -> Checkpoint | None:
         """Return the newest usable checkpoint: the leader chooses, all processes take the same."""

@@ -13,7 +13,7 @@ import xarray as xr
 from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.tables.collect import MetricFailure, MissingResult, ReportData
 from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT
-from scoresweep.pipeline.results.code_of_results import code_rows, mixed_lines
+from scoresweep.pipeline.results.code_summary import code_rows, mixed_code_lines
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
 
@@ -56,7 +56,7 @@ def missing_summary(plan: Plan, data: ReportData) -> str:
 
 def code_lead(data: ReportData) -> str:
     """Say which results were made by several codes, and so cannot be compared; "" if none."""
-    lines = mixed_lines(data.codes)
+    lines = mixed_code_lines(data.codes)
     return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 

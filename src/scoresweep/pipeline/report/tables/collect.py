@@ -32,7 +32,7 @@ from scoresweep.pipeline.report.tables.compute_cost import (
 )
 from scoresweep.pipeline.report.tables.cost_axes import split_costs
 from scoresweep.pipeline.report.tables.netcdf_reader import NetcdfReader, OutdatedError, Variable
-from scoresweep.pipeline.results.code_of_results import Census, code_table, codes_of_results
+from scoresweep.pipeline.results.code_summary import CodeCounts, code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.provenance import provenance
 
@@ -118,7 +118,7 @@ class ReportData:
     """Ids of the runs whose network is the exact score."""
     problems: Sequence[MetricFailure] = ()
     """Metrics that could not be computed."""
-    codes: Census = field(default_factory=dict)
+    codes: CodeCounts = field(default_factory=dict)
     """How many results of each kind which code has made."""
 
     def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
@@ -186,8 +186,8 @@ def collect(
     )
     levels = {"networks": run_axes, "samplings": setting_axes, "evaluations": evaluation_axes}
     _say_repeats(named["sampling"], levels)
-    codes = codes_of_results(plan)
-    made = {"code": json.dumps(code_table(codes))}
+    codes = count_codes(plan)
+    made = {"code": json.dumps(code_records(codes))}
     tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
     exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
     axes = run_axes, setting_axes, evaluation_axes

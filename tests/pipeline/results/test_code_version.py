@@ -10,15 +10,15 @@ import pytest
 import xarray as xr
 
 import scoresweep
-from scoresweep.pipeline.results import made_by as module
-from scoresweep.pipeline.results.made_by import (
+from scoresweep.pipeline.results import code_version as module
+from scoresweep.pipeline.results.code_version import (
     FILES,
     UNKNOWN,
-    MadeBy,
+    CodeVersion,
+    current_code,
     files_of,
-    joined,
-    made_by,
-    made_by_of,
+    join_codes,
+    recorded_code,
 )
 from scoresweep.pipeline.study.methods.datasets import AnyDataset
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS
@@ -134,7 +134,7 @@ def edited(tmp_path, monkeypatch):
     copy = tmp_path / "scoresweep"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(module, "PACKAGE", copy)
-    code = made_by.__wrapped__
+    code = current_code.__wrapped__
 
     def edit(name):
         before = {kind: code(kind).code for kind in FILES}
@@ -142,7 +142,8 @@ def edited(tmp_path, monkeypatch):
             file.write("# edited\n")
         return {kind for kind in FILES if code(kind).code != before[kind]}
 
-    return edit
+    yield edit
+    current_code.cache_clear()
 
 
 def test_an_edit_counts_for_the_results_that_the_file_computes(edited):
@@ -161,20 +162,20 @@ def test_an_edit_counts_for_the_results_that_the_file_computes(edited):
 
 
 def test_the_code_is_read_once_in_a_process(edited, monkeypatch):
-    made_by.cache_clear()
-    before = made_by("samples")
+    current_code.cache_clear()
+    before = current_code("samples")
     assert edited("samplers/langevin.py") == {"samples"}
-    assert made_by("samples") == before
-    made_by.cache_clear()
-    assert made_by("samples").code != before.code
+    assert current_code("samples") == before
+    current_code.cache_clear()
+    assert current_code("samples").code != before.code
 
 
 def test_a_record_is_found_in_json_and_netcdf(tmp_path):
-    code = MadeBy("0123456789ab", "fedcba987654+")
+    code = CodeVersion("0123456789ab", "fedcba987654+")
     (tmp_path / "a.json").write_text(json.dumps({"made_by": code.record(), "count": 3}))
     content = xr.Dataset({"x": ("i", [1.0])}, attrs={"run": "a"} | code.attribute())
     content.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    assert made_by_of(tmp_path / "a.json") == made_by_of(tmp_path / "a.nc") == code
+    assert recorded_code(tmp_path / "a.json") == recorded_code(tmp_path / "a.nc") == code
 
 
 def test_files_that_do_not_say_it_are_of_unknown_code(tmp_path):
@@ -182,18 +183,18 @@ def test_files_that_do_not_say_it_are_of_unknown_code(tmp_path):
     (tmp_path / "empty.nc").touch()
     for name, text in (("a", '{"count": 3}'), ("cut", '{"cou'), ("list", "[]"), ("odd", "null")):
         (tmp_path / f"{name}.json").write_text(text)
-    found = {made_by_of(path) for path in tmp_path.iterdir()}
+    found = {recorded_code(path) for path in tmp_path.iterdir()}
     assert found == {UNKNOWN}
     (tmp_path / "provenance.json").write_text('{"commit": "0123456789abcdef"}')
-    assert made_by_of(tmp_path / "provenance.json") == MadeBy("", "0123456789ab")
+    assert recorded_code(tmp_path / "provenance.json") == CodeVersion("", "0123456789ab")
     with pytest.raises(FileNotFoundError):
-        made_by_of(tmp_path / "none.json")
+        recorded_code(tmp_path / "none.json")
 
 
 def test_what_several_codes_have_made_is_of_none_of_them():
-    a, b = MadeBy("aaaaaaaaaaaa", "1"), MadeBy("bbbbbbbbbbbb", "2")
-    assert joined([a, a]) == a
-    assert joined([a, MadeBy(a.code, "3")]) == a, "another commit of the same code"
-    both = MadeBy("aaaaaaaaaaaa and bbbbbbbbbbbb", "1 and 2")
-    assert joined([a, b]) == joined([joined([a, b]), b]) == both
-    assert joined([UNKNOWN, a]).code == "unknown and aaaaaaaaaaaa"
+    a, b = CodeVersion("aaaaaaaaaaaa", "1"), CodeVersion("bbbbbbbbbbbb", "2")
+    assert join_codes([a, a]) == a
+    assert join_codes([a, CodeVersion(a.code, "3")]) == a, "another commit of the same code"
+    both = CodeVersion("aaaaaaaaaaaa and bbbbbbbbbbbb", "1 and 2")
+    assert join_codes([a, b]) == join_codes([join_codes([a, b]), b]) == both
+    assert join_codes([UNKNOWN, a]).code == "unknown and aaaaaaaaaaaa"

@@ -1,9 +1,9 @@
-"""Which code made a result: recorded in the result itself, so that an edited program is noticed.
+"""Which code computed a result, so that edited code is noticed.
 
-Every kind of result has the hash of the files that compute its numbers, not of all files: an edited
-sampler makes samples outdated, and no trained network. JSON files hold the record under the key
-`made_by`, HDF5 (NetCDF) files as an attribute of that name, which `made_by_of` finds without a
-library, so that thousands of files can be asked in seconds.
+A result records a hash of the files that compute results of its kind, not of all files: after an
+edit to a sampler, samples are of other code but trained networks are not. JSON files hold the
+record under the key `made_by`, NetCDF files in an attribute of that name. `recorded_code` finds the
+attribute without opening the NetCDF file, so that thousands of files are read in seconds.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from scoresweep.pipeline.system.provenance import PACKAGE, commit_name
 
 __all__ = [
     "FILES",
-    "KEY",
+    "MADE_BY",
     "UNKNOWN",
+    "CodeVersion",
     "Kind",
-    "MadeBy",
-    "as_made_by",
+    "current_code",
+    "describe_other_code",
     "files_of",
-    "joined",
-    "made_by",
-    "made_by_of",
-    "other_code",
+    "join_codes",
+    "parse_code",
+    "recorded_code",
 ]
 
 Kind = Literal["data", "networks", "samples", "features", "score_error", "metrics"]
 
-KEY = "made_by"
+MADE_BY = "made_by"
+"""Key or attribute of the record."""
 
 SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py")
 TENSORS = ("pipeline/system/safetensors_io.py",)
@@ -92,49 +93,48 @@ FILES: dict[Kind, tuple[str, ...]] = {
 }
 """Files and folders of the package that compute the numbers of each kind of result."""
 
-AND = " and "
-"""Between the codes of a result to which several have contributed."""
+SEPARATOR = " and "
+"""Between the code versions that contributed to one result."""
 
 RECORD = re.compile(rb'\{"made_by": (\{[^{}]*\})\}')
 
 
-class MadeBy(NamedTuple):
-    """The code that made a result."""
+class CodeVersion(NamedTuple):
+    """A version of the code that computes one kind of result."""
 
     code: str
-    """First twelve digits of the hash of the files of its kind; "" if unknown."""
+    """First twelve digits of the hash of its files; "" if unknown."""
     commit: str
     """Commit that was checked out, with "+" if files were changed; "" if unknown."""
 
     def record(self) -> dict[str, str]:
-        """Return the record as a JSON file holds it under `KEY`."""
+        """Return the record that a JSON file holds under `MADE_BY`."""
         return self._asdict()
 
     def attribute(self) -> dict[str, str]:
-        """Return the attribute that holds the record in a NetCDF file."""
-        return {KEY: json.dumps({KEY: self.record()})}
+        """Return the NetCDF attribute that holds the record."""
+        return {MADE_BY: json.dumps({MADE_BY: self.record()})}
 
     def __str__(self) -> str:
-        if not self.code:
-            return "unknown code" + (f" (commit {self.commit})" if self.commit else "")
-        return f"code {self.code}" + (f" (commit {self.commit})" if self.commit else "")
+        name = f"code {self.code}" if self.code else "unknown code"
+        return name + (f" (commit {self.commit})" if self.commit else "")
 
 
-UNKNOWN = MadeBy("", "")
-"""Of results of versions that did not record it."""
+UNKNOWN = CodeVersion("", "")
+"""Code of results that do not record it."""
 
 
 @functools.cache
-def made_by(kind: Kind) -> MadeBy:
-    """Return which code makes results of `kind` in this process.
+def current_code(kind: Kind) -> CodeVersion:
+    """Return the code of this process for results of `kind`.
 
-    It is read once: call this before the work begins, since files may change while it runs.
+    Call this before the work begins: files may change while it runs. The result is cached.
     """
     package, digest = PACKAGE, hashlib.sha256()
     for file in files_of(kind, package):
         digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return MadeBy(digest.hexdigest()[:12], commit_name())
+    return CodeVersion(digest.hexdigest()[:12], commit_name())
 
 
 def files_of(kind: Kind, package: Path) -> list[Path]:
@@ -143,48 +143,54 @@ def files_of(kind: Kind, package: Path) -> list[Path]:
     return sorted({f for path in paths for f in ([path] if path.is_file() else path.rglob("*.py"))})
 
 
-def made_by_of(path: Path) -> MadeBy:
-    """Return which code made the result in a JSON or NetCDF file; `UNKNOWN` if it does not say.
+def recorded_code(path: Path) -> CodeVersion:
+    """Return the code recorded in a JSON or NetCDF file, or `UNKNOWN`.
 
-    Raises `OSError` if there is no such file.
+    Raises:
+        OSError: if there is no such file.
     """
     try:
         if path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8"))
-            # Of trainings, earlier versions recorded the commit.
-            return as_made_by(content.get(KEY) or {"commit": content.get("commit", "")[:12]})
+            # Earlier versions recorded only the commit of a training run.
+            return parse_code(content.get(MADE_BY) or {"commit": content.get("commit", "")[:12]})
         with (
             path.open("rb", buffering=0) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            found = RECORD.search(content)
-            return as_made_by(json.loads(found[1])) if found else UNKNOWN
+            match = RECORD.search(content)
+            return parse_code(json.loads(match[1])) if match else UNKNOWN
     except (ValueError, AttributeError):  # damaged or empty
         return UNKNOWN
 
 
-def other_code(path: Path, kind: Kind) -> str:
-    """Say which code made a result if it is not the code of this process; "" if it is.
+def describe_other_code(path: Path, kind: Kind) -> str:
+    """Describe the code that computed a result if it is not this code; else return "".
 
-    Raises `OSError` if there is no such file.
+    Raises:
+        OSError: if there is no such file.
     """
-    code, now = made_by_of(path), made_by(kind)
+    code, now = recorded_code(path), current_code(kind)
     return "" if code.code == now.code else f"made by {code}; this is {now}"
 
 
-def joined(codes: Iterable[MadeBy]) -> MadeBy:
-    """Return the code of a result to which all of `codes` have contributed."""
-    parts = [zip(*(text.split(AND) for text in code), strict=True) for code in codes]
-    different = [MadeBy(*pair) for pair in dict.fromkeys(pair for part in parts for pair in part)]
-    if len({code.code for code in different}) == 1:
-        return different[0]
-    return MadeBy(
-        *(AND.join(text or "unknown" for text in texts) for texts in zip(*different, strict=True))
+def join_codes(codes: Iterable[CodeVersion]) -> CodeVersion:
+    """Return the code of a result to which all `codes` contributed."""
+    versions = dict.fromkeys(
+        CodeVersion(*pair)
+        for code in codes
+        for pair in zip(*(text.split(SEPARATOR) for text in code), strict=True)
+    )
+    if len({version.code for version in versions}) == 1:
+        return next(iter(versions))
+    return CodeVersion(
+        SEPARATOR.join(version.code or "unknown" for version in versions),
+        SEPARATOR.join(version.commit or "unknown" for version in versions),
     )
 
 
-def as_made_by(record: Any) -> MadeBy:
-    """Return the code that a record names; `UNKNOWN` if there is no record."""
+def parse_code(record: Any) -> CodeVersion:
+    """Return the code that a record names, or `UNKNOWN` if there is no record."""
     if not isinstance(record, Mapping):
         return UNKNOWN
-    return MadeBy(str(record.get("code", "")), str(record.get("commit", "")))
+    return CodeVersion(str(record.get("code", "")), str(record.get("commit", "")))

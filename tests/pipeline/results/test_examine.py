@@ -10,7 +10,7 @@ from faults.here import train_run
 from tiny_study import TINY
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results import examine
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
@@ -36,7 +36,7 @@ def save(root: Path, seed: int) -> None:
 
 def due(plan: Plan) -> set[str]:
     """Rules of the jobs that make something again, measurements left out."""
-    return {result.rule for result in examine(plan).due} & {"stage", "train", "sample"}
+    return {result.rule for result in examine_results(plan).due} & {"stage", "train", "sample"}
 
 
 def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
@@ -73,4 +73,4 @@ def test_data_that_cannot_be_staged_again_leave_all_as_it_was(plan: Plan) -> Non
     with pytest.raises(InputError, match="NaN"):
         stage(plan, data.id)
     assert plan.paths.dataset_manifest(data.id).read_bytes() == manifest
-    assert examine(plan)["stage", data.id].state == "outdated"
+    assert examine_results(plan)["stage", data.id].state == "outdated"

@@ -10,14 +10,14 @@ from faked_study import CONTENT, fake_plan, fake_study
 from rich.console import Console
 
 from scoresweep.pipeline.commands.status import status
-from scoresweep.pipeline.results import examine
-from scoresweep.pipeline.results import made_by as made_by_module
-from scoresweep.pipeline.results.code_of_results import code_lines, codes_of_results, mixed_lines
-from scoresweep.pipeline.results.made_by import FILES, UNKNOWN, MadeBy, made_by
+from scoresweep.pipeline.results import code_version as code_version_module
+from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results.code_summary import count_codes, mixed_code_lines, other_code_lines
+from scoresweep.pipeline.results.code_version import FILES, UNKNOWN, CodeVersion, current_code
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.system.atomic_files import write_json
 
-OLD = MadeBy("0123456789ab", "fedcba987654")
+OLD = CodeVersion("0123456789ab", "fedcba987654")
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def samples(plan):
 def mark_all(plan):
     layout = plan.paths
     for path in samples(plan):
-        mark(path, made_by("samples"))
+        mark(path, current_code("samples"))
     for run in plan.runs:
-        mark(layout.provenance(run.id), made_by("networks"))
+        mark(layout.provenance(run.id), current_code("networks"))
         for setting in plan.settings:
-            mark(layout.metrics(run.id, setting.id), made_by("metrics"))
-    mark(layout.dataset_manifest("digits"), made_by("data"))
-    mark(plan.reference("digits", "pixels"), made_by("features"))
+            mark(layout.metrics(run.id, setting.id), current_code("metrics"))
+    mark(layout.dataset_manifest("digits"), current_code("data"))
+    mark(plan.reference("digits", "pixels"), current_code("features"))
 
 
 def printed(plan, capsys):
@@ -64,11 +64,11 @@ def printed(plan, capsys):
 
 def test_results_of_this_code_are_not_worth_a_line(plan, capsys):
     mark_all(plan)
-    found = codes_of_results(plan)
+    found = count_codes(plan)
     assert {kind: len(counts) for kind, counts in found.items()} == dict.fromkeys(found, 1)
     assert set(found) == set(FILES) - {"score_error"}
-    assert found["samples"] == Counter({made_by("samples"): 3})
-    assert code_lines(found) == mixed_lines(found) == printed(plan, capsys) == []
+    assert found["samples"] == Counter({current_code("samples"): 3})
+    assert other_code_lines(found) == mixed_code_lines(found) == printed(plan, capsys) == []
 
 
 def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
@@ -76,10 +76,10 @@ def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
     mark(samples(plan)[0], OLD)
     mark(samples(plan)[1], UNKNOWN)
     mark(plan.reference("digits", "pixels"), OLD)
-    found = codes_of_results(plan)
-    now = made_by("samples")
+    found = count_codes(plan)
+    now = current_code("samples")
     assert found["samples"] == Counter({now: 1, OLD: 1, UNKNOWN: 1})
-    (mixed,) = mixed_lines(found)
+    (mixed,) = mixed_code_lines(found)
     assert mixed == (
         "samples: mixed: 1 by this code, 1 by code 0123456789ab (commit fedcba987654), "
         "1 by unknown code"
@@ -90,30 +90,30 @@ def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
         "features of real samples",
     ]
     assert "made by code 0123456789ab" in lines[1]
-    assert made_by("features").code in lines[1]
+    assert current_code("features").code in lines[1]
 
 
 def test_results_of_earlier_versions_are_of_unknown_code_and_stay(plan, capsys):
     lines = printed(plan, capsys)
     assert len(lines) == 5
     assert all("unknown code" in line for line in lines)
-    assert codes_of_results(plan)["metrics"] == Counter({UNKNOWN: 3})
+    assert count_codes(plan)["metrics"] == Counter({UNKNOWN: 3})
 
 
 def test_a_network_that_does_not_say_its_code_is_not_made_again(plan):
     mark_all(plan)
     for run in plan.runs:
         plan.paths.provenance(run.id).unlink()
-    found = examine(plan, this_code=True)
+    found = examine_results(plan, this_code=True)
     assert {result.state for result in found.of("train")} == {"done"}
     assert {result.state for result in found.of("sample")} == {"done"}
 
 
 def test_commits_of_the_same_code_count_as_one(plan):
     mark_all(plan)
-    now = made_by("samples")
-    mark(samples(plan)[0], MadeBy(now.code, "111111111111"))
-    assert code_lines(codes_of_results(plan)) == []
+    now = current_code("samples")
+    mark(samples(plan)[0], CodeVersion(now.code, "111111111111"))
+    assert other_code_lines(count_codes(plan)) == []
 
 
 def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(plan, capsys):
@@ -129,7 +129,7 @@ def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(pl
     attributes = xr.open_datatree(plan.paths.report, engine="h5netcdf").attrs
     rows = [row for row in json.loads(attributes["code"]) if row["kind"] == "samples"]
     assert {(row["code"], row["results"], row["is_this"]) for row in rows} == {
-        (made_by("samples").code, 2, True),
+        (current_code("samples").code, 2, True),
         (OLD.code, 1, False),
     }
 
@@ -138,13 +138,13 @@ def test_an_edited_sampler_makes_samples_those_of_other_code(plan, tmp_path, mon
     """What the report did before: it mixed samples of two samplers without a word."""
     mark_all(plan)
     copy = tmp_path / "copy"
-    shutil.copytree(made_by_module.PACKAGE, copy)
+    shutil.copytree(code_version_module.PACKAGE, copy)
     with (copy / "samplers" / "annealed_langevin.py").open("a") as file:
         file.write("# edited\n")
-    monkeypatch.setattr(made_by_module, "PACKAGE", copy)
-    made_by.cache_clear()
+    monkeypatch.setattr(code_version_module, "PACKAGE", copy)
+    current_code.cache_clear()
     try:
-        lines = code_lines(codes_of_results(plan))
+        lines = other_code_lines(count_codes(plan))
     finally:
-        made_by.cache_clear()
+        current_code.cache_clear()
     assert [line.split(":")[0] for line in lines] == ["samples"]
