@@ -58,11 +58,12 @@ PUBLISHED = {
         "noise": {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": 232},
         "learning_rate": 1e-4,
         "ema": 0.9999,
-        "steps": 300_000,
+        "steps": 250_000,
         "samplers": [
             ("consistent", 5.6e-6, 1),
             ("consistent", 1.1e-6, 5),
-            ("annealed_langevin", 6.2e-6, 5),
+            ("annealed_langevin", 1.8e-5, 1),
+            ("annealed_langevin", 3.6e-6, 5),
         ],
     },
 }
