@@ -10,7 +10,7 @@ from exact_targets import MEAN, Gaussian, assert_normal, generator, normal
 
 from scoresweep.noise import geometric, step_size_by_technique_4
 from scoresweep.samplers import annealed_langevin, step_sizes
-from scoresweep.samplers.annealed_langevin import level_step_sizes
+from scoresweep.samplers.annealed_langevin import schedule
 from scoresweep.score import expand_sigma
 
 SPREAD = 0.6
@@ -102,7 +102,7 @@ def test_a_step_that_diverges_is_refused_before_any_work():
     def score(x, sigma):
         pytest.fail("the score was called")
 
-    with pytest.raises(ValueError, match="diverges"):
+    with pytest.raises(ValueError, match="step_size: 2:"):
         annealed_langevin(score, torch.zeros(2, 1), torch.tensor([2.0, 1.0]), step_size=2.0)
 
 
@@ -125,9 +125,7 @@ def test_around_a_point_the_variance_is_technique_4s_formula(steps):
 def test_an_automatic_step_size_is_technique_4s():
     sigmas = geometric(5.0, 0.4, 6)
     expected = step_size_by_technique_4(sigmas, 3) * (sigmas / 0.4) ** 2
-    torch.testing.assert_close(
-        level_step_sizes(sigmas, step_size="auto", steps_per_level=3), expected
-    )
+    torch.testing.assert_close(schedule(sigmas, step_size="auto", steps_per_level=3), expected)
     x = normal(0.0, 5.0, 4, 2)
     automatic, by_hand = (
         annealed_langevin(
@@ -136,10 +134,6 @@ def test_an_automatic_step_size_is_technique_4s():
         for size in ("auto", step_size_by_technique_4(sigmas, 3))
     )
     assert torch.equal(automatic, by_hand)
-    with pytest.raises(ValueError, match="'auto' is for the rule 'variance', found 'constant'"):
-        level_step_sizes(sigmas, step_size="auto", step_rule="constant")
-    with pytest.raises(ValueError, match="steps_per_level must be 1 or more, found 0"):
-        level_step_sizes(sigmas, step_size=0.1, steps_per_level=0)
 
 
 def test_in_painting_follows_its_recursion():

@@ -44,7 +44,7 @@ def test_data_plus_noise_adds_the_largest_noise_level_to_training_samples():
 
 
 def test_data_plus_noise_needs_data():
-    with pytest.raises(ValueError, match="training samples"):
+    with pytest.raises(ValueError, match="data"):
         draw("data_plus_noise")
 
 

@@ -23,5 +23,5 @@ def test_the_hidden_part_of_an_image(hidden, rows):
 
 def test_the_hidden_part_of_a_point():
     assert inpainting_mask("right_half", (5,)).tolist() == [True, True, False, False, False]
-    with pytest.raises(ValueError, match=r"mask 'centre' is for images; expected 'right_half'"):
+    with pytest.raises(ValueError, match=r"'centre' .* 'right_half'"):
         inpainting_mask("centre", (4,))

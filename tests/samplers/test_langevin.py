@@ -112,26 +112,9 @@ def test_the_level_is_the_ladders_last_and_seen_once():
     assert float(steps[-1]) == 0.1
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "either step_size, or drift and noise_scale"),
-        ({"drift": 0.1}, "either step_size"),
-        ({"noise_scale": 0.1, "step_size": 0.1}, "either step_size"),
-        ({"drift": 0.1, "noise_scale": 0.1, "step_size": 0.1}, "either step_size"),
-        (
-            {"step_size": 0.5},
-            r"step_size 0.5 does not move, or diverges .* narrower .* below 2·sigma_min² = 0.5",
-        ),
-        ({"step_size": 0.0}, "above 0"),
-        ({"drift": 0.7, "noise_scale": 0.1}, r"drift 0.7 .* = 0.5"),
-        ({"drift": 0.1, "noise_scale": -0.1}, "noise_scale must be 0 or more, found -0.1"),
-        ({"step_size": 0.1, "steps": 0}, "steps must be 1 or more, found 0"),
-    ],
-)
-def test_options_that_do_not_work_are_refused_before_any_work(options, message):
+def test_a_step_that_diverges_is_refused_before_any_work():
     def score(x, sigma):
         pytest.fail("the score was called")
 
-    with pytest.raises(ValueError, match=message):
-        langevin(score, torch.zeros(2, 1), LADDER, **{"steps": 3} | options)
+    with pytest.raises(ValueError, match=r"step_size: 0\.5:"):
+        langevin(score, torch.zeros(2, 1), LADDER, step_size=0.5, steps=3)

@@ -1,8 +1,8 @@
-"""Samplers: walks that turn a score into samples, most of them down a noise ladder.
+"""Samplers: from a score and starting points to samples, most of them along a noise ladder.
 
 Each module has one sampler, `sampler(score, x, sigmas, *, generator, observe, **options)`, and its
-`schedule(sigmas, **options)`: the step size η of each level, NaN where there is none, and the check
-of the options.
+`schedule(sigmas, **options)`, which returns the step size η of each level (NaN if it has none).
+Both raise ValueError if the options do not fit the ladder (see `scoresweep.sampler_limits`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from scoresweep.samplers.initial import initial_samples
 from scoresweep.samplers.inpainting_masks import inpainting_mask
 from scoresweep.samplers.langevin import langevin
 from scoresweep.samplers.metropolis import metropolis
+from scoresweep.samplers.noise_sources import interpolated_noise
 from scoresweep.samplers.predictor_corrector import predictor_corrector
 from scoresweep.samplers.probability_flow import probability_flow
-from scoresweep.samplers.step_noise import interpolated_noise
 from scoresweep.samplers.step_sizes import step_sizes
 
 __all__ = [

@@ -5,16 +5,16 @@ With a = ε/σ_L² and γ_i = σ_{i+1}/σ_i, one step at each level:
 
     x ← x + a σ_i² s(x, σ_i) + σ_{i+1} √(1 − ((1−a)/γ_i)²) z,   and no noise at the last level.
 
-Where the data is one point y, s = (y − x)/σ² and a step leaves (1−a)² σ_i² of the variance σ_i²:
-the noise that is added makes it σ_{i+1}² exactly. That needs |1−a| < γ_i, that is
-σ_L² (1−γ) < ε < σ_L² (1+γ), at every level.
+If the data are one point y, s = (y − x)/σ², and a step reduces the variance from σ_i² to
+(1−a)² σ_i²; the added noise makes it exactly σ_{i+1}². That needs |1−a| < γ_i at every level, that
+is σ_L² (1−γ) < ε < σ_L² (1+γ) with γ the smallest γ_i.
 
-The state that the last step starts from has noise of σ_L, that after it (1−a) σ_L. The denoising
-step x + σ_L² s(x, σ_L) is taken from the second ("after_last_step": Algorithm 2 of the paper, then
-the denoising step of NCSNv2), or from the first ("before_last_step", as the authors' program does,
+The state before the last step has noise of σ_L, the state after it (1−a) σ_L. The denoising step
+x + σ_L² s(x, σ_L) starts from the state after it ("after_last_step": Algorithm 2 of the paper, then
+the denoising step of NCSNv2) or before it ("before_last_step", as the authors' program does,
 https://github.com/AlexiaJM/AdversarialConsistentScoreMatching). On one point both give that point.
-On N(0, s²) the variance v before the last step becomes (s²/(s² + σ_L²))² v from before it, and
-(1 − aσ_L²/(s² + σ_L²))² times as much from after it.
+On N(0, s²), with variance v before the last step, "before_last_step" gives (s²/(s² + σ_L²))² v, and
+"after_last_step" (1 − aσ_L²/(s² + σ_L²))² times that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.sampler_limits import check_consistent
+from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
 __all__ = ["consistent", "refine_levels", "schedule"]
@@ -35,10 +36,7 @@ DenoiseFrom = Literal["after_last_step", "before_last_step"]
 
 
 def refine_levels(sigmas: Tensor, steps_per_level: int) -> Tensor:
-    """Return the ladder with each of its steps cut into equal factors, float64 on the CPU.
-
-    Of L levels come (L−1)·`steps_per_level` + 1.
-    """
+    """Return `sigmas` (L,) refined by equal factors: ((L−1)·`steps_per_level` + 1,), float64."""
     logs = sigmas.double().cpu().log()
     if steps_per_level == 1:
         return sigmas.double().cpu()
@@ -51,21 +49,10 @@ def schedule(sigmas: Tensor, *, step_size: float, steps_per_level: int = 1, **_:
     """Return η_i = ε σ_i²/σ_L², (L,), float64.
 
     Raises:
-        ValueError: if ε is outside σ_L²(1−γ) < ε < σ_L²(1+γ), γ the least ratio of neighbours in
-            the refined ladder, or `steps_per_level` is below 1.
+        ValueError: if ε is outside its range on this ladder (see `check_consistent`).
     """
-    if steps_per_level < 1:
-        raise ValueError(f"steps_per_level must be 1 or more, found {steps_per_level}")
+    check_consistent(sigmas.tolist(), step_size=step_size, steps_per_level=steps_per_level)
     ladder = refine_levels(sigmas, steps_per_level)
-    gamma = float((ladder[1:] / ladder[:-1]).min()) if len(ladder) > 1 else 1.0
-    variance = float(ladder[-1]) ** 2
-    if not variance * (1 - gamma) < step_size < variance * (1 + gamma):
-        raise ValueError(
-            f"step_size {step_size:g} is not valid for consistent sampling on this ladder: it must "
-            f"be between sigma_min²·(1 − gamma) = {variance * (1 - gamma):.4g} and "
-            f"sigma_min²·(1 + gamma) = {variance * (1 + gamma):.4g}, gamma = {gamma:.4g} the least "
-            f"ratio of neighbouring levels"
-        )
     return step_size * (sigmas.double().cpu() / float(ladder[-1])) ** 2
 
 
@@ -82,24 +69,24 @@ def consistent(
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Walk `x` down the ladder and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of consistent annealed sampling from `x`, as a new tensor.
 
     Args:
         score: the score of the smoothed data.
         x: starting points, (N, ...).
         sigmas: the ladder σ_1 > … > σ_L, (L,).
         step_size: ε.
-        steps_per_level: n_σ: the ladder is refined to so many steps from each level to the next.
+        steps_per_level: n_σ, the number of steps from each level to the next, 1 or more.
         denoise: end with x + σ_L² s(x, σ_L).
-        denoise_from: the state x of that step; "before_last_step" leaves the last step out.
-        generator: source of the noise, on the device of `x`.
-        observe: called at each level with its index (from 0), x before its first step, and the
-            score there; x is reused afterwards, so it must be copied to be kept.
+        denoise_from: the state x of that step; "before_last_step" skips the last step.
+        generator: source of random numbers, on the device of `x`.
+        observe: called at each level with its index (from 0), x before its first step and the score
+            there. x is overwritten by later steps: copy it to keep it.
 
     Raises:
-        ValueError: if an option is outside its range on this ladder (see `schedule`).
+        ValueError: if ε is outside its range on this ladder (see `check_consistent`).
     """
-    schedule(sigmas, step_size=step_size, steps_per_level=steps_per_level)
+    check_consistent(sigmas.tolist(), step_size=step_size, steps_per_level=steps_per_level)
     ladder = refine_levels(sigmas, steps_per_level).tolist()
     a, noise = step_size / ladder[-1] ** 2, independent_noise(generator)
     x = x.clone()

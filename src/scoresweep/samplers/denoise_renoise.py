@@ -1,9 +1,9 @@
 """Denoise and renoise: x ← Denoise(x; σ_i²) + √c σ_i z, with Denoise(x; σ²) = x + σ² s(x, σ).
 
 A step removes noise of variance σ² and adds noise of variance c σ². With c = 2 it is Langevin
-dynamics with η_i = σ_i², as lecture slides on score matching and generative diffusion write it; its
-stationary law tends to that of the data as σ → 0: on N(0, s²) its variance is
-2(s² + σ²)²/(2s² + σ²). The c that keeps the variance of q_σ lies between 1 and 2: on N(0, s²) it is
+dynamics with η_i = σ_i², a form found in lecture slides on score matching and diffusion. Its
+stationary distribution tends to the data distribution as σ → 0: on N(0, s²) its variance is
+2(s² + σ²)²/(2s² + σ²). The c that keeps the variance of q_σ is between 1 and 2: on N(0, s²) it is
 (2s² + σ²)/(s² + σ²).
 """
 
@@ -15,24 +15,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
 __all__ = ["denoise_renoise", "schedule"]
 
 
-def schedule(
-    sigmas: Tensor, *, steps_per_level: int = 1, added_variance: float = 2.0, **_: object
-) -> Tensor:
-    """Return η_i = σ_i², (L,), float64.
-
-    Raises:
-        ValueError: if `steps_per_level` is below 1 or `added_variance` below 0.
-    """
-    if steps_per_level < 1:
-        raise ValueError(f"steps_per_level must be 1 or more, found {steps_per_level}")
-    if added_variance < 0:
-        raise ValueError(f"added_variance must be 0 or more, found {added_variance:g}")
+def schedule(sigmas: Tensor, **_: object) -> Tensor:
+    """Return η_i = σ_i², (L,), float64."""
     return sigmas.double().cpu() ** 2
 
 
@@ -48,23 +38,19 @@ def denoise_renoise(
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Walk `x` down the ladder and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of denoising and renoising from `x`, as a new tensor.
 
     Args:
         score: the score of the smoothed data.
         x: starting points, (N, ...).
         sigmas: the ladder σ_1 > … > σ_L, (L,).
-        steps_per_level: steps at each level.
-        added_variance: c, the variance that is added, in units of σ_i².
+        steps_per_level: number of steps at each level, 1 or more.
+        added_variance: variance c of the noise that is added, in units of σ_i², 0 or more.
         denoise: end with x + σ_L² s(x, σ_L), without noise.
-        generator: source of the noise, on the device of `x`.
-        observe: called after each level with its index (from 0), x, and the last score; x is reused
-            afterwards, so it must be copied to be kept.
-
-    Raises:
-        ValueError: if an option is outside its range (see `schedule`).
+        generator: source of random numbers, on the device of `x`.
+        observe: called after each level with its index (from 0), x and the last score. x is
+            overwritten by later steps: copy it to keep it.
     """
-    schedule(sigmas, steps_per_level=steps_per_level, added_variance=added_variance)
     noise, factor = independent_noise(generator), math.sqrt(added_variance)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""Where a sampler starts."""
+"""Starting points of samplers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def initial_samples(
     """Return `count` starting points, (count, *shape), float32.
 
     Args:
-        kind: "uniform": U[0, 1]; "normal": N(0, σ_1²); "data_plus_noise": samples drawn from `data`
-            with replacement, plus N(0, σ_1²).
+        kind: "uniform" is U[0, 1]; "normal" is N(0, σ_1²); "data_plus_noise" is N(0, σ_1²) added to
+            samples drawn from `data` with replacement.
         count: number of points.
         shape: shape of one point.
         sigma_max: σ_1.
-        data: the training samples, (N, *shape); "data_plus_noise" alone uses them.
-        generator: source of the random numbers, on `device`.
-        device: where the points are drawn.
+        data: the training samples, (N, *shape), for "data_plus_noise".
+        generator: source of random numbers, on `device`.
+        device: device of the points.
 
     Raises:
-        ValueError: if "data_plus_noise" is asked for without `data`.
+        ValueError: if `kind` is "data_plus_noise" and `data` is missing.
     """
     size = (count, *shape)
     if kind == "uniform":
@@ -42,6 +42,6 @@ def initial_samples(
     if kind == "normal":
         return noise
     if data is None:
-        raise ValueError("initial: 'data_plus_noise' needs the training samples as data")
+        raise ValueError("initial 'data_plus_noise' needs data, the training samples; found None")
     chosen = torch.randint(len(data), (count,), generator=generator, device=device)
     return data[chosen.to(data.device)].to(device) + noise

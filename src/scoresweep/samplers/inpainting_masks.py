@@ -1,4 +1,4 @@
-"""Which part of a sample is known in in-painting."""
+"""Masks for in-painting."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ MaskName = Literal["right_half", "lower_half", "centre"]
 
 
 def inpainting_mask(hidden: MaskName, shape: tuple[int, ...]) -> Tensor:
-    """Return a mask of the sample `shape`, bool: False where the named part is hidden.
+    """Return a bool mask of `shape`: False for the hidden part, True for the known part.
 
     Args:
-        hidden: "right_half": the right half of an image, the later half of a point's coordinates;
-            "lower_half": that of an image; "centre": the middle square of an image, of half its
-            height and width.
+        hidden: "right_half": right half of an image, or second half of a point's coordinates;
+            "lower_half": lower half of an image; "centre": central rectangle of half the height and
+            width of an image.
         shape: (C, H, W) of an image, (D,) of a point.
 
     Raises:
-        ValueError: if a point is to lose a part that only an image has.
+        ValueError: if a part other than "right_half" is to be hidden in a point.
     """
     mask = torch.ones(shape, dtype=torch.bool)
     if hidden == "right_half":

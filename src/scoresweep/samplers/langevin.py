@@ -1,64 +1,42 @@
 """Langevin dynamics at one noise level, the ladder's last: x ← x + d s(x, σ_L) + c z, z ~ N(0, I).
 
-With d = η and c = √(2η) it samples q_σ in the limit of small η. Drift d and noise scale c may also
-be set apart, as in a tutorial on score matching that walks with s̃ = σ s on data in [−1, 1],
+With d = η and c = √(2η) it samples q_σ in the limit of small η. Drift d and noise scale c can also
+be set separately, as in a tutorial on score matching that uses s̃ = σ s on data in [−1, 1],
 
     y ← y + α σ_y s_y + c_y z,   y = 2x − 1, and tanh(y) at the end.
 
-There σ_y = 2σ and s_y = s/2, so that in the model space x of [0, 1] the same walk has the drift
-d = ασ/2 and the noise scale c = c_y/2, and ends with (1 + tanh(2x − 1))/2 (α = 0.1, c_y = 0.05 and
-σ_y = 0.1 are σ = 0.05, d = 0.0025 and c = 0.025).
+There σ_y = 2σ and s_y = s/2. In x, with data in [0, 1], the same dynamics has drift d = ασ/2 and
+noise scale c = c_y/2, and ends with (1 + tanh(2x − 1))/2: α = 0.1, c_y = 0.05 and σ_y = 0.1 become
+σ = 0.05, d = 0.0025 and c = 0.025.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.sampler_limits import check_langevin
+from scoresweep.samplers.noise_sources import independent_noise
+from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score
 
 __all__ = ["langevin", "schedule"]
 
 
 def schedule(
-    sigmas: Tensor,
-    *,
-    steps: int,
-    step_size: float | None = None,
-    drift: float | None = None,
-    noise_scale: float | None = None,
-    **_: object,
+    sigmas: Tensor, *, step_size: float | None = None, drift: float | None = None, **options: Any
 ) -> Tensor:
-    """Return the drift at the last level, (L,), float64, NaN at the others.
+    """Return the drift at the last level and NaN at the others, (L,), float64.
 
     Raises:
-        ValueError: unless either `step_size` or both `drift` and `noise_scale` are given; if the
-            drift is not between 0 and 2σ_L², beyond which the walk diverges wherever the data is
-            narrower than the noise; if `noise_scale` is negative or `steps` below 1.
+        ValueError: if the options do not fit together or the ladder (see `check_langevin`).
     """
-    if (step_size is None) == (drift is None) or (drift is None) != (noise_scale is None):
-        raise ValueError(
-            "expected either step_size, or drift and noise_scale; found "
-            f"step_size {step_size}, drift {drift} and noise_scale {noise_scale}"
-        )
-    if steps < 1:
-        raise ValueError(f"steps must be 1 or more, found {steps}")
-    if noise_scale is not None and noise_scale < 0:
-        raise ValueError(f"noise_scale must be 0 or more, found {noise_scale:g}")
-    name, value = ("drift", drift) if step_size is None else ("step_size", step_size)
-    limit = 2 * float(sigmas[-1]) ** 2
-    if value is None or not 0 < value < limit:
-        raise ValueError(
-            f"{name} {value:g} does not move, or diverges wherever the data is narrower than the "
-            f"noise: it must be above 0 and below 2·sigma_min² = {limit:g}"
-        )
-    steps_of_levels = torch.full((len(sigmas),), math.nan, dtype=torch.float64)
-    steps_of_levels[-1] = value
-    return steps_of_levels
+    check_langevin(sigmas.tolist(), step_size=step_size, drift=drift, **options)
+    return last_level_only(sigmas, step_size or drift or math.nan)
 
 
 @torch.no_grad()
@@ -76,27 +54,26 @@ def langevin(
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Walk `x` at the last level and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of Langevin dynamics from `x` at the last level, as a new tensor.
 
     Args:
         score: the score of the smoothed data.
         x: starting points, (N, ...).
-        sigmas: the ladder, (L,), of which σ_L alone is used.
-        steps: T.
+        sigmas: the ladder, (L,); only σ_L is used.
+        steps: T, 1 or more.
         step_size: η: the drift is η, the noise scale √(2η).
-        drift: d, with `noise_scale` instead of `step_size`.
-        noise_scale: c.
-        denoise: after the walk, x + σ_L² s(x, σ_L).
-        tanh: at the very end, (1 + tanh(2x − 1))/2.
-        generator: source of the noise, on the device of `x`.
-        observe: called once, with L − 1, x after the walk, and the last score.
+        drift: d, given with `noise_scale` in place of `step_size`.
+        noise_scale: c, 0 or more.
+        denoise: end with x + σ_L² s(x, σ_L).
+        tanh: at the very end, map x to (1 + tanh(2x − 1))/2.
+        generator: source of random numbers, on the device of `x`.
+        observe: called once, with L − 1, x after the last step and the last score.
 
     Raises:
-        ValueError: if the options are not valid together or on this ladder (see `schedule`).
+        ValueError: if the options do not fit together or the ladder (see `check_langevin`).
     """
-    move = float(
-        schedule(sigmas, steps=steps, step_size=step_size, drift=drift, noise_scale=noise_scale)[-1]
-    )
+    options = {"step_size": step_size, "drift": drift, "noise_scale": noise_scale}
+    move = float(schedule(sigmas, **options)[-1])
     scale = math.sqrt(2 * move) if noise_scale is None else noise_scale
     sigma, noise = float(sigmas[-1]), independent_noise(generator)
     x = x.clone()

@@ -1,9 +1,10 @@
 """The Metropolis algorithm on the energy u(x) = −log q_σ(x), at one level, the ladder's last.
 
-A proposal x̃ is accepted with probability min(1, exp(u(x) − u(x̃)) · k(x | x̃)/k(x̃ | x)), k its
-density; then q_σ stays as it is whatever the step size, where Langevin dynamics is biased.
+A proposal x̃ with density k(x̃ | x) is accepted with probability
+min(1, exp(u(x) − u(x̃)) · k(x | x̃)/k(x̃ | x)). This leaves q_σ invariant for every step size, whereas
+Langevin dynamics is biased.
 
-    random_walk   x̃ = x + √(2η) z: k is symmetric and drops out (Metropolis et al. 1953; lecture
+    random_walk   x̃ = x + √(2η) z: k is symmetric and cancels (Metropolis et al. 1953; lecture
                   slides on score matching and generative diffusion)
     langevin      x̃ = x + η s(x, σ) + √(2η) z, the Metropolis-adjusted Langevin algorithm
                   (Roberts and Tweedie 1996)
@@ -18,25 +19,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.samplers.noise_sources import independent_noise
+from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma, has_log_density
 
 __all__ = ["metropolis", "schedule"]
 
 
-def schedule(sigmas: Tensor, *, step_size: float, steps: int, **_: object) -> Tensor:
-    """Return η at the last level, (L,), float64, NaN at the others.
-
-    Raises:
-        ValueError: if `step_size` is not above 0 or `steps` is below 1.
-    """
-    if step_size <= 0:
-        raise ValueError(f"step_size must be above 0, found {step_size:g}")
-    if steps < 1:
-        raise ValueError(f"steps must be 1 or more, found {steps}")
-    steps_of_levels = torch.full((len(sigmas),), math.nan, dtype=torch.float64)
-    steps_of_levels[-1] = step_size
-    return steps_of_levels
+def schedule(sigmas: Tensor, *, step_size: float, **_: object) -> Tensor:
+    """Return η at the last level and NaN at the others, (L,), float64."""
+    return last_level_only(sigmas, step_size)
 
 
 @torch.no_grad()
@@ -52,25 +44,26 @@ def metropolis(
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Walk `x` at the last level and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of the Metropolis algorithm from `x`, as a new tensor.
 
     Args:
         score: the score of the smoothed data, with `log_density(x, sigma) -> (N,)`.
         x: starting points, (N, ...).
-        sigmas: the ladder, (L,), of which σ_L alone is used.
-        step_size: η.
-        steps: proposals.
+        sigmas: the ladder, (L,); only σ_L is used.
+        step_size: η, above 0.
+        steps: number of proposals, 1 or more.
         proposal: "random_walk" or "langevin".
         denoise: end with x + σ_L² s(x, σ_L).
-        generator: source of the random numbers, on the device of `x`.
-        observe: called once, with L − 1, x after the walk, and the score there.
+        generator: source of random numbers, on the device of `x`.
+        observe: called once, with L − 1, x after the last proposal and the score there.
 
     Raises:
-        ValueError: if the score has no `log_density`, or an option is outside its range.
+        ValueError: if the score has no `log_density`.
     """
-    schedule(sigmas, step_size=step_size, steps=steps)
     if not has_log_density(score):
-        raise ValueError("metropolis needs a score with an energy (log_density), as the oracle has")
+        raise ValueError(
+            f"metropolis needs a score with log_density, such as an exact score, found {score!r}"
+        )
     sigma_n = x.new_full((len(x),), float(sigmas[-1]))
     drift = step_size if proposal == "langevin" else 0.0
     x, noise = x.clone(), independent_noise(generator)

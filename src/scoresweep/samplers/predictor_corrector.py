@@ -1,7 +1,7 @@
 """Predictor-corrector sampling of the variance-exploding SDE (Song et al. 2021, Algorithms 2, 4).
 
-At each level M corrector steps of Langevin dynamics, whose step size keeps the signal-to-noise
-ratio r,
+At each level there are M corrector steps of Langevin dynamics, whose step size keeps the
+signal-to-noise ratio r,
 
     x ← x + η s + √(2η) z,   η = 2 (r ‖z‖/‖s‖)²,
 
@@ -9,10 +9,12 @@ and one predictor step to the next level, with τ² = σ_i² − σ_{i+1}²,
 
     x ← x + τ² s + g z,   g = τ ("reverse_diffusion") or g = τ σ_{i+1}/σ_i ("ancestral").
 
-The denoising step x + σ_L² s is the predictor step to σ = 0 without noise. The norms are those of
-each sample alone: with means over the batch, as in public code, a sample would depend on the others
-that are drawn with it. In few dimensions such a step size varies too much for the corrector to keep
-q_σ (its mean needs E[1/‖s‖²], which is infinite for a Gaussian in one or two): use 0 steps there.
+The denoising step x + σ_L² s is the predictor step to σ = 0 without noise.
+
+The norms are computed for each sample. With means over the batch, as in public code, a sample would
+depend on the rest of its batch. In few dimensions the corrector does not keep q_σ, because its step
+size varies too much (the mean needs E[1/‖s‖²], which is infinite for a Gaussian in one or two
+dimensions): use 0 corrector steps there.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from scoresweep.samplers.step_noise import independent_noise
+from scoresweep.samplers.noise_sources import independent_noise
+from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma
 
 __all__ = ["predictor_corrector", "schedule"]
@@ -32,17 +35,9 @@ __all__ = ["predictor_corrector", "schedule"]
 Predictor = Literal["reverse_diffusion", "ancestral"]
 
 
-def schedule(sigmas: Tensor, *, snr: float = 0.16, corrector_steps: int = 1, **_: object) -> Tensor:
-    """Return NaN for each level, (L,), float64: the step size is each sample's own.
-
-    Raises:
-        ValueError: if `snr` is not above 0 or `corrector_steps` is below 0.
-    """
-    if snr <= 0:
-        raise ValueError(f"snr must be above 0, found {snr:g}")
-    if corrector_steps < 0:
-        raise ValueError(f"corrector_steps must be 0 or more, found {corrector_steps}")
-    return torch.full((len(sigmas),), math.nan, dtype=torch.float64)
+def schedule(sigmas: Tensor, **_: object) -> Tensor:
+    """Return NaN for each level, (L,), float64: every sample has its own step size."""
+    return last_level_only(sigmas)
 
 
 @torch.no_grad()
@@ -58,24 +53,20 @@ def predictor_corrector(
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Walk `x` down the ladder and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of predictor-corrector sampling from `x`, as a new tensor.
 
     Args:
         score: the score of the smoothed data.
         x: starting points, (N, ...).
         sigmas: the ladder σ_1 > … > σ_L, (L,).
         predictor: "reverse_diffusion" or "ancestral".
-        corrector_steps: M.
-        snr: r.
+        corrector_steps: M, 0 or more.
+        snr: r, above 0.
         denoise: end with x + σ_L² s(x, σ_L).
-        generator: source of the noise, on the device of `x`.
-        observe: called at each level with its index (from 0), x after the corrector, and the score
-            there; x is reused afterwards, so it must be copied to be kept.
-
-    Raises:
-        ValueError: if an option is outside its range (see `schedule`).
+        generator: source of random numbers, on the device of `x`.
+        observe: called at each level with its index (from 0), x after the corrector and the score
+            there. x is overwritten by later steps: copy it to keep it.
     """
-    schedule(sigmas, snr=snr, corrector_steps=corrector_steps)
     ladder, noise = sigmas.tolist(), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)

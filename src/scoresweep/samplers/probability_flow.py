@@ -1,7 +1,7 @@
 """The probability-flow ODE of the variance-exploding SDE (Song et al. 2021, section 4.3).
 
-In the noise level itself it reads dx/dσ = −σ s(x, σ) (Karras et al. 2022, eq. 1): x drawn from
-q_{σ_1} is carried to q_σ without noise. It is solved with one step from each level to the next,
+With σ as time it is dx/dσ = −σ s(x, σ) (Karras et al. 2022, eq. 1), which maps x drawn from q_{σ_1}
+to a sample of q_σ without noise. It is solved with one step from each level to the next,
 
     Euler:  x' = x + h f(x, σ_i)                       h = σ_{i+1} − σ_i,  f(x, σ) = −σ s(x, σ)
     Heun:   x' = x + h (f(x, σ_i) + f(x_Euler, σ_{i+1}))/2
@@ -11,13 +11,13 @@ The denoising step x + σ_L² s is Euler's step to σ = 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score
 
 __all__ = ["probability_flow", "schedule"]
@@ -25,7 +25,7 @@ __all__ = ["probability_flow", "schedule"]
 
 def schedule(sigmas: Tensor, **_: object) -> Tensor:
     """Return NaN for each level, (L,), float64: there is no Langevin step."""
-    return torch.full((len(sigmas),), math.nan, dtype=torch.float64)
+    return last_level_only(sigmas)
 
 
 @torch.no_grad()
@@ -36,10 +36,10 @@ def probability_flow(
     *,
     solver: Literal["heun", "euler"] = "heun",
     denoise: bool = True,
-    generator: torch.Generator | None = None,  # noqa: ARG001 - all samplers are called alike
+    generator: torch.Generator | None = None,  # noqa: ARG001 - the signature of all samplers
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Carry `x` down the ladder and return the samples, shape (N, ...), as a new tensor.
+    """Return samples (N, ...) of the probability-flow ODE from `x`, as a new tensor.
 
     Args:
         score: the score of the smoothed data.
@@ -47,9 +47,9 @@ def probability_flow(
         sigmas: the ladder σ_1 > … > σ_L, (L,).
         solver: "heun" (second order) or "euler" (first).
         denoise: end with x + σ_L² s(x, σ_L).
-        generator: not used: nothing here is random.
-        observe: called at each level with its index (from 0), x, and the score there; x is reused
-            afterwards, so it must be copied to be kept.
+        generator: not used; the ODE is deterministic.
+        observe: called at each level with its index (from 0), x and the score there. x is
+            overwritten by later steps: copy it to keep it.
     """
     ladder = sigmas.tolist()
     x = x.clone()

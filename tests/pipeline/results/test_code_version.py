@@ -31,7 +31,13 @@ PACKAGE = Path(scoresweep.__file__).parent
 
 COMPUTES_NOTHING = (
     *(f"pipeline.{name}" for name in ("study", "errors", "netcdf_attrs", "results", "cluster")),
-    *("pipeline.report", "pipeline.rules.train", "pipeline.data.fetch", "out_of_memory"),
+    *(
+        "pipeline.report",
+        "pipeline.rules.train",
+        "pipeline.data.fetch",
+        "out_of_memory",
+        "sampler_limits",
+    ),
     *("pipeline.data.file_hashes", "pipeline.data.source_state"),
     *(
         f"pipeline.system.{name}"

@@ -18,10 +18,10 @@ LADDER = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.1, "l
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        (Consistent(name="consistent", step_size=0.001), "0.001 is not valid for consistent"),
+        (Consistent(name="consistent", step_size=0.001), r"step_size: 0\.001: "),
         (
             AnnealedLangevin(name="annealed_langevin", step_rule="linear", step_size=2.0),
-            "step_size 2 diverges .*'linear'",
+            "step_size: 2: .*'linear'",
         ),
     ],
 )

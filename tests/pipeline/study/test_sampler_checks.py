@@ -26,58 +26,25 @@ LANGEVIN = {"name": "langevin", "steps": 10}
 ANNEALED = {"name": "annealed_langevin", "step_size": 0.1}
 
 
+FROM_DATA = LADDER | {"sigma_max": "max_rms"}
+
+
 @pytest.mark.parametrize(
     ("sampler", "noise", "message"),
     [
-        (
-            CONSISTENT | {"step_size": 0.125},
-            LADDER,
-            r"0.125: .*more than .* = 0.125 and less .*0.37",
-        ),
-        (CONSISTENT | {"step_size": 0.375}, LADDER, r"sample\.sampler\.step_size: 0.375: is not"),
-        (
-            CONSISTENT | {"step_size": 0.125 / 2},
-            {"name": "explicit", "sigmas": [8.0, 7.0, 1.0, 0.5]},
-            r"sigma_min\^2 \(1 - gamma\) = 0.2143 and less than .* = 0.2857",
-        ),
-        (CONSISTENT | {"step_size": 0.5}, LADDER | {"sigma_max": "max_rms"}, r"less than .* = 0.5"),
-        (
-            LANGEVIN | {"step_size": 0.5},
-            LADDER,
-            r"step_size: 0.5: diverges wherever the data is narrower than the noise, 0.5; .*= 0.5",
-        ),
-        (LANGEVIN | {"drift": 0.6, "noise_scale": 0.1}, LADDER, r"drift: 0.6: diverges"),
-        (LANGEVIN, LADDER, "either step_size, or both drift and noise_scale"),
-        (LANGEVIN | {"drift": 0.1}, LADDER, "either step_size, or both drift and noise_scale"),
-        (
-            LANGEVIN | {"step_size": 0.1, "drift": 0.1, "noise_scale": 0.1},
-            LADDER,
-            "either step_size, or both drift and noise_scale",
-        ),
+        (CONSISTENT | {"step_size": 0.375}, LADDER, r"sample\.sampler\.step_size: 0\.375: "),
+        (CONSISTENT | {"step_size": 0.5}, FROM_DATA, r"sample\.sampler\.step_size: 0\.5: "),
+        (LANGEVIN | {"step_size": 0.5}, LADDER, r"sample\.sampler\.step_size: 0\.5: "),
+        (LANGEVIN | {"drift": 0.1}, LADDER, r"sample\.sampler.*step_size.* noise_scale"),
         (LANGEVIN | {"step_size": 0.1, "steps": 0}, LADDER, r"sample\.sampler.*steps: 0"),
+        (ANNEALED | {"step_size": 0.5}, FROM_DATA, r"sample\.sampler\.step_size: 0\.5: "),
         (
             {"name": "metropolis", "steps": 5, "step_size": 0.1},
             LADDER,
-            r"sample\.sampler: metropolis: needs the energy .* 'mlp' does not .*name: oracle",
-        ),
-        (
-            ANNEALED | {"step_size": "auto"},
-            {"name": "explicit", "sigmas": [0.5]},
-            "'auto': needs two levels or more",
-        ),
-        (ANNEALED | {"step_size": 0.5}, LADDER, r"step_size: 0.5: diverges.*2 sigma_min\^2 = 0.5"),
-        (
-            ANNEALED | {"step_rule": "constant", "step_size": 0.5},
-            LADDER | {"sigma_max": "max_rms"},
-            r"ends at 0.5; with the step rule 'constant', expected .* 2 sigma_min\^2 = 0.5",
-        ),
-        (
-            ANNEALED | {"step_rule": "linear", "step_size": 8.0},
-            LADDER,
-            r"step_size: 8: .*'linear', expected less than 2 sigma_max sigma_min = 8$",
+            r"sample\.sampler: metropolis: .*'mlp'.*name: oracle",
         ),
         ({"name": "predictor_corrector", "snr": 0.0}, LADDER, r"snr: 0\.0"),
-        ({"name": "langevine", "steps": 3}, LADDER, "langevine.*Did you mean 'langevin'"),
+        ({"name": "langevine", "steps": 3}, LADDER, "langevine.*'langevin'"),
     ],
 )
 def test_a_sampler_outside_its_range_is_refused(sampler, noise, message):
@@ -88,19 +55,10 @@ def test_a_sampler_outside_its_range_is_refused(sampler, noise, message):
 @pytest.mark.parametrize(
     ("sampler", "noise"),
     [
-        (CONSISTENT | {"step_size": 0.126}, LADDER),
         (CONSISTENT | {"step_size": 0.374}, LADDER),
-        # Refined twice, γ is 0.707.
-        (CONSISTENT | {"step_size": 0.08, "steps_per_level": 2}, LADDER),
-        (CONSISTENT | {"step_size": 0.42, "steps_per_level": 2}, LADDER),
-        (LANGEVIN | {"step_size": 0.49}, LADDER),
         (LANGEVIN | {"drift": 0.49, "noise_scale": 0.0}, LADDER),
-        (ANNEALED | {"step_rule": "constant", "step_size": 0.49}, LADDER),
-        (ANNEALED | {"step_rule": "linear", "step_size": 7.9}, LADDER),
-        # What the data tell is looked at when it is trained on.
-        (ANNEALED | {"step_rule": "linear", "step_size": 9.0}, LADDER | {"sigma_max": "max_rms"}),
-        (ANNEALED | {"step_rule": "denoise", "step_size": 9.0}, LADDER),
-        ({"name": "probability_flow"}, LADDER),
+        # The limit depends on the data, so it is checked when the run starts.
+        (ANNEALED | {"step_rule": "linear", "step_size": 9.0}, FROM_DATA),
         ({"name": "denoise_renoise"}, None),
     ],
 )
@@ -112,7 +70,7 @@ def test_the_ladders_of_all_runs_are_looked_at():
     content = parse_yaml(TINY, "tiny.yaml")
     content["train"]["grid"] = {"noise.levels": [5, 50]}
     content["sample"] |= {"grid": {}, "sampler": {"name": "consistent", "step_size": 0.005}}
-    message = r"sample\.sampler\.step_size: 0.005: is not valid.* = 0.006656"  # of 5 levels only
+    message = r"sample\.sampler\.step_size: 0\.005: .* = 0.006656"  # of 5 levels only
     with pytest.raises(InputError, match=message) as error:
         plan_study(parse_study(content, "tiny.yaml"), Path("/nowhere"), "tiny.yaml")
     assert len(str(error.value).splitlines()) == 1

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.known_ladder import static_sigmas
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
 from scoresweep.pipeline.study.methods.metrics import (
     CLASS_EXTRACTORS,
@@ -21,7 +20,7 @@ from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.size_checks import shape_mistakes
 
 if TYPE_CHECKING:
-    from scoresweep.pipeline.study.config import MethodConfig
+    from scoresweep.pipeline.study.methods.noise import NoiseLadder
     from scoresweep.pipeline.study.plan import Plan
     from scoresweep.pipeline.study.schema import Train
 
@@ -117,14 +116,15 @@ def _oracles(plan: Plan) -> Iterable[str]:
             )
 
 
-def _has_levels(trained: MethodConfig, walked: MethodConfig) -> bool:
+def _has_levels(trained: NoiseLadder, walked: NoiseLadder) -> bool:
     """Tell whether every level of the ladder `walked` is one of `trained`."""
     if trained == walked:
         return True
-    own, asked = static_sigmas(trained), static_sigmas(walked)
-    if own is None or asked is None:
-        return False
-    return all(any(math.isclose(a, o, rel_tol=1e-6) for o in own) for a in asked)
+    known = trained.known_sigmas()
+    return all(
+        math.isfinite(sigma) and any(math.isclose(sigma, other, rel_tol=1e-6) for other in known)
+        for sigma in walked.known_sigmas()
+    )
 
 
 def _samplers(plan: Plan) -> Iterable[str]:

@@ -31,9 +31,9 @@ def test_noise_is_drawn_anew_each_time():
 
 
 def test_rows_must_be_whole_and_have_two_ends():
-    with pytest.raises(ValueError, match="7 samples do not make whole rows of 2"):
+    with pytest.raises(ValueError, match=r"multiple of 2 .* 7"):
         interpolated_noise(2, generator())(torch.empty(7, 3))
-    with pytest.raises(ValueError, match="steps must be 2 or more, found 1"):
+    with pytest.raises(ValueError, match=r"steps .* 1"):
         interpolated_noise(1, generator())
 
 
