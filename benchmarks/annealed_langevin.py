@@ -30,7 +30,8 @@ from harness import (
 )
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
 
-from scoresweep.pipeline.sampling.chunks import SamplingRecorder, score_of
+from scoresweep.pipeline.sampling.mixed_precision import score_in_precision
+from scoresweep.pipeline.sampling.recorder import SamplingRecorder
 from scoresweep.pipeline.study import Sample
 from scoresweep.pipeline.study.methods.samplers import AnnealedLangevin
 from scoresweep.pipeline.training.compile import compile_network
@@ -51,7 +52,7 @@ def own_step(
     """Return one step of our sampler."""
     network = own_network(case, device).eval().requires_grad_(False)
     sampler = AnnealedLangevin(name="annealed_langevin", step_size=STEP_SIZE)
-    score = score_of(network, Sample(sampler=sampler, precision=precision))
+    score = score_in_precision(network, Sample(sampler=sampler, precision=precision))
     x, sigmas = torch.rand(batch, *case.shape, device=device), SIGMAS[-1:]
     options = {"step_size": STEP_SIZE, "steps_per_level": 1, "denoise": False}
 

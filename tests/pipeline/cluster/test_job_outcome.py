@@ -44,7 +44,14 @@ def test_a_process_that_was_killed_takes_the_others_with_it(job):
     assert not job_succeeded(*where)
     loss = job_failure(*where)
     assert not loss.crashed
+    assert loss.killed
     assert re.search("without a result.*the log of process 1", loss.message, re.DOTALL)
+
+
+def test_a_segmentation_fault_is_not_taken_for_a_kill(job):
+    folder, job_id, tasks = job(None)
+    JobPaths(folder, job_id, 0).stdout.write_text("Fatal Python error: Segmentation fault")
+    assert not job_failure(folder, job_id, tasks).killed
 
 
 @pytest.mark.parametrize(("code", "error"), [(1, RunError), (2, InputError)])

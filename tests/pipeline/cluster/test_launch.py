@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 import time
 
@@ -144,6 +145,24 @@ def test_lost_work_that_gets_no_further_is_given_up(tmp_path):
     with pytest.raises(RunError, match="was lost 3 times at one point"):
         launch(count, tmp_path, 9, resources=Resources(), logs=tmp_path / "logs")
     assert len(list(tmp_path.glob("start-*"))) == 3
+
+
+def kill_itself():
+    """End as a process does that the kernel kills."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def abort():
+    os.abort()
+
+
+@pytest.mark.parametrize(("function", "killed"), [(kill_itself, True), (abort, False)])
+def test_a_killed_process_is_reported_as_probably_out_of_memory(tmp_path, function, killed):
+    with pytest.raises(RunError) as raised:
+        launch(function, resources=Resources(), logs=tmp_path)
+    message = str(raised.value)
+    for words in ("probably out of memory", "train.gradient_accumulation", "train:mem_mb"):
+        assert (words in message) == killed
 
 
 def crash_twice(folder):

@@ -43,10 +43,10 @@ COMPUTES_NOTHING = (
         f"pipeline.system.{name}"
         for name in (
             *("atomic_files", "console", "device", "file_kinds", "hdf5", "job_state", "locks"),
-            *("memory_available", "memory_trial", "process", "provenance"),
+            *("gpu_memory", "memory_errors", "process", "provenance"),
         )
     ),
-    *("pipeline.training.memory_advice", "pipeline.evaluation.kept_metrics"),
+    *("pipeline.training.step_memory", "pipeline.evaluation.kept_metrics"),
 )
 """Modules that bring results about and do not change their numbers."""
 

@@ -24,6 +24,7 @@ from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling import chunks as chunk_module
+from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.study.methods.networks import Oracle
@@ -94,13 +95,13 @@ def note_chunks(monkeypatch, stop_before=None):
     """List the chunks that are drawn; raise before one of them."""
     chunks, draw_chunk = [], chunk_module._draw_chunk
 
-    def noting(work, chunk, *rest):
+    def record(job, chunk, inputs):
         if chunk == stop_before:
             raise KeyboardInterrupt
         chunks.append(chunk)
-        draw_chunk(work, chunk, *rest)
+        return draw_chunk(job, chunk, inputs)
 
-    monkeypatch.setattr(chunk_module, "_draw_chunk", noting)
+    monkeypatch.setattr(chunk_module, "_draw_chunk", record)
     return chunks
 
 
@@ -270,7 +271,7 @@ def test_how_chunks_are_shared_out_makes_no_difference(make, monkeypatch, change
             list(chunk_module.draw_chunks(work, [chunk], "cpu"))
             yield done
 
-    monkeypatch.setattr(module, "_drawn", drawn_apart)
+    monkeypatch.setattr(module, "draw_in_processes", drawn_apart)
     found = draw(make("apart", **changes))
     assert_same_samples(found, one)
     assert found.sizes["level"] == 5
@@ -502,7 +503,7 @@ def wait_for_children(process):
     return []
 
 
-def test_a_process_that_is_killed_is_told(make):
+def test_a_killed_worker_is_reported_as_probably_out_of_memory(make):
     plan = make()
 
     def kill():
@@ -511,7 +512,9 @@ def test_a_process_that_is_killed_is_told(make):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(RunError, match=r"run seed=0_.*, setting .*: a process was killed"):
+    with pytest.raises(
+        RunError, match=r"run seed=0_.*, setting .*probably out of memory.*sample.chunk"
+    ):
         draw(plan, processes=2)
     killer.join()
     assert state_of(plan).state == "failed"
@@ -588,7 +591,7 @@ def test_samples_that_are_not_finite_are_named(make, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(chunk_module, "score_of", spoil)
+    monkeypatch.setattr(chunk_module, "score_in_precision", spoil)
     run, setting = plan.runs[0].id, plan.settings[0].id
     message = (
         rf"run {run}, setting {setting}: 2 of 20 samples of chunk 0 are not finite from level 3 on "
@@ -612,7 +615,7 @@ def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(chunk_module, "score_of", spoil)
+    monkeypatch.setattr(chunk_module, "score_in_precision", spoil)
     with pytest.raises(RunError, match=r"20 of 20 samples .* from level 5 on \(sigma 0.1\)"):
         draw(plan)
 
@@ -636,7 +639,7 @@ def test_gpus_are_shared_out_in_turn(make):
 
     def work(processes):
         setting = plan.settings[0]
-        return chunk_module.SamplingJob(plan.runs[0], setting, plan.paths, processes, 1, 2, "")
+        return SamplingJob(plan.runs[0], setting, plan.paths, processes, 1, 2, "")
 
     assert [work(3).device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert [work(processes).devices for processes in (1, 2, 3)] == [1, 2, 2]

@@ -14,6 +14,8 @@ from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 __all__ = ["JobFailure", "job_failure", "job_succeeded"]
 
 LINES_OF_LOG = 30
+FATAL = "Fatal Python error"
+"""Logged by `faulthandler` for every deadly signal but SIGKILL (a segmentation fault, an abort)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class JobFailure:
     message: str
     """What is known, with the end of a log."""
     crashed: bool
-    """Whether it ended by an exception that nobody foresaw, and not because it was killed."""
+    """Whether it ended with an unexpected exception."""
+    killed: bool = False
+    """Whether a process ended without any error, as one that receives SIGKILL does."""
 
 
 def job_succeeded(logs: Path, job_id: str, tasks: int) -> bool:
@@ -46,7 +50,8 @@ def job_failure(logs: Path, job_id: str, tasks: int) -> JobFailure | None:
     silent = [rank for rank in range(tasks) if rank not in results]
     if silent:
         log = _end_of_log(JobPaths(logs, job_id, silent[0]))
-        return JobFailure(f"A process ended without a result; its log {log}", crashed=False)
+        message = f"A process ended without a result; its log {log}"
+        return JobFailure(message, crashed=False, killed=FATAL not in log)
     wrong = [JobPaths(logs, job_id, rank) for rank, (kind, _) in results.items() if kind == "error"]
     if wrong:
         first = min(wrong, key=lambda paths: paths.result_pickle.stat().st_mtime)

@@ -21,6 +21,7 @@ from scoresweep.pipeline.cluster.squeue import REMEDIES
 from scoresweep.pipeline.cluster.task import Task
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.memory_errors import describe_exit
 
 __all__ = ["launch"]
 
@@ -71,7 +72,11 @@ def launch(
         if loss.crashed and now <= reached:
             raise RunError(loss.message)
         tries, reached = (1, now) if now > reached else (tries + 1, reached)
-        known = f"{REMEDIES[state]}. {loss.message}" if state in REMEDIES else loss.message
+        known = loss.message
+        if state in REMEDIES:
+            known = f"{REMEDIES[state]}. {known}"
+        elif loss.killed and state in ("ended", "FAILED"):
+            known = f"{describe_exit('train')} {known}"
         if tries == TRIES_WITHOUT_PROGRESS:
             raise RunError(f"{job.name} ({state}) was lost {tries} times at one point. {known}")
         say(f"{job.name} was lost ({state}); starting again. {known}")

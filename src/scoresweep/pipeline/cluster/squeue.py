@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from scoresweep.pipeline.cluster.environment import for_questions
 from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.memory_errors import MEMORY_REMEDIES
 
 __all__ = ["REMEDIES", "QueuedJob", "cancel", "is_live", "query_jobs", "wait_for_slurm"]
 
@@ -38,8 +39,7 @@ ACTIVE_STATES = {
 REMEDIES = {
     "PartitionTimeLimit": "for ever: it asks for more time than the partition allows; cancel it "
     "and start again with --set-resources train:runtime=MINUTES (by hand: --minutes)",
-    "OUT_OF_MEMORY": "It needs more memory than it asked for: --set-resources train:mem_mb=MB (by "
-    "hand: --memory)",
+    "OUT_OF_MEMORY": f"It ran out of memory: {MEMORY_REMEDIES['train']}",
     "TIMEOUT": "It has to save before its time limit: --set-resources train:runtime=MINUTES (by "
     "hand: --minutes)",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -43,6 +44,7 @@ class Task:
     def __call__(self) -> ReportedError | None:
         """Set up the process, call the function; return the failure that a person can act on."""
         environment = submitit.JobEnvironment()
+        faulthandler.enable()
         _take_signals()
         # An earlier start of a job that was requeued, or of another with the same number, may
         # have left its result.

@@ -1,64 +1,43 @@
 """Rule `sample`: draw the samples of one setting from one trained network.
 
-The samples are cut into fixed chunks, each drawn from a generator seeded by (seed, chunk). A chunk
-is a function of weights, setting, seed and its index: any number of processes or restarts gives the
-same samples. A chunk that is done lies in a file until all of them are.
+Samples are drawn in fixed chunks, each from its own generator, seeded by (seed, chunk): neither the
+number of processes nor restarts change them. Finished chunks are kept in files until all are drawn.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
-from scoresweep.pipeline.results.code_version import MADE_BY, current_code, join_codes
-from scoresweep.pipeline.results.input_hashes import (
-    MADE_FROM,
-    changed_inputs,
-    recorded_weights_sha256,
-)
-from scoresweep.pipeline.sampling.chunks import (
-    SamplingJob,
-    check_chunk_memory,
-    chunk_made_by,
-    chunk_path,
-    draw_chunks,
-    is_whole,
-    read_chunk,
-)
-from scoresweep.pipeline.sampling.resolve import ResolvedSampling
-from scoresweep.pipeline.sampling.sample_store import read_samples, write_samples
-from scoresweep.pipeline.study import Plan, Setting
+from scoresweep.pipeline.results.code_version import current_code
+from scoresweep.pipeline.results.input_hashes import MADE_FROM, changed_inputs
+from scoresweep.pipeline.sampling.assemble import assemble
+from scoresweep.pipeline.sampling.chunk_files import chunk_path, is_drawn
+from scoresweep.pipeline.sampling.sample_store import read_samples
+from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.sampling.worker_pool import draw_in_processes
+from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import remove, sha256_of, write_json
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
-from scoresweep.pipeline.system.process import exit_with_parent
 from scoresweep.pipeline.training.weights import load_network
-from scoresweep.seeds import derive_seed
 
 __all__ = ["sample"]
 
-TRIES = 3
-"""How often chunks that something else deletes are drawn."""
+ATTEMPTS = 3
+"""How often chunks that another process deletes are drawn."""
 
-NAMED = 3
-"""Most chunks that a message names."""
+MAX_NAMED = 3
+"""Maximum number of chunks named in a message."""
 
 
 def sample(
@@ -71,244 +50,135 @@ def sample(
     *,
     this_code: bool = False,
 ) -> None:
-    """Draw the samples of a setting in `processes` processes and write them as one Zarr store.
+    """Draw the samples of a setting in `processes` processes and write them to a Zarr store.
 
-    With `this_code`, samples and chunks that other code has drawn are drawn again.
+    With `this_code`, samples and chunks that other code drew are redrawn.
 
-    Raises `InputError` where the setting does not fit the run (a step size that diverges) or there
-    are fewer GPUs or none that know the precision, and `RunError` where samples are not finite, a
-    chunk does not fit into memory or a process is killed.
+    Raises `InputError` if the setting does not fit the run (a step size that diverges) or the GPUs
+    are too few or lack the precision, and `RunError` if samples are not finite, a chunk does not
+    fit in memory or a process is killed.
     """
-    run, setting, layout = plan.run(run_id), plan.setting(setting_id), plan.paths
-    current_code("samples")  # the code of now, not of the end
+    run, setting, paths = plan.run(run_id), plan.setting(setting_id), plan.paths
+    current_code("samples")  # hash the code now: it may be edited while samples are drawn
     if gpus and gpus > torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise InputError(f"gpus: {gpus}: expected {found} or fewer, which this machine can use")
-    weights = layout.weights(run.id)
+        available = torch.cuda.device_count()
+        raise InputError(f"gpus: {gpus}: expected {available} or fewer, the GPUs of this machine")
+    weights = paths.weights(run.id)
     digest = sha256_of(weights) if weights.exists() else ""
-    processes = min(processes, _chunks(setting))
-    data = recorded_dataset(layout, run.dataset.id).sha256
-    work = SamplingJob(run, setting, layout, processes, threads, gpus, digest, data, this_code)
-    with file_lock(layout.samples_lock(run.id, setting.id)):
+    data = recorded_dataset(paths, run.dataset.id).sha256
+    processes = min(processes, -(-setting.sample.count // setting.sample.chunk))
+    job = SamplingJob(run, setting, paths, processes, threads, gpus, digest, data, this_code)
+    with file_lock(paths.samples_lock(run.id, setting.id)):
         if this_code:
-            _discard_other_code(work)
-        if not _is_drawn(work):
-            _sample(work)
+            _discard_other_code(job)
+        if not _is_finished(job):
+            _sample(job)
 
 
-def _discard_other_code(work: SamplingJob) -> None:
-    """Remove what says that the samples are drawn, if other code has drawn them."""
-    manifest = work.paths.samples_manifest(work.run.id, work.setting.id)
-    copy = work.paths.samples_manifest_copy(work.run.id, work.setting.id)
+def _discard_other_code(job: SamplingJob) -> None:
+    """Delete the manifest of samples that other code drew, so that they are redrawn."""
+    manifest = job.paths.samples_manifest(job.run.id, job.setting.id)
+    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.id)
     if not manifest.exists():
         copy.unlink(missing_ok=True)
     remove_if_other_code("samples", manifest, copy)
 
 
-def _sample(work: SamplingJob) -> None:
-    """Draw and write the samples, and keep telling how far that is."""
-    run, setting, layout = work.run, work.setting, work.paths
-    state = JobState("running", 0, _chunks(setting))
-    state_path = layout.samples_progress(run.id, setting.id)
+def _sample(job: SamplingJob) -> None:
+    """Draw and write the samples; keep the job's state file up to date."""
+    state = JobState("running", 0, job.chunks)
+    state_path = job.paths.samples_progress(job.run.id, job.setting.id)
     try:
-        check_precision("sample", setting.sample.precision, work.gpus)
-        network = load_network(layout.run(run.id))
-        walk = work.walk(network)
-        check_chunk_memory(work, network, float(walk.sigmas[0]))
-        for _ in range(TRIES):
-            _draw_all(work, state, state_path)
-            try:
-                _write(work, walk, network, state.seconds)
-                break
-            except FileNotFoundError as error:
-                say(f"{_vanished(work, error)}; what is missing is drawn again")
-        else:
-            raise RunError(
-                f"{work.parts}: chunks were deleted {TRIES} times while samples were drawn; find "
-                f"out what deletes them, then run the same command again"
-            )
+        _draw_and_write(job, state, state_path)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
-        with contextlib.suppress(RunError):  # a disk that is still full: the first error is told
+        with contextlib.suppress(RunError):  # if the disk is full, report the first error
             state.write(state_path)
         raise
     state.state = "done"
     state.write(state_path)
-    remove(work.parts)
+    remove(job.chunk_folder)
 
 
-def _vanished(work: SamplingJob, error: Exception) -> str:
-    """Say which chunks another process has deleted or damaged, or what else is wrong."""
-    chunks = range(_chunks(work.setting))
-    gone = [
-        chunk_path(work, chunk).name for chunk in chunks if not chunk_path(work, chunk).exists()
-    ]
-    if not gone:
-        return (
-            f"run {work.run.id}, setting {work.setting.id}: the samples were not written ({error})"
-        )
-    names = ", ".join(gone[:NAMED]) + (f" and {len(gone) - NAMED} more" if gone[NAMED:] else "")
-    return f"{work.parts}: {names} of {len(chunks)} chunks vanished while samples were drawn"
+def _draw_and_write(job: SamplingJob, state: JobState, state_path: Path) -> None:
+    check_precision("sample", job.setting.sample.precision, job.gpus)
+    network = load_network(job.paths.run(job.run.id))
+    resolved = job.resolve(network)
+    for _ in range(ATTEMPTS):
+        _draw_missing(job, state, state_path)
+        try:
+            assemble(job, resolved, network, state.seconds)
+            return
+        except FileNotFoundError as error:
+            say(f"{_describe_missing(job, error)}; drawing what is missing")
+    raise RunError(
+        f"{job.chunk_folder}: chunks were deleted {ATTEMPTS} times while samples were drawn; find "
+        f"out what deletes them, then run the same command again"
+    )
 
 
-def _is_drawn(work: SamplingJob) -> bool:
-    """Return whether the samples of these weights are there; others are named."""
-    manifest = work.paths.samples_manifest(work.run.id, work.setting.id)
-    if not manifest.exists() and not _restored(work, manifest):
-        return False
-    try:
-        read_samples(work.paths.samples(work.run.id, work.setting.id))
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except InputError as error:
-        say(f"{error} They are drawn again.")
-        return False
-    what, drawn = "are drawn already", content.get("weights_sha256") == work.weights_sha256
-    if not drawn:
-        what = "came from other weights"
-    elif changed_inputs(content.get(MADE_FROM, {}), {"data": work.data_sha256}):
-        what, drawn = "came from a network of other data", False
-    say(f"the samples of {work.run.id}, {work.setting.id} {what}: {manifest}")
-    return bool(drawn)
-
-
-def _restored(work: SamplingJob, manifest: Path) -> bool:
-    """Write the manifest again where its copy says that these weights have drawn all samples."""
-    copy = work.paths.samples_manifest_copy(work.run.id, work.setting.id)
-    try:
-        content = json.loads(copy.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    if content.get("weights_sha256") != work.weights_sha256:
-        return False
-    write_json(manifest, content)
-    return True
-
-
-# ── processes ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _chunks(setting: Setting) -> int:
-    """Return how many chunks the samples are cut into."""
-    return math.ceil(setting.sample.count / setting.sample.chunk)
-
-
-def _draw_all(work: SamplingJob, state: JobState, state_path: Path) -> None:
-    """Draw the chunks that are not drawn yet."""
-    work.parts.mkdir(parents=True, exist_ok=True)
-    missing = [chunk for chunk in range(state.steps) if not is_whole(work, chunk)]
-    before = state.step = state.steps - len(missing)
+def _draw_missing(job: SamplingJob, state: JobState, state_path: Path) -> None:
+    """Draw the chunks that have no usable file."""
+    job.chunk_folder.mkdir(parents=True, exist_ok=True)
+    missing = [chunk for chunk in range(job.chunks) if not is_drawn(job, chunk)]
+    before = state.step = job.chunks - len(missing)
     earlier = JobState.read(state_path)
     if earlier and before:
         state.seconds, state.restarts = earlier.seconds, earlier.restarts + 1
     state.write(state_path)
-    options, seconds, started = work.setting.sample, state.seconds, time.monotonic()
-    with progress(f"sample {work.run.id} {work.setting.id}", state.steps, before) as advance:
-        for done in _drawn(work, missing):
+    options, seconds, started = job.setting.sample, state.seconds, time.monotonic()
+    with progress(f"sample {job.run.id} {job.setting.id}", job.chunks, before) as advance:
+        for done in draw_in_processes(job, missing):
             advance(done - state.step + before)
-            state.step = before + done
-            passed = time.monotonic() - started
-            state.seconds = seconds + passed
-            state.images_per_second = min(done * options.chunk, options.count) / passed
+            elapsed = time.monotonic() - started
+            state.step, state.seconds = before + done, seconds + elapsed
+            state.images_per_second = min(done * options.chunk, options.count) / elapsed
             state.write(state_path)
 
 
-def _drawn(work: SamplingJob, chunks: list[int]) -> Iterator[int]:
-    """Draw `chunks`; yield how many of them are done, from time to time and at the end."""
-    if work.processes == 1 or len(chunks) < 2:
-        yield from draw_chunks(work, chunks, work.device())
-        return
-    context = get_context("spawn")
-    stopping = context.Event()
-    with ProcessPoolExecutor(work.processes, context, _begin, (stopping,)) as pool:
-        waiting: set[Future[None]] = {
-            pool.submit(_draw_share, work, chunks[i :: work.processes], work.device(i))
-            for i in range(work.processes)
-        }
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=1, return_when=FIRST_EXCEPTION)
-                for share in finished:
-                    _raise_failure(work, share)
-                yield sum(chunk_path(work, chunk).exists() for chunk in chunks)
-        finally:
-            stopping.set()
+def _describe_missing(job: SamplingJob, error: Exception) -> str:
+    """Name the chunk files that were deleted, or else the error."""
+    paths = [chunk_path(job, chunk) for chunk in range(job.chunks)]
+    missing = [path.name for path in paths if not path.exists()]
+    if not missing:
+        return f"{job}: the samples could not be written ({error})"
+    more = len(missing) - MAX_NAMED
+    names = ", ".join(missing[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{job.chunk_folder}: {names} of {len(paths)} chunks were deleted"
 
 
-_stopping: Event
-"""In each of several processes: once set, the chunk that is being drawn is the last."""
+# ── finished samples ────────────────────────────────────────────────────────────────────────────
 
 
-def _begin(stopping: Event) -> None:
-    """Begin one of several processes; it ends, too, when the one that started it is killed."""
-    global _stopping
-    _stopping = stopping
-    exit_with_parent()
-
-
-def _raise_failure(work: SamplingJob, share: Future[None]) -> None:
-    """Raise what went wrong in a process, if anything did."""
+def _is_finished(job: SamplingJob) -> bool:
+    """Return whether all samples were drawn with these weights; report what is there."""
+    manifest = job.paths.samples_manifest(job.run.id, job.setting.id)
+    if not manifest.exists() and not _restore(job, manifest):
+        return False
     try:
-        share.result()
-    except BrokenProcessPool:
-        raise RunError(
-            f"run {work.run.id}, setting {work.setting.id}: a process was killed, often for want "
-            f"of memory. The chunks that are drawn are kept: run the same command again, with "
-            f"fewer processes"
-        ) from None
+        read_samples(job.paths.samples(job.run.id, job.setting.id))
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except InputError as error:
+        say(f"{error} Drawing them again.")
+        return False
+    if content.get("weights_sha256") != job.weights_sha256:
+        say(f"{job}: the samples were drawn with other weights; drawing them again: {manifest}")
+        return False
+    if changed_inputs(content.get(MADE_FROM, {}), {"data": job.data_sha256}):
+        say(f"{job}: the network was trained on other data; drawing samples again: {manifest}")
+        return False
+    say(f"{job}: the samples are drawn already: {manifest}")
+    return True
 
 
-def _draw_share(work: SamplingJob, chunks: list[int], device: str) -> None:
-    """Draw `chunks` in this process, one of several, as long as none of them has failed."""
-    for _ in draw_chunks(work, chunks, device):
-        if _stopping.is_set():
-            return
-
-
-# ── the store ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _write(
-    work: SamplingJob, walk: ResolvedSampling, network: ScoreNetwork, seconds: float
-) -> None:
-    """Put the chunks together to one store; its manifest comes last."""
-    options, run, setting = work.setting.sample, work.run, work.setting
-    chunks = _chunks(setting)
-    parts = [read_chunk(work, chunk) for chunk in range(chunks)]
-    code = join_codes(chunk_made_by(work, chunk) for chunk in range(chunks))
-    seeds = torch.tensor([derive_seed(work.seed, "sample", chunk) for chunk in range(chunks)])
-    levels = {
-        name: torch.stack([part[name] for part in parts]).double().mean(0)
-        for name in ("rms", "score_norm")
-    }
-    visited = parts[0]["level"]
-    levels |= {"sigma": walk.sigmas[visited], "step_size": walk.steps[visited]}
-    frames = [part["trajectory"] for part in parts if "trajectory" in part]
-    originals = [part["original"] for part in parts if "original" in part]
-    attributes: dict[str, Any] = {
-        "run": run.id,
-        "setting": setting.id,
-        "sample": options.model_dump_json(),
-        "task": options.task.name if options.task else "none",
-        "seed": work.seed,
-        "seconds": seconds,
-        "device": torch.cuda.get_device_name(work.device()) if work.gpus else "cpu",
-        "weights_sha256": work.weights_sha256,
-    }
-    described = write_samples(
-        work.paths.samples(run.id, setting.id),
-        torch.cat([part["x"] for part in parts])[: options.count],
-        chunk_seed=seeds.repeat_interleave(options.chunk)[: options.count],
-        levels=levels,
-        trajectory=torch.cat(frames) if frames else None,
-        original=torch.cat(originals)[: options.count] if originals else None,
-        attributes=attributes,
-    )
-    facts = {"count": options.count, "shape": list(network.shape), "devices": work.devices}
-    inputs = {
-        "weights": recorded_weights_sha256(work.paths.weights(run.id)),
-        "data": work.data_sha256,
-    }
-    origin = {MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256}}
-    manifest = facts | attributes | described | origin | {MADE_BY: code.record()}
-    write_json(work.paths.samples_manifest_copy(run.id, setting.id), manifest)
-    write_json(work.paths.samples_manifest(run.id, setting.id), manifest)
+def _restore(job: SamplingJob, manifest: Path) -> bool:
+    """Restore a missing manifest from its copy, if these weights drew the samples."""
+    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.id)
+    try:
+        content = json.loads(copy.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    if content.get("weights_sha256") != job.weights_sha256:
+        return False
+    write_json(manifest, content)
+    return True

@@ -142,8 +142,10 @@ def train_here(
     the plan where it knows the ladder.
     """
     from scoresweep.pipeline.system.device import check_precision
+    from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
     from scoresweep.pipeline.training.artifacts import write_run_header
     from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
+    from scoresweep.pipeline.training.step_memory import step_memory_advice
     from scoresweep.pipeline.training.trainer import StoppedError
 
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
@@ -160,7 +162,8 @@ def train_here(
                 check_precision("train", run.train.precision, resources.gpus)
                 trainer = make_trainer(run, layout, resources.gpus, owner.check)
                 _check_settings(run, settings, trainer)
-                _run(trainer)
+                with explain_out_of_memory(functools.partial(step_memory_advice, trainer)):
+                    trainer.run()
                 if first:
                     write_artifacts(trainer, run, layout)
         except ScoresweepError as error:
@@ -192,19 +195,6 @@ def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> 
     for setting in settings:
         if setting.sample.noise is None:
             step_sizes_for(run, setting, ladder)
-
-
-def _run(trainer: Trainer) -> None:
-    """Train; where memory does not suffice, say which part of a batch fits."""
-    from scoresweep.pipeline.training.memory_advice import (
-        check_training_memory,
-        explain_out_of_memory,
-        training_advice,
-    )
-
-    check_training_memory(trainer)
-    with explain_out_of_memory(functools.partial(training_advice, trainer)):
-        trainer.run()
 
 
 def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""What a setting asks for, on the ladder and the data of a run."""
+"""Resolve a setting for a run: noise levels, step sizes and mask."""
 
 from __future__ import annotations
 
@@ -21,69 +21,71 @@ __all__ = ["ResolvedSampling", "resolve_sampling", "step_sizes_for"]
 
 @dataclass(frozen=True)
 class ResolvedSampling:
-    """What the setting's options are on the run's ladder and data."""
+    """A setting resolved for the noise ladder and the data of a run."""
 
     sigmas: Tensor
-    """The ladder to walk down, (L,)."""
-    steps: Tensor
-    """Step size η of each level, (L,); NaN where the sampler has none."""
+    """Noise levels of the sampler, (L,), descending."""
+    step_sizes: Tensor
+    """Step size η of each level, (L,); NaN if the sampler has none."""
     mask: Tensor | None
-    """In-painting: the part of a sample that is known."""
+    """In-painting: the known part of a sample."""
 
 
 def resolve_sampling(
-    run: Run, setting: Setting, layout: StudyPaths, network: ScoreNetwork
+    run: Run, setting: Setting, paths: StudyPaths, network: ScoreNetwork
 ) -> ResolvedSampling:
-    """Return ladder, step sizes and mask; raise `InputError` where the options do not fit them."""
-    options = setting.sample
+    """Return noise levels, step sizes and mask.
+
+    Raises `InputError` if the setting does not fit the run.
+    """
+    options, store = setting.sample, paths.dataset_store(run.dataset.id)
     if options.noise is None:
         sigmas = network.sigmas.double()
     else:
-        store = layout.dataset_store(run.dataset.id)
         sigmas = resolve_noise_levels(options.noise, functools.partial(training_points, store))
-    steps, mask = step_sizes_for(run, setting, sigmas), None
+    step_sizes, mask = step_sizes_for(run, setting, sigmas), None
     if len(network.shape) == 1 and not options.sampler.needs_energy:
-        _check_positions(run, setting, layout, sigmas, steps)
+        _check_rounding(run, setting, paths, sigmas, step_sizes)
     if isinstance(options.task, Inpainting):
         try:
             mask = inpainting_mask(options.task.mask, network.shape)
         except ValueError as error:
             raise InputError(f"sample.task: does not fit run {run.id}: {error}") from None
-    return ResolvedSampling(sigmas, steps, mask)
-
-
-def _check_positions(
-    run: Run, setting: Setting, layout: StudyPaths, sigmas: Tensor, steps: Tensor
-) -> None:
-    """Raise `InputError` if float32 rounds the drift of the last level away, so far is the data.
-
-    Images lie in [0, 1], where that takes steps of 1e-8.
-    """
-    store = layout.dataset_store(run.dataset.id)
-    if not store.exists():
-        return
-    gap, move = spacing(training_points(store)), last_move(sigmas, steps)
-    if move < gap / 2:
-        raise InputError(
-            f"sample.sampler: setting {setting.id}: a step at the last level of {run.id} (sigma "
-            f"{float(sigmas[-1]):g}) moves samples by about {move:.2g}, but {run.dataset.id} lies "
-            f"where float32 numbers are {gap:.2g} apart: the drift would be rounded away and the "
-            f"variance too large. Subtract the mean from the data, or raise the step size or "
-            f"sigma_min"
-        )
+    return ResolvedSampling(sigmas, step_sizes, mask)
 
 
 def step_sizes_for(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
-    """Return the step size of each level of the ladder `sigmas`, (L,), for a setting of `run`.
+    """Return the step size η of each level of the noise ladder `sigmas`, (L,).
 
-    Raises `InputError` where the sampler's options do not fit that ladder.
+    Raises `InputError` if the sampler's options do not fit that ladder.
     """
     sampler = setting.sample.sampler
     schedule = pkgutil.resolve_name(sampler.schedule)
     try:
-        steps: Tensor = schedule(sigmas, **sampler.arguments())
+        step_sizes: Tensor = schedule(sigmas, **sampler.arguments())
     except ValueError as error:
         raise InputError(
             f"sample.sampler: setting {setting.id} does not fit run {run.id}: {error}"
         ) from None
-    return steps
+    return step_sizes
+
+
+def _check_rounding(
+    run: Run, setting: Setting, paths: StudyPaths, sigmas: Tensor, step_sizes: Tensor
+) -> None:
+    """Raise `InputError` if float32 rounds away the drift of the last level.
+
+    That happens to points far from the origin. Images lie in [0, 1], which allows steps of 1e-8.
+    """
+    store = paths.dataset_store(run.dataset.id)
+    if not store.exists():
+        return
+    gap, move = spacing(training_points(store)), last_move(sigmas, step_sizes)
+    if move < gap / 2:
+        raise InputError(
+            f"sample.sampler: setting {setting.id}: a step at the last level of {run.id} (sigma "
+            f"{float(sigmas[-1]):g}) moves samples by about {move:.2g}, but float32 numbers as "
+            f"large as the data of {run.dataset.id} are {gap:.2g} apart, so the drift is rounded "
+            f"away and the variance becomes too large. Subtract the mean from the data, or raise "
+            f"the step size or sigma_min"
+        )

@@ -1,4 +1,4 @@
-"""The store of a setting's samples: samples, the seeds they were drawn from, diagnostics."""
+"""The Zarr store of a setting's samples, with seeds, diagnostics and trajectories."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def write_samples(
     original: Tensor | None = None,
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write samples in model space to a Zarr store, whole or not at all.
+    """Write samples in model space to a Zarr store, atomically.
 
-    Returns what its manifest has to say: their SHA-256, and what tells whether each file is whole.
+    Images (N, C, H, W) are clamped to [0, 1] and rounded to 256 grey values, as published image
+    metrics are computed; points (N, D) are stored unchanged. `levels` holds diagnostics (L,),
+    `trajectory` states (K, L, *sample), `original` the indices (N,) of the test samples that were
+    in-painted.
 
-    Images (N, C, H, W) are clamped to [0, 1] and kept as the nearest of 256 grey values, the form
-    in which image metrics are published; points (N, D) are kept as they are. `levels` holds
-    diagnostics of shape (L,), `trajectory` states of shape (K, L, *sample), `original` the indices
-    (N,) of the test samples of which a part was given.
+    Returns the entries of the manifest: the samples' SHA-256 and a description of every file.
     """
     kind = "image" if x.ndim == 4 else "point"
     pixels = {"pixel_range": [0, 255]} if kind == "image" else None
@@ -66,8 +66,8 @@ def write_samples(
             names = ("path", "level", *DIMENSIONS[kind][1:])
             write_array(root, "trajectory", frames.contiguous().numpy(), names)
         if original is not None:
-            about = {"long_name": "Index of the test sample of which a part was given"}
-            write_array(root, "original", original.numpy(), ("sample",), about)
+            label = {"long_name": "Index of the test sample of which a part was given"}
+            write_array(root, "original", original.numpy(), ("sample",), label)
         consolidate(temporary)
         return {"sha256": digest, **describe_files(temporary)}
 
@@ -80,7 +80,7 @@ def _stored(x: Tensor) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """The ways of some samples down the noise ladder."""
+    """Sampling trajectories."""
 
     states: Array
     """State after each level, float32 (K, L, C, H, W) or (K, L, D)."""
@@ -91,22 +91,22 @@ class Trajectories:
 def read_samples(store: Path) -> Split:
     """Read a store of generated samples (arrays in its root group) into memory.
 
-    Raises `InputError` where it is missing, cut short or damaged.
+    Raises `InputError` if it is missing, truncated or damaged.
     """
     expected = check_store(store)["sha256"]
     group = zarr.open_group(store, mode="r")
     name = next((name for name in DIMENSIONS if name in group), None)
     if name is None:
-        raise InputError(f"{store}: holds neither `image` nor `point`. {AGAIN}")
+        raise InputError(f"{store}: expected an array `image` or `point`, found neither. {AGAIN}")
     values = read_array(group, name, store)
     check_array(store, name, values, expected)
     return as_split(group, {name: values})
 
 
 def read_trajectories(store: Path) -> Trajectories | None:
-    """Read the paths from a store of generated samples; None where they were not kept.
+    """Read the trajectories of a store of generated samples; None if it has none.
 
-    Raises `InputError` where they are damaged.
+    Raises `InputError` if they are damaged.
     """
     group = zarr.open_group(store, mode="r")
     if "trajectory" not in group:
@@ -117,9 +117,9 @@ def read_trajectories(store: Path) -> Trajectories | None:
 
 
 def read_levels(store: Path) -> dict[str, Array]:
-    """Read `sigma`, `step_size` and `score_norm` (L,) of the levels of generated samples.
+    """Read `sigma`, `step_size` and `score_norm` (L,) of a store of generated samples.
 
-    Raises `InputError` where that is damaged.
+    Raises `InputError` if they are damaged.
     """
     group = zarr.open_group(store, mode="r")
     names = ("sigma", "step_size", "score_norm")
