@@ -409,7 +409,7 @@ def test_more_samples_begin_with_the_same_ones(make):
 def test_two_processes_draw_the_same_as_one(make):
     one, two = make("one"), make("two")
     assert_same_samples(draw(two, processes=2), draw(one))
-    assert not list(two.layout.results.rglob("*part*"))
+    assert not list(two.paths.results.rglob("*part*"))
     state = state_of(two)
     assert (state.state, state.step, state.steps) == ("done", 3, 3)
 
