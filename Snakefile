@@ -1,4 +1,4 @@
-"""A study, from its data to its report.
+"""Run a study, from its data to its report.
 
 snakemake --cores 2                                        runs config/config.yaml
 snakemake --cores 2 --configfile config/studies/NAME.yaml  runs another study
@@ -13,16 +13,16 @@ from snakemake.utils import min_version
 
 from scoresweep.pipeline.errors import ScoresweepError
 from scoresweep.pipeline.cluster.environment import (
-    ignore_modules_here,
+    ignore_local_modules,
     remove_launcher_variables,
 )
 from scoresweep.pipeline.study import load_study, plan_study
 
 min_version("9.9")
 remove_launcher_variables()
-ignore_modules_here()
+ignore_local_modules()
 
-# Rules run the `scoresweep` of the Python that runs Snakemake, in an activated environment or not.
+# Rules run the `scoresweep` installed next to this Python, even if no environment is activated.
 BIN = shlex.quote(os.path.dirname(sys.executable)).replace("{", "{{").replace("}", "}}")
 shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
 
@@ -30,31 +30,30 @@ shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
 report: "workflow/report/workflow.rst"
 
 
-# The study is read by its own loader, not by Snakemake's `configfile:` directive: that would merge
-# the default study into the one that is named on the command line.
+# `configfile:` is not used: it would merge the default study into the one on the command line.
 if workflow.config_settings.config:
     raise WorkflowError(
-        f"--config {' '.join(workflow.config_settings.config)}: expected no such option: the study "
-        f"file alone says what a study is; copy it, change the copy, and name it by --configfile"
+        f"--config {' '.join(workflow.config_settings.config)}: only the study file configures a "
+        f"study; edit a copy of it and pass that with --configfile"
     )
 if len(workflow.configfiles) > 1:
     raise WorkflowError(
         f"--configfile {' '.join(map(os.path.relpath, workflow.configfiles))}: expected one study "
-        f"file; start snakemake once for each"
+        f"file; run snakemake once for each"
     )
 STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])
 try:
     plan = plan_study(load_study(Path(STUDY)), where=STUDY)
 except ScoresweepError as error:
     raise WorkflowError(str(error))
-layout = plan.paths
+paths = plan.paths
 
 
 wildcard_constraints:
     dataset="[^/]+",
     extractor="[a-z0-9_]+",
     run="[^/]+",
-    # `score_error.nc` and `SETTING.nc` lie in one folder.
+    # `score_error.nc` and `SETTING.nc` are in the same folder.
     setting=r"(?!score_error\.nc$)[^/]+",
 
 
@@ -73,30 +72,26 @@ onstart:
 
 
 onsuccess:
-    from scoresweep.pipeline.cluster.study_jobs import record_workflow_end
-
-    record_workflow_end(layout)
+    record_workflow_end(paths)
 
 
 onerror:
-    from scoresweep.pipeline.cluster.study_jobs import record_workflow_end
-
-    record_workflow_end(layout)
+    record_workflow_end(paths)
 
 
 rule all:
     default_target: True
     input:
-        everything,
+        all_targets,
 
 
-# An input of jobs whose output exists and has to be made again (see common.smk).
+# Jobs that replace an existing output have this input (see common.smk).
 localrules:
     outdated,
 
 
 rule outdated:
     input:
-        newest_file,
+        fresh_file,
     output:
         touch(OUTDATED),

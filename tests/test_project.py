@@ -49,13 +49,15 @@ def test_the_version_stands_in_one_way():
 OPTIONAL = {"pyarrow"}
 """The extra `parquet`."""
 
-COMES_WITH = {"cycler": "matplotlib", "pydantic-core": "pydantic"}
+COMES_WITH = {
+    "cycler": "matplotlib",
+    "pydantic-core": "pydantic",
+    "snakemake-interface-executor-plugins": "snakemake",
+}
 
 USED_BY_NAME = {
     "h5netcdf": ("src", 'engine="h5netcdf"'),
     "plotly": ("src", 'find_spec("plotly")'),
-    "snakemake": ("Snakefile", "from snakemake"),
-    "snakemake-executor-plugin-slurm": ("slurm/config.yaml", "executor: "),
     "tensorboard": ("src", "torch.utils.tensorboard"),
 }
 """Packages that are used without an import in `src`: where, and by which text."""

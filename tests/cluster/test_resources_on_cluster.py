@@ -58,11 +58,12 @@ def test_a_training_asks_for_what_it_was_given(make_plan, friday):
     """And it is said why its job waits for ever, and cancelled with the head that waits for it."""
     plan = make_plan([0])
     folder, train = plan.paths.root, plan.paths.run(plan.runs[0].id)
-    options = ("--profile", "slurm", *QUICK, "--printshellcmds", f"--slurm-reservation={friday}")
+    options = ("--profile", "slurm", *QUICK, "--printshellcmds")
+    options += (f"--scoresweep-slurm-reservation={friday}",)
     asked = ("--set-resources", *(f"train:{one}" for one in ASKED), "--set-threads", "train=2")
     with started(folder, *options, *asked) as head:
         said = folder / "output"
-        hint = "PENDING for ever: it asks for more time than the partition allows"
+        hint = "PENDING forever: it requests more time than the partition allows"
         wait_until(lambda: head.poll() is not None or hint in said.read_text(), hint, PATIENCE)
         assert head.poll() is None, said.read_text()
         assert " --gpus 1 " in said.read_text()

@@ -106,16 +106,16 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     one, two = plans
     driver, other_driver = train(one, start, nodes=2), train(two, start, nodes=1)
     run("sbatch", "--job-name=stranger", f"--chdir={tmp_path}", "--wrap=sleep 600")
-    root = one.layout.root
+    root = one.paths.root
     (root / "head").mkdir()
     held = ("--default-resources", "slurm_extra='--hold'", "mem_mb=500", "runtime=10")
     head = start(
         root / "head",
         *SNAKEMAKE,
         *("--directory", root, "--configfile", root / "study.yaml"),
-        *("--executor", "slurm", "--jobs", "4", "--retries", "2", *held, *QUICK),
-        *("--slurm-status-command", "squeue", "--"),
-        one.layout.reference("digits", "pixels").relative_to(root),
+        *("--executor", "scoresweep-slurm", "--jobs", "4", "--retries", "2", *held, *QUICK),
+        *("--scoresweep-slurm-status-command", "squeue", "--"),
+        one.paths.reference("digits", "pixels").relative_to(root),
     )
     wait_until(lambda: "reference jobs: 1 queued" in ask(one, "status"), "the held job")
     for plan in plans:
@@ -136,7 +136,7 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     assert training_job(two)[1] == "RUNNING"
     assert driver.wait(60) == 1
     assert "was cancelled" in (root / "output").read_text()
-    assert list(one.layout.checkpoints(one.runs[0].id).glob("step-*"))
+    assert list(one.paths.checkpoints(one.runs[0].id).glob("step-*"))
     assert other_driver.poll() is None
     assert shown(one)[1] == "waiting"
     assert (root / "head/output").read_text().count("has been submitted") == 1

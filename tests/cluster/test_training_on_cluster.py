@@ -253,7 +253,7 @@ def test_a_submission_that_was_refused_or_whose_answer_was_lost_is_no_second_job
     path = f"PATH={program.parent}:{os.environ['PATH']}"
     command = Command(root, steps=20, inside=("env", path))
     assert command.ends() == 0, command.output.read_text()
-    assert "SLURM does not take the job now: sbatch: error" in command.output.read_text()
+    assert "SLURM did not accept the job: sbatch: error" in command.output.read_text()
     answers = (root / "answers").read_text().splitlines()
     assert answers == [f"Submitted batch job {command.job().job_id}"]
 

@@ -22,7 +22,10 @@ from scoresweep.pipeline.system.job_state import JobState
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
 # Looked at more often than is good manners on a cluster of other people's.
-SOON = ("--slurm-init-seconds-before-status-checks=2", "--seconds-between-status-checks=2")
+SOON = (
+    "--scoresweep-slurm-init-seconds-before-status-checks=2",
+    "--seconds-between-status-checks=2",
+)
 QUICK = (*SOON, "--max-status-checks-per-second=1")
 PATIENCE = 600
 DAEMONS_THAT_ANSWER = ("slurmctld", "slurmdbd")

@@ -60,9 +60,8 @@ def _train(plan: Plan, processes: int, rank: int, port: int, fault: Fault | None
     os.dup2(descriptor, 2)
     import torch
 
-    from scoresweep.pipeline.errors import RunError
+    from scoresweep.pipeline.errors import RunError, StoppedError
     from scoresweep.pipeline.rules.train import train_here
-    from scoresweep.pipeline.training.trainer import StoppedError
 
     torch.set_num_threads(1)
     if processes > 1:

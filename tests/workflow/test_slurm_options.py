@@ -1,6 +1,6 @@
-"""Options of `snakemake --profile slurm` that cannot work are named before anything is submitted.
+"""`snakemake --profile slurm` refuses options that cannot work before it submits a job.
 
-No SLURM is needed: `scontrol` and `sacct`, which the executor looks for, do not answer here.
+No SLURM is needed: `scontrol` and `sacct`, which the executor calls, fail here.
 """
 
 import os
@@ -16,7 +16,7 @@ from tiny_study import TINY
 
 @pytest.fixture
 def refused(tmp_path):
-    """Return what `snakemake --profile slurm` says when it refuses to start."""
+    """Return the output of `snakemake --profile slurm` that refuses to start."""
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     (tmp_path / "study.yaml").write_text(TINY)
     (tmp_path / "bin").mkdir()
@@ -43,8 +43,17 @@ def refused(tmp_path):
     return start
 
 
-def test_arrays(refused):
-    assert "slurm-array-jobs: sample: " in refused("--slurm-array-jobs", "sample")
+def test_the_executor_that_does_not_wait(refused):
+    """Of a profile of an earlier version; the message names the keys to change."""
+    said = refused("--executor", "slurm")
+    assert "executor: slurm: expected scoresweep-slurm" in said
+    assert "slurm-status-command: scoresweep-slurm-status-command" in said
+
+
+def test_options_of_the_other_executor_in_a_profile(refused, tmp_path):
+    profile = tmp_path / "slurm/config.yaml"
+    profile.write_text(profile.read_text() + "slurm-qos: long\n")
+    assert "--slurm-qos: " in refused()
 
 
 def test_jobs_on_another_cluster(refused, monkeypatch):
@@ -52,8 +61,7 @@ def test_jobs_on_another_cluster(refused, monkeypatch):
     assert "SLURM_CLUSTERS=other: " in refused()
 
 
-def test_a_folder_whose_name_slurm_replaces(refused, tmp_path):
-    """The executor resolves the folder, whatever it is called from."""
+def test_a_folder_with_a_pattern_that_slurm_replaces(refused, tmp_path):
     (tmp_path / "100%").mkdir()
     for name in ("slurm", "study.yaml", "bin"):
         (tmp_path / name).rename(tmp_path / "100%" / name)
@@ -61,6 +69,6 @@ def test_a_folder_whose_name_slurm_replaces(refused, tmp_path):
     assert f"{tmp_path}/100%/results/" in said
 
 
-def test_what_a_training_cannot_ask_for(refused):
+def test_resources_that_training_does_not_support(refused):
     said = refused("--set-resources", "train:mem_mb_per_cpu=500", "train:tasks=2")
-    assert "resources of train: mem_mb_per_cpu, tasks: a training cannot ask for these" in said
+    assert "resources of train: mem_mb_per_cpu, tasks: not supported for training" in said

@@ -5,196 +5,188 @@ import time
 
 from snakemake.settings.enums import RerunTrigger
 
-# Which jobs run is decided by `examine_results`, from the content of files, for `scoresweep plan` and
-# `status` as well. Snakemake is given this decision by inputs:
-# - an input that is finished is `ancient`: its time decides nothing;
-# - a job whose output exists and has to be made again gets the input OUTDATED, which the rule
-#   `outdated` makes: an input that another job makes runs a job whatever the clocks say.
-# Processes of Snakemake that run a single job on a node examine nothing and need no inputs.
-MARKS = tempfile.TemporaryDirectory() if workflow.is_main_process else None
-OUTDATED = str(Path(MARKS.name, "outdated")) if MARKS else "outdated"
+from scoresweep.pipeline.cluster.environment import (
+    check_clusters,
+    check_paths,
+    remove_slurm_variables,
+)
+from scoresweep.pipeline.cluster.squeue import wait_for_slurm
+from scoresweep.pipeline.cluster.study_jobs import (
+    record_workflow_end,
+    record_workflow_start,
+)
 
-
-def study_file(wildcards):
-    """The study file: of a plain text, Snakemake would take braces for wildcards."""
-    return STUDY
+# Which jobs to run
+# -----------------
+# `examine_results` decides this from the content of files, as it does for `scoresweep plan` and `status`.
+# Inputs pass the decision to Snakemake:
+# - A finished input is `ancient`, so its modification time does not matter.
+# - A job that replaces an existing output has the input OUTDATED, which the rule `outdated` makes.
+#   An input made by another job triggers a job whatever the clocks say.
+# A Snakemake process that runs a single job on a node does neither.
+MARKERS = tempfile.TemporaryDirectory() if workflow.is_main_process else None
+OUTDATED = str(Path(MARKERS.name, "outdated")) if MARKERS else "outdated"
 
 
 @functools.cache
 def results():
-    """The state of every result of the study."""
+    """Return the state of every result of the study."""
     from scoresweep.pipeline.results import examine_results
 
-    return examine_results(plan, this_code=is_this_code_asked_for())
+    return examine_results(plan, this_code=reruns_for_code())
 
 
-def is_this_code_asked_for():
-    """Whether results that other code has made are made again: `--rerun-triggers code mtime`.
+def reruns_for_code():
+    """Return whether results of other code are outdated: `--rerun-triggers code mtime`.
 
-    Snakemake knows it when it plans the jobs, not yet when it reads the rules.
+    Snakemake knows this when it plans the jobs, not yet when it parses the rules.
     """
     return RerunTrigger.CODE in workflow.rerun_triggers
 
 
-def code_option(wildcards):
-    return "--this-code" if is_this_code_asked_for() else ""
-
-
 def needs(rule, *names):
-    """Return an input function: the inputs of the job of `rule` for the wildcards `names`.
-
-    `INPUTS[rule]` names what it is made from.
-    """
+    """Return the input function of `rule`, whose wildcards are `names`; see `DEPENDENCIES`."""
 
     def inputs(wildcards):
         if not workflow.is_main_process:
             return []
         ids = [getattr(wildcards, name) for name in names]
-        mine = results()[(rule, *ids)]
-        others = [results()[key] for key in INPUTS[rule](*ids)]
-        found = [ancient(one.output) for one in others if is_named(one, mine)]
-        return found + [OUTDATED] * (mine.is_due and mine.output.exists())
+        result = results()[(rule, *ids)]
+        dependencies = [results()[key] for key in DEPENDENCIES[rule](*ids)]
+        files = [ancient(d.output) for d in dependencies if is_input(d, result)]
+        return files + [OUTDATED] * (result.is_due and result.output.exists())
 
     return inputs
 
 
-def is_named(result, consumer):
-    """Whether Snakemake gets `result` as an input of the job of `consumer`.
+def is_input(dependency, result):
+    """Return whether to declare `dependency` as an input of the job that makes `result`.
 
-    What is made again (data that other jobs need) would run the job of a finished consumer. A
-    finished file of a clock that is ahead would fail the job: Snakemake compares times after it.
+    Not if only other jobs need it again: it would trigger the job of a finished result. Not if its
+    modification time is in the future: Snakemake would fail the job.
     """
-    if result.is_due:
-        return consumer.is_due
+    if dependency.is_due:
+        return result.is_due
     try:
-        return result.output.stat().st_mtime <= time.time()
+        return dependency.output.stat().st_mtime <= time.time()
     except OSError:
         return False
 
 
-def data_of_run(run):
-    """The result key of the dataset that a run is trained on."""
+def dataset_key(run):
     return ("stage", plan.run(run).dataset.id)
 
 
-def references_of_run(run):
-    """The result keys of the features of its real samples, on every extractor of the study."""
+def reference_keys(run):
     return [("reference", plan.run(run).dataset.id, name) for name in plan.extractors]
 
 
-INPUTS = {
+DEPENDENCIES = {
     "stage": lambda dataset: [],
     "reference": lambda dataset, extractor: [("stage", dataset)],
-    "train": lambda run: [data_of_run(run)],
-    "score_error": lambda run: [("train", run), data_of_run(run)],
-    "sample": lambda run, setting: [("train", run), data_of_run(run)],
+    "train": lambda run: [dataset_key(run)],
+    "score_error": lambda run: [("train", run), dataset_key(run)],
+    "sample": lambda run, setting: [("train", run), dataset_key(run)],
     "evaluate": lambda run, setting: [
         ("sample", run, setting),
-        data_of_run(run),
-        *references_of_run(run),
+        dataset_key(run),
+        *reference_keys(run),
     ],
     "report": lambda: [
-        key for key in results().found if key[0] in ("score_error", "evaluate")
+        key for key in results().by_key if key[0] in ("score_error", "evaluate")
     ],
 }
 
 
-def everything(wildcards):
-    """What `snakemake` makes without a target: the report, and all that is to be made."""
+def all_targets(wildcards):
+    """Return the report and all results that are due."""
     if not workflow.is_main_process:
         return []
     due = results().due
-    again = [OUTDATED] if any(result.output.exists() for result in due) else []
-    return [layout.report, *(result.output for result in due), *again]
+    outdated = [OUTDATED] if any(result.output.exists() for result in due) else []
+    return [paths.report, *(result.output for result in due), *outdated]
 
 
-def newest_file(wildcards):
-    """A file that is newer than results, so that `outdated` runs for any target, not only `all`."""
-    if MARKS is None:
+def fresh_file(wildcards):
+    """Return a file newer than all results, so that `outdated` runs for any target."""
+    if MARKERS is None:
         return []
-    path = Path(MARKS.name, "now")
+    path = Path(MARKERS.name, "now")
     path.touch()
     return [path]
 
 
-def threads_each(wildcards, threads, resources):
-    """The threads of one of a job's processes: `threads` is what the job may use in all."""
+# Parameters of rules
+# -------------------
+
+
+def study_file(wildcards):
+    """Return the study file; in a plain string, Snakemake would parse braces as wildcards."""
+    return STUDY
+
+
+def code_option(wildcards):
+    return "--this-code" if reruns_for_code() else ""
+
+
+def threads_per_process(wildcards, threads, resources):
     return max(1, threads // resources.processes)
 
 
-def prepare_slurm():
-    """Where jobs run on SLURM, wait while it does not answer, and keep the name that all jobs of
-    this start bear, for `scoresweep status` and `cancel`."""
-    if uses_slurm():
-        from scoresweep.pipeline.cluster.environment import (
-            check_clusters,
-            check_paths,
-            remove_slurm_variables,
-        )
-        from scoresweep.pipeline.cluster.patient_executor import be_patient
-        from scoresweep.pipeline.cluster.study_jobs import record_workflow_start
-
-        refuse_arrays()
-        try:
-            check_clusters()
-            for path in (layout.results, Path(workflow.main_snakefile)):
-                check_paths(path, "slurm")
-        except ScoresweepError as error:
-            raise WorkflowError(str(error))
-        remove_slurm_variables()
-        # On a command line, `$` in the name of a folder would be read by the shell.
-        workflow.executor_settings.pass_command_as_script = True
-        be_patient(workflow.scheduler._executor)
-        record_workflow_start(layout, workflow.scheduler._executor.run_uuid)
-
-
-def refuse_arrays():
-    """Raise for arrays: the executor looks for the outputs of the first task after each of them.
-
-    https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/447 (executor 2.8.0)
-    """
-    if rules := workflow.executor_settings.array_jobs:
-        raise WorkflowError(
-            f"slurm-array-jobs: {rules}: a task of an array that fails deletes what others have "
-            f"written; expected no such option (remove slurm-array-jobs and slurm-array-limit from "
-            f"the profile)"
-        )
-
-
-def uses_slurm():
-    """Whether Snakemake runs the jobs on SLURM (known when the jobs are planned)."""
-    return getattr(workflow.executor_plugin, "name", "") == "slurm"
-
-
-def patient_attempt(wildcards, attempt):
-    """The number of the attempt to run a job, as a resource; before another, wait for SLURM.
-
-    A job that cannot be submitted has failed for Snakemake, and one minute without SLURM's
-    controller would use up all retries.
-    """
-    if attempt > 1 and uses_slurm():
-        from scoresweep.pipeline.cluster.squeue import wait_for_slurm
-
-        wait_for_slurm()
-    return attempt
-
-
-# What the executor for SLURM understands and training, which is submitted here, does not.
-ELSEWHERE = (
+# SLURM
+# -----
+EXECUTOR = "scoresweep-slurm"
+# Resources that the executor understands and `scoresweep train`, which submits itself, does not.
+NOT_FOR_TRAINING = (
     "cluster clusters slurm_cluster cpus_per_gpu cpus_per_task gpu_model gpus mem_mb_per_cpu mpi "
     "tasks tasks_per_gpu tasks_per_node"
 )
 
 
-def on_slurm(wildcards, threads, resources):
-    """What the training's SLURM job asks for: the resources of the rule, under the names that the
-    executor knows them by for all other rules."""
+def uses_slurm():
+    """Return whether Snakemake runs the jobs on SLURM (known when it plans the jobs)."""
+    name = getattr(workflow.executor_plugin, "name", "")
+    if name == "slurm":
+        raise WorkflowError(
+            f"executor: slurm: expected {EXECUTOR}, which waits while SLURM does not answer; in "
+            f"your profile, change this line to `executor: {EXECUTOR}` and rename the keys slurm-* "
+            f"to {EXECUTOR}-* (slurm-status-command: {EXECUTOR}-status-command)"
+        )
+    return name == EXECUTOR
+
+
+def prepare_slurm():
+    """Check that jobs can run on SLURM; record the name of this run's jobs for status and cancel."""
+    if not uses_slurm():
+        return
+    try:
+        check_clusters()
+        for path in (paths.results, Path(workflow.main_snakefile)):
+            check_paths(path, "slurm")
+    except ScoresweepError as error:
+        raise WorkflowError(str(error))
+    remove_slurm_variables()
+    record_workflow_start(paths, workflow.executor_settings.run_uuid)
+
+
+def attempt_number(wildcards, attempt):
+    """Return the number of the attempt to run a job; before a retry, wait until SLURM answers.
+
+    A failed submission counts as a failed job. One minute without SLURM would use up all retries.
+    """
+    if attempt > 1 and uses_slurm():
+        wait_for_slurm()
+    return attempt
+
+
+def slurm_options(wildcards, threads, resources):
+    """Return the options by which `scoresweep train` submits its job with the rule's resources."""
     if not uses_slurm():
         return ""
-    if unknown := [name for name in ELSEWHERE.split() if resources.get(name)]:
+    if unknown := [name for name in NOT_FOR_TRAINING.split() if resources.get(name)]:
         raise WorkflowError(
-            f"resources of train: {', '.join(unknown)}: a training cannot ask for these; "
-            f"expected nodes, processes, gpu, mem_mb, runtime, slurm_partition, slurm_account, qos, "
+            f"resources of train: {', '.join(unknown)}: not supported for training; expected "
+            f"nodes, processes, gpu, mem_mb, runtime, slurm_partition, slurm_account, qos, "
             f"constraint, gres, or slurm_extra for other options of sbatch"
         )
     options = [

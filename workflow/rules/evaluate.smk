@@ -2,14 +2,14 @@ rule evaluate:
     input:
         needs("evaluate", "run", "setting"),
     output:
-        update(layout.metrics("{run}", "{setting}")),
+        update(paths.metrics("{run}", "{setting}")),
     log:
-        layout.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
+        paths.results / "logs" / "evaluate" / "{run}" / "{setting}.log",
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        attempt=patient_attempt,
+        attempt=attempt_number,
         gpu=0,
     params:
         study=study_file,

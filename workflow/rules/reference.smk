@@ -1,4 +1,4 @@
-# Inception takes hours on CPUs; for the other extractors the default is enough.
+# Inception takes hours on CPUs; other extractors finish within the default run time.
 SLOW_REFERENCE = (
     {"runtime": 240} if any(n.startswith("inception") for n in plan.extractors) else {}
 )
@@ -10,15 +10,15 @@ rule reference:
     output:
         update(plan.reference("{dataset}", "{extractor}")),
     log:
-        layout.results / "logs" / "reference" / "{dataset}.{extractor}.log",
-    # Early: weights that cannot be fetched are noticed before the networks are trained.
+        paths.results / "logs" / "reference" / "{dataset}.{extractor}.log",
+    # Early, so that missing extractor weights stop the study before training.
     priority: 1
     conda:
         "../../environment.yml"
     threads: 2
     resources:
         **SLOW_REFERENCE,
-        attempt=patient_attempt,
+        attempt=attempt_number,
         gpu=0,
     params:
         study=study_file,

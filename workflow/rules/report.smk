@@ -2,15 +2,15 @@ rule report:
     input:
         needs("report"),
     output:
-        layout.report,
-        layout.metrics_table,
-        report(layout.report_page, caption="../report/page.rst", category="Report"),
+        paths.report,
+        paths.metrics_table,
+        report(paths.report_page, caption="../report/page.rst", category="Report"),
     log:
-        layout.results / "logs" / "report.log",
+        paths.results / "logs" / "report.log",
     conda:
         "../../environment.yml"
     resources:
-        attempt=patient_attempt,
+        attempt=attempt_number,
     params:
         study=study_file,
     shell:

@@ -2,21 +2,21 @@ rule sample:
     input:
         needs("sample", "run", "setting"),
     output:
-        update(layout.samples_manifest("{run}", "{setting}")),
+        update(paths.samples_manifest("{run}", "{setting}")),
     log:
-        layout.results / "logs" / "sample" / "{run}" / "{setting}.log",
+        paths.results / "logs" / "sample" / "{run}" / "{setting}.log",
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        attempt=patient_attempt,
+        attempt=attempt_number,
         processes=1,
         gpu=0,
     params:
         study=study_file,
         code=code_option,
-        threads_each=threads_each,
+        threads=threads_per_process,
     shell:
         "scoresweep sample {params.study:q} --run {wildcards.run:q} --setting {wildcards.setting:q}"
-        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
+        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads}"
         " {params.code} 2>&1 | tee -i {log:q}"

@@ -3,14 +3,14 @@ rule score_error:
     input:
         needs("score_error", "run"),
     output:
-        update(layout.score_error("{run}")),
+        update(paths.score_error("{run}")),
     log:
-        layout.results / "logs" / "score_error" / "{run}.log",
+        paths.results / "logs" / "score_error" / "{run}.log",
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        attempt=patient_attempt,
+        attempt=attempt_number,
         gpu=0,
     params:
         study=study_file,

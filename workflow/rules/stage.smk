@@ -1,16 +1,16 @@
-# The Zarr store itself is not declared: Snakemake would delete it on a failure. Its manifest is
-# written last, so a store whose manifest exists is whole.
+# Only the manifest of the Zarr store, written last, is declared as output: Snakemake would delete a
+# declared store if the job fails.
 rule stage:
     input:
         needs("stage", "dataset"),
     output:
-        update(layout.dataset_manifest("{dataset}")),
+        update(paths.dataset_manifest("{dataset}")),
     log:
-        layout.results / "logs" / "stage" / "{dataset}.log",
+        paths.results / "logs" / "stage" / "{dataset}.log",
     conda:
         "../../environment.yml"
     resources:
-        attempt=patient_attempt,
+        attempt=attempt_number,
     params:
         study=study_file,
         code=code_option,

@@ -1,7 +1,6 @@
-# Checkpoints, curves and TensorBoard files are not declared: Snakemake would delete them when a
-# training that can go on is started again. Nor are the weights: their manifest is written last.
-# On a cluster it runs on this machine, from where it submits a job of its own and waits for it;
-# that job starts itself again, so that Snakemake need not.
+# Only the manifest of the weights, written last, is declared as output: Snakemake would delete
+# declared checkpoints when it restarts an interrupted training.
+# With SLURM this rule runs locally; `scoresweep train` submits a job, waits for it and requeues it.
 localrules:
     train,
 
@@ -10,9 +9,9 @@ rule train:
     input:
         needs("train", "run"),
     output:
-        update(layout.weights_manifest("{run}")),
+        update(paths.weights_manifest("{run}")),
     log:
-        layout.results / "logs" / "train" / "{run}.log",
+        paths.results / "logs" / "train" / "{run}.log",
     retries: 0
     conda:
         "../../environment.yml"
@@ -26,9 +25,9 @@ rule train:
     params:
         study=study_file,
         code=code_option,
-        threads_each=threads_each,
-        on_slurm=on_slurm,
+        threads=threads_per_process,
+        slurm=slurm_options,
     shell:
         "scoresweep train {params.study:q} --run {wildcards.run:q} --nodes {resources.nodes}"
-        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads_each}"
-        " {params.on_slurm} {params.code} 2>&1 | tee -i {log:q}"
+        " --processes {resources.processes} --gpus {resources.gpu} --threads {params.threads}"
+        " {params.slurm} {params.code} 2>&1 | tee -i {log:q}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "RunError", "ScoresweepError", "did_you_mean"]
+__all__ = ["InputError", "RunError", "ScoresweepError", "StoppedError", "did_you_mean"]
 
 
 class ScoresweepError(Exception):
@@ -22,6 +22,15 @@ class InputError(ScoresweepError):
 
 class RunError(ScoresweepError):
     """The input was right and the work failed while it ran: exit code 1."""
+
+
+class StoppedError(RunError):
+    """Training was asked to stop; it saved and can be resumed."""
+
+    def __init__(self, message: str, requeue: bool) -> None:
+        super().__init__(message)
+        self.requeue = requeue
+        """Whether to requeue the job: the signal was SIGUSR2 (time limit or preemption)."""
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str:

@@ -11,13 +11,13 @@ from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.cluster.environment import (
     check_clusters,
     check_paths,
-    for_questions,
-    for_submission,
     launcher_variables,
+    query_environment,
     remove_launcher_variables,
     remove_slurm_variables,
+    submission_environment,
 )
-from scoresweep.pipeline.cluster.slurm_job import _executor, _given
+from scoresweep.pipeline.cluster.slurm_job import _batch_options, _executor
 from scoresweep.pipeline.errors import InputError
 
 FORMATS = [
@@ -65,14 +65,14 @@ def shell(monkeypatch):
 
 
 def test_questions_are_asked_without_any_of_it(shell):
-    removed = os.environ.keys() - for_questions().keys()
+    removed = os.environ.keys() - query_environment().keys()
     assert removed == {*FORMATS, *BREAKING, *WISHES}
 
 
 def test_sbatch_gets_site_defaults_for_what_is_left_open(shell):
     resources = Resources(cluster="slurm", account="ours", extra="--qos=long")
     before = dict(os.environ)
-    with for_submission(_given(_executor(resources, Path("logs"), "name"))):
+    with submission_environment(_batch_options(_executor(resources, Path("logs"), "name"))):
         removed = before.keys() - os.environ.keys()
     assert removed == {*FORMATS, *BREAKING, "SBATCH_ACCOUNT", "SBATCH_QOS"}
     assert dict(os.environ) == before

@@ -11,7 +11,7 @@ def test_the_latest_start_owns_the_run(tmp_path):
     first.check()
     second.acquire()
     second.check()
-    with pytest.raises(RunError, match="another process has taken this run over"):
+    with pytest.raises(RunError, match="taken over this run"):
         first.check()
 
 

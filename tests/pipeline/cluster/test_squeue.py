@@ -21,8 +21,8 @@ NAME = "tiny.seed=0_148adb1f.0123456789ab"
 def found(tmp_path, monkeypatch, capsys):
     """Let a job be found that `squeue` shows in one state after another; return what is said."""
     monkeypatch.setattr(slurm_job, "SECONDS_TO_SETTLE", 0.0)
-    monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_QUESTIONS", (0.0, 0.0))
+    monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_POLLS", 0.0)
+    monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_QUERIES", (0.0, 0.0))
     for name in ("squeue", "sbatch", "srun"):
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def found(tmp_path, monkeypatch, capsys):
 def test_a_job_that_asks_for_more_time_than_there_is(found):
     waiting, ended = "16|PENDING||PartitionTimeLimit", "16|NODE_FAIL||None"
     said = found(waiting, waiting, ended)
-    assert re.search(r"16: PENDING for ever: .* the partition allows; .*train:runtime=", said)
+    assert re.search(r"16: PENDING forever: .* the partition allows; .*train:runtime=", said)
 
 
 @pytest.mark.parametrize(

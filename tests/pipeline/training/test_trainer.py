@@ -23,14 +23,14 @@ from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.data.store import read_split, write_store
-from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.errors import InputError, RunError, StoppedError
 from scoresweep.pipeline.rules.train import train
 from scoresweep.pipeline.training import setup
 from scoresweep.pipeline.training import trainer as trainer_module
 from scoresweep.pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
 from scoresweep.pipeline.training.step_noise import StepNoise
-from scoresweep.pipeline.training.trainer import StoppedError, Trainer, _share
+from scoresweep.pipeline.training.trainer import Trainer, _share
 from scoresweep.pipeline.training.weights import load_history
 from scoresweep.seeds import derive_seed
 

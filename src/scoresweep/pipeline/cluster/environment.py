@@ -1,8 +1,9 @@
-"""Which of a user's environment variables reach SLURM, submitit and Accelerate.
+"""Filter the environment variables that SLURM, submitit and Accelerate read.
 
-Variables choose what SLURM's programs print (`SQUEUE_FORMAT`), overrule the options of a batch file
-(`SBATCH_QOS`, https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES), and say
-that a process is one of several (`WORLD_SIZE`). Only what this program sets may do that.
+Variables in a user's shell can change the output of SLURM's programs (`SQUEUE_FORMAT`), override
+the options of a batch file
+(`SBATCH_QOS`, https://slurm.schedmd.com/sbatch.html#SECTION_INPUT-ENVIRONMENT-VARIABLES), and
+declare a process one of several (`WORLD_SIZE`). Such variables are removed.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from scoresweep.pipeline.system.console import say
 __all__ = [
     "check_clusters",
     "check_paths",
-    "for_questions",
-    "for_submission",
-    "ignore_modules_here",
+    "ignore_local_modules",
     "launcher_variables",
+    "query_environment",
     "remove_launcher_variables",
     "remove_slurm_variables",
+    "submission_environment",
 ]
 
 KEPT = frozenset(
     {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET", "SQUEUE_ALL"}
 )
-"""Where SLURM is, who the user is, and that jobs in hidden partitions are listed."""
+"""Location of SLURM, authentication, and listing of jobs in hidden partitions."""
 
 SLURM_PROGRAMS = (
     *("SACCT_", "SACCTMGR_", "SALLOC_", "SBATCH_", "SCANCEL_", "SCONTROL_", "SINFO_", "SLURM_"),
@@ -47,7 +48,7 @@ SITE_DEFAULTS = frozenset(
         *("THREADS_PER_CORE", "USE_MIN_NODES", "WAIT4SWITCH", "WCKEY"),
     )
 )
-"""Site defaults: they hold for all jobs unless an option sets them."""
+"""Defaults of a site or user: they apply to all jobs unless an option sets them."""
 
 LAUNCHER_NAMES = frozenset(
     {
@@ -64,78 +65,78 @@ LAUNCHERS = (
 SET_BY_SRUN = ("PMI_", "PMIX_")
 
 SUBMITIT_PATTERNS = ("%j", "%t", "%A", "%a")
-"""What submitit replaces in paths by the numbers of job and task (submitit 1.5, `JobPaths`)."""
+"""Replaced in paths by submitit 1.5 (`JobPaths`)."""
 
 
-def for_questions() -> dict[str, str]:
-    """Return the environment for a program that asks SLURM: no variable changes the answer."""
-    return {name: value for name, value in os.environ.items() if not _is_of_slurm(name)}
+def query_environment() -> dict[str, str]:
+    """Return the environment for programs that query SLURM, without variables that affect them."""
+    return {name: value for name, value in os.environ.items() if not _is_slurm_variable(name)}
 
 
 @contextmanager
-def for_submission(options: Collection[str]) -> Iterator[None]:
-    """Keep from `sbatch` what would change the job and does not come from its options.
+def submission_environment(options: Collection[str]) -> Iterator[None]:
+    """Hide variables that would change a submitted job.
 
-    `options` are the names of the options in the batch file, which `SBATCH_*` would overrule. Site
-    defaults for other options count. What an allocation has set (`SLURM_*`) does not.
+    `options` are the names of the options in the batch file, which `SBATCH_*` would override. Site
+    defaults for other options apply. Variables of an allocation (`SLURM_*`) are hidden.
     """
-    given = {f"SBATCH_{name.upper().replace('-', '_')}" for name in options}
-    unwanted = _slurm_variables() | (given & os.environ.keys())
-    taken = {name: os.environ.pop(name) for name in unwanted}
+    overriding = {f"SBATCH_{name.upper().replace('-', '_')}" for name in options}
+    unwanted = _slurm_variables() | (overriding & os.environ.keys())
+    hidden = {name: os.environ.pop(name) for name in unwanted}
     try:
         yield
     finally:
-        os.environ.update(taken)
+        os.environ.update(hidden)
 
 
 def remove_slurm_variables() -> None:
-    """Remove what would change the questions and the jobs of this process; print what a user set.
+    """Remove variables that affect SLURM's programs; print those that a user set.
 
-    Site defaults for jobs stay. What SLURM itself has set in an allocation is not printed.
+    Site defaults for jobs stay. Variables that SLURM sets in an allocation are not printed.
     """
     in_job, names = "SLURM_JOB_ID" in os.environ, _slurm_variables()
-    own = {name for name in names if not (in_job and name.startswith("SLURM_"))}
-    _remove(names, own, "options of jobs belong in the profile (slurm/README.md)")
+    by_user = {name for name in names if not (in_job and name.startswith("SLURM_"))}
+    _remove(names, by_user, "set options of jobs in the profile (slurm/README.md)")
 
 
 def remove_launcher_variables() -> None:
-    """Remove what a launcher of distributed programs, or submitit, has set; print what it was.
+    """Remove variables set by a launcher of distributed programs, or by submitit; print them.
 
-    Processes of this program are started by the program itself, never by such a launcher.
+    scoresweep starts its own processes, never through such a launcher.
     """
     names = launcher_variables() | {name for name in os.environ if name.startswith("SUBMITIT_")}
-    own = {name for name in names if not name.startswith(SET_BY_SRUN)}
-    _remove(names, own, "this program starts its processes itself (--processes)")
+    by_user = {name for name in names if not name.startswith(SET_BY_SRUN)}
+    _remove(names, by_user, "scoresweep starts its own processes (--processes)")
 
 
-def ignore_modules_here() -> None:
-    """Keep `python -m`, in processes that this one starts, from importing files of the folder.
+def ignore_local_modules() -> None:
+    """Keep `python -m` in child processes from importing files of the working directory.
 
-    A file `random.py` in the working directory would replace Python's own module.
+    A file `random.py` there would replace Python's own module.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def launcher_variables() -> set[str]:
-    """Return the names of the variables by which a launcher tells each process what it is."""
+    """Return the names of the variables by which a launcher numbers its processes."""
     return {name for name in os.environ if name in LAUNCHER_NAMES or name.startswith(LAUNCHERS)}
 
 
 def check_clusters() -> None:
-    """Raise `InputError` if the shell asks for jobs on another cluster than this machine's."""
+    """Raise `InputError` if variables select another cluster than this machine's."""
     for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
         if value := os.environ.get(name):
             raise InputError(
-                f"{name}={value}: jobs are submitted to the cluster of this machine only; expected "
-                f"no such variable (`unset {name}`), and a machine of that cluster"
+                f"{name}={value}: jobs are only submitted to the cluster of this machine; run "
+                f"`unset {name}`, and start on a machine of the cluster that you want"
             )
 
 
 def check_paths(folder: Path, cluster: str) -> None:
-    """Raise `InputError` if no job can run in `folder`, or with this Python.
+    """Raise `InputError` if jobs cannot run in `folder`, or with this Python.
 
-    submitit replaces patterns such as `%j` in paths, folders included, and SLURM more of them.
-    Snakemake writes paths into the scripts of jobs by `repr`, and a shell reads them there.
+    submitit replaces patterns such as `%j` in paths, and SLURM replaces more of them. Snakemake
+    writes paths into job scripts with `repr`, and a shell parses them there.
     """
     path = str(folder.absolute())
     bad = [pattern for pattern in SUBMITIT_PATTERNS if pattern in path]
@@ -143,27 +144,26 @@ def check_paths(folder: Path, cluster: str) -> None:
         bad += [letter for letter in path if letter in "%'" or repr(letter) != f"'{letter}'"]
     if bad:
         raise InputError(
-            f"{path}: {bad[0]!r} in a path would be read as something else by jobs on this "
-            f"{'cluster' if cluster == 'slurm' else 'machine'}; expected a folder without it: "
-            f"rename it"
+            f"{path}: jobs on this {'cluster' if cluster == 'slurm' else 'machine'} cannot handle "
+            f"{bad[0]!r} in a path; rename the folder"
         )
     if cluster == "slurm" and shlex.quote(sys.executable) != sys.executable:
         raise InputError(
-            f"{sys.executable}: a shell does not read this path of Python as one word, and jobs on "
-            f"SLURM would not find it; expected an environment in another folder"
+            f"{sys.executable}: jobs on SLURM cannot start a Python whose path needs quoting in a "
+            f"shell; install the environment in another folder"
         )
 
 
-def _is_of_slurm(name: str) -> bool:
+def _is_slurm_variable(name: str) -> bool:
     return name.startswith(SLURM_PROGRAMS) and name not in KEPT
 
 
 def _slurm_variables() -> set[str]:
-    return {name for name in os.environ if _is_of_slurm(name)} - SITE_DEFAULTS
+    return {name for name in os.environ if _is_slurm_variable(name)} - SITE_DEFAULTS
 
 
-def _remove(names: Iterable[str], own: Iterable[str], why: str) -> None:
+def _remove(names: Iterable[str], printed: Iterable[str], advice: str) -> None:
     for name in names:
         del os.environ[name]
-    if listed := sorted(own):
-        say(f"ignored environment variables: {', '.join(listed)}: {why}")
+    if listed := sorted(printed):
+        say(f"ignored environment variables: {', '.join(listed)}: {advice}")

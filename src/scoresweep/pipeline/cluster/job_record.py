@@ -1,4 +1,4 @@
-"""Which SLURM job trains a run: written before the job is submitted, read after a crash."""
+"""Record of the SLURM job that trains a run, written before the job is submitted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["JobRecord"]
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A SLURM job, known by a name that no other job ever has: job ids start again from one."""
+    """A SLURM job. Its name is unique; SLURM reuses job ids."""
 
     name: str
     job_id: str | None
-    """None from just before the submission to just after it."""
+    """None until the job has been submitted."""
     tasks: int
     """Number of processes."""
     submitted: float = field(default_factory=time.time)
@@ -29,7 +29,7 @@ class JobRecord:
 
     @classmethod
     def new(cls, title: str, tasks: int) -> JobRecord:
-        """Return the record of a job that is about to be submitted."""
+        """Return the record of a job to be submitted."""
         return cls(f"{title}.{uuid.uuid4().hex[:12]}", None, tasks)
 
     def write(self, path: Path) -> None:
@@ -38,15 +38,14 @@ class JobRecord:
 
     @classmethod
     def read(cls, path: Path) -> JobRecord | None:
-        """Return the record at `path`, or None where there is none; raise `RunError` if damaged."""
+        """Return the record at `path`, None if missing; raise `RunError` if damaged."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             raise RunError(
-                f"{path}: is damaged ({error}): which SLURM job trains the run is not known. See "
-                f"with `squeue --me --format='%i %T %j'` whether a job whose name has "
-                f"{path.parent.name!r} in it is left, wait for its end or `scancel` it, then "
-                f"remove the file"
+                f"{path}: is damaged ({error}), so the SLURM job of this run is unknown. Look for "
+                f"a job whose name contains {path.parent.name!r} with `squeue --me --format='%i %T "
+                f"%j'`, wait for it or `scancel` it, then remove the file"
             ) from None

@@ -1,4 +1,4 @@
-"""Start work, wait for it, and start it again when a machine has failed it."""
+"""Start a job, wait for it, and start it again if it was lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from scoresweep.pipeline.cluster.environment import (
     check_clusters,
     check_paths,
-    ignore_modules_here,
+    ignore_local_modules,
     remove_slurm_variables,
 )
 from scoresweep.pipeline.cluster.job_outcome import job_failure
@@ -25,7 +25,7 @@ from scoresweep.pipeline.system.memory_errors import describe_exit
 
 __all__ = ["launch"]
 
-TRIES_WITHOUT_PROGRESS = 3
+ATTEMPTS_WITHOUT_PROGRESS = 3
 
 
 def launch(
@@ -40,53 +40,55 @@ def launch(
 ) -> None:
     """Run `function(*arguments)` in every process of `resources` and wait for all of them.
 
-    `function` must be importable by name and go on from where an earlier start of it came to.
-    `logs` is the folder of the processes' logs, `title` the readable part of a SLURM job's name,
-    `record` the file that tells which SLURM job does this work: one that still runs is waited for
-    instead of starting a second one. `watch` is called again and again meanwhile.
+    `function` must be importable by name and resume from where an earlier call stopped. `logs` is
+    the folder of the processes' logs, `title` the readable part of a SLURM job's name, `record` the
+    `JobRecord` of this work: if it names a job that is queued or running, this waits for that job.
+    `watch` is called repeatedly meanwhile.
 
-    Work that was lost (a process was killed, a node died) is started again as long as `progress`
-    (any number that grows) has grown; three tries without are the end. Raises what the work raised
-    where that is a `ScoresweepError`. Any other exception may be a passing fault of a machine: it
-    is a `RunError` with the end of the log unless there was progress.
+    Starts a lost job (a process was killed, a node died) again if `progress()` has grown, and
+    gives up after three attempts without progress. Raises the `ScoresweepError` that the function
+    raised. Any other exception may be a transient fault of a machine: it becomes a `RunError` with
+    the end of the log only if there was no progress.
     """
     if resources.cluster == "slurm" and shutil.which("srun") is None:
         raise InputError("cluster: slurm: this machine has no `srun`; expected local")
     check_paths(logs, resources.cluster)
-    ignore_modules_here()
+    ignore_local_modules()
     if resources.cluster == "slurm":
         check_clusters()
         remove_slurm_variables()
     task = Task(function, arguments, resources.threads)
     record = record or logs / "job.json"
-    tries, reached = 0, progress()
-    job = _found(record, logs, resources, task)
+    attempts, reached = 0, progress()
+    job = _existing_job(record, logs, resources, task)
     while True:
-        job = job or _started(task, resources, logs, title, record)
+        job = job or _start(task, resources, logs, title, record)
         state = job.wait(watch)
         watch()
-        loss = job_failure(logs, job.job_id, job.tasks)
-        if loss is None:
+        failure = job_failure(logs, job.job_id, job.tasks)
+        if failure is None:
             return
         now = progress()
-        if loss.crashed and now <= reached:
-            raise RunError(loss.message)
-        tries, reached = (1, now) if now > reached else (tries + 1, reached)
-        known = loss.message
+        if failure.crashed and now <= reached:
+            raise RunError(failure.message)
+        attempts, reached = (1, now) if now > reached else (attempts + 1, reached)
+        cause = failure.message
         if state in REMEDIES:
-            known = f"{REMEDIES[state]}. {known}"
-        elif loss.killed and state in ("ended", "FAILED"):
-            known = f"{describe_exit('train')} {known}"
-        if tries == TRIES_WITHOUT_PROGRESS:
-            raise RunError(f"{job.name} ({state}) was lost {tries} times at one point. {known}")
-        say(f"{job.name} was lost ({state}); starting again. {known}")
+            cause = f"{REMEDIES[state]}. {cause}"
+        elif failure.killed and state in ("ended", "FAILED"):
+            cause = f"{describe_exit('train')} {cause}"
+        if attempts == ATTEMPTS_WITHOUT_PROGRESS:
+            raise RunError(
+                f"{job.name} ({state}) failed {attempts} times without progress. {cause}"
+            )
+        say(f"{job.name} was lost ({state}); starting again. {cause}")
         job = None
 
 
-def _found(
+def _existing_job(
     record: Path, logs: Path, resources: Resources, task: Task
 ) -> LocalJob | SlurmJob | None:
-    """Return the SLURM job that does the work already; raise if it is in the way of a local one."""
+    """Return the SLURM job that does this work already; raise if `resources` are local."""
     job = reattach(record, logs, task) if record.exists() else None
     if job is None:
         return None
@@ -99,11 +101,11 @@ def _found(
     return job
 
 
-def _started(
+def _start(
     task: Task, resources: Resources, logs: Path, title: str, record: Path
 ) -> LocalJob | SlurmJob:
     for result in logs.glob("*_result.pkl"):
-        result.unlink()  # of earlier jobs, whose numbers may come again
+        result.unlink()  # of earlier jobs, whose ids may be reused
     if resources.cluster == "local":
         return LocalJob(task, resources, logs)
     job = submit(task, resources, logs, title, record)

@@ -1,4 +1,4 @@
-"""Work on this machine, through submitit's local executor."""
+"""A job on this machine, run by submitit's local executor."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from scoresweep.pipeline.errors import InputError, RunError
 
 __all__ = ["LocalJob"]
 
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_POLLS = 0.2
 SECONDS_TO_STOP = 60
 NO_LIMIT = 60 * 24 * 365
-"""Minutes; submitit's own default would end the work after two."""
+"""Minutes; submitit's default would end the job after two."""
 
 
 class LocalJob:
-    """Processes of this machine; they end when the one that started them is asked to."""
+    """Processes on this machine; they stop if the process that started them is interrupted."""
 
     def __init__(self, task: Task, resources: Resources, logs: Path) -> None:
         """Start `task` in every process."""
@@ -37,57 +37,57 @@ class LocalJob:
                 f"nodes: {resources.nodes}: this machine is one node; expected 1, or "
                 f"--cluster slurm"
             )
-        given = _visible_gpus()
-        if given and resources.gpus > len(given):
+        gpus = _visible_gpus()
+        if gpus and resources.gpus > len(gpus):
             raise InputError(
-                f"gpus: {resources.gpus}: CUDA_VISIBLE_DEVICES names {len(given)}; expected "
-                f"{len(given)} or fewer"
+                f"gpus: {resources.gpus}: CUDA_VISIBLE_DEVICES lists {len(gpus)}; expected "
+                f"{len(gpus)} or fewer"
             )
         executor = submitit.LocalExecutor(folder=logs)
         executor.update_parameters(
             tasks_per_node=resources.processes,
             gpus_per_node=resources.gpus,
-            visible_gpus=given,
+            visible_gpus=gpus,
             timeout_min=NO_LIMIT,
             stderr_to_stdout=True,
         )
-        with _without_interrupts():
+        with _ignore_ctrl_c():
             job = executor.submit(dataclasses.replace(task, port=_port()))
         assert isinstance(job, submitit.LocalJob)
         self.job = job
-        self.job_id = self.job.job_id
+        self.job_id = job.job_id
         self.tasks = resources.tasks
-        self.name = "the work"
+        self.name = "the job"
 
     def wait(self, watch: Callable[[], None]) -> str:
-        """Wait for the end; if this process is interrupted, the work is asked to stop."""
+        """Wait for the end; if this process is interrupted, stop the job."""
         try:
             while not self.job.done():
                 watch()
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_POLLS)
         except BaseException:
             self._stop()
             raise
         return "ended"
 
     def _stop(self) -> None:
-        """Ask the processes to save and end, wait for them, and end them by force if need be."""
+        """Tell the processes to save and stop; kill those that do not within a minute."""
         assert self.job._process is not None
         tasks = _children(self.job._process.pid)
         for task in tasks:
             task.terminate()
-        _, left = psutil.wait_procs(tasks, timeout=SECONDS_TO_STOP)
-        for task in left:
+        _, alive = psutil.wait_procs(tasks, timeout=SECONDS_TO_STOP)
+        for task in alive:
             task.kill()
         self.job._process.wait()
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let what is started in the body ignore Ctrl-C.
+def _ignore_ctrl_c() -> Iterator[None]:
+    """Let processes started in the body ignore Ctrl-C.
 
-    A terminal sends it to every process of the group; the one that launched the others is to ask
-    them to stop, so that they save first.
+    A terminal sends it to the whole process group. Only the launching process handles it, and tells
+    the others to save and stop.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -97,18 +97,18 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _visible_gpus() -> list[int] | tuple[()]:
-    """Return the GPUs that a scheduler has given to this process; () for all of the machine."""
+    """Return the GPUs allocated to this process; () means all of the machine."""
     mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return [int(part) for part in mask.split(",")] if re.fullmatch(r"\d+(,\d+)*", mask) else ()
 
 
 def _port() -> int:
-    """Return a free port below 32768, where the system does not hand out ports by itself."""
+    """Return a free port below 32768, where ephemeral ports begin."""
     for port in range(20000 + os.getpid() % 12000, 32768):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-    raise RunError("no free port between 20000 and 32768 for the processes to meet at")
+    raise RunError("no free port between 20000 and 32768 for torch.distributed")
 
 
 def _children(process: int) -> list[psutil.Process]:

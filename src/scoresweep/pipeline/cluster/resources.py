@@ -1,4 +1,4 @@
-"""What a piece of work is started on."""
+"""Resources of a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Resources"]
 
 @dataclass(frozen=True)
 class Resources:
-    """Nodes, processes and devices; what only SLURM knows is left to the site where it is None."""
+    """Nodes, processes and devices of a job. If None, the site's default applies."""
 
     cluster: Literal["local", "slurm"] = "local"
     nodes: int = 1
@@ -21,15 +21,15 @@ class Resources:
     threads: int = 1
     """CPU threads of each process."""
     minutes: int = 240
-    """Time limit (SLURM); a run that reaches it saves and goes on in the queue."""
+    """Time limit (SLURM); a run that reaches it saves and is requeued."""
     memory_mb: int | None = None
     """Memory on each node, in MB (SLURM)."""
     partition: str | None = None
     account: str | None = None
     extra: str = ""
-    """Further options of `sbatch`, as on its command line (SLURM): "--qos=long --exclusive"."""
+    """Other options of `sbatch`, as on its command line (SLURM): "--qos=long --exclusive"."""
 
     @property
     def tasks(self) -> int:
-        """Number of processes in all."""
+        """Total number of processes."""
         return self.nodes * self.processes

@@ -1,8 +1,7 @@
-"""Who may write to a run: the process that started last.
+"""Only the latest start of a run may write to it.
 
-Locks of the file system end with their process, but not every cluster's file system has them, and
-a node that SLURM took for dead may still be writing. So whoever starts leaves a mark, and whoever
-finds another's mark stops before it writes.
+File locks are not enough: some clusters' file systems lack them, and a node that SLURM considers
+down may still be writing. So each start writes a token, and stops if it finds another's.
 """
 
 from __future__ import annotations
@@ -24,13 +23,16 @@ class RunOwnership:
     """One start of a run's training."""
 
     token_file: Path
-    """File that names the latest start."""
+    """Holds the token of the latest start."""
     record: Path
-    """File that names the run's latest SLURM job."""
+    """`JobRecord` of the run's latest SLURM job."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def acquire(self) -> None:
-        """Make this start the owner; raise `RunError` in a SLURM job that another has replaced."""
+        """Make this start the owner.
+
+        Raises `RunError` in a SLURM job that another job has replaced.
+        """
         record, name = JobRecord.read(self.record), os.environ.get("SLURM_JOB_NAME")
         is_job = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
         if is_job and record and record.name != name:
@@ -41,9 +43,9 @@ class RunOwnership:
     def check(self) -> None:
         """Raise `RunError` if another start has taken over.
 
-        Raises `FileNotFoundError` if the mark is gone.
+        Raises `FileNotFoundError` if the token file was deleted.
         """
         if self.token_file.read_text(encoding="utf-8") != self.token:
             raise RunError(
-                f"{self.token_file}: another process has taken this run over; this one stops"
+                f"{self.token_file}: another process has taken over this run; this one stops"
             )

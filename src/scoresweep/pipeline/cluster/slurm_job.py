@@ -1,8 +1,8 @@
-"""Work on nodes of a cluster: submitted to SLURM through submitit, and found again after a crash.
+"""A SLURM job, submitted through submitit and found again after a crash.
 
-A job outlives the process that submitted it. What it is called is written to disk before it is
-submitted; whoever comes later asks SLURM for that name and waits for the same job, so that a run
-never has two.
+A job outlives the process that submitted it. Its unique name is written to disk before it is
+submitted. A later process looks up that name in the queue and waits for the same job, so that a run
+never has two jobs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import submitit
 
-from scoresweep.pipeline.cluster.environment import for_submission
+from scoresweep.pipeline.cluster.environment import submission_environment
 from scoresweep.pipeline.cluster.job_outcome import job_succeeded
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.resources import Resources
@@ -30,39 +30,39 @@ from scoresweep.pipeline.system.console import say
 
 __all__ = ["SlurmJob", "reattach", "submit"]
 
-SECONDS_BETWEEN_LOOKS = 1.0
-"""How often the files of a job are looked at."""
-SECONDS_BETWEEN_QUESTIONS = (2.0, 30.0)
-"""How often SLURM is asked: at first, and at most, when nothing has changed for long."""
+SECONDS_BETWEEN_POLLS = 1.0
+"""Between checks of a job's result files."""
+SECONDS_BETWEEN_QUERIES = (2.0, 30.0)
+"""Between queries of SLURM: at first, and at most, after a long time without a change."""
 SECONDS_TO_SETTLE = 10.0
-"""A job that has ended is asked for again after this: it may be requeued, and files travel."""
-FORGOTTEN = "GONE"
-"""State of a job that SLURM has forgotten, as it does some minutes after the end."""
+"""After a job has ended, until it is final: it may be requeued, and files may appear late."""
+GONE = "GONE"
+"""State of a job that the queue no longer lists, some minutes after its end."""
 SECONDS_TO_STOP = 90
-"""How long before its time limit a job is told to save, where the limit is long enough."""
+"""Before its time limit, when a job is signalled to save; less if the limit is short."""
 
 TRANSIENT_SBATCH_ERRORS = (
     *("Unable to contact slurm controller", "Socket timed out", "Connection timed out"),
     *("Connection refused", "Transport endpoint", "Zero Bytes were transmitted"),
     *("temporarily unable to accept job", "in standby mode", "MaxSubmitJob"),
 )
-"""What `sbatch` says where it is not the job that is wrong: it is submitted again later."""
-SECONDS_TO_SUBMIT_AGAIN = (5.0, 60.0)
-"""At first, and at most."""
+"""Errors of `sbatch` that are retried."""
+SECONDS_BEFORE_RETRY = (5.0, 60.0)
+"""Before another `sbatch`: at first, and at most."""
 
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """A job that SLURM has taken."""
+    """A submitted job."""
 
     record: JobRecord
     path: Path
-    """File of the record."""
+    """Path of the record."""
     logs: Path
 
     @property
     def job_id(self) -> str:
-        """SLURM's number of the job."""
+        """SLURM's job id."""
         assert self.record.job_id is not None
         return self.record.job_id
 
@@ -73,41 +73,40 @@ class SlurmJob:
 
     @property
     def name(self) -> str:
-        """The job in words."""
+        """Name of the job in messages."""
         return f"SLURM job {self.job_id}"
 
     def wait(self, watch: Callable[[], None]) -> str:
-        """Wait for the end and return SLURM's word for it; the job lives on if this is interrupted.
+        """Wait for the end and return SLURM's state; the job continues if this is interrupted.
 
-        Raises `RunError` where somebody has cancelled the job.
+        Raises `RunError` if the job was cancelled.
         """
         try:
-            state = self._end(watch)
+            state = self._wait_for_end(watch)
         except (KeyboardInterrupt, SystemExit):
             say(
-                f"{self.name} goes on ({self.record.name}). The same command waits for it again; "
+                f"{self.name} continues ({self.record.name}). The same command waits for it again; "
                 f"`scoresweep cancel` with the study file stops it."
             )
             raise
-        if state == "CANCELLED" or (state == FORGOTTEN and not self._is_on_record()):
+        if state == "CANCELLED" or (state == GONE and not self._is_on_record()):
             raise RunError(
-                f"{self.name} was cancelled. What it saved is kept: the same command goes on from "
-                f"there"
+                f"{self.name} was cancelled; the same command resumes from its last checkpoint"
             )
         return state
 
-    def _end(self, watch: Callable[[], None]) -> str:
-        shortest, longest = SECONDS_BETWEEN_QUESTIONS
-        told, pause, due, ended = "", shortest, 0.0, 0.0
+    def _wait_for_end(self, watch: Callable[[], None]) -> str:
+        shortest, longest = SECONDS_BETWEEN_QUERIES
+        last, pause, due, ended = "", shortest, 0.0, 0.0
         while not job_succeeded(self.logs, self.job_id, self.tasks):
             watch()
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_POLLS)
             if time.monotonic() < due:
                 continue
-            state, news = self._ask()
-            if news != told:
+            state, news = self._query()
+            if news != last:
                 say(f"{self.name}: {news}")
-                told, pause = news, shortest
+                last, pause = news, shortest
             due, pause = time.monotonic() + pause, min(longest, pause * 1.5)
             if is_live(state):
                 ended = 0.0
@@ -119,45 +118,45 @@ class SlurmJob:
         return "COMPLETED"
 
     def _is_on_record(self) -> bool:
-        """Return whether the record still names this job; `scoresweep cancel` removes it."""
+        """Return whether the record still names this job; `scoresweep cancel` deletes it."""
         record = JobRecord.read(self.path)
         return record is not None and record.name == self.record.name
 
-    def _ask(self) -> tuple[str, str]:
-        """Return the job's state and what to tell about it."""
+    def _query(self) -> tuple[str, str]:
+        """Return the job's state and a message about it."""
         jobs = query_jobs(self.record.name)
         if jobs is None:
             return "PENDING", "SLURM does not answer; waiting"
         if not jobs:
-            return FORGOTTEN, "SLURM does not know it any more"
+            return GONE, "no longer in the queue"
         job = jobs[0]
         detail = job.nodes or REMEDIES.get(job.reason, job.reason if job.reason != "None" else "")
         return job.state, f"{job.state} {detail}".strip()
 
 
 def reattach(path: Path, logs: Path, task: Task) -> SlurmJob | None:
-    """Return the job whose record lies at `path`, if it runs or may still run; it does `task`."""
+    """Return the job on record at `path` if it is queued or running; its task is `task`."""
     record = JobRecord.read(path)
     if record is None:
         return None
     if shutil.which("squeue") is None:
         raise InputError(
-            f"{path}: names a SLURM job, and this machine has no `squeue` to ask for it; expected "
-            f"a machine of that cluster, or remove the file if the job has ended"
+            f"{path}: names a SLURM job, but this machine has no `squeue`; expected a machine of "
+            f"that cluster. If the job has ended, remove the file"
         )
-    found = [job for job in wait_for_slurm(record.name) if is_live(job.state)]
-    if not found:
+    live = [job for job in wait_for_slurm(record.name) if is_live(job.state)]
+    if not live:
         return None
-    record = dataclasses.replace(record, job_id=found[0].job_id)
+    record = dataclasses.replace(record, job_id=live[0].job_id)
     record.write(path)
-    _hand_over(task, logs, found[0].job_id)
+    _write_task_if_missing(task, logs, live[0].job_id)
     return SlurmJob(record, path, logs)
 
 
-def _hand_over(task: Task, logs: Path, job_id: str) -> None:
-    """Write what the job is to do where it looks for it, if whoever submitted it did not.
+def _write_task_if_missing(task: Task, logs: Path, job_id: str) -> None:
+    """Write the pickled task that the job reads, if the submitting process died before it did.
 
-    submitit gives that file its name only after `sbatch` has told the number.
+    submitit renames that file only when `sbatch` has returned the job id.
     """
     path = submitit.core.utils.JobPaths(logs, job_id).submitted_pickle
     if not path.exists():
@@ -166,27 +165,27 @@ def _hand_over(task: Task, logs: Path, job_id: str) -> None:
 
 
 def submit(task: Task, resources: Resources, logs: Path, title: str, path: Path) -> SlurmJob:
-    """Submit `task` as a job of its own, with its record at `path`.
+    """Submit `task` as a SLURM job, with its record at `path`.
 
-    Raises `InputError` with SLURM's words where it does not take the job.
+    Raises `InputError` with SLURM's message if SLURM rejects the job.
     """
-    pause, longest = SECONDS_TO_SUBMIT_AGAIN
+    pause, longest = SECONDS_BEFORE_RETRY
     while True:
-        # A name for each try: a job whose submission comes to light later finds that it was
-        # replaced (see `Owner`).
+        # A new name each time: a job that turns out to be submitted after all finds that it was
+        # replaced (`RunOwnership`).
         record = JobRecord.new(title, resources.tasks)
         executor = _executor(resources, logs, record.name)
         record.write(path)
         try:
-            with for_submission(_given(executor)):
+            with submission_environment(_batch_options(executor)):
                 job = executor.submit(task)
         except submitit.core.utils.FailedJobError as error:
-            if taken := reattach(path, logs, task):  # only the answer was lost
-                return taken
+            if submitted := reattach(path, logs, task):  # only the answer was lost
+                return submitted
             if not any(words in str(error) for words in TRANSIENT_SBATCH_ERRORS):
                 path.unlink()
-                raise InputError(f"SLURM does not take the job: {_last_line(error)}") from None
-            say(f"SLURM does not take the job now: {_last_line(error)}; trying again")
+                raise InputError(f"SLURM rejected the job: {_last_line(error)}") from None
+            say(f"SLURM did not accept the job: {_last_line(error)}; trying again")
             time.sleep(pause)
             pause = min(longest, 2 * pause)
             continue
@@ -210,15 +209,15 @@ def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExec
         mem=f"{resources.memory_mb}M" if resources.memory_mb else None,
         partition=resources.partition,
         account=resources.account,
-        wckey=None,  # submitit's own would be refused by sites that keep a list
+        wckey=None,  # sites that check keys would reject submitit's default
         stderr_to_stdout=True,
-        # One dead process ends the job, newer versions of srun do not inherit the cores, and
-        # submitit's variables must reach the processes.
+        # End the job if one process dies; pass on the cores, which newer versions of srun do not
+        # inherit, and submitit's variables.
         srun_args=[
             *("--kill-on-bad-exit=1", f"--cpus-per-task={resources.threads}", "--export=ALL")
         ],
         additional_parameters={
-            "distribution": "block",  # the order of the ranks must not depend on the site
+            "distribution": "block",  # same order of ranks at all sites
             "export": "ALL",
             "requeue": True,
             **options,
@@ -227,14 +226,14 @@ def _executor(resources: Resources, logs: Path, name: str) -> submitit.SlurmExec
     return executor
 
 
-def _given(executor: submitit.SlurmExecutor) -> set[str]:
-    """Return the names of the options that the batch file gives."""
+def _batch_options(executor: submitit.SlurmExecutor) -> set[str]:
+    """Return the names of the options in the batch file."""
     text = executor._make_submission_file_text("", "")
     return set(re.findall(r"^#SBATCH --([\w-]+)", text, re.MULTILINE))
 
 
 def _options(extra: str) -> dict[str, str | bool]:
-    """Return options written for a command line by their names."""
+    """Parse options written as on a command line."""
     options: dict[str, str | bool] = {}
     for word in shlex.split(extra):
         name, equals, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""What runs inside each process that submitit starts."""
+"""The code that each process of a job runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any, NoReturn
 
 import submitit
 
-from scoresweep.pipeline.cluster.environment import for_questions, launcher_variables
-from scoresweep.pipeline.errors import ScoresweepError
+from scoresweep.pipeline.cluster.environment import launcher_variables, query_environment
+from scoresweep.pipeline.errors import ScoresweepError, StoppedError
 from scoresweep.pipeline.system.atomic_files import NO_SPACE
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["ReportedError", "Task"]
 
-SECONDS_TO_BE_ENDED = 60
+SECONDS_UNTIL_KILLED = 60
 
 
 @dataclass(frozen=True)
 class ReportedError:
-    """An error for a person, carried back as a value."""
+    """The message of a `ScoresweepError`, returned as the result of a process."""
 
     message: str
     exit_code: int
@@ -33,37 +33,31 @@ class ReportedError:
 
 @dataclass(frozen=True)
 class Task:
-    """A function with its arguments, as each process calls it."""
+    """A function with its arguments, called in every process of a job."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     threads: int
     port: int | None = None
-    """Where the processes meet; SLURM's jobs derive it from their number."""
+    """Port of rank 0 for torch.distributed; SLURM jobs derive it from the job id."""
 
     def __call__(self) -> ReportedError | None:
-        """Set up the process, call the function; return the failure that a person can act on."""
+        """Set up the process and call the function; return the error that it reports."""
         environment = submitit.JobEnvironment()
         faulthandler.enable()
-        _take_signals()
-        # An earlier start of a job that was requeued, or of another with the same number, may
-        # have left its result.
+        _reset_signals()
+        # A result may be left from before a requeue, or from another job with the same id.
         environment.paths.result_pickle.unlink(missing_ok=True)
         if environment.global_rank == 0:
-            _link_log(environment)
-        self._export(environment)
-        # These import torch, which reads the number of threads.
-        from scoresweep.pipeline.system.process import set_up_process
-        from scoresweep.pipeline.training.trainer import StoppedError
-
-        set_up_process(self.threads)
+            _link_latest_log(environment)
+        self._set_environment(environment)
         try:
             self.function(*self.arguments)
         except StoppedError as stopped:
             if environment.cluster != "slurm":
                 return ReportedError(str(stopped), stopped.exit_code)
             say(str(stopped))
-            _leave(environment, stopped.requeue)
+            _wait_for_slurm_to_end_job(environment, stopped.requeue)
         except ScoresweepError as error:
             return ReportedError(str(error), error.exit_code)
         except OSError as error:
@@ -72,10 +66,10 @@ class Task:
             return ReportedError(f"{error.filename or 'a file'}: {error.strerror}", exit_code=1)
         return None
 
-    def _export(self, environment: submitit.JobEnvironment) -> None:
+    def _set_environment(self, environment: submitit.JobEnvironment) -> None:
         """Set what torch.distributed and Accelerate read; a single process needs none of it.
 
-        What a user's shell, or `srun` with an MPI plugin, has set counts for nothing.
+        Variables set by the user's shell, or by `srun` with an MPI plugin, are removed.
         """
         for name in launcher_variables():
             del os.environ[name]
@@ -94,40 +88,40 @@ class Task:
 
 
 def _port(environment: submitit.JobEnvironment) -> int:
-    """Return a port for a SLURM job, below 32768: above, the system hands ports out by itself."""
+    """Return a port for a SLURM job, below 32768, where ephemeral ports begin."""
     return 20000 + int(environment.raw_job_id) % 12768
 
 
-def _take_signals() -> None:
-    """Undo what submitit does with signals.
+def _reset_signals() -> None:
+    """Replace submitit's signal handlers.
 
-    It ignores SIGTERM, and on SIGUSR2 it requeues the job at once, whatever it is doing. Until the
-    function is ready to save and stop, the first ends the process and the second has to wait.
+    It ignores SIGTERM, and on SIGUSR2 it requeues the job at once. Until the function installs its
+    own handlers, SIGTERM ends the process and SIGUSR2 is blocked.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
 
 
-def _leave(environment: submitit.JobEnvironment, requeue: bool) -> NoReturn:
-    """Wait for SLURM to end this process, which has saved; it leaves no result.
+def _wait_for_slurm_to_end_job(environment: submitit.JobEnvironment, requeue: bool) -> NoReturn:
+    """Wait until SLURM ends this process, which has saved; write no result.
 
-    The job is to go on, was cancelled, or has to make room for another: in the last case SLURM puts
-    it back into the queue only if it has not ended by itself.
+    SLURM is about to requeue, cancel or preempt the job. It requeues a preempted job only if the
+    job does not end by itself.
     """
     if requeue and environment.global_rank == 0:
-        say("asking SLURM to put the job back into the queue")
+        say("asking SLURM to requeue this job")
         try:
             command = ["scontrol", "requeue", environment.raw_job_id]
-            subprocess.run(command, env=for_questions(), check=False)
-        except OSError as error:  # whoever waits for the job submits another
+            subprocess.run(command, env=query_environment(), check=False)
+        except OSError as error:  # the process that waits for this job submits another
             say(f"scontrol: {error.strerror}; this job ends")
             raise SystemExit(1) from None
-    time.sleep(SECONDS_TO_BE_ENDED)
+    time.sleep(SECONDS_UNTIL_KILLED)
     raise SystemExit(1)
 
 
-def _link_log(environment: submitit.JobEnvironment) -> None:
-    """Let `latest.log` be the log of this process, for `tail -F`."""
+def _link_latest_log(environment: submitit.JobEnvironment) -> None:
+    """Point `latest.log` to the log of this process, for `tail -F`."""
     link = environment.paths.stdout.with_name("latest.log")
     temporary = link.with_name(f".latest.{os.getpid()}")
     temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from scoresweep.pipeline.cluster import Resources, RunOwnership
 from scoresweep.pipeline.cluster.launch import launch
-from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
+from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError, StoppedError
 from scoresweep.pipeline.results import is_imported, network_state, recorded_dataset
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
 from scoresweep.pipeline.results.input_hashes import write_weights_manifest
@@ -143,11 +143,12 @@ def train_here(
     """
     from scoresweep.pipeline.system.device import check_precision
     from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
+    from scoresweep.pipeline.system.process import set_up_process
     from scoresweep.pipeline.training.artifacts import write_run_header
     from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
     from scoresweep.pipeline.training.step_memory import step_memory_advice
-    from scoresweep.pipeline.training.trainer import StoppedError
 
+    set_up_process(resources.threads)
     steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
     with _turn(layout.training_lock(run.id)) if first else contextlib.nullcontext():
         if _is_trained(run, layout):

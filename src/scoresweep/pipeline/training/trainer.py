@@ -24,7 +24,7 @@ from torch.nn.utils import get_total_norm
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.pipeline.data.memory_loader import BatchSource
-from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.errors import InputError, RunError, StoppedError
 from scoresweep.pipeline.results.code_version import MADE_BY, current_code, join_codes, parse_code
 from scoresweep.pipeline.study.schema import Train
 from scoresweep.pipeline.system.atomic_files import remove
@@ -48,20 +48,11 @@ from scoresweep.pipeline.training.weights import build_network, history_folder, 
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 
-__all__ = ["RunFolders", "StoppedError", "Trainer"]
+__all__ = ["RunFolders", "Trainer"]
 
 SECONDS_BETWEEN_STATES = 2.0
 POLL_SECONDS = 5.0
 """About as often several processes agree on whether to save or stop."""
-
-
-class StoppedError(RunError):
-    """Training was asked to stop; it saved and can go on."""
-
-    def __init__(self, message: str, requeue: bool) -> None:
-        super().__init__(message)
-        self.requeue = requeue
-        """Whether to start it again: the signal was SIGUSR2 (a time limit, a preemption)."""
 
 
 @dataclass(frozen=True)
