@@ -26,7 +26,7 @@ from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
-from scoresweep.pipeline.commands.plan import estimate
+from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan
@@ -44,7 +44,7 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     due = examine_results(here).due
     planned = {result.rule: 0 for result in due}
     said = io.StringIO()
-    for rule in estimate(here, False, Console(file=said)):
+    for rule in print_plan(here, False, Console(file=said)):
         if rule.total - rule.done:
             planned[rule.name] = rule.total - rule.done
     assert planned == Counter(result.rule for result in due)

@@ -1,6 +1,6 @@
-"""The command line: one command per stage of a study, and commands that look at one.
+"""The command line interface: the steps of a study, and commands that inspect or manage one.
 
-What a command needs beyond the study file is imported inside it, so that `--help` is quick.
+Commands import what they need when they run, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="scoresweep",
-    help="Ablation studies of noise-conditional score networks.\n\n"
-    "A study is one YAML file. `snakemake --cores 2 --configfile STUDY` runs all of it; the "
-    "commands below are its steps, in the order in which they are run, and ways to look at it.",
+    help="Reproducible ablation studies of noise-conditional score networks.\n\n"
+    "A study is one YAML file. `snakemake --cores 2 --configfile STUDY` runs all steps of it. Each "
+    "step is also a command, listed below in the order of execution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
-Root = Annotated[Path, typer.Option(help="Folder that holds data/ and results/.")]
-RunId = Annotated[str | None, typer.Option("--run", help="Id of the run; all where left out.")]
+StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", show_default=False)]
+Root = Annotated[Path, typer.Option(help="Folder of data/ and results/.")]
+RunId = Annotated[str | None, typer.Option("--run", help="Id or hash of a run. Default: all runs.")]
 SettingId = Annotated[
-    str | None, typer.Option("--setting", help="Id of the sampler setting; all where left out.")
+    str | None, typer.Option("--setting", help="Id or hash of a setting. Default: all settings.")
 ]
 DatasetId = Annotated[
-    str | None, typer.Option("--dataset", help="Id of the dataset; all where left out.")
+    str | None, typer.Option("--dataset", help="Id of a dataset. Default: all datasets.")
 ]
-Processes = Annotated[int, typer.Option(min=1, help="Processes (on each node).")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
-Gpu = Annotated[int, typer.Option("--gpus", min=0, max=1, help="1: a GPU computes; 0: CPU.")]
-Gpus = Annotated[int, typer.Option(min=0, help="GPUs (on each node); 0: CPU.")]
+Processes = Annotated[int, typer.Option(min=1, help="Processes per node.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads per process.")]
+Gpu = Annotated[int, typer.Option("--gpus", min=0, max=1, help="Number of GPUs; 0: CPU.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs per node; 0: CPU.")]
 ThisCode = Annotated[
-    bool, typer.Option("--this-code", help="Make it again if other code has made it.")
+    bool, typer.Option("--this-code", help="Recompute results of other versions of the code.")
 ]
 
 STEPS = "Steps of a study"
-LOOK = "Look at a study"
+INSPECT = "Inspect and manage a study"
 
 
 def _plan(study: Path, root: Path) -> Plan:
@@ -73,7 +73,7 @@ def _datasets(plan: Plan, dataset: str | None) -> list[str]:
 def stage(
     study: StudyFile, dataset: DatasetId = None, this_code: ThisCode = False, root: Root = Path()
 ) -> None:
-    """Fetch a dataset, check it and write it as a sharded Zarr store; fetch extractors' weights."""
+    """Download datasets and extractor weights, and write datasets as Zarr stores."""
     from scoresweep.pipeline.evaluation.extractor_weights import fetch_weights
     from scoresweep.pipeline.rules.stage import stage as run_stage
 
@@ -88,13 +88,13 @@ def reference(
     study: StudyFile,
     dataset: DatasetId = None,
     extractor: Annotated[
-        str | None, typer.Option(help="Feature extractor; all of the study where left out.")
+        str | None, typer.Option(help="Feature extractor. Default: all of the study.")
     ] = None,
     gpus: Gpu = 0,
     threads: Threads = 1,
     root: Root = Path(),
 ) -> None:
-    """Compute the features of the real samples, with which samples are compared."""
+    """Compute the features of real samples, the reference of sample metrics."""
     from scoresweep.pipeline.rules.reference import reference as run_reference
 
     plan = _plan(study, root)
@@ -109,27 +109,37 @@ def train(
     study: StudyFile,
     run: RunId = None,
     cluster: Annotated[
-        Literal["local", "slurm"], typer.Option(help="Where the processes are started.")
+        Literal["local", "slurm"],
+        typer.Option(help="Where to run: on this machine or as a SLURM job."),
     ] = "local",
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes (SLURM).")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Number of nodes (SLURM).")] = 1,
     processes: Processes = 1,
     gpus: Gpus = 0,
     threads: Threads = 1,
     minutes: Annotated[
-        int, typer.Option(min=1, help="Time limit (SLURM); the run saves and queues again.")
+        int,
+        typer.Option(
+            min=1,
+            help="Time limit in minutes (SLURM); then the run is saved and requeued.",
+        ),
     ] = 240,
     memory: Annotated[
-        int | None, typer.Option(min=1, help="Memory on each node, in MB (SLURM).")
+        int | None,
+        typer.Option(min=1, help="Memory per node, in MB (SLURM). Default: set by SLURM."),
     ] = None,
-    partition: Annotated[str | None, typer.Option(help="Partition (SLURM).")] = None,
-    account: Annotated[str | None, typer.Option(help="Account (SLURM).")] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="SLURM partition. Default: set by SLURM.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="SLURM account. Default: set by SLURM.")
+    ] = None,
     extra: Annotated[
-        str, typer.Option(help="Further options of sbatch: '--qos=long --exclusive'.")
+        str, typer.Option(help="Additional sbatch options, such as '--qos=long --exclusive'.")
     ] = "",
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Train a network; goes on from its newest checkpoint, or waits for its SLURM job."""
+    """Train networks; resumes from the latest checkpoint or waits for a running SLURM job."""
     from scoresweep.pipeline.cluster import Resources
     from scoresweep.pipeline.rules.train import train as run_train
 
@@ -144,14 +154,14 @@ def train(
 @app.command("import-checkpoint", rich_help_panel=STEPS)
 def import_checkpoint(
     study: StudyFile,
-    file: Annotated[Path, typer.Argument(help="The checkpoint (.pth).", show_default=False)],
-    run: Annotated[str, typer.Option("--run", help="Id of the run that gets the weights.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint file (.pth).", show_default=False)],
+    run: Annotated[str, typer.Option("--run", help="Id or hash of the run to import into.")],
     ema: Annotated[
-        bool, typer.Option(help="Take the averaged parameters, where there are any.")
+        bool, typer.Option(help="Use the EMA weights, if the checkpoint has any.")
     ] = True,
     root: Root = Path(),
 ) -> None:
-    """Instead of training, take weights that the public NCSN or NCSNv2 program wrote."""
+    """Import a checkpoint of the public NCSN or NCSNv2 code instead of training."""
     from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint as run_import
 
     run_import(_plan(study, root), run, file, ema)
@@ -166,7 +176,7 @@ def score_error(
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Measure a trained network against the exact score, level by level."""
+    """Compare trained networks with the exact score at each noise level."""
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.score_error import score_error as run_score_error
 
@@ -174,7 +184,7 @@ def score_error(
     _set_up_process(threads)
     for name in _runs(plan, run):
         if plan.measures_score_error and is_measured(plan, name, this_code=this_code):
-            say(f"the score error of {name} is measured already")
+            say(f"{name}: score error is up to date")
         else:
             run_score_error(plan, name, gpus)
 
@@ -190,7 +200,7 @@ def sample(
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Draw the samples of a setting from a trained network."""
+    """Draw samples from trained networks."""
     from scoresweep.pipeline.rules.sample import sample as run_sample
 
     plan = _plan(study, root)
@@ -209,7 +219,7 @@ def evaluate(
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Compute every metric of the samples of a setting; one that cannot be measured is named."""
+    """Compute the metrics of samples; settings that fail are reported at the end."""
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.evaluate import evaluate as run_evaluate
 
@@ -219,96 +229,96 @@ def evaluate(
     failed = []
     for name, one in pairs:
         if is_measured(plan, name, one, this_code=this_code):
-            say(f"{name} / {one}: measured already")
+            say(f"{name} / {one}: metrics are up to date")
             continue
         try:
             run_evaluate(plan, name, one, gpus)
         except ScoresweepError as error:
             if len(pairs) == 1:
                 raise
-            say(f"{name} / {one}: not measured: {error}")
+            say(f"{name} / {one}: failed: {error}")
             failed.append(f"{name} / {one}")
     if failed:
         raise RunError(
-            f"{len(failed)} of {len(pairs)} settings could not be measured, for the reasons above: "
+            f"{len(failed)} of {len(pairs)} settings failed, for the reasons above: "
             f"{', '.join(failed)}"
         )
 
 
 @app.command(rich_help_panel=STEPS)
 def report(study: StudyFile, root: Root = Path()) -> None:
-    """Gather what is finished into report.nc, metrics.csv and report.html."""
+    """Write report.nc, metrics.csv and report.html from the finished results."""
     from scoresweep.pipeline.rules.report import report as run_report
 
     run_report(_plan(study, root))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def plan(
     study: StudyFile,
     probe: Annotated[
-        bool, typer.Option(help="Measure a few steps where no earlier run tells the cost.")
+        bool, typer.Option(help="Time a few steps if no earlier run shows the cost.")
     ] = True,
     root: Root = Path(),
 ) -> None:
-    """Print what a study will run, how many files it makes and what it will cost."""
-    from scoresweep.pipeline.commands.plan import estimate
-    from scoresweep.pipeline.study.size_checks import check_staged
+    """Print the jobs of a study, and estimate its files and its time."""
+    from scoresweep.pipeline.commands.plan import print_plan
+    from scoresweep.pipeline.study.data_checks import check_data
 
-    made = _plan(study, root)
-    check_staged(made, str(study))
-    estimate(made, probe=probe)
+    found = _plan(study, root)
+    check_data(found, str(study))
+    print_plan(found, probe=probe)
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def status(study: StudyFile, root: Root = Path()) -> None:
-    """Show how far each run and each setting is, while a study runs and after it."""
+    """Print the state of each run and setting, during a study and after it."""
     from scoresweep.pipeline.commands.status import status as show_status
 
     show_status(_plan(study, root))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def compare(
-    a: Annotated[Path, typer.Argument(help="report.nc of a study.", show_default=False)],
-    b: Annotated[Path, typer.Argument(help="report.nc of another.", show_default=False)],
+    a: Annotated[Path, typer.Argument(help="report.nc of study A.", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="report.nc of study B.", show_default=False)],
     measure: Annotated[
         list[str] | None,
-        typer.Option(help="Measure by which settings are listed; may be given several times."),
+        typer.Option(help="Metric to list settings by; repeatable. Default: the main metric."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="CSV file for every setting by every measure.")
+        Path | None, typer.Option(help="CSV file to write all settings and metrics to.")
     ] = None,
 ) -> None:
-    """Set the reports of two studies side by side, setting by setting."""
+    """Compare the reports of two studies, setting by setting."""
     from scoresweep.pipeline.commands.compare import compare as compare_reports
 
     compare_reports(a, b, measure or (), output)
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def cancel(study: StudyFile, root: Root = Path()) -> None:
-    """Stop the SLURM jobs of a study and the `snakemake` that submits them."""
+    """Cancel the SLURM jobs of a study, and stop the `snakemake` that submits them."""
     from scoresweep.pipeline.commands.cancel import cancel as cancel_jobs
 
     cancel_jobs(_plan(study, root))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def rename(
     study: StudyFile,
-    name: Annotated[str, typer.Argument(help="The new name.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="New name.", show_default=False)],
     root: Root = Path(),
 ) -> None:
-    """Give a study another name, in its file and for its results; nothing is computed again."""
+    """Rename a study and its results, without recomputing anything."""
     from scoresweep.pipeline.commands.rename import rename as rename_study
 
     rename_study(_plan(study, root), study, name)
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=INSPECT)
 def schema() -> None:
-    """Print the JSON schema of a study file."""
+    """Print the JSON schema of study files."""
     from scoresweep.pipeline.commands.schema import study_schema
 
     typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
@@ -320,14 +330,14 @@ def _set_up_process(threads: int) -> None:
     set_up_process(threads)
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    """On SIGTERM, leave as on Ctrl-C: what was started is asked to stop."""
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """On SIGTERM, exit as on Ctrl-C: child processes are asked to stop."""
     raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run the command line; 0 done, 1 failed while running, 2 wrong input."""
-    signal.signal(signal.SIGTERM, _end)
+    """Run the command line; exit code 0: success, 1: failure, 2: wrong input."""
+    signal.signal(signal.SIGTERM, _exit)
     remove_launcher_variables()
     try:
         app()
@@ -336,8 +346,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except FileNotFoundError as error:
         say(
-            f"Error: {error.filename or error}: was deleted while it was needed; run the same "
-            f"command again, and it names what is missing or makes it"
+            f"Error: {error.filename or error}: was deleted while in use; run the command again to "
+            f"recreate it or to see what is missing"
         )
         sys.exit(1)
     except OSError as error:

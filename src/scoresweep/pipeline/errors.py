@@ -1,4 +1,4 @@
-"""The two ways a command can end badly, and how their messages are put together."""
+"""User-facing exceptions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ __all__ = ["InputError", "RunError", "ScoresweepError", "StoppedError", "did_you
 
 
 class ScoresweepError(Exception):
-    """An error whose message is written for the person at the terminal."""
+    """An error whose message is shown to the user without a traceback."""
 
     exit_code = 1
 
 
 class InputError(ScoresweepError):
-    """What was given is wrong (a study, a file, a dataset): exit code 2, nothing was written."""
+    """The input (a study, a file, a dataset) is wrong and nothing was written: exit code 2."""
 
     exit_code = 2
 
 
 class RunError(ScoresweepError):
-    """The input was right and the work failed while it ran: exit code 1."""
+    """The input is valid but the work failed: exit code 1."""
 
 
 class StoppedError(RunError):
@@ -34,6 +34,6 @@ class StoppedError(RunError):
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest valid word, or "" when none is near."""
-    near = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return " Did you mean 'x'?" for the closest valid word, or "" if none is close."""
+    matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

@@ -15,7 +15,7 @@ from scipy.special import softmax
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.commands.plan import estimate
+from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results import code_version as code_version_module
@@ -157,7 +157,7 @@ def test_its_samples_need_nothing_but_its_weights(study):
 def test_its_training_costs_nothing(make_plan):
     plan = make_plan(network={"name": "oracle"}, grid={}, steps=10**9)
     text = io.StringIO()
-    rules = estimate(plan, console=Console(file=text, width=200))
+    rules = print_plan(plan, console=Console(file=text, width=200))
     assert {rule.name: rule.seconds for rule in rules}["train"] == 0
     assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
 

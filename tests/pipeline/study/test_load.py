@@ -1,4 +1,4 @@
-"""A wrong study is named: file, dotted path, value, what was expected, the nearest valid name."""
+"""Errors in a study name file, dotted path, value, what was expected and the closest name."""
 
 import json
 
@@ -14,7 +14,7 @@ from scoresweep.pipeline.study.load import parse_yaml
 MISTAKES = {
     "unknown key": ("steps: 120", "stepps: 120", ["train.stepps", "Did you mean 'steps'?"]),
     "unknown block": ("evaluate:", "evalute:", ["evalute", "Did you mean 'evaluate'?"]),
-    "missing key": ("  steps: 120\n", "", ["train.steps: is missing"]),
+    "missing key": ("  steps: 120\n", "", ["train.steps: is missing", "Training steps"]),
     "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected a valid integer"]),
     "a truth value for a number": ("steps: 120", "steps: true", ["train.steps: True: expected"]),
     "neither number nor word": (
@@ -25,7 +25,11 @@ MISTAKES = {
     "unknown dataset": ("name: digits", "name: digit", ["dataset.name: 'digit'", "'digits'?"]),
     "no name": ("{name: mlp, width: 16", "{width: 16", ["train.network.name: is missing"]),
     "unknown network": ("name: mlp", "name: mpl", ["train.network.name: 'mpl'", "'mlp'?"]),
-    "option of another network": ("blocks: 1", "channels: 1", ["network.channels", "Known: "]),
+    "option of another network": (
+        "blocks: 1",
+        "channels: 1",
+        ["network.channels", "width, blocks"],
+    ),
     "sigma_min above sigma_max": (
         "sigma_max: 8.0",
         "sigma_max: 0.01",
@@ -37,7 +41,11 @@ MISTAKES = {
     "negative step size": ("[2e-3, 4e-3]", "[2e-3, -1]", ["step_size: -1", "greater than 0"]),
     "empty grid": ("[2e-3, 4e-3]", "[]", ["sample.grid.sampler.step_size: []", "at least one"]),
     "unknown path": ("sampler.step_size:", "sampler.stepsize:", ["Did you mean 'step_size'?"]),
-    "path with its block": ("{seed: [0, 1]}", "{train.seed: [0]}", ["leave out 'train.'"]),
+    "path with its block": (
+        "{seed: [0, 1]}",
+        "{train.seed: [0]}",
+        ["train.grid.train.seed", "remove 'train.'"],
+    ),
     "unknown metric": ("[score_error, frechet]", "[frechett]", ["metrics[0]", "Did you mean"]),
     "bad name": ("study: tiny", "study: ../tiny", ["study: '../tiny': expected letters"]),
     "infinite": ("sigma_max: 8.0", "sigma_max: .inf", ["train.noise.sigma_max: inf", "finite"]),
@@ -45,25 +53,33 @@ MISTAKES = {
     "parts of a batch": (
         "batch_size: 64",
         "batch_size: 64\n  gradient_accumulation: 3",
-        ["64: expected a multiple of"],
+        ["train.batch_size: 64: expected a multiple of"],
     ),
     "classes of pixels": ("frechet]", "classes]", ["classes: needs class probabilities"]),
     "a dataset twice": (
         "{name: digits}",
         "[{name: digits}, {name: digits}]",
-        ["digits stands 2 times"],
+        ["dataset: digits", "2 times"],
     ),
-    "one resampling": ("resamplings: 0", "resamplings: 1", ["resamplings: 1: expected 0 or at"]),
+    "one resampling": ("resamplings: 0", "resamplings: 1", ["resamplings: 1: expected 0 or"]),
     "automatic steps of another rule": (
         "grid: {sampler.step_size: [2e-3, 4e-3]}",
         "grid: {sampler.step_size: [auto], sampler.step_rule: [linear]}",
         ["'auto': is for the step rule"],
     ),
-    "a sweep without effect": ("{seed: [0, 1]}", "{log.scalars: [5, 9]}", ["cannot be swept"]),
-    "key twice": ("  steps: 120", "  steps: 120\n  steps: 9", ["'steps' stands twice (line 7)"]),
+    "a sweep without effect": (
+        "{seed: [0, 1]}",
+        "{log.scalars: [5, 9]}",
+        ["train.grid.log.scalars", "cannot be swept"],
+    ),
+    "key twice": (
+        "  steps: 120",
+        "  steps: 120\n  steps: 9",
+        ["line 8, column 3", "'steps'"],
+    ),
     "not YAML": ("dataset: {name: digits}", "dataset: {name: [", ["is not valid YAML", "line"]),
-    "a list": (TINY, "- 1", ["holds a list; expected the keys study, dataset"]),
-    "nothing": (TINY, "", ["holds nothing"]),
+    "a list": (TINY, "- 1", ["is a list; expected the keys study, dataset"]),
+    "nothing": (TINY, "", ["is empty; expected the keys study, dataset"]),
 }
 
 
@@ -96,7 +112,7 @@ def test_a_study_that_is_not_there_or_not_text(tmp_path):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load_study(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is not a text file"):
+    with pytest.raises(InputError, match="is not a UTF-8 text file"):
         load_study(tmp_path / "binary.yaml")
 
 
@@ -111,7 +127,7 @@ def test_blocks_are_shared_as_yaml_has_it():
     values = parse_yaml(text, "x")
     assert values["one"] == {"a": 1, "b": 3}
     assert values["two"] == {"a": 1, "b": 2, "c": 4}
-    with pytest.raises(InputError, match=r"'b' stands twice \(line 2\)"):
+    with pytest.raises(InputError, match=r"line 2, .*'b' is repeated"):
         parse_yaml(text.replace("b: 3", "b: 3, b: 4"), "x")
 
 

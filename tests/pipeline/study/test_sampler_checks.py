@@ -82,12 +82,12 @@ def test_the_ladders_of_all_runs_are_looked_at():
         (
             CONSISTENT,
             {"task": {"name": "inpainting", "mask": "centre"}},
-            r"sample\.task: inpainting: cannot be done by the sampler 'consistent'",
+            r"sample\.task: inpainting: .*'consistent'.*annealed_langevin",
         ),
         (
             ANNEALED,
             {"task": {"name": "interpolation", "steps": 8}},
-            r"sample\.chunk: 20: expected a multiple of the 8 steps",
+            r"sample\.chunk: 20: .*sample\.task\.steps, 8",
         ),
         (ANNEALED, {"task": {"name": "inpainting", "mask": "center"}}, "mask.*centre"),
         (ANNEALED, {"task": {"name": "interpolation", "steps": 1}}, r"steps: 1"),

@@ -28,7 +28,7 @@ from scoresweep.pipeline.report.tables.axes import axis_options
 from scoresweep.pipeline.report.tables.collect import SCHEMA_VERSION, ReportData, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
-from scoresweep.pipeline.study.axes import axis_value
+from scoresweep.pipeline.study.axis_names import axis_value
 from scoresweep.pipeline.study.config import Config, hashed_fields
 from scoresweep.pipeline.study.plan import Evaluation
 

@@ -1,12 +1,12 @@
-"""The study file: its typed schema, its grids, the ids of its points and where their files lie.
+"""The study file: typed schema, grids, ids of runs and settings, and the paths of their files.
 
-Nothing here imports torch, numpy or xarray: reading a study and planning it is quick.
+Nothing here imports torch, numpy or xarray, so that reading and planning a study is fast.
 """
 
 from scoresweep.pipeline.study.load import load_study, parse_study
+from scoresweep.pipeline.study.make_plan import plan_study
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Plan, Run, Setting
-from scoresweep.pipeline.study.planning import plan_study
 from scoresweep.pipeline.study.schema import Evaluate, Sample, Study, Train
 
 __all__ = [

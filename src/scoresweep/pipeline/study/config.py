@@ -1,4 +1,4 @@
-"""What every part of a study file has in common."""
+"""Base classes of the blocks of a study file, and the hash of their content."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
 ]
 
 NO_EFFECT: JsonDict = {"affects_result": False}
-"""Marks a field (`json_schema_extra`) that changes how a result is made, never the result."""
+"""`json_schema_extra` of a field that does not affect results."""
 
 
 class Config(BaseModel):
-    """A block of the study file: unknown keys and wrong types are refused, values do not change."""
+    """A block of the study file: immutable, without unknown keys or type conversions."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -37,16 +37,16 @@ class Config(BaseModel):
 
 
 class MethodConfig(Config):
-    """A part chosen by `name`: the typed options of one class or function, and where it lives.
+    """A method selected by `name`: the typed options of one class or function.
 
-    `target` is "module:attribute". It is imported by `load` alone, so that a study can be read
-    without importing torch. The fields other than `name` are the target's keyword arguments.
+    `target` is its "module:attribute". Only `load` imports it, so that a study can be read without
+    importing torch. The fields other than `name` are the target's keyword arguments.
     """
 
     target: ClassVar[str]
 
     def load(self) -> Any:
-        """Import and return the class or function that these options are for."""
+        """Import and return the target."""
         module, attribute = self.target.split(":")
         return getattr(importlib.import_module(module), attribute)
 
@@ -56,32 +56,32 @@ class MethodConfig(Config):
 
 
 def is_runtime_only(kind: type[Config], key: str) -> bool:
-    """Tell whether a field of `kind` changes how a result is made, never the result."""
+    """Return whether a field of `kind` does not affect results."""
     extra = kind.model_fields[key].json_schema_extra if key in kind.model_fields else None
     return isinstance(extra, dict) and extra.get("affects_result") is False
 
 
 def hashed_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
-    """Return the fields of `config` that affect a result, nested blocks included.
+    """Return the fields of `config` that affect results, including those of nested blocks.
 
-    Without `defaults`, those that have their default value are left out.
+    Without `defaults`, fields at their default value are omitted.
     """
-    kept: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key, field in type(config).model_fields.items():
         if is_runtime_only(type(config), key):
             continue
         value = getattr(config, key)
         if defaults or value != field.get_default(call_default_factory=True):
             nested = isinstance(value, Config)
-            kept[key] = hashed_fields(value, defaults=defaults) if nested else value
-    return kept
+            fields[key] = hashed_fields(value, defaults=defaults) if nested else value
+    return fields
 
 
 def content_hash(*parts: Any) -> str:
-    """Return eight hexadecimal digits that stand for `parts`; equal contents give equal digits.
+    """Return a hash of `parts`: eight hexadecimal digits.
 
-    Options at their default value do not count: a later version may add options without giving
-    every finished result another name. So a default must never change (a test holds them).
+    Options at their default value are omitted, so that a later version can add options without
+    changing the ids of finished results. Never change a default (tested).
     """
 
     def jsonable(value: Any) -> Any:

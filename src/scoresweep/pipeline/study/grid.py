@@ -1,4 +1,4 @@
-"""Expand a block with a grid into its points."""
+"""Expand a block of the study file and its grid into points."""
 
 from __future__ import annotations
 
@@ -10,40 +10,50 @@ from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only
-from scoresweep.pipeline.study.load import describe_errors
 from scoresweep.pipeline.study.point import Point, set_point, value_at
 from scoresweep.pipeline.study.schema import Sweep
+from scoresweep.pipeline.study.validation_errors import describe_errors
 
 __all__ = ["Point", "expand", "swept_paths"]
 
 C = TypeVar("C", bound=Config)
 
 NOT_SWEPT = object()
-"""In place of a value: the point sets none."""
+"""Sentinel: the point sets no value there."""
 
 
 def swept_paths(sweep: Sweep) -> list[str]:
-    """Return the dotted paths that `sweep` varies, in the order in which they are written."""
+    """Return the dotted paths that `sweep` varies, in file order."""
     groups = [sweep.grid, *sweep.zip, *sweep.include]
     return list(dict.fromkeys(path for group in groups for path in group))
 
 
 def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
-    """Return the points of a block: the value of every swept path, and the block with them set.
+    """Return the points of a block: the swept values, and the block with these values set.
 
-    `block` is a `model` and a `Sweep`. The points are the product of `grid` and of the `zip`
-    groups, less `exclude`, plus `include`; a point that occurs twice is kept once. `where` is what
-    messages call the block, such as "config.yaml: train".
+    The points are the product of `grid` and the `zip` groups, minus `exclude`, plus `include`.
+    Repeated points are dropped.
+
+    Args:
+        block: a `model` that is also a `Sweep`.
+        model: the block without its sweep.
+        where: what error messages call the block, such as "config.yaml: train".
+
+    Raises:
+        InputError: if a path or a value is wrong, or no point is left.
     """
     assert isinstance(block, Sweep)
     paths = swept_paths(block)
     places = _places(block, model, where)
     _check_lists(block, where)
     product = [(point, places[0]) for point in _product(block)]
-    points = [one for one in product if not any(_matches(one[0], e) for e in block.exclude)]
+    points = [p for p in product if not any(_matches(p[0], entry) for entry in block.exclude)]
     for index, entry in enumerate(block.exclude):
         if not any(_matches(point, entry) for point, _ in product):
-            raise InputError(f"{where}.exclude[{index}]: {entry}: matches no point of the grid")
+            raise InputError(
+                f"{where}.exclude[{index}]: {entry}: matches no point of the grid; "
+                "expected values that grid or zip contain"
+            )
     expanded: dict[str, tuple[Point, C]] = {}
     for point, place in [*points, *zip(block.include, places[1:], strict=True)]:
         config = _validate(set_point(block, model, point, place), point, model, where)
@@ -56,19 +66,21 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
         }
         expanded.setdefault(content_hash(config), (full, config))
     if not expanded:
-        raise InputError(f"{where}: the grid has no point left: exclude takes away all of them")
+        raise InputError(
+            f"{where}.exclude: removes every point of the grid; expected at least one to remain"
+        )
     return list(expanded.values())
 
 
 def _distinguishing_options(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
-    """Return what tells a block from others: what is given, less what is swept by its own path."""
+    """Return the options of a block that name it: those given, minus those swept separately."""
     return {key: value for key, value in given.items() if f"{path}.{key}" not in paths}
 
 
 def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str]]:
-    """Return where each path stands in the file: in the product first, then in each `include`.
+    """Map each path to its place in the file: first for the product, then for each `include`.
 
-    Raises `InputError` for a path that cannot be swept or that stands twice in the product.
+    Raises `InputError` for a path that cannot be swept or that occurs twice in the product.
     """
     groups = {"grid": sweep.grid, **{f"zip[{i}]": group for i, group in enumerate(sweep.zip)}}
     places: list[dict[str, str]] = [{}]
@@ -76,7 +88,7 @@ def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str
         for path in group:
             if path in places[0]:
                 raise InputError(
-                    f"{where}.{name}.{path}: stands in {places[0][path]} too; expected it once"
+                    f"{where}.{name}.{path}: is also in {places[0][path]}; expected it once"
                 )
             places[0][path] = f"{where}.{name}"
     places += [
@@ -84,7 +96,10 @@ def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str
     ]
     for path, place in ((path, place) for each in places for path, place in each.items()):
         if is_runtime_only(model, path.split(".")[0]):
-            raise InputError(f"{place}.{path}: changes no result and cannot be swept")
+            raise InputError(
+                f"{place}.{path}: does not affect results, so it cannot be swept; "
+                f"expected a single value in the block"
+            )
     return places
 
 
@@ -107,12 +122,13 @@ def _check_lists(sweep: Sweep, where: str) -> None:
         lengths = {path: len(values) for path, values in group.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
             raise InputError(
-                f"{where}.zip[{index}]: expected lists of one length, at least 1; found {lengths}"
+                f"{where}.zip[{index}]: expected non-empty lists of equal length, found the "
+                f"lengths {lengths}"
             )
 
 
 def _matches(point: Point, entry: Point) -> bool:
-    """Return whether a point has all values of `entry`, also inside the blocks that it sets."""
+    """Return whether a point has all values of `entry`, also inside blocks that it sets."""
     return all(_swept_value(point, path) == value for path, value in entry.items())
 
 
@@ -129,10 +145,10 @@ def _swept_value(point: Point, path: str) -> Any:
 
 
 def _validate(content: dict[str, Any], point: Point, model: type[C], where: str) -> C:
-    """Return the options `content`, in which `point` is set; name the grid's value if wrong."""
+    """Validate the options of one point; an error names the swept values of that point."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         message = describe_errors(error, content, where, model).replace(f"{where}: ", f"{where}.")
         values = ", ".join(f"{path}={value!r}" for path, value in point.items())
-        raise InputError(f"{message}\n  at the grid's point {values}") from None
+        raise InputError(f"{message}\n  at grid point {values}") from None

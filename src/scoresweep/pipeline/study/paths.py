@@ -1,4 +1,4 @@
-"""Where the files of a study lie: the only place that puts paths together."""
+"""Paths of every file of a study; no other module builds them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["StudyPaths"]
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """Paths of a study, relative to the folder in which the workflow runs."""
+    """Paths of a study, relative to the workflow's working directory."""
 
     study: str
     """Name of the study."""
     root: Path = Path()
-    """Folder that holds `data/` and `results/`."""
+    """Folder of `data/` and `results/`."""
 
     @property
     def results(self) -> Path:
-        """Everything that the study makes, except for staged data."""
+        """Folder of all results of the study; staged data are in `data/`."""
         return self.root / "results" / self.study
 
     def dataset_store(self, dataset: str) -> Path:
@@ -27,24 +27,24 @@ class StudyPaths:
         return self.root / "data" / f"{dataset}.zarr"
 
     def dataset_manifest(self, dataset: str) -> Path:
-        """Written last, beside the store: a dataset whose manifest exists is whole."""
+        """Manifest of a staged dataset, written last: if it exists, the store is complete."""
         return self.root / "data" / f"{dataset}.json"
 
     def dataset_state(self, dataset: str) -> Path:
-        """Hashes of a user's own files as they were seen last: a cache."""
+        """Cache of the hashes of a user's own files."""
         return self.root / "data" / f".{dataset}.files.json"
 
     def staging_lock(self, dataset: str) -> Path:
-        """Held by the process that stages."""
+        """Lock held while the dataset is staged."""
         return self.root / "data" / f".{dataset}.lock"
 
     def reference(self, dataset: str, extractor: str, real_count: int | None = None) -> Path:
-        """Features of the real samples, of all or of so many of each split, and of noise."""
-        some = "" if real_count is None else f".{real_count}"
-        return self.root / "data" / f"{dataset}.{extractor}{some}.nc"
+        """Features of noise and of the real samples: all, or `real_count` of each split."""
+        suffix = "" if real_count is None else f".{real_count}"
+        return self.root / "data" / f"{dataset}.{extractor}{suffix}.nc"
 
     def extractor_weights(self, dataset: str, extractor: str) -> Path:
-        """Weights of an extractor that is trained on the dataset itself."""
+        """Weights of an extractor that is trained on the dataset."""
         return self.root / "data" / f"{dataset}.{extractor}.safetensors"
 
     def run(self, run: str) -> Path:
@@ -56,13 +56,13 @@ class StudyPaths:
         return self.run(run) / "config.yaml"
 
     def weights(self, run: str) -> Path:
-        """EMA weights: the last file that training writes."""
+        """EMA weights, written when training has finished."""
         return self.run(run) / "model.safetensors"
 
     def weights_manifest(self, run: str) -> Path:
-        """Written after the weights: what they were made from. The rule `train` declares it.
+        """Manifest of the weights, written after them; the declared output of the rule `train`.
 
-        Snakemake deletes declared files of jobs that fail; it must not delete weights.
+        The weights themselves are not declared: Snakemake deletes declared files of failed jobs.
         """
         return self.run(run) / "model.json"
 
@@ -75,43 +75,43 @@ class StudyPaths:
         return self.run(run) / "tensorboard"
 
     def checkpoints(self, run: str) -> Path:
-        """Folder of checkpoints; no rule declares it."""
+        """Folder of checkpoints; not declared to Snakemake."""
         return self.run(run) / "checkpoints"
 
     def history(self, run: str) -> Path:
-        """Folder of the averaged weights on their way, where they are kept; no rule declares it."""
+        """Folder of EMA weights saved during training; not declared to Snakemake."""
         return self.run(run) / "history"
 
     def progress(self, run: str) -> Path:
-        """State of a running training, for `scoresweep status`."""
+        """Progress of training, for `scoresweep status`."""
         return self.run(run) / "progress.json"
 
     def training_lock(self, run: str) -> Path:
-        """Held by the process that trains."""
+        """Lock held by the process that trains."""
         return self.run(run) / ".lock"
 
     def launch_lock(self, run: str) -> Path:
-        """Held by the command that starts the training and waits for it."""
+        """Lock held by the command that starts training and waits for it."""
         return self.run(run) / ".launch.lock"
 
     def owner_mark(self, run: str) -> Path:
-        """Names the start of the training that may write to the run."""
+        """Token of the process that may write to the run."""
         return self.run(run) / ".owner"
 
     def samples_lock(self, run: str, setting: str) -> Path:
-        """Held by the process that draws."""
+        """Lock held by the process that draws samples."""
         return self.results / "samples" / run / f".{setting}.lock"
 
     def provenance(self, run: str) -> Path:
-        """Code, versions and machine that made a run."""
+        """Provenance of a run: code, versions and machine."""
         return self.run(run) / "provenance.json"
 
     def code(self, run: str) -> Path:
-        """Folder of the code and the environments that a run was started with."""
+        """Folder of the source code and environments of each start of a run."""
         return self.run(run) / "code"
 
     def job_record(self, run: str) -> Path:
-        """The SLURM job that trains, or has trained, a run."""
+        """Record of the SLURM job that trains or trained a run."""
         return self.run(run) / "job.json"
 
     def samples(self, run: str, setting: str) -> Path:
@@ -119,42 +119,42 @@ class StudyPaths:
         return self.results / "samples" / run / f"{setting}.zarr"
 
     def samples_manifest(self, run: str, setting: str) -> Path:
-        """Written last, beside the store: samples whose manifest exists are whole."""
+        """Manifest of the samples, written last: if it exists, the store is complete."""
         return self.results / "samples" / run / f"{setting}.json"
 
     def samples_manifest_copy(self, run: str, setting: str) -> Path:
-        """The manifest again: Snakemake deletes that of a job that it takes for interrupted."""
+        """Copy of the manifest: Snakemake deletes the original of a job that looks interrupted."""
         return self.results / "samples" / run / f".{setting}.manifest"
 
     def samples_progress(self, run: str, setting: str) -> Path:
-        """State of the drawing of samples, for `scoresweep status`."""
+        """Progress of sampling, for `scoresweep status`."""
         return self.results / "samples" / run / f"{setting}.progress.json"
 
     def samples_parts(self, run: str, setting: str) -> Path:
-        """Chunks that are drawn already, until all of them are."""
+        """Finished chunks, until all are drawn."""
         return self.results / "samples" / run / f"{setting}.parts"
 
     def score_error(self, run: str) -> Path:
-        """Score error of a run's network, which no sampler setting changes."""
+        """Score error of a run's network, independent of sampler settings."""
         return self.results / "metrics" / run / "score_error.nc"
 
     def metrics(self, run: str, setting: str) -> Path:
-        """Every metric of a setting."""
+        """All metrics of a setting."""
         return self.results / "metrics" / run / f"{setting}.nc"
 
     @property
     def slurm_runs(self) -> Path:
-        """Names that Snakemake gave the study's SLURM jobs, one for each start of the workflow."""
+        """Snakemake's names for the study's SLURM jobs, one for each start of the workflow."""
         return self.results / "slurm_runs.txt"
 
     @property
     def report(self) -> Path:
-        """The labelled report."""
+        """The report as a labelled dataset."""
         return self.results / "report.nc"
 
     @property
     def report_page(self) -> Path:
-        """The report as a page."""
+        """The report as an HTML page."""
         return self.results / "report.html"
 
     @property
@@ -164,5 +164,5 @@ class StudyPaths:
 
     @property
     def metrics_table(self) -> Path:
-        """The report's numbers as one long table."""
+        """The report's values as one long table."""
         return self.results / "metrics.csv"

@@ -1,4 +1,4 @@
-"""The plan of a study: its runs, settings and evaluations."""
+"""The plan of a study: runs, settings and evaluations, found by id."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Run:
     dataset: Dataset
     train: Train
     axes: Point
-    """Axis name to value."""
+    """Swept values by axis name."""
 
     def config(self) -> dict[str, Any]:
-        """Return what `config.yaml` of the run holds."""
+        """Return the content of the run's `config.yaml`."""
         return {
             "run": self.id,
             "dataset": self.dataset.model_dump(mode="json"),
@@ -58,7 +58,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study and everything that it runs."""
+    """A study and everything that it computes."""
 
     study: Study
     paths: StudyPaths
@@ -67,11 +67,11 @@ class Plan:
     evaluations: list[Evaluation]
 
     def run(self, run_id: str) -> Run:
-        """Return the run with this id; raise `InputError` if there is none."""
+        """Return the run with this id or hash; raise `InputError` if there is none."""
         return _find(self.runs, run_id, "run")
 
     def setting(self, setting_id: str) -> Setting:
-        """Return the setting with this id; raise `InputError` if there is none."""
+        """Return the setting with this id or hash; raise `InputError` if there is none."""
         return _find(self.settings, setting_id, "setting")
 
     def dataset(self, dataset_id: str) -> Dataset:
@@ -80,13 +80,13 @@ class Plan:
         if dataset_id not in datasets:
             raise InputError(
                 f"dataset {dataset_id!r} is not part of the study {self.study.study}."
-                f"{did_you_mean(dataset_id, datasets)} Known: {', '.join(datasets)}."
+                f"{did_you_mean(dataset_id, datasets)} Expected one of {', '.join(datasets)}."
             )
         return datasets[dataset_id]
 
     @property
     def extractors(self) -> list[str]:
-        """Names of the feature extractors that the study's metrics need."""
+        """Names of the feature extractors that the study uses."""
         named = [name for e in self.evaluations for name in e.evaluate.extractors]
         return list(dict.fromkeys(named))
 
@@ -95,12 +95,13 @@ class Plan:
         if name not in self.extractors:
             raise InputError(
                 f"extractor {name!r} is not part of the study {self.study.study}."
-                f"{did_you_mean(name, self.extractors)} Known: {', '.join(self.extractors)}."
+                f"{did_you_mean(name, self.extractors)} "
+                f"Expected one of {', '.join(self.extractors)}."
             )
         return name
 
     def reference(self, dataset_id: str, extractor: str) -> Path:
-        """Return where the features of a dataset's real samples lie."""
+        """Return the file of the features of a dataset's real samples."""
         return self.paths.reference(dataset_id, extractor, self.study.evaluate.real_count)
 
     @property
@@ -109,14 +110,14 @@ class Plan:
         return any("score_error" in e.evaluate.metrics for e in self.evaluations)
 
     def evaluate_hash(self) -> str:
-        """Return a hash of what is measured on samples: a change runs the evaluations again."""
+        """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
         options = [
             (e.evaluate.model_dump(exclude=set(NETWORK_OPTIONS)), e.axes) for e in self.evaluations
         ]
         return content_hash(options)
 
     def score_error_hash(self) -> str:
-        """Return a hash of how networks are measured: a change runs `score_error` again."""
+        """Return a hash of the options of network metrics; a change reruns `score_error`."""
         return content_hash(
             [
                 (
@@ -132,19 +133,20 @@ class Plan:
 
 
 def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
-    """Return how networks are measured beyond the score error; nothing where they are not."""
+    """Return the non-default options of further network metrics, as a list of at most one."""
     options = hashed_fields(evaluate, defaults=False)
-    beyond = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
-    return [{name: options[name] for name in sorted(beyond)}] if beyond else []
+    further = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
+    return [{name: options[name] for name in sorted(further)}] if further else []
 
 
-def _find(items: list[R], wanted: str, what: str) -> R:
+def _find(items: list[R], wanted: str, kind: str) -> R:
     """Return the item whose id or hash is `wanted`."""
     for item in items:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
-    known = [item.id for item in items]
-    listed = ", ".join(known[:6]) + (", ..." if len(known) > 6 else "")
+    ids = [item.id for item in items]
+    listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
     raise InputError(
-        f"{what} {wanted!r} is not part of the study.{did_you_mean(wanted, known)} Known: {listed}."
+        f"{kind} {wanted!r} is not part of the study.{did_you_mean(wanted, ids)} "
+        f"Expected one of {listed}."
     )

@@ -1,4 +1,4 @@
-"""Set the values of one point of a sweep in a block of the study."""
+"""Set the swept values of one point in a block of the study file."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import Config
-from scoresweep.pipeline.study.load import field_names
+from scoresweep.pipeline.study.validation_errors import field_names
 
 __all__ = ["Point", "set_point", "value_at"]
 
 Point = dict[str, Any]
-"""One point of a sweep: dotted path to value."""
+"""One point of a sweep: values by dotted path."""
 
 
 def set_point(
     block: Config, model: type[Config], point: Point, places: dict[str, str]
 ) -> dict[str, Any]:
-    """Return the options of `block` that `model` has, with the values of `point`.
+    """Return the options of `block` with the values of `point` set.
 
-    A path that ends in `name` chooses another kind of method: that one starts from the options that
-    the study file gives, without the defaults of the kind before.
+    A path that ends in `name` selects another method. It keeps the options that the study file
+    gives, but not the defaults of the previous method.
 
     Args:
         block: the block of the study file.
-        model: its options.
-        point: the values.
-        places: where the study file has each path: "config.yaml: train.grid".
+        model: the block without its sweep.
+        point: the swept values.
+        places: where each path is in the study file, such as "config.yaml: train.grid".
 
     Raises:
-        InputError: if a path leads nowhere, or the new kind does not know an option that is given.
+        InputError: if a path does not exist, or the new method lacks an option that is given.
     """
     fields = set(model.model_fields)
     content = block.model_dump(include=fields)
@@ -51,7 +51,7 @@ def set_point(
 
 
 def value_at(values: Any, path: str, default: Any = None) -> Any:
-    """Return the value at a dotted path of nested dictionaries ("" is all of it), or `default`."""
+    """Return the value at a dotted path of nested dictionaries, or `default`; "" is the root."""
     for part in filter(None, path.split(".")):
         if not isinstance(values, dict) or part not in values:
             return default
@@ -66,7 +66,7 @@ def _depth_and_name_first(path: str) -> tuple[int, bool]:
 def _given(
     content: dict[str, Any], written: dict[str, Any], point: Point, block: str
 ) -> dict[str, Any]:
-    """Return the options of a named block that are not defaults of its kind."""
+    """Return the options of a named block that are not defaults of its method."""
     given = value_at(content if block in point else written, block)
     before = value_at(content, block)
     if not isinstance(given, dict):
@@ -79,39 +79,40 @@ def _given(
 def _refuse_unknown(
     model: type[Config], parents: list[str], kind: Any, given: dict[str, Any], where: str
 ) -> None:
-    """Raise `InputError` if a kind of method does not know one of the options that are given."""
+    """Raise `InputError` if the method `kind` lacks one of the given options."""
     known = _names(model, (*parents, str(kind)))
     unknown = [key for key in given if key not in known]
     if unknown:
         block, both = ".".join(parents), [key for key in given if key in known]
         before, after = ("".join(f", {k}: {given[k]}" for k in keys) for keys in (unknown, both))
         raise InputError(
-            f"{where}.{block}.name: {kind}: has no option {', '.join(unknown)}, which {block} "
-            f"sets; expected whole blocks, each with its own options: "
+            f"{where}.{block}.name: {kind}: has no option {', '.join(unknown)}, which "
+            f"{block} sets; expected whole blocks, each with its own options: "
             f"{block}: [{{name: ...{before}}}, {{name: {kind}{after}}}]"
         )
 
 
 @functools.cache
 def _names(model: type[Config], location: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the options at `location`: keys, and after that of a named block its name."""
+    """Return the keys allowed at `location`; the name of a method follows the key of its block."""
     return tuple(field_names(model, list(location))) if location else tuple(model.model_fields)
 
 
 def _check_path(content: Any, model: type[Config], path: str, where: str) -> None:
-    """Raise `InputError` unless `path` leads to a value in the block."""
+    """Raise `InputError` unless `path` exists in the block."""
     value, location, parents = content, list[str](), list[str]()
     for part in path.split("."):
         parent = ".".join(parents)
         if not isinstance(value, dict):
             found = "is not set" if value is None else f"is {value!r}"
-            raise InputError(f"{where}.{path}: {parent!r} {found} and has no part {part!r}")
+            raise InputError(f"{where}.{path}: {parent!r} {found}, so it has no key {part!r}")
         known = dict.fromkeys([*value, *_names(model, tuple(location))])
         if part not in known:
             hint = did_you_mean(part, known)
             place = f"of {parent!r}" if parent else f"of this block{_top_hint(path)}"
             raise InputError(
-                f"{where}.{path}: {part!r} is not a key {place}.{hint} Known: {', '.join(known)}."
+                f"{where}.{path}: {part!r} is not a key {place}.{hint} "
+                f"Expected one of {', '.join(known)}."
             )
         value = value.get(part)
         location.append(part)
@@ -121,7 +122,7 @@ def _check_path(content: Any, model: type[Config], path: str, where: str) -> Non
 
 
 def _top_hint(path: str) -> str:
-    """A path is relative to its block: say so to whoever wrote the block's name in front."""
+    """Return a hint for a path that starts with the name of its block, or ""."""
     first = path.split(".")[0]
-    known = first in {"train", "sample", "evaluate"}
-    return f" (paths begin inside the block: leave out '{first}.')" if known else ""
+    is_block = first in {"train", "sample", "evaluate"}
+    return f" (paths are relative to the block: remove '{first}.')" if is_block else ""

@@ -1,4 +1,4 @@
-"""The study file as types: what may stand in it, with units and defaults."""
+"""The typed schema of a study file, with units and defaults."""
 
 from __future__ import annotations
 
@@ -32,51 +32,51 @@ __all__ = [
 
 
 class Optimizer(Config):
-    """Adam (Kingma and Ba 2015), with decoupled weight decay where asked for."""
+    """Adam (Kingma and Ba 2015), optionally with decoupled weight decay (AdamW)."""
 
     learning_rate: float = Field(1e-3, gt=0)
-    """Step length after the warm-up."""
+    """Learning rate after warm-up."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """How the learning rate goes on after the warm-up; "cosine" ends at zero."""
+    """Learning rate schedule after warm-up; "cosine" decays to zero at the last step."""
     warmup: int = Field(0, ge=0)
-    """Steps over which the learning rate rises from zero."""
+    """Warm-up steps, over which the learning rate rises linearly from zero."""
     beta1: float = Field(0.9, ge=0, lt=1)
-    """Decay of the gradient's running mean."""
+    """Decay rate of the running mean of the gradient."""
     beta2: float = Field(0.999, ge=0, lt=1)
-    """Decay of the squared gradient's running mean."""
+    """Decay rate of the running mean of the squared gradient."""
     eps: float = Field(1e-8, gt=0)
-    """Added to the denominator."""
+    """Term added to the denominator for numerical stability."""
     weight_decay: float = Field(0.0, ge=0)
-    """Decoupled weight decay, per unit of learning rate."""
+    """Decoupled weight decay, relative to the learning rate; 0: plain Adam."""
 
 
 class Checkpoints(Config):
-    """When a run is saved, so that it can go on after a stop."""
+    """When checkpoints are saved, from which an interrupted run resumes."""
 
     steps: int = Field(1000, ge=1)
-    """Save every so many steps."""
+    """Steps between checkpoints."""
     minutes: float = Field(10.0, gt=0)
-    """Save when so many minutes have passed since the last save."""
+    """Maximum minutes between checkpoints."""
     keep: int = Field(2, ge=1)
-    """Keep so many of the newest checkpoints."""
+    """Number of recent checkpoints to keep."""
 
 
 class Logging(Config):
-    """How often curves and pictures go to TensorBoard."""
+    """How often TensorBoard is written."""
 
     scalars: int = Field(50, ge=1)
-    """Steps between two points of a curve; a point is the mean over them."""
+    """Steps between points of a curve; each point is the mean over these steps."""
     images: int = Field(1000, ge=1)
-    """Steps between two pictures of samples of the averaged weights."""
+    """Steps between image grids of samples drawn with the EMA weights."""
     image_count: int = Field(16, ge=0)
-    """Samples in such a picture; 0 for none."""
+    """Samples per image grid; 0: no image grids."""
     weights: int | None = Field(None, ge=1)
-    """Steps between two copies of the averaged weights under `history/`, the first before any step,
-    in which the fit can be seen to grow; null: none."""
+    """Steps between copies of the EMA weights saved to `history/`, starting before the first step,
+    to show how the fit develops; null: none."""
 
 
 class Train(Config):
-    """How one network is trained."""
+    """How a network is trained."""
 
     network: AnyNetwork
     """The score network."""
@@ -87,30 +87,30 @@ class Train(Config):
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     steps: int = Field(ge=1)
-    """Optimiser steps. The network `oracle` takes none, whatever stands here."""
+    """Training steps; ignored by the network `oracle`, which is not trained."""
     batch_size: int = Field(128, ge=1)
-    """Samples of one optimiser step, over all processes."""
+    """Samples per training step, summed over all processes."""
     gradient_accumulation: int = Field(1, ge=1)
-    """Parts into which a process cuts its share of a batch; more parts need less memory."""
+    """Number of parts that each process splits its share of a batch into, to save memory."""
     gradient_clip: float | None = Field(None, gt=0)
-    """Largest norm of the gradient; null: not clipped."""
+    """Maximum norm of the gradient; null: no clipping."""
     ema: float = Field(0.999, ge=0, lt=1)
-    """Decay per step of the averaged weights, which are the ones that are sampled; 0: the last
-    weights."""
+    """Decay per step of the exponential moving average (EMA) of the weights, which is used for
+    sampling; 0: no averaging."""
     flip: bool = False
-    """Mirror each training image left to right with probability one half."""
+    """Flip each training image horizontally with probability 1/2."""
     precision: Literal["no", "fp16", "bf16"] = "no"
-    """Mixed precision of the network: "no" is float32 throughout."""
+    """Mixed precision of the network; "no": float32."""
     compile: bool = False
-    """Compile the network with `torch.compile`: a start of a minute for steps that may be faster
-    (docs/performance.md); where it cannot be done, the network is used as it is. Rounding differs.
-    """
+    """Compile the network with `torch.compile`: about a minute at the start, for possibly faster
+    steps (docs/performance.md). Falls back to the uncompiled network if compilation fails. Results
+    differ by rounding."""
     seed: int = Field(0, ge=0)
-    """Seed of initial weights, data order, noise and levels."""
+    """Seed of the initial weights, the data order, the noise and the noise levels."""
     checkpoint: Checkpoints = Field(Checkpoints(), json_schema_extra=NO_EFFECT)
-    """When to save."""
+    """When checkpoints are saved."""
     log: Logging = Field(Logging(), json_schema_extra=NO_EFFECT)
-    """When to log."""
+    """How often TensorBoard is written."""
 
 
 class Sample(Config):
@@ -119,110 +119,113 @@ class Sample(Config):
     sampler: AnySampler
     """The sampler."""
     noise: AnyNoise | None = None
-    """Noise ladder to walk down; null: the run's own."""
+    """Noise ladder to sample with; null: the ladder that the network was trained on."""
     initial: Literal["uniform", "normal", "data_plus_noise"] = "uniform"
-    """Start from U[0, 1], from N(0, σ_1²), or from training samples plus N(0, σ_1²)."""
+    """Initial distribution: "uniform": U[0, 1]; "normal": N(0, σ_1²); "data_plus_noise": training
+    samples plus N(0, σ_1²)."""
     task: AnyTask | None = None
-    """In-painting or interpolation; null: samples of the data."""
+    """In-painting or interpolation; null: unconditional samples."""
     count: int = Field(1000, ge=2)
-    """Samples to draw."""
+    """Number of samples to draw."""
     chunk: int = Field(250, ge=1)
-    """Samples drawn together; each chunk has its own random numbers, so that the chunks can be
-    shared out in any way. The last one is drawn whole, and what is too much is dropped."""
+    """Samples drawn together. Each chunk has its own random numbers, so that results do not depend
+    on how chunks are distributed over processes. The last chunk is drawn in full, then
+    truncated."""
     precision: Literal["no", "bf16"] = "no"
-    """Mixed precision of the network: "no" is float32 throughout."""
+    """Mixed precision of the network; "no": float32."""
     compile: bool = False
-    """Compile the network with `torch.compile`: a start of a minute for steps that may be faster
-    (docs/performance.md); where it cannot be done, the network is used as it is. Rounding differs.
-    """
+    """Compile the network with `torch.compile`: about a minute at the start, for possibly faster
+    steps (docs/performance.md). Falls back to the uncompiled network if compilation fails. Results
+    differ by rounding."""
     trajectories: int = Field(0, ge=0)
-    """Keep the state after each level of so many samples."""
+    """Number of samples whose state after each level is saved."""
     seed: int | None = Field(None, ge=0)
-    """Seed of the samples; null: the run's seed, so that repeats over it are independent."""
+    """Seed of the samples; null: the seed of the run, so that repeated runs are independent."""
 
 
 class Evaluate(Config):
-    """What is measured."""
+    """What is measured, and how."""
 
     metrics: list[MetricName] = Field(["score_error", "frechet", "kid", "prdc"], min_length=1)
-    """Names of metrics."""
+    """Metrics to compute."""
     extractors: list[ExtractorName] = Field(["classifier"], min_length=1)
-    """Feature extractors on which the metrics of sample quality are computed."""
+    """Feature extractors for the metrics of sample quality."""
     real_count: int | None = Field(None, ge=2)
-    """Real training samples that generated ones are compared with, drawn once at random, and most
-    real test samples; null: all. The same for the whole study. A copy of a training sample that is
-    not among them is not found."""
+    """Number of real training samples to compare with, a random subset, and maximum number of test
+    samples; null: all. Cannot be swept. Copies of training samples outside the subset are not
+    detected."""
     score_error_samples: int = Field(512, ge=2)
-    """Noisy points per level and split on which the score error is measured."""
+    """Noisy points per level and split at which the score error is measured."""
     density_bins: int = Field(0, ge=0)
-    """Score error in so many quantile bins of the density of the points, and where the data are
-    points also of points that fill a box of twice the data's width evenly; 0: not measured."""
+    """Number of density quantile bins for the score error. For datasets of points, the error is
+    also measured at points spread evenly over a box of twice the data's width. 0: not measured."""
     asymmetry_probes: int = Field(0, ge=0)
-    """Random vectors per noisy point that measure how far the network's Jacobian is from symmetric,
-    as that of a score is; 0: not measured."""
+    """Random vectors per noisy point used to measure the asymmetry of the network's Jacobian, which
+    is zero for an exact score; 0: not measured."""
     neighbours: int = Field(5, ge=1)
-    """Neighbourhood size k of precision, recall, density and coverage."""
+    """Number k of nearest neighbours for precision, recall, density and coverage."""
     kid_subsets: int = Field(100, ge=1)
-    """Subsets over which the kernel distance is averaged."""
+    """Number of random subsets over which the kernel distance is averaged."""
     kid_subset_size: int = Field(250, ge=2)
-    """Samples of each such subset (fewer where there are fewer)."""
+    """Samples per subset of the kernel distance, at most all."""
     resamplings: int = Field(50, ge=0)
-    """Random halves of the samples, whose scatter gives the 95 % intervals: 2 or more; 0: none."""
+    """Number of random halves of the samples used for 95 % intervals, at least 2; 0: no
+    intervals."""
     seed: int = Field(0, ge=0)
-    """Seed of subsets, probes and resamplings."""
+    """Seed of subsets, noisy points, random vectors and resamplings."""
 
     @field_validator("resamplings")
     @classmethod
     def _scatter(cls, value: int) -> int:
         if value == 1:
-            raise ValueError("0 or at least 2: one half has no scatter")
+            raise ValueError("0 or at least 2")
         return value
 
     @model_validator(mode="after")
     def _bins(self) -> Self:
         if 2 * self.density_bins > self.score_error_samples:
             raise ValueError(
-                f"density_bins: {self.density_bins} bins need {2 * self.density_bins} "
-                f"score_error_samples or more, found {self.score_error_samples}"
+                f"score_error_samples of at least 2 density_bins = {2 * self.density_bins}, "
+                f"found {self.score_error_samples}"
             )
         return self
 
 
 NETWORK_OPTIONS = frozenset({"score_error_samples", "density_bins", "asymmetry_probes"})
-"""Options of `Evaluate` that say how networks are measured, and nothing of samples."""
+"""Options of `Evaluate` that affect network metrics only, not sample metrics."""
 
 
 class Sweep(Config):
-    """The values a block is swept over; keys are dotted paths into the block."""
+    """The sweep of a block; keys are dotted paths relative to the block."""
 
     grid: dict[str, list[Any]] = Field(default_factory=dict)
-    """Every combination of these values is run."""
+    """Values of each path; every combination is run."""
     zip: list[dict[str, list[Any]]] = Field(default_factory=list)
-    """Groups of lists that advance together; each group is one factor of the product."""
+    """Groups of paths whose values advance together; each group is one factor of the product."""
     include: list[dict[str, Any]] = Field(default_factory=list)
-    """Further points, each given by the values that differ from the base."""
+    """Additional points, each given by the values that differ from the block."""
     exclude: list[dict[str, Any]] = Field(default_factory=list)
-    """Points to leave out: those that have all the values of an entry."""
+    """Points to omit: those that have all the values of an entry."""
 
 
 class TrainBlock(Train, Sweep):
-    """The `train` block: how a network is trained, and over what that is swept."""
+    """The `train` block: how networks are trained, and its sweep."""
 
 
 class SampleBlock(Sample, Sweep):
-    """The `sample` block: how samples are drawn, and over what that is swept."""
+    """The `sample` block: how samples are drawn, and its sweep."""
 
 
 class EvaluateBlock(Evaluate, Sweep):
-    """The `evaluate` block: what is measured, and over what that is swept."""
+    """The `evaluate` block: what is measured, and its sweep."""
 
     @model_validator(mode="after")
     def _one_reference(self) -> Self:
         points = [self.grid, *self.zip, *self.include, *self.exclude]
         if any("real_count" in point for point in points):
             raise ValueError(
-                "real_count: outside grid, zip, include and exclude: it is the same for the whole "
-                "study, because the features of real samples are computed once"
+                "real_count outside of grid, zip, include and exclude: it cannot be swept, because "
+                "the features of real samples are computed once for the study"
             )
         return self
 
@@ -235,16 +238,16 @@ class Study(Config):
     """A study: datasets, training runs, sampler settings and metrics."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
-    """Name of the study and of its folder under `results/`."""
+    """Name of the study, and of its folder in `results/`."""
     dataset: Annotated[
         list[AnyDataset],
         BeforeValidator(_as_list, json_schema_input_type=AnyDataset | list[AnyDataset]),
         Field(min_length=1),
     ]
-    """The dataset, or a list of them: then it is a swept axis too."""
+    """The dataset, or a list of datasets to sweep over."""
     train: TrainBlock
-    """Training."""
+    """How networks are trained."""
     sample: SampleBlock
-    """Sampling."""
+    """How samples are drawn."""
     evaluate: EvaluateBlock = EvaluateBlock()
-    """Evaluation."""
+    """What is measured."""

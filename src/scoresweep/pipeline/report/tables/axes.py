@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scoresweep.pipeline.study import Study
-from scoresweep.pipeline.study.axes import axis_names
+from scoresweep.pipeline.study.axis_names import axis_names
 from scoresweep.pipeline.study.grid import Point, swept_paths
 
 __all__ = ["Grid", "axis_options", "grid_of", "unique_values"]

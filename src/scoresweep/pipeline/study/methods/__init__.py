@@ -1,6 +1,6 @@
-"""Everything that a study chooses by name: one class a choice, with its options.
+"""Methods that a study selects by name: one class with options for each.
 
-To add a dataset, a ladder, a network, an objective or a sampler, write it in one file of the
-library and register it in the file of its kind here: a class with its `name`, its `target` and its
-options, added to the union at the end. A metric or a feature extractor is one line of a table.
+To add a dataset, noise ladder, network, objective or sampler, implement it in one file of the
+library and register it here: a class with its `name`, `target` and options, added to the union at
+the end of the file. A metric or a feature extractor is one line in a table.
 """

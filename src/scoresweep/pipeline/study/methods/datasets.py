@@ -1,4 +1,4 @@
-"""Every dataset, by name."""
+"""All datasets, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics and feature extractors: tables of "module:attribute"."""
+"""Metrics and feature extractors, by name: tables of "module:attribute"."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METRICS: dict[str, str] = {
     "modes": "scoresweep.metrics.modes:modes",
     "shapes": "scoresweep.metrics.shapes:shapes",
 }
-"""Metrics of sample quality; `score_error` is measured once for a run and is not among them."""
+"""Metrics of sample quality; `score_error` is a metric of networks."""
 
 EXTRACTORS: dict[str, str] = {
     "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
@@ -42,19 +42,19 @@ EXTRACTORS: dict[str, str] = {
     "inception_antialias": "scoresweep.metrics.extractors.inception:InceptionAntialias",
     "efficientnet_lite0": "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
 }
-"""Feature extractors; a metric `frechet` on the extractor `pixels` is called `frechet_pixels`."""
+"""Feature extractors; the metric `frechet` with the extractor `pixels` is `frechet_pixels`."""
 
 DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
-"""Metrics that one dataset alone can have; they look at the samples, through no extractor."""
+"""Metrics defined for one dataset only; they use the samples directly, without extractor."""
 
 CLASS_METRICS = frozenset({"classes"})
-"""Metrics that need the class probabilities of an extractor."""
+"""Metrics that need class probabilities from an extractor."""
 
 CLASS_EXTRACTORS = frozenset({"classifier"})
-"""Extractors that give class probabilities."""
+"""Extractors that return class probabilities."""
 
 IMAGE_EXTRACTORS = frozenset(EXTRACTORS) - {"pixels"}
-"""Extractors that look at images alone, not at points."""
+"""Extractors that need images, not points."""
 
 
 def _one_of(*names: str) -> Any:

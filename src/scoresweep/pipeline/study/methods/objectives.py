@@ -13,74 +13,74 @@ __all__ = ["DSM", "ISM", "AnyObjective", "Sliced"]
 
 
 class Objective(MethodConfig):
-    """What is common to every objective.
+    """Base class of objectives.
 
-    `projections` and `distribution` say which random directions its target takes as `v`; they are
-    drawn for it, and no arguments of its own.
+    `projections` and `distribution` describe the random directions that the trainer draws and
+    passes to the target as `v`; they are not arguments of the target.
     """
 
     name: str
     weighting: Literal["sigma2", "sigma", "one"] = "sigma2"
-    """Weight λ(σ) of a level: σ², σ or 1."""
+    """Loss weighting λ(σ): σ², σ or 1."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for the target."""
-        drawn = ("projections", "distribution")
-        return {key: value for key, value in super().arguments().items() if key not in drawn}
+        of_trainer = ("projections", "distribution")
+        return {key: value for key, value in super().arguments().items() if key not in of_trainer}
 
     @property
     def max_dimension(self) -> int | None:
-        """Largest number of dimensions of the data that it is for."""
+        """Maximum dimension of the data; None: no limit."""
         return None
 
     def problems(self, dimension: int) -> Iterable[str]:
-        """Say what is wrong with it on data of `dimension` dimensions."""
+        """Yield what is wrong with the options for data of `dimension` dimensions."""
         if self.max_dimension is not None and dimension > self.max_dimension:
             yield (
-                f"train.objective: {self.name}: takes one backward pass for each of the data's "
-                f"{dimension:,} dimensions; expected {self.max_dimension:,} or fewer, or "
-                f"allow_large: true (ssm_vr takes one pass in any number of dimensions)"
+                f"train.objective: {self.name}: needs one backward pass per dimension, and "
+                f"{dimension:,} are too many; expected {self.max_dimension:,} or fewer, "
+                f"allow_large: true, or the objective ssm_vr, which needs one pass in any dimension"
             )
 
 
 class WithoutProjections(Objective):
-    """What is common to objectives without random directions."""
+    """Base class of objectives without random projections."""
 
     projections: ClassVar[int] = 0
     distribution: ClassVar[Literal["rademacher", "normal"]] = "rademacher"
 
 
 class DSM(WithoutProjections):
-    """Denoising score matching (Vincent 2011) over the ladder (Song and Ermon 2019, eq. 5–6)."""
+    """Denoising score matching (Vincent 2011; Song and Ermon 2019, eq. 5–6)."""
 
     target: ClassVar[str] = "scoresweep.objectives:dsm"
     name: Literal["dsm"]
     control_variate: bool = False
-    """Take away what has mean 0 and most of the variance at small σ (Song and Kingma 2021); costs
-    the score at the clean samples too."""
+    """Subtract a control variate, which reduces the variance at small σ (Song and Kingma 2021);
+    also evaluates the score at the clean samples."""
 
 
 class ISM(WithoutProjections):
-    """Implicit score matching (Hyvärinen 2005): the exact trace, a backward pass a dimension."""
+    """Implicit score matching (Hyvärinen 2005): exact trace, one backward pass per dimension."""
 
     target: ClassVar[str] = "scoresweep.objectives:ism"
     name: Literal["ism"]
     allow_large: bool = False
-    """Go on with data of more than 4,096 dimensions."""
+    """Allow data of more than 4,096 dimensions."""
 
     @property
     def max_dimension(self) -> int | None:
-        """Those of `scoresweep.objectives.ism`, unless more are allowed."""
+        """The limit of `scoresweep.objectives.ism`; None if `allow_large`."""
         return None if self.allow_large else 4096
 
 
 class Sliced(Objective):
-    """What is common to both forms of sliced score matching (Song et al. 2019)."""
+    """Base class of sliced score matching (Song et al. 2019)."""
 
     projections: int = Field(1, ge=1)
-    """Random directions for each sample; one backward pass each."""
+    """Random projections per sample; one backward pass each."""
     distribution: Literal["rademacher", "normal"] = "rademacher"
-    """Their distribution: entries −1 and 1, or standard normal."""
+    """Distribution of the projections: entries ±1, or standard normal."""
 
 
 class SSM(Sliced):

@@ -1,4 +1,4 @@
-"""Datasets that are drawn, the same on every machine."""
+"""Synthetic datasets, identical on every machine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Points = Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_
 
 
 class SyntheticData(Dataset):
-    """What is common to datasets that are drawn and not fetched."""
+    """Base class of synthetic datasets."""
 
     train_count: int = Field(10_000, ge=2)
-    """Training samples to draw."""
+    """Number of training samples."""
     test_count: int = Field(2_000, ge=2)
-    """Test samples to draw."""
+    """Number of test samples."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of the samples."""
 
@@ -39,27 +39,27 @@ class SyntheticData(Dataset):
 
 
 class GaussianMixtureData(SyntheticData):
-    """Points of a mixture of isotropic Gaussians, whose score is known exactly."""
+    """Points from a mixture of isotropic Gaussians, whose score is known exactly."""
 
     target: ClassVar[str] = (
         "scoresweep.pipeline.data.sources.gaussian_mixture:draw_gaussian_mixture"
     )
     name: Literal["gaussian_mixture"]
     weights: list[Positive] | None = None
-    """Weight of each component, scaled to the sum 1; null: equal ones."""
+    """Weight of each component, normalized to sum to 1; null: equal weights."""
     means: Points | None = None
-    """Mean of each component, a list of points; null: (±3, ±3), four modes in two dimensions."""
+    """Mean of each component; null: (±3, ±3), four modes in two dimensions."""
     stds: Positive | list[Positive] = 0.5
-    """Standard deviation, one for all components or one for each."""
+    """Standard deviation of all components, or of each."""
     dimension: int | None = Field(None, ge=1)
-    """Fill up the means with zeros to so many dimensions; null: those of the means."""
+    """Dimension to which the means are padded with zeros; null: the dimension of the means."""
 
     @model_validator(mode="after")
     def _fits(self) -> GaussianMixtureData:
         points = 4 if self.means is None else len(self.means)
         lengths = {2} if self.means is None else {len(mean) for mean in self.means}
         if len(lengths) > 1:
-            raise ValueError(f"means of one dimension, found {sorted(lengths)}")
+            raise ValueError(f"means of equal dimension, found dimensions {sorted(lengths)}")
         for key in ("weights", "stds"):
             value = getattr(self, key)
             if isinstance(value, list) and len(value) != points:
@@ -75,16 +75,15 @@ class GaussianMixtureData(SyntheticData):
 
 
 class Shapes(SyntheticData):
-    """Pictures of five shapes filled with uniform noise, 28×28 grey: triangle, bar, circles, disc
-    and square (Kondracki and Le Bihan 2024)."""
+    """Images of five shapes filled with uniform noise, 28×28 greyscale: triangle, bar, circles,
+    disc and square (Kondracki and Le Bihan 2024)."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.shapes:draw_shapes"
     name: Literal["shapes"]
     shares: dict[Literal["triangle", "bar", "circles", "disc", "square"], Share] | None = None
-    """Share of a class by its name, in [0, 1]; the others have equal parts of the rest; null: all
-    equal."""
+    """Share of each class in [0, 1]; classes not named share the rest equally; null: all equal."""
     test_count: int = Field(1_000, ge=2)
-    """Test samples to draw."""
+    """Number of test samples."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Shapes:
@@ -92,22 +91,22 @@ class Shapes(SyntheticData):
             total, every = sum(self.shares.values()), len(self.shares) == 5
             if total > 1 + 1e-9 or (every and total < 1 - 1e-9):
                 expected = "1" if every else "1 or less"
-                raise ValueError(f"shares of the sum {expected}, found {total:g}")
+                raise ValueError(f"shares that sum to {expected}, found {total:g}")
         return self
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of a picture."""
+        """Shape of an image."""
         return (1, 28, 28)
 
 
 class Moons(SyntheticData):
-    """Points of two half circles that reach into each other, from scikit-learn."""
+    """Points on two interleaving half circles, from scikit-learn."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.manifolds:draw_moons"
     name: Literal["moons"]
     noise: float = Field(0.05, ge=0)
-    """Standard deviation of the noise."""
+    """Standard deviation of the added noise."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -116,14 +115,14 @@ class Moons(SyntheticData):
 
 
 class SwissRoll(SyntheticData):
-    """Points of a spiral, or of a roll over it, from scikit-learn."""
+    """Points on a spiral, or on the Swiss roll over it, from scikit-learn."""
 
     target: ClassVar[str] = "scoresweep.pipeline.data.sources.manifolds:draw_swiss_roll"
     name: Literal["swiss_roll"]
     dimension: Literal[2, 3] = 2
-    """2: the spiral; 3: the roll."""
+    """2: spiral; 3: Swiss roll."""
     noise: float = Field(0.3, ge=0)
-    """Standard deviation of the noise."""
+    """Standard deviation of the added noise."""
 
     @property
     def shape(self) -> tuple[int, ...]:

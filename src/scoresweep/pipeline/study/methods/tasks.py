@@ -1,4 +1,4 @@
-"""What samples are drawn for, where it is not for their own sake."""
+"""Conditional sampling tasks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["AnyTask", "Inpainting", "Interpolation"]
 
 
 class Inpainting(Config):
-    """Draw the hidden part of test samples of which the rest is given (NCSN, Algorithm 2)."""
+    """Sample the masked part of test samples, given the rest (NCSN, Algorithm 2)."""
 
     name: Literal["inpainting"]
     mask: Literal["right_half", "lower_half", "centre"]
-    """The hidden part: of points "right_half" is the later half of the coordinates; "centre" has
+    """The masked part. For points, "right_half" is the second half of the coordinates; "centre" has
     half the height and width of an image."""
 
 
 class Interpolation(Config):
-    """Rows of samples that turn smoothly from one into another (NCSNv2, appendix)."""
+    """Rows of samples that interpolate smoothly between two samples (NCSNv2, appendix)."""
 
     name: Literal["interpolation"]
     steps: int = Field(8, ge=2)
-    """Samples of a row."""
+    """Samples per row."""
 
 
 AnyTask = Annotated[Inpainting | Interpolation, Field(discriminator="name")]

@@ -60,7 +60,7 @@ def test_zip_advances_together_include_adds_exclude_removes():
     assert points == [(0, 5, 100), (0, 9, 200), (1, 5, 100), (0, 7, 120)]
 
 
-def test_an_option_swept_by_its_own_path_is_not_told_again_in_its_block():
+def test_the_name_of_a_block_omits_options_swept_by_their_own_path():
     """Two samplers at the same step sizes: a table of sampler by step size without holes."""
     consistent = {"name": "consistent", "denoise": False}
     found = plan(
@@ -119,11 +119,11 @@ def test_a_point_that_occurs_twice_is_run_once():
 
 
 def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
-    with pytest.raises(InputError, match=r"zip\[0\]: expected lists of one length"):
+    with pytest.raises(InputError, match=r"train\.zip\[0\]: .*'seed': 2, 'steps': 1"):
         plan(train={"grid": {}, "zip": [{"seed": [0, 1], "steps": [10]}]})
-    with pytest.raises(InputError, match=r"exclude\[0\].*matches no point"):
+    with pytest.raises(InputError, match=r"train\.exclude\[0\]: .*'seed': 7"):
         plan(train={"exclude": [{"seed": 7}]})
-    with pytest.raises(InputError, match="no point left"):
+    with pytest.raises(InputError, match=r"train\.exclude: .*every point"):
         plan(train={"exclude": [{"seed": 0}, {"seed": 1}]})
 
 
@@ -133,9 +133,9 @@ def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
         ({"grid": {"stepz": [1]}}, r"train\.grid\.stepz: 'stepz' is not a key"),
         ({"zip": [{"seed": [1]}, {"stepz": [1]}]}, r"train\.zip\[1\]\.stepz: 'stepz'"),
         ({"include": [{"noise.level": 3}]}, r"train\.include\[0\]\.noise\.level: 'level'"),
-        ({"include": [{"gradient_clip.x": 3}]}, r"'gradient_clip' is not set and has no part 'x'"),
-        ({"grid": {"seed.x": [3]}}, r"train\.grid\.seed\.x: 'seed' is 0 and has no part 'x'"),
-        ({"grid": {"steps": [5, "x"]}}, r"steps: 'x': .*\n  at the grid's point steps='x'"),
+        ({"include": [{"gradient_clip.x": 3}]}, r"'gradient_clip' is not set.* 'x'"),
+        ({"grid": {"seed.x": [3]}}, r"train\.grid\.seed\.x: 'seed' is 0.* 'x'"),
+        ({"grid": {"steps": [5, "x"]}}, r"steps: 'x': .*\n.*steps='x'"),
     ],
 )
 def test_a_wrong_path_or_value_is_named_where_it_stands(sweep, place):
@@ -211,7 +211,7 @@ def test_every_field_of_sampling_affects_the_id():
 
 
 def test_ids_do_not_change_between_versions():
-    """A change here would run every finished study again."""
+    """A change here would rerun every finished study."""
     assert ids(plan()) == GOLDEN
 
 
@@ -222,7 +222,7 @@ GOLDEN = (
 
 
 def test_a_default_never_changes():
-    """Ids leave defaults out: with another default, other results would have the old names."""
+    """Ids omit defaults: with another default, other results would get the old ids."""
     recorded = json.loads((Path(__file__).parent / "defaults.json").read_text())
     found = {
         f"{kind.__name__}.{key}": json.loads(json.dumps(default, default=repr))

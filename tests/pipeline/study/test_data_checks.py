@@ -13,8 +13,8 @@ from tiny_study import TINY
 from scoresweep.networks.normalization import InstanceNormPlus
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.study.data_checks import check_data
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.study.size_checks import check_staged
 
 SMALLEST = {
     "ncsn": 2,
@@ -37,7 +37,7 @@ def plan(root, network="mlp", dataset=None, **train):
 
 def check(*arguments, **options):
     """What `scoresweep plan` looks at as well: the data as they are staged."""
-    check_staged(plan(*arguments, **options), "tiny.yaml")
+    check_data(plan(*arguments, **options), "tiny.yaml")
 
 
 def folder(root, side):

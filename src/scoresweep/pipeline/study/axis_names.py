@@ -1,4 +1,4 @@
-"""Names and values of the swept axes."""
+"""Names and coordinate values of the swept axes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ RESERVED = {"sample", "metric", "value", "interval", *VARIABLE_ATTRS} | {
     *("mean", "low", "high", "n", "real", "noise"),
     *("networks", "samplings", "error", "freedom", "resampling"),
 }
-"""Variables of the report and columns of its tables: no axis is called so."""
+"""Variables of the report and columns of its tables, which no axis may be named after."""
 
-LONGEST = 80
-"""Most characters of a block's name and options in an id or a coordinate."""
+MAX_LENGTH = 80
+"""Maximum length of a block's name and options in a coordinate."""
 
 
 def axis_names(
     study: Study, train: list[str], sample: list[str], evaluate: list[str]
 ) -> dict[str, dict[str, str]]:
-    """Name the report's dimension of every swept path, block by block.
+    """Return the report's dimension name of every swept path, by block.
 
-    A dimension is called after the last part of its path (`noise.levels` is `levels`); where that
-    is taken, after the last two parts or the block and the last part (`sample_seed`). Variables of
-    the report keep their names: `optimizer.learning_rate` is `optimizer_learning_rate`, beside the
-    curve `learning_rate`.
+    A dimension is named after the last part of its path (`noise.levels` is `levels`). If that name
+    is taken, the last two parts or the block and the last part are used (`sample_seed`). Variables
+    of the report keep their names: `optimizer.learning_rate` becomes `optimizer_learning_rate`,
+    because `learning_rate` is a curve.
     """
     taken = set(RESERVED)
     names: dict[str, dict[str, str]] = {"dataset": {}}
@@ -49,7 +49,7 @@ def axis_names(
 
 
 def axis_value(value: Any) -> Any:
-    """Return a value as a coordinate: a number or a text (a block by its name and options)."""
+    """Return a value as a coordinate: a number or a string (name and options of a block)."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -59,5 +59,5 @@ def axis_value(value: Any) -> Any:
     if isinstance(value, dict) and "name" in value:
         options = [f"{key}={axis_value(v)}" for key, v in value.items() if key != "name"]
         text = f"{value['name']}({', '.join(options)})" if options else str(value["name"])
-        return text if len(text) <= LONGEST else f"{value['name']}_{content_hash(value)[:4]}"
+        return text if len(text) <= MAX_LENGTH else f"{value['name']}_{content_hash(value)[:4]}"
     return json.dumps(value, default=str, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""How long a training step and a sampler step take here: a few of each, on random data."""
+"""Time a few training steps and score evaluations of a network on random data."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from scoresweep.score import Score
 
 __all__ = ["StepTimes", "probe"]
 
-ENOUGH = 0.3
-"""Seconds of one measured piece of work above which it is not enlarged."""
+LONG_ENOUGH = 0.3
+"""Seconds above which a measurement is not repeated with a larger batch."""
 
 
 class StepTimes(NamedTuple):
-    """What one network costs on this machine."""
+    """Cost of one network on this machine."""
 
     step_seconds: float
-    """Seconds of a training step."""
+    """Seconds of a training step; 0 for an oracle."""
     sample_seconds: float
-    """Seconds of one evaluation of the score, for each sample."""
+    """Seconds of one score evaluation of one sample."""
     parameters: int
+    """Number of parameters."""
 
 
 def probe(
     train: Train, sample: Sample, shape: tuple[int, ...], oracle: nn.Module | None = None
 ) -> StepTimes:
-    """Measure a few training and sampler steps of the network on random samples of `shape`.
+    """Time training steps and score evaluations of a network on random samples of `shape`.
 
-    An `oracle` is sampled as it is, and takes no training steps.
-
-    The work is enlarged until it takes 0.3 s or is as large as in the study; what is left is
-    extrapolated linearly.
+    Batches grow until one takes 0.3 s or has the size of the study's; the time of the full batch
+    is extrapolated linearly. An `oracle` has no training steps.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
@@ -79,15 +78,15 @@ def probe(
 
 
 def _seconds(work: Callable[[int], object], full: int) -> float:
-    """Return the seconds of `work(full)`, from smaller pieces where those take long already.
+    """Return the seconds of `work(full)`, extrapolated from a smaller batch if that is slow.
 
-    The least of three counts: whatever else the machine does makes a piece slower, never faster.
+    The minimum of three repeats is used, since other load only makes a repeat slower.
     """
     size = min(full, 8)
-    work(size)  # the first call also pays for allocation and the choice of kernels
+    work(size)  # warm-up: allocation and kernel selection
     while True:
         seconds = min(_timed(work, size) for _ in range(3))
-        if size == full or seconds > ENOUGH:
+        if size == full or seconds > LONG_ENOUGH:
             return seconds * full / size
         size = min(full, 4 * size)
 

@@ -1,0 +1,1 @@
+"""Estimate the time and the disk space that a study needs, for `scoresweep plan`."""

@@ -1,0 +1,130 @@
+"""Time of a training step and of a score evaluation: from earlier jobs, else from a probe."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
+from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.system.job_state import JobState
+
+if TYPE_CHECKING:
+    from scoresweep.networks.base import ScoreNetwork
+
+__all__ = ["Costs", "costs_of_jobs", "network_key", "probe_unknown", "sample_key", "train_key"]
+
+MAX_PROBES = 8
+"""Number of networks to probe; the others are assumed to cost as much as these on average."""
+
+Key = tuple[str, ...]
+"""Options that determine a cost."""
+
+
+@dataclass
+class Costs:
+    """What is known about the cost of networks."""
+
+    step_seconds: dict[Key, float] = field(default_factory=dict)
+    """Seconds of a training step, by `train_key`."""
+    sample_seconds: dict[Key, float] = field(default_factory=dict)
+    """Seconds of one score evaluation of one sample, by `sample_key`."""
+    parameters: dict[Key, int] = field(default_factory=dict)
+    """Number of parameters, by `network_key`."""
+    levels: dict[Key, int | None] = field(default_factory=dict)
+    """Number of levels of a ladder, by dataset and ladder."""
+    probes: int = 0
+    """Number of networks that were probed."""
+
+    def evaluations_per_sample(self, plan: Plan, run: Run, setting: Setting) -> int | None:
+        """Return the number of score evaluations; None if the ladder is not known yet."""
+        noise = setting.sample.noise or run.train.noise
+        key = (run.dataset.id, noise.model_dump_json())
+        if key not in self.levels:
+            self.levels[key] = num_levels(plan, noise, run.dataset)
+        levels = self.levels[key]
+        return None if levels is None else setting.sample.sampler.num_score_evaluations(levels)
+
+
+def network_key(run: Run) -> Key:
+    """Return what determines the size of a network."""
+    return (run.dataset.id, run.train.network.model_dump_json())
+
+
+def train_key(run: Run) -> Key:
+    """Return what determines the cost of a training step."""
+    train = run.train
+    return (
+        *network_key(run),
+        train.objective.model_dump_json(),
+        *(train.precision, str(train.batch_size), str(train.gradient_accumulation)),
+    )
+
+
+def sample_key(run: Run, setting: Setting) -> Key:
+    """Return what determines the cost of a score evaluation."""
+    return (*network_key(run), setting.sample.precision)
+
+
+def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
+    """Return the costs of jobs that are finished or running."""
+    costs, remaining = Costs(), iter(jobs)
+    for run in plan.runs:
+        weights = plan.paths.weights(run.id)
+        if weights.exists():
+            costs.parameters[network_key(run)] = weights.stat().st_size // 4
+        progress = next(remaining).progress
+        if progress and progress.step and progress.seconds:
+            costs.step_seconds.setdefault(train_key(run), progress.seconds / progress.step)
+    for run, setting in _pairs(plan):
+        job, key = next(remaining), sample_key(run, setting)
+        if key in costs.sample_seconds or job.state == "waiting":
+            continue
+        progress = JobState.read(plan.paths.samples_progress(run.id, setting.id))
+        evaluations = costs.evaluations_per_sample(plan, run, setting)
+        if progress and progress.step and progress.seconds and evaluations:
+            drawn = min(setting.sample.count, progress.step * setting.sample.chunk)
+            costs.sample_seconds[key] = progress.seconds / (drawn * evaluations)
+    return costs
+
+
+def probe_unknown(plan: Plan, costs: Costs) -> None:
+    """Probe networks of unknown cost; beyond `MAX_PROBES`, fill in the mean of known costs."""
+    from scoresweep.pipeline.commands.estimate.probe import probe
+
+    unknown: dict[tuple[Key, Key], tuple[Run, Setting]] = {}
+    for run, setting in _pairs(plan):
+        if not run.train.network.is_trained:
+            costs.step_seconds[train_key(run)] = 0.0
+        keys = train_key(run), sample_key(run, setting)
+        if keys[0] not in costs.step_seconds or keys[1] not in costs.sample_seconds:
+            unknown.setdefault(keys, (run, setting))
+    for (train, sample), (run, setting) in list(unknown.items())[:MAX_PROBES]:
+        shape, oracle = sample_shape(plan, run.dataset), _oracle(plan, run)
+        if shape is None or not (run.train.network.is_trained or oracle):
+            continue
+        times = probe(run.train, setting.sample, shape, oracle)
+        costs.step_seconds.setdefault(train, times.step_seconds)
+        costs.sample_seconds.setdefault(sample, times.sample_seconds)
+        costs.parameters[network_key(run)] = times.parameters
+        costs.probes += 1
+    if costs.probes == MAX_PROBES:
+        for train, sample in unknown:
+            costs.step_seconds.setdefault(train, statistics.mean(costs.step_seconds.values()))
+            costs.sample_seconds.setdefault(sample, statistics.mean(costs.sample_seconds.values()))
+
+
+def _pairs(plan: Plan) -> Iterator[tuple[Run, Setting]]:
+    return ((run, setting) for run in plan.runs for setting in plan.settings)
+
+
+def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
+    """Return the exact score of a run that uses one; None before its data are staged."""
+    if run.train.network.is_trained or not plan.paths.dataset_manifest(run.dataset.id).exists():
+        return None
+    from scoresweep.pipeline.training.artifacts import make_oracle
+
+    return make_oracle(run, plan.paths)

@@ -1,0 +1,70 @@
+"""Number of jobs of each rule, and the time that the remaining ones take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key, train_key
+from scoresweep.pipeline.results import RULES, Results
+from scoresweep.pipeline.study import Plan
+
+__all__ = ["RuleProgress", "progress_of_rules"]
+
+
+class RuleProgress(NamedTuple):
+    """The jobs of one rule."""
+
+    name: str
+    total: int
+    done: int
+    seconds: float | None
+    """Time of the remaining jobs; None if unknown."""
+
+
+def progress_of_rules(
+    plan: Plan, jobs: Sequence[Job], results: Results, costs: Costs
+) -> list[RuleProgress]:
+    """Return the number of jobs of each rule, and the time of those that remain."""
+    seconds = {
+        "train": _training_seconds(plan, [job for job in jobs if job.setting is None], costs),
+        "sample": _sampling_seconds(plan, [job for job in jobs if job.setting is not None], costs),
+    }
+    rules = []
+    for name in RULES:
+        due = [result.is_due for result in results.of(name)]
+        rules.append(RuleProgress(name, len(due), due.count(False), seconds.get(name)))
+    return rules
+
+
+def _training_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | None:
+    total = 0.0
+    for run, job in zip(plan.runs, jobs, strict=True):
+        if job.state == "done":
+            continue
+        seconds = costs.step_seconds.get(train_key(run))
+        if seconds is None:
+            return None
+        total += seconds * (run.train.steps - _steps_done(job))
+    return total
+
+
+def _sampling_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | None:
+    pairs = [(run, setting) for run in plan.runs for setting in plan.settings]
+    total = 0.0
+    for (run, setting), job in zip(pairs, jobs, strict=True):
+        if job.state in ("sampled", "done"):
+            continue
+        seconds = costs.sample_seconds.get(sample_key(run, setting))
+        evaluations = costs.evaluations_per_sample(plan, run, setting)
+        if seconds is None or evaluations is None:
+            return None
+        drawn = _steps_done(job) * setting.sample.chunk
+        total += seconds * evaluations * max(0, setting.sample.count - drawn)
+    return total
+
+
+def _steps_done(job: Job) -> int:
+    """Return the finished optimizer steps, or chunks of samples, that still count."""
+    return job.progress.step if job.progress and job.state != "outdated" else 0

@@ -1,0 +1,106 @@
+"""Checks against the data: does a study fit the shape and the number of the samples?
+
+`check_plan` runs those that need only the study file, `check_data` also looks at staged data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.dataset_size import dataset_size, training_count
+from scoresweep.pipeline.study.methods.datasets import Size
+from scoresweep.pipeline.study.methods.metrics import IMAGE_EXTRACTORS
+from scoresweep.pipeline.study.methods.networks import UNet
+from scoresweep.pipeline.system.console import say
+
+if TYPE_CHECKING:
+    from scoresweep.pipeline.study.plan import Plan, Run
+
+__all__ = ["check_data", "shape_problems"]
+
+
+def check_data(plan: Plan, where: str) -> None:
+    """Raise `InputError` if the study does not fit its data, as staged or as known in advance.
+
+    Unused attention sizes are only a warning. Only `scoresweep plan` runs this check: if the data
+    have changed, the study may fit once they are staged again.
+    """
+    sizes = {d.id: dataset_size(plan.paths, d) for d in plan.study.dataset}
+    problems = dict.fromkeys([*shape_problems(plan, sizes), *_batch_problems(plan)])
+    if problems:
+        raise InputError("\n".join(f"{where}: {problem}" for problem in problems))
+    for warning in dict.fromkeys(_unused_attention(plan, sizes)):
+        say(f"{where}: {warning}")
+
+
+def shape_problems(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
+    """Yield what does not fit the sample shapes; `sizes` maps dataset ids to sizes."""
+    for run in plan.runs:
+        size = sizes[run.dataset.id]
+        if size is not None:
+            yield from run.train.objective.problems(math.prod(size[0]))
+            if len(size[0]) != 3:
+                yield from _point_problems(run)
+        yield from _small_images(run, size)
+    image_extractors = sorted(IMAGE_EXTRACTORS.intersection(plan.extractors))
+    points = [name for name, size in sizes.items() if size is not None and len(size[0]) != 3]
+    for dataset, name in itertools.product(points, image_extractors):
+        yield (
+            f"evaluate.extractors: {name}: needs images, but {dataset} has points; expected "
+            f"[pixels], which takes points as they are"
+        )
+
+
+def _point_problems(run: Run) -> Iterable[str]:
+    """Yield options that need images, for a dataset of points."""
+    network = run.train.network
+    if network.needs_images:
+        yield (
+            f"train.network: {network.name}: needs images, but {run.dataset.id} has points; "
+            f"expected mlp or plain_mlp"
+        )
+    if run.train.flip:
+        yield (f"train.flip: true: mirrors images, but {run.dataset.id} has points; expected false")
+
+
+def _small_images(run: Run, size: Size | None) -> Iterable[str]:
+    """Yield a problem if the images are too small for the network's downsampling."""
+    network = run.train.network
+    sides = size[0][1:] if size is not None else (getattr(run.dataset, "size", None),)
+    side = min((side for side in sides if side is not None), default=None)
+    if side is not None and side < network.smallest_side:
+        fewer_stages = " or fewer multipliers" if isinstance(network, UNet) else ""
+        yield (
+            f"train.network: {network.name}: images of {run.dataset.id} are too small to be "
+            f"halved at each stage: {side} pixels; expected {network.smallest_side} pixels or "
+            f"more{fewer_stages}"
+        )
+
+
+def _unused_attention(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
+    """Yield a warning for `attention` sizes that no feature map of a U-Net has."""
+    for run in plan.runs:
+        network, size = run.train.network, sizes[run.dataset.id]
+        if isinstance(network, UNet) and size is not None and len(size[0]) == 3:
+            maps = [max(size[0][1:]) >> stage for stage in range(len(network.multipliers))]
+            if unused := [side for side in network.attention if side not in maps]:
+                yield (
+                    f"train.network.attention: {unused}: has no effect: on {run.dataset.id}, the "
+                    f"feature maps of {network.name} have {', '.join(map(str, maps))} pixels"
+                )
+
+
+def _batch_problems(plan: Plan) -> Iterable[str]:
+    """Yield batch sizes larger than the training set."""
+    counts = {d.id: training_count(plan.paths, d) for d in plan.study.dataset}
+    for run in plan.runs:
+        count, size = counts[run.dataset.id], run.train.batch_size
+        if run.train.network.is_trained and count is not None and size > count:
+            yield (
+                f"train.batch_size: {size}: the dataset {run.dataset.id} has only {count:,} "
+                f"training samples; expected {count:,} or less"
+            )

@@ -1,0 +1,175 @@
+"""Cross-field checks: options that are valid alone but do not work together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.data_checks import shape_problems
+from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
+from scoresweep.pipeline.study.methods.metrics import (
+    CLASS_EXTRACTORS,
+    CLASS_METRICS,
+    DATASET_METRICS,
+)
+from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, Oracle
+from scoresweep.pipeline.study.methods.tasks import Interpolation
+
+if TYPE_CHECKING:
+    from scoresweep.pipeline.study.methods.noise import NoiseLadder
+    from scoresweep.pipeline.study.plan import Plan
+    from scoresweep.pipeline.study.schema import Train
+
+__all__ = ["check_plan"]
+
+
+def check_plan(plan: Plan, where: str) -> Plan:
+    """Return `plan`; raise `InputError` listing every problem in the study file `where`."""
+    checks: Iterable[Callable[[Plan], Iterable[str]]] = (
+        _repeated_datasets,
+        _training_steps,
+        _known_shapes,
+        _level_embeddings,
+        _mixture_oracles,
+        _samplers,
+        _tasks,
+        _class_metrics,
+        _dataset_metrics,
+    )
+    problems = [problem for check in checks for problem in check(plan)]
+    if problems:
+        raise InputError("\n".join(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
+    return plan
+
+
+def _known_shapes(plan: Plan) -> Iterable[str]:
+    return shape_problems(plan, {d.id: d.known_size for d in plan.study.dataset})
+
+
+def _repeated_datasets(plan: Plan) -> Iterable[str]:
+    counts = Counter(dataset.id for dataset in plan.study.dataset)
+    for name, count in counts.items():
+        if count > 1:
+            yield f"dataset: {name} is listed {count} times; expected each dataset once"
+
+
+def _training_steps(plan: Plan) -> Iterable[str]:
+    for train in (run.train for run in plan.runs):
+        size, parts = train.batch_size, train.gradient_accumulation
+        if size % parts:
+            yield (
+                f"train.batch_size: {size}: expected a multiple of train.gradient_accumulation, "
+                f"{parts}"
+            )
+        if train.optimizer.warmup > train.steps and train.network.is_trained:
+            yield (
+                f"train.optimizer.warmup: {train.optimizer.warmup}: is longer than the training; "
+                f"expected at most train.steps, {train.steps}"
+            )
+
+
+def _level_embeddings(plan: Plan) -> Iterable[str]:
+    """Yield samplers and ladders that use noise levels a network has no embedding for."""
+    by_ladder: dict[str, Train] = {}
+    for run in plan.runs:
+        if not run.train.network.continuous_sigma:
+            by_ladder[run.train.noise.model_dump_json()] = run.train
+    if not by_ladder:
+        return
+    keys = {"noise", "sampler"}
+    samples = {s.sample.model_dump_json(include=keys): s.sample for s in plan.settings}
+    for train, sample in itertools.product(by_ladder.values(), samples.values()):
+        name, sampler = train.network.name, sample.sampler
+        if sample.noise and not _has_levels(train.noise, sample.noise):
+            yield (
+                f"sample.noise: {sample.noise.name}: the network {name!r} has no embedding for "
+                f"some levels of this ladder; expected null (the levels it is trained on), or "
+                f"another network, such as train.network.name: ncsnv2"
+            )
+        if sampler.needs_intermediate_levels:
+            yield (
+                f"sample.sampler: {sampler.name}: needs scores between the levels of the ladder, "
+                f"for which the network {name!r} has no embedding; expected steps_per_level: 1"
+            )
+
+
+def _has_levels(trained: NoiseLadder, sampled: NoiseLadder) -> bool:
+    """Return whether every level of the ladder `sampled` is one of `trained`."""
+    if trained == sampled:
+        return True
+    known = trained.known_sigmas()
+    return all(
+        math.isfinite(sigma) and any(math.isclose(sigma, other, rel_tol=1e-6) for other in known)
+        for sigma in sampled.known_sigmas()
+    )
+
+
+def _mixture_oracles(plan: Plan) -> Iterable[str]:
+    """Yield oracles of a mixture for other data; a user's own data are checked when staged."""
+    for run in plan.runs:
+        network, dataset = run.train.network, run.dataset
+        of_mixture = isinstance(network, Oracle) and network.of == "mixture"
+        if of_mixture and dataset.known_size and not isinstance(dataset, GaussianMixtureData):
+            yield (
+                f"train.network.of: mixture: the dataset {dataset.id} is not drawn from a mixture; "
+                f"expected training_set or auto"
+            )
+
+
+def _samplers(plan: Plan) -> Iterable[str]:
+    """Yield samplers that do not fit the noise ladders or the networks."""
+    ladders = {run.train.noise.model_dump_json(): run.train.noise for run in plan.runs}
+    networks = sorted({run.train.network.name for run in plan.runs} - ENERGY_NETWORKS)
+    for setting in plan.settings:
+        sampler, own_ladder = setting.sample.sampler, setting.sample.noise
+        for noise in [own_ladder] if own_ladder else ladders.values():
+            for problem in sampler.problems(noise):
+                yield f"sample.sampler.{problem}"
+        if sampler.needs_energy and networks:
+            yield (
+                f"sample.sampler: {sampler.name}: needs the log density of the data, which the "
+                f"network {networks[0]!r} does not give; expected train.network: {{name: oracle}}"
+            )
+
+
+def _tasks(plan: Plan) -> Iterable[str]:
+    for setting in plan.settings:
+        task, sampler = setting.sample.task, setting.sample.sampler
+        if task is None:
+            continue
+        if not sampler.supports_tasks:
+            yield (
+                f"sample.task: {task.name}: the sampler {sampler.name!r} does not support tasks; "
+                f"expected sample.sampler.name: annealed_langevin"
+            )
+        if isinstance(task, Interpolation) and setting.sample.chunk % task.steps:
+            yield (
+                f"sample.chunk: {setting.sample.chunk}: expected a multiple of sample.task.steps, "
+                f"{task.steps}"
+            )
+
+
+def _class_metrics(plan: Plan) -> Iterable[str]:
+    for evaluation in plan.evaluations:
+        options = evaluation.evaluate
+        metrics = CLASS_METRICS.intersection(options.metrics)
+        if metrics and not CLASS_EXTRACTORS.intersection(options.extractors):
+            yield (
+                f"evaluate.metrics: {', '.join(sorted(metrics))}: needs class probabilities; "
+                f"expected one of {', '.join(sorted(CLASS_EXTRACTORS))} in evaluate.extractors"
+            )
+
+
+def _dataset_metrics(plan: Plan) -> Iterable[str]:
+    metrics = {metric for e in plan.evaluations for metric in e.evaluate.metrics}
+    for metric in sorted(metrics & DATASET_METRICS.keys()):
+        for dataset in plan.study.dataset:
+            if dataset.name != DATASET_METRICS[metric]:
+                yield (
+                    f"evaluate.metrics: {metric}: is defined for the dataset "
+                    f"{DATASET_METRICS[metric]!r} only, found {dataset.name!r}; remove the metric"
+                )

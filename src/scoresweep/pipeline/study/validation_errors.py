@@ -1,0 +1,132 @@
+"""Turn pydantic's validation errors into lines "file: dotted.path: value: what was expected"."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from scoresweep.pipeline.errors import did_you_mean
+
+__all__ = ["describe_errors", "field_names"]
+
+
+def describe_errors(
+    error: ValidationError, content: Any, where: str, model: type[BaseModel]
+) -> str:
+    """Return one line for each wrong value of `content`, which `model` refused.
+
+    Args:
+        error: what pydantic raised.
+        content: the values that were validated.
+        where: what the lines begin with: the file, or the file and a block.
+        model: the type of `content`.
+    """
+    lines: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        path, value, found = _locate(detail, content)
+        key = f"{where}: {path}" if path else where
+        if found:
+            key += f": {_shorten(value)}"
+        lines.setdefault(key, []).append(_describe(detail, model))
+    return "\n".join(f"{key}: {_join(expected)}" for key, expected in lines.items())
+
+
+def _join(expected: list[str]) -> str:
+    """Join alternatives: "expected a valid integer or 'auto'"."""
+    first, *others = dict.fromkeys(expected)
+    return " or ".join([first, *(other.removeprefix("expected ") for other in others)])
+
+
+def _locate(detail: ErrorDetails, content: Any) -> tuple[str, Any, bool]:
+    """Return the dotted path in the file, the value there and whether there is one.
+
+    Pydantic's location also names the branches of unions, which are not in the file.
+    """
+    path = ""
+    value = content
+    for part in detail["loc"]:
+        if isinstance(value, dict) and part in value:
+            path, value = f"{path}.{part}" if path else str(part), value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            path, value = f"{path}[{part}]", value[part]
+        elif detail["type"] == "missing" and part == detail["loc"][-1]:
+            return f"{path}.{part}" if path else str(part), None, False
+    if detail["type"].startswith("union_tag"):
+        has_name = isinstance(value, dict) and "name" in value
+        return f"{path}.name", value["name"] if has_name else None, has_name
+    return path, value, not isinstance(value, dict)
+
+
+def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what is wrong with one value and what was expected."""
+    *parents, last = detail["loc"] or ("",)
+    match detail["type"]:
+        case "extra_forbidden":
+            names = field_names(model, parents)
+            hint = did_you_mean(str(last), names)
+            return f"is not a known key.{hint} Expected one of {', '.join(names)}."
+        case "missing":
+            field = _fields(model, parents).get(str(last))
+            text = " ".join(((field.description if field else "") or "").split())
+            return "is missing" + (f". Expected: {re.split('[;.]', text)[0]}." if text else "")
+        case "union_tag_invalid":
+            tags = [tag.strip().strip("'") for tag in detail["ctx"]["expected_tags"].split(",")]
+            hint = did_you_mean(str(detail["ctx"]["tag"]), tags)
+            return f"expected one of {', '.join(tags)}.{hint}"
+        case "union_tag_not_found":
+            return "is missing; expected the name of a method, such as {name: NAME}"
+        case "value_error":
+            return f"expected {detail['ctx']['error']}"
+        case "string_pattern_mismatch":
+            return "expected letters, digits, '.', '_' and '-', starting with a letter or a digit"
+        case "too_short":
+            return "expected at least one value" if not detail["input"] else detail["msg"]
+        case "literal_error":
+            return f"expected {detail['ctx']['expected']}"
+    message = detail["msg"]
+    for before, after in (
+        ("Input should be a valid ", "expected a valid "),
+        ("Input should be ", "expected a value "),
+        ("Input should ", "expected to "),
+    ):
+        message = message.replace(before, after)
+    return message
+
+
+def field_names(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Return the keys allowed at `location`, following union branches by their tag."""
+    return list(_fields(model, location))
+
+
+def _fields(model: type[BaseModel], location: Sequence[int | str]) -> dict[str, FieldInfo]:
+    """Return the fields allowed at `location`, by name."""
+    annotation: Any = model
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = annotation.model_fields.get(str(part))
+            annotation = field.annotation if field else annotation
+            continue
+        for member in _members(annotation):
+            if getattr(member, "model_fields", {}).get("name") is not None and part in (
+                typing.get_args(member.model_fields["name"].annotation)
+            ):
+                annotation = member
+    members = [m for m in _members(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return {name: field for member in members for name, field in member.model_fields.items()}
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the classes inside a union, a list or an annotated type."""
+    arguments = typing.get_args(annotation)
+    return [m for a in arguments for m in _members(a)] if arguments else [annotation]
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
