@@ -65,7 +65,7 @@ MISTAKES = {
     "automatic steps of another rule": (
         "grid: {sampler.step_size: [2e-3, 4e-3]}",
         "grid: {sampler.step_size: [auto], sampler.step_rule: [linear]}",
-        ["'auto': is for the step rule"],
+        ["sample.sampler.step_size: 'auto'", "'linear'"],
     ),
     "a sweep without effect": (
         "{seed: [0, 1]}",
