@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.metrics.extractors.base import Extractor
-from scoresweep.pipeline.evaluation.real_features import extract
+from scoresweep.pipeline.evaluation.real_features import extract_features
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 
 NETWORKS = [name for name in EXTRACTORS if name not in ("pixels", "classifier")]
@@ -38,7 +38,7 @@ def variants(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
     images = torch.rand(options.images, options.colours, options.size, options.size)
     seen: list[Tensor] = []
     hook = model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    extract(model, images[: model.batch_size], "prepare", device)
+    extract_features(model, images[: model.batch_size], "prepare", device)
     hook.remove()
     (batch,) = seen
 
@@ -52,7 +52,7 @@ def variants(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
 
     found: dict[str, Callable[[], object]] = {
         "bare network": bare(model.network),
-        "extractor": lambda: extract(model, images, "extractor", device),
+        "extractor": lambda: extract_features(model, images, "extractor", device),
     }
     if options.peer:
         found["peer"] = bare(torch.jit.load(options.peer, map_location=device).eval())

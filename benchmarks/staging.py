@@ -30,7 +30,7 @@ from scoresweep.pipeline.errors import ScoresweepError
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.methods.datasets import Source
-from scoresweep.pipeline.system.atomic_files import flush
+from scoresweep.pipeline.system.atomic_files import sync_to_disk
 
 REACH = 1.5
 
@@ -54,7 +54,7 @@ def plain(source: Path, target: Path, synced: bool = False) -> None:
         pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
         np.save(target / f"{name}.npy", pixels.reshape(shape))
     if synced:
-        flush(target)
+        sync_to_disk(target)
 
 
 def plan_of(root: Path, source: Path) -> Plan:

@@ -51,7 +51,7 @@ WRITING = "scoresweep.pipeline.training.checkpoint"
         (f"{WRITING}.save_safetensors", 4 * 3 + 2),  # the second file of the fourth checkpoint
         (f"{WRITING}._sealed", 1),
         (
-            "scoresweep.pipeline.system.atomic_files.flush",
+            "scoresweep.pipeline.system.atomic_files.sync_to_disk",
             10,
         ),  # a checkpoint has been written, and has no name yet
         (f"{WRITING}.prune_checkpoints", 9),  # the new one is in place, the oldest still there

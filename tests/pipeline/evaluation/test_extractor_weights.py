@@ -29,8 +29,11 @@ from scoresweep.pipeline.data.fetch import cache_folder
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation import extractor_weights
-from scoresweep.pipeline.evaluation.extractor_weights import WEIGHTS, load_published_weights
-from scoresweep.pipeline.evaluation.extractors import load_extractor
+from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
+from scoresweep.pipeline.evaluation.extractor_weights import (
+    PUBLISHED_WEIGHTS,
+    load_published_weights,
+)
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.atomic_files import sha256_of
@@ -62,7 +65,7 @@ def published(kind: type[Extractor]) -> Extractor:
 
 def published_file(name: str) -> Path:
     """Return the published file that the cache holds."""
-    form = WEIGHTS[name].published.forms[0]
+    form = PUBLISHED_WEIGHTS[name].published.forms[0]
     return CACHE / name / next(iter(form))
 
 
@@ -90,7 +93,7 @@ def test_features_are_those_of_the_torchscript() -> None:
     """The published program itself, run on the same pixels (it does no resizing)."""
     model = published(Inception)
     file = published_file("inception")
-    assert sha256_of(file) == WEIGHTS["inception"].published.forms[0]["default_1.pt"]
+    assert sha256_of(file) == PUBLISHED_WEIGHTS["inception"].published.forms[0]["default_1.pt"]
     original = torch.jit.load(file).eval()
     images = random_images(2, 299)
     with torch.no_grad():
@@ -330,7 +333,7 @@ def test_what_stage_has_fetched_is_enough_for_the_rest(
     made = plan.reference(name, "efficientnet_lite0")
     with xr.open_dataset(made, engine="h5netcdf") as content:
         attributes = content.attrs
-    form = WEIGHTS["efficientnet_lite0"].published.forms[0]
+    form = PUBLISHED_WEIGHTS["efficientnet_lite0"].published.forms[0]
     assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
     train = read_split(plan.paths.dataset_store(name), "train")
     model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)

@@ -43,10 +43,10 @@ COMPUTES_NOTHING = (
         f"pipeline.system.{name}"
         for name in (
             *("atomic_files", "console", "device", "file_kinds", "hdf5", "job_state", "locks"),
-            *("gpu_memory", "memory_errors", "process", "provenance"),
+            *("gpu_memory", "memory_errors", "pickle_globals", "process", "provenance"),
         )
     ),
-    *("pipeline.training.step_memory", "pipeline.evaluation.kept_metrics"),
+    *("pipeline.training.step_memory", "pipeline.evaluation.metric_cache"),
 )
 """Modules that bring results about and do not change their numbers."""
 

@@ -19,8 +19,12 @@ from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.pixels import Pixels
 from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.evaluation.extractors import load_extractor
-from scoresweep.pipeline.evaluation.real_features import extract, read_reference, uniform_noise
+from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
+from scoresweep.pipeline.evaluation.real_features import (
+    extract_features,
+    read_reference,
+    uniform_noise,
+)
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.system.locks import file_lock
@@ -120,7 +124,7 @@ def test_a_reference_of_an_older_version_is_to_be_made_again(root: Path, tmp_pat
 def test_features_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = torch.rand(10, 1, 3, 3)
     monkeypatch.setattr(Pixels, "batch_size", 4)
-    found = extract(Pixels((1, 3, 3), 0), samples, "pixels")
+    found = extract_features(Pixels((1, 3, 3), 0), samples, "pixels")
     assert torch.equal(found.values, samples.flatten(1))
     assert found.probabilities is None
 
@@ -166,7 +170,7 @@ def test_references_of_all_counts_have_the_same_extractor(
     use(some)
     test = read_split(every.paths.dataset_store("digits"), "test").model_space()
     expected = read_reference(every, every.runs[0], "classifier")["test"].values
-    torch.testing.assert_close(extract(use(every), test, "test").values, expected)
+    torch.testing.assert_close(extract_features(use(every), test, "test").values, expected)
 
 
 def test_of_two_at_once_the_first_one_learns(

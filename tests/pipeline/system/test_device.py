@@ -10,26 +10,26 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.device import (
     CPU,
     check_precision,
+    move_exact_score,
     move_network,
-    move_oracle,
     select_device,
 )
 
 META = torch.device("meta")
-"""A device that is not the CPU and is always there: shapes without values."""
+"""A device other than the CPU that always exists: shapes without values."""
 
 
-def test_a_gpu_is_taken_when_it_is_asked_for() -> None:
+def test_a_gpu_is_used_if_requested() -> None:
     assert select_device(0) == CPU
     if torch.cuda.is_available():
         assert select_device(1).type == "cuda"
     else:
-        with pytest.raises(InputError, match="gpus: 1: no GPU can be used on this machine"):
+        with pytest.raises(InputError, match="gpus: 1: no GPU"):
             select_device(1)
 
 
 def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's own default does, in convolutions."""
+    """By default, convolutions are."""
     for part in (torch.backends.cudnn, torch.backends.cuda.matmul):
         monkeypatch.setattr(part, "allow_tf32", True)
     select_device(0)
@@ -42,27 +42,29 @@ def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
         assert float((found / exact - 1).abs().max()) < 1e-5
 
 
-def test_a_precision_that_the_cpu_lacks_is_refused() -> None:
+def test_a_precision_that_the_cpu_does_not_support_is_refused() -> None:
     for precision in ("no", "bf16"):
         check_precision("train", precision, 0)
-    with pytest.raises(InputError, match=r"'fp16': CPU lacks it; expected 'no' or 'bf16'"):
+    with pytest.raises(InputError, match=r"'fp16': CPU .*expected 'no' or 'bf16'"):
         check_precision("train", "fp16", 0)
 
 
-def test_a_gpu_that_has_no_bf16_is_named_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a V100 answers; one that has it is at hand in few places."""
+def test_a_gpu_without_bf16_is_named_with_the_supported_precisions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Simulates a V100."""
     answers = {"device_count": 1, "get_device_name": "V100", "get_device_capability": (7, 0)}
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     check_precision("train", "fp16", 1)
-    with pytest.raises(InputError, match=r"GPU 0 \(V100\) lacks it; expected 'no' or 'fp16'"):
+    with pytest.raises(InputError, match=r"GPU 0 \(V100\) does not .*expected 'no' or 'fp16'"):
         check_precision("train", "bf16", 1)
-    with pytest.raises(InputError, match=r"sample.precision: 'bf16': .* lacks it; expected 'no'$"):
+    with pytest.raises(InputError, match=r"sample.precision: 'bf16': .* expected 'no'$"):
         check_precision("sample", "bf16", 1)
 
 
 class Linear(ScoreNetwork):
-    """A score that remembers where it computes; what it returns goes back to the CPU."""
+    """A score that records the devices it computes on."""
 
     def __init__(self) -> None:
         super().__init__((2,), torch.tensor([1.0]))
@@ -73,7 +75,7 @@ class Linear(ScoreNetwork):
         return torch.zeros(len(x), 2) if x.device.type == "meta" else self.weight * x
 
 
-def test_a_network_computes_there_on_points_from_here() -> None:
+def test_a_moved_network_takes_and_returns_tensors_on_the_cpu() -> None:
     x, sigma = torch.ones(3, 2), torch.ones(3)
     network = move_network(Linear(), META)
     assert network(x, sigma).device == CPU
@@ -81,17 +83,17 @@ def test_a_network_computes_there_on_points_from_here() -> None:
     assert torch.equal(move_network(Linear(), CPU)(x, sigma), x)
 
 
-def test_an_exact_score_is_the_same_through_it() -> None:
+def test_a_moved_exact_score_is_unchanged() -> None:
     def mixture() -> GaussianMixture:
         means = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
         return GaussianMixture(torch.tensor([0.3, 0.7]), means, torch.tensor([0.5, 1.0]))
 
     x, sigma = torch.randn(4, 2), torch.full((4,), 0.5)
-    moved = move_oracle(mixture(), CPU)
+    moved = move_exact_score(mixture(), CPU)
     assert torch.equal(moved(x, sigma), mixture()(x, sigma))
     assert torch.equal(moved.log_density(x, sigma), mixture().log_density(x, sigma))
     there = mixture()
-    move_oracle(there, META)
+    move_exact_score(there, META)
     tensors = [value for value in vars(there).values() if isinstance(value, Tensor)]
     assert len(tensors) == 4
     assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -13,7 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from scoresweep.pipeline.system.file_kinds import READABLE, capped, describe, globals_of_pickle
+from scoresweep.pipeline.system.file_kinds import (
+    READABLE,
+    abbreviate_names,
+    describe,
+)
+from scoresweep.pipeline.system.pickle_globals import pickled_globals
 
 LFS = """version https://git-lfs.github.com/spec/v1
 oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
@@ -109,13 +114,13 @@ def test_torchscript_is_not_taken_for_weights(tmp_path):
 
 def test_what_the_description_names(tmp_path):
     (tmp_path / "a.pth").write_bytes(FILES["git_lfs"])
-    assert "119,154,129 bytes" in describe(tmp_path / "a.pth").what
+    assert "119,154,129 bytes" in describe(tmp_path / "a.pth").description
     (tmp_path / "a.pth").write_bytes(FILES["zip"])
-    assert "a.pth, readme.txt" in describe(tmp_path / "a.pth").what
+    assert "a.pth, readme.txt" in describe(tmp_path / "a.pth").description
     (tmp_path / "a.pth").write_bytes(FILES["pickle"])
-    assert "torch.nn.modules.linear.Linear" in describe(tmp_path / "a.pth").what
+    assert "torch.nn.modules.linear.Linear" in describe(tmp_path / "a.pth").description
     (tmp_path / "a.pth").write_bytes(FILES["unknown"])
-    assert "0x08090a0b0c0d0e0f" in describe(tmp_path / "a.pth").what
+    assert "0x08090a0b0c0d0e0f" in describe(tmp_path / "a.pth").description
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_a_folder_is_known_by_its_files(tmp_path, files, kind):
 def test_a_folder_says_which_checkpoints_are_in_it(tmp_path):
     for number in range(7):
         (tmp_path / f"checkpoint_{number}.pth").touch()
-    mend = describe(tmp_path).mend
+    mend = describe(tmp_path).remedy
     assert "checkpoint_0.pth" in mend
     assert "and 4 more" in mend
 
@@ -151,14 +156,14 @@ def test_a_folder_says_which_checkpoints_are_in_it(tmp_path):
 def test_objects_of_a_pickle_are_named_and_not_made():
     class_twice = [nn.Linear(1, 1), nn.Linear(1, 1), np.float64(2)]
     for protocol in (2, 4, 5):
-        found = globals_of_pickle(io.BytesIO(pickle.dumps(class_twice, protocol)))
+        found = pickled_globals(io.BytesIO(pickle.dumps(class_twice, protocol)))
         assert found.count("torch.nn.modules.linear.Linear") == 1
         assert "numpy.dtype" in found
     cut = pickle.dumps(class_twice)[:-20]
-    assert "torch.nn.modules.linear.Linear" in globals_of_pickle(io.BytesIO(cut))
+    assert "torch.nn.modules.linear.Linear" in pickled_globals(io.BytesIO(cut))
 
 
 def test_lists_are_capped():
-    assert capped("abc", 5) == ["a", "b", "c"]
-    assert capped("abcdefg", 5) == ["a", "b", "c", "d", "e", "and 2 more"]
-    assert capped(["x" * 100], 5, 10) == ["xxxxxxx..."]
+    assert abbreviate_names("abc", 5) == ["a", "b", "c"]
+    assert abbreviate_names("abcdefg", 5) == ["a", "b", "c", "d", "e", "and 2 more"]
+    assert abbreviate_names(["x" * 100], 5, 10) == ["xxxxxxx..."]

@@ -10,7 +10,7 @@ from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
-def test_a_file_is_whole_to_its_last_byte(tmp_path: Path, libver: str) -> None:
+def test_a_truncated_file_is_incomplete(tmp_path: Path, libver: str) -> None:
     path = tmp_path / "a.nc"
     with h5py.File(path, "w", libver=libver) as file:
         file["x"] = np.arange(1000.0)
@@ -21,14 +21,14 @@ def test_a_file_is_whole_to_its_last_byte(tmp_path: Path, libver: str) -> None:
         assert not is_complete(path)
 
 
-def test_another_file_is_not_whole(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
     path.write_bytes(b"\0" * 1000)
     assert not is_complete(path)
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
-def test_attributes_are_found_without_a_library(tmp_path: Path, libver: str) -> None:
+def test_attributes_are_found_without_opening_the_file(tmp_path: Path, libver: str) -> None:
     path = tmp_path / "a.nc"
     with h5py.File(path, "w", libver=libver) as file:
         file.create_dataset("x", data=np.arange(1000.0), compression="gzip")

@@ -6,11 +6,7 @@ import pytest
 
 from scoresweep.pipeline.system.job_state import JobState
 
-NAMES = (
-    "SLURM_JOB_ID",
-    "SLURM_JOB_NODELIST",
-    "SUBMITIT_EXECUTOR",
-)
+NAMES = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SUBMITIT_EXECUTOR")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +25,7 @@ NAMES = (
     ],
     ids=["none", "job", "training", "local training in an allocation"],
 )
-def test_a_process_names_its_slurm_job_as_squeue_does(
+def test_a_process_records_its_slurm_job(
     environment: dict[str, str],
     job: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,

@@ -7,133 +7,142 @@ import threading
 
 import pytest
 
+from scoresweep.pipeline.system import locks
 from scoresweep.pipeline.system.locks import file_lock, is_locked
 
-NOBODY = 2**22 + 1
-"""No process has this number."""
+UNUSED_PID = 2**22 + 1
+"""No process has this id."""
 
 
-def test_one_process_at_a_time_is_let_in(tmp_path):
-    lock, entered = tmp_path / "folder" / "lock", threading.Event()
-
-    def second():
-        with file_lock(lock):
-            entered.set()
-
-    waiting = threading.Thread(target=second)
-    with file_lock(lock):
-        assert is_locked(lock)
-        waiting.start()
-        assert not entered.wait(0.3)
-    assert entered.wait(10)
-    waiting.join()
-    assert not is_locked(lock)
+@pytest.fixture(autouse=True)
+def _poll_often(monkeypatch):
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
 def held(tmp_path):
-    """A lock as a file system may keep it for a dead machine; signs it for the given holder."""
-    lock = tmp_path / "lock"
-    with lock.open("w") as file:
+    """Return a function that records a holder in a lock that this test holds."""
+    path = tmp_path / "lock"
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
-        def sign(**holder):
+        def record(**holder):
             with file_lock(tmp_path / "example"):
-                ours = json.loads((tmp_path / "example").read_text())
-            lock.write_text(json.dumps(ours | holder))
-            return lock
+                own = json.loads((tmp_path / "example").read_text())
+            path.write_text(json.dumps(own | holder))
+            return path
 
-        yield sign
+        yield record
 
 
 @pytest.fixture
-def entering():
-    """Go into a lock in a thread; gives the event of being inside."""
+def enter():
+    """Return a function that takes a lock in a thread and returns an event for success."""
     threads = []
 
-    def enter(lock, **options):
-        inside = threading.Event()
+    def start(path, **options):
+        entered = threading.Event()
 
-        def go():
-            with file_lock(lock, **options):
-                inside.set()
+        def run():
+            with file_lock(path, **options):
+                entered.set()
 
-        threads.append(threading.Thread(target=go))
+        threads.append(threading.Thread(target=run))
         threads[-1].start()
-        return inside
+        return entered
 
-    yield enter
+    yield start
     for thread in threads:
         thread.join(20)
 
 
-def test_a_lock_that_was_kept_for_a_dead_machine_is_free_when_its_file_is_removed(
-    held, entering, monkeypatch, capsys
+def test_one_process_at_a_time_holds_the_lock(tmp_path, enter):
+    path = tmp_path / "folder" / "lock"
+    with file_lock(path):
+        assert is_locked(path)
+        entered = enter(path)
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+
+
+def test_the_lock_of_a_crashed_host_is_free_once_its_file_is_removed(
+    held, enter, monkeypatch, capsys
 ):
-    monkeypatch.setattr("scoresweep.pipeline.system.locks.SECONDS_TO_SIGN", 0.0)
-    lock = held(host="login1", pid=NOBODY, boot="another")
-    inside = entering(lock, waiting="waiting for a run")
-    assert not inside.wait(1)
-    said = capsys.readouterr().err
-    assert f"waiting for a run (process {NOBODY} on login1, since 20" in said
-    assert f"remove {lock}" in said
-    assert said.count("waiting for") == 1  # not at each try
-    lock.unlink()
-    assert inside.wait(10)
-    assert json.loads(lock.read_text())["pid"] == os.getpid()
+    monkeypatch.setattr(locks, "SECONDS_UNTIL_RECORDED", 0.0)
+    path = held(host="login1", pid=UNUSED_PID, boot="another")
+    entered = enter(path, waiting="waiting for a run")
+    assert not entered.wait(0.3)
+    message = capsys.readouterr().err
+    assert f"waiting for a run (process {UNUSED_PID} on login1, since 20" in message
+    assert f"remove {path}" in message
+    assert message.count("waiting for") == 1, "not in every poll"
+    path.unlink()
+    assert entered.wait(10)
+    assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("who", [{"pid": NOBODY}, {"boot": "an earlier one"}])
-def test_a_lock_that_was_kept_for_a_process_of_this_machine_is_passed(
-    held, entering, monkeypatch, capsys, who
+@pytest.mark.parametrize("holder", [{"pid": UNUSED_PID}, {"boot": "an earlier one"}])
+def test_the_lock_of_an_ended_process_of_this_host_is_ignored(
+    held, enter, monkeypatch, capsys, holder
 ):
-    monkeypatch.setattr("scoresweep.pipeline.system.locks.SECONDS_TO_SIGN", 0.3)
-    lock = held(**who)
-    assert entering(lock).wait(10)
-    assert "is gone" in capsys.readouterr().err
+    monkeypatch.setattr(locks, "SECONDS_UNTIL_RECORDED", 0.1)
+    path = held(**holder)
+    assert enter(path).wait(10)
+    assert f"{path}: its process has ended" in capsys.readouterr().err
 
 
-def test_who_holds_a_lock_is_told_again_and_again(held, entering, monkeypatch, capsys):
-    monkeypatch.setattr("scoresweep.pipeline.system.locks.SECONDS_BETWEEN_WORDS", 0.3)
-    monkeypatch.setattr("scoresweep.pipeline.system.locks.SECONDS_TO_SIGN", 0.0)
-    lock = held()  # signed by this very process, which is not gone
-    assert entering(lock, patience=1.5).wait(10)
-    assert capsys.readouterr().err.count(", 2 s at most (process") >= 2
+def test_without_a_boot_id_the_process_id_decides(held, enter, tmp_path, monkeypatch):
+    """As on macOS."""
+    monkeypatch.setattr(locks, "BOOT_ID", tmp_path / "missing")
+    monkeypatch.setattr(locks, "SECONDS_UNTIL_RECORDED", 0.1)
+    path = held()
+    assert json.loads(path.read_text())["boot"] == ""
+    assert not enter(path, patience=1).wait(0.5)
+    assert enter(held(pid=UNUSED_PID)).wait(10)
 
 
-def test_a_lock_whose_file_is_removed_while_it_is_taken_is_taken_anew(tmp_path, monkeypatch):
-    lock, flock, files = tmp_path / "lock", fcntl.flock, []
+def test_the_holder_is_named_repeatedly_until_patience_runs_out(held, enter, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "SECONDS_BETWEEN_MESSAGES", 0.2)
+    monkeypatch.setattr(locks, "SECONDS_UNTIL_RECORDED", 0.0)
+    assert enter(held(), patience=1).wait(10)
+    assert capsys.readouterr().err.count(f", 1 s at most (process {os.getpid()}") >= 2
 
-    def removing(file, operation):
+
+def test_a_lock_file_that_is_removed_while_it_is_locked_is_locked_again(tmp_path, monkeypatch):
+    path, flock, files = tmp_path / "lock", fcntl.flock, []
+
+    def remove_first(file, operation):
         files.append(file)
         if len(files) == 1:
-            lock.unlink()
+            path.unlink()
         flock(file, operation)
 
-    monkeypatch.setattr("fcntl.flock", removing)
-    with file_lock(lock):
-        assert is_locked(lock)
-    assert not is_locked(lock)
+    monkeypatch.setattr("fcntl.flock", remove_first)
+    with file_lock(path):
+        assert is_locked(path)
+    assert not is_locked(path)
 
 
-def test_a_lock_whose_holder_is_not_known_is_waited_for(tmp_path, entering, capsys):
-    lock = tmp_path / "lock"
-    with lock.open("w") as file:
+def test_a_lock_with_an_unknown_holder_is_waited_for(tmp_path, enter, capsys):
+    path = tmp_path / "lock"
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        inside = entering(lock)
-        assert not inside.wait(0.5)
-    assert inside.wait(10)
-    assert "waiting for that one. If its machine" in capsys.readouterr().err
+        entered = enter(path)
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    message = capsys.readouterr().err
+    assert f"remove {path}" in message
+    assert "process {" not in message
 
 
-def test_a_file_system_without_locks_lets_everybody_in(tmp_path, monkeypatch):
+def fail(number, *_):
+    raise OSError(number, os.strerror(number))
+
+
+def test_a_file_system_without_locks_never_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.ENOTSUP))
     with file_lock(tmp_path / "lock"):
         assert not is_locked(tmp_path / "lock")
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.EIO))
     with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
         pass
-
-
-def fail(number, *_):
-    raise OSError(number, os.strerror(number))

@@ -1,13 +1,16 @@
-"""What a process does with memory it has freed, told by the pages that the system had to give."""
+"""How a computing process is set up."""
 
 import ctypes
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from scoresweep.pipeline.system import process
+
 FAULTS = """
-import ctypes, resource, sys, torch
+import ctypes, resource, torch
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # no huge pages (PR_SET_THP_DISABLE)
 from scoresweep.pipeline.system.process import set_up_process
 
@@ -16,43 +19,50 @@ def faults(times):
     for _ in range(times):
         torch.ones(16, 2**20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.backends.cudnn.allow_tf32 = True
+print(faults(1), faults(10))
+set_up_process(3)
+print(faults(50), faults(10), torch.get_num_threads(), int(torch.backends.cudnn.allow_tf32))
 """
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc"
-)
 
-
-def numbers(code):
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_freed_memory_is_retained_threads_are_set_and_tf32_is_disabled():
     done = subprocess.run(
-        [sys.executable, "-c", FAULTS + code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
     )
-    return [int(word) for word in done.stdout.split()]
-
-
-def test_freed_memory_is_kept_for_the_next_step():
-    one, ten, settled, then = numbers(
-        "print(faults(1), faults(10)); set_up_process(1); print(faults(50), faults(10))"
-    )
-    # Of 64 MiB, in pages of 4 to 64 KiB.
+    one, ten, warm_up, after, threads, tf32 = (int(word) for word in done.stdout.split())
+    # Page faults of 64 MiB, in pages of 4 to 64 KiB
     assert one >= 2**10
     assert ten > 9 * one
-    # Small pieces among them make a few of the first buffers take a new place.
-    assert settled > 0.9 * one
-    assert then < one / 10
+    # Small blocks in between make a few of the first buffers move.
+    assert warm_up > 0.9 * one
+    assert after < one / 10
+    assert (threads, tf32) == (3, 0)
 
 
-def test_what_a_person_has_chosen_is_left(monkeypatch):
+@pytest.fixture
+def options(monkeypatch):
+    """The options that are set by `mallopt`, which is replaced."""
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *option: calls.append(option))
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda _: library)
+    for name in process.MALLOC_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def test_user_settings_of_malloc_are_respected(options, monkeypatch):
+    process.retain_freed_memory()
+    assert options == [(process.MMAP_MAX, 0), (process.TRIM_THRESHOLD, -1)]
+    options.clear()
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
-    _, ten = numbers("set_up_process(1); print(faults(50), faults(10))")
-    assert ten >= 10 * 2**10
+    process.retain_freed_memory()
+    assert options == []
 
 
-def test_threads_are_those_asked_for_and_float32_is_not_rounded():
-    code = """
-cudnn = torch.backends.cudnn
-cudnn.allow_tf32 = True
-set_up_process(3)
-print(torch.get_num_threads(), int(cudnn.allow_tf32))
-"""
-    assert numbers(code) == [3, 0]
+def test_another_c_library_is_left_alone(monkeypatch):
+    """As on macOS."""
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda _: SimpleNamespace())
+    process.retain_freed_memory()

@@ -7,13 +7,17 @@ import socket
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import torch
 
 from scoresweep.pipeline.system import provenance as module
-from scoresweep.pipeline.system.provenance import append_start, provenance, snapshot_code, update
+from scoresweep.pipeline.system.provenance import (
+    append_start,
+    provenance,
+    snapshot_code,
+    update_provenance,
+)
 
 
 def git(folder, *arguments):
@@ -22,14 +26,14 @@ def git(folder, *arguments):
 
 
 def installed_in(folder, monkeypatch):
-    """Pretend that the program lies in `folder`; return the file."""
+    """Pretend that the package is installed in `folder`; return its file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "__init__.py").write_text("1\n")
     monkeypatch.setattr(module, "PACKAGE", folder)
     return folder / "__init__.py"
 
 
-def test_a_checkout_is_named_with_whether_it_was_changed(tmp_path, monkeypatch):
+def test_the_commit_and_uncommitted_changes_are_recorded(tmp_path, monkeypatch):
     file = installed_in(tmp_path / "src", monkeypatch)
     git(tmp_path, "init")
     git(tmp_path, "add", ".")
@@ -45,7 +49,7 @@ def test_a_checkout_is_named_with_whether_it_was_changed(tmp_path, monkeypatch):
     assert provenance()["uncommitted_changes"]
 
 
-def test_a_repository_that_merely_holds_the_installation_is_not_named(tmp_path, monkeypatch):
+def test_a_repository_that_only_contains_the_installation_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "other.txt").touch()
     git(tmp_path, "init")
     git(tmp_path, "add", ".")
@@ -54,7 +58,7 @@ def test_a_repository_that_merely_holds_the_installation_is_not_named(tmp_path, 
     assert (provenance()["commit"], provenance()["uncommitted_changes"]) == ("", False)
 
 
-def test_the_repository_of_a_git_hook_is_not_named(tmp_path, monkeypatch):
+def test_the_repository_of_a_git_hook_is_ignored(tmp_path, monkeypatch):
     mine, hook = tmp_path / "mine", tmp_path / "hook"
     installed_in(mine / "src", monkeypatch)
     hook.mkdir()
@@ -75,19 +79,32 @@ def test_without_git_the_commit_is_empty(monkeypatch):
     assert provenance()["commit"] == ""
 
 
-def test_versions_and_machine_are_named(monkeypatch):
+def test_versions_and_host_are_recorded(monkeypatch):
     monkeypatch.setattr(module, "PACKAGES", ("numpy", "no-such-package"))
     found = provenance()
     assert found["versions"] == {"numpy": version("numpy"), "no-such-package": ""}
     assert found["cores"] >= 1
     assert found["created"].endswith("+00:00")
-    if Path("/proc/cpuinfo").exists():
-        assert found["processor"]
+
+
+def test_without_proc_and_affinity_the_processor_comes_from_sysctl(tmp_path, monkeypatch):
+    """As on macOS."""
+    sysctl = tmp_path / "sysctl"
+    sysctl.write_text('#!/bin/sh\necho "Chip $*"\n')
+    sysctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(module, "CPUINFO", tmp_path / "missing")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    found = provenance()
+    assert found["processor"] == "Chip -n machdep.cpu.brand_string"
+    assert found["cores"] == os.cpu_count()
+    sysctl.unlink()
+    assert provenance()["processor"] == platform.processor()
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository whose only commit holds the program and a picture."""
+    """A repository whose only commit holds the package and a picture."""
     top = tmp_path / "checkout"
     installed_in(top / "src" / "scoresweep", monkeypatch)
     (top / "workflow").mkdir()
@@ -103,12 +120,12 @@ def checkout(tmp_path, monkeypatch):
 
 
 def start(folder):
-    """Note a start of a run in `folder`; return it."""
+    """Append a start of a run in `folder`; return it."""
     append_start(folder / "provenance.json", folder / "code")
     return json.loads((folder / "provenance.json").read_text())["starts"][-1]
 
 
-def test_a_patch_turns_the_commit_into_the_code_that_ran(checkout, tmp_path):
+def test_the_patch_turns_the_commit_into_the_code_that_ran(checkout, tmp_path):
     src = checkout / "src" / "scoresweep"
     (src / "provenance.py").write_bytes(b"2  \r\n\xe9\n")
     (src / "new file.py").write_text("é\n")
@@ -134,7 +151,7 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_clean_checkout_needs_no_patch(checkout, tmp_path):
+def test_a_clean_checkout_has_no_patch(checkout, tmp_path):
     head = subprocess.check_output(["git", "-C", checkout, "rev-parse", "HEAD"], text=True).strip()
     first = start(tmp_path / "run")
     assert (first["commit"], first["patch"]) == (head, None)
@@ -147,7 +164,7 @@ def give_away(folder, owner):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_the_commit_of_a_checkout_that_is_somebody_elses_is_kept(checkout, tmp_path, capsys):
+def test_the_commit_of_another_users_checkout_is_recorded(checkout, tmp_path, capsys):
     head = subprocess.check_output(["git", "-C", checkout, "rev-parse", "HEAD"], text=True).strip()
     (checkout / "src" / "scoresweep" / "new.py").touch()
     give_away(checkout, 12345)
@@ -155,16 +172,15 @@ def test_the_commit_of_a_checkout_that_is_somebody_elses_is_kept(checkout, tmp_p
     assert first["commit"] == head
     assert "new.py" in (tmp_path / "run" / "code" / first["patch"]).read_text()
     assert capsys.readouterr().err == ""
-    # A repository of neither this person nor the one whose code runs here is not trusted.
+    # The repository belongs neither to this user nor to the owner of the code: not trusted.
     give_away(checkout / ".git", 54321)
     assert start(tmp_path / "run")["commit"] == ""
     said = capsys.readouterr().err
-    assert f"{checkout}: results will not say which commit this code is" in said
+    assert said.count(f"{checkout}: ") == 1
     assert "git config --global --add safe.directory" in said
-    assert said.count("results will not say") == 1
 
 
-def test_outside_a_checkout_the_files_are_hashed(tmp_path, monkeypatch):
+def test_outside_a_checkout_only_the_hash_is_recorded(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "scoresweep"
     file = installed_in(folder, monkeypatch)
     first = start(tmp_path / "run")
@@ -179,7 +195,7 @@ def test_outside_a_checkout_the_files_are_hashed(tmp_path, monkeypatch):
     assert start(tmp_path / "run")["source_sha256"] not in (changed, first["source_sha256"])
 
 
-def test_every_installed_package_is_named(tmp_path):
+def test_every_installed_package_is_listed(tmp_path):
     name = start(tmp_path)["environment"]
     lines = (tmp_path / "code" / name).read_text().splitlines()
     assert lines[0] == f"# Python {platform.python_version()}"
@@ -187,7 +203,7 @@ def test_every_installed_package_is_named(tmp_path):
     assert {f"{p}=={version(p)}" for p in ("numpy", "scoresweep", "pytest")} <= set(lines)
 
 
-def test_a_node_without_git_tells_the_code_that_its_head_has_kept(
+def test_a_node_without_git_uses_the_snapshot_of_the_launching_process(
     checkout, tmp_path, monkeypatch, capsys
 ):
     source = checkout / "src" / "scoresweep"
@@ -204,13 +220,13 @@ def test_a_node_without_git_tells_the_code_that_its_head_has_kept(
     assert (content["commit"], content["uncommitted_changes"]) == (kept.commit, True)
     (source / "new.py").write_text("4\n")  # while the job waited
     append_start(path, folder, kept)
-    assert f"{checkout}: results will not say" in capsys.readouterr().err
+    assert f"{checkout}: " in capsys.readouterr().err
     start = json.loads(path.read_text())["starts"][1]
     assert (start["commit"], start["patch"]) == ("", None)
     assert start["source_sha256"] != kept.source_sha256
 
 
-def test_torch_is_not_imported_to_keep_the_code(tmp_path):
+def test_a_snapshot_does_not_import_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; "
         "from scoresweep.pipeline.system.provenance import snapshot_code; "
@@ -220,7 +236,7 @@ def test_torch_is_not_imported_to_keep_the_code(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", '{"starts": [{"ti', "null"])
-def test_a_damaged_file_is_told_and_begun_anew(tmp_path, capsys, text):
+def test_a_damaged_file_is_reported_and_replaced(tmp_path, capsys, text):
     path = tmp_path / "provenance.json"
     path.write_text(text)
     start(tmp_path)
@@ -228,7 +244,7 @@ def test_a_damaged_file_is_told_and_begun_anew(tmp_path, capsys, text):
     assert f"{path}: is damaged" in capsys.readouterr().err
 
 
-def test_starts_are_added_and_alike_ones_share_their_files(checkout, tmp_path, monkeypatch):
+def test_starts_are_appended_and_share_identical_files(checkout, tmp_path, monkeypatch):
     for name in ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_RESTART_COUNT", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     start(tmp_path)
@@ -244,7 +260,7 @@ def test_starts_are_added_and_alike_ones_share_their_files(checkout, tmp_path, m
     (checkout / "workflow" / "a.smk").write_text("rule b:\n")
     start(tmp_path)
     (checkout / "workflow" / "a.smk").write_text("rule c:\n")
-    update(tmp_path / "provenance.json", {"seconds": 7.0})
+    update_provenance(tmp_path / "provenance.json", {"seconds": 7.0})
     content = json.loads((tmp_path / "provenance.json").read_text())
     where = ("hosts", "slurm_job", "slurm_restarts", "processes", "nodes")
     assert [tuple(start[key] for key in where) for start in content["starts"]] == [

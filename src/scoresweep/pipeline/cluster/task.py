@@ -15,7 +15,7 @@ import submitit
 
 from scoresweep.pipeline.cluster.environment import launcher_variables, query_environment
 from scoresweep.pipeline.errors import ScoresweepError, StoppedError
-from scoresweep.pipeline.system.atomic_files import NO_SPACE
+from scoresweep.pipeline.system.atomic_files import DISK_FULL_ERRORS
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["ReportedError", "Task"]
@@ -61,7 +61,7 @@ class Task:
         except ScoresweepError as error:
             return ReportedError(str(error), error.exit_code)
         except OSError as error:
-            if error.errno not in NO_SPACE:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             return ReportedError(f"{error.filename or 'a file'}: {error.strerror}", exit_code=1)
         return None

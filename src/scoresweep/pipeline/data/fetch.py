@@ -253,7 +253,7 @@ def _mismatch(file: Path, expected: str, found: str) -> str:
 def _instead(file: Path) -> str:
     """Say what came in place of a file, if that is what failed downloads leave; else ""."""
     kind = describe(file)
-    return f" It is {kind.what}." if kind.name in FAILED_DOWNLOADS else ""
+    return f" It is {kind.description}." if kind.name in FAILED_DOWNLOADS else ""
 
 
 def _download(url: str, target: Path) -> None:

@@ -28,7 +28,7 @@ from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["WEIGHTS", "fetch_weights", "load_published_weights"]
+__all__ = ["PUBLISHED_WEIGHTS", "fetch_weights", "load_published_weights"]
 
 EPSILON = 1e-3
 """Added to the variance by the batch normalisation of these networks."""
@@ -99,7 +99,7 @@ def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
 
 def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
     """Load the published weights, keep them as safetensors and return what to say about them."""
-    known = WEIGHTS[name]
+    known = PUBLISHED_WEIGHTS[name]
     # What somebody has put there by hand is as good as what is fetched.
     by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
     places = [Source(path=file) for file in by_hand if file.exists()]
@@ -184,7 +184,7 @@ def _inception_names() -> list[str]:
     ]
 
 
-WEIGHTS = {
+PUBLISHED_WEIGHTS = {
     "inception": _Weights(
         DownloadSpec(
             name="inception",

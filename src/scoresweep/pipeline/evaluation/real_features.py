@@ -17,7 +17,13 @@ from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import CPU
 from scoresweep.seeds import generator_for
 
-__all__ = ["attribute_of", "extract", "make_reference_again", "read_reference", "uniform_noise"]
+__all__ = [
+    "extract_features",
+    "read_attribute",
+    "read_reference",
+    "uniform_noise",
+    "unusable_reference",
+]
 
 
 def uniform_noise(train: Split, count: int) -> Tensor:
@@ -30,7 +36,9 @@ def uniform_noise(train: Split, count: int) -> Tensor:
     return low + (high - low) * noise
 
 
-def extract(model: Extractor, samples: Tensor, what: str, device: torch.device = CPU) -> Features:
+def extract_features(
+    model: Extractor, samples: Tensor, what: str, device: torch.device = CPU
+) -> Features:
     """Return the features of `samples`, computed on `device` in batches.
 
     Shows the progress under the title `what`.
@@ -70,19 +78,19 @@ def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
             for part in ("train", "test", "noise")
         }
     except (OSError, KeyError, ValueError) as error:
-        raise make_reference_again(path, error) from error
+        raise unusable_reference(path, error) from error
 
 
-def attribute_of(path: Path, name: str) -> object:
+def read_attribute(path: Path, name: str) -> object:
     """Return an attribute of a file of features; None if it has none."""
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             return file.attrs.get(name)
     except OSError as error:
-        raise make_reference_again(path, error) from error
+        raise unusable_reference(path, error) from error
 
 
-def make_reference_again(path: object, error: Exception) -> InputError:
+def unusable_reference(path: object, error: Exception) -> InputError:
     """Return the error of features that cannot be used, which says how to make them again."""
     return InputError(
         f"{path}: cannot be used ({error}). `scoresweep reference STUDY` makes it (again)."

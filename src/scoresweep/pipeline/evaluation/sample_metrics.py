@@ -20,7 +20,7 @@ from scoresweep.metrics.features import Features, Metric, MetricValue, Options
 from scoresweep.metrics.score_error import MeanEstimate
 from scoresweep.metrics.signal_to_noise import signal_to_noise
 from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval, half_sample_errors
-from scoresweep.pipeline.evaluation.kept_metrics import Part, noted
+from scoresweep.pipeline.evaluation.metric_cache import CachedMetric, track_reads
 from scoresweep.pipeline.netcdf_attrs import label
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
@@ -29,7 +29,7 @@ from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.seeds import generator_for
 
 __all__ = [
-    "SAMPLES",
+    "NO_EXTRACTOR",
     "DatasetFacts",
     "FeatureSets",
     "compute_cost",
@@ -44,7 +44,7 @@ __all__ = [
 SUBSETS_OF_A_HALF = 10
 """Fewest subsets over which the kernel distance of one random half is averaged."""
 
-SAMPLES = ""
+NO_EXTRACTOR = ""
 """In place of an extractor: the samples themselves."""
 
 Variables = dict[str, xr.Variable]
@@ -84,8 +84,8 @@ def measure_samples(
     evaluate: Evaluate,
     sets: Callable[[str], FeatureSets],
     origin: DatasetFacts,
-    find: Callable[[str, str, Evaluate], Part | None] = lambda *_: None,
-    keep: Callable[[Part], None] = lambda _: None,
+    find: Callable[[str, str, Evaluate], CachedMetric | None] = lambda *_: None,
+    keep: Callable[[CachedMetric], None] = lambda _: None,
 ) -> tuple[xr.Dataset, dict[str, str]]:
     """Return a variable for each measure on each extractor, its interval and its baselines.
 
@@ -102,12 +102,12 @@ def measure_samples(
     for metric in evaluate.metrics:
         if metric == "score_error":
             continue
-        for extractor in [SAMPLES] if metric in DATASET_METRICS else evaluate.extractors:
+        for extractor in [NO_EXTRACTOR] if metric in DATASET_METRICS else evaluate.extractors:
             part = find(metric, extractor, evaluate)
             if part is None:
                 read = set[str]()
-                found = _measure(metric, extractor, evaluate, sets(extractor), origin, read)
-                part = Part.of(metric, extractor, evaluate, read, found)
+                found = _measure_metric(metric, extractor, evaluate, sets(extractor), origin, read)
+                part = CachedMetric.of(metric, extractor, evaluate, read, found)
             keep(part)
             variables |= part.variables
             if part.problems:
@@ -121,7 +121,7 @@ def measure_samples(
     return xr.Dataset(variables, coordinates), problems
 
 
-def _measure(
+def _measure_metric(
     metric: str,
     extractor: str,
     evaluate: Evaluate,
@@ -137,7 +137,7 @@ def _measure(
     method: Metric = pkgutil.resolve_name(METRICS[metric])
 
     def function(real: Features, features: Features, options: Options) -> dict[str, MetricValue]:
-        return method(real, features, noted(options, read))
+        return method(real, features, track_reads(options, read))
 
     options = Options(
         neighbours=evaluate.neighbours,
@@ -164,7 +164,7 @@ def _measure(
                 break
             continue
         common = {"n_generated": len(features), "seed": options.seed, "resize": sets.resize}
-        if extractor != SAMPLES:
+        if extractor != NO_EXTRACTOR:
             common["extractor"] = extractor
         for key, measure in measures.items():
             if not (measure.depends_on_data_only and suffix):

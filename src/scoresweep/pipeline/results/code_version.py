@@ -59,7 +59,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("objectives", "pipeline/training", "pipeline/rules/import_checkpoint.py"),
         *("pipeline/data/memory_loader.py", "pipeline/data/shard_loader.py"),
-        "pipeline/system/file_kinds.py",
+        *("pipeline/system/file_kinds.py", "pipeline/system/pickle_globals.py"),
     ),
     "samples": (
         *SCORES,
@@ -73,7 +73,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("metrics/extractors", "metrics/features.py", "seeds.py"),
-        *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractors.py"),
+        *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractor_loading.py"),
         *("pipeline/evaluation/real_features.py", "pipeline/rules/reference.py"),
     ),
     "score_error": (

@@ -21,16 +21,16 @@ from scoresweep.pipeline.data.sources.shapes import class_shares
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.evaluation.extractors import load_extractor
-from scoresweep.pipeline.evaluation.kept_metrics import KeptMetrics
+from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
+from scoresweep.pipeline.evaluation.metric_cache import MetricCache
 from scoresweep.pipeline.evaluation.real_features import (
-    attribute_of,
-    extract,
+    extract_features,
+    read_attribute,
     read_reference,
     uniform_noise,
 )
 from scoresweep.pipeline.evaluation.sample_metrics import (
-    SAMPLES,
+    NO_EXTRACTOR,
     DatasetFacts,
     FeatureSets,
     compute_cost,
@@ -59,7 +59,7 @@ from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData, Shapes
 from scoresweep.pipeline.system.console import say
-from scoresweep.pipeline.system.device import move_network, move_oracle, select_device
+from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.training.weights import load_network
 
 __all__ = ["evaluate"]
@@ -94,12 +94,12 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
 
     @functools.cache
     def sets(name: str) -> FeatureSets:
-        if name == SAMPLES:
+        if name == NO_EXTRACTOR:
             return _sets_of_samples(plan, run, train, samples)
         return _make_sets(plan, run, name, train, samples, device)
 
     origin = _origin(plan, run, train)
-    earlier = KeptMetrics(
+    earlier = MetricCache(
         plan.paths.metrics(run.id, setting.id),
         functools.cache(functools.partial(_inputs, plan, run, made_from)),
     )
@@ -130,10 +130,10 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
 
 def _inputs(plan: Plan, run: Run, made_from: Mapping[str, str | None], extractor: str) -> str:
     """Return a hash of what metrics on an extractor are computed from, beside their options."""
-    if extractor == SAMPLES:
+    if extractor == NO_EXTRACTOR:
         return content_hash(dict(made_from))
     path = plan.reference(run.dataset.id, extractor)
-    real = [str(attribute_of(path, name)) for name in ("weights_sha256", MADE_FROM, MADE_BY)]
+    real = [str(read_attribute(path, name)) for name in ("weights_sha256", MADE_FROM, MADE_BY)]
     return content_hash(dict(made_from), path.name, real)
 
 
@@ -227,7 +227,7 @@ def _make_sets(
     test, noise = (
         real[part][random_subset(len(real[part]), len(samples), part)] for part in ("test", "noise")
     )
-    generated = extract(model, samples, f"{name} of generated samples", device)
+    generated = extract_features(model, samples, f"{name} of generated samples", device)
     return FeatureSets(real["train"], generated, test, noise, model.resize)
 
 
@@ -239,7 +239,7 @@ def _path_score_error(
         return None
     states = torch.from_numpy(paths.states)
     network = move_network(load_network(plan.paths.run(run.id)), device)
-    oracle = move_oracle(load_exact_score(plan.paths.dataset_store(run.dataset.id)), device)
+    oracle = move_exact_score(load_exact_score(plan.paths.dataset_store(run.dataset.id)), device)
     estimates = [
         compare_scores(network, oracle, states[:, level], sigma)["score_error_sigma2"]
         for level, sigma in enumerate(paths.sigmas)

@@ -29,7 +29,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import say
-from scoresweep.pipeline.system.file_kinds import capped
+from scoresweep.pipeline.system.file_kinds import abbreviate_names
 from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.artifacts import (
     make_network,
@@ -115,7 +115,7 @@ def _facts(run: Run, content: Content, found: _Published, check: HeldOutCheck) -
         "averaged": found.averaged,
         "step": found.step,
         "ignored": list(found.ignored),
-        "checksums": "compared" if content.has_checksums else f"none in {content.kind.what}",
+        "checksums": "compared" if content.has_checksums else f"none in {content.kind.description}",
         "on_trust": _on_trust(run, found),
         "held_out_check": check.facts(),
     }
@@ -161,7 +161,7 @@ def _published(content: Content, ema: bool) -> _Published:
     """Return the parameters in a file; raise `ValueError` saying why there are none."""
     value = content.value
     if kind := describe_content(value):
-        raise ValueError(f"holds {kind.what}; {kind.mend or EXPECTED}")
+        raise ValueError(f"holds {kind.description}; {kind.remedy or EXPECTED}")
     is_list = isinstance(value, list)
     states = _states_of_list(value) if is_list else _states(value)
     taken = states.averaged if ema and states.averaged is not None else states.raw
@@ -193,7 +193,7 @@ def _states(value: Any) -> States:
 def _states_of_list(parts: list[Any]) -> States:
     """Return the state dicts in the list that the public programs write."""
     if len(parts) not in PARTS or not isinstance(parts[0], dict):
-        kinds = ", ".join(capped([type(part).__name__ for part in parts])) or "nothing"
+        kinds = ", ".join(abbreviate_names([type(part).__name__ for part in parts])) or "nothing"
         raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
     averaged = parts[4] if len(parts) == 5 else None
     if averaged is not None and not isinstance(averaged, dict):
@@ -240,7 +240,7 @@ def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None
     """Raise `InputError` if the parameters are those of another network than the run's."""
     theirs, own = published_options(found.tensors), published_options(to_published(network))
     if not theirs and not found.tensors.keys() & to_published(network).keys():
-        names = ", ".join(capped(found.tensors)) or "nothing"
+        names = ", ".join(abbreviate_names(found.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
     wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
     if wrong:

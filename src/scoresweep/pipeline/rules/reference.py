@@ -10,8 +10,8 @@ import xarray as xr
 
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import read_split
-from scoresweep.pipeline.evaluation.extractors import give_weights, make_extractor
-from scoresweep.pipeline.evaluation.real_features import extract, uniform_noise
+from scoresweep.pipeline.evaluation.extractor_loading import load_or_fit_weights, make_extractor
+from scoresweep.pipeline.evaluation.real_features import extract_features, uniform_noise
 from scoresweep.pipeline.evaluation.sample_metrics import compute_cost, random_subset, write_dataset
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.results.code_version import current_code
@@ -43,7 +43,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
     store = layout.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
-    weights = give_weights(model, train, layout.extractor_weights(dataset.id, extractor))
+    weights = load_or_fit_weights(model, train, layout.extractor_weights(dataset.id, extractor))
     content = xr.Dataset(
         attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
         | weights
@@ -57,7 +57,7 @@ def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> Non
         ("test", test.model_space()),
         ("noise", noise),
     ):
-        found = features[split] = extract(
+        found = features[split] = extract_features(
             model, part, f"{extractor} of {dataset.id} {split}", device
         )
         sample = f"{split}_sample"

@@ -22,7 +22,7 @@ from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import progress
-from scoresweep.pipeline.system.device import move_network, move_oracle, select_device
+from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.training.weights import load_history, load_network
 
 __all__ = ["score_error"]
@@ -46,7 +46,7 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     made_from = network_state(plan.paths, run.id, data).hashes | {"data": data.sha256}
     store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
-    oracle = move_oracle(load_exact_score(store), device)
+    oracle = move_exact_score(load_exact_score(store), device)
     is_line = clean["train"].shape[1:] == (1,)
     history = load_history(plan.paths.history(run.id)) if is_line else None
     parts = []

@@ -1,4 +1,4 @@
-"""Write files so that one that exists is whole."""
+"""Atomic file writes: a file that exists is complete."""
 
 from __future__ import annotations
 
@@ -20,84 +20,88 @@ import psutil
 
 from scoresweep.pipeline.errors import RunError
 
-__all__ = ["NO_SPACE", "atomic_write", "flush", "remove", "sha256_of", "write_json"]
+__all__ = ["DISK_FULL_ERRORS", "atomic_write", "remove", "sha256_of", "sync_to_disk", "write_json"]
 
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Errors of a full disk, an exhausted quota and a limit on the size of files."""
+DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a full disk, an exhausted quota and a file size limit."""
 
-NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
-"""Errors of a file system that cannot flush a folder."""
+FSYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}
+"""Errors of a file system that cannot fsync a folder."""
 
-SECONDS_OF_A_DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
 
-FLUSHES = 16
-"""Files of a folder that are flushed at a time."""
+FSYNC_THREADS = 16
+"""Files of a folder that are synced at the same time."""
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary name beside `path`, to be written as a file or folder, then rename it.
+    """Yield a temporary path to write a file or folder to; then rename it to `path`.
 
-    If the body raises, what it wrote is removed and `path` is left as it was; what a process that
-    was killed has left of `path` goes as well. All of it is on the disk before it has its name, so
-    that a power cut leaves the old one or the new one; what is not `durable` may be empty then.
-    Raises `RunError` where the disk, or a quota or limit on it, is full.
+    If the body raises, `path` is unchanged. The temporary file is removed, as are those that killed
+    processes left behind. With `durable`, the content is synced to disk before the rename, so that
+    a power cut leaves the old or the new version; without, it may leave an empty file.
+
+    Raises:
+        RunError: if the disk is full, or a quota or file size limit is exceeded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_beginning(path)}{socket.gethostname()}.{os.getpid()}.part")
+    temporary = path.with_name(
+        f"{_temporary_prefix(path)}{socket.gethostname()}.{os.getpid()}.part"
+    )
     remove(temporary)
-    _remove_left(path)
+    _remove_stale(path)
     try:
         yield temporary
         if durable:
-            flush(temporary)
+            sync_to_disk(temporary)
         if path.is_dir():
             remove(path)
         temporary.replace(path)
         if durable:
-            _sync(path.parent)
+            _fsync(path.parent)
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         raise RunError(
-            f"{path}: could not be written ({error.strerror}). Nothing half-written is left; free "
-            f"some space and run the same command again."
+            f"{path}: could not be written ({error.strerror}). No partial file was left. Free some "
+            f"space and run the same command again."
         ) from error
     finally:
         remove(temporary)
 
 
-def _beginning(path: Path) -> str:
-    """Return what temporary names of `path` begin with: its name, or a hash of a long one.
+def _temporary_prefix(path: Path) -> str:
+    """Return the prefix of temporary names: the name of `path`, or its hash if it is long.
 
-    A file name has at most 255 bytes; a host's name and a process number have to fit as well.
+    A file name has at most 255 bytes, and the host name and process id must fit as well.
     """
     name = os.fsencode(path.name)
     return f".{path.name if len(name) <= 150 else hashlib.sha256(name).hexdigest()}."
 
 
-def _remove_left(path: Path) -> None:
-    """Remove what processes that are gone have half written of `path`.
+def _remove_stale(path: Path) -> None:
+    """Remove temporary files of `path` whose process has ended.
 
-    Of another machine's process nobody knows here whether it is gone: a day without a change says
-    so.
+    We cannot tell whether a process on another host is alive, so its files are removed after a day
+    without a change.
     """
-    for left in path.parent.glob(glob.escape(_beginning(path)) + "*.part"):
-        name = left.name.removeprefix(_beginning(path)).removesuffix(".part")
-        host, _, pid = name.rpartition(".")
-        with contextlib.suppress(FileNotFoundError):  # another process removes it, too
+    prefix = _temporary_prefix(path)
+    for temporary in path.parent.glob(glob.escape(prefix) + "*.part"):
+        host, _, pid = temporary.name.removeprefix(prefix).removesuffix(".part").rpartition(".")
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it first
             if host == socket.gethostname():
-                is_left = pid.isdigit() and not psutil.pid_exists(int(pid))
+                is_stale = pid.isdigit() and not psutil.pid_exists(int(pid))
             else:
-                is_left = time.time() - left.stat().st_mtime > SECONDS_OF_A_DAY
-            if is_left:
-                remove(left)
+                is_stale = time.time() - temporary.stat().st_mtime > SECONDS_PER_DAY
+            if is_stale:
+                remove(temporary)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it exists.
+    """Remove a file, a link or a whole folder, if it exists.
 
-    Another process may remove the same at the same time.
+    Other processes may remove the same path at the same time.
     """
     while path.is_dir() and not path.is_symlink():
         with contextlib.suppress(FileNotFoundError):
@@ -105,23 +109,23 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
-    """Make the disk hold a file, or a folder with all that is in it."""
+def sync_to_disk(path: Path) -> None:
+    """Sync a file, or a folder with everything in it, to disk."""
     if path.is_dir():
-        # The file system serves those that wait at the same time with one write to its journal.
-        with ThreadPoolExecutor(FLUSHES) as threads:
-            list(threads.map(_sync, [path, *path.rglob("*")]))
+        # File systems serve simultaneous calls with one write to their journal.
+        with ThreadPoolExecutor(FSYNC_THREADS) as threads:
+            list(threads.map(_fsync, [path, *path.rglob("*")]))
     else:
-        _sync(path)
+        _fsync(path)
 
 
-def _sync(path: Path) -> None:
-    """Make the disk hold what is in a file, or the names that are in a folder."""
+def _fsync(path: Path) -> None:
+    """Sync the content of a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in NO_SYNC:
+        if error.errno not in FSYNC_UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)
@@ -130,20 +134,20 @@ def _sync(path: Path) -> None:
 def write_json(path: Path, content: Any, durable: bool = True) -> None:
     """Write `content` as indented JSON; `durable` as in `atomic_write`.
 
-    If the folder is deleted while it is written, it is written once more.
+    Tries a second time if the folder is deleted meanwhile.
     """
     text = json.dumps(content, indent=2, default=str) + "\n"
-    for is_last in (False, True):
+    for is_last_try in (False, True):
         try:
             with atomic_write(path, durable) as temporary:
                 temporary.write_text(text, encoding="utf-8")
             return
         except FileNotFoundError:
-            if is_last:
+            if is_last_try:
                 raise
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

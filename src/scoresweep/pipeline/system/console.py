@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: bars where there is one, plain lines where there is not."""
+"""Terminal output: progress bars on a terminal, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(message: str) -> None:
-    """Print one line for the person at the terminal (to standard error, as all messages)."""
+    """Print one line to standard error."""
     console.print(message, markup=False)
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show how far long work is; gives a function to call with the units done since the last call.
+    """Show progress: a bar on a terminal, else a line every ten seconds.
 
-    Of the `total` units, `done` were done by an earlier start, which tells nothing about the speed.
+    Yields a function to call with the number of units done since the last call.
 
-    On a terminal that is a bar; otherwise (a log file) a plain line every ten seconds.
+    Args:
+        description: title of the bar.
+        total: number of units.
+        done: units that an earlier start finished; they do not count towards the speed.
     """
     if sys.stderr.isatty():
         columns = (
@@ -50,7 +53,7 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
             task = bar.add_task(description, total=total, completed=done)
             yield lambda units: bar.advance(task, units)
         return
-    before = done
+    resumed_at = done
     last = started = time.monotonic()
 
     def advance(units: int) -> None:
@@ -59,14 +62,14 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            left = (now - started) * (total - done) / max(done - before, 1)
-            say(f"{description}: {done} of {total}, about {left:.0f} s left")
+            remaining = (now - started) * (total - done) / max(done - resumed_at, 1)
+            say(f"{description}: {done} of {total}, about {remaining:.0f} s left")
 
     yield advance
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people: "41 s", "12 min", "3 h 05 min", "2 d 4 h"."""
+    """Format a time: "41 s", "12 min", "3 h 05 min", "2 d 4 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

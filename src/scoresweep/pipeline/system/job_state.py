@@ -1,4 +1,4 @@
-"""How far a job is: a small file that the job keeps writing and `scoresweep status` reads."""
+"""Progress of a job, in a file that the job updates and `scoresweep status` reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -15,60 +16,53 @@ from scoresweep.pipeline.system.atomic_files import write_json
 __all__ = ["JobState"]
 
 
-def _slurm() -> dict[str, str]:
-    """Return what SLURM has told this process about its job.
+def _slurm_variable(name: str) -> str:
+    """Return a variable of this process's SLURM job, or "".
 
-    One that submitit has started on its own machine, be it inside an allocation, is in no job: that
-    one's end is not its end.
+    A process that submitit started locally, even inside an allocation, has no SLURM job: it does
+    not end with that job.
     """
-    return {} if os.environ.get("SUBMITIT_EXECUTOR") == "local" else dict(os.environ)
-
-
-def _slurm_job() -> str:
-    return _slurm().get("SLURM_JOB_ID", "")
-
-
-def _slurm_nodes() -> str:
-    return _slurm().get("SLURM_JOB_NODELIST", "")
+    is_local = os.environ.get("SUBMITIT_EXECUTOR") == "local"
+    return "" if is_local else os.environ.get(name, "")
 
 
 @dataclass
 class JobState:
-    """State of one training run or of the sampling of one setting."""
+    """State of the training of one run, or of the sampling of one setting."""
 
     state: str
-    """"running", "stopped" (on request; it can go on), "done" or "failed"."""
+    """"running", "stopped" (on request; it can be resumed), "done" or "failed"."""
     step: int
     """Steps (or chunks) done."""
     steps: int
-    """Steps (or chunks) in all."""
+    """Total number of steps (or chunks)."""
     images_per_second: float = 0.0
     """Samples processed per second, over all processes."""
     seconds: float = 0.0
-    """Seconds of work so far, earlier starts included."""
+    """Seconds of work so far, including earlier starts."""
     message: str = ""
     """Why it failed, or what it is doing."""
     restarts: int = 0
-    """How often it went on from a checkpoint."""
+    """How often it resumed from a checkpoint."""
     pid: int = field(default_factory=os.getpid)
-    """Process that writes this."""
+    """Id of the process that writes this file."""
     host: str = field(default_factory=socket.gethostname)
-    """Machine of that process."""
-    job_id: str = field(default_factory=_slurm_job)
-    """SLURM's number of the job that this process belongs to, "12" or "12_3"; "" without SLURM."""
-    nodes: str = field(default_factory=_slurm_nodes)
-    """Nodes of that job, as SLURM writes them: "n[1-2]"."""
+    """Host of that process."""
+    job_id: str = field(default_factory=partial(_slurm_variable, "SLURM_JOB_ID"))
+    """SLURM job id, "12" or "12_3"; "" without SLURM."""
+    nodes: str = field(default_factory=partial(_slurm_variable, "SLURM_JOB_NODELIST"))
+    """Nodes of that job in SLURM's notation: "n[1-2]"."""
     updated: float = 0.0
     """Unix time of the last change."""
 
     def write(self, path: Path) -> None:
-        """Write the state to `path`, stamped with the time."""
+        """Write the state and the current time to `path`."""
         self.updated = time.time()
         write_json(path, dataclasses.asdict(self), durable=False)
 
     @classmethod
     def read(cls, path: Path) -> JobState | None:
-        """Return the state at `path`, or None where there is none or it is damaged."""
+        """Return the state in `path`, or None if it is missing or damaged."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):

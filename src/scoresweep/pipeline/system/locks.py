@@ -1,4 +1,4 @@
-"""Let one process at a time do something, on one machine or on several that share files."""
+"""Locks between processes, on one host or on several that share a file system."""
 
 from __future__ import annotations
 
@@ -21,69 +21,85 @@ from scoresweep.pipeline.system.console import say
 
 __all__ = ["file_lock", "is_locked"]
 
-NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
+LOCKS_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """Errors of a file system without locks."""
 
-SECONDS_BETWEEN_TRIES = 0.2
+POLL_SECONDS = 0.2
 
-SECONDS_BETWEEN_WORDS = 600.0
+SECONDS_BETWEEN_MESSAGES = 600.0
 
-SECONDS_TO_SIGN = 10.0
-"""For which a lock's file may still name the process that held it before."""
+SECONDS_UNTIL_RECORDED = 10.0
+"""Until a lock file surely names its new holder instead of the previous one."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Linux only."""
 
 
 @contextlib.contextmanager
 def file_lock(
     path: Path,
     patience: float = math.inf,
-    waiting: str = "another process does this already; waiting for that one",
+    waiting: str = "another process does this already; waiting for it",
 ) -> Iterator[None]:
-    """Let one process at a time into the body; `path` is the lock's file.
+    """Hold an exclusive lock on the file `path` while the body runs.
 
-    The system drops the lock when its process ends, however it ends. Some file systems of clusters
-    have no locks: there one is let in at once. Some keep those of a machine that is dead: one is
-    let in after `patience` seconds, or when somebody removes the file. `waiting` says what is
-    waited for; who holds the lock is added.
+    The system releases the lock when the process ends, even if it crashes. On a file system without
+    locks, the body runs at once. On one that keeps the locks of a crashed host, it runs after
+    `patience` seconds, or when a user removes the file.
+
+    Args:
+        path: the lock file; its folder is created.
+        patience: seconds to wait at most.
+        waiting: message while waiting; the holder of the lock is appended.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _wait(path, patience, waiting) or contextlib.nullcontext():
+    with _acquire(path, patience, waiting) or contextlib.nullcontext():
         yield
 
 
-def _wait(path: Path, patience: float, waiting: str) -> TextIO | None:
-    """Return the file once it is locked and signed; None where the patience has run out."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds `file_lock(path)`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = _try_lock(path)
+    if file:
+        file.close()
+    return file is None
+
+
+def _acquire(path: Path, patience: float, waiting: str) -> TextIO | None:
+    """Return the open lock file once it is locked; None if the patience has run out."""
     limit = "" if patience == math.inf else f", {patience:.0f} s at most"
-    deadline, told, known = time.monotonic() + patience, -math.inf, None
-    while (file := _locked(path)) is None:
-        now, holder = time.monotonic(), _holder(path)
+    deadline, last_message, last_holder = time.monotonic() + patience, -math.inf, None
+    while (file := _try_lock(path)) is None:
+        now, holder = time.monotonic(), _read_holder(path)
         if now > deadline:
             return None
-        if holder != known or now - told > SECONDS_BETWEEN_WORDS:
-            known, told = holder, now
+        if holder != last_holder or now - last_message > SECONDS_BETWEEN_MESSAGES:
+            last_holder, last_message = holder, now
             say(
-                f"{waiting}{limit}{_named(holder)}. If its machine has crashed, remove {path}; "
-                f"this goes on then"
+                f"{waiting}{limit}{_describe(holder)}. If its host has crashed, remove {path} to "
+                f"continue"
             )
-        elif now - told > SECONDS_TO_SIGN and _is_gone(holder):
-            say(f"{path} is locked for a process that is gone{_named(holder)}; going on")
+        elif now - last_message > SECONDS_UNTIL_RECORDED and _has_ended(holder):
+            say(f"{path}: its process has ended{_describe(holder)}; ignoring the lock")
             path.unlink(missing_ok=True)
-        time.sleep(SECONDS_BETWEEN_TRIES)
-    _sign(file)
+        time.sleep(POLL_SECONDS)
+    _record_holder(file)
     return file
 
 
-def _locked(path: Path) -> TextIO | None:
-    """Open and lock a file; None where another process has it locked."""
+def _try_lock(path: Path) -> TextIO | None:
+    """Open and lock a file; return None if another process holds the lock."""
     file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Somebody may have removed the file since: its lock keeps nobody out any more.
+        # If the file was removed meanwhile, others would lock a new file of that name.
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
     except (BlockingIOError, FileNotFoundError):
         pass
     except OSError as error:
-        if error.errno in NO_LOCKS:
+        if error.errno in LOCKS_UNSUPPORTED:
             return file
         file.close()
         raise
@@ -91,47 +107,41 @@ def _locked(path: Path) -> TextIO | None:
     return None
 
 
-def _sign(file: TextIO) -> None:
-    """Say in a lock's file who holds it; other machines see it, too."""
+def _record_holder(file: TextIO) -> None:
+    """Record the holder in the lock file, where other hosts can read it."""
     since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-    who = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "since": since}
-    with contextlib.suppress(OSError):  # the lock holds on a full disk, too
+    holder = {"host": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid(), "since": since}
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without the record
         os.ftruncate(file.fileno(), 0)
-        os.write(file.fileno(), json.dumps(who).encode())
+        os.write(file.fileno(), json.dumps(holder).encode())
         os.fsync(file.fileno())
 
 
-def _boot() -> str:
-    """Return what is another one after each start of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def _holder(path: Path) -> dict[str, Any]:
-    """Return who has signed a lock's file last; nothing where that cannot be read."""
+def _read_holder(path: Path) -> dict[str, Any]:
+    """Return the last recorded holder of a lock file, or {} if it cannot be read."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 
 
-def _named(holder: dict[str, Any]) -> str:
-    """Name the holder of a lock, as a part of a sentence."""
+def _describe(holder: dict[str, Any]) -> str:
+    """Return the holder of a lock in parentheses, or "" if it is unknown."""
     if not holder:
         return ""
     return f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
 
 
-def _is_gone(holder: dict[str, Any]) -> bool:
-    """Tell whether a process was one of this machine and has ended, with the machine or alone."""
+def _has_ended(holder: dict[str, Any]) -> bool:
+    """Return whether the holder was a process of this host that has ended."""
     if holder.get("host") != socket.gethostname():
         return False
-    return holder["boot"] != _boot() or not psutil.pid_exists(holder["pid"])
+    return holder["boot"] != _boot_id() or not psutil.pid_exists(holder["pid"])
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether a process is inside `exclusive(path)`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = _locked(path)
-    if file:
-        file.close()
-    return file is None
+def _boot_id() -> str:
+    """Return an id that changes when the host restarts; "" on systems without one."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

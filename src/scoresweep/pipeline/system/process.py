@@ -1,4 +1,4 @@
-"""How a process that computes is set up: threads, float32, and memory that it has freed."""
+"""Set up a computing process: threads, float32 precision and memory allocation."""
 
 from __future__ import annotations
 
@@ -17,48 +17,47 @@ __all__ = [
 ]
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
-"""The numbers of two options of `mallopt` (malloc.h)."""
-OWN_CHOICE = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
-"""Variables by which a person has already said what glibc is to do."""
+"""Options of `mallopt` (malloc.h)."""
+MALLOC_VARIABLES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+"""Environment variables by which users configure the same options."""
 
 
 def set_up_process(threads: int) -> None:
-    """Compute with `threads` threads, in true float32, and keep memory for what comes next."""
+    """Set the number of threads, disable TF32 and retain freed memory."""
     torch.set_num_threads(threads)
     disable_tf32()
     retain_freed_memory()
 
 
 def disable_tf32() -> None:
-    """Let GPUs compute in float32 as CPUs do.
+    """Make GPUs compute in full float32, as CPUs do.
 
-    By default convolutions are rounded to TF32, which has 10 bits in place of 23.
+    By default convolutions use TF32, which has a mantissa of 10 bits instead of 23.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def retain_freed_memory() -> None:
-    """Let the next step on a CPU have the memory that this one frees.
+    """Make glibc keep freed memory for the next step instead of returning it to the system.
 
-    glibc asks the system for each large buffer, and gives it back when it is freed; the system then
-    clears each page of the next one, which was a fifth of a Langevin step
-    (docs/performance.md). Where the C library is another, or a person has chosen otherwise in the
-    environment, nothing is changed.
+    By default glibc maps each large buffer separately, and the system clears its pages each time,
+    which took a fifth of a Langevin step on a CPU (docs/performance.md). Does nothing with another
+    C library (macOS, musl), or if the environment configures malloc.
     """
-    option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if option and not any(name in os.environ for name in OWN_CHOICE):
-        option(MMAP_MAX, 0)  # take no buffer from the system alone,
-        option(TRIM_THRESHOLD, -1)  # and give none back
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt and not any(name in os.environ for name in MALLOC_VARIABLES):
+        mallopt(MMAP_MAX, 0)  # disable separate maps
+        mallopt(TRIM_THRESHOLD, -1)  # never shrink the heap
 
 
 def exit_with_parent() -> None:
-    """End this process when the one that started it is killed: nobody would ever stop it."""
+    """Exit when the parent process ends; otherwise this process would be orphaned."""
     parent = parent_process()
     assert parent is not None
 
-    def follow() -> None:
+    def wait_and_exit() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=wait_and_exit, daemon=True).start()

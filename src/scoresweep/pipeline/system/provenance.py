@@ -1,4 +1,4 @@
-"""What made a result: the program, the versions of its parts, and the machine."""
+"""Provenance of results: code, package versions and host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from typing import Any
 from scoresweep.pipeline.system.atomic_files import atomic_write, write_json
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["Code", "append_start", "commit_name", "provenance", "snapshot_code", "update"]
+__all__ = [
+    "Code",
+    "append_start",
+    "commit_name",
+    "provenance",
+    "snapshot_code",
+    "update_provenance",
+]
 
 PACKAGES = (
     "scoresweep",
@@ -34,33 +41,36 @@ PACKAGES = (
 )
 
 PACKAGE = Path(__file__).parents[2]
-"""Folder of the program's files."""
+"""Folder of the installed package."""
 
-WORKFLOW = ("src", "workflow")
-"""Folders of the checkout whose files count as code also where git does not know them."""
+CPUINFO = Path("/proc/cpuinfo")
+"""Linux only."""
+
+CODE_FOLDERS = ("src", "workflow")
+"""Folders of the checkout whose untracked files count as code, too."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a process; `patch` and `environment` are names of files in a folder."""
+    """The code of a process; `patch` and `environment` name files in the snapshot folder."""
 
     commit: str
-    """What is checked out; "" where the program is in no checkout of its own."""
+    """Commit that is checked out; "" if the package is not in its own checkout."""
     patch: str | None
-    """What the checkout has that the commit has not."""
+    """Difference between the checkout and the commit; None if there is none."""
     environment: str
-    """Every installed package."""
+    """List of installed packages."""
     source_sha256: str
-    """Hash over the names and contents of the program's files."""
+    """Hash of the names and contents of the package's files."""
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions, commit and machine as plain values."""
+    """Return versions, commit and host as plain values."""
     commit = _commit()
-    return _about(commit, bool(commit and _patch()))
+    return _describe(commit, bool(commit and _patch()))
 
 
-def _about(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
+def _describe(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
     return {
         "created": _now(),
         "commit": commit,
@@ -69,31 +79,31 @@ def _about(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _cores(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
 
 
 def snapshot_code(folder: Path) -> Code:
-    """Keep the code of this process in `folder`, and return what is there.
+    """Save the code of this process to `folder` as `<sha>.patch` and `<sha>.environment.txt`.
 
-    The folder holds `<sha>.patch` and `<sha>.environment.txt`, one of each for all that are alike.
+    Identical files are saved once.
     """
     commit = _commit()
     patch = _patch() if commit else b""
     return Code(
         commit=commit,
-        patch=_keep(folder, patch, ".patch") if patch else None,
-        environment=_keep(folder, _environment(), ".environment.txt"),
+        patch=_save(folder, patch, ".patch") if patch else None,
+        environment=_save(folder, _environment(), ".environment.txt"),
         source_sha256=_source_sha256(),
     )
 
 
 @functools.cache
 def commit_name() -> str:
-    """Return the first digits of the commit, with "+" if the program's files differ from it.
+    """Return the first digits of the commit, with "+" if the package's files differ from it.
 
-    "" if the program is in no checkout of its own, or there is no git.
+    Returns "" if the package is not in its own checkout, or git is not installed.
     """
     commit = _commit()
     changed = commit and _git("status", "--porcelain", "--", str(PACKAGE))
@@ -101,13 +111,12 @@ def commit_name() -> str:
 
 
 def append_start(path: Path, folder: Path, code: Code | None = None) -> None:
-    """Add a start of this process's work to the provenance at `path`.
+    """Append a start of this job to the provenance file `path`.
 
-    `code` is what the process that launched this one has kept in `folder`: nodes of a cluster may
-    have no git. It is kept anew where there is none, or where the program has changed since, while
-    the job waited.
+    `code` is the snapshot that the launching process saved in `folder`, since cluster nodes may
+    lack git. A new one is made if it is missing, or if the code changed while the job waited.
     """
-    if code is None or code.source_sha256 != _source_sha256() or not _is_kept(code, folder):
+    if code is None or code.source_sha256 != _source_sha256() or not _is_saved(code, folder):
         code = snapshot_code(folder)
     environment = os.environ
     start = {
@@ -119,38 +128,38 @@ def append_start(path: Path, folder: Path, code: Code | None = None) -> None:
         "processes": int(environment.get("WORLD_SIZE", "1")),
         "nodes": int(environment.get("SLURM_JOB_NUM_NODES", "1")),
     }
-    before = _read(path)
-    starts = [*before.get("starts", []), start]
-    about = _about(code.commit, code.patch is not None)
-    write_json(path, before | about | {"starts": starts})
+    content = _read(path)
+    starts = [*content.get("starts", []), start]
+    description = _describe(code.commit, code.patch is not None)
+    write_json(path, content | description | {"starts": starts})
 
 
-def _is_kept(code: Code, folder: Path) -> bool:
-    """Whether the files that `code` names are in `folder`, which may have been deleted."""
+def _is_saved(code: Code, folder: Path) -> bool:
+    """Return whether the files of a snapshot are in `folder`, which users may delete."""
     return all((folder / name).exists() for name in (code.patch, code.environment) if name)
 
 
-def update(path: Path, facts: dict[str, Any]) -> None:
-    """Add `facts` about finished work to the provenance that its last start left at `path`.
+def update_provenance(path: Path, facts: dict[str, Any]) -> None:
+    """Add `facts` to a provenance file, keeping code and versions of the last start.
 
-    The code and the versions are those of that start: a checkout may change while work runs.
+    The checkout may have changed since then.
     """
     write_json(path, _read(path) | facts)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what is at `path`; nothing where there is no file or a power cut has spoilt it."""
+    """Return the content of a provenance file; {} if it is missing or damaged."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:
-        say(f"{path}: is damaged ({error}), and is begun anew")
+        say(f"{path}: is damaged ({error}); starting a new one")
         return {}
 
 
-def _keep(folder: Path, content: bytes, suffix: str) -> str:
-    """Write `content` under a name made of its hash, if it is not there; return the name."""
+def _save(folder: Path, content: bytes, suffix: str) -> str:
+    """Write `content` to a file named by its hash unless it exists; return the name."""
     name = hashlib.sha256(content).hexdigest()[:12] + suffix
     if not (folder / name).exists():
         with atomic_write(folder / name) as temporary:
@@ -163,60 +172,69 @@ def _now() -> str:
 
 
 def _commit() -> str:
-    """Return the commit that is checked out; "" where the program is in no checkout of its own."""
-    # A copy that is installed may lie inside some other project's repository.
-    listed = _ask_git("ls-files", "__init__.py")
+    """Return the commit that is checked out; "" if the package is not in its own checkout."""
+    # An installed copy may be inside another project's repository, which does not track it.
+    tracked = _run_git("ls-files", "__init__.py")
     top = _checkout()
-    if top and listed.returncode:
-        problem = " ".join(listed.stderr.decode(errors="replace").split())
-        say(f"{top}: results will not say which commit this code is, only its hash: {problem}")
-    return _git("rev-parse", "HEAD").decode().strip() if listed.stdout else ""
+    if top and tracked.returncode:
+        problem = " ".join(tracked.stderr.decode(errors="replace").split())
+        say(f"{top}: results will record only a hash of this code, not its commit: {problem}")
+    return _git("rev-parse", "HEAD").decode().strip() if tracked.stdout else ""
 
 
 def _checkout() -> Path | None:
-    """Return the folder of the repository that this program lies in."""
+    """Return the top folder of the repository that contains the package."""
     return next((f for f in PACKAGE.resolve().parents if (f / ".git").exists()), None)
 
 
 def _patch() -> bytes:
-    """Return what `git apply` needs to make the checkout's code out of its commit."""
+    """Return a patch that turns the commit into the code of the checkout."""
     top = Path(os.fsdecode(_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
-    # Whatever a person has configured, the answer is a patch in the usual form.
+    # Override user settings that would change the format of the patch.
     options = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
     diff = ("diff", *options, "--src-prefix=a/", "--dst-prefix=b/")
-    listed = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *WORKFLOW, at=top)
-    new = [os.fsdecode(name) for name in listed.split(b"\0") if name]
+    names = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *CODE_FOLDERS, at=top)
+    untracked = [os.fsdecode(name) for name in names.split(b"\0") if name]
     parts = [_git(*diff, "HEAD", at=top)]
-    parts += [_git(*diff, "--no-index", "--", "/dev/null", name, at=top) for name in sorted(new)]
+    parts += [
+        _git(*diff, "--no-index", "--", "/dev/null", name, at=top) for name in sorted(untracked)
+    ]
     return b"".join(parts)
 
 
 def _git(*arguments: str, at: Path | None = None) -> bytes:
-    """Return git's answer about the folder of this program; nothing where there is no repository.
+    """Return the output of a git command; nothing if it fails.
 
-    Commands that compare answer 1 where they found a difference.
+    `git diff --no-index` exits with 1 if it finds differences.
     """
-    answer = _ask_git(*arguments, at=at)
-    return answer.stdout if answer.returncode in (0, 1) else b""
+    done = _run_git(*arguments, at=at)
+    return done.stdout if done.returncode in (0, 1) else b""
 
 
-def _ask_git(*arguments: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Return all that git has to say; as 127, the shell's number, where there is no git."""
+def _run_git(*arguments: str, at: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run git in the folder of the package; return code 127 if it is not installed."""
     command = ["git", "-C", str(at or PACKAGE)]
     top = _checkout()
     if top and (top / ".git").stat().st_uid == PACKAGE.stat().st_uid:
-        # A shared checkout may be somebody else's; that person's code is what runs here anyway.
+        # The checkout may belong to another user, whose code runs here anyway.
         command += ["-c", "safe.directory=*"]
-    # A git hook, or `git rebase --exec`, sets variables that name the repository it works on.
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Git hooks and `git rebase --exec` set variables that point to another repository.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return _run([*command, *arguments], environment)
+
+
+def _run(
+    command: list[str], environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command; return code 127, as in a shell, if it is not installed."""
     try:
-        return subprocess.run([*command, *arguments], capture_output=True, env=mine, check=False)
+        return subprocess.run(command, capture_output=True, env=environment, check=False)
     except FileNotFoundError:
-        return subprocess.CompletedProcess(command, 127, b"", b"there is no git")
+        return subprocess.CompletedProcess(command, 127, b"", f"no {command[0]}".encode())
 
 
 def _source_sha256() -> str:
-    """Return a hash over the names and contents of the program's files."""
+    """Return a hash of the names and contents of the package's files."""
     folder, digest = PACKAGE, hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
@@ -226,10 +244,10 @@ def _source_sha256() -> str:
 
 
 def _environment() -> bytes:
-    """Return Python, the build of torch and every installed package, a line each."""
-    found = importlib.metadata.distributions()
-    torch = _build_of_torch()
-    packages = sorted({f"{package.name}=={package.version}" for package in found}, key=str.lower)
+    """Return one line each for Python, the torch build and every installed package."""
+    torch = _torch_build()
+    distributions = importlib.metadata.distributions()
+    packages = sorted({f"{each.name}=={each.version}" for each in distributions}, key=str.lower)
     lines = [
         f"# Python {platform.python_version()}",
         f"# torch {torch['__version__']}, CUDA {torch['cuda']}, {torch['git_version']}",
@@ -238,8 +256,8 @@ def _environment() -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _build_of_torch() -> dict[str, Any]:
-    """Return torch's own account of itself, without the seconds that its import takes."""
+def _torch_build() -> dict[str, Any]:
+    """Read torch/version.py without importing torch, which takes seconds."""
     spec = find_spec("torch")
     assert spec is not None
     assert spec.origin is not None
@@ -253,11 +271,18 @@ def _version(package: str) -> str:
         return ""
 
 
+def _cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _processor() -> str:
     """Return the model name of the CPU."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:  # macOS
+        names = _run(["sysctl", "-n", "machdep.cpu.brand_string"]).stdout.decode().splitlines()
     return names[0] if names else platform.processor()

@@ -1,4 +1,4 @@
-"""Files of named tensors (safetensors): nothing in them is ever executed."""
+"""Write files of named tensors (safetensors), which never execute code when read."""
 
 from __future__ import annotations
 
@@ -27,19 +27,22 @@ def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
 def save_safetensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write `tensors` to `path`, each laid out as its shape says.
+    """Write `tensors` to `path` in contiguous layout.
 
-    Whoever may read other new files may read this one, too: safetensors lets the owner alone.
-    Raises `OSError` if the disk is full or the folder is gone, as other ways to write do.
+    The file gets the usual permissions; safetensors creates files with mode 0600.
+
+    Raises:
+        OSError: if the disk is full or the folder does not exist; safetensors raises its own error.
     """
     path.touch()
     mode = path.stat().st_mode
-    plain = {name: value.contiguous() for name, value in tensors.items()}
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
     try:
-        save_file(plain, path, metadata=metadata)
+        save_file(contiguous, path, metadata=metadata)
         path.chmod(mode)
     except SafetensorError as error:
-        code = re.search(r"os error (\d+)", str(error))
-        if code:
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+        match = re.search(r"os error (\d+)", str(error))
+        if match:
+            code = int(match[1])
+            raise OSError(code, os.strerror(code), str(path)) from error
         raise

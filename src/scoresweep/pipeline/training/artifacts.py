@@ -21,7 +21,7 @@ from scoresweep.pipeline.results.input_hashes import dataset_sha256, write_weigh
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.system.provenance import Code, append_start, update
+from scoresweep.pipeline.system.provenance import Code, append_start, update_provenance
 from scoresweep.pipeline.training.curves import Curves
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
@@ -97,7 +97,7 @@ def write_run_without_training(
     with atomic_write(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
     code = {MADE_BY: current_code("networks").record()}
-    update(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
+    update_provenance(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
     write_hparams(layout.tensorboard(run.id), run_hparams(run), {})
     JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
     save_network(layout.weights(run.id), network, run.train.network)

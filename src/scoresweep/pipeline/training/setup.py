@@ -27,7 +27,7 @@ from scoresweep.pipeline.results.input_hashes import (
 )
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.system.atomic_files import atomic_write
-from scoresweep.pipeline.system.provenance import update
+from scoresweep.pipeline.system.provenance import update_provenance
 from scoresweep.pipeline.training.checkpoint import prune_checkpoints
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.pipeline.training.signals import record_signals
@@ -147,7 +147,7 @@ def write_artifacts(trainer: Trainer, run: Run, layout: StudyPaths) -> None:
     }
     with atomic_write(layout.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
-    update(
+    update_provenance(
         layout.provenance(run.id),
         {
             "device": str(device),

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from scoresweep.pipeline.study import Run
-from scoresweep.pipeline.system.atomic_files import flush
+from scoresweep.pipeline.system.atomic_files import sync_to_disk
 
 __all__ = ["Tracker", "image_grid", "run_hparams", "write_hparams"]
 
@@ -47,7 +47,7 @@ class Tracker:
     def flush(self) -> None:
         """Make the disk hold what was written."""
         self.writer.flush()
-        flush(Path(self.writer.log_dir))
+        sync_to_disk(Path(self.writer.log_dir))
 
     def close(self) -> None:
         """Write out what is waiting."""

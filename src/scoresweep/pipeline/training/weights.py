@@ -66,7 +66,7 @@ def load_network(run_folder: Path) -> ScoreNetwork:
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         kind = describe(path)
-        reason = f"it is {kind.what}" if kind.name != "safetensors" else _first_line(error)
+        reason = f"it is {kind.description}" if kind.name != "safetensors" else _first_line(error)
         raise InputError(
             f"{path}: does not hold the weights of a network of this program ({reason}); remove it "
             f"and train the run again, or import weights with `scoresweep import-checkpoint`"

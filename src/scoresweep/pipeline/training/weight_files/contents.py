@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scoresweep.pipeline.system.file_kinds import FileKind, capped
+from scoresweep.pipeline.system.file_kinds import FileKind, abbreviate_names
 
 __all__ = ["States", "describe_content", "find_states"]
 
@@ -118,7 +118,7 @@ def find_states(content: Any) -> States:
         if len(keys) > 1:
             raise ValueError(f"holds both {' and '.join(keys)}; save the right one alone")
     if not raw and not averaged:
-        names = ", ".join(capped([repr(key) for key in content])) or "nothing"
+        names = ", ".join(abbreviate_names([repr(key) for key in content])) or "nothing"
         raise ValueError(f"holds {names}")
     steps = [content[key] for key in STEP if type(content.get(key)) is int]
     used = {*raw, *averaged, *STEP}
@@ -126,5 +126,5 @@ def find_states(content: Any) -> States:
         content[raw[0]] if raw else None,
         content[averaged[0]] if averaged else None,
         steps[0] if steps else None,
-        tuple(capped([str(key) for key in content if key not in used])),
+        tuple(abbreviate_names([str(key) for key in content if key not in used])),
     )

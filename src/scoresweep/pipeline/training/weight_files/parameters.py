@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoresweep.pipeline.system.file_kinds import capped
+from scoresweep.pipeline.system.file_kinds import abbreviate_names
 
 __all__ = ["plain_parameters"]
 
@@ -28,7 +28,7 @@ def plain_parameters(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     """
     odd = [repr(name) for name in state if not isinstance(name, str)]
     if odd:
-        raise ValueError(f"has names that are no texts: {', '.join(capped(odd))}")
+        raise ValueError(f"has names that are no texts: {', '.join(abbreviate_names(odd))}")
     found: dict[str, Tensor] = {}
     problems = []
     for name, value in state.items():
@@ -40,7 +40,7 @@ def plain_parameters(state: Mapping[Any, Any]) -> dict[str, Tensor]:
         else:
             found[short] = value.detach()
     if problems:
-        raise ValueError("; ".join(capped(problems, 3, 120)))
+        raise ValueError("; ".join(abbreviate_names(problems, 3, 120)))
     return found
 
 

@@ -19,10 +19,10 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.file_kinds import (
     READABLE,
     FileKind,
-    capped,
+    abbreviate_names,
     describe,
-    globals_of_pickle,
 )
+from scoresweep.pipeline.system.pickle_globals import pickled_globals
 
 __all__ = ["Content", "read_content"]
 
@@ -85,7 +85,7 @@ def read_content(path: Path, expected: str) -> Content:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if kind.name not in READABLE:
-        raise InputError(f"{path}: is {kind.what}; {kind.mend or expected}")
+        raise InputError(f"{path}: is {kind.description}; {kind.remedy or expected}")
     if kind.name == "safetensors":
         return Content(_load_safetensors(path), kind, has_checksums=False)
     has_checksums = kind.name == "torch_zip" and _compare_checksums(path)
@@ -124,8 +124,8 @@ def _load_torch(path: Path, kind: FileKind) -> Any:
     else:
         what = "holds Python objects"
     raise InputError(
-        f"{path}: {what} ({', '.join(capped(objects))}), and only tensors and plain values are "
-        f"ever loaded; {SAVE_STATE}"
+        f"{path}: {what} ({', '.join(abbreviate_names(objects))}), and only tensors and plain "
+        f"values are ever loaded; {SAVE_STATE}"
     )
 
 
@@ -133,11 +133,11 @@ def _objects(path: Path, kind: FileKind) -> list[str]:
     """Return the names of the Python objects that the content asks for."""
     if kind.name == "torch_legacy":
         with path.open("rb") as file:
-            return globals_of_pickle(file, LEGACY_PICKLES)
+            return pickled_globals(file, LEGACY_PICKLES)
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
         with archive.open(name) as file:
-            return globals_of_pickle(file)
+            return pickled_globals(file)
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
@@ -149,5 +149,5 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"{path}: is damaged ({reason}); {AGAIN}") from None
     if is_own:
-        raise InputError(f"{path}: is {SCORESWEEP.what}; {SCORESWEEP.mend}")
+        raise InputError(f"{path}: is {SCORESWEEP.description}; {SCORESWEEP.remedy}")
     return tensors

@@ -15,7 +15,7 @@ from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.extractor_weights import load_published_weights
-from scoresweep.pipeline.evaluation.real_features import attribute_of, make_reference_again
+from scoresweep.pipeline.evaluation.real_features import read_attribute, unusable_reference
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
@@ -23,10 +23,10 @@ from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["give_weights", "load_extractor", "make_extractor"]
+__all__ = ["load_extractor", "load_or_fit_weights", "make_extractor"]
 
 
-def give_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
+def load_or_fit_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
     """Give an extractor its weights, published or fitted; return attributes that tell which.
 
     Fitted ones are read from `path` where it holds those of this dataset, made by this recipe. Of
@@ -133,10 +133,13 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
         try:
             _load_fitted(model, path)
         except (FileNotFoundError, SafetensorError, RuntimeError, ValueError) as error:
-            raise make_reference_again(path, error) from error
+            raise unusable_reference(path, error) from error
     else:
         return model
-    found, expected = _attributes_of(model)["weights_sha256"], attribute_of(made, "weights_sha256")
+    found, expected = (
+        _attributes_of(model)["weights_sha256"],
+        read_attribute(made, "weights_sha256"),
+    )
     if found != expected:
         raise InputError(
             f"{made}: its features are not those of the extractor {name} as it is now (SHA-256 of "

@@ -26,10 +26,10 @@ from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
-__all__ = ["PARTS", "KeptMetrics", "NotedOptions", "Part", "noted"]
+__all__ = ["PARTS", "CachedMetric", "MetricCache", "TrackedOptions", "track_reads"]
 
 PARTS = "parts"
-EARLIER = 3
+MAX_EARLIER_FILES = 3
 """Most files of a setting, measured with other options, that are kept."""
 
 OPTION_NAMES = frozenset(each.name for each in dataclasses.fields(Options))
@@ -40,7 +40,7 @@ ALWAYS = frozenset({"seed", "resamplings"})
 
 
 @dataclass(frozen=True)
-class NotedOptions(Options):
+class TrackedOptions(Options):
     """Options that note which of them are read."""
 
     read: set[str] = field(default_factory=set, compare=False)
@@ -51,14 +51,14 @@ class NotedOptions(Options):
         return object.__getattribute__(self, name)
 
 
-def noted(options: Options, read: set[str]) -> NotedOptions:
+def track_reads(options: Options, read: set[str]) -> TrackedOptions:
     """Return `options`, which add the name of each option that is read to `read`."""
     values = {name: getattr(options, name) for name in OPTION_NAMES}
-    return NotedOptions(**values, read=read)
+    return TrackedOptions(**values, read=read)
 
 
 @dataclass(frozen=True)
-class Part:
+class CachedMetric:
     """One metric on one extractor, at one point of the evaluation grid."""
 
     metric: str
@@ -77,14 +77,14 @@ class Part:
         evaluate: Evaluate,
         read: set[str],
         found: tuple[Mapping[str, xr.Variable], Sequence[str]],
-    ) -> Part:
+    ) -> CachedMetric:
         """Return the part that has read the options `read` of `evaluate`, and gave `found`."""
         names = read | ALWAYS | (KID if read & KID else frozenset())
         known = names & type(evaluate).model_fields.keys()
         return cls(metric, extractor, {n: getattr(evaluate, n) for n in sorted(known)}, *found)
 
 
-class KeptMetrics:
+class MetricCache:
     """The metrics of a setting that earlier files hold, and those that a new file will hold."""
 
     def __init__(self, path: Path, inputs: Callable[[str], str]) -> None:
@@ -95,10 +95,10 @@ class KeptMetrics:
         self.path, self.inputs = path, inputs
         self.seconds = 0.0
         """What the metrics of the present file that are used again took to compute."""
-        self.parts: list[tuple[Part, Point]] = []
+        self.parts: list[tuple[CachedMetric, Point]] = []
         self._files: list[tuple[Path, xr.Dataset, list[dict[str, Any]]]] | None = None
 
-    def find(self, metric: str, extractor: str, evaluate: Evaluate) -> Part | None:
+    def find(self, metric: str, extractor: str, evaluate: Evaluate) -> CachedMetric | None:
         """Return a metric that was computed before; None if it has to be computed."""
         for path, content, entries in self._read():
             for entry in entries:
@@ -113,7 +113,7 @@ class KeptMetrics:
                     return _part(content, entry)
         return None
 
-    def keep(self, axes: Point, part: Part) -> None:
+    def keep(self, axes: Point, part: CachedMetric) -> None:
         """Note a part that the new file will hold at a point of the evaluation grid."""
         self.parts.append((part, axes))
 
@@ -128,7 +128,7 @@ class KeptMetrics:
             if path == self.path and before != measured:
                 with atomic_write(self._folder / f"{path.stem}.{before}.nc") as temporary:
                     shutil.copy2(path, temporary)
-        for old in self._earlier()[EARLIER:]:
+        for old in self._earlier()[MAX_EARLIER_FILES:]:
             old.unlink(missing_ok=True)
 
     @property
@@ -149,7 +149,7 @@ class KeptMetrics:
         if path == self.path:
             self.seconds = float(content.attrs.get("seconds", 0.0))
 
-    def _entry(self, part: Part, axes: Point, content: xr.Dataset) -> dict[str, Any]:
+    def _entry(self, part: CachedMetric, axes: Point, content: xr.Dataset) -> dict[str, Any]:
         """Describe a part; attributes of its variables that other points have changed are added."""
         attributes = {
             name: about
@@ -180,7 +180,7 @@ def _readable(paths: Sequence[Path]) -> Iterator[tuple[Path, xr.Dataset, list[di
             continue
 
 
-def _part(content: xr.Dataset, entry: Mapping[str, Any]) -> Part:
+def _part(content: xr.Dataset, entry: Mapping[str, Any]) -> CachedMetric:
     """Return a part from the file that holds it."""
     variables = {}
     for name in entry["variables"]:
@@ -188,7 +188,9 @@ def _part(content: xr.Dataset, entry: Mapping[str, Any]) -> Part:
         variable = content[name].sel(at).variable
         about = entry["attributes"].get(name) or _plain(variable.attrs)
         variables[name] = xr.Variable(variable.dims, variable.values, about)
-    return Part(entry["metric"], entry["extractor"], entry["options"], variables, entry["problems"])
+    return CachedMetric(
+        entry["metric"], entry["extractor"], entry["options"], variables, entry["problems"]
+    )
 
 
 def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:

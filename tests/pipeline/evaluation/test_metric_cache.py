@@ -8,9 +8,9 @@ from measured_study import make_plan, measure, real_digits, write
 from tiny_study import give_data
 
 from scoresweep.metrics.features import Options
-from scoresweep.pipeline.evaluation import kept_metrics as kept_module
+from scoresweep.pipeline.evaluation import metric_cache as kept_module
 from scoresweep.pipeline.evaluation import sample_metrics as measures_module
-from scoresweep.pipeline.evaluation.kept_metrics import noted
+from scoresweep.pipeline.evaluation.metric_cache import track_reads
 from scoresweep.pipeline.results.code_version import CodeVersion
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
@@ -34,7 +34,7 @@ def plan_in(root, **options):
 @pytest.fixture
 def computed(monkeypatch):
     """The names of the metrics that are computed, in order."""
-    names, measure_one = list[str](), measures_module._measure
+    names, measure_one = list[str](), measures_module._measure_metric
 
     def spy(metric, *arguments):
         names.append(metric)
@@ -166,7 +166,7 @@ def test_what_could_not_be_computed_is_still_named(digits, samples, computed):
 
 def test_the_options_that_a_metric_reads_are_noted():
     read = set()
-    options = noted(Options(neighbours=3, seed=7), read)
+    options = track_reads(Options(neighbours=3, seed=7), read)
     assert read == set()
     assert (options.neighbours, options.seed) == (3, 7)
     assert read == {"neighbours", "seed"}
