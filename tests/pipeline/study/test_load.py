@@ -14,13 +14,17 @@ from scoresweep.pipeline.study.load import parse_yaml
 MISTAKES = {
     "unknown key": ("steps: 120", "stepps: 120", ["train.stepps", "Did you mean 'steps'?"]),
     "unknown block": ("evaluate:", "evalute:", ["evalute", "Did you mean 'evaluate'?"]),
-    "missing key": ("  steps: 120\n", "", ["train.steps: is missing", "Training steps"]),
-    "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected a valid integer"]),
-    "a truth value for a number": ("steps: 120", "steps: true", ["train.steps: True: expected"]),
+    "missing key": ("  steps: 120\n", "", ["train.steps: is missing"]),
+    "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected an integer"]),
+    "a truth value for a number": (
+        "steps: 120",
+        "steps: true",
+        ["train.steps: true: expected an integer"],
+    ),
     "neither number nor word": (
         "sigma_max: 8.0",
         "sigma_max: big",
-        ["expected a valid number or 'max_distance' or"],
+        ["'big': expected a number or 'max_distance' or"],
     ),
     "unknown dataset": ("name: digits", "name: digit", ["dataset.name: 'digit'", "'digits'?"]),
     "no name": ("{name: mlp, width: 16", "{width: 16", ["train.network.name: is missing"]),

@@ -73,11 +73,11 @@ def _small_images(run: Run, size: Size | None) -> Iterable[str]:
     sides = size[0][1:] if size is not None else (getattr(run.dataset, "size", None),)
     side = min((side for side in sides if side is not None), default=None)
     if side is not None and side < network.smallest_side:
-        fewer_stages = " or fewer multipliers" if isinstance(network, UNet) else ""
+        fewer_stages = ", or fewer multipliers" if isinstance(network, UNet) else ""
         yield (
             f"train.network: {network.name}: images of {run.dataset.id} are too small to be "
-            f"halved at each stage: {side} pixels; expected {network.smallest_side} pixels or "
-            f"more{fewer_stages}"
+            f"halved at each stage: {side} pixels; expected at least {network.smallest_side} "
+            f"pixels{fewer_stages}"
         )
 
 

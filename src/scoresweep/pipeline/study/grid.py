@@ -88,7 +88,8 @@ def _places(sweep: Sweep, model: type[Config], where: str) -> list[dict[str, str
         for path in group:
             if path in places[0]:
                 raise InputError(
-                    f"{where}.{name}.{path}: is also in {places[0][path]}; expected it once"
+                    f"{where}.{name}.{path}: is also in {places[0][path].split(': ')[-1]}; "
+                    f"expected each path once"
                 )
             places[0][path] = f"{where}.{name}"
     places += [

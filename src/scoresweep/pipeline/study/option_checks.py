@@ -160,7 +160,7 @@ def _class_metrics(plan: Plan) -> Iterable[str]:
         if metrics and not CLASS_EXTRACTORS.intersection(options.extractors):
             yield (
                 f"evaluate.metrics: {', '.join(sorted(metrics))}: needs class probabilities; "
-                f"expected one of {', '.join(sorted(CLASS_EXTRACTORS))} in evaluate.extractors"
+                f"expected {' or '.join(sorted(CLASS_EXTRACTORS))} in evaluate.extractors"
             )
 
 

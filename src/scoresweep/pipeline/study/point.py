@@ -87,7 +87,7 @@ def _refuse_unknown(
         before, after = ("".join(f", {k}: {given[k]}" for k in keys) for keys in (unknown, both))
         raise InputError(
             f"{where}.{block}.name: {kind}: has no option {', '.join(unknown)}, which "
-            f"{block} sets; expected whole blocks, each with its own options: "
+            f"{block} sets; sweep whole blocks instead, each with its own options: "
             f"{block}: [{{name: ...{before}}}, {{name: {kind}{after}}}]"
         )
 

@@ -224,8 +224,8 @@ class EvaluateBlock(Evaluate, Sweep):
         points = [self.grid, *self.zip, *self.include, *self.exclude]
         if any("real_count" in point for point in points):
             raise ValueError(
-                "real_count outside of grid, zip, include and exclude: it cannot be swept, because "
-                "the features of real samples are computed once for the study"
+                "a single real_count, which cannot be swept: the features of real samples are "
+                "computed once for the study"
             )
         return self
 

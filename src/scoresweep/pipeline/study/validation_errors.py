@@ -15,6 +15,22 @@ from scoresweep.pipeline.errors import did_you_mean
 
 __all__ = ["describe_errors", "field_names"]
 
+EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping {key: value}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
+    "list_type": "a list",
+    "model_attributes_type": "a mapping {key: value}",
+    "model_type": "a mapping {key: value}",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-', starting with a letter or digit",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
+"""What was expected, by pydantic's type of error."""
+
 
 def describe_errors(
     error: ValidationError, content: Any, where: str, model: type[BaseModel]
@@ -74,29 +90,24 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "missing":
             field = _fields(model, parents).get(str(last))
             text = " ".join(((field.description if field else "") or "").split())
-            return "is missing" + (f". Expected: {re.split('[;.]', text)[0]}." if text else "")
+            meaning = re.split("[;.]", text)[0]
+            return "is missing; this key is required" + (f" ({meaning})" if meaning else "")
         case "union_tag_invalid":
             tags = [tag.strip().strip("'") for tag in detail["ctx"]["expected_tags"].split(",")]
             hint = did_you_mean(str(detail["ctx"]["tag"]), tags)
             return f"expected one of {', '.join(tags)}.{hint}"
         case "union_tag_not_found":
-            return "is missing; expected the name of a method, such as {name: NAME}"
+            return "is missing; expected the name of the method"
         case "value_error":
             return f"expected {detail['ctx']['error']}"
-        case "string_pattern_mismatch":
-            return "expected letters, digits, '.', '_' and '-', starting with a letter or a digit"
         case "too_short":
             return "expected at least one value" if not detail["input"] else detail["msg"]
         case "literal_error":
             return f"expected {detail['ctx']['expected']}"
-    message = detail["msg"]
-    for before, after in (
-        ("Input should be a valid ", "expected a valid "),
-        ("Input should be ", "expected a value "),
-        ("Input should ", "expected to "),
-    ):
-        message = message.replace(before, after)
-    return message
+    if detail["type"] in EXPECTED:
+        return f"expected {EXPECTED[detail['type']]}"
+    message = detail["msg"].replace("Input should be a valid ", "expected a valid ")
+    return message.replace("Input should be ", "expected a value ")
 
 
 def field_names(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
@@ -128,5 +139,7 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _shorten(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -148,7 +148,7 @@ class UserArrays(UserData):
     @classmethod
     def _is_layout(cls, value: str | None) -> str | None:
         if value is not None and "".join(sorted(value)) not in {"DN", "HNW", "CHNW"}:
-            raise ValueError(f"a permutation of NHW, NHWC or ND, such as NCHW, found {value}")
+            raise ValueError("a permutation of NHW, NHWC or ND, such as NCHW")
         return value
 
 
