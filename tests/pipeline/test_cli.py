@@ -1,4 +1,4 @@
-"""Every command says what it does, starts quickly and ends with the right exit code."""
+"""The command line: help, imports, selection of jobs, exit codes."""
 
 import json
 import os
@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from checkout import ROOT
 from tiny_study import TINY, give_data, tiny_plan
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from scoresweep.pipeline import cli
@@ -40,14 +42,14 @@ HEAVY = ("torch", "xarray", "zarr", "matplotlib", "sklearn", "accelerate", "subm
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A study file in the folder in which the command runs."""
+    """Write a study file to the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(TINY)
     return "study.yaml"
 
 
 def shown(*arguments):
-    """Return what a command prints, without boxes and line breaks."""
+    """Return the output of a command, without boxes and line breaks."""
     ended = CliRunner(env={"COLUMNS": "100"}).invoke(cli.app, arguments)
     assert ended.exit_code == 0, ended.output
     return re.sub(r"[\s│╭╮╰╯─]+", " ", ended.output)
@@ -65,7 +67,7 @@ def main(monkeypatch, *arguments):
     return ended.value.code or 0
 
 
-def test_help_lists_the_commands_in_the_order_in_which_they_are_run():
+def test_help_lists_steps_in_order():
     text = shown("--help")
     steps, look = text.split("Inspect and manage")
     places = [re.search(rf" {name} [A-Z]", steps) for name in COMMANDS[:7]]
@@ -76,10 +78,25 @@ def test_help_lists_the_commands_in_the_order_in_which_they_are_run():
     assert shown("-h") == text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_explains_everything_it_takes(command):
-    from typer.main import get_command
+def test_every_command_and_rule_has_a_file_of_its_name():
+    def names(folder):
+        return {path.stem for path in folder.glob("*.py")} - {"__init__"}
 
+    package = Path(cli.__file__).parent
+    rules, commands = names(package / "rules"), names(package / "commands")
+    assert {name.replace("-", "_") for name in get_command(cli.app).commands} == rules | commands
+    assert not rules & commands
+    declared = {
+        path.stem: re.findall(r"^(?:rule|checkpoint) (\w+):", path.read_text(), re.MULTILINE)
+        for path in ROOT.glob("workflow/rules/*.smk")
+    }
+    assert declared.pop("common") == []
+    assert declared == {name: [name] for name in declared}
+    assert declared.keys() <= rules
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_describes_its_parameters(command):
     text = shown(command, "--help")
     described = get_command(cli.app).commands[command]
     assert re.sub(r"\s+", " ", described.help) in text
@@ -91,7 +108,7 @@ def test_help_of_a_command_explains_everything_it_takes(command):
         assert "Study file (YAML)." in text
 
 
-def test_help_status_and_reading_a_study_import_nothing_heavy(study):
+def test_help_and_status_import_nothing_heavy(study):
     code = f"""
 import sys
 from typer.testing import CliRunner
@@ -118,19 +135,29 @@ print(sorted(set({HEAVY}) & set(sys.modules)))
         (["train"], "Missing argument"),
         (["train", "study.yaml", "--processes", "0"], "Invalid value for '--processes'"),
         (["train", "study.yaml", "--cluster", "moon"], "Invalid value for '--cluster'"),
-        (["status", "none.yaml"], "none.yaml: cannot be read: No such file"),
+        (["status", "none.yaml"], "none.yaml: cannot be read"),
         (["train", "study.yaml", "--run", "seed=9"], "run 'seed=9' is not part of the study"),
         (["sample", "study.yaml", "--setting", "x"], "setting 'x' is not part of the study"),
         (["stage", "study.yaml", "--dataset", "digit"], "Did you mean 'digits'?"),
         (["train", "study.yaml"], "is not staged; run `scoresweep stage`"),
     ],
 )
-def test_wrong_input_ends_with_2_and_one_message(
+def test_wrong_input_exits_with_2_and_one_message(
     study, tmp_path, monkeypatch, capsys, arguments, message
 ):
     assert main(monkeypatch, *arguments) == 2
     said = capsys.readouterr().err
     assert message in re.sub(r"[\s│╭╮╰╯─]+", " ", said)
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == [study]
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("schema", "rename")])
+def test_every_command_validates_the_study(study, tmp_path, monkeypatch, capsys, command):
+    (tmp_path / study).write_text(TINY.replace("steps: 120", "stepps: 120"))
+    assert main(monkeypatch, command, study) == 2
+    said = capsys.readouterr().err
+    assert "study.yaml: train.stepps: 120" in said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == [study]
 
@@ -145,7 +172,7 @@ def test_wrong_input_ends_with_2_and_one_message(
         (KeyboardInterrupt(), 130, None),
     ],
 )
-def test_how_a_command_ends(study, monkeypatch, capsys, error, code, message):
+def test_exit_code_and_message_of_errors(study, monkeypatch, capsys, error, code, message):
     from scoresweep.pipeline.commands import status
 
     def fail(_plan):
@@ -159,7 +186,7 @@ def test_how_a_command_ends(study, monkeypatch, capsys, error, code, message):
         assert said == message
 
 
-def test_a_fault_of_the_program_is_not_hidden(study, monkeypatch):
+def test_bugs_keep_their_traceback(study, monkeypatch):
     from scoresweep.pipeline.commands import status
 
     def fail(_plan):
@@ -170,7 +197,7 @@ def test_a_fault_of_the_program_is_not_hidden(study, monkeypatch):
         main(monkeypatch, "status", study)
 
 
-def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkeypatch):
+def test_ids_select_jobs_and_the_default_is_all(study, monkeypatch):
     from scoresweep.pipeline.rules import evaluate, reference, sample, score_error, stage, train
 
     calls = []
@@ -211,9 +238,7 @@ def test_without_an_id_a_command_takes_all_and_with_a_hash_the_one(study, monkey
     assert (resources.gpus, resources.threads) == (1, 3)
 
 
-def test_a_setting_that_cannot_be_measured_leaves_the_others(
-    study, staged, tmp_path, monkeypatch, capsys
-):
+def test_failed_setting_does_not_stop_the_others(study, staged, tmp_path, monkeypatch, capsys):
     give_data(tmp_path, staged)
     plan = tiny_plan(tmp_path)
     pairs = [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
@@ -235,18 +260,18 @@ def test_a_setting_that_cannot_be_measured_leaves_the_others(
         assert re.search(rf"^{name}: failed: .", said, re.MULTILINE)
     assert "2 of 4 settings" in said
     assert said.rstrip().endswith(f"{names[0]}, {names[2]}")
-    # What is wrong with the only one that is asked for is told as it is.
+    # The error of a single setting is raised as it is.
     one = ("--run", pairs[0][0], "--setting", pairs[0][1])
     assert main(monkeypatch, "evaluate", study, *one) == 2
 
 
-def test_the_schema_is_json():
+def test_schema_is_json():
     ended = CliRunner().invoke(cli.app, ["schema"])
     assert json.loads(ended.output) == study_schema()
     assert json.loads(ended.output)["title"] == "A scoresweep study"
 
 
-def test_ctrl_c_ends_a_command_with_130_and_no_traceback(study, tmp_path):
+def test_ctrl_c_exits_with_130_and_no_traceback(study, tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")  # reading it waits
     command = [sys.executable, "-m", "scoresweep", "status", "pipe.yaml"]
     process = psutil.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""What is printed before a study runs."""
+"""Output of `scoresweep plan`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
 
 
-def told(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]:
+def printed(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]:
     console = Console(file=io.StringIO(), width=160)
     rules = print_plan(plan, probe, console)
     assert isinstance(console.file, io.StringIO)
@@ -28,7 +28,7 @@ def told(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]
 
 @pytest.fixture
 def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Replace the probe by one that says 0.5 s a step and 1 ms an evaluation; note the shapes."""
+    """Fake the probe (0.5 s per step, 1 ms per evaluation) and record the shapes."""
     shapes: list[tuple[int, ...]] = []
 
     def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> StepTimes:
@@ -40,7 +40,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 def test_counts_every_job(tmp_path: Path) -> None:
-    rules, text = told(fake_plan(tmp_path))
+    rules, text = printed(fake_plan(tmp_path))
     assert {name: (rule.total, rule.done) for name, rule in rules.items()} == {
         "stage": (1, 0),
         "reference": (1, 0),
@@ -56,7 +56,7 @@ def test_counts_every_job(tmp_path: Path) -> None:
 
 
 def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
-    rules, text = told(fake_plan(tmp_path), probe=True)
+    rules, text = printed(fake_plan(tmp_path), probe=True)
     assert probed == [(1, 8, 8)]
     assert rules["train"].seconds == pytest.approx(4 * 100 * 0.5)
     # 20 samples of 3 settings, 5 steps a level and a last one; two seeds of two ladders.
@@ -68,7 +68,7 @@ def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -
     assert f"{size / 1000:.0f} kB" in text
 
 
-def test_earlier_jobs_tell_the_time_and_need_no_probe(
+def test_earlier_jobs_give_the_time_without_a_probe(
     tmp_path: Path, probed: list[tuple[int, ...]]
 ) -> None:
     plan = fake_plan(tmp_path)
@@ -76,7 +76,7 @@ def test_earlier_jobs_tell_the_time_and_need_no_probe(
     fake_samples(plan, plan.runs[0], plan.settings[0])
     state = JobState("done", 1, 1, seconds=31.0)  # 20 samples of 31 evaluations: 0.05 s each
     state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id))
-    rules, text = told(plan, probe=True)
+    rules, text = printed(plan, probe=True)
     assert probed == []
     assert rules["train"].done == 1
     assert rules["train"].seconds == pytest.approx(3 * 2.0)
@@ -86,10 +86,10 @@ def test_earlier_jobs_tell_the_time_and_need_no_probe(
     assert "random data" not in text
 
 
-def test_a_run_under_way_counts_for_what_is_left(tmp_path: Path) -> None:
+def test_running_job_counts_its_remaining_steps(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     JobState("running", 25, 100, seconds=5.0).write(plan.paths.progress(plan.runs[0].id))
-    rules, _ = told(plan)
+    rules, _ = printed(plan)
     assert rules["train"].seconds == pytest.approx(0.2 * (75 + 3 * 100))
 
 
@@ -97,30 +97,29 @@ def test_a_finished_study_has_nothing_left(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
     fake_report(plan)
-    rules, text = told(plan)
+    rules, text = printed(plan)
     assert all(rule.done == rule.total for rule in rules.values())
     assert "nothing left" in text
 
 
-def test_the_number_of_levels_is_found_where_it_is_auto(
-    tmp_path: Path, probed: list[tuple[int, ...]]
-) -> None:
+def test_automatic_number_of_levels(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
     noise = {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": "auto"}
     train = CONTENT["train"] | {"noise": noise, "grid": {}}
     plan = fake_plan(tmp_path, dataset={"name": "cifar10"}, train=train)
-    rules, _ = told(plan, probe=True)
+    rules, _ = printed(plan, probe=True)
     # NCSNv2's ladder for CIFAR-10 has 232 levels.
     assert rules["sample"].seconds == pytest.approx(3 * 20 * (232 * 5 + 1) * 1e-3)
 
 
-def test_unknown_data_is_asked_to_be_staged(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+def test_time_is_unknown_without_a_shape(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
     plan = fake_plan(tmp_path, dataset={"name": "array", "path": "my.npy"})
-    _, text = told(plan, probe=True)
+    _, text = printed(plan, probe=True)
     assert probed == []
     assert "scoresweep stage" in text
 
 
-def test_the_probe_measures_the_network_itself(tmp_path: Path) -> None:
+def test_probe_times_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "LONG_ENOUGH", 0)
     plan = fake_plan(tmp_path)
     speed = probe(plan.runs[0].train, plan.settings[0].sample, (1, 8, 8))
     network = plan.runs[0].train.network

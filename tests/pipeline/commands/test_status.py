@@ -1,4 +1,4 @@
-"""The state of every job, from the files that it has left."""
+"""Output of `scoresweep status`."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def printed(plan: Plan, limit: int = 40) -> str:
 
 
 def first(plan: Plan) -> Job:
-    """The state of the first run."""
+    """Return the job of the first run."""
     return collect_jobs(plan)[0]
 
 
 def write(plan: Plan, **changes: object) -> None:
-    """Write the progress file of the first run as it is, the time of the last change included."""
+    """Write the progress file of the first run, including the time of its last update."""
     state = JobState("running", 50, 200, images_per_second=800.0, seconds=10.0, updated=time.time())
     state = dataclasses.replace(state, **changes)
     write_json(plan.paths.progress(plan.runs[0].id), dataclasses.asdict(state))
 
 
-def test_before_anything_runs_all_wait(plan: Plan) -> None:
+def test_all_jobs_wait_at_first(plan: Plan) -> None:
     found = collect_jobs(plan)
     assert [job.run for job in found[:4]] == [run.id for run in plan.runs]
     assert len(found) == 4 + 12
@@ -62,7 +62,7 @@ def test_before_anything_runs_all_wait(plan: Plan) -> None:
     assert "settings: 12: 12 waiting" in printed(plan)
 
 
-def test_a_running_job_tells_its_time_left(plan: Plan) -> None:
+def test_running_job_shows_time_left(plan: Plan) -> None:
     write(plan, restarts=1)
     assert first(plan).state == "running"
     assert first(plan).seconds_left == pytest.approx(30.0)
@@ -72,7 +72,7 @@ def test_a_running_job_tells_its_time_left(plan: Plan) -> None:
     assert "30 s" in text
 
 
-def test_no_news_for_five_minutes_is_stale(plan: Plan) -> None:
+def test_job_without_update_for_five_minutes_is_stale(plan: Plan) -> None:
     write(plan, updated=time.time() - 299, host="elsewhere", pid=0)
     assert first(plan).state == "running"
     write(plan, updated=time.time() - 600, host="elsewhere", pid=0)
@@ -81,7 +81,7 @@ def test_no_news_for_five_minutes_is_stale(plan: Plan) -> None:
     assert first(plan).seconds_left is None
 
 
-def test_a_process_that_is_gone_is_stale_at_once(plan: Plan) -> None:
+def test_dead_process_is_stale_at_once(plan: Plan) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     write(plan, pid=child.pid, message="step 50")
@@ -91,20 +91,20 @@ def test_a_process_that_is_gone_is_stale_at_once(plan: Plan) -> None:
     assert first(plan).state == "running"
 
 
-def test_a_failed_job_tells_why(plan: Plan) -> None:
+def test_failed_job_shows_its_message(plan: Plan) -> None:
     write(plan, state="failed", message="loss is [nan] at step 50")
     assert first(plan).state == "failed"
     assert "loss is [nan] at step 50" in printed(plan)
     assert "runs: 4: 3 waiting, 1 failed" in printed(plan)
 
 
-def test_a_job_that_was_asked_to_stop_waits(plan: Plan) -> None:
+def test_stopped_job_waits(plan: Plan) -> None:
     write(plan, state="stopped", message="stopped on request at step 50")
     assert first(plan).state == "waiting"
     assert first(plan).message == "stopped on request at step 50"
 
 
-def test_last_files_count_more_than_what_a_job_said(plan: Plan) -> None:
+def test_results_take_precedence_over_progress_files(plan: Plan) -> None:
     run = plan.runs[0]
     fake_run(plan, run)
     write(plan, state="failed", message="an earlier start")
@@ -154,7 +154,7 @@ def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> No
         ("Traceback (most recent\n  ...\nOh: no\n", "failed", "evaluation: Oh: no"),
     ],
 )
-def test_an_evaluation_that_failed_is_told_from_its_log(
+def test_failed_evaluation_is_found_by_its_log(
     plan: Plan, text: str, state: str, message: str
 ) -> None:
     run, setting = plan.runs[1], plan.settings[0]
@@ -166,13 +166,13 @@ def test_an_evaluation_that_failed_is_told_from_its_log(
     (job,) = (job for job in collect_jobs(plan) if job.state == state)
     assert (job.setting, job.message) == (setting.id, message)
     assert f"log: {log}\n" in printed(plan)
-    os.utime(log, (0, 0))  # of an evaluation of earlier samples
+    os.utime(log, (0, 0))  # older than the samples
     (job,) = (job for job in collect_jobs(plan) if job.state == "sampled")
     assert job.message == "not evaluated yet"
     assert "log: " not in printed(plan)
 
 
-def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
+def test_failed_score_error_is_found_by_its_log(plan: Plan) -> None:
     run = plan.runs[0]
     fake_run(plan, run)
     log = plan.paths.results / "logs/score_error" / f"{run.id}.log"
@@ -185,7 +185,7 @@ def test_a_score_error_that_failed_is_told_from_its_log(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 5000, -1])
-def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
+def test_truncated_metrics_are_damaged(plan: Plan, left: int) -> None:
     run, setting = plan.runs[1], plan.settings[0]
     fake_metrics(plan, run, setting)
     metrics = plan.paths.metrics(run.id, setting.id)
@@ -195,7 +195,7 @@ def test_metrics_that_were_cut_short_have_failed(plan: Plan, left: int) -> None:
     assert failed.message == f"{metrics} is damaged; run the workflow again"
 
 
-def test_a_damaged_progress_file_is_none(plan: Plan) -> None:
+def test_damaged_progress_file_is_ignored(plan: Plan) -> None:
     write(plan)
     progress = plan.paths.progress(plan.runs[0].id)
     progress.write_text(progress.read_text()[:-20])
@@ -205,7 +205,7 @@ def test_a_damaged_progress_file_is_none(plan: Plan) -> None:
     assert "1 done" in printed(plan)
 
 
-def test_many_are_counted_and_the_urgent_ones_listed(tmp_path: Path) -> None:
+def test_long_tables_list_urgent_jobs_and_count_the_rest(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [1e-6 * (k + 1) for k in range(2500)]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     run, setting = plan.runs[3], plan.settings[2000]
@@ -221,7 +221,7 @@ def test_many_are_counted_and_the_urgent_ones_listed(tmp_path: Path) -> None:
     assert len(text.splitlines()) < 40
 
 
-def test_starts_without_heavy_imports() -> None:
+def test_imports_nothing_heavy() -> None:
     code = (
         "import sys, scoresweep.pipeline.commands.status\n"
         "heavy = {'torch', 'xarray', 'numpy', 'pandas', 'matplotlib', 'zarr'}\n"
@@ -234,5 +234,5 @@ def test_starts_without_heavy_imports() -> None:
     ("seconds", "text"),
     [(41, "41 s"), (725, "12 min"), (3 * 3600 + 300, "3 h 05 min"), (52 * 3600, "2 d 4 h")],
 )
-def test_times_are_written_for_people(seconds: float, text: str) -> None:
+def test_format_of_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

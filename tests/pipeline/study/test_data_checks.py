@@ -1,4 +1,4 @@
-"""Sizes that do not fit together are named before anything runs, with one that works."""
+"""Studies that do not fit the shape or the number of samples are errors."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def plan(root, network="mlp", dataset=None, **train):
 
 
 def check(*arguments, **options):
-    """What `scoresweep plan` looks at as well: the data as they are staged."""
+    """Check staged data too, as `scoresweep plan` does."""
     check_data(plan(*arguments, **options), "tiny.yaml")
 
 
 def folder(root, side):
-    """A data set whose size is known, and one whose size shows when it has been staged."""
+    """Return a folder of images, whose size is known only if resized or staged."""
     (root / "own").mkdir(exist_ok=True)
     Image.fromarray(np.zeros((side, side), np.uint8)).save(root / "own" / "0.png")
     return {"name": "folder", "path": str(root / "own")}
 
 
 def staged(root, dataset, shape):
-    """Write what tells the shape of a staged dataset."""
+    """Write the manifest of a staged dataset."""
     path = plan(root, dataset=dataset)
     manifest = path.paths.dataset_manifest(path.study.dataset[0].id)
     manifest.parent.mkdir(exist_ok=True)
@@ -58,8 +58,8 @@ def staged(root, dataset, shape):
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_the_smallest_size_that_is_named_works(tmp_path, name):
-    """The network itself runs at that size, at none below and at some above it."""
+def test_networks_run_at_their_smallest_side(tmp_path, name):
+    """The network runs at this side and at some above it, and at none below."""
     small = {"channels": 4} if SMALLEST[name] > 1 else {}
     network = plan(tmp_path, {"name": name} | small).runs[0].train.network
     assert network.smallest_side == SMALLEST[name]
@@ -76,7 +76,7 @@ def test_the_smallest_size_that_is_named_works(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name, side in SMALLEST.items() if side > 4])
-def test_too_small_a_size_option_is_named(tmp_path, name):
+def test_images_resized_too_small_are_an_error(tmp_path, name):
     dataset = folder(tmp_path, 20)
     with pytest.raises(InputError, match=rf"train\.network: {name}: .*7 pixels.*at least 8 "):
         plan(tmp_path, name, dataset | {"size": 7})
@@ -84,16 +84,16 @@ def test_too_small_a_size_option_is_named(tmp_path, name):
     plan(tmp_path, name, dataset)
 
 
-def test_the_size_of_staged_data_counts(tmp_path):
+def test_size_of_staged_images_is_checked(tmp_path):
     dataset = folder(tmp_path, 20)
     staged(tmp_path, dataset, (3, 9, 1))
     with pytest.raises(InputError, match=r"train\.network: ncsnv2_deeper: .*3 pixels.*at least 4 "):
         check(tmp_path, "ncsnv2_deeper", dataset)
     check(tmp_path, "ncsnv2", dataset)
-    plan(tmp_path, "ncsnv2_deeper", dataset)  # larger images can be staged
+    plan(tmp_path, "ncsnv2_deeper", dataset)  # not checked: other images may be staged
 
 
-def test_the_kind_of_staged_data_counts(tmp_path):
+def test_staged_points_are_an_error_for_image_options(tmp_path):
     dataset = {"name": "array", "path": str(tmp_path / "a.npy")}
     plan(tmp_path, "unet", dataset)
     staged(tmp_path, dataset, (2,))
@@ -104,7 +104,7 @@ def test_the_kind_of_staged_data_counts(tmp_path):
     check(tmp_path, "mlp", dataset)
 
 
-def test_fewer_stages_work_on_smaller_images(tmp_path):
+def test_unet_with_fewer_stages_takes_smaller_images(tmp_path):
     dataset = folder(tmp_path, 20) | {"size": 4}
     with pytest.raises(InputError, match=r"expected at least 8 pixels.*multipliers"):
         plan(tmp_path, "unet", dataset)
@@ -112,26 +112,26 @@ def test_fewer_stages_work_on_smaller_images(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ncsn", "ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest"])
-def test_a_norm_over_channels_needs_two(tmp_path, name):
+def test_refinenets_need_two_channels(tmp_path, name):
     with pytest.raises(InputError, match=r"train\.network\.channels: 1: .*2"):
         plan(tmp_path, {"name": name, "channels": 1})
     plan(tmp_path, {"name": name, "channels": 2})
 
 
-def test_the_norm_itself_refuses_one_channel():
+def test_instance_norm_plus_needs_two_channels():
     with pytest.raises(ValueError, match="2 channels or more, found 1"):
         InstanceNormPlus(1)
     assert InstanceNormPlus(2)(torch.rand(1, 2, 3, 3)).isfinite().all()
 
 
-def test_a_warmup_beyond_the_last_step_is_named(tmp_path):
+def test_warmup_longer_than_training_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"train\.optimizer\.warmup: 11: .*train\.steps, 10"):
         plan(tmp_path, steps=10, optimizer={"warmup": 11})
     plan(tmp_path, steps=10, optimizer={"warmup": 10})
     plan(tmp_path, "oracle", steps=10, optimizer={"warmup": 11})
 
 
-def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
+def test_batch_larger_than_training_set_is_an_error(tmp_path):
     for dataset in ({"name": "moons", "train_count": 20}, {"name": "digits", "subset": 20}):
         with pytest.raises(InputError, match=r"train\.batch_size: 21: .* 20 training samples"):
             check(tmp_path, dataset=dataset, batch_size=21)
@@ -144,10 +144,10 @@ def test_a_batch_larger_than_the_training_set_is_named(tmp_path):
     check(tmp_path, "oracle", dataset, batch_size=91)
 
 
-@pytest.mark.parametrize(("attention", "said"), [((4,), False), ((), False), ((16, 4), True)])
-def test_attention_that_no_feature_map_has_is_said(tmp_path, capsys, attention, said):
+@pytest.mark.parametrize(("attention", "warns"), [((4,), False), ((), False), ((16, 4), True)])
+def test_unused_attention_size_is_a_warning(tmp_path, capsys, attention, warns):
     network = {"name": "unet", "multipliers": [1, 2], "channels": 8, "attention": list(attention)}
     check(tmp_path, network)
     err = capsys.readouterr().err
-    assert ("attention: [16]" in err and "8, 4 pixels" in err) is said
-    assert bool(err) is said
+    assert ("attention: [16]" in err and "8, 4 pixels" in err) is warns
+    assert bool(err) is warns

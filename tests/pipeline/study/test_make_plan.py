@@ -47,7 +47,7 @@ def test_the_grid_is_the_product():
     assert len(set(ids(found)[0])) == 6
 
 
-def test_zip_advances_together_include_adds_exclude_removes():
+def test_zip_include_and_exclude():
     found = plan(
         train={
             "grid": {"seed": [0, 1]},
@@ -113,12 +113,12 @@ def test_a_block_and_a_part_of_it_can_be_swept_together(order):
     assert ladders == {("karras", 3), ("karras", 7), ("cosine", 3), ("cosine", 7)}
 
 
-def test_a_point_that_occurs_twice_is_run_once():
+def test_repeated_points_are_dropped():
     found = plan(train={"grid": {"seed": [0, 1, 0]}, "include": [{"seed": 1}]})
     assert [run.axes["seed"] for run in found.runs] == [0, 1]
 
 
-def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
+def test_unequal_zip_and_useless_exclude_are_errors():
     with pytest.raises(InputError, match=r"train\.zip\[0\]: .*'seed': 2, 'steps': 1"):
         plan(train={"grid": {}, "zip": [{"seed": [0, 1], "steps": [10]}]})
     with pytest.raises(InputError, match=r"train\.exclude\[0\]: .*'seed': 7"):
@@ -138,7 +138,7 @@ def test_lists_of_unequal_length_and_exclusions_without_effect_are_refused():
         ({"grid": {"steps": [5, "x"]}}, r"steps: 'x': .*\n.*steps='x'"),
     ],
 )
-def test_a_wrong_path_or_value_is_named_where_it_stands(sweep, place):
+def test_wrong_path_or_value_is_located(sweep, place):
     with pytest.raises(InputError, match=place):
         plan(train={"grid": {}} | sweep)
 
@@ -151,7 +151,7 @@ def test_adding_a_value_changes_no_id(more):
     assert ids(before)[0] == ids(after)[0]
 
 
-def test_adding_an_axis_keeps_the_names_of_what_exists(tmp_path):
+def test_adding_an_axis_keeps_existing_ids(tmp_path):
     before = plan(tmp_path)
     for run in before.runs:
         before.paths.run(run.id).mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_a_default_never_changes():
 
 
 def every_config():
-    """All blocks of a study file that have fields of their own."""
+    """Yield every class of blocks of a study file."""
     waiting = [Config]
     while waiting:
         kind = waiting.pop()
@@ -243,7 +243,7 @@ def every_config():
         waiting += kind.__subclasses__()
 
 
-def test_dimensions_are_named_after_the_last_part_that_is_free():
+def test_axis_is_named_after_the_end_of_its_path():
     found = plan(
         train={"grid": {"noise.levels": [5], "seed": [0], "steps": [1], "optimizer.beta1": [0.5]}},
         sample={"grid": {"seed": [1], "sampler.step_size": [1e-3], "count": [50]}},
@@ -254,14 +254,14 @@ def test_dimensions_are_named_after_the_last_part_that_is_free():
     assert list(found.evaluations[0].axes) == ["evaluate_seed"]
 
 
-def test_an_axis_is_not_called_as_a_column_of_the_summaries():
+def test_axis_is_not_named_like_a_table_column():
     ladders = [{"name": "explicit", "sigmas": [0.1]}, {"name": "explicit", "sigmas": [0.2]}]
     found = plan(train={"grid": {"noise": ladders}}, sample={"grid": {"noise": ladders}})
     assert list(found.runs[0].axes) == ["train_noise"]
     assert list(found.settings[0].axes) == ["sample_noise"]
 
 
-def test_an_axis_is_not_called_as_a_variable_of_the_report():
+def test_axis_is_not_named_like_a_report_variable():
     found = plan(train={"grid": {"optimizer.learning_rate": [0.1, 0.2], "seed": [0]}})
     assert list(found.runs[0].axes) == ["optimizer_learning_rate", "seed"]
 
@@ -273,14 +273,14 @@ def test_several_datasets_are_an_axis():
     assert found.runs[2].dataset.id.startswith("digits_")
 
 
-def test_own_data_is_named_after_its_path_and_options():
+def test_id_of_user_data_has_its_path_and_options():
     first = ImageFolder(name="folder", path="pictures/cats")
     other = ImageFolder(name="folder", path="elsewhere/cats")
     assert first.id.startswith("cats_")
     assert first.id != other.id
 
 
-def test_an_unknown_id_is_named():
+def test_unknown_id_is_an_error():
     found = plan()
     message = r"run 'seed=0_466ccda5' is not part.*Did you mean 'seed=0"
     with pytest.raises(InputError, match=message):
@@ -304,18 +304,17 @@ def test_every_registered_target_exists(target):
     assert hasattr(importlib.import_module(module), attribute)
 
 
-def test_every_component_offers_the_arguments_of_its_target():
-    """The options of a study and the keyword arguments of the code never drift apart."""
+def test_options_match_the_arguments_of_their_target():
     given = {"shape", "sigmas", "score", "x", "sigma", "z", "v", "generator", "observe", "self"}
-    given |= {"known", "mask", "noise"}  # what a task gives to a sampler
-    given |= {"memory"}  # how much is done at once, which changes no result
+    given |= {"known", "mask", "noise"}  # passed by tasks
+    given |= {"memory"}  # batch limit, does not affect results
     for union in (AnyNetwork, AnyObjective, AnySampler, AnyNoise, AnyDataset):
         for component in typing.get_args(typing.get_args(union)[0]):
             instance = component.model_construct(name="x")
             parameters = inspect.signature(component.load(instance)).parameters
             fields = set(component.model_fields) - {"name", "subset", "title"}
             if issubclass(component, Sliced):
-                fields -= {"projections", "distribution"}  # of which the Trainer makes v
+                fields -= {"projections", "distribution"}  # the trainer draws v from these
             assert fields <= set(parameters), component
             if union is not AnyDataset:
                 assert set(parameters) - given <= fields, component

@@ -1,4 +1,4 @@
-"""What a network cannot do is said before anything runs."""
+"""Networks that do not fit the data, ladder or sampler are errors."""
 
 import pkgutil
 
@@ -26,13 +26,13 @@ def plan(network, noise=None, dataset="digits", trained=None, extractors=("pixel
 
 
 @pytest.mark.parametrize("levels", [4, 6])
-def test_ncsn_walks_down_no_other_ladder(levels):
+def test_ncsn_cannot_sample_on_another_ladder(levels):
     with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsn' {NO_EMBEDDING}"):
         plan("ncsn", LADDER | {"levels": levels})
     plan("ncsnv2", LADDER | {"levels": levels})
 
 
-def test_ncsn_walks_down_its_own_ladder_and_parts_of_it():
+def test_ncsn_samples_on_levels_of_its_ladder():
     plan("ncsn")
     plan("ncsn", LADDER)
     plan("ncsn", {"name": "explicit", "sigmas": [8.0, 8.0 * (0.1 / 8.0) ** 0.5, 0.1]})
@@ -40,14 +40,14 @@ def test_ncsn_walks_down_its_own_ladder_and_parts_of_it():
         plan("ncsn", {"name": "explicit", "sigmas": [8.0, 1.0, 0.1]})
 
 
-def test_ladders_that_only_the_data_tell_are_compared_as_they_are_written():
+def test_ladders_that_depend_on_data_are_compared_by_options():
     measured = LADDER | {"sigma_max": "max_distance"}
     plan("ncsn", measured, trained=measured)
     with pytest.raises(InputError, match=NO_EMBEDDING):
         plan("ncsn", LADDER, trained=measured)
 
 
-def test_ncsn_has_no_levels_between_its_own():
+def test_ncsn_has_no_intermediate_levels():
     consistent = {"name": "consistent", "step_size": 0.009}
     plan("ncsn", **consistent)
     with pytest.raises(InputError, match=r"sample.sampler: consistent: .* no embedding"):
@@ -56,7 +56,7 @@ def test_ncsn_has_no_levels_between_its_own():
 
 
 @pytest.mark.parametrize("network", ["ncsn", "ncsnv2", "unet"])
-def test_image_networks_refuse_points(network):
+def test_image_networks_need_images(network):
     points = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": [1.0], "weights": [1.0]}
     with pytest.raises(InputError, match=rf"train.network: {network}: needs images"):
         plan(network, dataset=points)
@@ -67,7 +67,7 @@ POINTS = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": 1.0}
 
 
 @pytest.mark.parametrize("dataset", ["digits", {"name": "moons"}])
-def test_the_score_of_a_mixture_needs_data_that_was_drawn_from_one(dataset):
+def test_mixture_oracle_needs_data_of_a_mixture(dataset):
     oracle = {"name": "oracle", "of": "mixture"}
     with pytest.raises(InputError, match=r"train.network.of: mixture: the dataset .* is not drawn"):
         plan(oracle, dataset=dataset)
@@ -75,12 +75,12 @@ def test_the_score_of_a_mixture_needs_data_that_was_drawn_from_one(dataset):
     plan(oracle | {"of": "auto"}, dataset=dataset)
 
 
-def test_an_extractor_of_images_refuses_points():
+def test_image_extractors_need_images():
     with pytest.raises(InputError, match=r"evaluate.extractors: classifier: needs images, but gau"):
         plan("mlp", dataset=POINTS, extractors=["pixels", "classifier"])
     plan("mlp", dataset="digits", extractors=["classifier"])
 
 
-def test_the_extractors_of_images_are_those_that_say_so():
+def test_image_extractors_are_those_with_needs_images():
     needy = {name for name, kind in EXTRACTORS.items() if pkgutil.resolve_name(kind).needs_images}
     assert needy == IMAGE_EXTRACTORS

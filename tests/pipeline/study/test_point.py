@@ -1,4 +1,4 @@
-"""Blocks that are chosen by name, swept by that name."""
+"""Sweeps over the name of a method."""
 
 import pytest
 from test_make_plan import plan
@@ -15,16 +15,16 @@ def sweep(base, **groups):
     return plan(sample={"sampler": base, "grid": {}} | groups)
 
 
-def test_defaults_of_one_kind_are_not_carried_into_another():
+def test_defaults_of_one_method_are_not_kept_for_another():
     base = {"name": "consistent", "step_size": 8e-3, "denoise": False}
     found = sweep(base, grid={"sampler.name": ["annealed_langevin", "consistent"]})
     steps = [s.sample.sampler.steps_per_level for s in found.settings]
-    assert steps == [5, 1], "each has the default of its own kind"
+    assert steps == [5, 1], "each has its own default"
     given = {"step_size": 8e-3, "denoise": False}
     assert samplers(found) == [{"name": "annealed_langevin", **given}, base]
 
 
-def test_ids_are_those_of_the_blocks_written_out():
+def test_ids_equal_those_of_whole_blocks():
     base = {"name": "annealed_langevin", "step_size": 8e-3}
     names = sweep(base, grid={"sampler.name": ["annealed_langevin", "consistent"]})
     blocks = sweep(base, grid={"sampler": [base, base | {"name": "consistent"}]})
@@ -34,13 +34,13 @@ def test_ids_are_those_of_the_blocks_written_out():
     assert hashes == [content_hash(each.settings[0].sample) for each in alone]
 
 
-def test_an_option_that_the_other_kind_does_not_know_is_refused_by_name():
+def test_option_unknown_to_the_other_method_is_an_error():
     base = {"name": "annealed_langevin", "step_size": 2e-3, "steps_per_level": 2}
     with pytest.raises(InputError) as error:
         sweep(base, grid={"sampler.name": ["probability_flow"]})
     for part in ("sample.grid.sampler.name: probability_flow", "step_size, steps_per_level"):
         assert part in str(error.value)
-    assert "sampler: [{name: ..., step_size: 0.002" in str(error.value), "how to write it"
+    assert "sampler: [{name: ..., step_size: 0.002" in str(error.value)
     kinds = [base, {"name": "probability_flow", "solver": "euler"}]
     assert samplers(sweep(base, grid={"sampler": kinds})) == kinds
 
@@ -54,7 +54,7 @@ def test_an_option_that_the_other_kind_does_not_know_is_refused_by_name():
         {"include": [{"sampler.steps": 7, "sampler.name": "langevin"}]},
     ],
 )
-def test_names_and_options_of_the_kind_that_they_choose(groups):
+def test_name_and_its_options_are_swept_together(groups):
     base = {"name": "annealed_langevin", "step_size": 8e-3}
     if "zip" in groups:
         groups = {"zip": [groups["zip"][0] | {"sampler.name": ["consistent", "annealed_langevin"]}]}
@@ -66,7 +66,7 @@ def test_names_and_options_of_the_kind_that_they_choose(groups):
     assert [(s.name, s.denoise, getattr(s, "steps", None)) for s in found] == expected
 
 
-def test_two_names_are_swept_together_with_an_option_of_both():
+def test_two_names_and_a_common_option_are_swept():
     grid = {
         "noise.name": ["geometric", "karras"],
         "objective.name": ["dsm", "ssm_vr"],
@@ -82,7 +82,7 @@ def test_two_names_are_swept_together_with_an_option_of_both():
     assert [list(run.axes) for run in found.runs] == [["name", "objective_name", "levels"]] * 8
 
 
-def test_a_block_that_is_null_can_be_chosen_by_name():
+def test_null_block_can_be_set_by_name():
     task = {"task.name": "inpainting", "task.mask": "right_half"}
     found = plan(sample={"grid": {}, "include": [task]})
     assert [s.sample.task and s.sample.task.mask for s in found.settings] == [None, "right_half"]
@@ -98,25 +98,25 @@ def test_a_block_that_is_null_can_be_chosen_by_name():
         ({"count.name": ["x"]}, ["sample.grid.count.name", "50"]),
     ],
 )
-def test_a_wrong_name_or_path_is_named(grid, parts):
+def test_wrong_name_or_path_is_located(grid, parts):
     with pytest.raises(InputError) as error:
         sweep({"name": "annealed_langevin", "step_size": 8e-3}, grid=grid)
     assert all(part in str(error.value) for part in parts)
 
 
-def test_a_path_that_stands_in_grid_and_zip_is_refused():
+def test_path_in_grid_and_zip_is_an_error():
     with pytest.raises(InputError, match=r"train\.zip\[0\]\.seed: .*train\.grid"):
         plan(train={"grid": {"seed": [0]}, "zip": [{"seed": [1], "steps": [5]}]})
 
 
-def test_blocks_that_an_anchor_shares_do_not_change_each_other():
+def test_blocks_shared_by_an_anchor_are_independent():
     shared = {"name": "annealed_langevin", "step_size": 8e-3}
     found = sweep(shared, grid={"sampler": [shared], "sampler.steps_per_level": [2, 3]})
     assert shared == {"name": "annealed_langevin", "step_size": 8e-3}
     assert [s.sample.sampler.steps_per_level for s in found.settings] == [2, 3]
 
 
-def test_exclude_looks_into_whole_blocks():
+def test_exclude_matches_inside_whole_blocks():
     kinds = [{"name": n, "step_size": 8e-3} for n in ("annealed_langevin", "consistent")]
     found = sweep(
         kinds[0],
