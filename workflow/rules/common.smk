@@ -11,7 +11,7 @@ from scoresweep.pipeline.cluster.environment import (
     remove_slurm_variables,
 )
 from scoresweep.pipeline.cluster.squeue import wait_for_slurm
-from scoresweep.pipeline.cluster.study_jobs import (
+from scoresweep.pipeline.cluster.workflow_head import (
     record_workflow_end,
     record_workflow_start,
 )

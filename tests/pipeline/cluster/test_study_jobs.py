@@ -25,7 +25,7 @@ from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.progress import Job
-from scoresweep.pipeline.cluster.study_jobs import record_workflow_end, record_workflow_start
+from scoresweep.pipeline.cluster.workflow_head import record_workflow_end, record_workflow_start
 from scoresweep.pipeline.commands.cancel import cancel
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.errors import InputError, RunError
@@ -134,7 +134,7 @@ def test_what_an_earlier_start_said_does_not_count_while_slurm_runs_it(
     say(plan, state="failed", message="stopped at step 50")
     assert first(plan) == ("running", "stopped at step 50")
     say(plan, updated=time.time() - 600)
-    assert first(plan) == ("stale", "no sign of life for 10 min; step 50")
+    assert first(plan) == ("stale", "no activity for 10 min; step 50")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_job_that_was_submitted_meanwhile_stays_on_record(
 HEAD = """
 import signal, sys, time
 from pathlib import Path
-from scoresweep.pipeline.cluster.study_jobs import record_workflow_start
+from scoresweep.pipeline.cluster.workflow_head import record_workflow_start
 from scoresweep.pipeline.study import StudyPaths
 
 late = Path(sys.argv[2])

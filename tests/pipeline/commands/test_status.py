@@ -77,7 +77,7 @@ def test_job_without_update_for_five_minutes_is_stale(plan: Plan) -> None:
     assert first(plan).state == "running"
     write(plan, updated=time.time() - 600, host="elsewhere", pid=0)
     assert first(plan).state == "stale"
-    assert first(plan).message == "no sign of life for 10 min"
+    assert first(plan).message == "no activity for 10 min"
     assert first(plan).seconds_left is None
 
 
@@ -149,7 +149,7 @@ def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "state", "message"),
     [
-        ("", "sampled", "evaluation: has begun"),
+        ("", "sampled", "evaluation: started"),
         ("Error: no room\n", "failed", "evaluation: Error: no room"),
         ("Traceback (most recent\n  ...\nOh: no\n", "failed", "evaluation: Oh: no"),
     ],

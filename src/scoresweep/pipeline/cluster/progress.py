@@ -1,4 +1,4 @@
-"""What every run and setting of a study is doing, from the files that its jobs leave."""
+"""State of every run and setting of a study, from the files of its jobs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from scoresweep.pipeline.system.job_state import JobState
 __all__ = ["Job", "State", "collect_jobs"]
 
 State = Literal["failed", "stale", "running", "queued", "sampled", "outdated", "waiting", "done"]
-"""`stale`: was started and shows no sign of life; `queued`: waits for SLURM; `sampled`: a setting
-to be evaluated; `outdated`: its result is there, and is made again by the next `snakemake`."""
+"""`stale`: started, but shows no activity; `queued`: waits in SLURM's queue; `sampled`: not yet
+evaluated; `outdated`: the next `snakemake` replaces its result."""
 
 
 FAILURES = ("Error: ", "Traceback ")
-"""How a log tells that a command has failed."""
+"""Beginnings of log lines that report a failure."""
 
 STALE_AFTER = 300.0
-"""Seconds without a sign of life after which a running job is called stale."""
+"""Seconds without activity after which a running job is stale."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Job:
     state: State
     message: str = ""
     progress: JobState | None = None
-    """What the job last said."""
+    """The last progress that the job wrote."""
     slurm: QueuedJob | None = None
-    """What SLURM says, where the job waits or runs there."""
+    """The SLURM job, if queued or running."""
     log: Path | None = None
-    """Of the measurement that has begun, or failed."""
+    """Log of the evaluation that has started or failed."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that a running job still needs at its speed so far; None where unknown."""
+        """Estimated seconds until a running job is done; None if unknown."""
         p = self.progress
         if self.state != "running" or p is None or not p.step:
             return None
@@ -61,35 +61,35 @@ class Job:
 
 
 def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
-    """Return all runs, then all settings of each, in the order of the plan, with their states.
+    """Return all runs, then all settings of each run, in the order of the plan.
 
     `results` are those of the plan (`examine_results`), if known.
     """
     results = results or examine_results(plan)
-    found = [_run(plan, run.id, results) for run in plan.runs]
+    jobs = [_run(plan, run.id, results) for run in plan.runs]
     for run in plan.runs:
-        found.extend(_settings(plan, run.id, results))
-    return found
+        jobs.extend(_settings(plan, run.id, results))
+    return jobs
 
 
 def _run(plan: Plan, run: str, results: Results) -> Job:
-    layout, network = plan.paths, results["train", run]
+    paths, network = plan.paths, results["train", run]
     if network.is_due:
-        return _replaced(_at_work(run, None, layout.progress(run)), network)
-    progress = JobState.read(layout.progress(run))
+        return _mark_outdated(_unfinished(run, None, paths.progress(run)), network)
+    progress = JobState.read(paths.progress(run))
     done = Job(run, None, "done", progress.message if progress else "", progress)
     if not plan.measures_score_error or not results["score_error", run].is_due:
         return done
-    log = layout.results / "logs" / "score_error" / f"{run}.log"
-    job = _measured(done, "score error", log, layout.weights(run))
+    log = paths.results / "logs" / "score_error" / f"{run}.log"
+    job = _add_evaluation_log(done, "score error", log, paths.weights(run))
     error = results["score_error", run]
     if job is not done or error.state == "missing":
         return job
     return replace(done, message=f"score error: outdated: {error.reason}")
 
 
-def _replaced(job: Job, result: Result) -> Job:
-    """Return `job`, whose result is there if it is outdated, or made from what is."""
+def _mark_outdated(job: Job, result: Result) -> Job:
+    """Return `job` as outdated if it has a result and is neither running nor failed."""
     if result.state == "missing" or job.state in ("failed", "running"):
         return job
     if job.state == "stale" and job.progress and job.progress.state != "done":
@@ -97,32 +97,32 @@ def _replaced(job: Job, result: Result) -> Job:
     return replace(job, state="outdated", message=result.reason)
 
 
-def _measured(job: Job, what: str, log: Path, measured: Path) -> Job:
-    """Return `job`, of which something is not measured yet, with what a newer log says of that.
+def _add_evaluation_log(job: Job, what: str, log: Path, evaluated: Path) -> Job:
+    """Return `job` with the state of its evaluation, from a log newer than the file `evaluated`.
 
-    A measurement leaves no other trace until it is done.
+    An evaluation writes no other file until it is done.
     """
     try:
-        if log.stat().st_mtime_ns < measured.stat().st_mtime_ns:
+        if log.stat().st_mtime_ns < evaluated.stat().st_mtime_ns:
             return job
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return job
     if not any(line.startswith(FAILURES) for line in lines):
-        return replace(job, message=f"{what}: has begun", log=log)
-    said = next((line for line in lines if line.startswith(FAILURES[0])), lines[-1])
-    return replace(job, state="failed", message=f"{what}: {said}", log=log)
+        return replace(job, message=f"{what}: started", log=log)
+    error = next((line for line in lines if line.startswith(FAILURES[0])), lines[-1])
+    return replace(job, state="failed", message=f"{what}: {error}", log=log)
 
 
 def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
-    layout = plan.paths
-    logs = layout.results / "logs" / "evaluate" / run
-    evaluated = _names(logs)
-    at_work = _names(layout.results / "samples" / run)
+    paths = plan.paths
+    logs = paths.results / "logs" / "evaluate" / run
+    evaluation_logs = _file_names(logs)
+    sample_files = _file_names(paths.results / "samples" / run)
     for setting in plan.settings:
         samples = results["sample", run, setting.id]
         metrics = results["evaluate", run, setting.id]
-        progress = layout.samples_progress(run, setting.id)
+        progress = paths.samples_progress(run, setting.id)
         if not metrics.is_due:
             yield Job(run, setting.id, "done")
         elif metrics.is_damaged:
@@ -134,22 +134,22 @@ def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
                 continue
             job, log = Job(run, setting.id, "sampled", "not evaluated yet"), f"{setting.id}.log"
             yield (
-                _measured(job, "evaluation", logs / log, samples.output)
-                if log in evaluated
+                _add_evaluation_log(job, "evaluation", logs / log, samples.output)
+                if log in evaluation_logs
                 else job
             )
-        elif progress.name in at_work:
-            yield _replaced(_at_work(run, setting.id, progress), samples)
+        elif progress.name in sample_files:
+            yield _mark_outdated(_unfinished(run, setting.id, progress), samples)
         else:
-            yield _replaced(Job(run, setting.id, "waiting"), samples)
+            yield _mark_outdated(Job(run, setting.id, "waiting"), samples)
 
 
-def _names(folder: Path) -> set[str]:
+def _file_names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
-def _at_work(run: str, setting: str | None, path: Path) -> Job:
-    """Return a job that has not left its last file; `path` is its progress file."""
+def _unfinished(run: str, setting: str | None, path: Path) -> Job:
+    """Return the state of a job without a result, from its progress file `path`."""
     progress = JobState.read(path)
     if progress is None:
         return Job(run, setting, "waiting")
@@ -165,10 +165,10 @@ def _at_work(run: str, setting: str | None, path: Path) -> Job:
 
 
 def _stale_reason(progress: JobState) -> str:
-    """Say why a job that calls itself running seems dead, or return ""."""
+    """Return why a job that claims to be running looks stale, or ""."""
     if progress.state == "done":
-        return "it ended, and its last file is not there"
+        return "it ended without its result"
     if progress.host == socket.gethostname() and not psutil.pid_exists(progress.pid):
         return "its process is gone"
     age = time.time() - progress.updated
-    return f"no sign of life for {duration(age)}" if age > STALE_AFTER else ""
+    return f"no activity for {duration(age)}" if age > STALE_AFTER else ""

@@ -8,10 +8,10 @@ from scoresweep.pipeline.cluster import squeue
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.study_jobs import (
     StudyJobs,
-    WorkflowProcess,
     count_by_rule,
     study_jobs,
 )
+from scoresweep.pipeline.cluster.workflow_head import WorkflowHead
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import say
@@ -53,7 +53,7 @@ def cancel(plan: Plan) -> None:
         say(f"no SLURM job of the study {plan.study.study} is queued or running")
 
 
-def _interrupt(heads: list[WorkflowProcess]) -> None:
+def _interrupt(heads: list[WorkflowHead]) -> None:
     """Do what Ctrl-C does to each of `heads`, or raise `InputError` where that cannot be."""
     for head in heads:
         if not head.is_here:
@@ -100,5 +100,5 @@ def _forget(plan: Plan, run: str, job: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _name(head: WorkflowProcess) -> str:
+def _name(head: WorkflowHead) -> str:
     return f"snakemake (process {head.pid})"

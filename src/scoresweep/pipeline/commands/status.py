@@ -100,14 +100,14 @@ def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
     if job.state in ("done", "sampled") or job.log:
         return job
     progress, record = job.progress, slurm.records.get(job.run) if job.setting is None else None
-    ours = slurm.named(record.name) if record else None
+    ours = slurm.by_name(record.name) if record else None
     if ours and is_live(ours.state):
         return _live(job, ours)
     number = progress.job_id if progress else record.job_id if record else None
     said_its_end = progress is not None and progress.state in ("failed", "stopped")
     if said_its_end or not number:
         return job
-    known = ours if record and record.job_id == number else slurm.numbered(number)
+    known = ours if record and record.job_id == number else slurm.by_id(number)
     if known and is_live(known.state):
         return _live(job, known)
     ended = f"SLURM job {number} " + (f"ended: {known.state}" if known else "is gone")
