@@ -1,9 +1,8 @@
-"""A step of annealed Langevin dynamics, against the public program and the matrix rate.
+"""A step of annealed Langevin dynamics, compared with the public program and the matrix rate.
 
-At batch 64. Ours is `annealed_langevin` on the score that `scoresweep sample` gives it, with the
-diagnostics that it keeps; the public program's is its `anneal_Langevin_dynamics` with `final_only`.
-Without it (`--peer`), a plain loop of our network does the same in float32, NCHW, and waits for its
-norms.
+At batch 64. Ours is `annealed_langevin` with the score and the diagnostics of `scoresweep sample`;
+the public program's is its `anneal_Langevin_dynamics` with `final_only`. Without `--peer`, a plain
+loop of our network in float32 and NCHW takes its place; it synchronises to compute its norms.
 
     python benchmarks/annealed_langevin.py --peer CHECKOUT --output annealed_langevin.json
 """
@@ -16,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from apart import Apart
 from harness import (
     Benchmark,
     Run,
@@ -29,6 +27,7 @@ from harness import (
     ratio,
 )
 from ncsnv2 import CASES, QUICK, SIGMAS, Case, own_network, peer_network, plain_network, with_sigma
+from separate_process import SeparateProcess
 
 from scoresweep.pipeline.sampling.mixed_precision import score_in_precision
 from scoresweep.pipeline.sampling.recorder import SamplingRecorder
@@ -39,9 +38,9 @@ from scoresweep.samplers import annealed_langevin
 
 BATCH = 64
 STEP_SIZE = 6.2e-6
-"""The authors' for CIFAR-10."""
+"""NCSNv2's, for CIFAR-10."""
 FASTER, SHARE = {"cpu": 3.0, "cuda": 6.0}, {"cpu": 0.75, "cuda": 0.5}
-"""Of a device, in bf16: than the public program, and of the rate of matrix products."""
+"""Targets by device, in bf16: speed-up over the public program, share of the matrix rate."""
 OURS = {"ours bf16": False, "ours bf16 compiled": True}
 """Whether the forward pass is compiled."""
 
@@ -67,7 +66,7 @@ def own_step(
 
 
 def plain_step(case: Case, device: torch.device, batch: int) -> Run:
-    """Return a step of a plain loop, which waits for the norms that it prints."""
+    """Return a step of a plain loop that synchronises for the norms it prints."""
     score = with_sigma(plain_network(case, device).eval())
     x = torch.rand(batch, *case.shape, device=device)
     labels = torch.full((batch,), len(SIGMAS) - 1, device=device)
@@ -97,19 +96,21 @@ def measure(benchmark: Benchmark, case: Case) -> None:
     """Measure the steps of one network."""
     options, device = benchmark.options, benchmark.device
     given = (case, device, 4 if options.quick else BATCH)
-    theirs = (peer_step, *given, options.peer) if options.peer else (plain_step, *given)
+    public = (peer_step, *given, options.peer) if options.peer else (plain_step, *given)
     base = "public float32" if options.peer else "plain float32"
     runs: dict[str, Run] = {
-        base: Apart(*theirs),
-        f"{base}, memory kept": Apart(*theirs, keep_memory=True),
-        "ours float32": Apart(own_step, *given, "no", keep_memory=True),
-        "ours bf16, memory not kept": Apart(own_step, *given, "bf16"),
+        base: SeparateProcess(*public),
+        f"{base}, memory retained": SeparateProcess(*public, keep_memory=True),
+        "ours float32": SeparateProcess(own_step, *given, "no", keep_memory=True),
+        "ours bf16, memory not retained": SeparateProcess(own_step, *given, "bf16"),
     }
     for name, compiled in OURS.items():
-        runs[name] = Apart(own_step, *given, "bf16", compiled, keep_memory=True)
+        runs[name] = SeparateProcess(own_step, *given, "bf16", compiled, keep_memory=True)
     flops = dict.fromkeys(runs, flops_of(own_step(*given, "no")))
     product = "matrix product bfloat16"
-    runs[product] = Apart(matrix_product, torch.bfloat16, device, options.quick, keep_memory=True)
+    runs[product] = SeparateProcess(
+        matrix_product, torch.bfloat16, device, options.quick, keep_memory=True
+    )
     flops[product] = flops_of_product(device, options.quick)
     seconds = benchmark.times(runs)
     rate = rate_of(seconds[product], flops[product])
@@ -123,7 +124,7 @@ def measure(benchmark: Benchmark, case: Case) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, peer=True), arguments)
     for case in QUICK if benchmark.options.quick else CASES:
         measure(benchmark, case)

@@ -1,12 +1,12 @@
-"""A study of many settings on many nodes: a simulation from the seconds that its jobs take.
+"""Simulate a study with many settings on many nodes, from the seconds that its jobs take.
 
-The head plans, submits trainings (as many at a time as there are slots) and what else has become
-ready when it looks. It looks every few seconds, or as often as it can: each job that has ended
-costs it some time. SLURM starts jobs one after the other, at its own rate, on nodes that are
-free; a node has one job at a time. Nothing fails.
+The workflow process plans, submits trainings (as many at a time as there are slots) and then
+whatever has become ready each time it polls. It polls every few seconds, or as often as it can:
+each job that has ended costs it some time. SLURM starts jobs one after the other, at its own
+rate, on free nodes; a node runs one job at a time. Nothing fails.
 
-Seconds of jobs are those of a study that was run (`report.nc` has them); those of the head and of
-SLURM are measured by `planning.py` and `submission.py`.
+The seconds of jobs come from a study that was run (`report.nc` has them); those of the workflow
+process and of SLURM are measured by `planning.py` and `submission.py`.
 
     python benchmarks/cluster_model.py --train 1150 --sample 180 --evaluate 110
 """
@@ -25,33 +25,33 @@ from harness import print_rows
 
 @dataclass(frozen=True)
 class Cluster:
-    """A study, the seconds of its jobs, and what runs them."""
+    """A study, the seconds of its jobs, and the cluster that runs them."""
 
     runs: int
     settings: int
-    """Of all runs."""
+    """Settings of all runs together."""
     nodes: int
     train: float
     sample: float
     evaluate: float
     start: float
-    """Seconds that each job needs before its work begins."""
+    """Seconds before the work of a job begins."""
     slots: int
     """Trainings at a time."""
     look: float
-    """Seconds between two looks of the head."""
+    """Seconds between two polls of the workflow process."""
     handling: float
-    """Seconds of the head for each job that has ended."""
+    """Seconds of the workflow process per job that has ended."""
     dispatch: float
-    """Seconds of SLURM for each job that it starts."""
+    """Seconds of SLURM per job that it starts."""
     plan: float
-    """Seconds of the head for each setting, before the first job."""
+    """Seconds of the workflow process per setting, before the first job."""
     submit: float
     """Seconds of an `sbatch`."""
 
 
 class Job(NamedTuple):
-    """A job of a rule, of a run."""
+    """One job: its rule and run."""
 
     rule: str
     run: int
@@ -66,10 +66,10 @@ class Simulation:
     queue: deque[Job] = field(default_factory=deque)
     running: list[tuple[float, Job]] = field(default_factory=list)
     started: float = 0.0
-    """When SLURM is done with the last job that it started."""
+    """Time at which SLURM had started its latest job."""
 
     def seconds(self, rule: str) -> float:
-        """Return how long a node is taken by a job of `rule`."""
+        """Return how long a job of `rule` occupies a node."""
         return self.cluster.start + float(getattr(self.cluster, rule))
 
     def ready(self, done: Job) -> list[Job]:
@@ -99,7 +99,7 @@ class Simulation:
             ended.append(job)
 
     def simulate(self) -> float:
-        """Return the seconds from the start of the head to the end of the last job."""
+        """Return the seconds from the start of the workflow to the end of the last job."""
         cluster, waiting, training, left = self.cluster, deque(range(self.cluster.runs)), 0, 0
         self.now = self.started = cluster.plan * cluster.settings
         left = cluster.runs + 2 * (cluster.settings // cluster.runs) * cluster.runs
@@ -119,7 +119,7 @@ class Simulation:
 
 
 def row_of(cluster: Cluster) -> dict[str, object]:
-    """Simulate a study and return what a table shows."""
+    """Simulate a study and return its table row."""
     wall = Simulation(cluster).simulate()
     share = cluster.settings // cluster.runs * cluster.runs
     work = cluster.runs * cluster.train + share * (cluster.sample + cluster.evaluate)
@@ -130,14 +130,14 @@ def row_of(cluster: Cluster) -> dict[str, object]:
         "nodes": cluster.nodes,
         "slots": cluster.slots,
         "hours": wall / 3600,
-        "nodes_at_work": f"{work / wall / cluster.nodes:.0%}",
-        "starting": f"{starts / wall / cluster.nodes:.0%}",
-        "head_at_work": f"{(2 * share) * cluster.handling / wall:.0%}",
+        "nodes_working": f"{work / wall / cluster.nodes:.0%}",
+        "nodes_starting_jobs": f"{starts / wall / cluster.nodes:.0%}",
+        "workflow_busy": f"{(2 * share) * cluster.handling / wall:.0%}",
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
+    """Run the benchmark."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     defaults = {"train": 1150.0, "sample": 180.0, "evaluate": 110.0, "start": 4.0, "look": 5.0}

@@ -1,14 +1,14 @@
-"""What data-parallel training would reach on 8 to 256 GPUs: a model, not a measurement.
+"""Model the efficiency of data-parallel training on 8 to 256 GPUs. Nothing is measured.
 
-A step on n devices takes what it takes on one, and what of the all-reduce is not hidden behind the
-backward pass. DDP sends the gradients (4 bytes a parameter) in buckets of 25 MB while the backward
-pass, two thirds of a step, goes on; the last bucket is ready when it ends. An all-reduce of b bytes
-takes 2 (n - 1) / n b / rate + 2 log2(n) latency, that of NCCL's trees. Efficiency is the step on
-one device over the step on n, at the same batch a device.
+A step on n devices takes the time of a step on one, plus the part of the all-reduce that the
+backward pass does not hide. DDP sends the gradients (4 bytes per parameter) in buckets of 25 MB
+during the backward pass, two thirds of a step; the last bucket is ready when it ends. An all-reduce
+of b bytes takes 2 (n - 1) / n b / rate + 2 log2(n) latency, as with NCCL's trees. Efficiency is the
+time of a step on one device over that on n, at the same batch per device.
 
-Operations of a step are counted (three forward passes), the rate at which a card does them is an
-assumption: `--tflops`, or give the seconds of a step that you have measured on one card, for each
-row of the table: `--step-seconds`.
+The operations of a step are counted (three forward passes). The rate of a card is an assumption,
+`--tflops`; or give the seconds of a step measured on one card, for each row of the table, as
+`--step-seconds`.
 
     python benchmarks/ddp_model.py --tflops 400 --link 50
 """
@@ -28,16 +28,16 @@ from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import geometric
 
 BUCKET = 25 * 2**20
-"""Bytes of a bucket of gradients; DDP's default."""
+"""Bytes per bucket of gradients; DDP's default."""
 BACKWARD = 2 / 3
-"""Of a step: twice the operations of the forward pass."""
+"""Share of a step: twice the operations of the forward pass."""
 DEVICES = (8, 16, 32, 64, 128, 256)
 GPUS_PER_NODE = 8
 
 
 @dataclass(frozen=True)
 class Links:
-    """What devices are joined by: bytes a second for each device, seconds for each message."""
+    """Links between devices: bytes per second and device, seconds per message."""
 
     node: float
     network: float
@@ -51,17 +51,17 @@ class Links:
 
 
 def efficiency(step: float, gradients: float, devices: int, links: Links) -> float:
-    """Return a step on one device over the step on `devices`.
+    """Return the time of a step on one device over that on `devices`.
 
     Args:
         step: seconds of a step on one device.
         gradients: bytes of all gradients.
         devices: number of devices.
-        links: what joins them.
+        links: links between them.
     """
     buckets = max(1, -(-int(gradients) // BUCKET))
     each = links.all_reduce(gradients / buckets, devices)
-    # The last bucket waits for the end of the backward pass, and for those before it.
+    # The last bucket waits for the end of the backward pass and for earlier buckets.
     after = each + max(0.0, (buckets - 1) * each - BACKWARD * step)
     return step / (step + after)
 
@@ -74,16 +74,16 @@ def step_flops(network: ScoreNetwork, shape: tuple[int, ...]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
+    """Run the benchmark."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--tflops", type=float, default=400, help="of a card, in training")
-    parser.add_argument("--batch", type=int, nargs="+", default=[16, 64], help="on each card")
-    of_a_row = "of a step on one card, for each network each batch, in place of --tflops"
-    parser.add_argument("--step-seconds", type=float, nargs="+", help=of_a_row)
-    parser.add_argument("--node-link", type=float, default=300, help="GB/s a card in a node")
-    parser.add_argument("--link", type=float, default=50, help="GB/s a card between nodes")
-    parser.add_argument("--latency", type=float, default=10e-6, help="seconds a message")
+    parser.add_argument("--tflops", type=float, default=400, help="per card, in training")
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 64], help="per card")
+    row_help = "of a step on one card, per network and batch, instead of --tflops"
+    parser.add_argument("--step-seconds", type=float, nargs="+", help=row_help)
+    parser.add_argument("--node-link", type=float, default=300, help="GB/s per card within a node")
+    parser.add_argument("--link", type=float, default=50, help="GB/s per card between nodes")
+    parser.add_argument("--latency", type=float, default=10e-6, help="seconds per message")
     options = parser.parse_args(arguments)
     links = Links(options.node_link * 1e9, options.link * 1e9, options.latency)
     cases, sigmas = (
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     count = len(cases) * len(options.batch)
     measured = options.step_seconds or [0.0] * count
     if len(measured) != count:
-        parser.error(f"--step-seconds: {len(measured)} numbers; expected {count}, one for each row")
+        parser.error(f"--step-seconds: {len(measured)} numbers; expected {count}, one per row")
     rows: list[dict[str, object]] = []
     for kind, shape in cases:
         with torch.device("meta"):

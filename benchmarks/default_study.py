@@ -1,8 +1,8 @@
-"""The wall time of the default study against the sum of its training and sampling.
+"""The wall time of the default study, compared with its training and sampling.
 
-`snakemake --cores N` runs config/config.yaml in an empty folder. The sum is what the runs and the
-settings say that they took, seconds times cores, over the N cores; the rest of the wall time is
-staging, the classifier, evaluation, the report, and the starts of all processes.
+`snakemake --cores N` runs config/config.yaml in an empty folder. Training and sampling are the
+seconds recorded by runs and settings, times their cores, over the N cores; the rest of the wall
+time is staging, the classifier, evaluation, the report, and process start-up.
 
     python benchmarks/default_study.py --output default_study.json
 """
@@ -16,29 +16,28 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import xarray as xr
 import yaml
-from harness import Benchmark, begin, call, command_line, seconds_of
+from harness import Benchmark, begin, call, command_line, num_cores, seconds_of
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "config" / "config.yaml"
-MOST = 1.25
+TARGET = 1.25
 
 
-def spent(folder: Path) -> tuple[float, float]:
-    """Return the core seconds of training and of sampling of the study in `folder`."""
+def core_seconds(folder: Path) -> tuple[float, float]:
+    """Return the core seconds of training and of sampling in `folder`."""
     training = 0.0
     for curves in folder.glob("results/*/runs/*/training.nc"):
         with xr.open_dataset(curves, engine="h5netcdf") as curve:
             training += curve.attrs["seconds"] * curve.attrs["devices"]
-    found = folder.glob("results/*/samples/*/.*.manifest")
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in found]
+    files = folder.glob("results/*/samples/*/.*.manifest")
+    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return training, sum(m["seconds"] * m["devices"] for m in manifests)
 
 
 def study_of(quick: bool) -> str:
-    """Return the study file; of the quick one little is left."""
+    """Return the study file, cut down if `quick`."""
     content = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
     if quick:
         content["train"] |= {"steps": 20, "grid": {}}
@@ -48,8 +47,8 @@ def study_of(quick: bool) -> str:
 
 
 def measure(benchmark: Benchmark) -> None:
-    """Run the study, each time in an empty folder."""
-    cores, ratios = len(psutil.Process().cpu_affinity()), []
+    """Run the study in empty folders."""
+    cores, ratios = num_cores(), []
     command = (sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile")
     for _ in range(benchmark.options.repeats):
         with tempfile.TemporaryDirectory() as name:
@@ -57,16 +56,16 @@ def measure(benchmark: Benchmark) -> None:
             (folder / "study.yaml").write_text(study_of(benchmark.options.quick), encoding="utf-8")
             words = (*command, "--cores", str(cores), "--configfile", "study.yaml")
             wall = seconds_of(lambda words=words, at=folder: call(*words, at=at))
-            training, sampling = (seconds / cores for seconds in spent(folder))
+            training, sampling = (seconds / cores for seconds in core_seconds(folder))
         ratios.append(wall / (training + sampling))
         row = {"wall_s": wall, "training_s": training, "sampling_s": sampling}
         benchmark.add(cores=cores, **row, ratio=ratios[-1])
-    what = "wall time of the default study, of its training and sampling"
-    benchmark.find(what, statistics.median(ratios), MOST, at_least=False)
+    what = "wall time of the default study over its training and sampling"
+    benchmark.find(what, statistics.median(ratios), TARGET, at_least=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=1), arguments)
     if benchmark.options.quick:
         benchmark.options.repeats = 1

@@ -1,12 +1,12 @@
-"""Images per second of a feature extractor against its bare network.
+"""Images per second of a feature extractor, compared with its bare network.
 
-The bare network gets one batch that is resized and scaled already; the extractor gets stored images
-and does all that a study asks of it: resize, scale, batches, progress. Variants take turns, so that
-a second load on the machine meets all of them alike; the medians of their rates and ratios are
-printed and written as JSON. Weights are random: the time does not depend on them.
+The bare network gets one batch that is already resized and scaled; the extractor gets stored images
+and does everything that a study needs: resize, scale, batches, progress. Variants take turns, so
+that other load affects all of them alike; medians of their rates and ratios are printed and
+written as JSON. Weights are random: the time does not depend on them.
 
     python benchmarks/extractor_speed.py --output extractor_speed.json
-    python benchmarks/extractor_speed.py --peer PATH    # beside a TorchScript (default_1.pt)
+    python benchmarks/extractor_speed.py --peer PATH    # compare with a TorchScript (default_1.pt)
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ NETWORKS = [name for name in EXTRACTORS if name not in ("pixels", "classifier")]
 
 
 def variants(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    """Return what computes the features of all images, by name."""
+    """Return functions that compute the features of all images, by name."""
     device = torch.device(options.device)
     kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[options.extractor])
     model = kind((options.colours, options.size, options.size), 0).eval().to(device)
     images = torch.rand(options.images, options.colours, options.size, options.size)
-    seen: list[Tensor] = []
-    hook = model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batches: list[Tensor] = []
+    hook = model.network.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
     extract_features(model, images[: model.batch_size], "prepare", device)
     hook.remove()
-    (batch,) = seen
+    (batch,) = batches
 
     def bare(network: Callable[[Tensor], Tensor]) -> Callable[[], object]:
         @torch.no_grad()
@@ -50,13 +50,13 @@ def variants(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
 
         return run
 
-    found: dict[str, Callable[[], object]] = {
+    runs: dict[str, Callable[[], object]] = {
         "bare network": bare(model.network),
         "extractor": lambda: extract_features(model, images, "extractor", device),
     }
     if options.peer:
-        found["peer"] = bare(torch.jit.load(options.peer, map_location=device).eval())
-    return found
+        runs["peer"] = bare(torch.jit.load(options.peer, map_location=device).eval())
+    return runs
 
 
 def seconds_of(run: Callable[[], object], device: str) -> float:
@@ -69,7 +69,7 @@ def seconds_of(run: Callable[[], object], device: str) -> float:
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Return the seconds of each repeat, by variant, after one that is not counted."""
+    """Return the seconds of each repeat, by variant, after one uncounted repeat."""
     runs = variants(options)
     for run in runs.values():
         seconds_of(run, options.device)
@@ -96,7 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     seconds = measure(options)

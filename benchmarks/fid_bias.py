@@ -1,9 +1,9 @@
 """The FID of real images against other real images, at several sample counts.
 
-FID is biased: with n images on each side its mean lies near FID∞ + c/n (Chong and Forsyth 2020).
-The script takes features of training and test images from a reference file of a study, draws
-disjoint subsets of n images on each side, and prints the mean of their FIDs, and FID∞ and c from a
-least squares fit over the n that exceed the number of features.
+FID is biased: with n images on each side its mean is near FID∞ + c/n (Chong and Forsyth 2020). The
+script reads the features of training and test images from a study's reference file, draws disjoint
+subsets of n images on each side, and prints the mean of their FIDs, and FID∞ and c from a least
+squares fit over the n that exceed the number of features.
 
     python benchmarks/fid_bias.py data/cifar10.inception.nc --output fid_bias.json
 """
@@ -22,10 +22,10 @@ import xarray as xr
 from scoresweep.metrics import Features, frechet_distance
 
 
-def distances(train: Features, test: Features, count: int, most: int) -> list[float]:
-    """Return the distance of each of at most `most` disjoint pairs of subsets of `count`."""
+def distances(train: Features, test: Features, count: int, max_pairs: int) -> list[float]:
+    """Return the distances of up to `max_pairs` disjoint pairs of subsets of `count`."""
     pairs = min(len(train), len(test)) // count
-    parts = torch.arange(pairs * count).reshape(pairs, count)[:most]
+    parts = torch.arange(pairs * count).reshape(pairs, count)[:max_pairs]
     return [float(frechet_distance(train[part], test[part])) for part in parts]
 
 
@@ -40,13 +40,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reference", type=Path, help="reference file of a study")
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 1000, 2000, 5000, 10000])
-    parser.add_argument("--subsets", type=int, default=5, help="most subsets of each count")
+    parser.add_argument(
+        "--subsets", type=int, default=5, help="maximum number of subsets per count"
+    )
     parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     options = parse(arguments)
     with xr.open_dataset(options.reference, engine="h5netcdf") as file:
         train = shuffled(file["train_features"].values, 0)
@@ -54,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     print(f"{'n':>6s} {'subsets':>8s} {'FID':>9s} {'deviation':>10s}")
     for count in options.counts:
-        found = distances(train, test, count, options.subsets)
-        if found:
-            rows.append({"n": count, "fid": float(np.mean(found)), "values": found})
-            print(f"{count:6d} {len(found):8d} {np.mean(found):9.3f} {np.std(found):10.3f}")
+        fids = distances(train, test, count, options.subsets)
+        if fids:
+            rows.append({"n": count, "fid": float(np.mean(fids)), "values": fids})
+            print(f"{count:6d} {len(fids):8d} {np.mean(fids):9.3f} {np.std(fids):10.3f}")
     report = {"reference": options.reference.name, "rows": rows}
     width = train.values.shape[1]
     fitted = [row for row in rows if row["n"] > width] or rows[-2:]

@@ -1,8 +1,8 @@
-"""What a study leaves on disk: files and bytes of a setting, and those of a checkpoint.
+"""Disk usage of a study: files and bytes per setting, and of a checkpoint.
 
-A small study is run by Snakemake, then settings are added to its grid and it is run again: what has
-grown, over the settings that were added, is what one of them costs. Samples are so few here that
-the rest of a setting is seen; of the samples, the bytes of one image are counted.
+A small study is run by Snakemake; then settings are added to its grid and it is run again. The
+growth divided by the number of added settings is the cost of one. Few samples are drawn, so that
+the rest of a setting shows; for samples, the bytes of one image matter.
 
 Checkpoints of NCSNv2 and of its deepest network are written as training writes them.
 
@@ -30,7 +30,7 @@ from scoresweep.pipeline.training.weights import build_network
 
 ROOT = Path(__file__).parents[1]
 COUNT = 200
-"""Samples of a setting."""
+"""Samples per setting."""
 STUDY: dict[str, Any] = {
     "study": "footprint",
     "dataset": {"name": "digits"},
@@ -50,7 +50,7 @@ STUDY: dict[str, Any] = {
 
 
 def run_study(folder: Path, settings: int) -> None:
-    """Run the study with so many settings; those that are done already are not run again."""
+    """Run the study with `settings` settings; finished ones are not run again."""
     content = copy.deepcopy(STUDY)
     sizes = [2e-5 * (1 + i / 100) for i in range(settings)]
     content["sample"]["grid"]["sampler.step_size"] = sizes
@@ -60,19 +60,19 @@ def run_study(folder: Path, settings: int) -> None:
 
 
 def usage(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return files and bytes by the part of the study that they belong to."""
-    found: dict[str, list[int]] = {}
+    """Return files and bytes by part of the study."""
+    parts_usage: dict[str, list[int]] = {}
     for file in (path for path in folder.rglob("*") if path.is_file()):
         parts = file.relative_to(folder).parts
         part = parts[2] if parts[0] == "results" and len(parts) > 3 else parts[0]
-        files_bytes = found.setdefault(part, [0, 0])
+        files_bytes = parts_usage.setdefault(part, [0, 0])
         files_bytes[0] += 1
         files_bytes[1] += file.stat().st_size
-    return {part: (files, size) for part, (files, size) in found.items()}
+    return {part: (files, size) for part, (files, size) in parts_usage.items()}
 
 
 def measure_settings(benchmark: Benchmark, few: int, many: int) -> None:
-    """Measure what one setting more leaves behind."""
+    """Measure the disk usage of one additional setting."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run_study(folder, few)
@@ -89,7 +89,7 @@ def measure_settings(benchmark: Benchmark, few: int, many: int) -> None:
 def measure_checkpoint(
     benchmark: Benchmark, component: AnyNetwork, shape: tuple[int, int, int]
 ) -> None:
-    """Measure a checkpoint of a network: its bytes, and the seconds to write it."""
+    """Measure the size of a checkpoint and the time to write it."""
     network = build_network(component, shape, geometric(50, 0.01, 232))
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, fused=True)
@@ -112,7 +112,7 @@ def measure_checkpoint(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     quick = benchmark.options.quick
     measure_settings(benchmark, *((1, 2) if quick else (2, 12)))

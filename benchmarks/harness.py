@@ -1,8 +1,8 @@
-"""What the benchmarks share: variants that take turns, ratios, a table, and a file of results.
+"""Shared code of the benchmarks: alternating variants, ratios, tables, result files.
 
-A second load on a machine changes times severalfold, so a time alone says little. Variants take
-turns within one run, so that whatever else the machine does meets all of them alike; the ratio of
-two is the median of the ratios of their turns.
+Other load on a machine changes times severalfold, so a single time says little. Variants take turns
+within one run, so that any load affects all of them alike; the ratio of two is the median of the
+ratios of their turns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,15 +29,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from scoresweep.pipeline.system.provenance import provenance
 
 PRODUCTS = 4
-"""Matrix products in a turn: one alone is over before a second load on the machine is met."""
+"""Matrix products in a turn; a single one is too short to average over other load."""
+
+QUICK_NOTE = "--quick: these figures only show that the benchmark runs"
 
 Run = Callable[[], object]
-"""Does the work once."""
+"""Does the work once when called."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A figure beside what it should reach."""
+    """A figure and its target."""
 
     what: str
     figure: float
@@ -46,11 +50,11 @@ class Finding:
 
     @property
     def reached(self) -> bool:
-        """Whether the figure is as good as the target."""
+        """Whether the figure meets the target."""
         return self.figure >= self.target if self.at_least else self.figure <= self.target
 
     def cells(self) -> list[str]:
-        """Return what a table shows of it."""
+        """Return the cells of its table row."""
         sign = "≥" if self.at_least else "≤"
         figure, target = (number(value, self.unit) for value in (self.figure, self.target))
         return [self.what, figure, f"{sign} {target}", "yes" if self.reached else "NO", self.note]
@@ -58,7 +62,7 @@ class Finding:
 
 @dataclass
 class Benchmark:
-    """One run of a benchmark: its options, what was measured, what was found."""
+    """One run of a benchmark: options, rows and findings."""
 
     options: argparse.Namespace
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -66,17 +70,17 @@ class Benchmark:
 
     @property
     def device(self) -> torch.device:
-        """Where tensors are."""
+        """Device of the tensors."""
         return torch.device(self.options.device)
 
     def times(
         self, runs: Mapping[str, Run], repeats: int = 0, warm_ups: int = 1
     ) -> dict[str, list[float]]:
-        """Time the variants, `repeats` or as often as the command line asks."""
+        """Time the variants, `repeats` times or as often as the command line says."""
         return take_turns(runs, repeats or self.options.repeats, self.options.device, warm_ups)
 
     def add(self, **row: Any) -> None:
-        """Keep a row of figures."""
+        """Add a row of figures."""
         self.rows.append(row)
 
     def compare(
@@ -87,9 +91,9 @@ class Benchmark:
         rate: float = 0.0,
         **about: Any,
     ) -> None:
-        """Keep a row for each variant: its median, its ratio to `base`, and its share of `rate`.
+        """Add a row per variant: median, ratio to `base`, share of `rate`.
 
-        `flops` counts the operations of a variant, `rate` is the machine's, in 1/s.
+        `flops` are the operations of each variant, `rate` is the machine's rate in 1/s.
         """
         for name, times in seconds.items():
             row = about | {"variant": name, "median_s": statistics.median(times)}
@@ -100,14 +104,14 @@ class Benchmark:
             self.rows.append(row | {"seconds": list(times)})
 
     def find(self, what: str, figure: float, target: float, unit: str = "x", **more: Any) -> None:
-        """Keep a figure that has a target."""
+        """Add a figure with a target."""
         self.findings.append(Finding(what, figure, target, unit, **more))
 
     def finish(self) -> None:
-        """Print tables of rows and findings; write the file that was asked for."""
+        """Print rows and findings; write the output file if one is given."""
         print_rows(self.rows)
         if self.options.quick:
-            print("--quick: these figures tell that it works, and nothing else")
+            print(QUICK_NOTE)
         if self.findings:
             print()
             print_findings([finding.cells() for finding in self.findings])
@@ -117,7 +121,7 @@ class Benchmark:
             self.options.output.write_text(text + "\n", encoding="utf-8")
 
     def report(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
+        """Return the content of the output file."""
         settings = {key: value for key, value in vars(self.options).items() if key != "output"}
         if settings.get("peer"):
             peer = settings["peer"]
@@ -136,10 +140,12 @@ class Benchmark:
 def command_line(
     about: str | None, *, repeats: int = 5, peer: bool = False
 ) -> argparse.ArgumentParser:
-    """Return a command line with what every benchmark takes; `about` is its docstring."""
+    """Return a parser with the common options; `about` is the script's docstring."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=about, formatter_class=form)
-    parser.add_argument("--quick", action="store_true", help="the least work that shows it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="the least work that shows that it runs"
+    )
     parser.add_argument("--repeats", type=int, default=repeats, help="turns of each variant")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -150,7 +156,7 @@ def command_line(
 
 
 def begin(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Benchmark:
-    """Read the command line and set what it says."""
+    """Parse the command line and apply the common options."""
     options = parser.parse_args(arguments)
     if options.quick:
         options.repeats = 2
@@ -165,16 +171,16 @@ def begin(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> B
 def take_turns(
     runs: Mapping[str, Run], repeats: int, device: str = "cpu", warm_ups: int = 1
 ) -> dict[str, list[float]]:
-    """Return the seconds of each turn, by variant, after `warm_ups` turns that are not counted.
+    """Return the seconds of each turn, by variant, after `warm_ups` uncounted turns.
 
-    Every second turn goes backwards, so that no variant always follows the same one.
+    Every second turn runs in reverse order, so that no variant always follows the same one.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(-warm_ups, repeats):
         for name, run in list(runs.items())[:: -1 if turn % 2 else 1]:
-            taken = seconds_of(run, device)
+            elapsed = seconds_of(run, device)
             if turn >= 0:
-                seconds[name].append(taken)
+                seconds[name].append(elapsed)
     return seconds
 
 
@@ -193,11 +199,11 @@ def ratio(long: Sequence[float], short: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(long, short, strict=True))
 
 
-# ── the machine's limit ─────────────────────────────────────────────────────────────────────────
+# ── machine ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def matrix_product(kind: torch.dtype, device: torch.device, quick: bool = False) -> Run:
-    """Return what multiplies square matrices of the type `kind`, a few times."""
+    """Return a function that multiplies square matrices of type `kind`."""
     size = _size(device, quick)
     a, b, product = (torch.randn(size, size, device=device).to(kind) for _ in range(3))
 
@@ -223,18 +229,25 @@ def rate_of(times: Sequence[float], flops: float) -> float:
 
 
 def flops_of(run: Run) -> float:
-    """Return the operations of the matrix products and convolutions in one call of `run`."""
+    """Return the operations of matrix products and convolutions in one call of `run`."""
     with FlopCounterMode(display=False) as counter:
         run()
     return float(counter.get_total_flops())
 
 
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
-    """Return what a time depends on; versions and commit are in `provenance`."""
+    """Return facts that times depend on; `provenance` has versions and commit."""
     on_gpu = torch.cuda.is_available()
     return {
         "processor": provenance()["processor"],
-        "cores": len(psutil.Process().cpu_affinity()),
+        "cores": num_cores(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
@@ -249,7 +262,7 @@ def machine() -> dict[str, Any]:
 
 
 def call(*command: str | Path, at: Path | None = None) -> str:
-    """Run a command to its end and return what it printed; raise `SystemExit` where it fails."""
+    """Run a command and return its output; raise `SystemExit` if it fails."""
     words = [str(part) for part in command]
     done = subprocess.run(words, cwd=at, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -263,9 +276,12 @@ def python(*arguments: str | Path, at: Path | None = None) -> str:
 
 
 def peak_gib() -> float:
-    """Return the largest memory that this process has had (Linux)."""
-    # What `getrusage` says a process inherits from the one that started it.
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    """Return the peak memory of this process."""
+    status = Path("/proc/self/status")
+    if not status.exists():  # macOS: `ru_maxrss` in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
+    # On Linux a process inherits `ru_maxrss` from its parent.
+    lines = status.read_text(encoding="ascii").splitlines()
     (kib,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(kib) / 2**20
 
@@ -274,7 +290,7 @@ def peak_gib() -> float:
 
 
 def number(value: Any, unit: str = "") -> str:
-    """Return a value as people read it: three digits, or a share in per cent."""
+    """Format a value: three digits, or a percentage."""
     if not isinstance(value, float):
         return str(value)
     if unit == "%":
@@ -284,7 +300,7 @@ def number(value: Any, unit: str = "") -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows of figures; lists are left out."""
+    """Print rows of figures without their lists."""
     shown = [{k: v for k, v in row.items() if not isinstance(v, (list, dict))} for row in rows]
     names = list(dict.fromkeys(name for row in shown for name in row))
     lines = [[number(row.get(name, "")) for name in names] for row in shown]
@@ -292,8 +308,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_findings(cells: Sequence[Sequence[str]]) -> None:
-    """Print figures beside their targets."""
-    _print([["what", "figure", "target", "reached", ""], *cells])
+    """Print figures and targets."""
+    _print([["what", "figure", "target", "met", ""], *cells])
 
 
 def _print(table: Sequence[Sequence[str]]) -> None:

@@ -1,11 +1,11 @@
-"""Sliced and implicit score matching at dimension 1,000: against denoising score matching, and
-against one backward pass for each dimension.
+"""Sliced and implicit score matching at dimension 1,000.
 
+A step of `ssm_vr` is compared with a step of `dsm`, and `ism` with one backward pass per dimension.
 The network is that of Kondracki and Le Bihan, "From score matching to score-based generative
-modeling", 2024, figure 1: two hidden layers of 10·D units; the batch and the activation are ours.
-They measured about 610 times between `ism` and `ssm_vr`. A step is the loss, its gradient and Adam;
-a value is the loss alone, a gradient both without Adam. One backward pass for each dimension is
-measured on `--passes` of the dimensions and scaled up: each pass costs the same.
+modeling", 2024, figure 1: two hidden layers of 10·D units; batch and activation are ours. They
+measured a ratio of about 610 between `ism` and `ssm_vr`. A step is the loss, its gradient and Adam;
+a value is the loss alone, a gradient is both without Adam. The variant with one backward pass per
+dimension is measured on `--passes` dimensions and scaled up: each pass costs the same.
 
     python benchmarks/implicit_objectives.py --output implicit_objectives.json
 """
@@ -22,11 +22,11 @@ from scoresweep.networks import PlainMLP
 from scoresweep.objectives import dsm, ism, ssm_vr
 
 SIGMA = 0.1
-"""Noise level: changes nothing in the time."""
-SLOWER, FASTER = 3.0, 3.0
-"""Of a step of `ssm_vr` against one of `dsm`; of `ism` against a pass for each dimension."""
+"""Noise level; it does not affect the time."""
+MAX_SLOWDOWN, MIN_SPEEDUP = 3.0, 3.0
+"""Of a step of `ssm_vr` over `dsm`; of `ism` over one pass per dimension."""
 SOURCE = 610.0
-EACH = "one pass for each dimension"
+EACH = "one pass per dimension"
 
 
 def network_of(dimension: int, device: torch.device) -> PlainMLP:
@@ -37,7 +37,7 @@ def network_of(dimension: int, device: torch.device) -> PlainMLP:
 
 
 def one_pass_each(network: PlainMLP, noisy: Tensor, passes: int) -> Tensor:
-    """Return the part of the trace that `passes` dimensions give, a backward pass for each."""
+    """Return the part of the trace from `passes` dimensions, one backward pass each."""
     noisy = noisy.detach().requires_grad_()
     output = network(noisy, noisy.new_full((len(noisy),), SIGMA))
     trace = torch.zeros_like(output[:, 0])
@@ -67,9 +67,9 @@ def measure(benchmark: Benchmark, dimension: int, batch: int, passes: int) -> No
     seconds = benchmark.times(steps)
     benchmark.compare(seconds, "dsm, step", dimension=dimension, batch=batch)
     slower = ratio(seconds["ssm_vr, step"], seconds["dsm, step"])
-    what = f"ssm_vr step at dimension {dimension:,}, of a dsm step"
-    benchmark.find(what, slower, SLOWER, at_least=False)
-    # `ism` takes as long as hundreds of the others: only what it imports is worth a warm-up.
+    what = f"ssm_vr step at dimension {dimension:,} over a dsm step"
+    benchmark.find(what, slower, MAX_SLOWDOWN, at_least=False)
+    # `ism` is hundreds of times slower than the others: only its imports are warmed up.
     ism(network_of(4, device), x[:, :4], sigma, z[:, :4])
     turns = max(1, benchmark.options.repeats // 2)
     losses: dict[str, Callable[[], Tensor]] = {
@@ -87,7 +87,7 @@ def measure(benchmark: Benchmark, dimension: int, batch: int, passes: int) -> No
 
 
 def gradient(network: PlainMLP, losses: Tensor) -> None:
-    """Take the gradient of the weights, and forget it."""
+    """Compute the gradient of the weights and discard it."""
     losses.mean().backward()
     network.zero_grad()
 
@@ -95,7 +95,7 @@ def gradient(network: PlainMLP, losses: Tensor) -> None:
 def compare_traces(
     benchmark: Benchmark, of: str, runs: dict[str, Run], turns: int, scale: float
 ) -> None:
-    """Compare `ism` with one pass for each dimension, of which a part, 1/`scale`, is measured."""
+    """Compare `ism` with one pass per dimension, of which the fraction 1/`scale` is measured."""
     dimension, batch = benchmark.options.dimension, benchmark.options.batch
     seconds = take_turns(runs, turns, benchmark.device.type, warm_ups=0)
     seconds[EACH] = [taken * scale for taken in seconds[EACH]]
@@ -103,17 +103,17 @@ def compare_traces(
     benchmark.compare(rows, f"{EACH}, {of}", dimension=dimension, batch=batch)
     over = {name: ratio(seconds[name], seconds["ssm_vr"]) for name in ("ism", EACH)}
     note = ", ".join(f"{name}: {value:.0f} × ssm_vr" for name, value in over.items())
-    what = f"ism's {of} at dimension {dimension:,} against {EACH}"
+    what = f"{of} of ism at dimension {dimension:,} against {EACH}"
     faster = ratio(seconds[EACH], seconds["ism"])
-    benchmark.find(what, faster, FASTER, note=f"{note}; the source: {SOURCE:.0f}")
+    benchmark.find(what, faster, MIN_SPEEDUP, note=f"{note}; the source: {SOURCE:.0f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__)
     parser.add_argument("--dimension", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--passes", type=int, default=50, help="backward passes that are measured")
+    parser.add_argument("--passes", type=int, default=50, help="backward passes to measure")
     benchmark = begin(parser, arguments)
     options = benchmark.options
     if options.quick:

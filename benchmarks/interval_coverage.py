@@ -1,8 +1,8 @@
-"""How often the 95 % intervals of measures hold the mean over fresh samples.
+"""Coverage of the 95 % intervals of metrics: how often they contain the mean over fresh samples.
 
-The real samples are Gaussian and stay; each repeat draws other generated ones, of one of several
-kinds. A row is a measure on one kind: its mean, in how many repeats the interval held that mean,
-and how often the interval had no width.
+The real samples are Gaussian and fixed; each repeat draws new generated ones, of one of several
+kinds. A row is one metric on one kind: its mean, the share of intervals that contain that mean,
+and the share of intervals with zero width.
 
     python benchmarks/interval_coverage.py --output interval_coverage.json
 """
@@ -24,16 +24,16 @@ METRICS = ["frechet", "frechet_infinity", "kid", "prdc"]
 FEATURES = 8
 
 Kind = Callable[[Tensor], Tensor]
-"""Makes generated samples (N, D) of standard normal ones."""
+"""Makes generated samples (N, D) from standard normal ones."""
 
 
 def in_place(share: float) -> Kind:
-    """Return what takes all but a random `share` of the samples far away."""
+    """Return a function that moves all but a random `share` of the samples far away."""
     return lambda x: x + 20.0 * (torch.rand(len(x), 1) >= share)
 
 
 KINDS: dict[str, Kind] = {
-    "as real ones": lambda x: x,
+    "like real ones": lambda x: x,
     "wider": lambda x: 1.3 * x + 0.2,
     "narrower": lambda x: 0.7 * x,
     "30 % in place": in_place(0.3),
@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
 
 
 def measure(benchmark: Benchmark, kind: str, count: int) -> None:
-    """Add the rows of `count` generated samples of a kind."""
+    """Add the rows for `count` generated samples of a kind."""
     options = benchmark.options
     real, other = (Features(torch.randn(n, FEATURES)) for n in (options.real, 30))
     evaluate = Evaluate(
@@ -51,29 +51,29 @@ def measure(benchmark: Benchmark, kind: str, count: int) -> None:
         resamplings=options.halves,
         kid_subsets=20,
     )
-    found: dict[str, list[list[float]]] = {}
+    intervals: dict[str, list[list[float]]] = {}
     for _ in range(options.repeats):
         generated = Features(KINDS[kind](torch.randn(count, FEATURES)))
         sets = FeatureSets(real, generated, other, other, resize="none")
         values, _ = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
         for name in (str(name) for name in values if f"{name}_low" in values):
             ends = [float(values[f"{name}{end}"]) for end in ("", "_low", "_high")]
-            found.setdefault(name.removesuffix("_pixels"), []).append(ends)
-    for name, rows in found.items():
+            intervals.setdefault(name.removesuffix("_pixels"), []).append(ends)
+    for name, rows in intervals.items():
         value, low, high = np.array(rows).T
-        held = (low <= value.mean()) & (value.mean() <= high)
+        covered = (low <= value.mean()) & (value.mean() <= high)
         benchmark.add(
             samples=count,
             kind=kind,
-            measure=name,
+            metric=name,
             mean=float(value.mean()),
-            held=float(held.mean()),
-            no_width=float((low == high).mean()),
+            covered=float(covered.mean()),
+            zero_width=float((low == high).mean()),
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__, repeats=200)
     parser.add_argument("--samples", type=int, nargs="+", default=[100, 200])
     parser.add_argument("--real", type=int, default=2000)

@@ -1,14 +1,14 @@
-"""Time of implicit score matching over that of sliced score matching, by the data's dimension.
+"""Time of implicit over sliced score matching, by dimension of the data.
 
 The experiment of Kondracki and Le Bihan, "From score matching to score-based generative modeling",
-2024, figure 1: a network with two hidden layers of 10·D units on data of D dimensions; `ism` takes
-the exact trace, `ssm_vr` one backward pass in all. They measured about 610 times at D = 1,000, with
-a backward pass for each dimension. That is timed beside `ism`, which takes the passes of many
-dimensions together; at most 100 of them, scaled up. The batch, the activation and one thread are
-ours.
+2024, figure 1: a network with two hidden layers of 10·D units on data of D dimensions. `ism`
+computes the exact trace, `ssm_vr` takes a single backward pass. They measured a ratio of about 610
+at D = 1,000, with one backward pass per dimension. That variant is timed beside `ism`, which
+batches the passes of many dimensions; at most 100 passes are measured, and scaled up. Batch,
+activation and one thread are ours.
 
-An objective's time is that of its value, from which the gradient could be taken; `--backward` adds
-that of the gradient. A repeat that took longer than `--enough` seconds is the last one.
+The time of an objective is that of its value, from which the gradient could be taken; `--backward`
+adds the gradient. Repeats stop after one that took longer than `--enough` seconds.
 
     python benchmarks/ism_vs_ssm.py --output ism_vs_ssm.json
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from scoresweep.objectives import ism, ssm_vr
 
-LONG = ("ism", EACH)
+SLOW = ("ism", EACH)
 
 
 def measure(benchmark: Benchmark, dimension: int) -> dict[str, list[float]]:
@@ -45,11 +45,11 @@ def measure(benchmark: Benchmark, dimension: int) -> dict[str, list[float]]:
         "ssm_vr": lambda: value(ssm_vr(network, x, sigma, z, v=v)),
         EACH: lambda: value(one_pass_each(network, x, passes)),
         "ism": lambda: value(ism(network, x, sigma, z)),
-        # The short one is timed before and after the long one, and the mean taken.
+        # `ssm_vr` is timed before and after the long variants, and averaged.
         "again": lambda: value(ssm_vr(network, x, sigma, z, v=v)),
     }
     runs["ssm_vr"]()
-    ism(network_of(4, device), x[:, :4], sigma, z[:, :4])  # for what it imports
+    ism(network_of(4, device), x[:, :4], sigma, z[:, :4])  # warms up its imports
     seconds: dict[str, list[float]] = {"ism": [], EACH: [], "ssm_vr": []}
     for _ in range(options.repeats):
         turn = take_turns(runs, 1, options.device, warm_ups=0)
@@ -62,19 +62,21 @@ def measure(benchmark: Benchmark, dimension: int) -> dict[str, list[float]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--enough", type=float, default=20.0, help="seconds of the last repeat")
-    parser.add_argument("--backward", action="store_true", help="time the gradient as well")
+    parser.add_argument(
+        "--enough", type=float, default=20.0, help="stop after a repeat of so many seconds"
+    )
+    parser.add_argument("--backward", action="store_true", help="also time the gradient")
     parser.set_defaults(threads=1)
     benchmark = begin(parser, arguments)
     for dimension in [10] if benchmark.options.quick else benchmark.options.dimensions:
         seconds = measure(benchmark, dimension)
-        middle = {f"{name}_s": statistics.median(times) for name, times in seconds.items()}
-        over = {f"{name}_over_ssm_vr": ratio(seconds[name], seconds["ssm_vr"]) for name in LONG}
-        benchmark.add(dimension=dimension, **middle, **over, seconds=seconds)
+        medians = {f"{name}_s": statistics.median(times) for name, times in seconds.items()}
+        ratios = {f"{name}_over_ssm_vr": ratio(seconds[name], seconds["ssm_vr"]) for name in SLOW}
+        benchmark.add(dimension=dimension, **medians, **ratios, seconds=seconds)
     benchmark.finish()
 
 

@@ -1,8 +1,8 @@
-"""Seconds that each metric takes for a setting: its value, its interval and both baselines.
+"""Seconds per metric for one setting: its value, interval and both baselines.
 
-1,000 samples with 2,048 features, 50 halves, against 10,000 real samples, of which mean and
-covariance are known already, as they are in a study. The features are random: the time does not
-depend on them. The extractor is not in it.
+1,000 samples with 2,048 features, 50 halves, against 10,000 real samples whose mean and covariance
+are already known, as in a study. The features are random: the time does not depend on them. The
+extractor is not included.
 
     python benchmarks/metrics_cost.py --threads 1 --output metrics_cost.json
     python benchmarks/metrics_cost.py --real 50000
@@ -33,7 +33,7 @@ METRICS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__, repeats=1)
     parser.add_argument("--real", type=int, default=10_000, help="real samples")
     parser.add_argument("--samples", type=int, default=1000, help="generated samples")
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def measure(metric: str) -> None:
         evaluate = Evaluate(metrics=[metric], extractors=["pixels"], resamplings=options.halves)
-        # New sets, which keep nothing of an earlier turn.
+        # New sets, without cached results of an earlier turn.
         sets = FeatureSets(Features(*known), *(Features(x) for x in drawn), resize="none")
         _, problems = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
         if problems:

@@ -1,8 +1,8 @@
-"""The two networks that training and sampling steps are timed on, here and in other programs.
+"""The two networks whose steps are timed, here and in the public program.
 
-What is compared with is the authors' program (ermongroup/ncsnv2), where a checkout of it is named,
-and else a plain loop of our own network: float32, NCHW, and a number printed in every step, for
-which the device is waited for.
+The comparison is with the authors' program (ermongroup/ncsnv2) if a checkout of it is given, and
+otherwise with a plain loop of our network: float32, NCHW, and a number printed in every step, which
+synchronises the device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scoresweep.pipeline.study.methods.networks import NCSNv2 as Options
 from scoresweep.pipeline.training.weights import build_network
 
 SIGMAS = geometric(50, 0.01, 232)
-"""The authors' ladder for CIFAR-10."""
+"""NCSNv2's noise ladder for CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in tables."""
         return f"{self.channels} ch {self.shape[1]}×{self.shape[2]}"
 
 
@@ -53,17 +53,17 @@ def own_network(case: Case, device: torch.device) -> ScoreNetwork:
 
 
 def plain_network(case: Case, device: torch.device) -> nn.Module:
-    """Build our network as it comes: NCHW."""
+    """Build our network in NCHW."""
     return NCSNv2(case.shape, SIGMAS, channels=case.channels).to(device)
 
 
 def mixed(device: torch.device, bf16: bool) -> AbstractContextManager[Any]:
-    """Return automatic mixed precision, or none."""
+    """Return the context of mixed precision, or a null one."""
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 def peer_config(case: Case, device: torch.device) -> SimpleNamespace:
-    """Return the options of the authors' network."""
+    """Return the options of the public network."""
     model = {"normalization": "InstanceNorm++", "nonlinearity": "elu", "sigma_dist": "geometric"}
     numbers = {"ngf": case.channels, "num_classes": 232, "sigma_begin": 50, "sigma_end": 0.01}
     data = {"channels": case.shape[0], "image_size": case.shape[1]}
@@ -75,7 +75,7 @@ def peer_config(case: Case, device: torch.device) -> SimpleNamespace:
 
 
 def peer_network(folder: Path, case: Case, device: torch.device) -> nn.Module:
-    """Build the authors' network from a checkout of their program."""
+    """Build the public network from a checkout."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     from models.ncsnv2 import NCSNv2 as PeerNCSNv2
@@ -84,5 +84,5 @@ def peer_network(folder: Path, case: Case, device: torch.device) -> nn.Module:
 
 
 def with_sigma(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return our network taking the index of a level, as the authors' takes it."""
+    """Return our network with the index of a level as input, like the public one."""
     return lambda x, labels: network(x, SIGMAS.to(x)[labels])

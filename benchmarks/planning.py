@@ -1,7 +1,7 @@
-"""Planning 1,000 and 10,000 settings: `snakemake -n` on a study in which nothing is done yet.
+"""Planning time of 1,000 and 10,000 settings: `snakemake -n` on a study with nothing done.
 
-A study of ten runs, and of every run a hundred or a thousand settings; each is a job that draws and
-a job that measures. A start of Snakemake is part of each time.
+The study has ten runs with a hundred or a thousand settings each; every setting is one sampling and
+one evaluation job. The time includes starting Snakemake.
 
     python benchmarks/planning.py --output planning.json
 """
@@ -19,12 +19,12 @@ from harness import Benchmark, begin, command_line, python
 
 ROOT = Path(__file__).parents[1]
 RUNS = 10
-MOST, LINEAR = 60.0, 11.0
-"""Seconds for the larger study; times those of the smaller one, of ten times the settings."""
+MAX_SECONDS, MAX_GROWTH = 60.0, 11.0
+"""For the larger study, and relative to the smaller one with a tenth of the settings."""
 
 
 def study_of(settings: int, **changes: Any) -> dict[str, Any]:
-    """Return a study of `RUNS` runs with `settings` settings in all."""
+    """Return a study of `RUNS` runs with `settings` settings in total."""
     sizes = [1e-5 * (1 + i / 100) for i in range(settings // RUNS // 10)]
     grid = {"sampler.step_size": sizes, "sampler.steps_per_level": list(range(1, 11))}
     return {
@@ -47,16 +47,16 @@ def study_of(settings: int, **changes: Any) -> dict[str, Any]:
 
 
 def report_growth(benchmark: Benchmark, what: str, medians: Sequence[float]) -> None:
-    """Keep the time of the larger study, and how it has grown from the smaller one's."""
+    """Add the time of the larger study and its ratio to the smaller one's."""
     small, large = medians
     most = 10 * benchmark.rows[0]["settings"]
-    benchmark.find(f"{what} {most:,} settings", large, MOST, "s", at_least=False)
-    grown = f"{what} {most:,} settings against a tenth of them"
-    benchmark.find(grown, large / small, LINEAR, at_least=False, note="10 is linear")
+    benchmark.find(f"{what} {most:,} settings", large, MAX_SECONDS, "s", at_least=False)
+    growth = f"{what} {most:,} settings against a tenth of them"
+    benchmark.find(growth, large / small, MAX_GROWTH, at_least=False, note="10 is linear")
 
 
 def measure(benchmark: Benchmark, folder: Path, sizes: Sequence[int]) -> None:
-    """Measure a dry run of each study."""
+    """Time a dry run of each study."""
     medians = []
     for size in sizes:
         (folder / "study.yaml").write_text(yaml.safe_dump(study_of(size)))
@@ -69,7 +69,7 @@ def measure(benchmark: Benchmark, folder: Path, sizes: Sequence[int]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=3), arguments)
     with tempfile.TemporaryDirectory() as folder:
         sizes = (100, 1000) if benchmark.options.quick else (1000, 10_000)

@@ -1,7 +1,7 @@
-"""Training in two processes of one thread (gloo) against one process of two threads.
+"""Training in two processes of one thread (gloo), compared with one process of two threads.
 
-Both train the same run of the same global batch by `scoresweep train`, in turns. The speed is the
-median of what the run's curve says, so that the start of the processes does not count.
+`scoresweep train` trains the same run with the same global batch both ways, in turns. The speed is
+the median of the run's curve, so that process start-up does not count.
 
     python benchmarks/processes.py --output processes.json
 """
@@ -22,18 +22,18 @@ from harness import Benchmark, begin, command_line, python
 from ncsnv2 import Case
 from training_loop import plan_of
 
-REACH = 0.9
+TARGET = 0.9
 
 
 def images_per_second(folder: Path, processes: int, threads: int, gpus: int) -> float:
-    """Train the run in `folder` from its first step; return the median of its curve."""
+    """Train the run in `folder` from the start; return its median speed."""
     shutil.rmtree(folder / "results", ignore_errors=True)
     command = ["-m", "scoresweep", "train", "study.yaml", "--gpus", str(gpus)]
     python(*command, "--processes", str(processes), "--threads", str(threads), at=folder)
     (curves,) = folder.glob("results/*/runs/*/training.nc")
-    with xr.open_dataset(curves, engine="h5netcdf") as found:
-        # The first point also pays for the choice of kernels.
-        return float(np.median(found["images_per_second"].values[1:]))
+    with xr.open_dataset(curves, engine="h5netcdf") as curve:
+        # The first point includes the selection of kernels.
+        return float(np.median(curve["images_per_second"].values[1:]))
 
 
 def measure(benchmark: Benchmark, case: Case, steps: int, every: int) -> None:
@@ -41,7 +41,7 @@ def measure(benchmark: Benchmark, case: Case, steps: int, every: int) -> None:
     on_gpu = benchmark.options.device == "cuda"
     ways = {"1 process × 2 threads": (1, 2), "2 processes × 1 thread": (2, 1)}
     if on_gpu and torch.cuda.device_count() < 2:
-        print("needs two GPUs; nothing is measured")
+        print("not measured: this needs two GPUs")
         return
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as name:
@@ -58,11 +58,11 @@ def measure(benchmark: Benchmark, case: Case, steps: int, every: int) -> None:
         median = statistics.median(values)
         benchmark.add(case=case.name, way=way, images_per_second=median, each=values)
     share = statistics.median(b / a for a, b in zip(one, two, strict=True))
-    benchmark.find("2 processes × 1 thread against 1 × 2 threads", share, REACH)
+    benchmark.find("2 processes × 1 thread against 1 × 2 threads", share, TARGET)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     if benchmark.options.quick:
         benchmark.options.repeats = 1

@@ -1,7 +1,7 @@
-"""Where the time of a training step and of a sampling step goes, in bf16, by kind of work.
+"""Profile of a training step and of a sampling step in bf16, by kind of work.
 
-PyTorch's profiler adds up what each operator takes by itself; operators of one kind are one row.
-With one thread, which is the default here, no row contains the wait for another thread.
+PyTorch's profiler adds up the time of each operator itself; operators of one kind form one row.
+With one thread, the default here, no row includes waiting for another thread.
 
     python benchmarks/profile_steps.py --output profile_steps.json
 """
@@ -29,33 +29,33 @@ KINDS = {
     "copies and conversions": ("copy_", "clone", "contiguous", "cat"),
     "norms and other sums": ("mean", "sum", "addcmul", "square", "pow", "var", "sub", "mul", "add"),
 }
-"""What the names of a kind's operators contain; the first kind that fits counts."""
+"""Kind to parts of its operators' names; the first match counts."""
 STEPS = 3
 
 
 def kind_of(operator: str) -> str:
-    """Return the kind of work that an operator does."""
+    """Return the kind of work of an operator."""
     name = operator.lower()
-    fits = (kind for kind, parts in KINDS.items() if any(part in name for part in parts))
-    return next(fits, "the rest")
+    matches = (kind for kind, parts in KINDS.items() if any(part in name for part in parts))
+    return next(matches, "other")
 
 
 def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
-    """Return the seconds of one call of `run`, and how they divide."""
+    """Return the seconds of one call of `run`, in total and by kind."""
     for _ in range(STEPS):
         run()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    with profile(activities=activities) as found:
+    with profile(activities=activities) as profiler:
         for _ in range(STEPS):
             run()
     seconds: Counter[str] = Counter()
     on_gpu = device == "cuda"
-    for event in found.key_averages():
-        # A GPU's kernels are events of their own, beside the operators that started them.
+    for event in profiler.key_averages():
+        # GPU kernels are separate events from the operators that launch them.
         if (event.device_type == DeviceType.CUDA) != on_gpu:
             continue
-        taken = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        seconds[kind_of(event.key)] += taken / STEPS / 1e6
+        elapsed = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        seconds[kind_of(event.key)] += elapsed / STEPS / 1e6
     return seconds.total(), seconds
 
 
@@ -69,14 +69,14 @@ def measure(benchmark: Benchmark, case: Case) -> None:
         "sampling": annealed_langevin.own_step(case, device, batch, "bf16"),
     }
     for name, step in steps.items():
-        whole, divided = shares(step, device.type)
-        for kind, seconds in divided.most_common():
+        total, by_kind = shares(step, device.type)
+        for kind, seconds in by_kind.most_common():
             row = {"step": f"{name}, {case.name}", "work": kind, "seconds": seconds}
-            benchmark.add(**row, percent=round(100 * seconds / whole, 1))
+            benchmark.add(**row, percent=round(100 * seconds / total, 1))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__, repeats=1)
     parser.set_defaults(threads=1)
     benchmark = begin(parser, arguments)

@@ -1,14 +1,15 @@
-"""How often intervals over repeats hold the truth, and how often a lead is claimed that is none.
+"""Coverage of intervals over repeats, and the rate of false leads.
 
-Tables like a report's are drawn with a known truth and go through the report's own functions:
-`summarise`, `chosen` and `rivals`. A value is mean + network + network × setting + sampling, all
-normal; `between` is the deviation of the two network terms in those of a sampling. All settings are
-equally good: the truth is their mean over networks or, with one network, that network's own value,
-the same for all settings. A measure's own interval is that of its sampling deviation.
+Tables like a report's are simulated with a known truth and passed to the report's own functions:
+`summarise`, `chosen` and `ranking_with_gaps`. A value is mean + network + network × setting +
+sampling, all normal; `between` is the standard deviation of the two network terms, relative to that
+of a sampling. All settings are equally good: the truth is their mean over networks or, with one
+network, that network's value, the same for all settings. A metric's own interval is that of its
+sampling deviation.
 
-`held` and `best_held`: shares of intervals that hold the truth, of a setting and of the best one.
-`ahead`: how often the best is said to be better than all others; `behind`: how often any other is
-said to be worse than the best; `lead`: how often either is said.
+`covered` and `best_covered`: share of intervals that contain the truth, of a setting and of the
+best one. `ahead`: how often the best is called better than all others; `behind`: how often any
+other is called worse than the best; `lead`: how often either happens.
 
     python benchmarks/repeat_coverage.py --output repeat_coverage.json
 """
@@ -42,7 +43,7 @@ LAWS = {
     "share of 50": (SHARE, lambda z: np.round(25 + 3.5 * z).clip(0, 50) / 50),
     "heavy tails": (PLAIN, lambda z: student.ppf(normal.cdf(z), 4)),
 }
-"""Name to the measure and how its values come from the normal sum."""
+"""Name to the metric and the transformation of the normal sum to its values."""
 
 
 def draw(
@@ -52,7 +53,7 @@ def draw(
     law: str,
     random: np.random.Generator,
 ) -> tuple[pd.DataFrame, float]:
-    """Return measured rows of (settings, networks, samplings), many times, and the truth."""
+    """Return simulated rows of (settings, networks, samplings) and the truth."""
     settings, networks, samplings = shape
     size = (repetitions, settings, networks, samplings)
     network = between * random.standard_normal((repetitions, 1, networks, 1))
@@ -73,7 +74,7 @@ def draw(
 def measure(
     benchmark: Benchmark, shape: tuple[int, int, int], between: float, law: str = "normal"
 ) -> None:
-    """Add the row of a number of settings, networks and samplings."""
+    """Add the row for a number of settings, networks and samplings."""
     settings, networks, samplings = shape
     frame, truth = draw(benchmark.options.repeats, shape, between, law, RANDOM)
     metric = LAWS[law][0]
@@ -88,8 +89,8 @@ def measure(
         networks=networks,
         samplings=samplings,
         between=between,
-        held=float(summary["low"].le(truth).mul(summary["high"].ge(truth)).mean()),
-        best_held=float(top["low"].le(truth).mul(top["high"].ge(truth)).mean()),
+        covered=float(summary["low"].le(truth).mul(summary["high"].ge(truth)).mean()),
+        best_covered=float(top["low"].le(truth).mul(top["high"].ge(truth)).mean()),
         ahead=float(ahead.mean()),
         behind=float(behind.mean()),
         lead=float((ahead | behind).mean()),
@@ -100,7 +101,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=2000), arguments)
     for networks in NETWORKS:
         for samplings in SAMPLINGS:

@@ -1,7 +1,7 @@
-"""The report of 1,000 and of 10,000 settings, with its peak memory.
+"""Time and peak memory of the report of 1,000 and 10,000 settings.
 
 The studies are those of `planning.py`; their files hold made-up numbers (`tests/faked_study.py`).
-Of the settings, some are written as the stages write them, and the others are copies of those.
+Some settings are written as the rules write them; the others are copies.
 
     python benchmarks/report_scale.py --output report_scale.json
 """
@@ -27,9 +27,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import faked_study
 
 ORIGINALS = 10
-"""Settings of each run that are written; the others are copies."""
-MEMORY = 2.0
-"""GiB."""
+"""Settings per run that are written; the others are copies."""
+MAX_GIB = 2.0
 PART = """
 import sys
 sys.path.append(sys.argv[1])
@@ -40,8 +39,8 @@ print("peak", harness.peak_gib())
 """
 
 
-def make(folder: Path, settings: int) -> None:
-    """Write a finished study of so many settings."""
+def write_study(folder: Path, settings: int) -> None:
+    """Write a finished study with `settings` settings."""
     content = study_of(settings)
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
     plan = plan_study(parse_study(content, "study.yaml"), folder)
@@ -57,22 +56,22 @@ def make(folder: Path, settings: int) -> None:
 
 
 def copy(plan: Plan, run: str, old: str, new: str) -> None:
-    """Give a setting the files of another one."""
-    layout = plan.paths
-    shutil.copytree(layout.samples(run, old), layout.samples(run, new), copy_function=os.link)
-    manifest = layout.samples_manifest(run, old).read_text(encoding="utf-8")
+    """Copy the files of the setting `old` to the setting `new`."""
+    paths = plan.paths
+    shutil.copytree(paths.samples(run, old), paths.samples(run, new), copy_function=os.link)
+    manifest = paths.samples_manifest(run, old).read_text(encoding="utf-8")
     text = manifest.replace(old, new)
-    layout.samples_manifest(run, new).write_text(text, encoding="utf-8")
-    shutil.copyfile(layout.metrics(run, old), layout.metrics(run, new))
+    paths.samples_manifest(run, new).write_text(text, encoding="utf-8")
+    shutil.copyfile(paths.metrics(run, old), paths.metrics(run, new))
 
 
 def measure(benchmark: Benchmark, sizes: Sequence[int]) -> None:
-    """Measure the report of each study."""
+    """Time the report of each study."""
     here, medians, peaks = str(Path(__file__).parent), [], []
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            make(folder, size)
+            write_study(folder, size)
             peaks.clear()
 
             def run(at: Path = folder) -> None:
@@ -83,11 +82,11 @@ def measure(benchmark: Benchmark, sizes: Sequence[int]) -> None:
         benchmark.add(settings=size, median_s=medians[-1], peak_gib=max(peaks), seconds=times)
     report_growth(benchmark, "report of", medians)
     what = f"report of {sizes[-1]:,} settings, memory"
-    benchmark.find(what, max(peaks), MEMORY, "GiB", at_least=False)
+    benchmark.find(what, max(peaks), MAX_GIB, "GiB", at_least=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=3), arguments)
     measure(benchmark, (100, 1000) if benchmark.options.quick else (1000, 10_000))
     benchmark.finish()

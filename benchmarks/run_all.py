@@ -1,7 +1,7 @@
-"""All benchmarks, one after the other, and a summary: row, figure, target, reached or not.
+"""Run all benchmarks and print a summary of figures and targets.
 
-One that fails does not stop the others; it is named at the end. What each found goes into one file,
-`benchmarks/results/<machine>.json` where no other is named, which git ignores.
+A script that fails is named in the summary; the others still run. The results go into one file,
+`benchmarks/results/<machine>.json` by default, which git ignores.
 
     python benchmarks/run_all.py --peer CHECKOUT
     python benchmarks/run_all.py --quick --only start_up staging
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import Finding, machine, print_findings
+from harness import QUICK_NOTE, Finding, machine, print_findings
 
 from scoresweep.pipeline.system.provenance import provenance
 
@@ -40,28 +40,28 @@ SCRIPTS = (
     "report_scale",
     "processes",
 )
-TAKE_PEER = {"training_step", "annealed_langevin"}
+SCRIPTS_WITH_PEER = {"training_step", "annealed_langevin"}
 
 
 def run(script: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run one script, which prints its own tables; return what it has found."""
+    """Run one script, which prints its own tables; return its report."""
     output, started = folder / f"{script}.json", time.monotonic()
     command = [sys.executable, str(HERE / f"{script}.py"), "--output", str(output)]
     command += ["--device", options.device, *(["--quick"] if options.quick else [])]
-    if options.peer and script in TAKE_PEER:
+    if options.peer and script in SCRIPTS_WITH_PEER:
         command += ["--peer", str(options.peer)]
     print(f"\n── {script} ──", flush=True)
     failed = subprocess.run(command, check=False).returncode != 0 or not output.exists()
     report = {"benchmark": script, "failed": True}
     if not failed:
         report = json.loads(output.read_text(encoding="utf-8")) | {"failed": False}
-    taken = time.monotonic() - started
-    print(f"{script}: {'FAILED after ' if failed else ''}{taken:.0f} s", flush=True)
-    return report | {"wall_s": taken}
+    seconds = time.monotonic() - started
+    print(f"{script}: {'FAILED after ' if failed else ''}{seconds:.0f} s", flush=True)
+    return report | {"wall_s": seconds}
 
 
 def summarise(reports: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return the table of all findings, and a line for each script that has none."""
+    """Return a line for each finding, and for each script without any."""
     lines = []
     for report in reports:
         findings = report.get("findings", [])
@@ -75,7 +75,7 @@ def summarise(reports: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def results_file() -> Path:
-    """Return where this machine's results go."""
+    """Return the default results file of this machine."""
     about = machine()
     name = f"{about['gpu'] or about['processor']} {about['cores']} cores"
     return HERE / "results" / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
@@ -85,7 +85,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--quick", action="store_true", help="the least work that shows it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="the least work that shows that it runs"
+    )
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="SCRIPT")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--peer", type=Path, help="checkout of ermongroup/ncsnv2")
@@ -94,14 +96,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmarks, print the summary, write the file; exit with 1 where one has failed."""
+    """Run the benchmarks and write the summary; exit with 1 if one failed."""
     options = parse(arguments)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         reports = [run(script, options, Path(folder)) for script in options.only]
     print(f"\n── summary: {(time.monotonic() - started) / 60:.1f} minutes ──")
     if options.quick:
-        print("--quick: these figures tell that it works, and nothing else")
+        print(QUICK_NOTE)
     print_findings(summarise(reports))
     output = options.output or results_file()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""The peak memory of sampling, by levels and images, against one pass of the network.
+"""Peak memory of sampling, by levels and images, compared with one pass of the network.
 
-Each row is a process of its own: `scoresweep sample` with 5 steps a level, or one forward pass of a
-chunk. What Python, torch and the rest need before any work is taken off. What grows with levels and
-images is the sampler's: a very small network shows it, of which 1,000 images of 232 levels take a
-minute or two. Of a larger one, two chunks of two levels are drawn.
+Each row is a separate process: `scoresweep sample` with 5 steps per level, or one forward pass of
+a chunk. The memory of the imports is subtracted. Growth with levels and images is the sampler's:
+it is measured on a very small network, of which 1,000 images of 232 levels take a minute or two.
+With a larger network, two chunks of two levels are drawn.
 
     python benchmarks/sampling_memory.py --output sampling_memory.json
 """
@@ -24,8 +24,8 @@ from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, save_network
 
-REACH, GROWTH = 1.5, 1.05
-"""Of the memory of one pass; of more levels against fewer, with what measuring wavers by."""
+MAX_RATIO, MAX_GROWTH = 1.5, 1.05
+"""Relative to one pass; of more levels or images relative to fewer, with measurement noise."""
 PEAK = "\nimport harness; print('peak', harness.peak_gib())"
 PARTS = {
     "imports": "import scoresweep.pipeline.rules.sample, scoresweep.pipeline.cli, harness",
@@ -46,15 +46,15 @@ app(["sample", "study.yaml"], standalone_mode=False)
 
 
 def peak_of(part: str, *arguments: str, at: Path) -> float:
-    """Return the peak memory in GiB of a process that does `part`."""
+    """Return the peak memory in GiB of a process that runs `part`."""
     here = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
-    needed = PARTS["imports"] + "\n" if part != "imports" else ""
-    printed = python("-c", here + needed + PARTS[part] + PEAK, *arguments, at=at)
+    imports = PARTS["imports"] + "\n" if part != "imports" else ""
+    printed = python("-c", here + imports + PARTS[part] + PEAK, *arguments, at=at)
     return float(printed.rsplit("peak", 1)[1])
 
 
 def make_run(folder: Path, case: Case, levels: int, count: int, chunk: int) -> Plan:
-    """Make a study of one run with random weights and one setting, ready to be sampled."""
+    """Make a study of one run with random weights and one setting, ready to sample."""
     content = plan_of(folder, case, 1, "bf16").study.model_dump(mode="json")
     content["study"] = f"levels{levels}_count{count}"
     content["train"]["noise"]["levels"] = levels
@@ -74,8 +74,8 @@ def make_run(folder: Path, case: Case, levels: int, count: int, chunk: int) -> P
 def measure(
     benchmark: Benchmark, case: Case, points: Sequence[tuple[int, int]], chunk: int
 ) -> list[tuple[float, float]]:
-    """Return of each of `points` (levels, images) the peak in GiB, and the ratio to one pass."""
-    found = []
+    """Return the peak in GiB and its ratio to one pass, for each of `points` (levels, images)."""
+    peaks = []
     for levels, count in points:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -86,29 +86,29 @@ def measure(
             drawing = peak_of("sample", at=folder) - base
             row = {"levels": levels, "images": count, "chunk": chunk, "imports_gib": base}
             row |= {"one_pass_gib": one_pass, "sampling_gib": drawing}
-            found.append((base + drawing, drawing / one_pass))
+            peaks.append((base + drawing, drawing / one_pass))
             benchmark.add(case=case.name, **row, ratio=drawing / one_pass)
-    return found
+    return peaks
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     quick = benchmark.options.quick
     points = [(3, 100), (3, 200), (6, 200)] if quick else [(10, 500), (10, 1000), (232, 1000)]
     (less, _), (more, _), (most, _) = measure(
         benchmark, Case(4, (1, 8, 8), 8), points, points[0][1]
     )
-    what = f"sampling's peak memory, {points[1][1]} images, of that of {points[0][1]}"
+    what = f"sampling's peak memory, {points[1][1]} images over {points[0][1]}"
     note = f"{2**10 * (more - less):.1f} MiB"
-    benchmark.find(what, more / less, GROWTH, at_least=False, note=note)
-    what = f"sampling's peak memory at L={points[2][0]}, of that at L={points[1][0]}"
+    benchmark.find(what, more / less, MAX_GROWTH, at_least=False, note=note)
+    what = f"sampling's peak memory L={points[2][0]} over L={points[1][0]}"
     note = f"{2**10 * (most - more):.1f} MiB"
-    benchmark.find(what, most / more, GROWTH, at_least=False, note=note)
+    benchmark.find(what, most / more, MAX_GROWTH, at_least=False, note=note)
     case, chunk = (Case(8, (1, 16, 16), 8), 100) if quick else (Case(32, (3, 32, 32), 8), 250)
-    ((_, found),) = measure(benchmark, case, [(2, 2 * chunk)], chunk)
-    what = f"sampling's peak memory, {case.name}, of one pass of the network"
-    benchmark.find(what, found, REACH, at_least=False)
+    ((_, ratio),) = measure(benchmark, case, [(2, 2 * chunk)], chunk)
+    what = f"sampling's peak memory, {case.name}, over one pass of the network"
+    benchmark.find(what, ratio, MAX_RATIO, at_least=False)
     benchmark.finish()
 
 

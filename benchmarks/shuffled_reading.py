@@ -1,16 +1,16 @@
-"""Shuffled batches of 128 from a store larger than the allowed memory, against `numpy.memmap`.
+"""Shuffled batches of 128 from a store larger than the memory limit, compared with `numpy.memmap`.
 
-The loader is the one that training takes for a set that does not fit: `open_loader` with a memory
-limit of an eighth of the set. What `numpy.memmap` reads is the same samples in the same order, of
-the same values in a plain file, so the two give the same batches, which is checked. Before each
-turn the kernel drops what it has kept of both files, so that both read from the disk: with no more
-memory than the limit, a file read once an epoch would be there no more. Within an epoch the limit
-would not slow `numpy.memmap`: the order takes up no more of the file at a time than the loader
-holds. The column of peaks shows what the loader needs beside its limit (a process of its own, less
-what its imports need).
+The loader is the one that training uses for a set that does not fit: `open_loader` with a memory
+limit of an eighth of the set. `numpy.memmap` reads the same samples in the same order from a
+plain file with the same values, and the batches are checked to be equal. Before each turn the
+kernel drops its cache of both files, so that both read from the disk: with no more memory than
+the limit, a file read once per epoch would not be cached. Within an epoch the limit would not
+slow `numpy.memmap`: the order covers no more of the file at a time than the loader holds. The
+column of peaks shows the loader's memory beyond its limit (in a separate process, without its
+imports).
 
-There are two sets. In one the store's compression finds nothing, as in photographs (CIFAR-10: 1 %);
-in the other it finds about what it does in small grey pictures on black, and has to undo that.
+There are two sets. One does not compress, like photographs (CIFAR-10: 1 %); the other compresses
+about as well as small grey pictures on black and must be decompressed.
 
     python benchmarks/shuffled_reading.py --output shuffled_reading.json
 """
@@ -34,9 +34,9 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store import write_store
 
 BATCH = 128
-REACH = 1.0
+TARGET = 1.0
 SETS = {"photographs": (2, 32.0), "pictures on black": (1, 12.0)}
-"""Most change from pixel to pixel, and radius."""
+"""Maximum change from pixel to pixel, and radius."""
 PART = """
 import sys
 sys.path.append(sys.argv[1])
@@ -48,13 +48,13 @@ print("peak", harness.peak_gib())
 """
 
 
-def make(folder: Path, count: int, most: int, radius: float) -> None:
-    """Write `count` images to a store and to a plain file; the first bytes of each tell its index.
+def write_set(folder: Path, count: int, max_step: int, radius: float) -> None:
+    """Write `count` images to a store and to a plain file; their first bytes are their index.
 
-    From pixel to pixel a value changes by up to `most`; outside a disc of `radius` it is 0.
+    From pixel to pixel a value changes by up to `max_step`; outside a disc of `radius` it is 0.
     """
     random = np.random.default_rng(0)
-    steps = random.integers(-most, most + 1, (count, 32, 32, 3), dtype=np.int8)
+    steps = random.integers(-max_step, max_step + 1, (count, 32, 32, 3), dtype=np.int8)
     values = np.cumsum(steps, axis=2, dtype=np.int8).view(np.uint8)
     y, x = np.mgrid[-15.5:16, -15.5:16]
     values *= (np.hypot(x, y) < radius)[..., None]
@@ -78,20 +78,20 @@ def batches(loader: BatchSource) -> Iterator[Tensor]:
 
 
 def read_all(folder: Path) -> tuple[int, ThreadPoolExecutor]:
-    """Return a sum over all batches, and the thread that reads ahead, into the next one."""
+    """Return a sum over all batches, and the loader's read-ahead thread."""
     loader = loader_of(folder)
     assert isinstance(loader, ShardLoader)
     return sum(int(rows[-1].sum()) for rows in batches(loader)), loader._reader
 
 
 def order_of(folder: Path) -> list[np.ndarray]:
-    """Return the indices of the samples of each batch, which their first bytes tell."""
-    found = (rows.flatten(1)[:, :4].contiguous().numpy() for rows in batches(loader_of(folder)))
-    return [rows.view("<u4").ravel() for rows in found]
+    """Return the sample indices of each batch, from their first bytes."""
+    heads = (rows.flatten(1)[:, :4].contiguous().numpy() for rows in batches(loader_of(folder)))
+    return [head.view("<u4").ravel() for head in heads]
 
 
-def forget(folder: Path) -> None:
-    """Have the kernel drop what it keeps of the files in `folder`."""
+def drop_cache(folder: Path) -> None:
+    """Drop the files in `folder` from the page cache."""
     os.sync()
     for file in folder.rglob("*"):
         if file.is_file():
@@ -102,28 +102,28 @@ def forget(folder: Path) -> None:
 
 def measure(benchmark: Benchmark, folder: Path, count: int, name: str) -> None:
     """Measure an epoch of the set `name` by the loader and by `numpy.memmap`."""
-    make(folder, count, *SETS[name])
-    order, sums, ahead = order_of(folder), {}, []
+    write_set(folder, count, *SETS[name])
+    order, sums, threads = order_of(folder), {}, []
 
     def by_loader() -> None:
         sums["loader"], reader = read_all(folder)
-        ahead.append(reader)
+        threads.append(reader)
 
     def by_memmap() -> None:
         values = np.load(folder / "set.npy", mmap_mode="r")
-        found = (torch.from_numpy(values[index]) for index in order)
-        sums["memmap"] = sum(int(rows[-1].sum()) for rows in found)
+        rows_of_batches = (torch.from_numpy(values[index]) for index in order)
+        sums["memmap"] = sum(int(rows[-1].sum()) for rows in rows_of_batches)
 
     runs = {"numpy.memmap": by_memmap, "loader": by_loader}
     turns: dict[str, list[float]] = {way: [] for way in runs}
     for turn in range(-1, benchmark.options.repeats):
         for way, run in runs.items():
-            forget(folder)
-            (taken,) = benchmark.times({way: run}, 1, warm_ups=0)[way]
-            while ahead:
-                ahead.pop().shutdown()
+            drop_cache(folder)
+            (elapsed,) = benchmark.times({way: run}, 1, warm_ups=0)[way]
+            while threads:
+                threads.pop().shutdown()
             if turn >= 0:
-                turns[way].append(taken)
+                turns[way].append(elapsed)
     assert sums["loader"] == sums["memmap"]
     here, values_bytes = str(Path(__file__).parent), (folder / "set.npy").stat().st_size
     peaks = [
@@ -140,13 +140,13 @@ def measure(benchmark: Benchmark, folder: Path, count: int, name: str) -> None:
     }
     benchmark.compare(turns, "numpy.memmap", **about)
     faster = ratio(turns["numpy.memmap"], turns["loader"])
-    benchmark.find(f"shuffled batches of 128 against numpy.memmap, {name}", faster, REACH)
+    benchmark.find(f"shuffled batches of 128 against numpy.memmap, {name}", faster, TARGET)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
-    # A multiple of the batch: the last samples of an epoch are in a batch of their own.
+    # A multiple of the batch size, so that no epoch ends with a partial batch.
     count = 16_384 if benchmark.options.quick else 131_072
     for name in SETS:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,8 @@
-"""The exact score of a smoothed training set, of 60,000 × 784 points at batch 256, against the rate
-of matrix products.
+"""The exact score of a smoothed training set, compared with the rate of matrix products.
 
-Distances and their weighted mean are two matrix products, 4·N·M·D operations; they are taken in
-float64, where small noise levels need it, so that the rate is that of float64. That of float32 is
-beside it.
+60,000 × 784 points at batch 256. Distances and their weighted mean are two matrix products,
+4·N·M·D operations, in float64, as small noise levels need; so the reference is the float64 rate.
+The float32 rate is given as well.
 
     python benchmarks/smoothed_score.py --output smoothed_score.json
 """
@@ -26,12 +25,12 @@ from harness import (
 
 from scoresweep.distributions import SmoothedData
 
-SHARE = 0.5
-"""Of the rate of matrix products."""
+TARGET = 0.5
+"""Share of the rate of matrix products."""
 
 
 def measure(benchmark: Benchmark, points: int, dimension: int, batch: int) -> None:
-    """Measure one score, at a noise level where many points count and at one where one does."""
+    """Time one score, at a level where many points contribute and at one where one does."""
     quick, device = benchmark.options.quick, benchmark.device
     data = torch.rand(points, dimension, device=device)
     score, x = SmoothedData(data), torch.rand(batch, dimension, device=device)
@@ -48,14 +47,16 @@ def measure(benchmark: Benchmark, points: int, dimension: int, batch: int) -> No
     benchmark.compare(seconds, base, flops, rate, points=points, dimension=dimension, batch=batch)
     name = "score, sigma 1.0"
     share = ratio(seconds[base], seconds[name]) * flops[name] / flops[base]
-    what = f"smoothed-training-set score, {points:,} × {dimension}, of the float64 matrix rate"
+    what = (
+        f"smoothed-training-set score, {points:,} × {dimension}, share of the float64 matrix rate"
+    )
     other = "matrix product float32"
     of_float32 = ratio(seconds[other], seconds[name]) * flops[name] / flops[other]
-    benchmark.find(what, share, SHARE, "%", note=f"{of_float32:.0%} of the float32 rate")
+    benchmark.find(what, share, TARGET, "%", note=f"{of_float32:.0%} of the float32 rate")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     measure(benchmark, *((600, 16, 8) if benchmark.options.quick else (60_000, 784, 256)))
     benchmark.finish()

@@ -1,11 +1,11 @@
-"""Staging Fashion-MNIST against decompressing the same files and `numpy.save`.
+"""Staging Fashion-MNIST, compared with decompressing the same files and `numpy.save`.
 
-Both start from the four published files, compressed, and end with 70,000 images and labels on the
-disk, beside the decompressed files: staging keeps those in a cache, which is empty here. It also
-checks every sum on its way, and waits until all is on the disk: a plain way that waits too is
-beside it. Each turn writes into a folder of its own, while the disk has nothing else to write: what
-the turn before has left to it is written first, and removed later. Where the data cannot be had,
-nothing is measured.
+Both start from the four published, compressed files and end with 70,000 images and labels on
+disk, and the decompressed files: staging keeps those in a cache, which is empty here. Staging
+also verifies all checksums and waits until everything is on disk; a plain variant that waits too
+is timed as well. Each turn writes to its own folder while the disk is otherwise idle: pending
+writes are flushed first, and old folders removed later. If the data cannot be fetched, nothing is
+measured.
 
     python benchmarks/staging.py --output staging.json
 """
@@ -32,11 +32,11 @@ from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.methods.datasets import Source
 from scoresweep.pipeline.system.atomic_files import sync_to_disk
 
-REACH = 1.5
+TARGET = 1.5
 
 
-def compressed(folder: Path) -> Path:
-    """Put the published files into `folder`, compressed as they are published."""
+def write_compressed(folder: Path) -> Path:
+    """Write the published files to `folder`, compressed as published."""
     folder.mkdir()
     for name, file in fetch(FASHION_MNIST, None).files.items():
         with gzip.open(folder / f"{name}.gz", "wb", compresslevel=9) as packed:
@@ -45,11 +45,11 @@ def compressed(folder: Path) -> Path:
 
 
 def plain(source: Path, target: Path, synced: bool = False) -> None:
-    """Decompress each file and save its array; `synced` waits until the disk has them."""
+    """Decompress each file and save its array; if `synced`, wait for the disk."""
     for name in FILES:
         with gzip.open(source / f"{name}.gz") as packed:
             content = packed.read()
-        axes = content[3]  # of an IDX file, whose header is the size of each in four bytes
+        axes = content[3]  # IDX: the header holds the size of each axis in four bytes
         shape = np.frombuffer(content, ">u4", axes, offset=4)
         pixels = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
         np.save(target / f"{name}.npy", pixels.reshape(shape))
@@ -72,7 +72,7 @@ def plan_of(root: Path, source: Path) -> Plan:
     return plan_study(parse_study(content, "study.yaml"), root)
 
 
-def staged(source: Path, target: Path) -> None:
+def stage_uncached(source: Path, target: Path) -> None:
     """Stage the data with an empty cache."""
     os.environ["SCORESWEEP_CACHE"] = str(target / "cache")
     plan = plan_of(target, source)
@@ -81,12 +81,12 @@ def staged(source: Path, target: Path) -> None:
 
 
 def measure(benchmark: Benchmark, folder: Path) -> None:
-    """Measure both ways from the files to arrays on the disk."""
-    source = compressed(folder / "published")
+    """Time the variants from the files to arrays on disk."""
+    source = write_compressed(folder / "published")
     runs: dict[str, Callable[[Path, Path], None]] = {
         "decompress and save": plain,
         "the same, synced": partial(plain, synced=True),
-        "stage": staged,
+        "stage": stage_uncached,
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(-1, benchmark.options.repeats):
@@ -94,24 +94,24 @@ def measure(benchmark: Benchmark, folder: Path) -> None:
             with tempfile.TemporaryDirectory(dir=folder) as target:
                 os.sync()
                 once = {name: partial(run, source, Path(target))}
-                (taken,) = benchmark.times(once, 1, warm_ups=0)[name]
+                (elapsed,) = benchmark.times(once, 1, warm_ups=0)[name]
             if turn >= 0:
-                seconds[name].append(taken)
+                seconds[name].append(elapsed)
     benchmark.compare(seconds, "decompress and save", images=70_000)
     slower = ratio(seconds["stage"], seconds["decompress and save"])
     synced = ratio(seconds["stage"], seconds["the same, synced"])
-    note = f"{synced:.2f}× where both wait for the disk"
-    benchmark.find("staging Fashion-MNIST", slower, REACH, at_least=False, note=note)
+    note = f"{synced:.2f}× if both wait for the disk"
+    benchmark.find("staging Fashion-MNIST", slower, TARGET, at_least=False, note=note)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     with tempfile.TemporaryDirectory() as folder:
         try:
             measure(benchmark, Path(folder))
         except ScoresweepError as error:
-            print(f"nothing is measured: {error}")
+            print(f"not measured: {error}")
     benchmark.finish()
 
 

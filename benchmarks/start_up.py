@@ -1,7 +1,7 @@
-"""The start-up of `scoresweep --help`, `scoresweep status` and the Snakefile's parse.
+"""Start-up time of `scoresweep --help`, `scoresweep status` and the Snakefile.
 
-Against a bare start of Python. The parse is `snakemake --list-rules`, much of which is the import
-of Snakemake: the same on an empty Snakefile is beside it.
+Each is compared with starting Python. The Snakefile is timed by `snakemake --list-rules`, much of
+which is the import of Snakemake: an empty Snakefile is timed as well.
 
     python benchmarks/start_up.py --output start_up.json
 """
@@ -18,12 +18,12 @@ from harness import Benchmark, begin, command_line, python
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "config" / "config.yaml"
-MOST = 0.5
-"""Seconds more than a bare start of Python."""
+MAX_SECONDS = 0.5
+"""Beyond starting Python."""
 
 
 def measure(benchmark: Benchmark, folder: Path) -> None:
-    """Measure each command in an empty folder."""
+    """Time each command in an empty folder."""
     (folder / "Snakefile").write_text("")
     (folder / "config").mkdir()
     (folder / "config" / "config.yaml").write_text(STUDY.read_text())
@@ -32,7 +32,7 @@ def measure(benchmark: Benchmark, folder: Path) -> None:
         "scoresweep --help": ("-m", "scoresweep", "--help"),
         "scoresweep status": ("-m", "scoresweep", "status", STUDY),
         "an empty Snakefile": ("-m", "snakemake", "--list-rules"),
-        "the Snakefile's parse": (
+        "parsing the Snakefile": (
             *("-m", "snakemake", "--list-rules"),
             *("--snakefile", ROOT / "Snakefile", "--configfile", STUDY),
         ),
@@ -42,15 +42,17 @@ def measure(benchmark: Benchmark, folder: Path) -> None:
     bare = seconds.pop("python")
     benchmark.add(command=Path(sys.executable).name, seconds=statistics.median(bare), each=bare)
     for name, times in seconds.items():
-        more = statistics.median(a - b for a, b in zip(times, bare, strict=True))
+        extra = statistics.median(a - b for a, b in zip(times, bare, strict=True))
         median = statistics.median(times)
-        benchmark.add(command=name, seconds=median, more_than_python=more, each=times)
+        benchmark.add(command=name, seconds=median, beyond_python=extra, each=times)
         if "empty" not in name:
-            benchmark.find(f"start-up of {name}, more than Python", more, MOST, "s", at_least=False)
+            benchmark.find(
+                f"start-up of {name}, beyond Python", extra, MAX_SECONDS, "s", at_least=False
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=7), arguments)
     with tempfile.TemporaryDirectory() as folder:
         measure(benchmark, Path(folder))

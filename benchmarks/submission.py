@@ -1,7 +1,7 @@
-"""How fast SLURM takes jobs and runs them: one `sbatch` a job against one for an array of them.
+"""Rate at which SLURM accepts and runs jobs: one `sbatch` per job, compared with one array.
 
-The jobs do nothing, so that what is left is SLURM's own cost. Needs a SLURM; `make cluster` starts
-one on a Debian machine, whose controller shares its cores with four nodes.
+The jobs do nothing, so only SLURM's own cost remains. This needs a SLURM; `make cluster` starts one
+on a Debian machine, whose controller shares its cores with four nodes.
 
     python benchmarks/submission.py --output submission.json
 """
@@ -33,13 +33,13 @@ def submit_array(jobs: int, folder: Path) -> None:
 
 
 def wait_for_end() -> None:
-    """Wait until none of the jobs is in the queue."""
+    """Wait until the queue holds none of the jobs."""
     while call("squeue", "--noheader", "--name", NAME).strip():
         time.sleep(0.2)
 
 
 def measure(benchmark: Benchmark, folder: Path, jobs: int) -> None:
-    """Measure both ways, in turns."""
+    """Time both ways, in turns."""
     ways = {"one by one": submit_each, "an array": submit_array}
     submitting: dict[str, list[float]] = {name: [] for name in ways}
     running: dict[str, list[float]] = {name: [] for name in ways}
@@ -59,7 +59,7 @@ def measure(benchmark: Benchmark, folder: Path, jobs: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     if shutil.which("sbatch") is None:
         raise SystemExit("sbatch: not found; this needs a SLURM (`make cluster` starts one)")

@@ -1,10 +1,11 @@
-"""The whole training loop against the bare step: data, moving average, logging, checkpoints.
+"""The whole training loop, compared with the bare step: data, moving average, logging, checkpoints.
 
-The loop is that of `scoresweep train`, in this process, on a small staged set of random images; the
-bare step is that of `training_step.py`, of the same network, batch and precision. They take turns.
-Curves are logged as often as a study does by default, every 50 steps. A checkpoint and a picture,
-which a study makes every 1,000 steps, end each turn: their seconds are timed apart, and counted as
-often as a study has them. The row tells both: what the turn took, and what 1,000 steps would take.
+The loop is that of `scoresweep train`, in this process, on a small staged set of random images;
+the bare step is that of `training_step.py` with the same network, batch and precision. They take
+turns. Curves are logged at the default interval, every 50 steps. A checkpoint and sample images,
+which a study writes every 1,000 steps, end each turn: they are timed separately and counted as
+often as in a study. The row gives both: the time of the turn, and the share of the bare step's
+speed in a study.
 
     python benchmarks/training_loop.py --output training_loop.json
 """
@@ -35,12 +36,12 @@ from scoresweep.pipeline.system.process import retain_freed_memory
 from scoresweep.pipeline.training.setup import make_trainer
 from scoresweep.pipeline.training.trainer import Trainer
 
-REACH = 0.97
+TARGET = 0.97
 """Share of the bare step's speed."""
 
 
 def plan_of(root: Path, case: Case, steps: int, precision: str) -> Plan:
-    """Plan a study of one network on random images, which are staged."""
+    """Plan a study of one network and stage random images for it."""
     content = {
         "study": "loop",
         "dataset": {"name": "digits"},
@@ -63,25 +64,26 @@ def plan_of(root: Path, case: Case, steps: int, precision: str) -> Plan:
     return plan
 
 
-def clocked(work: Callable[[], None], taken: list[float]) -> Callable[[], None]:
-    """Return `work` with its seconds added to `taken`."""
+def timed(work: Callable[[], None], seconds: list[float]) -> Callable[[], None]:
+    """Return `work`, appending its time to `seconds`."""
 
     @functools.wraps(work)
     def run() -> None:
         start = time.perf_counter()
         work()
-        taken.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start)
 
     return run
 
 
 def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
-    """Train the run from its first step; return the seconds, those of checkpoints, of pictures."""
+    """Train the run from the start; return seconds in total, of checkpoints, of sample images."""
     shutil.rmtree(plan.paths.results, ignore_errors=True)
     run, saving, drawing = plan.runs[0], [], []
     trainer: Any = make_trainer(run, plan.paths, gpus)
     assert isinstance(trainer, Trainer)
-    trainer._save, trainer._draw = clocked(trainer._save, saving), clocked(trainer._draw, drawing)
+    trainer._save = timed(trainer._save, saving)
+    trainer._log_images = timed(trainer._log_images, drawing)
     with contextlib.redirect_stderr(io.StringIO()):
         seconds = seconds_of(trainer.run, trainer.accelerator.device.type)
     return seconds, sum(saving), sum(drawing)
@@ -103,17 +105,17 @@ def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> Non
         plan = plan_of(Path(folder), case, steps, precision)
         log, every = plan.runs[0].train.log, plan.runs[0].train.checkpoint.steps
         for turn in range(-1, options.repeats):
-            whole, saving, drawing = train(plan, gpus)
+            total, saving, drawing = train(plan, gpus)
             alone = seconds_of(bare, device.type)
             ends = saving * steps / every + drawing * steps / log.images
             if turn >= 0:
-                shares["turn"].append(alone / whole)
-                shares["study"].append(alone / (whole - saving - drawing + ends))
+                shares["turn"].append(alone / total)
+                shares["study"].append(alone / (total - saving - drawing + ends))
                 benchmark.add(
                     case=case.name,
                     precision=precision,
                     steps=steps,
-                    loop_s=whole,
+                    loop_s=total,
                     checkpoint_s=saving,
                     picture_s=drawing,
                     bare_s=alone,
@@ -121,14 +123,14 @@ def measure(benchmark: Benchmark, case: Case, steps: int, precision: str) -> Non
                 )
     AcceleratorState._reset_state(reset_partial_state=True)
     note = f"{statistics.median(shares['turn']):.0%} with both at the end of {steps} steps"
-    what = f"training loop {case.name} {precision}, of the bare step's speed"
-    benchmark.find(what, statistics.median(shares["study"]), REACH, "%", note=note)
+    what = f"training loop {case.name} {precision}, share of the bare step's speed"
+    benchmark.find(what, statistics.median(shares["study"]), TARGET, "%", note=note)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=int, default=80, help="steps of a turn")
+    parser.add_argument("--steps", type=int, default=80, help="steps per turn")
     benchmark = begin(parser, arguments)
     if benchmark.options.quick:
         measure(benchmark, Case(4, (1, 8, 8), 8), 5, "bf16")

@@ -1,8 +1,9 @@
-"""A training step of NCSNv2 in float32 and bf16, against the public program and the machine's rate.
+"""A training step of NCSNv2, compared with the public program and the machine's matrix rate.
 
 A step is the forward pass, the denoising score matching loss, the backward pass, Adam and the
-moving average of the weights. The public program's step is its own network, loss, optimiser and
-average, and the loss that it logs; without it (`--peer`), a plain loop of our network does as much.
+moving average of the weights, in float32 and bf16. The public program's step is its own network,
+loss, optimiser and average, and the loss that it logs. Without `--peer`, a plain loop of our
+network takes its place.
 
     python benchmarks/training_step.py --peer CHECKOUT --output training_step.json
 """
@@ -13,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from apart import Apart
 from harness import (
     Benchmark,
     Run,
@@ -36,6 +36,7 @@ from ncsnv2 import (
     plain_network,
     with_sigma,
 )
+from separate_process import SeparateProcess
 from torch import Tensor, nn
 
 from scoresweep.objectives import dsm
@@ -44,15 +45,15 @@ TARGETS = {
     "cpu": {128: (1.3, 2.5), 64: (1.3, 3.0)},
     "cuda": {128: (1.0, 6.0), 64: (1.0, 6.0)},
 }
-"""Device and channels to how many times as fast as the public program, in float32 and in bf16."""
+"""Target speed-up over the public program in float32 and bf16, by device and channels."""
 PRODUCT = "matrix product bfloat16"
 PRODUCTS = {"matrix product float32": torch.float32, PRODUCT: torch.bfloat16}
 SHARE = {"cpu": 0.7, "cuda": 0.4}
-"""Of a device: of the rate of bf16 matrix products."""
+"""Target share of the bf16 matrix rate, by device."""
 
 
 def own_step(case: Case, device: torch.device, bf16: bool, compiled: bool = False) -> Run:
-    """Return a function that makes one step as our training loop does."""
+    """Return one step of our training loop."""
     network = own_network(case, device)
     if compiled:
         network.forward = torch.compile(network.forward, dynamic=False)
@@ -76,7 +77,7 @@ def own_step(case: Case, device: torch.device, bf16: bool, compiled: bool = Fals
 
 
 def plain_step(case: Case, device: torch.device) -> Run:
-    """Return a step of our network as a plain program makes it, which waits for its loss."""
+    """Return one step of a plain loop of our network, which synchronises for its loss."""
     network = plain_network(case, device)
     score = with_sigma(network)
     x, sigmas = torch.rand(case.batch, *case.shape, device=device), SIGMAS.float().to(device)
@@ -100,7 +101,7 @@ def plain_step(case: Case, device: torch.device) -> Run:
 
 
 def peer_step(case: Case, device: torch.device, folder: Path) -> Run:
-    """Return a step of the authors' program."""
+    """Return one step of the public program."""
     network: nn.Module = peer_network(folder, case, device)
     from losses.dsm import anneal_dsm_score_estimation
     from models.ema import EMAHelper
@@ -124,16 +125,24 @@ def peer_step(case: Case, device: torch.device, folder: Path) -> Run:
 def measure(benchmark: Benchmark, case: Case) -> None:
     """Measure the steps of one network."""
     options, given = benchmark.options, (case, benchmark.device)
-    peer = Apart(peer_step, *given, options.peer) if options.peer else Apart(plain_step, *given)
+    peer = (
+        SeparateProcess(peer_step, *given, options.peer)
+        if options.peer
+        else SeparateProcess(plain_step, *given)
+    )
     base = "public float32" if options.peer else "plain float32"
     runs: dict[str, Run] = {base: peer}
-    runs |= {"ours float32": Apart(own_step, *given, False, keep_memory=True)}
-    runs |= {"ours bf16": Apart(own_step, *given, True, keep_memory=True)}
+    runs |= {"ours float32": SeparateProcess(own_step, *given, False, keep_memory=True)}
+    runs |= {"ours bf16": SeparateProcess(own_step, *given, True, keep_memory=True)}
     if options.compile:
-        runs |= {"ours bf16 compiled": Apart(own_step, *given, True, True, keep_memory=True)}
+        runs |= {
+            "ours bf16 compiled": SeparateProcess(own_step, *given, True, True, keep_memory=True)
+        }
     flops = dict.fromkeys(runs, flops_of(own_step(*given, False)))
     for name, kind in PRODUCTS.items():
-        runs[name] = Apart(matrix_product, kind, benchmark.device, options.quick, keep_memory=True)
+        runs[name] = SeparateProcess(
+            matrix_product, kind, benchmark.device, options.quick, keep_memory=True
+        )
         flops[name] = flops_of_product(benchmark.device, options.quick)
     seconds = benchmark.times(runs)
     rate = rate_of(seconds[PRODUCT], flops[PRODUCT])
@@ -148,9 +157,9 @@ def measure(benchmark: Benchmark, case: Case) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, write the JSON file."""
+    """Run the benchmark."""
     parser = command_line(__doc__, repeats=7, peer=True)
-    parser.add_argument("--compile", action="store_true", help="a compiled network, too")
+    parser.add_argument("--compile", action="store_true", help="also time a compiled network")
     benchmark = begin(parser, arguments)
     for case in QUICK if benchmark.options.quick else CASES:
         measure(benchmark, case)

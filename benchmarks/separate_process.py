@@ -1,4 +1,4 @@
-"""Variants in processes of their own: none inherits memory, caches or settings from another."""
+"""Variants in separate processes, sharing no memory, caches or settings."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from harness import Run
 
 from scoresweep.pipeline.system.process import retain_freed_memory
 
-__all__ = ["Apart"]
+__all__ = ["SeparateProcess"]
 
 
-class Apart:
-    """Does in a process of its own, each time it is called, the work that `make` makes there.
+class SeparateProcess:
+    """Runs the work that `make` returns in its own process, once per call.
 
     Args:
-        make: a function of a module, which returns the work.
-        arguments: what it is given; they must be picklable.
-        keep_memory: keep memory that is freed, as the processes of `scoresweep` do.
+        make: a module-level function that returns the work.
+        arguments: arguments of `make`; they must be picklable.
+        keep_memory: retain freed memory, as the processes of `scoresweep` do.
     """
 
     def __init__(
         self, make: Callable[..., Run], *arguments: Any, keep_memory: bool = False
     ) -> None:
         context = get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        work = (theirs, torch.get_num_threads(), keep_memory, make, arguments)
+        self.connection, child = context.Pipe()
+        work = (child, torch.get_num_threads(), keep_memory, make, arguments)
         self.process = context.Process(target=_serve, args=work, daemon=True)
         self.process.start()
-        theirs.close()
+        child.close()
         self.name = make.__name__
 
     def __call__(self) -> None:
-        """Let the process do the work once; raise `SystemExit` where it fails."""
+        """Do the work once; raise `SystemExit` if the process fails."""
         try:
             self.connection.send("go")
             self.connection.recv()
         except (EOFError, OSError):
-            raise SystemExit(f"{self.name}: its process has failed") from None
+            raise SystemExit(f"{self.name}: its process failed") from None
 
 
 def _serve(
@@ -57,7 +57,7 @@ def _serve(
         retain_freed_memory()
     torch.manual_seed(0)
     work = make(*arguments)
-    with contextlib.suppress(EOFError):  # when nobody asks any more
+    with contextlib.suppress(EOFError):  # the parent has ended
         while connection.recv():
             work()
             if torch.cuda.is_initialized():
