@@ -1,4 +1,4 @@
-"""Print the tables of reproductions.md: what a source says beside what a study's report holds.
+"""Print the tables of reproductions.md: values of the source and of a study's report.
 
 python docs/reproduce.py results STUDY ...
 """
@@ -13,20 +13,20 @@ import numpy as np
 import xarray as xr
 
 Rows = list[tuple[str, str, str]]
-"""What is compared, the source's figure, ours."""
+"""Quantity, the source's value, ours."""
 
 
-def span(values: xr.DataArray) -> str:
-    """Write the mean over seeds, and from what to what they go."""
-    found = values.values[np.isfinite(values.values)]
-    if not found.size:
+def mean_and_range(values: xr.DataArray) -> str:
+    """Format the mean over seeds and their range."""
+    finite = values.values[np.isfinite(values.values)]
+    if not finite.size:
         return "–"
-    low, mean, high = (f"{value:.3g}" for value in (found.min(), found.mean(), found.max()))
-    return mean if found.size == 1 or low == high else f"{mean} ({low} to {high})"
+    low, mean, high = (f"{value:.3g}" for value in (finite.min(), finite.mean(), finite.max()))
+    return mean if finite.size == 1 or low == high else f"{mean} ({low} to {high})"
 
 
 def mixture_1d(report: xr.DataTree) -> Rows:
-    """Sixteen levels of a mixture on a line."""
+    """Sixteen noise levels of a mixture on a line."""
     errors = report["score_error"].to_dataset()
     sampling = report["sampling"].to_dataset()
     training = report["training"].to_dataset()
@@ -51,53 +51,55 @@ def mixture_1d(report: xr.DataTree) -> Rows:
         (
             "loss of the network, fresh points",
             "within 2 % of 0.2902",
-            f"{span(test.sel(network=network))}",
+            f"{mean_and_range(test.sel(network=network))}",
         ),
         (
             "density: total variation",
-            "a picture",
-            span(errors["density_tv"].sel(network=network)),
+            "a figure",
+            mean_and_range(errors["density_tv"].sel(network=network)),
         ),
         (
             "density: KL, nat",
-            "a picture",
-            span(errors["density_kl"].sel(network=network)),
+            "a figure",
+            mean_and_range(errors["density_kl"].sel(network=network)),
         ),
     ]
     for steps in sampling["steps_per_level"].values:
         at = {"steps_per_level": steps}
-        ours = f"network {span(share.sel(at))}, exact score {span(exact.sel(at))}"
-        rows.append((f"share of the left mode, {steps} steps a level", "0.1", ours))
+        ours = (
+            f"network {mean_and_range(share.sel(at))}, exact score {mean_and_range(exact.sel(at))}"
+        )
+        rows.append((f"share of the left mode, {steps} steps per level", "0.1", ours))
     return rows
 
 
 def digits_single_level(report: xr.DataTree) -> Rows:
-    """One noise level, and ten."""
+    """One noise level or ten."""
     sampling = report["sampling"].to_dataset()
     name = "frechet_classifier" if "frechet_classifier" in sampling else "frechet_pixels"
     distance, real = sampling[name], sampling[f"{name}_real"]
     ladder = next(str(dim) for dim in distance.dims if dim not in ("seed", "sampler"))
     return [
         (
-            f"Fréchet distance: network trained on {kind}, {walk_of(sampler)}",
+            f"Fréchet distance: network trained on {kind}, {sampler_title(sampler)}",
             "pictures",
-            span(distance.isel({ladder: place}).sel(sampler=sampler)),
+            mean_and_range(distance.isel({ladder: place}).sel(sampler=sampler)),
         )
         for place, kind in enumerate(("one noise level", "ten noise levels"))
         for sampler in distance["sampler"].values.astype(str)
-    ] + [("Fréchet distance: real test digits", "", span(real))]
+    ] + [("Fréchet distance: real test digits", "", mean_and_range(real))]
 
 
-def walk_of(sampler: str) -> str:
-    """Say in words how a sampler of `digits_single_level` walks."""
+def sampler_title(sampler: str) -> str:
+    """Return the title of a sampler of `digits_single_level`."""
     if sampler.startswith("annealed"):
         return "annealed Langevin dynamics"
-    noise = "the tutorial's noise" if "drift" in sampler else "the noise that belongs to the drift"
+    noise = "the tutorial's noise" if "drift" in sampler else "the noise that matches the drift"
     return f"Langevin dynamics with {noise}"
 
 
 def ncsn_steps(report: xr.DataTree) -> Rows:
-    """Signal to noise of a step under each rule, the largest level's over the smallest's."""
+    """Signal to noise of a step under each rule: largest ratio over smallest."""
     sampling = report["sampling"].to_dataset()
     expected = {"variance": 1, "denoise": 1, "linear": 10, "constant": 100}
     ratio = sampling["signal_to_noise"]
@@ -105,16 +107,18 @@ def ncsn_steps(report: xr.DataTree) -> Rows:
     rows = []
     for rule in spread["step_rule"].values.astype(str):
         at = spread.sel(step_rule=rule)
-        ours = "; ".join(f"{n} {span(at.sel(network=n))}" for n in spread["network"].values)
-        title = f"`{rule}`: signal to noise of a step, largest level's over smallest's"
+        ours = "; ".join(
+            f"{n} {mean_and_range(at.sel(network=n))}" for n in spread["network"].values
+        )
+        title = f"`{rule}`: signal to noise of a step, largest ratio over smallest"
         rows.append((title, f"{expected[rule]}", ours))
     return rows
 
 
 def denoiser_view(report: xr.DataTree) -> Rows:
-    """One step a level under three rules, over the seeds; the asymmetry of the networks' Jacobians.
+    """One step per level under three rules; asymmetry of the networks' Jacobians.
 
-    The spans of the asymmetry are over the levels, of means over the seeds where there are several.
+    Ranges are over the seeds, those of the asymmetry over the levels (of means over the seeds).
     """
     errors = report["score_error"].to_dataset()
     sampling = report["sampling"].to_dataset()
@@ -122,7 +126,9 @@ def denoiser_view(report: xr.DataTree) -> Rows:
     for levels in sampling["levels"].values:
         for sampler in sampling["sampler"].values.astype(str):
             at = sampling["mode_error"].sel(levels=levels, sampler=sampler)
-            ours = "; ".join(f"{n}: {span(at.sel(network=n))}" for n in at["network"].values)
+            ours = "; ".join(
+                f"{n}: {mean_and_range(at.sel(network=n))}" for n in at["network"].values
+            )
             title = f"error of the mode weights, {levels} levels, `{sampler}`"
             rows.append((title, "", ours))
     asymmetry = errors["asymmetry_relative"].sel(split="test")
@@ -130,25 +136,26 @@ def denoiser_view(report: xr.DataTree) -> Rows:
         asymmetry = asymmetry.mean("seed")
     for name in asymmetry["network"].values.astype(str):
         title = f"asymmetry of the Jacobian, over the levels, `{name}`"
-        rows.append((title, "0 for a gradient", span(asymmetry.sel(network=name))))
+        rows.append((title, "0 for a gradient", mean_and_range(asymmetry.sel(network=name))))
     return rows
 
 
 def denoiser_view_truth(report: xr.DataTree) -> Rows:
-    """Metropolis on the mixture's energy."""
+    """Metropolis sampling with the mixture's energy."""
     sampling = report["sampling"].to_dataset()
     rows = []
     for steps in sampling["steps"].values:
         for name in ("mode_error", "energy_distance_pixels", "sliced_wasserstein_pixels"):
             ours, real = (sampling[n].sel(steps=steps) for n in (name, f"{name}_real"))
-            what = name.replace("_pixels", "").replace("_", " ")
-            title = f"{what.replace('mode error', 'error of the mode weights')}, {steps} proposals"
-            rows.append((title, f"real test samples {span(real)}", span(ours)))
+            metric = name.replace("_pixels", "").replace("_", " ")
+            metric = metric.replace("mode error", "error of the mode weights")
+            title = f"{metric}, {steps} proposals"
+            rows.append((title, f"real test samples {mean_and_range(real)}", mean_and_range(ours)))
     return rows
 
 
 def sampler_or_network(report: xr.DataTree) -> Rows:
-    """What the sampler and what the network adds to a distance, at each setting."""
+    """Contributions of sampler and network to the distance of each setting."""
     sampling = report["sampling"].to_dataset()
     name = "frechet_classifier" if "frechet_classifier" in sampling else "sliced_wasserstein_pixels"
     network = next(str(n) for n in sampling["network"].values if n != "oracle")
@@ -161,14 +168,16 @@ def sampler_or_network(report: xr.DataTree) -> Rows:
             for size in total["step_size"].values:
                 at = {"levels": levels, "steps_per_level": steps, "step_size": size}
                 parts = (real.sel(network=network, **at), sampler.sel(at), costs.sel(at))
-                ours = " + ".join(span(part) for part in parts).replace("+ -", "− ")
-                where = f"{levels} levels, {steps} step{'s' * int(steps > 1)} a level of {size:g}"
-                rows.append((where, "", f"{span(total.sel(at))} = {ours}"))
+                ours = " + ".join(mean_and_range(part) for part in parts).replace("+ -", "− ")
+                setting = (
+                    f"{levels} levels, {steps} step{'s' * int(steps > 1)} per level of {size:g}"
+                )
+                rows.append((setting, "", f"{mean_and_range(total.sel(at))} = {ours}"))
     return rows
 
 
 def score_error_density(report: xr.DataTree) -> Rows:
-    """The score error by density and where the data lies; shares of the modes."""
+    """Score error by density and on test points; shares of the modes."""
     errors = report["score_error"].to_dataset()
     sampling = report["sampling"].to_dataset()[["mode_error", "mode_share"]]
     points = [
@@ -179,29 +188,29 @@ def score_error_density(report: xr.DataTree) -> Rows:
     ]
     rows = []
     for at in points:
-        here, drawn = errors.sel(at), sampling.sel(at)
-        levels = here["level"].values[here["sigma"].notnull()]
-        where = f"`{at['network']}`, noise levels: {len(levels)}"
+        point = errors.sel(at)
+        levels = point["level"].values[point["sigma"].notnull()]
+        title = f"`{at['network']}`, noise levels: {len(levels)}"
         rows += [
-            (f"{where}, σ = {here['sigma'].sel(level=level):.3g}", *error_at(here, level))
+            (f"{title}, σ = {point['sigma'].sel(level=level):.3g}", *error_at(point, level))
             for level in levels
         ]
-        rows += mode_errors(drawn, where)
+        rows += mode_errors(sampling.sel(at), title)
         if len(levels) > 1:
             alone = next(p for p in points if p["train_noise"].startswith("explicit"))
-            ratio = smallest(errors.sel(at)) / smallest(errors.sel(alone))
-            title = f"{where}, smallest σ, test points: error over that of the network of one level"
-            rows.append((title, "more uncertain", f"{ratio:.3g} times"))
+            ratio = error_at_smallest_sigma(point) / error_at_smallest_sigma(errors.sel(alone))
+            what = f"{title}, smallest σ, test points: error over that of the network of one level"
+            rows.append((what, "more uncertain", f"{ratio:.3g} times"))
     return rows
 
 
-def smallest(errors: xr.Dataset) -> float:
-    """Return the score error of test points at the smallest noise level that a network has."""
+def error_at_smallest_sigma(errors: xr.Dataset) -> float:
+    """Return the score error of test points at a network's smallest noise level."""
     return float(errors["score_error"].sel(split="test").dropna("level")[-1])
 
 
 def error_at(errors: xr.Dataset, level: int) -> tuple[str, str]:
-    """Compare the lowest density with the highest, and give the error where the data lies."""
+    """Compare the lowest density with the highest, and give the error on test points."""
     bins = errors["score_error_of_bin"].sel(split="uniform", level=level).values
     test = float(errors["score_error"].sel(split="test", level=level))
     return "surges where density is low", (
@@ -210,43 +219,43 @@ def error_at(errors: xr.Dataset, level: int) -> tuple[str, str]:
     )
 
 
-def mode_errors(sampling: xr.Dataset, where: str) -> Rows:
-    """Give the error of the mode weights of each sampler, and the shares of the modes."""
+def mode_errors(sampling: xr.Dataset, network: str) -> Rows:
+    """Return the error of the mode weights of each sampler, and the mode shares."""
     rows = []
     for sampler in sampling["sampler"].values.astype(str):
-        drawn = sampling.sel(sampler=sampler).max("sample_noise")
-        if bool(drawn["mode_error"].notnull()):
-            shares = ", ".join(f"{share:.2f}" for share in drawn["mode_share"].values)
-            walk = sampler.split("(")[0].replace("_", " ")
-            title = f"{where}, error of the mode weights (shares) by {walk} dynamics"
-            rows.append((title, "", f"{float(drawn['mode_error']):.3f} ({shares})"))
+        values = sampling.sel(sampler=sampler).max("sample_noise")
+        if bool(values["mode_error"].notnull()):
+            shares = ", ".join(f"{share:.2f}" for share in values["mode_share"].values)
+            method = sampler.split("(")[0].replace("_", " ")
+            title = f"{network}, error of the mode weights (shares) by {method} dynamics"
+            rows.append((title, "", f"{float(values['mode_error']):.3f} ({shares})"))
     return rows
 
 
 def shapes(report: xr.DataTree) -> Rows:
-    """Shares of the shapes: asked, present and generated; what lies outside the masks."""
+    """Shares of the shapes, requested, present and generated; brightness outside the masks."""
     sampling = report["sampling"].to_dataset()
     if "dataset" not in sampling.dims:
-        return shares_of(sampling, "")
+        return class_shares(sampling, "")
     rows = []
     for at in (sampling.isel(dataset=index) for index in range(sampling.sizes["dataset"])):
-        asked = at["shape_asked"].sel({"class": ["triangle", "circles"]}).sum("class")
-        rows += shares_of(at, f"{100 * float(asked.mean()):.3g} % triangles and circles: ")
+        requested = at["shape_asked"].sel({"class": ["triangle", "circles"]}).sum("class")
+        rows += class_shares(at, f"{100 * float(requested.mean()):.3g} % triangles and circles: ")
     return rows
 
 
-def shares_of(sampling: xr.Dataset, where: str) -> Rows:
-    """Compare the shares of the shapes with those of one dataset."""
+def class_shares(sampling: xr.Dataset, dataset: str) -> Rows:
+    """Compare the class shares of the samples with those of one dataset."""
     rows = []
     for shape in sampling["class"].values.astype(str):
-        asked, real, drawn = (
+        requested, real, generated = (
             100 * float(sampling[variable].sel({"class": shape}).mean())
             for variable in ("shape_asked", "shape_share_real", "shape_share")
         )
-        told = f"asked {asked:.3g} %, present {real:.3g} %"
-        rows.append((f"{where}share of {shape}", told, f"{drawn:.3g} %"))
+        source = f"requested {requested:.3g} %, present {real:.3g} %"
+        rows.append((f"{dataset}share of {shape}", source, f"{generated:.3g} %"))
     outside = f"{100 * float(sampling['shape_mass_outside'].mean()):.3g} %"
-    return [*rows, (f"{where}brightness outside the masks", "none", outside)]
+    return [*rows, (f"{dataset}brightness outside the masks", "none", outside)]
 
 
 STUDIES: Mapping[str, Callable[[xr.DataTree], Rows]] = {
@@ -270,7 +279,7 @@ def main(results: Path, *names: str) -> None:
         with xr.open_datatree(results / name / "report.nc", engine="h5netcdf") as tree:
             rows = STUDIES[name](tree.load())
         lines = [f"| {' | '.join(row)} |" for row in rows]
-        head = [f"\n{name}\n", "| | source | ours |", "| --- | --- | --- |"]
+        head = [f"\n{name}\n", "| | source | here |", "| --- | --- | --- |"]
         sys.stdout.write("\n".join([*head, *lines]) + "\n")
 
 
