@@ -28,10 +28,10 @@ import torch
 from harness import Benchmark, begin, command_line, python, ratio
 from torch import Tensor
 
+from scoresweep.pipeline.data.dataset_store import write_store
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.data.shard_loader import ShardLoader, open_loader
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import write_store
 
 BATCH = 128
 TARGET = 1.0

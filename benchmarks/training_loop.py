@@ -29,8 +29,8 @@ from harness import Benchmark, begin, command_line, seconds_of
 from ncsnv2 import Case
 from training_step import own_step
 
+from scoresweep.pipeline.data.dataset_store import write_store
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import write_store
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.system.process import retain_freed_memory
 from scoresweep.pipeline.training.setup import make_trainer

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from scoresweep.pipeline.data.dataset_store import write_store
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import write_store
 from scoresweep.pipeline.results import (
     examine_results,
     network_state,

@@ -9,8 +9,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from scoresweep.pipeline.data.manifest import manifest_path
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, parse_study, plan_study

@@ -36,7 +36,7 @@ def identities(folder):
         # half of the last chunk is written,
         ("scoresweep.pipeline.sampling.chunk_files.save_safetensors", 3, 2),
         # half of the store,
-        ("scoresweep.pipeline.sampling.sample_store.consolidate", 1, 3),
+        ("scoresweep.pipeline.sampling.sample_store.consolidate_metadata", 1, 3),
         # the store, but not its manifest
         ("scoresweep.pipeline.sampling.assemble.write_json", 1, 3),
     ],

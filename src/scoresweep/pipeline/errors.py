@@ -5,7 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "RunError", "ScoresweepError", "StoppedError", "did_you_mean"]
+__all__ = [
+    "InputError",
+    "RunError",
+    "ScoresweepError",
+    "StoppedError",
+    "did_you_mean",
+    "join_names",
+]
 
 
 class ScoresweepError(Exception):
@@ -37,3 +44,10 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest valid word, or "" if none is close."""
     matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def join_names(names: Iterable[object], most: int = 12) -> str:
+    """Join names with commas; a long list is cut after `most` and counted: "a, b and 3 more"."""
+    texts = [str(name) for name in names]
+    rest = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")

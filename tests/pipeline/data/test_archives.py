@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoresweep.pipeline.data.image_files import tree
+from scoresweep.pipeline.data.image_files import file_tree
 from scoresweep.pipeline.data.sources.folder import read_folder
 from scoresweep.pipeline.errors import InputError
 
@@ -95,8 +95,8 @@ def test_splits_of_an_archive_below_one_folder(tmp_path, slash):
         ([[n, "cat"] for n in NAMES], '"cat"'),
         ([[n, [[0]]] for n in NAMES], r"\[\[0\]\]"),
         ([[n, [0, 0]] for n in NAMES], r"\[0, 0\]"),
-        ([[n] for n in NAMES], "cannot be read"),
-        (5, "cannot be read"),
+        ([[n] for n in NAMES], "cannot be parsed"),
+        (5, "cannot be parsed"),
     ],
 )
 def test_labels_that_are_no_classes_are_named(tmp_path, labels, named):
@@ -107,14 +107,14 @@ def test_labels_that_are_no_classes_are_named(tmp_path, labels, named):
 @pytest.mark.parametrize("content", ["{", "[]", '{"other": 1}', "\xff"])
 def test_a_damaged_dataset_json_is_named(tmp_path, content):
     path = pack(tmp_path / "d.zip", IMAGES | {"dataset.json": content.encode("latin-1")})
-    with pytest.raises(InputError, match=r"d\.zip: dataset\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"d\.zip: dataset\.json: cannot be parsed"):
         read_folder(path)
 
 
 def test_labels_of_missing_images_are_said(tmp_path, capsys):
     pairs = [[name, 0] for name in [*NAMES, "gone.png"]]
     read_folder(pack(tmp_path / "d.zip", IMAGES, labels=pairs))
-    assert "1 labels of dataset.json are of images that are not there" in capsys.readouterr().err
+    assert "1 labels in dataset.json" in capsys.readouterr().err
 
 
 def test_a_damaged_member_is_named(tmp_path):
@@ -136,7 +136,7 @@ def test_members_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     path = pack(tmp_path / "d.zip", plain)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(InputError, match=r"5\.png: is a link"):
+    with pytest.raises(InputError, match=r"5\.png: is a symbolic link"):
         read_folder(path)
     pack(path, plain)
     content = path.read_bytes()
@@ -145,8 +145,8 @@ def test_members_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"0\.png: is encrypted"):
         read_folder(path)
     pack(path, plain)
-    monkeypatch.setattr(tree, "LARGEST_MEMBER", 50)
-    with pytest.raises(InputError, match=r"0\.png: has \d+ bytes when unpacked; at most 50"):
+    monkeypatch.setattr(file_tree, "LARGEST_MEMBER", 50)
+    with pytest.raises(InputError, match=r"0\.png: has \d+ bytes .*at most 50"):
         read_folder(path)
 
 
@@ -160,6 +160,6 @@ def test_other_files_are_refused_in_a_line(tmp_path, name):
 
 def test_an_archive_of_other_files_lists_kinds_and_no_members(tmp_path):
     path = pack(tmp_path / "d.zip", {f"latents/{i}.bin": b"x" for i in range(500)})
-    with pytest.raises(InputError, match=r"fewer than two images\. It holds 500 \.bin") as refused:
+    with pytest.raises(InputError, match=r"found 0 images.*500 \.bin") as refused:
         read_folder(path)
     assert len(str(refused.value)) < 800

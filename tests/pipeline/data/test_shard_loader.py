@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scoresweep.pipeline.data import store as store_module
+from scoresweep.pipeline.data import dataset_store
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.data.memory_loader import InMemoryLoader
 from scoresweep.pipeline.data.shard_loader import ShardLoader, open_loader
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
 
 COUNT = 1000  # 7 shards of 128 and one of 104
@@ -19,7 +19,7 @@ SHARD_BYTES = 128 * 4 * 4
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "SHARD", 128)
+    monkeypatch.setattr(dataset_store, "SHARD", 128)
     points = np.random.default_rng(0).normal(size=(COUNT, 4)).astype(np.float32)
     points[:, 0] = np.arange(COUNT)
     write_store(tmp_path / "big.zarr", {"train": Split(points)}, {})

@@ -25,8 +25,8 @@ from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
 from scoresweep.metrics.extractors.inception import Inception
 from scoresweep.metrics.extractors.resize import antialias
 from scoresweep.pipeline.cli import app
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.fetch import cache_folder
-from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation import extractor_weights
 from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
@@ -65,7 +65,7 @@ def published(kind: type[Extractor]) -> Extractor:
 
 def published_file(name: str) -> Path:
     """Return the published file that the cache holds."""
-    form = PUBLISHED_WEIGHTS[name].published.forms[0]
+    form = PUBLISHED_WEIGHTS[name].published.file_sets[0]
     return CACHE / name / next(iter(form))
 
 
@@ -93,7 +93,7 @@ def test_features_are_those_of_the_torchscript() -> None:
     """The published program itself, run on the same pixels (it does no resizing)."""
     model = published(Inception)
     file = published_file("inception")
-    assert sha256_of(file) == PUBLISHED_WEIGHTS["inception"].published.forms[0]["default_1.pt"]
+    assert sha256_of(file) == PUBLISHED_WEIGHTS["inception"].published.file_sets[0]["default_1.pt"]
     original = torch.jit.load(file).eval()
     images = random_images(2, 299)
     with torch.no_grad():
@@ -333,7 +333,7 @@ def test_what_stage_has_fetched_is_enough_for_the_rest(
     made = plan.reference(name, "efficientnet_lite0")
     with xr.open_dataset(made, engine="h5netcdf") as content:
         attributes = content.attrs
-    form = PUBLISHED_WEIGHTS["efficientnet_lite0"].published.forms[0]
+    form = PUBLISHED_WEIGHTS["efficientnet_lite0"].published.file_sets[0]
     assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
     train = read_split(plan.paths.dataset_store(name), "train")
     model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)

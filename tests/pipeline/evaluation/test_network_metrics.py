@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.data.manifest import manifest_path
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference

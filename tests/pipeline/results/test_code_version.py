@@ -34,11 +34,11 @@ COMPUTES_NOTHING = (
     *(
         "pipeline.report",
         "pipeline.rules.train",
-        "pipeline.data.fetch",
+        *("pipeline.data.download", "pipeline.data.fetch"),
         "out_of_memory",
         "sampler_limits",
     ),
-    *("pipeline.data.file_hashes", "pipeline.data.source_state"),
+    *("pipeline.data.user_files", "pipeline.data.file_changes"),
     *(
         f"pipeline.system.{name}"
         for name in (
@@ -74,7 +74,7 @@ IMPORTED_FOR_OTHER_ENDS = {
     "score_error": ("pipeline.sampling.sample_store",),
     "metrics": (
         *("pipeline.evaluation.network_metrics", "pipeline.data.sources"),
-        "pipeline.data.splitting",
+        *("pipeline.data.loaded_dataset", "pipeline.data.stratify"),
     ),
 }
 """By kind: modules whose import computes nothing of it, beyond those that `FILES` has."""

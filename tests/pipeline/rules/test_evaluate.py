@@ -15,9 +15,9 @@ from tiny_study import give_data
 
 from scoresweep.metrics import Features, frechet_distance
 from scoresweep.metrics.extractors import classifier
-from scoresweep.pipeline.data.manifest import manifest_path
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split, write_store
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
 from scoresweep.pipeline.rules.reference import reference

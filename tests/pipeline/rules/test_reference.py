@@ -17,7 +17,7 @@ from scoresweep.metrics import Features
 from scoresweep.metrics.extractors import classifier
 from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.pixels import Pixels
-from scoresweep.pipeline.data.store import read_split, write_store
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
 from scoresweep.pipeline.evaluation.real_features import (

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from tiny_study import TINY, give_data
 
 from scoresweep.noise import step_size_by_technique_4, uniform
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.rules import sample as module
 from scoresweep.pipeline.rules.evaluate import evaluate

@@ -12,7 +12,7 @@ from checkout import ROOT
 from PIL import Image
 from tiny_study import TINY
 
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import parse_study, plan_study

@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 import zarr
 
-from scoresweep.pipeline.data.manifest import manifest_path
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.sampling.sample_store import read_samples, write_samples
 from scoresweep.pipeline.system.atomic_files import write_json
 

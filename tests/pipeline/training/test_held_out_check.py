@@ -7,7 +7,7 @@ from torch.nn.functional import elu
 from scoresweep.networks import MLP
 from scoresweep.networks import mlp as mlp_module
 from scoresweep.objectives import dsm
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.training.held_out_check import MARGIN, check_held_out
 
 SIGMAS = torch.tensor([1.0, 0.7, 0.5])

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from scoresweep.noise import levels_by_technique_2
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split, write_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.noise import Explicit, Geometric, Karras
 from scoresweep.pipeline.training import noise_levels

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.data.store import read_split, write_store
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.errors import InputError, RunError, StoppedError
 from scoresweep.pipeline.rules.train import train
 from scoresweep.pipeline.training import setup

@@ -1,12 +1,12 @@
-"""The exact score of a dataset, from its store."""
+"""Load the exact score of a staged dataset."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.data.manifest import check_store
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
+from scoresweep.pipeline.data.store_manifest import check_store
 
 if TYPE_CHECKING:
     from scoresweep.distributions import GaussianMixture
@@ -15,11 +15,11 @@ __all__ = ["load_exact_score"]
 
 
 def load_exact_score(store: Path) -> GaussianMixture:
-    """Return the distribution whose score a network of this data is compared with.
+    """Return the distribution whose score is the exact score of this dataset.
 
-    That is the mixture that the samples were drawn from, where the store's attribute `mixture`
-    names one ({"weights": (K,), "means": (K, D), "stds": (K,)}), and else the smoothed training set
-    (`SmoothedData`). Raises `InputError` where the store is missing, cut short or damaged.
+    For a Gaussian mixture (the store's attribute `mixture`, {"weights": (K,), "means": (K, D),
+    "stds": (K,)}) this is the mixture, otherwise the smoothed training set (`SmoothedData`).
+    Raises `InputError` if the store is missing or damaged.
     """
     import torch
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import google_crc32c
 
-from scoresweep.pipeline.data.image_files.listing import SUFFIXES as SUFFIXES_OF_IMAGES
+from scoresweep.pipeline.data.image_files.pillow_formats import SUFFIXES as IMAGE_SUFFIXES
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "expect", "format_of"]
@@ -193,7 +193,7 @@ def _of_folder(path: Path) -> str:
     if names.intersection({"dataset_info.json", "dataset_dict.json", "state.json"}):
         return "Arrow"
     found = {entry.suffix.lower() for entry in path.rglob("*") if entry.is_file()}
-    if found.intersection(SUFFIXES_OF_IMAGES):
+    if found.intersection(IMAGE_SUFFIXES):
         return FOLDER
     if ".parquet" in found:
         return PARQUET
@@ -214,6 +214,6 @@ def _of_zip(path: Path) -> str:
     if PurePosixPath("[Content_Types].xml") in names:
         return "Excel"
     suffixes = {name.suffix.lower() for name in names}
-    if suffixes.intersection(SUFFIXES_OF_IMAGES) or PurePosixPath("dataset.json") in names:
+    if suffixes.intersection(IMAGE_SUFFIXES) or PurePosixPath("dataset.json") in names:
         return IMAGES_ZIP
     return NPZ if suffixes == {".npy"} or path.suffix == ".npz" else "zip"

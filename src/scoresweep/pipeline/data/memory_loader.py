@@ -1,8 +1,8 @@
 """Training batches as a pure function of (seed, step, position).
 
-The samples are an endless row: epoch after epoch, each in its own random order. Step t takes the
-positions [tB, (t+1)B) of it, whichever process asks for which part, so neither the number of
-processes nor a restart changes a batch.
+The samples form an endless sequence: epoch after epoch, each in its own random order. Step t uses
+the positions [tB, (t+1)B), however the processes share them, so neither the number of processes nor
+a restart changes a batch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from scoresweep.pipeline.data.model_space import to_model_space
-from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.data.split import Split, to_model_space
 from scoresweep.pipeline.errors import InputError
 from scoresweep.seeds import generator_for
 
@@ -21,7 +20,7 @@ __all__ = ["BatchSource", "InMemoryLoader"]
 
 
 class BatchSource(ABC):
-    """Batches of an endless row of samples, wherever the samples are kept."""
+    """Batches of an endless sequence of samples."""
 
     def __init__(
         self,
@@ -31,9 +30,12 @@ class BatchSource(ABC):
         device: torch.device | str = "cpu",
         flip: bool = False,
     ) -> None:
-        """Describe the batches; `flip` mirrors images with probability one half."""
+        """Set the batch size, seed and device; `flip` mirrors images with probability 1/2."""
         if flip and pixel_range is None:
-            raise InputError("train.flip: true is for images; this dataset holds points.")
+            raise InputError(
+                "train.flip: true, but this dataset contains points; flip works only for images. "
+                "Set train.flip: false."
+            )
         self.pixel_range = pixel_range
         self.batch_size = batch_size
         self.seed = seed
@@ -42,7 +44,7 @@ class BatchSource(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return the number of samples of an epoch."""
+        """Return the number of samples per epoch."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,13 +53,10 @@ class BatchSource(ABC):
 
     @abstractmethod
     def rows(self, first: int, end: int) -> Tensor:
-        """Return the samples [first, end) of the endless row, on the device, as they are stored."""
+        """Return the samples [first, end) of the sequence, on the device, as stored."""
 
     def batch(self, step: int, start: int = 0, stop: int | None = None) -> Tensor:
-        """Return the positions [start, stop) of the global batch of `step`, in model space.
-
-        `step` counts from 0.
-        """
+        """Return samples [start, stop) of the global batch of `step` (from 0), in model space."""
         stop = self.batch_size if stop is None else stop
         rows = self.rows(step * self.batch_size + start, step * self.batch_size + stop)
         if self.flip:
@@ -68,9 +67,9 @@ class BatchSource(ABC):
 
 
 class InMemoryLoader(BatchSource):
-    """A split that fits in memory, held on the device as it is stored.
+    """Batches of a split that is kept on the device.
 
-    An epoch is one random order of all samples. Nothing here waits for the device.
+    Each epoch is a random order of all samples. No call synchronises the device.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class InMemoryLoader(BatchSource):
         device: torch.device | str = "cpu",
         flip: bool = False,
     ) -> None:
-        """Move `split` to `device`; `flip` mirrors images with probability one half."""
+        """Move `split` to `device`; `flip` mirrors images with probability 1/2."""
         super().__init__(split.pixel_range, batch_size, seed, device, flip)
         self._values = torch.from_numpy(split.values).to(self.device)
         self._orders: dict[int, Tensor] = {}
@@ -90,7 +89,7 @@ class InMemoryLoader(BatchSource):
         return len(self._values)
 
     def rows(self, first: int, end: int) -> Tensor:
-        """Return the samples [first, end) of the endless row."""
+        """Return the samples [first, end) of the sequence."""
         count = len(self._values)
         parts = [
             self._order(epoch)[max(first - epoch * count, 0) : end - epoch * count]
@@ -100,7 +99,7 @@ class InMemoryLoader(BatchSource):
         return self._values.index_select(0, index)
 
     def _order(self, epoch: int) -> Tensor:
-        """Return the order of one epoch; the last two that were asked for are kept."""
+        """Return the order of one epoch, from a cache of two."""
         if epoch not in self._orders:
             while len(self._orders) >= 2:
                 self._orders.pop(next(iter(self._orders)))

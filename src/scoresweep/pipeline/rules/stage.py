@@ -1,4 +1,4 @@
-"""The rule `stage`: fetch a dataset, check it, write it as a sharded Zarr store."""
+"""The rule `stage`: fetch a dataset, check it, and write it to a sharded Zarr store."""
 
 from __future__ import annotations
 
@@ -10,71 +10,71 @@ import numpy as np
 import numpy.typing as npt
 
 from scoresweep import __version__
-from scoresweep.pipeline.data.array_files.variables import capped
-from scoresweep.pipeline.data.manifest import check_store, manifest_path
-from scoresweep.pipeline.data.source_state import fingerprint, is_same, remember
+from scoresweep.pipeline.data.dataset_store import read_split, write_store
+from scoresweep.pipeline.data.file_changes import cache_comparison, fingerprint, is_unchanged
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset, of_every_class
-from scoresweep.pipeline.data.store import read_split, write_store
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.data.store_manifest import check_store, manifest_path
+from scoresweep.pipeline.data.stratify import stratified_subset
+from scoresweep.pipeline.errors import InputError, join_names
 from scoresweep.pipeline.results.code_version import MADE_BY, current_code, describe_other_code
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, UserData
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.locks import file_lock
 
-__all__ = ["read_dataset", "stage"]
+__all__ = ["load_dataset", "stage"]
 
 
 def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
-    """Stage one dataset of the study; one that is whole and not outdated is left alone.
+    """Stage one dataset of the study, unless its store is complete and up to date.
 
-    Of several processes at once the first one stages it. Raises `InputError` where the data cannot
-    be had or is wrong, `RunError` where the disk is full; neither leaves a store behind.
+    With `this_code`, a store made by other code is outdated. Of several concurrent processes, the
+    first one stages the dataset. Raises `InputError` if the data is unavailable or invalid, and
+    `RunError` if the disk is full; neither leaves an incomplete store.
     """
     dataset, store = plan.dataset(dataset_id), plan.paths.dataset_store(dataset_id)
     with file_lock(plan.paths.staging_lock(dataset_id)):
         if manifest_path(store).exists():
-            problem = _outdated(plan, dataset, store)
+            problem = _outdated_reason(plan, dataset, store)
             if this_code and not problem:
                 problem = describe_other_code(manifest_path(store), "data")
                 problem = problem and f"{store}: {problem}."
             if not problem:
-                say(f"{store} is staged already")
+                say(f"{store} is already staged")
                 return
-            say(f"{problem} Staging it again.")
+            say(f"{problem} Staging again.")
         _stage(plan, dataset, store)
 
 
 def _stage(plan: Plan, dataset: Dataset, store: Path) -> None:
-    """Fetch, check and write a dataset, and say so."""
-    started, code, own = time.monotonic(), current_code("data"), _own(dataset)
-    state = fingerprint(own) if own else ""  # before it is read, so that a later change shows
-    staged = read_dataset(dataset)
-    splits = {"train": staged.train, "test": staged.test}
+    """Fetch, check and write a dataset."""
+    started, code, path = time.monotonic(), current_code("data"), _user_path(dataset)
+    state = fingerprint(path) if path else ""  # before reading, to detect later changes
+    loaded = load_dataset(dataset)
+    splits = {"train": loaded.train, "test": loaded.test}
     total = sum(len(split.values) for split in splits.values())
     with progress(f"stage {dataset.id}", total) as advance:
-        origin = {MADE_BY: code.record()}
-        write_store(store, splits, _attributes(dataset, staged), advance, origin)
-    if own:
-        remember(plan.paths.dataset_state(dataset.id), state, staged.files)
+        provenance = {MADE_BY: code.record()}
+        write_store(store, splits, _attributes(dataset, loaded), advance, provenance)
+    if path:
+        cache_comparison(plan.paths.dataset_state(dataset.id), state, loaded.files)
     seconds = time.monotonic() - started
     say(
-        f"staged {store}: {len(staged.train.values):,} + {len(staged.test.values):,} samples of "
-        f"{_size(staged.train)}{_classes(staged.train)}, from {staged.source}, "
-        f"in {seconds:.1f} s"
+        f"staged {store}: {len(loaded.train.values):,} + {len(loaded.test.values):,} samples of "
+        f"{_size(loaded.train)}{_classes(loaded.train)}, from {loaded.source}, in {seconds:.1f} s"
     )
 
 
-def _own(dataset: Dataset) -> Path | None:
-    """Return the user's own file or folder, if the dataset is one that exists."""
+def _user_path(dataset: Dataset) -> Path | None:
+    """Return the path of user data, if it exists; None for other datasets."""
     return dataset.path if isinstance(dataset, UserData) and dataset.path.exists() else None
 
 
-def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
-    """Say why a store is not what staging would make of the dataset, or return "".
+def _outdated_reason(plan: Plan, dataset: Dataset, store: Path) -> str:
+    """Return why a store is damaged or outdated; "" if it is not.
 
-    Own data that is not there any more cannot have changed.
+    User data that no longer exists counts as unchanged.
     """
     try:
         manifest = check_store(store)
@@ -82,84 +82,83 @@ def _outdated(plan: Plan, dataset: Dataset, store: Path) -> str:
             read_split(store, split)
     except InputError as problem:
         return str(problem)
-    own, known = _own(dataset), manifest["attributes"]["sha256"]
-    if own is None or is_same(own, known, plan.paths.dataset_state(dataset.id)):
+    path, recorded = _user_path(dataset), manifest["attributes"]["sha256"]
+    if path is None or is_unchanged(path, recorded, plan.paths.dataset_state(dataset.id)):
         return ""
-    return f"{own} has changed since {store} was made of it."
+    return f"{path} has changed since {store} was staged."
 
 
-def read_dataset(dataset: Dataset) -> LoadedDataset:
-    """Fetch and read a dataset with its own reader, cut to its `subset`.
+def load_dataset(dataset: Dataset) -> LoadedDataset:
+    """Load a dataset from its source, and apply its `subset`.
 
-    A subset of a user's own data takes its share of every class; of published data, the first.
+    A subset of user data keeps the share of each class; of other datasets, it is the first samples.
     """
     options = dataset.arguments()
     subset = options.pop("subset")
     options.pop("title", None)
-    staged: LoadedDataset = dataset.load()(**options)
-    _check_parts(dataset, staged)
-    _check_classes(dataset, staged)
+    loaded: LoadedDataset = dataset.load()(**options)
+    if isinstance(dataset, UserData):
+        _check_sizes(dataset, loaded)
+        _check_classes(dataset, loaded)
     if subset is None:
-        return staged
-    if not isinstance(dataset, UserData):
-        return replace(staged, train=staged.train.first(subset), test=staged.test.first(subset))
-    return replace(
-        staged, train=of_every_class(staged.train, subset), test=of_every_class(staged.test, subset)
+        return loaded
+    take = stratified_subset if isinstance(dataset, UserData) else Split.first
+    return replace(loaded, train=take(loaded.train, subset), test=take(loaded.test, subset))
+
+
+def _check_sizes(dataset: UserData, loaded: LoadedDataset) -> None:
+    """Raise `InputError` if a split has fewer than two samples, and so no variance."""
+    train, test = len(loaded.train.values), len(loaded.test.values)
+    if min(train, test) >= 2:
+        return
+    count = train + test
+    fix = "Add samples: at least four are needed."
+    if count >= 4:
+        low, high = max(2 / count, 0.001), (count - 2) / count
+        fix = f"Set it from {low:.3g} to {high:.3g}." if low < high else "Set it to 0.5."
+    raise InputError(
+        f"dataset.test_fraction: {dataset.test_fraction:g} splits the {count:,} samples of "
+        f"{dataset.path} into {train:,} for training and {test:,} for testing; expected at least "
+        f"two in each. {fix}"
     )
 
 
-def _check_parts(dataset: Dataset, staged: LoadedDataset) -> None:
-    """Raise `InputError` if a part has fewer than two samples, and so no variance."""
-    train, test = len(staged.train.values), len(staged.test.values)
-    if isinstance(dataset, UserData) and min(train, test) < 2:
-        count = train + test
-        fix = "at least four samples are needed"
-        if count >= 4:
-            low, high = max(2 / count, 0.001), (count - 2) / count
-            fix = f"set it from {low:.3g} to {high:.3g}" if low < high else "set it to 0.5"
-        raise InputError(
-            f"dataset.test_fraction: {dataset.test_fraction:g} of the {count:,} samples of "
-            f"{dataset.path} leaves {train:,} to train on and {test:,} to test on; each part needs "
-            f"two: {fix}."
-        )
-
-
-def _check_classes(dataset: Dataset, staged: LoadedDataset) -> None:
+def _check_classes(dataset: UserData, loaded: LoadedDataset) -> None:
     """Raise `InputError` if train and test share no class: one of them is misunderstood."""
-    train, test = staged.train, staged.test
-    if train.labels is None or test.labels is None or not isinstance(dataset, UserData):
+    train, test = loaded.train, loaded.test
+    if train.labels is None or test.labels is None:
         return
     in_train, in_test = np.unique(train.labels), np.unique(test.labels)
     if not np.isin(in_test, in_train).any():
-        fix = "To read no labels: dataset.keys: {image: NAME}"
+        fix = "To ignore the labels: dataset.keys: {image: NAME}"
         if isinstance(dataset, ImageFolder):
-            fix = "To set a share of the training part aside instead: dataset.splits: {train: NAME}"
+            fix = "To split the training images instead: dataset.splits: {train: NAME}"
         raise InputError(
-            f"{dataset.path}: the test part has other classes ({_named(test, in_test)}) than the "
-            f"training part ({_named(train, in_train)}). {fix}"
+            f"{dataset.path}: the classes of the test split ({_class_list(test, in_test)}) do not "
+            f"occur in the training split ({_class_list(train, in_train)}). {fix}"
         )
 
 
-def _named(split: Split, classes: npt.NDArray[np.int64]) -> str:
-    """Return the names of some classes; of many, the first ones."""
+def _class_list(split: Split, classes: npt.NDArray[np.int64]) -> str:
+    """Return the names of some classes as text."""
     names = split.class_names
-    return capped([index if names is None else names[index] for index in classes.tolist()])
+    return join_names(index if names is None else names[index] for index in classes.tolist())
 
 
-def _attributes(dataset: Dataset, staged: LoadedDataset) -> dict[str, object]:
-    """Return the attributes of the store's root."""
+def _attributes(dataset: Dataset, loaded: LoadedDataset) -> dict[str, object]:
+    """Return the attributes of the store's root group."""
     attributes: dict[str, object] = {
         "dataset": dataset.model_dump(mode="json"),
-        "source": staged.source,
-        "licence": staged.licence,
-        "sha256": staged.files,
+        "source": loaded.source,
+        "licence": loaded.licence,
+        "sha256": loaded.files,
         "version": __version__,
-        **staged.attributes,
+        **loaded.attributes,
     }
-    if staged.train.pixel_range is not None:
-        attributes["pixel_range"] = list(staged.train.pixel_range)
-    if staged.train.class_names is not None:
-        attributes["class_names"] = staged.train.class_names
+    if loaded.train.pixel_range is not None:
+        attributes["pixel_range"] = list(loaded.train.pixel_range)
+    if loaded.train.class_names is not None:
+        attributes["class_names"] = loaded.train.class_names
     return attributes
 
 
@@ -171,8 +170,9 @@ def _size(split: Split) -> str:
 
 
 def _classes(split: Split) -> str:
-    """Name the classes: folders taken for classes by mistake show."""
+    """Return the class names as text, which shows folders that are not meant to be classes."""
     if split.labels is None:
         return ""
     classes = np.unique(split.labels)
-    return f", {len(classes)} class{'es' if len(classes) > 1 else ''} ({_named(split, classes)})"
+    plural = "es" if len(classes) > 1 else ""
+    return f", {len(classes)} class{plural} ({_class_list(split, classes)})"

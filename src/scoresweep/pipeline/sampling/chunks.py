@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.sampling.chunk_files import write_chunk
 from scoresweep.pipeline.sampling.chunk_memory import chunk_memory_advice

@@ -11,16 +11,16 @@ import numpy.typing as npt
 import zarr
 from torch import Tensor
 
-from scoresweep.pipeline.data.manifest import AGAIN, check_store, describe_files
-from scoresweep.pipeline.data.split import Array, Split
-from scoresweep.pipeline.data.store import (
+from scoresweep.pipeline.data.dataset_store import (
     DIMENSIONS,
-    as_split,
-    check_array,
-    consolidate,
-    read_array,
+    consolidate_metadata,
+    read_zarr_array,
+    to_split,
+    verify_array,
     write_array,
 )
+from scoresweep.pipeline.data.split import Array, Split
+from scoresweep.pipeline.data.store_manifest import REPAIR_HINT, check_store, describe_files
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
@@ -68,7 +68,7 @@ def write_samples(
         if original is not None:
             label = {"long_name": "Index of the test sample of which a part was given"}
             write_array(root, "original", original.numpy(), ("sample",), label)
-        consolidate(temporary)
+        consolidate_metadata(temporary)
         return {"sha256": digest, **describe_files(temporary)}
 
 
@@ -97,10 +97,12 @@ def read_samples(store: Path) -> Split:
     group = zarr.open_group(store, mode="r")
     name = next((name for name in DIMENSIONS if name in group), None)
     if name is None:
-        raise InputError(f"{store}: expected an array `image` or `point`, found neither. {AGAIN}")
-    values = read_array(group, name, store)
-    check_array(store, name, values, expected)
-    return as_split(group, {name: values})
+        raise InputError(
+            f"{store}: expected an array `image` or `point`, found neither. {REPAIR_HINT}"
+        )
+    values = read_zarr_array(group, name, store)
+    verify_array(store, name, values, expected)
+    return to_split(group, {name: values})
 
 
 def read_trajectories(store: Path) -> Trajectories | None:
@@ -111,8 +113,8 @@ def read_trajectories(store: Path) -> Trajectories | None:
     group = zarr.open_group(store, mode="r")
     if "trajectory" not in group:
         return None
-    states = read_array(group, "trajectory", store)
-    sigmas: list[float] = read_array(group, "sigma", store).tolist()
+    states = read_zarr_array(group, "trajectory", store)
+    sigmas: list[float] = read_zarr_array(group, "sigma", store).tolist()
     return Trajectories(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
 
 
@@ -123,4 +125,4 @@ def read_levels(store: Path) -> dict[str, Array]:
     """
     group = zarr.open_group(store, mode="r")
     names = ("sigma", "step_size", "score_norm")
-    return {name: read_array(group, name, store) for name in names}
+    return {name: read_zarr_array(group, name, store) for name in names}

@@ -12,9 +12,9 @@ import yaml
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.data.manifest import check_store
-from scoresweep.pipeline.data.store import read_split
+from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.code_version import MADE_BY, current_code
 from scoresweep.pipeline.results.input_hashes import dataset_sha256, write_weights_manifest

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scoresweep.metrics.noise_left import noise_left, normal_score
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.data.shard_loader import some_samples
+from scoresweep.pipeline.data.shard_loader import random_samples
 from scoresweep.seeds import generator_for
 
 __all__ = ["HeldOutCheck", "check_held_out"]
@@ -81,10 +81,10 @@ def check_held_out(network: ScoreNetwork, store: Path) -> HeldOutCheck:
     the network's cost alone. What a network leaves is not finite where its scores are not.
     """
     size = math.prod(network.shape)
-    normal = normal_score(some_samples(store, "train", max(FITTED // size, 2)))
+    normal = normal_score(random_samples(store, "train", max(FITTED // size, 2)))
     last = len(network.sigmas) - 1
     levels = sorted({round(last * i / (LEVELS - 1)) for i in range(LEVELS)})
-    images = some_samples(store, "test", IMAGES[1])
+    images = random_samples(store, "test", IMAGES[1])
     affordable = OPERATIONS / max(_operations(network, images[:1]) * len(levels), 1)
     images = images[: max(IMAGES[0], int(affordable))]
     sigmas = [float(network.sigmas[level]) for level in levels]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.noise import build_ladder
-from scoresweep.pipeline.data.shard_loader import some_samples
+from scoresweep.pipeline.data.shard_loader import random_samples
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.seeds import generator_for
@@ -22,7 +22,7 @@ MOST_POINTS = 60_001
 
 def training_points(store: Path) -> Tensor:
     """Return the training samples of a staged dataset, at most `MOST_POINTS`, shape (N, ...)."""
-    return some_samples(store, "train", MOST_POINTS)
+    return random_samples(store, "train", MOST_POINTS)
 
 
 def resolve_noise_levels(component: MethodConfig, points: Callable[[], Tensor]) -> Tensor:

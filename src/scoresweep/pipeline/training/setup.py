@@ -16,8 +16,8 @@ from torch import Tensor
 
 from scoresweep.networks.base import ScoreNetwork
 from scoresweep.noise import step_size_by_technique_4
-from scoresweep.pipeline.data.manifest import check_store
 from scoresweep.pipeline.data.shard_loader import open_loader
+from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.code_version import MADE_BY
 from scoresweep.pipeline.results.input_hashes import (

@@ -142,7 +142,7 @@ def test_an_array_that_lies_in_other_files(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_virtual_dataset("image", layout)
     (tmp_path / "part.h5").unlink()
-    with pytest.raises(InputError, match="image lies in other files"):
+    with pytest.raises(InputError, match=r"image .*other files"):
         read_array(tmp_path / "a.h5")
 
 

@@ -311,7 +311,7 @@ def test_a_chunk_missing_inside_a_shard(tmp_path, zipped, location):
         if zipped:
             paths[name] = Path(shutil.make_archive(tmp_path / name, "zip", tmp_path / name))
     assert read_zarr(paths["whole"], layout="NHW").train.shape == (1, 9, 9)
-    with pytest.raises(InputError, match=r"5 of 25 chunks .*\(3, 0, 0\) of the shard c/0/0/0"):
+    with pytest.raises(InputError, match=r"5 of 25 chunks .*\(3, 0, 0\) in the shard c/0/0/0"):
         read_zarr(paths["torn"], layout="NHW")
 
 

@@ -19,9 +19,11 @@ def both(folder, image, name, **options):
         image.save(folder / f"{index}.{name}", **options)
 
 
-def exif(orientation):
+def exif(exif_orientation):
     """An EXIF block of one entry."""
-    return b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0%c\0\0\0\0\0\0\0" % orientation
+    return (
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0%c\0\0\0\0\0\0\0" % exif_orientation
+    )
 
 
 @pytest.mark.parametrize("name", ["png", "gif", "bmp"])
@@ -52,7 +54,7 @@ def test_several_frames_need_an_option(tmp_path, kind):
         frames[0].save(
             tmp_path / f"{index}.{kind}", kind, save_all=True, append_images=frames[1:], **options
         )
-    with pytest.raises(InputError, match=rf"0\.{kind}: holds 4 frames .*dataset\.frames"):
+    with pytest.raises(InputError, match=rf"0\.{kind}: has 4 frames .*dataset\.frames"):
         read_folder(tmp_path)
     first = read_folder(tmp_path, frames="first", test_fraction=0.5)
     assert (first.train.values == 0).all()
@@ -78,7 +80,7 @@ def test_a_camera_s_second_picture_is_left_out_and_said(tmp_path, capsys):
         image.save(tmp_path / f"{index}.jpg", "MPO", save_all=True, append_images=[image])
     staged = read_folder(tmp_path)
     assert len(staged.train.values) + len(staged.test.values) == 2
-    assert "2 of 2 files hold further pictures" in capsys.readouterr().err
+    assert "2 of 2 files contain more than one picture (MPO)" in capsys.readouterr().err
 
 
 def test_exif_turns_images_upright(tmp_path):
@@ -141,5 +143,5 @@ def test_damaged_files_are_named(tmp_path, suffix):
 def test_a_file_that_is_no_image_is_named(tmp_path):
     both(tmp_path, Image.fromarray(GREY), "png")
     (tmp_path / "2.png").write_text("<html>404</html>")
-    with pytest.raises(InputError, match=r"2\.png: cannot be read as an image \(its content"):
+    with pytest.raises(InputError, match=r"2\.png: is not an image"):
         read_folder(tmp_path)

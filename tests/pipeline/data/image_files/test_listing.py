@@ -47,7 +47,7 @@ def test_a_validation_split_beside_train_and_test_is_left_out_and_said(tmp_path,
     write(tmp_path, *pairs("train", "test", name))
     staged = read_folder(tmp_path)
     assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
-    assert f"left out: {name} (2 images)" in capsys.readouterr().err
+    assert f"skipped: {name} (2 images)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["val", "Validation", "eval"])
@@ -63,7 +63,7 @@ def test_a_validation_split_is_the_test_part_if_there_is_no_other(tmp_path, caps
     [
         (["train", "bus"], ["train", "bus"]),
         (["train", "test", "extra"], ["extra"]),
-        (["test"], ["test", "no folder of training images"]),
+        (["test"], ["test"]),
         (["test", "bus"], ["bus"]),
         (["train", "training", "test"], ["train, training"]),
         (["train2012", "train2014"], ["train2012, train2014"]),
@@ -88,16 +88,16 @@ def test_the_study_can_name_the_splits(tmp_path, capsys):
     write(tmp_path, *pairs("train", "val", "bus"))
     staged = read_folder(tmp_path, splits={"train": "train", "test": "val"})
     assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
-    assert "left out: bus (2 images)" in capsys.readouterr().err
+    assert "skipped: bus (2 images)" in capsys.readouterr().err
     staged = read_folder(tmp_path, splits={"train": "bus"}, test_fraction=0.5)
     assert values(staged.train) + values(staged.test) in ([4, 5], [5, 4])
-    with pytest.raises(InputError, match=r"dataset\.splits: vall: .*'val'"):
+    with pytest.raises(InputError, match=r"dataset\.splits\.test: vall: .*'val'"):
         read_folder(tmp_path, splits={"train": "train", "test": "vall"})
 
 
 def test_splits_below_a_class_are_refused(tmp_path):
     write(tmp_path, *pairs("cat/train", "cat/test", "dog/train", "dog/test"))
-    with pytest.raises(InputError, match="cat: holds the splits test, train"):
+    with pytest.raises(InputError, match="cat: the splits test, train"):
         read_folder(tmp_path)
     assert read_folder(tmp_path, splits="none").train.class_names == ["cat", "dog"]
 
@@ -115,7 +115,7 @@ def test_classes_below_a_single_folder_are_refused(tmp_path, part):
 def test_an_empty_test_folder_is_not_ignored(tmp_path):
     write(tmp_path, *pairs("train"))
     (tmp_path / "test").mkdir()
-    with pytest.raises(InputError, match="test: holds fewer than two images"):
+    with pytest.raises(InputError, match=r"test: found [01] images"):
         read_folder(tmp_path)
 
 
@@ -180,9 +180,9 @@ def test_what_is_left_out_is_counted(tmp_path, capsys):
     staged = read_folder(tmp_path, test_fraction=0.5)
     assert staged.train.class_names == ["a", "b"]
     said = capsys.readouterr().err
-    assert "left out: 2 .txt, 1" in said
+    assert "skipped: 2 .txt, 1" in said
     assert "1 .pdf" in said
-    assert "1 without ending" in said
+    assert "1 without suffix" in said
     assert "folders without images: c" in said
 
 
@@ -191,5 +191,5 @@ def test_file_names_that_are_not_utf8(tmp_path):
     staged = read_folder(tmp_path)
     assert len(staged.train.values) + len(staged.test.values) == 3
     write(tmp_path / "classes", *pairs("a", os.fsdecode(b"\xe4")))
-    with pytest.raises(InputError, match=r"udce4.*is not UTF-8"):
+    with pytest.raises(InputError, match=r"udce4.*not valid UTF-8"):
         read_folder(tmp_path / "classes")

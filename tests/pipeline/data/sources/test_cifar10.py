@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoresweep.pipeline.data.sources.cifar10 import read_batch, read_picture
+from scoresweep.pipeline.data.sources.cifar10 import read_binary_batch, read_png_batch
 from scoresweep.pipeline.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
@@ -18,13 +18,13 @@ def test_both_forms_hold_the_same_images(tmp_path):
     ]
     (tmp_path / "batch.bin").write_bytes(b"".join(records))
     Image.fromarray(IMAGES.reshape(6, 1024, 3)).save(tmp_path / "batch.png")
-    images, labels = read_batch(tmp_path / "batch.bin")
+    images, labels = read_binary_batch(tmp_path / "batch.bin")
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(labels, LABELS)
-    np.testing.assert_array_equal(read_picture(tmp_path / "batch.png"), IMAGES)
+    np.testing.assert_array_equal(read_png_batch(tmp_path / "batch.png"), IMAGES)
 
 
 def test_a_batch_that_was_cut_short(tmp_path):
     (tmp_path / "batch.bin").write_bytes(bytes(3073 + 5))
-    with pytest.raises(InputError, match="cut short"):
-        read_batch(tmp_path / "batch.bin")
+    with pytest.raises(InputError, match="3,073"):
+        read_binary_batch(tmp_path / "batch.bin")

@@ -102,7 +102,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
         save(tmp_path / f"{i}.png", (40, 40))
     broken = tmp_path / "3.png"
     broken.write_bytes(broken.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"3\.png: cannot be read as an image"):
+    with pytest.raises(InputError, match=r"3\.png: .* image"):
         read_folder(tmp_path)
 
 
@@ -119,7 +119,7 @@ def test_a_missing_folder(tmp_path):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(InputError, match="fewer than two images"):
+    with pytest.raises(InputError, match=r"found [01] images"):
         read_folder(tmp_path)
 
 

@@ -23,12 +23,12 @@ def test_an_idx_file(tmp_path, shape):
 
 def test_an_idx_file_that_was_cut_short(tmp_path):
     (tmp_path / "file").write_bytes(idx(np.zeros((3, 2, 2), np.uint8))[:-1])
-    with pytest.raises(InputError, match=r"11 values where its head says 3 × 2 × 2"):
+    with pytest.raises(InputError, match=r"11 values.*3 × 2 × 2"):
         read_idx(tmp_path / "file")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x0d\x01aaaa", b"<html></html>"])
 def test_something_else(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(InputError, match="is not an IDX file"):
+    with pytest.raises(InputError, match="expected an IDX file"):
         read_idx(tmp_path / "file")

@@ -56,7 +56,7 @@ def test_a_file_of_hugging_face(tmp_path, capsys):
     assert (len(staged.train.values), len(staged.test.values)) == (9, 3)
     same(staged)
     check_labels(staged, ["cat", "dog"])
-    assert "not used: id" in capsys.readouterr().err
+    assert "ignoring id" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_keys(tmp_path):
 def test_several_columns_of_images(tmp_path):
     content = {name: [encoded(image) for image in IMAGES] for name in ("left", "right")}
     pq.write_table(pa.table(content), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"left, right .*dataset\.keys"):
+    with pytest.raises(InputError, match=r"left, right.*dataset\.keys"):
         read_parquet(tmp_path / "a.parquet")
 
 
@@ -189,6 +189,6 @@ def test_pictures_beside_the_shards(tmp_path):
 def test_several_labels_for_an_image(tmp_path):
     several = pa.array([[0], [0, 1]] * 6)
     pq.write_table(table(labels=several, about=None), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"label holds list"):
+    with pytest.raises(InputError, match=r"label .*list"):
         read_parquet(tmp_path / "a.parquet")
     assert read_parquet(tmp_path / "a.parquet", keys=Keys(image="image")).train.labels is None

@@ -10,11 +10,11 @@ import torch
 
 from scoresweep.distributions import SmoothedData
 from scoresweep.metrics.shape_masks import SHAPES, masks
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.sources.gaussian_mixture import draw_gaussian_mixture
 from scoresweep.pipeline.data.sources.manifolds import draw_moons, draw_swiss_roll
 from scoresweep.pipeline.data.sources.shapes import draw_shapes
-from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import parse_study, plan_study

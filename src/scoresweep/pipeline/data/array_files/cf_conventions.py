@@ -1,4 +1,4 @@
-"""Values that are masked, scaled or shifted by CF attributes, decoded by xarray.
+"""Decode masked and packed values with the CF attributes.
 
 See https://cfconventions.org, "Missing data" and "Packed data".
 """
@@ -13,26 +13,26 @@ import xarray as xr
 
 from scoresweep.pipeline.data.array_files.variables import Array
 
-__all__ = ["decode", "inherited", "values_of"]
+__all__ = ["decode_cf", "decoded_values", "inherit_attributes"]
 
 CODED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 INHERITED = ("pixel_range", "class_names")
-"""Attributes that also count when a group or the root has them."""
+"""Attributes that arrays inherit from their groups."""
 
 
-def decode(name: str, values: Array, attributes: Mapping[str, Any]) -> Array:
-    """Apply the attributes to values that xarray has not opened itself."""
+def decode_cf(name: str, values: Array, attributes: Mapping[str, Any]) -> Array:
+    """Apply CF attributes to values that were not read by xarray."""
     coded = {key: attributes[key] for key in CODED if key in attributes}
     if not coded:
         return values
     variable = xr.Variable([f"axis_{i}" for i in range(values.ndim)], values, coded)
-    return values_of(xr.conventions.decode_cf_variable(name, variable, decode_times=False))
+    return decoded_values(xr.conventions.decode_cf_variable(name, variable, decode_times=False))
 
 
-def values_of(variable: xr.Variable | xr.DataArray) -> Array:
-    """Return decoded values; whole numbers stay whole if none of them was missing.
+def decoded_values(variable: xr.Variable | xr.DataArray) -> Array:
+    """Return the values that xarray decoded; integers stay integers if no value is missing.
 
-    xarray turns integers with a fill value into floats, since NaN marks missing values.
+    xarray converts integers with a fill value to floats, because it marks missing values with NaN.
     """
     values: Array = np.asarray(variable.values)
     stored, encoding = variable.encoding.get("dtype"), variable.encoding
@@ -47,8 +47,8 @@ def values_of(variable: xr.Variable | xr.DataArray) -> Array:
     return values.astype(stored)
 
 
-def inherited(*levels: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of an array, with those of its groups that count for it, root first."""
+def inherit_attributes(*levels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an array, given those of its groups (root first) and its own."""
     *groups, own = levels
     found = {key: group[key] for group in groups for key in INHERITED if key in group}
     return {**found, **own}

@@ -1,4 +1,4 @@
-"""The arrays of an `.npy` or `.npz` file; nothing is unpickled."""
+"""Open the arrays of an `.npy` or `.npz` file, without unpickling."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from scoresweep.pipeline.errors import InputError
 __all__ = ["open_npy", "open_npz"]
 
 DAMAGED = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What is raised on a file that is not an array file, or not a whole one."""
+"""Exceptions for files that are damaged or not NumPy files."""
 
 Open = Callable[[], IO[bytes]]
 
 
 @contextlib.contextmanager
 def open_npy(path: Path) -> Iterator[list[Variable]]:
-    """Yield the one array of an `.npy` file."""
+    """Yield the array of an `.npy` file, named `x`."""
     yield [_variable(path, "x", lambda: path.open("rb"))]
 
 
 @contextlib.contextmanager
 def open_npz(path: Path) -> Iterator[list[Variable]]:
-    """Yield the arrays of an `.npz` file; other members of the archive are left out."""
+    """Yield the arrays of an `.npz` file; other members of the archive are ignored."""
     try:
         archive = zipfile.ZipFile(path)
     except DAMAGED as error:
@@ -39,7 +39,7 @@ def open_npz(path: Path) -> Iterator[list[Variable]]:
     with archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"{path}: holds {twice[0]} twice. Save the arrays again.")
+            raise InputError(f"{path}: contains {twice[0]} twice. Save the arrays again.")
         yield [
             _variable(path, name.removesuffix(".npy"), functools.partial(archive.open, name))
             for name in names
@@ -47,13 +47,13 @@ def open_npz(path: Path) -> Iterator[list[Variable]]:
 
 
 def _variable(path: Path, name: str, opened: Open) -> Variable:
-    """Return an array after reading its head."""
+    """Describe an array by its header."""
 
     def read() -> Array:
         if dtype.hasobject:
             raise InputError(
-                f"{path}: {name} holds Python objects, which are never unpickled. Save plain "
-                f"numbers or text, for example array.astype(str)."
+                f"{path}: {name} contains Python objects, which are never unpickled; expected "
+                f"numbers or text. Convert it, for example with array.astype(str)."
             )
         try:
             with opened() as file:
@@ -63,28 +63,29 @@ def _variable(path: Path, name: str, opened: Open) -> Variable:
             raise _damaged(path, name, error) from error
         if more:
             raise InputError(
-                f"{path}: has more behind the array {name}, such as further arrays of np.save, "
-                f"which numpy would leave out. Save one array to a file, or use np.savez."
+                f"{path}: has more data after the array {name}, such as a second array; expected "
+                f"one array per file. Save the arrays with np.savez."
             )
         return values
 
     try:
         with opened() as file:
-            shape, dtype = _head(file)
+            shape, dtype = _header(file)
     except DAMAGED as error:
         raise _damaged(path, name, error) from error
     return Variable(name, shape, dtype, read)
 
 
-def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type from the head of an `.npy` file."""
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type from the header of an `.npy` file."""
     version = np.lib.format.read_magic(file)
-    one = np.lib.format.read_array_header_1_0
-    shape, _, dtype = (one if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+    formats = np.lib.format
+    read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+    shape, _, dtype = read(file)
     return shape, dtype
 
 
 def _damaged(path: Path, name: str, error: Exception) -> InputError:
-    # numpy's advice to allow pickles is not passed on.
+    # Do not repeat numpy's advice to allow pickles.
     why = "" if "pickle" in str(error) else f" ({error})"
     return InputError(f"{path}: cannot be read{f' at {name}' if name else ''}{why}. Save it again.")

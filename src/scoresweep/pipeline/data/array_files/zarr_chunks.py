@@ -1,4 +1,4 @@
-"""Are all chunks of a Zarr array there? Zarr reads those that are missing as the fill value."""
+"""Check that a Zarr array is complete; zarr reads missing chunks as the fill value."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from scoresweep.pipeline.errors import InputError
 __all__ = ["check_chunks"]
 
 EMPTY = np.iinfo(np.uint64).max
-"""Offset of a chunk that a shard does not hold."""
+"""Offset of a missing chunk in the index of a shard."""
 
 
 def check_chunks(path: Path, name: str, array: zarr.Array[Any]) -> None:
-    """Raise `InputError` if chunks, shards or chunks of shards are missing.
+    """Raise `InputError` if chunks, shards or chunks in shards are missing.
 
-    `path` is the store, a folder or a zip archive, and `name` the array as messages call it.
+    `path` is the store, a folder or a zip archive; `name` is the array's name in messages.
     """
     parts = array.shards or array.chunks
     grid = [-(-size // part) for size, part in zip(array.shape, parts, strict=True)]
@@ -37,19 +37,19 @@ def check_chunks(path: Path, name: str, array: zarr.Array[Any]) -> None:
             total = math.prod(-(-size // part) for size, part in sizes)
             for key, index in keys.items():
                 with files[key].open("rb") as file:
-                    empty = _empty(array, sharding, index, file)
-                missing += [f"{inner} of the shard {key}" for inner in empty]
+                    empty = _missing_chunks(array, sharding, index, file)
+                missing += [f"{chunk} in the shard {key}" for chunk in empty]
     if missing:
         raise InputError(
             f"{path}: {len(missing):,} of {total:,} chunks of the array {name} are missing, the "
             f"first is {missing[0]}. They would be read as {array.fill_value}. Copy the store "
-            f"again or, if these values are meant, write all chunks: write_empty_chunks=True."
+            f"again; if these values are intended, write them with write_empty_chunks=True."
         )
 
 
 @contextmanager
 def _files(path: Path, array: str) -> Iterator[dict[str, Path | zipfile.Path]]:
-    """Yield the files of an array by their keys."""
+    """Yield the files of an array by key."""
     if path.is_dir():
         root = path / array
         yield {file.relative_to(root).as_posix(): file for file in root.rglob("*")}
@@ -61,18 +61,18 @@ def _files(path: Path, array: str) -> Iterator[dict[str, Path | zipfile.Path]]:
 
 
 def _sharding(array: zarr.Array[Any]) -> ShardingCodec | None:
-    """Return the codec of a sharded array; None if other codecs change the shards, too."""
+    """Return the sharding codec; None if there is none, or if other codecs encode the shards."""
     codecs = getattr(array.metadata, "codecs", ())
     found = [codec for codec in codecs if isinstance(codec, ShardingCodec)]
     return found[0] if found and len(codecs) == 1 else None
 
 
-def _empty(
+def _missing_chunks(
     array: zarr.Array[Any], sharding: ShardingCodec, shard: tuple[int, ...], file: IO[bytes]
 ) -> list[tuple[int, ...]]:
-    """Return the chunks of a shard that it does not hold although they lie inside the array.
+    """Return the chunks of a shard that are inside the array but missing.
 
-    They stand in the shard's index: offset and size of each chunk, and the CRC-32C of these
+    The shard's index holds offset and size of each chunk, followed by a CRC-32C
     (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed).
     """
     assert array.shards is not None

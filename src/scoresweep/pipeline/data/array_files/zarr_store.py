@@ -1,7 +1,7 @@
-"""The arrays of a Zarr store, version 2 or 3, in a folder or a zip archive.
+"""Open the arrays of a Zarr store, version 2 or 3, in a folder or a zip archive.
 
-The metadata of each array are read, never a consolidated copy, which may be out of date. Arrays
-whose dimensions have names are read through xarray.
+Consolidated metadata is ignored, since it may be out of date. Arrays with dimension names are read
+with xarray.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ import zarr
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, ZipStore
 
-from scoresweep.pipeline.data.array_files.cf_conventions import decode, inherited, values_of
+from scoresweep.pipeline.data.array_files.cf_conventions import (
+    decode_cf,
+    decoded_values,
+    inherit_attributes,
+)
 from scoresweep.pipeline.data.array_files.variables import Array, Variable
 from scoresweep.pipeline.data.array_files.zarr_chunks import check_chunks
 from scoresweep.pipeline.data.file_formats import ZARR_FILES
@@ -28,12 +32,12 @@ __all__ = ["open_zarr_store"]
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile)
 
-Opened = LocalStore | ZipStore
+Store = LocalStore | ZipStore
 
 
 @contextlib.contextmanager
 def open_zarr_store(path: Path) -> Iterator[list[Variable]]:
-    """Yield the arrays of a store, those of its groups included."""
+    """Yield the arrays of a store, including those in groups."""
     store, prefix = _open(path)
     try:
         try:
@@ -46,23 +50,25 @@ def open_zarr_store(path: Path) -> Iterator[list[Variable]]:
                 attributes = {"": root.attrs.asdict()}
                 attributes |= {name: member.attrs.asdict() for name, member in members.items()}
                 found = {n: m for n, m in sorted(members.items()) if isinstance(m, zarr.Array)}
-        # Zarr knows no codec that unpickles: an array that needs one cannot be opened.
+        # Zarr has no codec that unpickles; arrays that require one are errors here.
         except DAMAGED as error:
-            raise InputError(f"{path}: cannot be read as Zarr ({error}).") from error
+            raise InputError(
+                f"{path}: cannot be read as Zarr ({error}). Copy or save it again."
+            ) from error
         variables = []
         for name, array in found.items():
             parents = [str(parent) for parent in reversed(PurePosixPath(name).parents)]
             levels = [attributes.get("" if p == "." else p, {}) for p in parents]
-            about = inherited(*levels, array.attrs.asdict())
+            inherited = inherit_attributes(*levels, array.attrs.asdict())
             siblings = [other for other in found if other != name]
-            variables.append(_variable(path, store, name, array, about, siblings))
+            variables.append(_variable(path, store, name, array, inherited, siblings))
         yield variables
     finally:
         store.close()
 
 
-def _open(path: Path) -> tuple[Opened, str]:
-    """Open a store; return it and the path of the root in it (zipped folders have one)."""
+def _open(path: Path) -> tuple[Store, str]:
+    """Open a store; return it and the path of its root group, which zipped folders have."""
     if path.is_dir():
         return LocalStore(path, read_only=True), ""
     with zipfile.ZipFile(path) as archive:
@@ -77,7 +83,7 @@ def _open(path: Path) -> tuple[Opened, str]:
 
 def _variable(
     path: Path,
-    store: Opened,
+    store: Store,
     name: str,
     array: zarr.Array[Any],
     attributes: dict[str, Any],
@@ -95,7 +101,7 @@ def _variable(
         try:
             check_chunks(path, name, array)
             if dimensions is None or not base:
-                return decode(name, np.asarray(array[...]), attributes)
+                return decode_cf(name, np.asarray(array[...]), attributes)
             dropped = [
                 other.rpartition("/")[2] for other in others if other.rpartition("/")[2] != base
             ]
@@ -107,8 +113,10 @@ def _variable(
                 decode_times=False,
                 drop_variables=dropped,
             ) as opened:
-                return values_of(opened[base])
+                return decoded_values(opened[base])
         except DAMAGED as error:
-            raise InputError(f"{path}: the array {name} is damaged ({error}).") from error
+            raise InputError(
+                f"{path}: the array {name} is damaged ({error}). Copy or save it again."
+            ) from error
 
     return Variable(name, array.shape, array.dtype, read, dimensions, attributes)

@@ -1,4 +1,4 @@
-"""Image files as arrays of one shape."""
+"""Decode image files into one array."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from scoresweep.pipeline.data.image_files.bit_depth import scale, scaled_depth
-from scoresweep.pipeline.data.image_files.headers import (
-    GREY,
+from scoresweep.pipeline.data.image_files.bit_depth import read_high_bit_depth, scale_to_unit
+from scoresweep.pipeline.data.image_files.file_tree import File
+from scoresweep.pipeline.data.image_files.image_header import (
+    GREY_MODES,
+    DecodeOptions,
     Frames,
-    Head,
-    Options,
+    ImageHeader,
+    composite_on_white,
+    exif_orientation,
     has_warned,
-    heard,
-    inspect,
-    on_white,
-    opened,
-    orientation,
+    open_image,
+    read_header,
+    record_warnings,
 )
-from scoresweep.pipeline.data.image_files.tree import File
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.console import progress
 
-__all__ = ["Decoded", "Frames", "Options", "read_images"]
+__all__ = ["DecodeOptions", "DecodedImages", "Frames", "read_images"]
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
 
 BLOCK = 32
-"""Files that a thread takes at a time; one by one, reading small files takes a third longer."""
-TURNS = {
+"""Files per task of a thread; with one file per task, small files take a third longer."""
+TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,24 +49,24 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings an image upright, by EXIF's orientation."""
+"""Operation that turns an image upright, by EXIF orientation."""
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The images of some files, one file after the other."""
+class DecodedImages:
+    """The images of a list of files, in order."""
 
     images: Array
-    """(N, H, W, C): uint8 from 0 to 255 or, of files with more than 8 bits, float32 from 0 to 1."""
+    """(N, H, W, C): uint8 in [0, 255]; float32 in [0, 1] for files with more than 8 bits."""
     counts: list[int]
-    """How many of them each file gave."""
+    """Number of images from each file."""
     notes: list[str]
-    """What a user should know about the files."""
+    """Messages for the user."""
 
     def splits(
         self, files: Mapping[str, int], labels: Mapping[str, Any], names: list[str] | None
     ) -> dict[str, Split]:
-        """Return the splits: `files` has the number of files of each, `labels` a class for each."""
+        """Return the splits, given the number of files and the class of each file by split."""
         white = 255.0 if self.images.dtype == np.uint8 else 1.0
         counts, start, found = iter(self.counts), 0, {}
         for name, count in files.items():
@@ -78,45 +78,45 @@ class Decoded:
         return found
 
 
-def read_images(files: list[File], options: Options) -> Decoded:
-    """Decode files into one array, in grey if all of them are.
+def read_images(files: list[File], options: DecodeOptions) -> DecodedImages:
+    """Decode files into one array, in grey if all files are grey.
 
-    Raises `InputError` naming a file that cannot be read, or differs from the first in size or
-    depth.
+    Raises `InputError` naming a file that cannot be read, or that differs from the first in size
+    or bit depth.
     """
     images: Array | None = None
     start = 0
-    with heard(), _threads() as pool, progress("read images", len(files)) as advance:
-        heads = list(_each(pool, lambda file: inspect(file, options), files))
-        _check_depths(files, heads, options)
-        grey, counts = all(head.grey for head in heads), [head.frames for head in heads]
-        decode = partial(_decode, options=options, grey=grey)
-        decoded = _each(pool, decode, files, heads)
+    with record_warnings(), _threads() as pool, progress("read images", len(files)) as advance:
+        headers = list(_map(pool, lambda file: read_header(file, options), files))
+        _check_depths(files, headers, options)
+        counts = [header.frames for header in headers]
+        decode = partial(_decode, options=options, grey=all(h.is_grey for h in headers))
+        decoded = _map(pool, decode, files, headers)
         for file, frames in zip(files, decoded, strict=True):
             if images is None:
                 images = np.empty((sum(counts), *frames.shape[1:]), frames.dtype)
             elif frames.shape[1:] != images.shape[1:]:
                 raise InputError(
                     f"{file.where}: is {_size(frames)} pixels, but {files[0].where} is "
-                    f"{_size(images)}. Set dataset.size to bring every image to one size."
+                    f"{_size(images)}. Set dataset.size to crop and resize all images."
                 )
             images[start : start + len(frames)] = frames
             start += len(frames)
             advance(1)
     assert images is not None
-    notes = Counter(note for head in heads for note in head.notes)
+    notes = Counter(note for header in headers for note in header.notes)
     texts = [f"{count:,} of {len(files):,} files {note}" for note, count in notes.items()]
-    return Decoded(images, counts, texts)
+    return DecodedImages(images, counts, texts)
 
 
 def _size(images: Array) -> str:
     return f"{images.shape[2]}×{images.shape[1]}"
 
 
-def _each(
+def _map(
     pool: ThreadPoolExecutor, work: Callable[..., Result], *lists: list[Any]
 ) -> Iterator[Result]:
-    """Yield what `work` makes of each item, in order; a thread takes `BLOCK` items at a time."""
+    """Yield the results of `work`, in order; each task handles `BLOCK` items."""
     items = list(zip(*lists, strict=True))
     blocks = [items[start : start + BLOCK] for start in range(0, len(items), BLOCK)]
     for block in pool.map(lambda block: [work(*item) for item in block], blocks):
@@ -125,7 +125,7 @@ def _each(
 
 @contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Give threads of which none begins with anything after an error."""
+    """Yield a thread pool that cancels pending tasks at the end, such as after an error."""
     pool = ThreadPoolExecutor()
     try:
         yield pool
@@ -133,56 +133,56 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _check_depths(files: list[File], heads: list[Head], options: Options) -> None:
-    """Raise `InputError` if one range is to hold for files of different depths."""
-    deep = [head.deep for head in heads]
+def _check_depths(files: list[File], headers: list[ImageHeader], options: DecodeOptions) -> None:
+    """Raise `InputError` if `dataset.range` would apply to files of different bit depths."""
+    deep = [header.has_high_bit_depth for header in headers]
     if options.range is not None and any(deep) and not all(deep):
         few, many = files[deep.index(False)], files[deep.index(True)]
         raise InputError(
-            f"{few.where}: has 8 bits a channel and {many.where} has more: dataset.range cannot "
-            f"hold for both."
+            f"dataset.range: applies to one bit depth only, but {few.where} has 8 bits per channel "
+            f"and {many.where} has more. Convert the files to one bit depth."
         )
 
 
-# ── pixels ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _decode(file: File, head: Head, options: Options, grey: bool) -> Array:
+def _decode(file: File, header: ImageHeader, options: DecodeOptions, grey: bool) -> Array:
     """Return the frames of a file, (K, H, W, C)."""
     frames: list[Array] = []
     is_damaged = False
-    with opened(file) as image, opened(file) if head.deep else nullcontext(image) as again:
-        for index in range(head.frames):
+    is_deep = header.has_high_bit_depth
+    with open_image(file) as image, open_image(file) if is_deep else nullcontext(image) as second:
+        for index in range(header.frames):
             if index:
                 image.seek(index)
-                again.seek(index)
-            upright = orientation(image)
-            is_damaged |= upright is None
-            fit = partial(_fit, turn=TURNS.get(upright or 1), size=options.size)
-            if head.deep and options.range is not None:
-                values = scaled_depth(image, again, options.range, file.where)
-                frames.append(_deep_pixels(values, fit, grey))
+                second.seek(index)
+            orientation = exif_orientation(image)
+            is_damaged |= orientation is None
+            fit = partial(_fit, transpose=TRANSPOSE.get(orientation or 1), size=options.size)
+            if is_deep and options.range is not None:
+                values = read_high_bit_depth(image, second, options.range, file.where)
+                frames.append(_fit_channels(values, fit, grey))
             else:
                 flat = image if options.range is None else _scaled(image, options.range, file.where)
-                values = np.asarray(fit(on_white(flat).convert("L" if grey else "RGB")))
+                values = np.asarray(fit(composite_on_white(flat).convert("L" if grey else "RGB")))
                 frames.append(values.reshape(*values.shape[:2], -1))
         if is_damaged or has_warned("EXIF"):
-            head.notes.append("have damaged EXIF data and are taken to be upright")
+            header.notes.append("have damaged EXIF data; their orientation is ignored")
     if len({frame.shape for frame in frames}) > 1:
-        raise InputError(f"{file.where}: its frames differ in size. Set dataset.size.")
+        raise InputError(
+            f"{file.where}: its frames differ in size. Set dataset.size to crop and resize them."
+        )
     return np.stack(frames)
 
 
-def _deep_pixels(values: Array, fit: Callable[[Image.Image], Image.Image], grey: bool) -> Array:
-    """Return a deep frame (H, W, C) that `fit` has brought to its size, channel by channel."""
+def _fit_channels(values: Array, fit: Callable[[Image.Image], Image.Image], grey: bool) -> Array:
+    """Apply `fit` to each channel of a frame (H, W, C) in [0, 1]."""
     bands = [np.asarray(fit(Image.fromarray(values[..., c]))) for c in range(values.shape[2])]
-    frame = np.stack(bands, axis=-1).clip(0, 1)  # resizing goes beyond black and white
+    frame = np.stack(bands, axis=-1).clip(0, 1)  # resizing overshoots
     return frame if grey or len(bands) > 1 else frame.repeat(3, axis=2)
 
 
-def _fit(image: Image.Image, turn: Image.Transpose | None, size: int | None) -> Image.Image:
-    """Return an image upright and, with `size`, cropped to a centred square and resized."""
-    upright = image if turn is None else image.transpose(turn)
+def _fit(image: Image.Image, transpose: Image.Transpose | None, size: int | None) -> Image.Image:
+    """Turn an image upright; with `size`, crop it to a centred square and resize it."""
+    upright = image if transpose is None else image.transpose(transpose)
     if size is None:
         return upright
     side, (width, height) = min(upright.size), upright.size
@@ -192,11 +192,11 @@ def _fit(image: Image.Image, turn: Image.Transpose | None, size: int | None) -> 
 
 
 def _scaled(image: ImageFile.ImageFile, limits: tuple[float, float], where: str) -> Image.Image:
-    """Return a frame of 8 bits scaled from `limits` to 0 … 255; its transparency stays as it is."""
-    mode = "L" if image.mode in GREY else "RGB"
+    """Scale an 8-bit frame from `limits` to [0, 255]; transparency stays."""
+    mode = "L" if image.mode in GREY_MODES else "RGB"
     values = np.asarray(image.convert("RGBA" if image.has_transparency_data else mode))
     colours = values[..., :3] if values.ndim == 3 else values
-    bytes_ = np.rint(scale(colours, limits, where) * 255).astype(np.uint8)
+    bytes_ = np.rint(scale_to_unit(colours, limits, where) * 255).astype(np.uint8)
     if values.ndim == 3 and values.shape[2] == 4:
         bytes_ = np.concatenate([bytes_, values[..., 3:]], axis=2)
     return Image.fromarray(bytes_)

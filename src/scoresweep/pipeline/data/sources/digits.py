@@ -6,8 +6,9 @@ import hashlib
 
 import numpy as np
 
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset, stratified_split
+from scoresweep.pipeline.data.stratify import stratified_split
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["read_digits"]

@@ -6,10 +6,10 @@ from itertools import chain
 from pathlib import Path
 
 from scoresweep.pipeline.data.file_formats import expect
-from scoresweep.pipeline.data.image_files.decoding import Frames, Options, read_images
+from scoresweep.pipeline.data.image_files.decoding import DecodeOptions, Frames, read_images
+from scoresweep.pipeline.data.image_files.file_tree import read_tree
 from scoresweep.pipeline.data.image_files.listing import Splits, list_images
-from scoresweep.pipeline.data.image_files.tree import read_tree
-from scoresweep.pipeline.data.splitting import LoadedDataset, staged_own
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset, user_dataset
 from scoresweep.pipeline.system.console import say
 
 __all__ = ["read_folder"]
@@ -48,9 +48,9 @@ def read_folder(
     expect(path, "folder")
     listing = list_images(read_tree(path), splits)
     files = list(chain.from_iterable(listing.splits.values()))
-    decoded = read_images(files, Options(size, range, frames))
+    decoded = read_images(files, DecodeOptions(size, range, frames))
     for note in [*listing.notes, *decoded.notes]:
         say(f"{path}: {note}")
     counts = {split: len(listed) for split, listed in listing.splits.items()}
     parts = decoded.splits(counts, listing.labels or {}, listing.class_names)
-    return staged_own(path, parts, test_fraction)
+    return user_dataset(path, parts, test_fraction)

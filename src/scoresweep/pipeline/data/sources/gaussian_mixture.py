@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.sources.synthetic import draw_splits
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset
 
 __all__ = ["FOUR_MODES", "draw_gaussian_mixture"]
 

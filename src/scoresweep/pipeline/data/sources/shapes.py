@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scoresweep.metrics.shape_masks import SHAPES, masks
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.sources.synthetic import draw_splits
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset
 
 __all__ = ["class_shares", "draw_shapes"]
 

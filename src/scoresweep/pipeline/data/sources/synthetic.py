@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import LoadedDataset
 
 __all__ = ["draw_splits"]
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.format import format_axes, format_number, is_repeat

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.splitting import of_every_class, stratified_split
+from scoresweep.pipeline.data.stratify import stratified_split, stratified_subset
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
@@ -42,7 +42,7 @@ def test_both_parts_begin_with_all_classes():
 def test_a_subset_takes_its_share_of_every_class(count):
     labels = np.repeat([0, 5, 9], [40, 15, 5])
     values = np.arange(60.0, dtype=np.float32)[:, None]
-    subset = of_every_class(Split(values, labels), count)
+    subset = stratified_subset(Split(values, labels), count)
     found = np.bincount(subset.labels, minlength=10)[[0, 5, 9]]
     assert found.sum() == min(count, 60)
     assert (found >= 1).all()
@@ -57,4 +57,4 @@ def test_a_subset_takes_its_share_of_every_class(count):
 
 def test_a_subset_without_classes_is_the_first_samples():
     values = np.arange(6.0, dtype=np.float32)[:, None]
-    np.testing.assert_array_equal(of_every_class(Split(values), 4).values, values[:4])
+    np.testing.assert_array_equal(stratified_subset(Split(values), 4).values, values[:4])

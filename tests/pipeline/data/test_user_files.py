@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from scoresweep.pipeline.data.file_hashes import files_below, hash_files, is_unchanged
+from scoresweep.pipeline.data.user_files import hash_files, list_files, matches_record
 from scoresweep.pipeline.errors import InputError
 
 TOOLS = [
@@ -38,7 +38,7 @@ def test_hidden_files_and_those_of_tools_never_count(tmp_path):
     before = hash_files(tmp_path)
     write(tmp_path, *TOOLS)
     assert hash_files(tmp_path) == before
-    assert files_below(tmp_path) == [tmp_path / "a/1.txt", tmp_path / "b/2.txt"]
+    assert list_files(tmp_path) == [tmp_path / "a/1.txt", tmp_path / "b/2.txt"]
     write(tmp_path, "b/3.txt")
     assert hash_files(tmp_path) != before
 
@@ -49,9 +49,9 @@ def test_records_of_earlier_versions_stay_valid(tmp_path):
     write(tmp_path, *TOOLS)
     record = earlier_record(tmp_path)
     assert record != hash_files(tmp_path)
-    assert is_unchanged(tmp_path, record)
+    assert matches_record(tmp_path, record)
     write(tmp_path, "b/3.txt")
-    assert not is_unchanged(tmp_path, record)
+    assert not matches_record(tmp_path, record)
 
 
 def test_links_are_followed_at_any_depth(tmp_path):
@@ -60,13 +60,13 @@ def test_links_are_followed_at_any_depth(tmp_path):
     (tmp_path / "between").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "own" / "a").symlink_to(tmp_path / "between")
     (tmp_path / "elsewhere" / "further").symlink_to(tmp_path / "elsewhere" / "deep")
-    files = files_below(tmp_path / "own")
+    files = list_files(tmp_path / "own")
     names = [str(file.relative_to(tmp_path / "own")) for file in files]
     assert names == ["a/deep/1.txt", "a/further/1.txt"]
     before = hash_files(tmp_path / "own")
     assert list(before) == ["own (2 files)"]
     # A record of no files, from before links were followed, tells nothing.
-    assert not is_unchanged(tmp_path / "own", earlier_record(tmp_path / "own"))
+    assert not matches_record(tmp_path / "own", earlier_record(tmp_path / "own"))
     (tmp_path / "elsewhere/deep/1.txt").write_text("changed")
     assert hash_files(tmp_path / "own") != before
 
@@ -82,7 +82,7 @@ def test_a_link_that_cannot_be_followed_is_named(tmp_path, target):
 def test_what_is_not_a_file_is_named(tmp_path):
     write(tmp_path, "a/1.txt")
     os.mkfifo(tmp_path / "a" / "pipe")
-    with pytest.raises(InputError, match="pipe: is not a file"):
+    with pytest.raises(InputError, match="pipe: is neither a file"):
         hash_files(tmp_path)
 
 

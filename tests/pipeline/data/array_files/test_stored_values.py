@@ -157,7 +157,7 @@ def test_beyond_float32(read):
 )
 def test_digits_that_float32_loses(read, column):
     values = np.stack([RANDOM.normal(size=40), column], 1)
-    with pytest.raises(InputError, match="feature 1 of x loses digits"):
+    with pytest.raises(InputError, match=r"feature 1 of x .*float32"):
         read(values)
     centred = (column - column.mean()) / np.ptp(column)
     assert read(np.stack([values[:, 0], centred], 1)).train.shape == (2,)
@@ -187,5 +187,5 @@ def test_points_that_are_integers(read, values):
 
 @pytest.mark.parametrize("shape", [(0, 5), (20, 0), (20, 0, 5), (20, 5, 5, 0), (0, 5, 5, 1)])
 def test_an_empty_axis(read, shape):
-    with pytest.raises(InputError, match="length 0"):
+    with pytest.raises(InputError, match=r"x \(.*empty"):
         read(np.zeros(shape), layout={2: "ND", 3: "NHW", 4: "NHWC"}[len(shape)])

@@ -83,7 +83,7 @@ def test_a_validation_part_beside_a_test_part_is_not_used(read, capsys):
     arrays = {"train_images": TRAIN, "val_images": TEST[:2], "test_images": TEST}
     staged = read({f"{k}": v for k, v in arrays.items()} | {"val_labels": LABELS[:2]})
     np.testing.assert_array_equal(staged.test.values[..., 0], TEST)
-    assert "not used: val_images, val_labels" in capsys.readouterr().err
+    assert "ignoring val_images, val_labels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 import xarray as xr
 import zarr
 
-from scoresweep.pipeline.data import store as store_module
-from scoresweep.pipeline.data.manifest import check_store, describe_files, manifest_path
+from scoresweep.pipeline.data import dataset_store
+from scoresweep.pipeline.data.dataset_store import read_split, write_array, write_store
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.data.store import read_split, write_array, write_store
+from scoresweep.pipeline.data.store_manifest import check_store, describe_files, manifest_path
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.sampling.sample_store import read_samples
 
@@ -45,7 +45,7 @@ def test_what_was_written_is_read(store, split):
 
 
 def test_several_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "SHARD", 128)
+    monkeypatch.setattr(dataset_store, "SHARD", 128)
     split = Split(RANDOM.normal(size=(1500, 3)).astype(np.float32))
     write_store(tmp_path / "points.zarr", {"train": split}, {})
     assert len(list((tmp_path / "points.zarr/train/point/c").glob("*/0"))) == 12
@@ -114,14 +114,14 @@ def test_points_in_model_space_stay_as_they_are():
 
 
 def test_a_missing_store_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.zarr: there is no such file"):
+    with pytest.raises(InputError, match=r"nowhere\.zarr: no such file"):
         read_split(tmp_path / "nowhere.zarr", "train")
 
 
 def test_a_store_without_its_manifest_is_not_whole(store):
     path, _ = store
     manifest_path(path).unlink()
-    with pytest.raises(InputError, match=r"toy\.json: there is no such file"):
+    with pytest.raises(InputError, match=r"toy\.json: no such file"):
         read_split(path, "train")
 
 
@@ -147,7 +147,7 @@ def test_a_shard_that_was_cut_short_is_named(store):
     path, _ = store
     file = shard(path)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"train/image/c.*bytes, not .*cut short"):
+    with pytest.raises(InputError, match=r"train/image/c.*bytes, expected"):
         read_split(path, "train")
 
 
@@ -219,7 +219,7 @@ def test_samples_are_read_as_a_split(samples):
 def test_samples_that_lost_a_shard_are_not_taken_for_black_images(samples):
     path, _ = samples
     shutil.rmtree(path / "image/c")
-    with pytest.raises(InputError, match=r"image/c/0.* is missing; the store was cut short"):
+    with pytest.raises(InputError, match=r"image/c/0.* is missing"):
         read_samples(path)
 
 

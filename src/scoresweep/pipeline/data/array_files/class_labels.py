@@ -1,4 +1,4 @@
-"""From labels of any kind to classes 0…K−1 that keep their names."""
+"""Encode labels as classes 0 to K−1 with names."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from scoresweep.pipeline.data.array_files.variables import Array, capped
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.data.array_files.variables import Array
+from scoresweep.pipeline.errors import InputError, join_names
 
-__all__ = ["classes_of"]
+__all__ = ["encode_labels"]
 
 
-def classes_of(
+def encode_labels(
     path: Path, splits: Mapping[str, Array], names: Sequence[str] | None = None
 ) -> tuple[dict[str, Array], list[str]]:
     """Return the class of each sample, int64 (N,) from 0 to K−1, and the K names.
 
-    `splits` holds the labels of each split: whole numbers or text (N,), or one-hot rows (N, K).
-    The classes are the different labels in order, named by them. With `names` the labels are
-    positions in that list, or names in it. Raises `InputError` for anything else.
+    `splits` holds the labels of each split: integers or text (N,), or one-hot vectors (N, K). The
+    classes are the sorted unique labels. With `names`, labels are positions or names in that list.
+    Raises `InputError` for other labels.
     """
     found = {}
     for name, labels in splits.items():
         values, inverse = np.unique(_flat(path, name, labels), return_inverse=True)
         found[name] = [_plain(value) for value in values], inverse
     if len({isinstance(value, str) for values, _ in found.values() for value in values}) > 1:
-        raise InputError(f"{path}: the labels of one split are numbers, those of another are text.")
-    every = sorted({value for values, _ in found.values() for value in values})
+        raise InputError(
+            f"{path}: the labels of one split are numbers, those of the other are text; expected "
+            f"the same type. Convert one of them."
+        )
+    unique = sorted({value for values, _ in found.values() for value in values})
     if names is None:
-        position = {value: index for index, value in enumerate(every)}
-        names = [str(value) for value in every]
+        position = {value: index for index, value in enumerate(unique)}
+        names = [str(value) for value in unique]
     else:
-        position = _positions(path, every, names)
-    # Sorted by numpy, the values of a split need a look-up in the order of all.
+        position = _positions(path, unique, names)
     classes = {
         split: np.array([position[value] for value in values], np.int64)[inverse]
         for split, (values, inverse) in found.items()
@@ -44,7 +46,7 @@ def classes_of(
 
 
 def _positions(path: Path, found: list[Any], names: Sequence[str]) -> dict[Any, int]:
-    """Return the class of each label by the names that the file gives."""
+    """Return the class of each label, given the class names in the file."""
     if all(isinstance(value, str) for value in found):
         position: dict[Any, int] = {name: index for index, name in enumerate(names)}
     else:
@@ -52,8 +54,8 @@ def _positions(path: Path, found: list[Any], names: Sequence[str]) -> dict[Any, 
     unknown = [value for value in found if value not in position]
     if unknown:
         raise InputError(
-            f"{path}: the attribute class_names has {len(names):,} names, and none for the labels "
-            f"{capped(unknown)}. Correct it, or remove it to name classes by their labels."
+            f"{path}: the attribute class_names has {len(names):,} names, but none for the labels "
+            f"{join_names(unknown)}. Correct it, or remove it to name the classes by their labels."
         )
     return position
 
@@ -76,7 +78,9 @@ def _flat(path: Path, name: str, labels: Array) -> Array:
         if bad.any():
             first = int(bad.argmax())
             raise _refused(
-                path, name, f"{int(bad.sum()):,} of other kind: {labels[first]} at sample {first}"
+                path,
+                name,
+                f"{int(bad.sum()):,} other values, such as {labels[first]} at sample {first}",
             )
     return labels
 
@@ -86,10 +90,11 @@ def _text(value: str | bytes) -> str:
 
 
 def _from_one_hot(path: Path, name: str, labels: Array) -> Array:
-    """Return the column of the 1 of each row."""
-    kind = labels.dtype.kind in "biuf"
-    ones = labels == 1 if kind else np.zeros(labels.shape, bool)
-    bad = (ones.sum(1) != 1) | ((labels != 0).sum(1) != 1) if kind else np.ones(len(labels), bool)
+    """Return the index of the 1 in each row."""
+    is_numeric = labels.dtype.kind in "biuf"
+    ones = labels == 1 if is_numeric else np.zeros(labels.shape, bool)
+    bad = ~np.isin(labels, (0, 1)).all(1) if is_numeric else np.ones(len(labels), bool)
+    bad |= ones.sum(1) != 1
     if bad.any():
         first = int(bad.argmax())
         raise _refused(path, name, f"{labels.shape} {labels.dtype}, not one-hot at sample {first}")
@@ -105,7 +110,7 @@ def _plain(value: Any) -> int | str:
 
 def _refused(path: Path, name: str, what: str) -> InputError:
     return InputError(
-        f"{path}: the labels {name} hold {what}; expected whole numbers or text (N,), or one-hot "
-        f"rows (N, K). To read no labels, name the samples alone: dataset.keys: {{image: "
+        f"{path}: the labels {name} contain {what}; expected integers or text (N,), or one-hot "
+        f"vectors (N, K). To ignore the labels, name only the samples: dataset.keys: {{image: "
         f"NAME}}, or {{point: NAME}}"
     )

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scoresweep.pipeline.data.array_files.labels import classes_of
+from scoresweep.pipeline.data.array_files.class_labels import encode_labels
 from scoresweep.pipeline.data.sources.arrays import read_array
 from scoresweep.pipeline.errors import InputError
 
@@ -17,7 +17,7 @@ PATH = "a.npz"
 
 def classes(*labels, names=None):
     splits = {f"labels{i}": np.asarray(part) for i, part in enumerate(labels)}
-    found, names = classes_of(PATH, splits, names)
+    found, names = encode_labels(PATH, splits, names)
     return [part.tolist() for part in found.values()], names
 
 
