@@ -91,9 +91,7 @@ def test_a_damaged_file_of_the_cache_is_removed(folder, cache):
     damaged = cache / "x-idx3-ubyte"
     damaged.write_bytes(b"other")
     found = hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(
-        InputError, match=rf"x-idx3-ubyte.*{found}.*expected {FORM['x-idx3-ubyte']}"
-    ):
+    with pytest.raises(InputError, match=rf"{found}, expected {FORM['x-idx3-ubyte']}"):
         fetch(TOY)
     assert not damaged.exists()
     assert_fetched(fetch(TOY, Source(path=folder)), folder)
