@@ -129,7 +129,7 @@ def test_an_interrupted_head_says_what_goes_on(plan):
     trains(plan, process)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(PATIENCE) != 0
-    assert f"SLURM job {job(plan).job_id} goes on" in said(plan)
+    assert f"SLURM job {job(plan).job_id} continues" in said(plan)
     assert "scoresweep cancel" in said(plan)
     before = job(plan)
     assert is_live(before.state)

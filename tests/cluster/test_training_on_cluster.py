@@ -280,7 +280,7 @@ def test_an_interrupted_command_says_that_its_job_goes_on(cluster, root):
     job = command.job()
     command.process.send_signal(signal.SIGINT)
     assert command.ends() == 130
-    assert f"SLURM job {job.job_id} goes on" in command.output.read_text()
+    assert f"SLURM job {job.job_id} continues" in command.output.read_text()
     assert is_live(command.job().state)
     slurm("scancel", job.job_id)
 
