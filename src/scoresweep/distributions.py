@@ -1,12 +1,12 @@
-"""Distributions whose score is known exactly at every noise level: the oracles.
+"""Distributions whose score is known exactly at every noise level.
 
 An isotropic Gaussian mixture p = Σ_k w_k N(μ_k, s_k² I), smoothed by noise of standard deviation σ,
 is the mixture q_σ = Σ_k w_k N(μ_k, v_k I) with v_k = s_k² + σ², so that
 
     ∇ₓ log q_σ(x) = Σ_k r_k(x) (μ_k − x) / v_k,   r_k(x) ∝ w_k N(x; μ_k, v_k I).
 
-A training set smoothed by noise is the case of equal weights and s_k = 0; its score is what a
-network trained by denoising score matching without limits would learn (Vincent 2011).
+A training set smoothed by noise has equal weights and s_k = 0. Its score is the minimiser of
+denoising score matching on that training set (Vincent 2011, https://doi.org/10.1162/NECO_a_00142).
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from torch import Tensor
 __all__ = ["GaussianMixture", "SmoothedData"]
 
 BLOCK = 2**19
-"""Largest number of float64 values in one block of the matrix products: 4 MiB stay in a cache."""
+"""Maximum number of float64 values in a block of the matrix products: 4 MiB fit into a cache."""
 
 TOLERANCE = 1e-6
-"""Largest error of a log density, in nats, that is left to the rounding of expanded distances."""
+"""Maximum error of a log density, in nats, from the rounding of expanded distances."""
 
 NEGLIGIBLE = 40.0
-"""Log densities so far below the largest one add nothing in float64: e⁻⁴⁰ is 4e-18."""
+"""Log densities this far below the largest add nothing in float64: e⁻⁴⁰ is 4e-18."""
 
 
 class GaussianMixture:
-    """Mixture of K isotropic Gaussians, with the exact score of its smoothed versions.
+    """Mixture of K isotropic Gaussians with the exact score at every noise level.
 
-    Distances are expanded, ‖x−μ‖² = ‖x‖² − 2x·μ + ‖μ‖², so that the work is two matrix products,
-    and the components are taken in blocks with a running logsumexp, so that the memory does not
-    grow with K. At σ = 0.01 the expansion needs more digits than float32 has: it is done in
-    float64, about the mean of μ. Where float64 has too few digits as well (σ = 1e-4 beside means of
-    1e3), the distances to the components that count are summed from differences x − μ.
+    Distances are expanded, ‖x−μ‖² = ‖x‖² − 2x·μ + ‖μ‖², so that the work is two matrix products.
+    The components are processed in blocks with a running logsumexp, so that memory does not grow
+    with K. The expansion is computed in float64 about the mean of μ, because float32 has too few
+    digits for it at σ = 0.01. If float64 has too few as well (σ = 1e-4 with means of 1e3),
+    distances to the components that matter are summed from differences x − μ.
     """
 
     def __init__(self, weights: Tensor, means: Tensor, stds: Tensor) -> None:
-        """Make the mixture.
+        """Create the mixture.
 
         Args:
-            weights: (K,) or (1,) for equal ones; positive, scaled to the sum 1.
-            means: (K, ...), kept in their own type.
-            stds: (K,) or (1,) for equal ones; zero or more, in units of the data.
+            weights: (K,), or (1,) for equal weights; positive, normalised to the sum 1.
+            means: (K, ...), kept in their own dtype.
+            stds: (K,), or (1,) for equal values; zero or more, in units of the data.
         """
         self.shape = tuple(means.shape[1:])
         self.means = means.flatten(1)
@@ -56,11 +56,11 @@ class GaussianMixture:
         self._radius: float | None = None
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the score ∇ₓ log q_σ(x), of the shape and type of `x`.
+        """Return the score ∇ₓ log q_σ(x), with the shape and dtype of `x`.
 
         Args:
-            x: (N, ...), each sample shaped like a mean.
-            sigma: (N,), zero or more (v_k must not be zero), in units of the data.
+            x: (N, ...), each sample with the shape of a mean.
+            sigma: (N,), zero or more, in units of the data; v_k must be positive.
         """
         flat = x.flatten(1).double() - self.centre
         top = torch.full_like(flat[:, :1], -math.inf)
@@ -84,14 +84,14 @@ class GaussianMixture:
         return torch.stack(blocks).logsumexp(dim=0)
 
     def sample(self, count: int, sigma: float, generator: torch.Generator) -> Tensor:
-        """Draw `count` samples of q_σ, shape (count, ...), in the type of the means."""
+        """Draw `count` samples of q_σ, (count, ...), in the dtype of the means."""
         index = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         std = (self.variances.expand(len(self.means))[index] + sigma**2).sqrt().to(self.means.dtype)
         noise = torch.randn(count, self.means.shape[1], dtype=self.means.dtype, generator=generator)
         return (self.means[index] + std[:, None] * noise).reshape(count, *self.shape)
 
     def _blocks(self, x: Tensor, sigma: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Give centred means (B, D), v (N, B or 1) and log w_k N(x; μ_k, v_k I) (N, B), block-wise.
+        """Yield centred means (B, D), v (N, B or 1) and log w_k N(x; μ_k, v_k I) (N, B) by blocks.
 
         `x` is centred and flat, (N, D).
         """
@@ -119,8 +119,8 @@ class GaussianMixture:
     def _rounding(self, half_square: Tensor, smoothing: Tensor) -> Tensor:
         """Bound the error of log densities from expanded distances, (N, 1), in nats.
 
-        The error of ½‖x−μ‖² is a few units in the last place of ½‖x‖² + ½‖μ‖²; up to 2.4 were found
-        for 1 to 12,288 dimensions, and 8 are allowed for.
+        The error of ½‖x−μ‖² is a few units in the last place of ½‖x‖² + ½‖μ‖²: at most 2.4 were
+        observed for 1 to 12,288 dimensions, and 8 are assumed.
         """
         if self._radius is None:
             blocks = (block.double() - self.centre for block in torch.split(self.means, 4096))
@@ -132,9 +132,9 @@ class GaussianMixture:
 def _refine(
     logits: Tensor, x: Tensor, means: Tensor, variance: Tensor, log_scale: Tensor, rounding: Tensor
 ) -> None:
-    """Replace those of `logits` (N, B) that count and may be wrong by `rounding` (N, 1).
+    """Recompute the `logits` (N, B) that matter and may be wrong by `rounding` (N, 1).
 
-    ‖x−μ‖² is summed from differences, which lose no digits however far from the centre both lie.
+    ‖x−μ‖² is summed from differences, which lose no digits however far both are from the centre.
     """
     least = logits.amax(dim=1, keepdim=True) - NEGLIGIBLE - 2 * rounding
     rows, columns = ((logits >= least) & (rounding > TOLERANCE)).nonzero(as_tuple=True)
@@ -147,8 +147,8 @@ def _refine(
 
 
 class SmoothedData(GaussianMixture):
-    """A data set smoothed by noise: q_σ = 1/M Σ_j N(y_j, σ² I), for σ > 0."""
+    """A dataset smoothed by noise: q_σ = 1/M Σ_j N(y_j, σ² I), for σ > 0."""
 
     def __init__(self, points: Tensor) -> None:
-        """Take the data `points`, shape (M, ...), images or points, kept in their own type."""
+        """Create it from `points` (M, ...), images or points, kept in their own dtype."""
         super().__init__(torch.ones(1), points, torch.zeros(1))

@@ -1,4 +1,4 @@
-"""Noise ladders σ_1 > … > σ_L, and NCSNv2's four rules for choosing their numbers from the data.
+"""Noise ladders σ_1 > … > σ_L, and NCSNv2's rules that choose them from the data.
 
 With u = 0, 1/(L−1), …, 1 the ladders between σ_1 and σ_L are
 
@@ -7,8 +7,9 @@ With u = 0, 1/(L−1), …, 1 the ladders between σ_1 and σ_L are
     cosine      σ = σ_L + (σ_1 − σ_L) (1 + cos πu)/2
     karras      σ = (σ_1^(1/ρ) + u (σ_L^(1/ρ) − σ_1^(1/ρ)))^ρ
 
-The techniques are those of Song and Ermon, "Improved techniques for training score-based generative
-models" (2020): 1 is `max_distance`, 2 is `levels_by_technique_2`, 4 is `step_size_by_technique_4`.
+The techniques are those of NCSNv2 (Song and Ermon 2020, "Improved techniques for training
+score-based generative models", https://arxiv.org/abs/2006.09011): Technique 1 is `max_distance`, 2
+is `levels_by_technique_2`, 4 is `step_size_by_technique_4`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ __all__ = [
 def geometric(sigma_max: float, sigma_min: float, levels: int) -> Tensor:
     """Return σ (levels,), float64, that falls by the same factor from level to level.
 
-    Raises ValueError unless 0 < `sigma_min` < `sigma_max` and `levels` ≥ 2, as every ladder does.
+    Raises:
+        ValueError: unless 0 < `sigma_min` < `sigma_max` and `levels` ≥ 2. This holds for every
+            ladder between two ends.
     """
     u = _fractions(levels)
     return _ladder(sigma_max * (sigma_min / sigma_max) ** u, sigma_max, sigma_min)
@@ -56,13 +59,20 @@ def cosine(sigma_max: float, sigma_min: float, levels: int) -> Tensor:
 
 
 def karras(sigma_max: float, sigma_min: float, levels: int, rho: float = 7.0) -> Tensor:
-    """Return σ (levels,), float64, whose ρ-th root falls evenly (Karras et al. 2022, eq. 5)."""
+    """Return σ (levels,), float64, whose ρ-th root falls by the same amount from level to level.
+
+    Karras et al. 2022, eq. 5, https://arxiv.org/abs/2206.00364.
+    """
     first, last = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return _ladder((first + _fractions(levels) * (last - first)) ** rho, sigma_max, sigma_min)
 
 
 def explicit(sigmas: Sequence[float]) -> Tensor:
-    """Return the written-out levels `sigmas` as σ (L,), float64."""
+    """Return the given levels `sigmas` as σ (L,), float64.
+
+    Raises:
+        ValueError: unless they decrease and are positive.
+    """
     return _ladder(torch.tensor(sigmas, dtype=torch.float64), sigmas[0], sigmas[-1])
 
 
@@ -72,14 +82,17 @@ def build_ladder(
     points: Tensor,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Call `ladder(**options)` with what is to be found from the data replaced by numbers.
+    """Return `ladder(**options)`, (L,), float64, after resolving options that depend on the data.
 
     Args:
-        ladder: one of this module's ladders.
-        options: its keyword arguments, where `sigma_max` may also be "max_distance" or "max_rms",
-            and `levels` may be "auto" (`levels_by_technique_2`).
+        ladder: a ladder of this module.
+        options: its keyword arguments. `sigma_max` can also be "max_distance" or "max_rms", and
+            `levels` can be "auto" (`levels_by_technique_2`).
         points: the training samples, (N, D).
-        generator: draws the subset of large sets (see `max_distance`).
+        generator: draws the subset of a large set (see `max_distance`).
+
+    Raises:
+        ValueError: if the options do not make a ladder on these points.
     """
     options = dict(options)
     from_data = {"max_distance": max_distance, "max_rms": max_rms_norm}
@@ -87,8 +100,8 @@ def build_ladder(
         options["sigma_max"] = from_data[options["sigma_max"]](points, generator)
         if options["sigma_max"] <= options["sigma_min"]:
             raise ValueError(
-                f"the measured sigma_max is {options['sigma_max']:.4g}, which is not above "
-                f"sigma_min {options['sigma_min']:g}"
+                f"sigma_max measured on the data is {options['sigma_max']:.4g}; expected a value "
+                f"above sigma_min {options['sigma_min']:g}"
             )
     if options.get("levels") == "auto":
         ends = options["sigma_max"], options["sigma_min"]
@@ -101,9 +114,9 @@ def max_distance(
 ) -> float:
     """Return the largest L2 distance between two of `points` (N, D): Technique 1's σ_1.
 
-    Exact up to 60,000 points; of more, 10,000 drawn at random with `generator` are compared.
-    Points are compared `block` by `block`, the farthest from the centre first, and blocks that are
-    too near the centre to hold a larger distance are left out.
+    The result is exact for up to 60,000 points; in larger sets, 10,000 random points are compared.
+    Points are compared `block` by `block`, starting with the farthest from the centre; blocks too
+    near the centre for a larger distance are skipped.
     """
     if len(points) > 60_000:
         points = points[torch.randperm(len(points), generator=generator)[:10_000]]
@@ -120,25 +133,31 @@ def max_distance(
 
 
 def max_rms_norm(points: Tensor, generator: torch.Generator | None = None) -> float:
-    """Return `max_distance` divided by √D: the largest root-mean-square difference."""
+    """Return `max_distance` of `points` (N, D) divided by √D, the largest RMS difference."""
     return max_distance(points, generator) / math.sqrt(points.shape[1])
 
 
 def levels_by_technique_2(
     sigma_max: float, sigma_min: float, dimension: int, coverage: float = 0.567
 ) -> int:
-    """Return the number of geometric levels that Technique 2 asks for.
+    """Return the number of geometric levels by Technique 2.
 
     With γ = σ_{i−1}/σ_i and D = `dimension`, γ solves
     Φ(√(2D)(γ−1) + 3γ) − Φ(√(2D)(γ−1) − 3γ) = C (NCSNv2, eq. 4), and L = 1 + ln(σ_1/σ_L)/ln γ,
-    rounded down. The paper says C ≈ 0.5; the four ladders it publishes follow from C = 0.567.
+    rounded down. The paper says C ≈ 0.5; C = 0.567 gives all five ladders that it publishes.
+
+    Args:
+        sigma_max: σ_1.
+        sigma_min: σ_L.
+        dimension: D.
+        coverage: C.
 
     Raises:
-        ValueError: if D < 5, where neighbouring levels overlap whatever γ is.
+        ValueError: if D < 5: neighbouring levels then overlap for every γ.
     """
     if dimension < 5:
         raise ValueError(
-            f"levels: 'auto' needs data of 5 dimensions or more, found {dimension}: give a number"
+            f"levels: 'auto' needs data of 5 dimensions or more, found {dimension}; give a number"
         )
     from scipy.optimize import brentq  # slow to import, and few studies need it
     from scipy.special import ndtr
@@ -154,27 +173,22 @@ def levels_by_technique_2(
 
 
 def step_size_by_technique_4(sigmas: Tensor, steps_per_level: int) -> float:
-    """Return the step size ε that Technique 4 asks for.
+    """Return the step size ε by Technique 4.
 
-    With a = ε/σ_L², b = 2a/(1 − (1−a)²) and γ = σ_{i−1}/σ_i, it brings the variance that is left
-    after T steps, over σ_i², (1−a)^{2T} (γ² − b) + b, nearest to 1 (NCSNv2, Proposition 3). On
-    ladders that are not geometric, γ is the geometric mean of the ratios.
+    With a = ε/σ_L², b = 2a/(1 − (1−a)²) and γ = σ_{i−1}/σ_i, the variance after T steps at level i
+    is σ_i² times (1−a)^{2T} (γ² − b) + b (NCSNv2, Proposition 3). The ε is chosen that makes this
+    factor nearest to 1. On ladders that are not geometric, γ is the geometric mean of the ratios.
 
     Args:
-        sigmas: the ladder, (L,).
+        sigmas: the ladder, (L,), of two levels or more.
         steps_per_level: T.
-
-    Raises:
-        ValueError: if the ladder has one level, whose start is nothing that the rule knows.
     """
     from scipy.optimize import minimize_scalar
 
-    if len(sigmas) < 2:
-        raise ValueError("step_size: 'auto' needs two levels or more, found one: give a number")
     first, last = float(sigmas[0]), float(sigmas[-1])
     gamma2 = (first / last) ** (2 / (len(sigmas) - 1))
 
-    # b = 2/(2−a) and γ² are above 1, and so is what lies between them: the nearest is the least.
+    # b = 2/(2−a) and γ² are above 1, so values between them are too: the minimum is nearest to 1.
     def variance(a: float) -> float:
         b = 2 / (2 - a)
         return float((1 - a) ** (2 * steps_per_level) * (gamma2 - b) + b)
@@ -190,10 +204,10 @@ def _fractions(levels: int) -> Tensor:
 
 
 def _ladder(sigmas: Tensor, sigma_max: float, sigma_min: float) -> Tensor:
-    """Set the ends of `sigmas` exactly and check that it falls to a positive end."""
+    """Set the ends of `sigmas` exactly and check that it decreases to a positive end."""
     sigmas[0], sigmas[-1] = sigma_max, sigma_min
     if not (sigma_min > 0 and bool((sigmas.diff() < 0).all())):
-        raise ValueError(f"noise levels must fall and stay above 0, found {sigmas.tolist()}")
+        raise ValueError(f"noise levels must decrease and stay above 0, found {sigmas.tolist()}")
     return sigmas
 
 

@@ -1,4 +1,4 @@
-"""Errors that say that there is no memory left."""
+"""Recognising out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 
 __all__ = ["is_out_of_memory"]
 
-WORDS = ("not enough memory", "allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
-"""What torch's `RuntimeError` says on a CPU, the system's own words, and those of cuBLAS."""
+MESSAGES = ("not enough memory", "allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
+"""Parts of out-of-memory messages of torch on a CPU, the operating system and cuBLAS."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether `error` says that a GPU's or the machine's memory does not suffice.
+    """Return whether `error` means that GPU or main memory is exhausted.
 
-    On a CPU, torch raises a plain `RuntimeError`. A process that the system kills raises nothing.
+    On a CPU, torch raises a plain `RuntimeError`. A process killed by the system raises nothing.
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in MESSAGES)

@@ -1,4 +1,4 @@
-"""The one interface between networks, oracles, objectives, samplers and metrics."""
+"""The interface between networks, exact scores, objectives, samplers and metrics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["Score", "ScoreWithDensity", "expand_sigma", "has_log_density"]
 
 
 class Score(Protocol):
-    """Anything that returns the score ∇ₓ log q_σ(x): a trained network or an exact oracle."""
+    """A function that returns the score ∇ₓ log q_σ(x): a network or an exact score."""
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the score at `x`, shape (N, ...), for the noise levels `sigma`, shape (N,)."""
+        """Return the score at `x` (N, ...) for the noise levels `sigma` (N,), as `x`."""
         ...
 
 
 class ScoreWithDensity(Score, Protocol):
-    """A score that knows its density, and so its energy."""
+    """A score with a known log density."""
 
     def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return log q_σ(x) in nats, (N,), for `x` (N, ...) and `sigma` (N,)."""
@@ -26,7 +26,7 @@ class ScoreWithDensity(Score, Protocol):
 
 
 def has_log_density(score: Score) -> TypeGuard[ScoreWithDensity]:
-    """Tell whether `score` knows its density."""
+    """Return whether `score` has a known log density."""
     return hasattr(score, "log_density")
 
 

@@ -1,8 +1,8 @@
-"""Independent random streams, named by what they are for.
+"""Independent random streams, named by their purpose.
 
-Every random number of the program comes from a generator seeded by a tuple such as
-`(seed, "noise", step, block)`. A result then depends on what is drawn and never on which process
-drew it, in which order, or after which restart.
+Every random number comes from a generator seeded by a tuple such as
+`(seed, "noise", step, block)`. Results then do not depend on which process draws a number, in which
+order, or after how many restarts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["derive_seed", "generator_for"]
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Hash `parts` to a seed in [0, 2⁶³): equal parts give equal seeds, others unrelated ones."""
+    """Return a seed in [0, 2⁶³) by hashing `parts`: different parts give unrelated seeds."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 

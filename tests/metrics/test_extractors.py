@@ -124,7 +124,7 @@ def test_inception_has_features_after_each_stage() -> None:
 
 @pytest.mark.parametrize("kind", [Inception, EfficientNetLite0])
 def test_images_have_one_channel_or_three(kind: type[Extractor]) -> None:
-    with pytest.raises(ValueError, match="1 or 3 channels are needed, found 4"):
+    with pytest.raises(ValueError, match="1 or 3 channels, found 4"):
         kind((4, 32, 32), 0)
 
 

@@ -73,7 +73,7 @@ def test_each_sample_is_kept_once() -> None:
     zeros = torch.tensor([[1.0, 0.0], [1.0, -0.0], [2.0, 0.0], [1.0, 0.0]])
     assert without_duplicates(zeros).tolist() == [[1, 0], [2, 0]]
     assert without_duplicates(REAL) is REAL
-    with pytest.raises(ValueError, match="2 different samples or more are needed, found 1"):
+    with pytest.raises(ValueError, match="2 different samples or more, found 1"):
         nearest(Features(torch.ones(5, 3)), Features(REAL[:, :3]), Options())
 
 

@@ -50,5 +50,5 @@ def test_mass_outside_of_an_even_picture_is_the_area_outside() -> None:
 
 def test_other_data_have_no_shapes() -> None:
     drawn = Features(torch.zeros(3, 784))
-    with pytest.raises(ValueError, match="not the pictures of shapes"):
+    with pytest.raises(ValueError, match="shapes"):
         shapes(drawn, drawn, Options())

@@ -1,4 +1,4 @@
-"""Measures of scores and of samples: tensors in, numbers out."""
+"""Metrics of scores and of samples: tensors in, numbers out."""
 
 from scoresweep.metrics.asymmetry import asymmetry
 from scoresweep.metrics.classes import classes

@@ -1,14 +1,14 @@
-"""How far a score is from a gradient: the asymmetry of its Jacobian.
+"""Asymmetry of the Jacobian of a score: how far it is from a gradient.
 
-The Jacobian J of a score is a Hessian, ∇∇ log q_σ, and so symmetric; a network's need not be. With
-random v of independent entries ±1 (Hutchinson 1990), for any matrix A,
+The Jacobian J of an exact score is a Hessian, ∇∇ log q_σ, and so symmetric; the Jacobian of a
+network need not be. With random v of independent entries ±1 (Hutchinson 1990), for any matrix A,
 
     E‖Av‖² = ‖A‖²_F,   so that   E‖J − Jᵀ‖²_F = E‖Jv − Jᵀv‖²   and   E‖J‖²_F = ½ E(‖Jv‖² + ‖Jᵀv‖²),
 
-where Jᵀv is one backward pass and Jv, the derivative of u ↦ Jᵀu, one more: neither needs J itself.
+where Jᵀv is one backward pass and Jv, the derivative of u ↦ Jᵀu, one more: J itself is not needed.
 
-    asymmetry           E‖J − Jᵀ‖²_F
-    asymmetry_relative  E‖J − Jᵀ‖²_F / E‖J‖²_F   (0: symmetric, 2: as of independent entries,
+    asymmetry           E‖J − Jᵀ‖²_F             (4 times that of the antisymmetric part ½(J − Jᵀ))
+    asymmetry_relative  E‖J − Jᵀ‖²_F / E‖J‖²_F   (0: symmetric, 2: independent entries,
                         4: antisymmetric)
 """
 
@@ -24,7 +24,7 @@ from scoresweep.score import Score
 __all__ = ["ASYMMETRY_NAMES", "asymmetry"]
 
 ASYMMETRY_NAMES = {
-    "asymmetry": "squared Frobenius norm of the antisymmetric part of the score's Jacobian, J − Jᵀ",
+    "asymmetry": "squared Frobenius norm of J − Jᵀ, where J is the Jacobian of the score",
     "asymmetry_relative": "the same relative to the squared norm of the Jacobian",
 }
 
@@ -37,18 +37,18 @@ def asymmetry(
     generator: torch.Generator,
     batch_size: int = 256,
 ) -> dict[str, MeanEstimate]:
-    """Measure the asymmetry of the Jacobian of `score` at the level `sigma` at points `x` (N, ...).
+    """Measure the asymmetry of the Jacobian of `score` at points `x` (N, ...).
 
     Args:
-        score: the score to judge.
-        x: points, noisy ones of the level say.
+        score: the score to measure.
+        x: points, for example noisy samples of the level.
         sigma: noise level, in units of the data.
-        probes: random vectors v for each point.
-        generator: draws them, on the CPU.
-        batch_size: points taken together.
+        probes: number of random vectors v for each point.
+        generator: source of the random vectors, on the CPU.
+        batch_size: number of points of a batch.
 
     Returns:
-        An estimate for each of `ASYMMETRY_NAMES`; its error is the scatter over points.
+        An estimate for each of `ASYMMETRY_NAMES`; its error comes from the scatter over points.
     """
     signs = torch.randint(0, 2, (probes, *x.shape), generator=generator).to(x) * 2 - 1
     rows = [

@@ -1,4 +1,4 @@
-"""What a classifier says of the samples: how they share out over the classes, and how surely."""
+"""Class shares and confidence of a classifier on the samples."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["classes"]
 
 
 def classes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
-    """Measure `class_share` (of each class) and `class_confidence` (mean top-class probability).
+    """Measure `class_share` (K,) and `class_confidence`, the mean probability of the top class.
 
-    Nothing is measured on features of an extractor that gives no class probabilities.
+    Returns {} for an extractor without class probabilities.
     """
     if generated.probabilities is None:
         return {}
@@ -23,7 +23,7 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
     return {
         "class_share": MetricValue(
             shares,
-            "share of samples that look most like the class",
+            "share of samples assigned to the class",
             n_real=len(real),
             minimum=0.0,
             maximum=1.0,
@@ -37,7 +37,7 @@ def classes(real: Features, generated: Features, options: Options) -> dict[str, 
             better="higher",
             minimum=0.0,
             maximum=1.0,
-            caveat="samples unlike any real one are often classified surely, too",
+            caveat="samples unlike any real one can be classified with confidence too",
             per_extractor=False,
             error=error_of_mean(confidence),
         ),

@@ -1,8 +1,7 @@
-"""The score error where data is dense and where it is rare: by quantile bins of log q_σ.
+"""Score error by density: in quantile bins of log q_σ.
 
-A score is learned where there is data; its error surges where there is little of it (Song and Ermon
-2019, section 3.2.1). The points are put into bins of as many points each, from the lowest density
-to the highest, and in each bin
+A score is learned where there are data; its error is large where data are rare (Song and Ermon
+2019, section 3.2.1). The points are sorted by density into bins of equal size, and in each bin
 
     log_density_of_bin            mean log q_σ
     score_error_of_bin            ½ E‖s − s*‖²
@@ -35,7 +34,15 @@ def error_by_density(
     bins: int,
     batch_size: int = 256,
 ) -> dict[str, list[MeanEstimate]]:
-    """Compare `score` with `oracle` at the level `sigma`, bin by bin of the points `x` (N, ...).
+    """Compare `score` with `oracle` in each density bin of the points `x` (N, ...).
+
+    Args:
+        score: the score to measure.
+        oracle: the exact score.
+        x: points, (N, ...).
+        sigma: noise level, in units of the data.
+        bins: number of bins.
+        batch_size: number of points of a batch.
 
     Returns:
         For each of `DENSITY_BIN_NAMES` an estimate for each bin, the lowest density first.

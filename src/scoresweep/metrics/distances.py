@@ -1,4 +1,4 @@
-"""Distances between two sets of points, block by block."""
+"""Distances between two sets of points, computed in blocks."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 __all__ = ["nearest_distances", "nearest_points", "squared_distances"]
 
 BLOCK = 2**21
-"""Largest number of distances held at a time."""
+"""Maximum number of distances of a block."""
 
 ROUNDING = 16 * torch.finfo(torch.float64).eps
-"""Squared distance from x to itself that rounding leaves, at most, in units of ‖x‖².
+"""Maximum squared distance of x to itself due to rounding, in units of ‖x‖².
 
-A fifth to a third of it was found for 1 to 12,288 features. Its root, 6e-8, is that of float32
-features.
+A fifth to a third of it was observed for 1 to 12,288 features. Its root, 6e-8, is the relative
+rounding error of float32 features.
 """
 
 
 def nearest_distances(x: Tensor, points: Tensor, k: int) -> Tensor:
-    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), rising.
+    """Return the distances from each of `x` (N, D) to its `k` nearest `points`, (N, k), ascending.
 
-    They are infinite where there are fewer points.
+    They are infinite if there are fewer than `k` points.
     """
     return nearest_points(x, points, k)[0]
 
 
 def nearest_points(x: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the distances as `nearest_distances` does, and which points these are, (N, k).
+    """Return the distances of `nearest_distances` and the indices of the points, (N, k) each.
 
-    Where there are fewer points the index is −1.
+    The index is −1 if there are fewer than `k` points.
     """
     found = torch.full((len(x), k), torch.inf, dtype=torch.float64)
     index = torch.full((len(x), k), -1)
@@ -46,11 +46,11 @@ def nearest_points(x: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Give ranges of rows of `x` and of `points` and the squared distances of these, float64.
+    """Yield a range of `x`, a range of `points` and their squared distances, float64, by blocks.
 
-    The square is expanded about the centre of `points`: far from the origin the norms would take
-    the digits that the distances need. What is left of a point's distance to itself becomes 0. No
-    more than a part of either set is held in float64.
+    The square is expanded about the centre of `points`, because norms far from the origin would
+    lose the digits of the distances. The rounding error of a point's distance to itself is set to
+    0. Only a block of either set is converted to float64.
     """
     size = max(1, math.isqrt(BLOCK))
     starts = range(0, len(x), size)

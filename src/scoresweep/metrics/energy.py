@@ -1,7 +1,7 @@
 """Energy distance (Székely and Rizzo 2013): √(2E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖).
 
-The means are over all pairs of samples, a sample with itself included, so that the distance of the
-two empirical distributions is exact: it is never imaginary, and zero for equal sets alone.
+The means are over all pairs of samples, including a sample with itself. This is the exact distance
+of the two empirical distributions: never imaginary, and zero only for equal sets.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from scoresweep.metrics.rounding import at_least_zero
 __all__ = ["energy", "energy_distance"]
 
 MAX_SAMPLES = 2000
-"""Most samples of each kind that go into the metric: its cost grows with their square."""
+"""Maximum number of samples of each set, because the cost grows with its square."""
 
 ROUNDING = 1e-7
-"""Error of mean distances relative to these, at most: the root of that of expanded squares."""
+"""Maximum relative error of mean distances: the root of the error of expanded squares."""
 
 
 def energy_distance(x: Tensor, y: Tensor, within_x: float | None = None) -> float:
     """Return the energy distance of `x` (N, D) and `y` (M, D), in √(units of the features).
 
-    The mean distance within `x` may be given where it is known (`mean_distance`).
+    `within_x` is the mean distance within `x`, if known (`mean_distance`).
     """
     within = mean_distance(x, x) if within_x is None else within_x
     across = mean_distance(x, y)
@@ -42,14 +42,16 @@ def mean_distance(x: Tensor, y: Tensor) -> float:
 
 def energy(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `energy_distance`."""
-    some, drawn = (features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated))
-    within = some.cached("mean distance", lambda: mean_distance(some.values, some.values))
+    real, generated = (
+        features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated)
+    )
+    within = real.cached("mean distance", lambda: mean_distance(real.values, real.values))
     return {
         "energy_distance": MetricValue(
-            energy_distance(some.values, drawn.values, within),
+            energy_distance(real.values, generated.values, within),
             "energy distance",
-            n_real=len(some),
-            n_generated=len(drawn),
+            n_real=len(real),
+            n_generated=len(generated),
             better="lower",
             minimum=0.0,
             units="square root of feature units",

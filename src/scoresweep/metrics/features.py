@@ -1,7 +1,7 @@
-"""What a metric of sample quality is: real and generated features in, named measures out.
+"""Types of metrics of sample quality: features, options and values.
 
-A metric is one function `metric(real, generated, options) -> {name: Measure}`. To add one, write it
-in a file of this package and give it a line in the table of metrics.
+A metric is a function `metric(real, generated, options) -> {name: MetricValue}`. To add one, write
+it in a file of this package and add a line to the table of metrics.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ __all__ = ["Features", "Metric", "MetricValue", "Options"]
 T = TypeVar("T")
 
 BLOCK = 4096
-"""Fewest samples that go into one step of the decomposition of a covariance."""
+"""Minimum number of samples of one step of the decomposition of a covariance."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an extractor sees in N samples."""
+    """Features of N samples."""
 
     values: Tensor
     """(N, D), float32 or float64."""
     probabilities: Tensor | None = None
-    """Class probabilities (N, K), where the extractor gives them."""
+    """Class probabilities (N, K), if the extractor gives them."""
     moments: tuple[Tensor, Tensor] | None = None
-    """`mean` and `covariance_factor`, where they are known already."""
+    """`mean` and `covariance_factor`, if already known."""
 
     @classmethod
     def join(cls, parts: Sequence[Features]) -> Features:
-        """Return the samples of all `parts`, in their order."""
+        """Concatenate the samples of `parts`."""
         probabilities = [p.probabilities for p in parts if p.probabilities is not None]
         return cls(
             torch.cat([part.values for part in parts]),
@@ -49,34 +49,34 @@ class Features:
         return len(self.values)
 
     def __getitem__(self, index: Tensor) -> Features:
-        """Return the samples that `index` names."""
+        """Return the samples with the indices `index`."""
         probabilities = self.probabilities
         return Features(self.values[index], None if probabilities is None else probabilities[index])
 
     def subsample(self, count: int, seed: int) -> Features:
-        """Return `count` of the samples, drawn at random, or all where there are fewer."""
+        """Return `count` random samples, or all if there are fewer."""
         if len(self) <= count:
             return self
         order = torch.randperm(len(self), generator=generator_for(seed, "some"))
         return self.cached(("some", count, seed), lambda: self[order[:count]])
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return `compute()`, found once for this set and kept under `key`.
+        """Return `compute()`, computed once for these samples and cached under `key`.
 
-        It is for what depends on the real samples alone, which many halves are compared with.
+        It is for values of the real samples, which are compared with many halves.
         """
-        if key not in self._kept:
-            self._kept[key] = compute()
-        kept: T = self._kept[key]
-        return kept
+        if key not in self._cache:
+            self._cache[key] = compute()
+        value: T = self._cache[key]
+        return value
 
     @cached_property
-    def _kept(self) -> dict[Hashable, Any]:
+    def _cache(self) -> dict[Hashable, Any]:
         return {}
 
     @cached_property
     def num_nonfinite(self) -> int:
-        """Number of samples of which a feature is not finite."""
+        """Number of samples with a feature that is not finite."""
         return int((~self.values.isfinite().all(dim=1)).sum())
 
     @cached_property
@@ -86,11 +86,11 @@ class Features:
 
     @cached_property
     def covariance_factor(self) -> Tensor:
-        """R (min(N, D), D) with RᵀR the unbiased covariance, float64.
+        """R (min(N, D), D), where RᵀR is the unbiased covariance, float64.
 
-        No product of features with themselves is formed, which would halve the digits: R is the
-        centred features as they are, or the triangle of their QR decomposition, block by block, so
-        that no copy of them all is made in float64.
+        Products of features would lose half of the digits, so R is the scaled centred features or
+        the triangle of their QR decomposition. It is computed in blocks, so that there is no
+        float64 copy of all features.
         """
         if self.moments:
             return self.moments[1]
@@ -105,37 +105,36 @@ class Features:
 
 @dataclass(frozen=True)
 class MetricValue:
-    """One measured value and what a table says about it."""
+    """A measured value with its metadata."""
 
     value: float | Tensor
-    """A number, or one for each class or mode (K,)."""
+    """A number, or numbers (K,) for classes or modes."""
     long_name: str
     n_real: int
-    """Real samples that went into the value."""
+    """Number of real samples."""
     better: Literal["lower", "higher"] | None = None
     minimum: float | None = None
-    """Least value that is possible."""
+    """Smallest possible value."""
     maximum: float | None = None
-    """Greatest value that is possible."""
+    """Largest possible value."""
     caveat: str | None = None
-    """What scores well on this measure without being good: it ranks nothing by itself."""
+    """A failure that scores well; a metric with a caveat is not used for ranking."""
     units: str = "1"
     note: str | None = None
-    """A warning to the reader of this value."""
+    """A warning about this value."""
     per_extractor: bool = True
-    """Whether the extractor becomes part of the name."""
+    """Whether the extractor is part of the name."""
     dimension: str = "class"
-    """What the values (K,) belong to."""
+    """Dimension of values (K,)."""
     n_generated: int | None = None
-    """Generated samples that went into the value, where not all did."""
+    """Number of generated samples; None: all."""
     error: float | Tensor | None = None
-    """Standard error of the value where that is known, as of a mean over independent samples; else
-    random halves of the samples tell it."""
+    """Standard error of the value, if known, as for a mean over independent samples; None: it is
+    estimated from random halves of the samples."""
     min_standard_error: float | Tensor = 0.0
-    """What the standard error from halves is at the least: halves of samples that show no rare
-    event do not scatter at all."""
+    """Lower bound on the standard error from halves, which do not scatter without a rare event."""
     depends_on_data_only: bool = False
-    """Whether the data alone says the value: it has no interval and no baselines."""
+    """Whether the value depends on the dataset only; it then has no interval or baselines."""
 
 
 @dataclass(frozen=True)
@@ -145,18 +144,18 @@ class Options:
     neighbours: int = 5
     """Neighbourhood size k of precision, recall, density and coverage."""
     kid_subsets: int = 100
-    """Subsets over which the kernel distance is averaged."""
+    """Number of subsets over which the kernel distance is averaged."""
     kid_subset_size: int = 250
-    """Samples of each such subset (fewer where there are fewer)."""
+    """Maximum number of samples of each subset."""
     resamplings: int = 0
-    """Random halves from which a metric that knows its standard error may find it; 0: none."""
+    """Number of random halves for a metric that computes its own standard error; 0: none."""
     seed: int = 0
-    """Seed of everything a metric draws."""
+    """Seed of the random numbers of a metric."""
     mixture: GaussianMixture | None = None
-    """What the data was drawn from, where that is a mixture."""
+    """Distribution of the data, if it is a mixture."""
     shares: Tensor | None = None
-    """Share of each class (K,) that the data was made with, where the data are shapes."""
+    """Share of each class (K,), if the data are shapes."""
 
 
 Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, MetricValue]]
-"""`metric(real, generated, options)`; raises ValueError where there are too few samples for it."""
+"""`metric(real, generated, options)`; raises ValueError if there are too few samples."""

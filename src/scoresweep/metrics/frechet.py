@@ -2,9 +2,9 @@
 
 d² = ‖μ₁ − μ₂‖² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁^½ Σ₂ Σ₁^½)^½
 
-The last trace is the nuclear norm of R₁R₂ᵀ for any factors with RᵀR = Σ: with factors from a QR
-decomposition of the centred features no square root of a matrix is taken, and singular covariances
-(fewer samples than features, dead features) lose no digits.
+The last trace is the nuclear norm of R₁R₂ᵀ for any factors with RᵀR = Σ. Factors from a QR
+decomposition of the centred features avoid matrix square roots, so that singular covariances (fewer
+samples than features, constant features) lose no digits.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scoresweep.metrics.rounding import at_least_zero
 __all__ = ["frechet", "frechet_distance"]
 
 ROUNDING = 10 * torch.finfo(torch.float64).eps
-"""Error of a trace for each feature, in units of both variances together.
+"""Maximum error of a trace for each feature, relative to the sum of both variances.
 
-Of equal sets of 1 to 3,000 features a fifth of it was found at most.
+At most a fifth of it was observed for equal sets of 1 to 3,000 features.
 """
 
 
@@ -41,7 +41,7 @@ def frechet_distance(first: Features, second: Features) -> float:
 
 
 def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
-    """Measure `frechet`; a note says so where a covariance is singular for want of samples."""
+    """Measure `frechet`, with a note if too few samples make a covariance singular."""
     fewest, dimension = min(len(real), len(generated)), real.values.shape[1]
     return {
         "frechet": MetricValue(

@@ -1,16 +1,17 @@
 """Fréchet distance extrapolated to infinitely many generated samples (Chong and Forsyth 2020).
 
-The distance of n generated samples is too large by about a/n, where a depends on the model: two
-models can change places by n alone. The distance of subsets of n samples is drawn over 1/n, and
-the least-squares line read off at 1/n = 0.
+The distance of n generated samples is too large by about a/n, where a depends on the model, so n
+alone can change the order of two models. The distances of subsets of n samples are fitted by a line
+in 1/n, whose intercept at 1/n = 0 is returned.
 
-The number of generated samples is extrapolated, and that alone. The real ones are all taken each
-time, as in the paper: what their number adds is the same for all that is compared with them, and
-is in this value as in the plain distance.
+Only the number of generated samples is extrapolated. All real samples are used each time, as in the
+paper: the bias from their number is the same for all generated sets, here and in the plain
+distance.
 
-A line it is for many more samples than features only, so that the smallest subset has four times
-as many. With fewer than eight samples to a feature it has half of them, and a note says so; another
-one where the real samples are too few for their covariance.
+The relation is linear only if samples greatly outnumber features, so the smallest subset has four
+times as many samples as features. With fewer than eight samples per feature it has half of the
+samples, and a note says so. Another note says if there are too few real samples for their
+covariance.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from scoresweep.seeds import generator_for
 __all__ = ["frechet_infinity", "intercept_weights", "subset_sizes"]
 
 POINTS = 15
-"""Subsets, whose sizes are evenly spaced up to all samples, as in the paper."""
+"""Number of subsets, whose sizes are evenly spaced up to all samples, as in the paper."""
 
 MIN_SAMPLES = 30
-"""Fewest generated samples, of which a half is cut into subsets of different sizes."""
+"""Minimum number of generated samples, so that their half has subsets of different sizes."""
 
 SMALLEST_SHARE = 0.1
-"""Least share of the samples that a subset has."""
+"""Minimum size of a subset, as a share of the samples."""
 
 PER_FEATURE = 4
-"""Samples of a subset to a feature: with fewer the next term, of 1/n², is seen in the result."""
+"""Minimum samples of a subset per feature: with fewer, the term in 1/n² affects the result."""
 
 
 def subset_sizes(count: int, dimension: int) -> npt.NDArray[np.int64]:
@@ -48,7 +49,7 @@ def subset_sizes(count: int, dimension: int) -> npt.NDArray[np.int64]:
 
 
 def intercept_weights(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return w (K,) so that Σ w y is the intercept of the least-squares line of y over 1/sizes."""
+    """Return w (K,), where Σ w y is the intercept of the least-squares line of y over 1/sizes."""
     gaps = 1 / sizes - np.mean(1 / sizes)
     weights: npt.NDArray[np.float64] = 1 / len(sizes) - np.mean(1 / sizes) * gaps / (gaps @ gaps)
     return weights
@@ -57,11 +58,11 @@ def intercept_weights(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 def frechet_infinity(
     real: Features, generated: Features, options: Options
 ) -> dict[str, MetricValue]:
-    """Measure `frechet_infinity`, which may be negative.
+    """Measure `frechet_infinity`, which can be negative.
 
-    To first order a subset's distance is a mean over its samples of variance v/m, and has with any
-    other subset's the covariance v/n of the whole: the variance of the intercept is that of the
-    plain distance, v/n, times 1 + Σ w²(n/m − 1).
+    To first order, the distance of a subset is a mean over its m samples with variance v/m, and the
+    covariance of two subsets is v/n. So the variance of the intercept is that of the plain
+    distance, v/n, times 1 + Σ w²(n/m − 1).
 
     Raises:
         ValueError: if there are fewer than 30 generated samples or two real ones.
@@ -69,7 +70,7 @@ def frechet_infinity(
     count, dimension = generated.values.shape
     if len(real) < 2 or count < MIN_SAMPLES:
         raise ValueError(
-            f"{MIN_SAMPLES} generated and 2 real samples or more are needed, found {count} and "
+            f"expected {MIN_SAMPLES} generated and 2 real samples or more, found {count} and "
             f"{len(real)}"
         )
     distances = _Distances(real, generated)
@@ -89,8 +90,8 @@ def frechet_infinity(
     notes = []
     if sizes[0] < PER_FEATURE * dimension:
         notes.append(
-            f"{count} samples for {dimension} features: the distance is no line in 1/n yet, and "
-            "the value at its end a rough guess"
+            f"{count} samples for {dimension} features: the distance is not linear in 1/n, so the "
+            "extrapolated value is a rough guess"
         )
     if len(real) <= dimension:
         notes.append(
@@ -112,8 +113,8 @@ def frechet_infinity(
 class _Distances:
     """Fréchet distances of subsets of the generated samples; see `frechet_distance`.
 
-    The product R₁Cᵀ of the real factor and the centred features is formed once, and where it has
-    more rows than columns brought to a triangle: any subset takes its columns.
+    The product R₁Cᵀ of the real factor and the centred features is computed once, and reduced to a
+    triangle if it has more rows than columns; a subset uses its columns.
     """
 
     def __init__(self, real: Features, generated: Features) -> None:
@@ -124,7 +125,7 @@ class _Distances:
         self.joint = joint if joint.shape[0] <= joint.shape[1] else torch.linalg.qr(joint).R
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Return the distance of the samples `index` (m,) to all real ones, m of two or more."""
+        """Return the distance of the samples `index` (m,), m ≥ 2, to all real samples."""
         part, joint = self.centred[index], self.joint[:, index]
         mean, scale = part.mean(dim=0), len(index) - 1
         spread = self.spread + (part - mean).square().sum() / scale

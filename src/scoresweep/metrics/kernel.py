@@ -16,7 +16,7 @@ __all__ = ["kernel_distance", "kid", "squared_mmd"]
 def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Return the unbiased estimate of the squared MMD of `x` (N, D) and `y` (N, D), float64.
 
-    It may be negative.
+    It can be negative.
     """
     x, y = x.double(), y.double()
     within = sum(kernel.sum() - kernel.trace() for kernel in (_kernel(x, x), _kernel(y, y)))
@@ -28,14 +28,14 @@ def kernel_distance(
 ) -> float:
     """Return the mean of `squared_mmd` over random subsets of `x` (N, D) and of `y` (M, D).
 
-    A subset has `subset_size` samples of each, or all of the smaller set where that has fewer.
+    A subset has `subset_size` samples of each set, or the size of the smaller set if that is less.
 
     Raises:
         ValueError: if a set has fewer than two samples.
     """
     size = min(subset_size, len(x), len(y))
     if size < 2:
-        raise ValueError(f"2 samples or more are needed, found {len(x)} and {len(y)}")
+        raise ValueError(f"expected 2 samples or more, found {len(x)} and {len(y)}")
     pairs = zip(
         _draw_subsets(len(x), size, subsets, generator),
         _draw_subsets(len(y), size, subsets, generator),
@@ -51,8 +51,8 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 def _draw_subsets(count: int, size: int, subsets: int, generator: torch.Generator) -> Tensor:
     """Return indices (subsets, size) below `count`.
 
-    A shuffled order is cut into disjoint subsets before the next is drawn: each subset is random,
-    and their mean scatters less than that of independent ones.
+    Each permutation is cut into disjoint subsets, so that their mean varies less than that of
+    independent subsets.
     """
     in_order = count // size
     orders = [
@@ -63,7 +63,7 @@ def _draw_subsets(count: int, size: int, subsets: int, generator: torch.Generato
 
 
 def kid(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `kid`, as torchmetrics' KernelInceptionDistance defines it."""
+    """Measure `kid` as defined by torchmetrics' KernelInceptionDistance."""
     distance = kernel_distance(
         real.values,
         generated.values,

@@ -1,19 +1,19 @@
-"""Which samples are copies of training samples.
+"""Detection of copies of training samples.
 
 A sample x is a copy if it is at most a third as far from the nearest training sample y as from the
 second nearest (Yoon et al. 2023, "Diffusion probabilistic models generalize when they fail to
-memorize", https://openreview.net/forum?id=shciCbSk9h). Where the training set holds y twice, the
-second nearest is y again, and no copy of y would pass. So the second nearest is here the nearest
-training sample that is different from y:
+memorize", https://openreview.net/forum?id=shciCbSk9h). If the training set has y twice, the second
+nearest is y again, and no copy of y would be detected. So the second nearest is here the nearest
+training sample that differs from y:
 
-- Exact duplicates, of any number, count as one sample.
-- Near duplicates (another compression, one pixel changed) count as one sample, up to four of
-  them: the samples nearer to x than z that lie within a tenth of ‖x − z‖ of y are the same as y.
+- Any number of exact duplicates count as one sample.
+- Up to four near duplicates (another compression, one pixel changed) count as one sample: the
+  samples nearer to x than z and within a tenth of ‖x − z‖ of y are the same as y.
 
-Of a training set without duplicates the share is that of the plain criterion, but for chance: that
-two of n independent samples in d dimensions are ten times nearer to each other than to the rest has
-a probability of about 10⁻ᵈ. Data whose clusters have four samples or fewer and are ten times
-narrower than they lie apart cannot be told from duplicates.
+For a training set without duplicates, the share is that of the plain criterion except by chance:
+the probability that two independent samples in d dimensions are ten times nearer to each other than
+to the rest is about 10⁻ᵈ. Clusters of four samples or fewer that are ten times narrower than their
+distance cannot be distinguished from duplicates.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from scoresweep.metrics.distances import BLOCK, nearest_points
 __all__ = ["copies", "without_duplicates"]
 
 COPY_RATIO = 1 / 3
-"""Distance to the nearest over that to the second nearest, up to which a sample is a copy."""
+"""Maximum ratio of the distances to the nearest and second nearest sample for a copy."""
 
 DUPLICATE_RATIO = 1 / 10
-"""Distance of near duplicates from each other over that of x from any other training sample."""
+"""Maximum ratio of the distance of near duplicates and that of x to other training samples."""
 
 DUPLICATES = 4
-"""Most near duplicates that count as one sample."""
+"""Maximum number of near duplicates that count as one sample."""
 
 
 def without_duplicates(points: Tensor) -> Tensor:
-    """Return each of the `points` (N, D) once: the first of those that are equal."""
+    """Return `points` (N, D) without repetitions of equal points."""
     first: dict[bytes, int] = {}
     for start in range(0, len(points), 1024):
         rows = points[start : start + 1024].cpu() + 0.0  # 0 and −0 are equal
@@ -48,20 +48,20 @@ def without_duplicates(points: Tensor) -> Tensor:
 
 
 def copies(x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell which of `x` (N, D) are copies of one of the different `points` (M, D).
+    """Return which of `x` (N, D) are copies of one of the different `points` (M, D).
 
     Returns:
-        bool (N,), and the distance to the nearest point, (N,), float64.
+        Whether each is a copy, bool (N,), and the distance to the nearest point, (N,), float64.
 
     Raises:
         ValueError: if there are fewer than two points.
     """
     if len(points) < 2:
-        raise ValueError(f"2 different samples or more are needed, found {len(points)}")
+        raise ValueError(f"expected 2 different samples or more, found {len(points)}")
     distances, index = nearest_points(x, points, min(DUPLICATES + 1, len(points)))
     apart = distances[:, :1] <= COPY_RATIO * distances[:, 1:]
     found = apart[:, 0].clone()
-    # Of these the nearest training samples may be near duplicates of each other.
+    # The nearest training samples of these may be near duplicates of each other.
     unsure = (apart[:, -1] & ~found).nonzero()[:, 0]
     for rows in torch.split(unsure, max(1, BLOCK // index[0].numel() // points.shape[1])):
         near = points[index[rows]].double()

@@ -2,8 +2,8 @@
 
 MMD² = E k(X, X′) + E k(Y, Y′) − 2 E k(X, Y),   k(x, y) = exp(−‖x − y‖² / (2h²)),
 
-estimated without bias (eq. 3: pairs of different samples), so that it may be negative. The width h
-is the median distance between real samples: the same for all that is compared with them.
+with the unbiased estimate (eq. 3: pairs of different samples), which can be negative. The width h
+is the median distance between real samples, so that it is the same for all generated sets.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from scoresweep.metrics.features import Features, MetricValue, Options
 __all__ = ["gaussian_mmd", "median_distance", "mmd"]
 
 MAX_SAMPLES = 2000
-"""Most samples of each kind that go into the metric: its cost grows with their square."""
+"""Maximum number of samples of each set, because the cost grows with its square."""
 
 
 def gaussian_mmd(x: Tensor, y: Tensor, width: float, within_x: float | None = None) -> float:
     """Return the unbiased estimate of MMD² of `x` (N, D) and `y` (M, D) for the width h.
 
-    The mean kernel within `x` may be given where it is known (`mean_kernel`).
+    `within_x` is the mean kernel within `x`, if known (`mean_kernel`).
 
     Raises:
         ValueError: if a set has fewer than two samples.
     """
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"2 samples or more are needed, found {len(x)} and {len(y)}")
+        raise ValueError(f"expected 2 samples or more, found {len(x)} and {len(y)}")
     within = mean_kernel(x, width) if within_x is None else within_x
     across = _kernel_sum(x, y, width) / (len(x) * len(y))
     return within + mean_kernel(y, width) - 2 * across
@@ -52,20 +52,26 @@ def _kernel_sum(x: Tensor, y: Tensor, width: float) -> float:
 
 
 def mmd(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `mmd`; raises ValueError where half of the real samples or more are equal."""
-    some, drawn = (features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated))
-    if len(some) < 2:
-        raise ValueError(f"2 real samples or more are needed, found {len(some)}")
-    width = some.cached("median distance", lambda: median_distance(some.values))
+    """Measure `mmd`.
+
+    Raises:
+        ValueError: if there are fewer than 2 real samples or the median distance is zero.
+    """
+    real, generated = (
+        features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated)
+    )
+    if len(real) < 2:
+        raise ValueError(f"expected 2 real samples or more, found {len(real)}")
+    width = real.cached("median distance", lambda: median_distance(real.values))
     if width == 0:
         raise ValueError("the median distance between real samples is zero")
-    within = some.cached("mean kernel", lambda: mean_kernel(some.values, width))
+    within = real.cached("mean kernel", lambda: mean_kernel(real.values, width))
     return {
         "mmd": MetricValue(
-            gaussian_mmd(some.values, drawn.values, width, within),
+            gaussian_mmd(real.values, generated.values, width, within),
             "squared maximum mean discrepancy",
-            n_real=len(some),
-            n_generated=len(drawn),
+            n_real=len(real),
+            n_generated=len(generated),
             better="lower",
         )
     }

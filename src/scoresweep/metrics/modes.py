@@ -1,4 +1,4 @@
-"""How samples share out over the modes of the Gaussian mixture that the data was drawn from."""
+"""Shares of samples in the modes of the Gaussian mixture of the data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["likeliest_mode", "modes", "total_variation"]
 
 
 def likeliest_mode(x: Tensor, mixture: GaussianMixture) -> Tensor:
-    """Return the component of largest responsibility w_k N(x; μ_k, s_k² I) for `x` (N, D): (N,)."""
-    # Components of no width at all take what is nearest to them.
+    """Return the component with the largest w_k N(x; μ_k, s_k² I) for each of `x` (N, D), (N,)."""
+    # Components of width 0 get the nearest samples.
     variances = mixture.variances.clamp(min=1e-30)
     # Expanded squares would lose the digits of narrow modes far from the origin.
     squares = torch.cdist(
@@ -25,14 +25,17 @@ def likeliest_mode(x: Tensor, mixture: GaussianMixture) -> Tensor:
 
 
 def total_variation(first: Tensor, second: Tensor) -> float:
-    """Return ½ Σ|p − q| of two distributions (K,): the mass that is in the wrong place."""
+    """Return the total variation distance ½ Σ|p − q| of two distributions (K,)."""
     return float(0.5 * (first.double() - second.double()).abs().sum())
 
 
 def modes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `mode_share` (K,), `mode_weight` (K,), the mixture's, and `mode_error`.
+    """Measure `mode_share` (K,), `mode_weight` (K,) of the mixture, and `mode_error`.
 
-    Works on the samples themselves. Raises ValueError where the data is no mixture's.
+    It uses the samples themselves.
+
+    Raises:
+        ValueError: if the data are not from a mixture.
     """
     if options.mixture is None:
         raise ValueError("the data was not drawn from a Gaussian mixture")

@@ -1,12 +1,12 @@
 """Metrics of nearest neighbours.
 
-With B_k(x) the ball about x that reaches its k-th neighbour in x's own set, of real points x_i and
+B_k(x) is the ball about x up to its k-th nearest neighbour in its own set. For real points x_i and
 generated points y_j (Kynkäänniemi et al. 2019; Naeem et al. 2020):
 
-    precision  share of y_j that lie in some B_k(x_i)
-    recall     share of x_i that lie in some B_k(y_j)
+    precision  share of y_j in at least one B_k(x_i)
+    recall     share of x_i in at least one B_k(y_j)
     density    mean over j of #{i: y_j ∈ B_k(x_i)} / k
-    coverage   share of B_k(x_i) that hold some y_j
+    coverage   share of B_k(x_i) with at least one y_j
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 __all__ = ["nearest", "prdc", "precision_recall_density_coverage"]
 
 ROUNDING = 1e-9
-"""A ball holds the neighbour on its rim, whichever way the distance between the two is rounded."""
+"""Relative enlargement of a ball, so that rounding does not exclude the neighbour on its rim."""
 
 CAVEATS = {
-    "precision": "a few good samples drawn over and over reach 1, too",
-    "recall": "samples scattered far apart, noise among them, reach 1, too",
-    "density": "samples crowded where real ones are densest score more than real ones do",
+    "precision": "a few good samples, repeated, reach 1 too",
+    "recall": "widely scattered samples, such as noise, reach 1 too",
+    "density": "samples concentrated where real ones are densest score higher than real ones",
 }
-"""Why these rank nothing by themselves; only good samples of all kinds reach a high coverage."""
+"""Failures that score well, so these are not used for ranking; coverage has no such failure."""
 
 
 def precision_recall_density_coverage(
     real: Tensor, generated: Tensor, k: int
 ) -> tuple[float, float, float, float]:
-    """Return the four shares defined above for `real` (N, D) and `generated` (M, D).
+    """Return the four metrics above for `real` (N, D) and `generated` (M, D).
 
     Raises:
-        ValueError: if a set has no more than `k` samples.
+        ValueError: if a set has `k` samples or fewer.
     """
-    holders, recalled, covered = _held(real, generated, k, squared_radius(real, k))
+    holders, recalled, covered = _count_in_balls(real, generated, k, squared_radius(real, k))
     return (
         float((holders > 0).double().mean()),
         float(recalled.double().mean()),
@@ -49,16 +49,18 @@ def precision_recall_density_coverage(
     )
 
 
-def _held(real: Tensor, generated: Tensor, k: int, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what the balls of both sets hold; `radius` (N,) is the squared one of real balls.
+def _count_in_balls(
+    real: Tensor, generated: Tensor, k: int, radius: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the points in balls; `radius` (N,) is the squared radius of real balls.
 
-    That is how many real balls hold each generated point (M,), which real points lie in a generated
-    ball (N,), and which real balls hold a generated point (N,).
+    The results are the number of real balls around each generated point (M,), whether each real
+    point is in a generated ball (N,), and whether each real ball has a generated point (N,).
     """
     if min(len(real), len(generated)) <= k:
         raise ValueError(
-            f"more samples than the {k} neighbours are needed, found {len(real)} real and "
-            f"{len(generated)} generated ones"
+            f"expected more samples than the {k} neighbours, found {len(real)} real and "
+            f"{len(generated)} generated samples"
         )
     own_radius = squared_radius(generated, k)
     holders = torch.zeros(len(generated), dtype=torch.long)
@@ -72,35 +74,34 @@ def _held(real: Tensor, generated: Tensor, k: int, radius: Tensor) -> tuple[Tens
 
 
 def squared_radius(points: Tensor, k: int) -> Tensor:
-    """Return the squared radius of the ball about each of `points` (N, D): (N,)."""
-    # A point is its own nearest neighbour, which does not count.
+    """Return the squared radius of the ball about each of `points` (N, D), (N,)."""
+    # k + 1, because each point is its own nearest neighbour.
     return nearest_distances(points, points, k + 1)[:, -1].square() * (1 + ROUNDING)
 
 
 def prdc(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `precision`, `recall`, `density` and `coverage`.
 
-    A ball shrinks as its set grows, so the sets have to be of one size: of the larger one as many
-    samples are drawn as the other has.
+    Balls shrink as their set grows, so the larger set is subsampled to the size of the other.
     """
     count, k = min(len(real), len(generated)), options.neighbours
-    chosen, drawn = (features.subsample(count, options.seed) for features in (real, generated))
-    radius = chosen.cached(("radius", k), lambda: squared_radius(chosen.values, k))
-    holders, recalled, covered = _held(chosen.values, drawn.values, k, radius)
+    real, generated = (features.subsample(count, options.seed) for features in (real, generated))
+    radius = real.cached(("radius", k), lambda: squared_radius(real.values, k))
+    holders, recalled, covered = _count_in_balls(real.values, generated.values, k, radius)
     precision, recall, coverage = (
-        float(found.double().mean()) for found in (holders > 0, recalled, covered)
+        float(inside.double().mean()) for inside in (holders > 0, recalled, covered)
     )
-    in_place = float(error_of_share(precision, count))
+    error_of_precision = float(error_of_share(precision, count))
     values: dict[str, tuple[float, float | None, float]] = {
-        "precision": (precision, in_place, 0.0),
+        "precision": (precision, error_of_precision, 0.0),
         "recall": (recall, None, float(error_of_share(recall, count))),
-        # A sample in place counts about one: it lies in k real balls or so.
+        # A sample in at least one real ball is in about k of them, so it adds about 1.
         "density": (
             float(holders.double().mean() / k),
-            max(error_of_mean(holders / k), in_place),
+            max(error_of_mean(holders / k), error_of_precision),
             0.0,
         ),
-        "coverage": (coverage, None, _least_error_of_coverage(precision, coverage, count, k)),
+        "coverage": (coverage, None, _min_error_of_coverage(precision, coverage, count, k)),
     }
     return {
         name: MetricValue(
@@ -113,46 +114,47 @@ def prdc(real: Features, generated: Features, options: Options) -> dict[str, Met
             maximum=None if name == "density" else 1.0,
             caveat=CAVEATS.get(name),
             error=error,
-            min_standard_error=least,
+            min_standard_error=min_error,
         )
-        for name, (value, error, least) in values.items()
+        for name, (value, error, min_error) in values.items()
     }
 
 
-def _least_error_of_coverage(precision: float, coverage: float, count: int, k: int) -> float:
-    """Return the error of coverage that comes from the number of samples in place alone.
+def _min_error_of_coverage(precision: float, coverage: float, count: int, k: int) -> float:
+    """Return the error of coverage due to the number of samples in real balls alone.
 
-    While few balls are covered one sample more in place covers about k of the `count`; later on
-    fewer, since others cover them already: no more than k of those that are left, nor than those
-    in place have covered on average (counted with the two more of `error_of_share`).
+    At first, one more sample in a real ball covers about k of the `count` balls; later fewer,
+    because others are covered already. The increase is at most k times the uncovered share, and at
+    most the average number of balls that a sample has covered (with the two added samples of
+    `error_of_share`).
     """
-    on_average = (coverage * count + 2 * k) / (precision * count + 2)
-    more = min(k * (1 - coverage), on_average)
-    by_place = more * float(error_of_share(precision, count))
-    return max(by_place, float(error_of_share(coverage, count)))
+    average = (coverage * count + 2 * k) / (precision * count + 2)
+    increase = min(k * (1 - coverage), average)
+    error = increase * float(error_of_share(precision, count))
+    return max(error, float(error_of_share(coverage, count)))
 
 
 def nearest(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
     """Measure `nearest_distance` and `nearest_memorised`.
 
-    A sample counts as memorised if it is a copy of a training sample (`memorised.copies`), whatever
-    the scale of the features. How near the samples are beside real test samples, the mean distance
-    says.
+    A sample counts as memorised if it is a copy of a training sample (`memorised.copies`),
+    independently of the scale of the features. Compare the mean distance with that of real test
+    samples.
 
     Raises:
         ValueError: if there are fewer than two different real samples.
     """
     different = real.cached("different", lambda: without_duplicates(real.values))
-    found, first = copies(generated.values, different)
-    share = float(found.double().mean())
+    is_copy, distances = copies(generated.values, different)
+    share = float(is_copy.double().mean())
     return {
         "nearest_distance": MetricValue(
-            float(first.mean()),
+            float(distances.mean()),
             "mean distance to the nearest training sample",
             n_real=len(real),
             minimum=0.0,
             units="feature units",
-            error=error_of_mean(first),
+            error=error_of_mean(distances),
         ),
         "nearest_memorised": MetricValue(
             share,
@@ -161,7 +163,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
             better="lower",
             minimum=0.0,
             maximum=1.0,
-            caveat="noise is no copy of a training sample, either",
+            caveat="noise is not a copy of a training sample either",
             error=error_of_share(share, len(generated)),
         ),
     }

@@ -1,13 +1,14 @@
-"""How much of the noise a score leaves when it denoises, against the simplest denoiser.
+"""Share of the noise that remains after denoising with a score.
 
-Of noisy samples x + σz the score s estimates the noise as −σs. What it leaves,
+In noisy samples x + σz, the score s estimates the noise z as −σs. The remaining share of its
+variance,
 
     E‖z + σs(x + σz, σ)‖² / D,
 
-is a share of the noise's variance: 1 for a score of zero, 0 for a perfect one, and twice the
-denoising loss with the weight σ², per dimension (Vincent 2011, doi:10.1162/NECO_a_00142). The score
-of the normal distribution N(m, v·1) with the data's mean m and its variance v per dimension is
-−(x − m)/(v + σ²); it leaves v/(v + σ²). A network that leaves more has learnt another function.
+is 1 for a score of zero and 0 for perfect denoising. It is twice the denoising loss with weight σ²
+per dimension (Vincent 2011, https://doi.org/10.1162/NECO_a_00142). For comparison, the score of
+N(m, v I), with the mean m and the variance v per dimension of the data, is −(x − m)/(v + σ²) and
+leaves v/(v + σ²). If a network leaves more, it does not fit the data.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ __all__ = ["noise_left", "normal_score"]
 def noise_left(
     score: Score, clean: Tensor, sigma: float, noise: Tensor, batch_size: int = 32
 ) -> Tensor:
-    """Return the share of the noise's variance that `score` leaves in each sample, (N,) float64.
+    """Return the share of the noise variance that `score` leaves in each sample, (N,), float64.
 
     Args:
-        score: the score to judge.
+        score: the score to measure.
         clean: samples without noise, (N, ...).
         sigma: noise level, in units of the data.
         noise: standard normal noise, as `clean`.
-        batch_size: samples taken together.
+        batch_size: number of samples of a batch.
     """
     rows = []
     for x, z in zip(torch.split(clean, batch_size), torch.split(noise, batch_size), strict=True):
@@ -40,10 +41,7 @@ def noise_left(
 
 
 def normal_score(data: Tensor) -> Score:
-    """Return the score of a normal distribution with the mean and the variance of `data` (N, ...).
-
-    Its covariance is a multiple of the unit matrix: the variance is that per dimension.
-    """
+    """Return the score of N(m, v I) with mean m and variance v per dimension of `data` (N, ...)."""
     mean = data.mean(dim=0)
     variance = float((data - mean).square().mean())
     return lambda x, sigma: (mean - x) / (variance + expand_sigma(sigma, x).square())

@@ -1,11 +1,11 @@
-"""The density of one-dimensional data that a score stands for.
+"""Density of one-dimensional data, recovered from a score.
 
 In one dimension every score is a gradient: log p(x) = ∫ s(x) dx + const, where the constant follows
-from ∫ p = 1. Integrals are those of the trapezium rule on a regular grid. Of two densities p and q
-the distances are
+from ∫ p = 1. Integrals use the trapezoidal rule on a regular grid. The distances of the exact
+density p and the recovered density q are
 
-    density_tv  ½ ∫ |p − q|          (total variation)
-    density_kl  ∫ p log(p / q)       (of the recovered density q from the exact one, in nats)
+    density_tv  ½ ∫ |p − q|      (total variation)
+    density_kl  ∫ p log(p / q)   (in nats)
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from scoresweep.score import Score, ScoreWithDensity
 __all__ = ["RecoveredDensity", "log_density_of_score", "recover_density"]
 
 STORED = 500
-"""Intervals of the grid that is returned."""
+"""Number of intervals of the grid that is returned."""
 
 MARGIN = 5.0
-"""Width of what the grid has beyond the data on either side, in noise levels."""
+"""Width of the grid beyond the data on each side, in noise levels."""
 
 RESOLUTION = 8
-"""Least intervals of the grid of the integral to a noise level: no density is narrower."""
+"""Minimum intervals per noise level of the grid of the integral: no density is narrower."""
 
-
-MOST = 2**22
-"""Most points of the grid of the integral: the score of so many takes minutes and some GB."""
+MAX_POINTS = 2**22
+"""Maximum size of the grid of the integral, whose score takes minutes and some GB."""
 
 
 @dataclass(frozen=True)
 class RecoveredDensity:
-    """The density of a score and the exact one, on the same grid, and how far they are apart."""
+    """The density recovered from a score, the exact density, and their distances."""
 
     x: Tensor
     """Grid (501,), in units of the data."""
@@ -44,37 +43,39 @@ class RecoveredDensity:
     exact: Tensor
     """Exact density (501,)."""
     tv: float
+    """Total variation distance."""
     kl: float
+    """Kullback-Leibler divergence, in nats."""
 
 
 def recover_density(
     score: Score, oracle: ScoreWithDensity, data: Tensor, sigma: float
 ) -> RecoveredDensity:
-    """Integrate `score` at the level `sigma` and compare it with the density of `oracle`.
+    """Integrate `score` at the level `sigma` and compare the density with that of `oracle`.
 
     Args:
-        score: the score to judge.
-        oracle: the exact score, which knows its density.
-        data: points (N, 1), which say where the density is.
+        score: the score to integrate.
+        oracle: the exact score, with its log density.
+        data: points (N, 1) that define the range of the grid.
         sigma: noise level, in units of the data.
 
     Raises:
-        ValueError: if the grid of the integral would have more than `MOST` points.
+        ValueError: if the grid of the integral would have more than `MAX_POINTS` points.
     """
     low, high = float(data.min()) - MARGIN * sigma, float(data.max()) + MARGIN * sigma
     finer = max(1, round(RESOLUTION * (high - low) / sigma / STORED))
-    if STORED * finer > MOST:
+    if STORED * finer > MAX_POINTS:
         raise ValueError(
-            f"the grid would have {STORED * finer:,} points: the data is {high - low:g} wide, and "
-            f"the noise level {sigma:g}; expected {MOST:,} or fewer"
+            f"the grid would have {STORED * finer:,} points: the data and its margins "
+            f"are {high - low:g} wide, and sigma is {sigma:g}; expected {MAX_POINTS:,} or fewer"
         )
     x = torch.linspace(low, high, STORED * finer + 1, dtype=torch.float64)
     points, sigmas = x[:, None].to(data.dtype), data.new_full((len(x),), sigma)
-    found = log_density_of_score(x, score(points, sigmas)[:, 0].double())
+    recovered = log_density_of_score(x, score(points, sigmas)[:, 0].double())
     exact = _normalised(x, oracle.log_density(points, sigmas).double())
-    p, q = exact.exp(), found.exp()
+    p, q = exact.exp(), recovered.exp()
     tv = 0.5 * torch.trapezoid((p - q).abs(), x)
-    kl = torch.trapezoid(p * (exact - found), x)
+    kl = torch.trapezoid(p * (exact - recovered), x)
     stored = slice(None, None, finer)
     return RecoveredDensity(x[stored], q[stored], p[stored], float(tv), float(kl))
 
@@ -86,6 +87,6 @@ def log_density_of_score(x: Tensor, score: Tensor) -> Tensor:
 
 
 def _normalised(x: Tensor, log_density: Tensor) -> Tensor:
-    """Shift a log density so that it integrates to one."""
+    """Return the log density (N,) on the grid `x`, shifted so that ∫ exp(log_density) = 1."""
     shifted = log_density - log_density.max()
     return shifted - torch.trapezoid(shifted.exp(), x).log()

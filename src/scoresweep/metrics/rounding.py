@@ -1,4 +1,4 @@
-"""Distances that are zero or more, of which rounding may leave a little less."""
+"""Rounding of distances that must not be negative."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ __all__ = ["at_least_zero"]
 
 
 def at_least_zero(value: float, rounding: float) -> float:
-    """Return `value`, or 0 if it is negative by `rounding` or less; NaN remains.
+    """Return `value`, or 0 if it is between −`rounding` and 0; NaN stays NaN.
 
     Raises:
-        ValueError: if it is negative by more: then no rounding explains it, and it is wrong.
+        ValueError: if it is below −`rounding`, which means that it is wrong.
     """
     if value < -rounding:
-        raise ValueError(f"a distance of {value:g} is wrong: rounding explains {-rounding:.2g}")
+        raise ValueError(
+            f"found a distance of {value:g}; expected 0 or more, or {-rounding:.2g} with rounding"
+        )
     return 0.0 if value < 0 else value

@@ -1,6 +1,6 @@
-"""How far a score s is from the exact score s* of an oracle, at one noise level.
+"""Errors of a score s relative to the exact score s*, at one noise level.
 
-On noisy points x = y + σz of clean points y:
+At noisy points x = y + σz of clean points y:
 
     score_error           ½ E‖s − s*‖²
     score_error_sigma2    ½ σ² E‖s − s*‖²
@@ -8,10 +8,10 @@ On noisy points x = y + σz of clean points y:
     score_cosine          E cos(s, s*)
     dsm_loss              ½ E‖σs + z‖²   (denoising score matching, Vincent 2011, weighted by σ²)
 
-If y is drawn from the data whose smoothed density the oracle knows, then
-E‖σs + z‖² − (D − σ²E‖s*‖²) = σ²E‖s − s*‖². Of held-out y the points are held-out, while s* remains
-the score of the smoothed training set, which puts no mass near them at small σ: there the error
-shows how far the network is from memorising, and the loss how well it does on new points.
+If y is drawn from the distribution of the exact score, E‖σs + z‖² − (D − σ²E‖s*‖²) = σ²E‖s − s*‖².
+For held-out y, s* can be the score of the smoothed training set, which has no mass near them at
+small σ. There the error shows how far the network is from memorising, and the loss shows how well
+it fits new points.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class MeanEstimate:
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % interval."""
+        """Lower end of the 95% interval."""
         return self.value - NORMAL_95 * self.error
 
     @property
     def high(self) -> float:
-        """Upper end of the 95 % interval."""
+        """Upper end of the 95% interval."""
         return self.value + NORMAL_95 * self.error
 
 
@@ -70,15 +70,15 @@ def score_error(
     generator: torch.Generator,
     batch_size: int = 256,
 ) -> dict[str, MeanEstimate]:
-    """Compare `score` with `oracle` at the level `sigma` on noisy versions of `clean`.
+    """Compare `score` with `oracle` at the level `sigma` at noisy versions of `clean`.
 
     Args:
-        score: the score to judge.
+        score: the score to measure.
         oracle: the exact score s*.
         clean: clean points y (N, ...), each used once.
         sigma: noise level, in units of the data.
-        generator: draws the noise, on the CPU.
-        batch_size: points taken together.
+        generator: source of the noise, on the CPU.
+        batch_size: number of points of a batch.
 
     Returns:
         An estimate for each of `SCORE_ERROR_NAMES`.
@@ -95,10 +95,10 @@ def score_error(
 def compare_scores(
     score: Score, oracle: Score, x: Tensor, sigma: float, batch_size: int = 256
 ) -> dict[str, MeanEstimate]:
-    """Compare `score` with `oracle` at the points `x` (N, ...) themselves, a sampler's states say.
+    """Compare `score` with `oracle` at the points `x` (N, ...), such as states of a sampler.
 
     Returns:
-        An estimate for each of `SCORE_ERROR_NAMES` but the loss.
+        An estimate for each of `SCORE_ERROR_NAMES` except the loss.
     """
     square, norm, cosine = _at_points(score, oracle, x, sigma, batch_size)
     return _errors(square, norm, cosine, sigma)
@@ -123,17 +123,17 @@ def _at_points(
 def _per_point(
     score: Score, oracle: Score, x: Tensor, sigma: float, noise: Tensor | None = None
 ) -> Tensor:
-    """Return ‖s−s*‖², ‖s*‖², cos(s, s*) and, given the noise, ½‖σs+z‖²: (N, 3 or 4), float64."""
+    """Return ‖s−s*‖², ‖s*‖², cos(s, s*) and, with noise, ½‖σs+z‖²: (N, 3 or 4), float64."""
     sigmas = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
-    found = score(x, sigmas).flatten(1).double()
+    value = score(x, sigmas).flatten(1).double()
     exact = oracle(x, sigmas).flatten(1).double()
     columns = [
-        (found - exact).square().sum(dim=1),
+        (value - exact).square().sum(dim=1),
         exact.square().sum(dim=1),
-        torch.cosine_similarity(found, exact, dim=1),
+        torch.cosine_similarity(value, exact, dim=1),
     ]
     if noise is not None:
-        columns.append(0.5 * (sigma * found + noise.flatten(1)).square().sum(dim=1))
+        columns.append(0.5 * (sigma * value + noise.flatten(1)).square().sum(dim=1))
     return torch.stack(columns, dim=1)
 
 
@@ -148,17 +148,17 @@ def _errors(square: Tensor, norm: Tensor, cosine: Tensor, sigma: float) -> dict[
 
 
 def mean_of(values: Tensor) -> MeanEstimate:
-    """Return the mean of values (N,) of independent points."""
+    """Return the mean of `values` (N,) of independent points, with its standard error."""
     return MeanEstimate(float(values.mean()), _error_of_mean(values))
 
 
 def ratio_of(numerator: Tensor, denominator: Tensor) -> MeanEstimate:
-    """Return the ratio of the means of two (N,), with the error of its first-order expansion."""
+    """Return the ratio of the means of (N,) and (N,), with its error to first order."""
     ratio = numerator.mean() / denominator.mean()
     residual = (numerator - ratio * denominator) / denominator.mean()
     return MeanEstimate(float(ratio), _error_of_mean(residual))
 
 
 def _error_of_mean(values: Tensor) -> float:
-    """Return the standard error of the mean of values (N,); NaN of one, which does not scatter."""
+    """Return the standard error of the mean of `values` (N,); NaN for a single value."""
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else math.nan

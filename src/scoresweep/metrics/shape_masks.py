@@ -1,9 +1,9 @@
-"""Five shapes in pictures of 28×28 pixels: triangle, bar, concentric circles, disc and square.
+"""Masks of five shapes in 28×28 pixels: triangle, bar, concentric circles, disc and square.
 
-A picture of a shape is uniform noise where the shape's mask is, and black elsewhere (Kondracki and
-Le Bihan, "From score matching to score-based generative modeling", 2024, section 3.2; the
-measurements of the shapes are ours). All pictures of a shape have the same mask, so that whatever
-lies outside it is an error.
+An image of a shape is uniform noise inside the mask of the shape and black outside (Kondracki and
+Le Bihan, "From score matching to score-based generative modeling", 2024, section 3.2; the sizes of
+the shapes are ours). All images of a shape have the same mask, so brightness outside it is an
+error.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ SHAPES = ("triangle", "bar", "circles", "disc", "square")
 """Name of each class, in the order of the masks."""
 
 SIDE = 28
-"""Pixels of a side."""
+"""Side length, in pixels."""
 
 
 def masks() -> Tensor:
-    """Return where each shape is, bool, shape (class, 28, 28).
+    """Return the mask of each shape, bool, (class, 28, 28).
 
-    With x to the right and y downwards from −1 to 1 across the picture and r = √(x² + y²), measured
-    at the centres of the pixels.
+    At the centres of the pixels, x points right and y down, from −1 to 1, and r = √(x² + y²).
     """
     line = (2 * torch.arange(SIDE) + 1) / SIDE - 1
     y, x = torch.meshgrid(line, line, indexing="ij")

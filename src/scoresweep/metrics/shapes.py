@@ -1,7 +1,7 @@
-"""What shapes pictures show, and how much of them lies where no shape of theirs is.
+"""Shapes in images, and the brightness outside the mask of the shape.
 
-The mean picture of a class is half its mask (`metrics/shape_masks.py`). A picture x shows the class
-whose mean picture m/2 is nearest, ‖x − m/2‖² least: the class of largest x·m − |m|/4.
+The mean image of a class with mask m is m/2 (`metrics/shape_masks.py`). An image x is assigned to
+the class with the nearest mean image, which minimises ‖x − m/2‖² and maximises x·m − |m|/4.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["likeliest_shape", "mass_outside", "shapes"]
 
 
 def likeliest_shape(x: Tensor) -> Tensor:
-    """Return the class of each picture of `x` (N, 784) in [0, 1]: (N,)."""
+    """Return the class of each image of `x` (N, 784) in [0, 1], (N,)."""
     masked = masks().flatten(1).double()
     return (x.double() @ masked.T - masked.sum(dim=1) / 4).argmax(dim=1)
 
 
 def mass_outside(x: Tensor, shape: Tensor) -> float:
-    """Return the share of the brightness of all `x` (N, 784) outside the masks of `shape` (N,)."""
+    """Return the share of the brightness of `x` (N, 784) outside the masks of `shape` (N,)."""
     outside = x.double() * ~masks().flatten(1)[shape]
     return float(outside.sum() / x.sum(dtype=torch.float64).clamp(min=1e-12))
 
@@ -32,12 +32,15 @@ def mass_outside(x: Tensor, shape: Tensor) -> float:
 def shapes(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `shape_share` (K,), `shape_asked` (K,), `shape_error` and `shape_mass_outside`.
 
-    Works on the samples themselves. Raises ValueError where the data are no shapes.
+    It uses the samples themselves.
+
+    Raises:
+        ValueError: if the data are not shapes.
     """
     if options.shares is None:
-        raise ValueError("the data are not the pictures of shapes")
-    found = likeliest_shape(generated.values)
-    shares = torch.bincount(found, minlength=len(options.shares)).double() / len(generated)
+        raise ValueError("the data are not images of shapes")
+    shown = likeliest_shape(generated.values)
+    shares = torch.bincount(shown, minlength=len(options.shares)).double() / len(generated)
     return {
         "shape_share": MetricValue(
             shares,
@@ -50,7 +53,7 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
         ),
         "shape_asked": MetricValue(
             options.shares,
-            "share of the shape that was asked of the dataset",
+            "share of the shape requested in the dataset",
             n_real=len(real),
             per_extractor=False,
             depends_on_data_only=True,
@@ -65,7 +68,7 @@ def shapes(real: Features, generated: Features, options: Options) -> dict[str, M
             per_extractor=False,
         ),
         "shape_mass_outside": MetricValue(
-            mass_outside(generated.values, found),
+            mass_outside(generated.values, shown),
             "share of brightness outside the mask of the shape",
             n_real=len(real),
             better="lower",

@@ -1,11 +1,11 @@
-"""How large the score's part of a Langevin step is beside the noise.
+"""Signal-to-noise ratio of a Langevin step: its drift relative to its noise.
 
 In x ← x + η s(x, σ) + √(2η) z the norms of the two parts, per coordinate, are η ‖s‖/√D and √(2η):
 
     signal to noise = √(η/2) ‖s‖/√D = √(η/2)/σ · σ‖s‖/√D.
 
-As long as the score grows as 1/σ, it is the same at every level where η ∝ σ², and there alone (Song
-and Ermon 2019, section 4.3).
+If the score grows as 1/σ, the ratio is the same at every level if and only if η ∝ σ² (Song and
+Ermon 2019, section 4.3).
 """
 
 from __future__ import annotations

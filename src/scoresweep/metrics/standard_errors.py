@@ -1,16 +1,16 @@
-"""How far a measured value would scatter if other samples of the same number had been drawn.
+"""Standard errors of metrics: their scatter over other samples of the same number.
 
-A bootstrap resample holds copies. Copies bias a Fréchet distance upwards and shrink every
-neighbourhood, so that percentiles of resamples may not even contain the measured value. Random
-halves hold no copies: the standard error is the scatter over them, scaled as the delete-d jackknife
-does (Shao and Wu 1989),
+A bootstrap resample has repeated samples, which bias a Fréchet distance upwards and shrink
+neighbourhoods, so that percentiles of resamples may exclude the measured value. Random halves have
+no repetitions. The standard error is the scatter over halves, scaled as in the delete-d jackknife
+(Shao and Wu 1989),
 
     var θ(n) ≈ b/(n − b) · mean over subsets (θ(b) − θ̄(b))²,   b = ⌊n/2⌋,
 
-which is exact for a mean. The interval θ ± 1.96·√var speaks of scatter alone: the bias that θ has
-at this n (a Fréchet distance falls as n grows) is in the value and in its interval alike.
+which is exact for a mean. The interval θ ± 1.96·√var covers scatter only, not the bias of θ at this
+n (a Fréchet distance falls as n grows).
 
-What is a mean over the samples needs no halves (`error_of_mean`, `error_of_share`).
+Means over samples need no halves (`error_of_mean`, `error_of_share`).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from torch import Tensor
 __all__ = ["NORMAL_95", "bounded_interval", "error_of_mean", "error_of_share", "half_sample_errors"]
 
 NORMAL_95 = 1.959963984540054
-"""Half width of a 95 % interval in standard errors."""
+"""Half width of a 95% interval, in standard errors."""
 
 
 def bounded_interval(
     value: npt.ArrayLike, half: npt.ArrayLike, minimum: float | None, maximum: float | None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the ends of the intervals `value` ± `half`, within the values that are possible.
+    """Return the ends of the intervals `value` ± `half`, limited to possible values.
 
-    Of what is positive and has no upper limit, the interval is that of the logarithm, to first
-    order (delta method): value · exp(±half/value). Where `half` is larger than the value the upper
-    end goes on along its tangent, e · half: the exponential would pass all bounds. Any other
-    interval is cut off at its limits.
+    For positive values without an upper limit, the interval is that of the logarithm to first order
+    (delta method), value · exp(±half/value). If `half` exceeds the value, the upper end continues
+    along the tangent, e · half, because the exponential would grow without bound. Any other
+    interval is clipped to its limits.
     """
     centre, half = np.asarray(value, np.float64), np.asarray(half, np.float64)
     limits = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
@@ -58,11 +58,11 @@ def error_of_mean(values: Tensor) -> float:
 def error_of_share(share: Tensor | float, count: int) -> Tensor:
     """Return the standard error of shares of `count` independent samples, float64.
 
-    Two are added of either kind (Agresti and Coull 1998): that none was found among a few samples
-    does not say that there is none.
+    Two samples are added inside and outside the share (Agresti and Coull 1998), so that the error
+    is positive for shares of 0 and 1.
     """
-    nearer = (torch.as_tensor(share, dtype=torch.float64) * count + 2) / (count + 4)
-    error: Tensor = (nearer * (1 - nearer) / (count + 4)).sqrt()
+    adjusted = (torch.as_tensor(share, dtype=torch.float64) * count + 2) / (count + 4)
+    error: Tensor = (adjusted * (1 - adjusted) / (count + 4)).sqrt()
     return error
 
 
@@ -75,14 +75,14 @@ def half_sample_errors(
     """Return the standard errors of statistics of `count` samples, by name.
 
     Args:
-        statistics: gets the indices (b,) of samples and returns statistics of those by name.
+        statistics: function of the indices (b,) of samples that returns their statistics by name.
         count: number n of samples.
         resamplings: number of random halves, 2 or more.
-        generator: draws the halves.
+        generator: source of the random halves.
     """
     half = count // 2
-    found = [
+    halves = [
         statistics(torch.randperm(count, generator=generator)[:half]) for _ in range(resamplings)
     ]
     scale = math.sqrt(half / (count - half))
-    return {name: torch.stack([f[name] for f in found]).std(dim=0) * scale for name in found[0]}
+    return {name: torch.stack([h[name] for h in halves]).std(dim=0) * scale for name in halves[0]}

@@ -1,4 +1,4 @@
-"""What every score network has: the ladder that it is trained on, and the score as its output."""
+"""The base class of score networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ScoreNetwork(nn.Module):
 
     Args:
         shape: shape of one sample: (C, H, W) of an image, (D,) of a point.
-        sigmas: the ladder σ_1 > … > σ_L, (L,); kept as the buffer `sigmas`, float32.
+        sigmas: the ladder σ_1 > … > σ_L of training, (L,); kept as the buffer `sigmas`, float32.
     """
 
     sigmas: Tensor
@@ -28,5 +28,5 @@ class ScoreNetwork(nn.Module):
 
 
 def to_symmetric_range(x: Tensor) -> Tensor:
-    """Map images (N, C, H, W) from [0, 1] to [−1, 1]; points (N, D) stay as they are."""
+    """Map images (N, C, H, W) from [0, 1] to [−1, 1]; points (N, D) are not changed."""
     return 2 * x - 1 if x.ndim == 4 else x

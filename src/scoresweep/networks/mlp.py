@@ -20,17 +20,17 @@ class MLP(ScoreNetwork):
 
     With u the flattened sample (images in [−1, 1]) and r = √(1 + |u|²/D), the score is
     (F(u/r, log r) − u/r)/σ. At large σ, u/r is nearly the noise z, so F has only the rest of
-    σs = −z to learn, and its input has the same size at every level without being told σ.
+    σs = −z to learn, and its input has the same size at every level.
 
     F is linear, `blocks` pre-activation blocks h + W₂ silu(W₁ silu(LayerNorm h)), silu, linear.
 
     Args:
         shape: shape of one sample.
         sigmas: the ladder, (L,).
-        width: units of a hidden layer.
-        blocks: residual blocks.
-        conditioning: how σ enters. "divide": the output is divided by σ; "input": log σ is an input
-            of F as well and the output is divided by σ; "none": not at all.
+        width: number of units of a hidden layer.
+        blocks: number of residual blocks.
+        conditioning: use of σ. "divide": the output is divided by σ; "input": in addition, log σ is
+            an input of F; "none": σ is not used.
     """
 
     def __init__(

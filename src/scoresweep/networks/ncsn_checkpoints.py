@@ -1,9 +1,9 @@
-"""From the parameter names of the public NCSN and NCSNv2 programs to those of this one.
+"""Parameter names of the public NCSN and NCSNv2 code, and conversion from them.
 
-Those programs are the authors' for Song and Ermon (2019) and (2020). Their networks hold the
-parameters of the RefineNets here under other names. Two things differ beyond the names: the
-deepest network counts its stages 1, 2, 3, 31, 4, 5, and a norm that knows the level keeps γ, α and
-β side by side in one matrix, (L, 3C).
+That is the code of the authors for Song and Ermon (2019, https://github.com/ermongroup/ncsn) and
+(2020, https://github.com/ermongroup/ncsnv2). It has the parameters of the RefineNets here under
+other names, with two more differences: the deepest network numbers its stages 1, 2, 3, 31, 4, 5,
+and a norm that depends on the level stores γ, α and β in one matrix, (L, 3C).
 """
 
 from __future__ import annotations
@@ -20,103 +20,102 @@ __all__ = ["convert_ncsn_state_dict", "published_names", "published_options", "t
 
 ENDS = {"first": "begin_conv", "norm": "normalizer", "last": "end_conv"}
 STAGES = {4: ("1", "2", "3", "4"), 5: ("1", "2", "3", "4", "5"), 6: ("1", "2", "3", "31", "4", "5")}
-"""What the published programs call the stages of a network on the way down, by how many it has."""
+"""Published names of the stages on the way down, by the number of stages."""
 REFINE = {**STAGES, 6: ("1", "2", "31", "3", "4", "5")}
-"""What they call its refine blocks, from the deepest up."""
+"""Published names of the refine blocks, from the deepest up, by the number of stages."""
 EMBEDDED = ("gamma", "alpha", "beta")
-"""Order of a norm's parameters in the matrix that holds those of all levels."""
+"""Order of a norm's parameters in the matrix of all levels."""
 
-
-MOST = 4
-"""Most names of each kind in an error."""
+MAX_NAMES = 4
+"""Maximum number of names of each kind in an error."""
 
 
 def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -> dict[str, Tensor]:
-    """Return the parameters of `network`, named and typed as its own, from published ones.
+    """Convert published `tensors` to the names and dtypes of the parameters of `network`.
 
     Raises:
-        ValueError: if tensors are missing, left over or not finite or have another shape; the first
-            ones are named.
+        ValueError: if tensors are missing, unexpected, not finite or of another shape; it names the
+            first of them.
     """
     names = published_names(network)
-    wanted = set(names.values())
-    problems = _listed("missing", sorted(wanted - set(tensors)))
-    problems += _listed("extra", sorted(set(tensors) - wanted))
+    expected = set(names.values())
+    problems = _listed("missing", sorted(expected - set(tensors)))
+    problems += _listed("extra", sorted(set(tensors) - expected))
     shapes, not_finite = [], []
-    found: dict[str, Tensor] = {}
+    converted: dict[str, Tensor] = {}
     for name, parameter in network.named_parameters():
-        theirs = names[name]
-        if theirs not in tensors:
+        published = names[name]
+        if published not in tensors:
             continue
-        tensor, shape = tensors[theirs].to(parameter.dtype), tuple(parameter.shape)
-        is_part = theirs.endswith("embed.weight")
+        tensor, shape = tensors[published].to(parameter.dtype), tuple(parameter.shape)
+        is_part = published.endswith("embed.weight")
         if is_part:
             shape = (shape[0], len(EMBEDDED) * shape[1])
         if tensor.shape != shape:
-            shapes.append(f"{theirs} {tuple(tensor.shape)}, not {shape}")
+            shapes.append(f"{published} {tuple(tensor.shape)}, not {shape}")
         elif not bool(torch.isfinite(tensor).all()):
-            not_finite.append(theirs)
+            not_finite.append(published)
         elif is_part:
-            # Clones: parts of one matrix could not be told apart from tied weights when saved.
+            # Clone, because views of one matrix are saved as tied weights.
             tensor = tensor.chunk(len(EMBEDDED), dim=1)[_part(name)].clone()
-        found[name] = tensor
+        converted[name] = tensor
     problems += _listed("of another shape", list(dict.fromkeys(shapes)))
     problems += _listed("not finite", list(dict.fromkeys(not_finite)))
     if problems:
         raise ValueError("; ".join(problems))
-    return found
+    return converted
 
 
 def _part(name: str) -> int:
-    """Return where a norm's parameter stands in the matrix that holds those of all levels."""
+    """Return the index of a norm's parameter in the matrix of all levels."""
     return EMBEDDED.index(name.rsplit(".", 1)[-1])
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
     if not names:
         return []
-    shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:MOST]]
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:MAX_NAMES]]
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return [f"{what}: {', '.join(shown)}{more}"]
 
 
 def to_published(network: RefineNet) -> dict[str, Tensor]:
-    """Return the parameters of `network` under their published names, the inverse of the above."""
-    found: dict[str, list[Tensor]] = {}
+    """Return the parameters of `network` under their published names."""
+    parts: dict[str, list[Tensor]] = {}
     names = published_names(network)
     by_order = sorted(
         network.named_parameters(), key=lambda item: _part(item[0]) if item[1].ndim == 2 else 0
     )
     for name, parameter in by_order:
-        found.setdefault(names[name], []).append(parameter.detach())
-    return {name: torch.cat(parts, dim=-1) for name, parts in found.items()}
+        parts.setdefault(names[name], []).append(parameter.detach())
+    return {name: torch.cat(tensors, dim=-1) for name, tensors in parts.items()}
 
 
 def published_options(tensors: Mapping[str, Tensor]) -> dict[str, str | int]:
-    """Return which published network has these parameters, {} if none.
+    """Return the options of the published network with these parameters, {} if there is none.
 
-    "network" is its name here, or that of the authors' class if there is none; "channels" counts
-    its feature maps, "image channels" those of its images, and "levels" its levels if each has
-    parameters of its own.
+    "network" is its name here, or the authors' class name if it is not offered here; "channels" is
+    the number of feature maps, "image channels" the number of channels of its images, and "levels"
+    the number of levels if each has its own parameters.
     """
     first = tensors.get("begin_conv.weight")
     if first is None or first.ndim != 4 or "res4.0.conv1.weight" not in tensors:
         return {}
     depth = ("res5.0.conv1.weight" in tensors) + ("res31.0.conv1.weight" in tensors)
-    found: dict[str, str | int] = {
+    options: dict[str, str | int] = {
         "network": ("ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest")[depth],
         "channels": first.shape[0],
         "image channels": first.shape[1],
     }
     embedding = tensors.get("normalizer.embed.weight")
     if embedding is not None and embedding.ndim == 2:
-        found["network"] = ("ncsn", "NCSNdeeper", "NCSNdeeper")[depth]
-        found["levels"] = embedding.shape[0]
-    return found
+        options["network"] = ("ncsn", "NCSNdeeper", "NCSNdeeper")[depth]
+        options["levels"] = embedding.shape[0]
+    return options
 
 
 def published_names(network: RefineNet) -> dict[str, str]:
-    """Return what the published programs call each parameter of `network`."""
+    """Return the published name of each parameter of `network`."""
     stages = STAGES[len(network.stages)]
     return {
         name: _with_embedding(_published(name, stages), parameter)
@@ -125,7 +124,7 @@ def published_names(network: RefineNet) -> dict[str, str]:
 
 
 def _with_embedding(name: str, parameter: Tensor) -> str:
-    """Return the matrix that holds a norm's parameter, where there is one for each level."""
+    """Return the name of the matrix of a norm's parameter, if levels have their own."""
     owner, _, last = name.rpartition(".")
     return f"{owner}.embed.weight" if last in EMBEDDED and parameter.ndim == 2 else name
 

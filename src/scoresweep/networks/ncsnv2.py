@@ -11,19 +11,20 @@ __all__ = ["NCSNv2", "NCSNv2Deeper", "NCSNv2Deepest"]
 
 
 class NCSNv2(RefineNet):
-    """RefineNet with InstanceNorm++ whose output is divided by σ, its only use of σ.
+    """RefineNet with InstanceNorm++ whose output is divided by σ; σ is not used otherwise.
 
-    Four stages of two residual blocks (C at full size; 2C at half size, the last two stages with
-    dilations 2 and 4 instead of less resolution), four refine blocks back up. At C = 128 on
-    3×32×32 images it has 29.69 million parameters. The paper uses it for 32 and 64 pixels.
+    It has four stages of two residual blocks, with C feature maps at full size and 2C at half size;
+    the last two stages keep the size and have dilations 2 and 4. Four refine blocks lead back up.
+    At C = 128 on 3×32×32 images it has 29.69 million parameters. The paper uses it for 32 and 64
+    pixels.
 
     Args:
         shape: (C, H, W) of an image with pixels in [0, 1].
         sigmas: the ladder, (L,).
-        channels: feature maps of the first stage; the others have twice as many.
+        channels: C, number of feature maps of the first stage.
 
     Raises:
-        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
+        ValueError: if `shape` is not (C, H, W), or the image is too small for the stages.
     """
 
     def __init__(self, shape: tuple[int, ...], sigmas: Tensor, *, channels: int = 128) -> None:
@@ -36,7 +37,7 @@ class NCSNv2(RefineNet):
 
 
 class NCSNv2Deeper(NCSNv2):
-    """NCSNv2 with one stage more, at a quarter of the size, and 4C feature maps in the last two.
+    """NCSNv2 with one more stage, at a quarter of the size, and 4C maps in the last two.
 
     The paper uses it for 96 and 128 pixels. At C = 128 on colour images it has 83.45 million
     parameters.
@@ -46,7 +47,7 @@ class NCSNv2Deeper(NCSNv2):
 
 
 class NCSNv2Deepest(NCSNv2):
-    """NCSNv2 with two stages more, at a quarter and an eighth of the size, 4C in the last two.
+    """NCSNv2 with two more stages, at a quarter and an eighth of the size; 4C in the last two.
 
     The paper uses it for 256 pixels. At C = 128 on colour images it has 94.13 million parameters.
     """

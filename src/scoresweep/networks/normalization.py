@@ -11,19 +11,19 @@ __all__ = ["InstanceNormPlus"]
 
 
 class InstanceNormPlus(nn.Module):
-    """Instance normalisation that keeps how the means of the channels compare.
+    """Instance normalisation that preserves the relative means of the channels.
 
     γ·[(x − μ)/√(var + 1e-5) + α·(μ − m)/√(v + 1e-5)] + β, where μ and var are the mean and the
     biased variance of a channel over its pixels, m and v the mean and the unbiased variance of μ
     over channels, and α, γ, β are learned per channel, or per channel and noise level. Statistics
-    are taken in float32 or wider.
+    are computed in float32 or wider.
 
     Args:
         channels: number of channels C of the input (N, C, H, W), 2 or more.
-        levels: number of noise levels L that have an α, γ, β each; None: all share one.
+        levels: number of noise levels L with their own α, γ, β; None: all levels share one.
 
     Raises:
-        ValueError: if there is one channel, whose mean has no variance over channels.
+        ValueError: if there is one channel only: v is then undefined.
     """
 
     def __init__(self, channels: int, levels: int | None = None) -> None:
@@ -36,9 +36,9 @@ class InstanceNormPlus(nn.Module):
         self.beta = nn.Parameter(torch.zeros(size))
 
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return the normalised `x`, (N, C, H, W), in its own precision.
+        """Return the normalised `x`, (N, C, H, W), in its own dtype.
 
-        `level` (N,) counts from 0 and is given where the levels have parameters of their own.
+        `level` (N,) is the index of the level from 0, if levels have their own parameters.
         """
         mean, var = _PixelMoments.apply(x)  # type: ignore[no-untyped-call]
         v, m = torch.var_mean(mean, dim=1, keepdim=True)
@@ -52,9 +52,9 @@ class InstanceNormPlus(nn.Module):
 class _PixelMoments(torch.autograd.Function):
     """Mean and biased variance over pixels, (N, C, 1, 1), in float32 or wider.
 
-    In channels-last, `torch.var_mean` over pixels is many times slower than two means, and the
-    gradients that autograd makes for them come in another memory format: hence this function. It
-    can be differentiated twice.
+    In channels-last format, `torch.var_mean` over pixels is many times slower than two means, and
+    autograd returns their gradients in another memory format. This function avoids both and can be
+    differentiated twice.
     """
 
     generate_vmap_rule = True

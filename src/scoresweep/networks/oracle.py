@@ -1,4 +1,4 @@
-"""The exact score of a known distribution as a network, so that it samples like a trained one."""
+"""The exact score of a known distribution, as a network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Oracle"]
 
 
 class Oracle(ScoreNetwork):
-    """A network without parameters: the score of a Gaussian mixture smoothed by noise.
+    """A network without parameters that returns the exact score of a smoothed Gaussian mixture.
 
-    A training set smoothed by noise is a mixture too, of as many components as it has samples. The
-    means are kept as stored values v = low + (high − low)·x, so that images take a byte a pixel. A
-    new oracle is empty; `set_mixture` or `load_state_dict` gives it its mixture.
+    A smoothed training set is a mixture too, with one component for each sample. The means are kept
+    as stored values v = low + (high − low)·x, so that images take a byte per pixel. A new oracle is
+    empty; `set_mixture` or `load_state_dict` sets its mixture.
 
     Args:
         shape: shape of one sample.
         sigmas: the ladder, (L,).
-        of: which distribution it was filled with (see the study's option); changes nothing here.
+        of: the distribution (see the option in studies); not used here.
     """
 
     weights: Tensor
@@ -54,13 +54,13 @@ class Oracle(ScoreNetwork):
         stds: Tensor,
         pixel_range: tuple[float, float] = (0.0, 1.0),
     ) -> Oracle:
-        """Take over a mixture and return self.
+        """Set the mixture and return self.
 
         Args:
-            weights: (K,), or (1,) for equal ones.
-            means: (K, *shape), of any type, in stored values.
-            stds: (K,), or (1,) for equal ones, in units of the data (not of stored values).
-            pixel_range: the stored values that mean 0 and 1.
+            weights: (K,), or (1,) for equal weights.
+            means: (K, *shape), of any dtype, in stored values.
+            stds: (K,), or (1,) for equal values, in units of the data (not of stored values).
+            pixel_range: the stored values of 0 and 1.
         """
         self.weights, self.stds = weights.double(), stds.double()
         self.means = means.flatten(1).contiguous()
@@ -81,7 +81,7 @@ class Oracle(ScoreNetwork):
         return stored + math.prod(self.shape) * scale.log()
 
     def _units(self) -> tuple[Tensor, Tensor]:
-        """Return low and scale of a stored value, v = low + scale·x."""
+        """Return low and scale of stored values v = low + scale·x."""
         low, high = self.pixel_range
         return low, high - low
 
@@ -93,13 +93,13 @@ class Oracle(ScoreNetwork):
         return self._mixture
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Oracle:
-        """Do what `to(device)` and its like ask for; the mixture is made of the new buffers."""
+        """Move or convert the buffers, as `to(device)` does, and drop the mixture made of them."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._mixture = None
         return self
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Take over buffers of any size."""
+        """Load buffers of any size."""
         for name in ("weights", "means", "stds"):
             if prefix + name in state:
                 setattr(self, name, state[prefix + name].to(self.sigmas.device))

@@ -1,4 +1,4 @@
-"""A multilayer perceptron as textbooks have it, on the flattened sample."""
+"""A standard multilayer perceptron on the flattened sample."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh"
 
 
 class PlainMLP(ScoreNetwork):
-    """Linear layers with an activation between them; the last layer's output is the score.
+    """Linear layers with activations between them; the output of the last one is the score.
 
     The input is the flattened sample u (images in [−1, 1]). Objectives that differentiate the score
-    (`ism`, `ssm`, `ssm_vr`) train better with a smooth activation: the slope of "relu" is constant
-    but for its jumps, of which no gradient tells.
+    (`ism`, `ssm`, `ssm_vr`) train better with a smooth activation: the derivative of "relu" is
+    piecewise constant, so it has no second-order gradient.
 
     Args:
         shape: shape of one sample.
         sigmas: the ladder, (L,).
-        hidden: units of each hidden layer.
+        hidden: number of units of each hidden layer.
         activation: "relu", "silu", "softplus" or "tanh".
-        conditioning: how σ enters. "input": σ is one more input; "divide": the output is divided by
-            σ; "none": not at all.
+        conditioning: use of σ. "input": σ is an additional input; "divide": the output is divided
+            by σ; "none": σ is not used.
     """
 
     def __init__(

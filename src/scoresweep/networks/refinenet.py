@@ -2,9 +2,9 @@
 
 Song and Ermon (2019, 2020), appendix A; after RefineNet (Lin et al. 2017). Every activation is ELU.
 The networks of the two papers differ in their norms. Without `levels` (2020), all levels share the
-parameters of a norm, and only residual blocks have norms. With them (2019), each noise level has
-its own parameters, norms stand inside the refine blocks too, and chained pooling takes means
-instead of maxima.
+parameters of a norm, and only residual blocks have norms. With `levels` (2019), each noise level
+has its own parameters, refine blocks have norms too, and chained pooling is average pooling instead
+of max pooling.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from scoresweep.networks.normalization import InstanceNormPlus
 __all__ = ["RefineBlock", "RefineNet", "ResidualBlock"]
 
 DILATIONS = (2, 4)
-"""Dilations of the last stages, which keep the size of the one before them."""
+"""Dilations of the last stages, which keep the size of the stage before."""
 
 
 class RefineNet(ScoreNetwork):
-    """The body that the networks of both papers share.
+    """The common body of the networks of both papers.
 
-    The first stage works at full size; each further one halves it, but for the last two, which are
-    dilated by 2 and 4 instead. A stage has two residual blocks. One refine block for each stage
-    then leads back up; it puts out as many feature maps as the stage above has.
+    The first stage works at full size. Each later stage halves the size, except the last two, which
+    have dilations 2 and 4 instead. A stage has two residual blocks. On the way up there is one
+    refine block for each stage, with as many output maps as the stage above.
 
     Args:
         shape: (C, H, W) of an image with pixels in [0, 1].
         sigmas: the ladder, (L,).
-        channels: feature maps of the first stage.
-        levels: number of levels with norms of their own; None: norms do not know the level.
+        channels: number of feature maps of the first stage.
+        levels: number of levels with their own norms; None: norms do not depend on the level.
 
     Raises:
-        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
+        ValueError: if `shape` is not (C, H, W), or the image is too small for the stages.
     """
 
     widths: ClassVar[tuple[int, ...]] = (1, 2, 2, 2)
-    """Feature maps of each stage, in units of those of the first."""
+    """Number of feature maps of each stage, relative to the first."""
 
     def __init__(
         self, shape: tuple[int, ...], sigmas: Tensor, channels: int, levels: int | None = None
@@ -72,7 +72,7 @@ class RefineNet(ScoreNetwork):
         self.last = _conv3x3(channels, shape[0])
 
     def features(self, x: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return the body's output, (N, C, H, W), for images `x` (N, C, H, W) at `level` (N,)."""
+        """Return the output (N, C, H, W) for images `x` (N, C, H, W) at `level` (N,)."""
         maps = [self.first(to_symmetric_range(x))]
         for stage in self.stages:
             maps.append(stage(maps[-1], level))
@@ -89,12 +89,12 @@ class ResidualBlock(nn.Module):
 
     Args:
         inputs: channels of the input.
-        outputs: channels of the output; other than `inputs` only where the shortcut has a
+        outputs: channels of the output; it can differ from `inputs` only if the shortcut has a
             convolution.
-        halve: follow the second convolution and the shortcut by a 2×2 mean.
+        halve: apply 2×2 average pooling after the second convolution and in the shortcut.
         dilation: dilation of the convolutions.
-        project: pass the shortcut through a 3×3 convolution of the same dilation.
-        levels: number of levels with norms of their own, or None.
+        project: use a 3×3 convolution of the same dilation in the shortcut.
+        levels: number of levels with their own norms, or None.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class ResidualBlock(nn.Module):
             self.shortcut = _conv3x3(inputs, outputs, dilation=dilation)
 
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return (N, outputs, H, W), or half that height and width, of `x` (N, inputs, H, W)."""
+        """Map `x` (N, inputs, H, W) to (N, outputs, H, W), or to half that height and width."""
         h: Tensor = self.conv1(elu(self.norm1(x, level)))
         h = self.conv2(elu(self.norm2(h, level)))
         if self.halve:
-            # A mean and a 1×1 convolution commute; this order convolves a quarter of the pixels.
+            # Pooling and a 1×1 convolution commute; this order convolves a quarter of the pixels.
             h, x = avg_pool2d(h, 2), avg_pool2d(x, 2)
         shortcut: Tensor = self.shortcut(x)
         return h + shortcut
@@ -133,15 +133,14 @@ class ResidualBlock(nn.Module):
 class RefineBlock(nn.Module):
     """Fuse feature maps of several sizes at the size of the first, then pool and refine them.
 
-    Each input passes two residual convolution units. A convolution each, a bilinear resize and a
-    sum fuse them; one input alone stays as it is. Chained residual pooling and `units` more units
-    follow.
+    Each input passes two residual convolution units. Several inputs are fused by a convolution
+    each, a bilinear resize and a sum. Chained residual pooling and `units` more units follow.
 
     Args:
         inputs: channels of each input.
         outputs: channels of the output.
-        units: residual convolution units at the end.
-        levels: number of levels with norms of their own; None: the block has no norms.
+        units: number of residual convolution units at the end.
+        levels: number of levels with their own norms; None: the block has no norms.
     """
 
     def __init__(
@@ -156,7 +155,7 @@ class RefineBlock(nn.Module):
         self.output = _units(outputs, units, levels)
 
     def forward(self, xs: list[Tensor], level: Tensor | None = None) -> Tensor:
-        """Return (N, outputs, H, W), with the height and width of the first of `xs`."""
+        """Return (N, outputs, H, W) with the height and width of the first of `xs`."""
         hs = [adapt(x, level) for adapt, x in zip(self.adapt, xs, strict=True)]
         fused = hs[0]
         if self.fuse:
@@ -168,7 +167,7 @@ class RefineBlock(nn.Module):
 
 
 class _ConvUnit(nn.Module):
-    """Residual convolution unit: twice norm (if any), ELU, conv without bias; plus the input."""
+    """Residual convolution unit: (norm, ELU, conv without bias) twice, plus the input."""
 
     def __init__(self, channels: int, levels: int | None) -> None:
         super().__init__()
@@ -184,7 +183,7 @@ class _ConvUnit(nn.Module):
 
 
 class _ChainedPooling(nn.Module):
-    """Chained residual pooling: ELU, plus each link of a chain of norm (if any), 5×5 pool, conv."""
+    """Chained residual pooling: ELU, plus each link of a chain of norm, 5×5 pool and conv."""
 
     def __init__(self, channels: int, stages: int, levels: int | None) -> None:
         super().__init__()
@@ -201,7 +200,7 @@ class _ChainedPooling(nn.Module):
 
 
 class _Chain(nn.ModuleList):
-    """Modules one after the other, each told the level."""
+    """Like `nn.Sequential`, with the level as a second argument of each module."""
 
     def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
         for module in self:
@@ -220,7 +219,7 @@ def _inner_norm(channels: int, levels: int | None) -> nn.Module:
 
 
 def _stages(widths: list[int], levels: int | None) -> list[nn.Module]:
-    """Return the stages on the way down, with as many feature maps each as `widths` says."""
+    """Return the stages on the way down, with `widths` feature maps."""
     dilations = [1] * (len(widths) - len(DILATIONS)) + list(DILATIONS)
     stages: list[nn.Module] = []
     for i, (width, dilation) in enumerate(zip(widths, dilations, strict=True)):

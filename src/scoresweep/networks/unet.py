@@ -5,8 +5,8 @@ deviation s = ½ of pixels in [0, 1]:
 
     ∇ₓ log q_σ(x) = −(x − m)/(σ² + s²) + s/√(σ² + s²) · F((x − m)/√(σ² + s²), log σ)/σ
 
-F begins at zero, so that the network begins as the exact score of N(m, s²) smoothed by noise: at
-large σ, nearly that of noise alone. F's input and what it has to learn have unit size at every σ.
+F is initialised to zero, so that the initial network is the exact score of N(m, s²) smoothed by
+noise. The input and the target of F have unit size at every σ.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ MEAN, STD = 0.5, 0.5
 
 
 class UNet(ScoreNetwork):
-    """U-Net of residual blocks that are told log σ, with self-attention where the maps are small.
+    """U-Net of residual blocks conditioned on log σ, with self-attention at small sizes.
 
-    On the way down, `blocks` residual blocks a stage, then half the size; in the middle, block,
-    attention, block; on the way up, `blocks` + 1 blocks a stage, each of which takes one of the
-    maps from the way down beside its input.
+    On the way down there are `blocks` residual blocks for each stage, then the size is halved. The
+    middle is block, attention, block. On the way up there are `blocks` + 1 blocks for each stage,
+    each of which also takes one of the maps from the way down.
 
     Args:
         shape: (C, H, W) of an image with pixels in [0, 1].
         sigmas: the ladder, (L,).
-        channels: feature maps of the first stage.
-        multipliers: feature maps of each stage, in units of `channels`; each stage after the first
-            works at half the size of the one before.
-        blocks: residual blocks of a stage on the way down.
-        attention: sizes, in pixels of the longer side, at which every block is followed by
-            self-attention; the middle always has it.
+        channels: number of feature maps of the first stage.
+        multipliers: number of feature maps of each stage, relative to `channels`; each stage after
+            the first works at half the size of the stage before.
+        blocks: number of residual blocks of a stage on the way down.
+        attention: sizes, in pixels of the longer side, at which self-attention follows each block;
+            the middle always has it.
 
     Raises:
-        ValueError: if `shape` is not that of an image, or has too few pixels for so many stages.
+        ValueError: if `shape` is not (C, H, W), or the image is too small for the stages.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class UNet(ScoreNetwork):
         return (learned - u) / size
 
     def _features(self, u: Tensor, embedding: Tensor) -> Tensor:
-        """Return F (N, C, H, W) of the scaled images `u` (N, C, H, W)."""
+        """Return F (N, C, H, W) for the scaled images `u` (N, C, H, W)."""
         h = self.first(u)
         maps = [h]
         for part in self.down:
@@ -137,7 +137,7 @@ class _LogSigma(nn.Module):
 
 
 class _Block(nn.Module):
-    """GroupNorm, SiLU, conv, plus the embedding; again; plus a shortcut; then attention, if any."""
+    """Two times GroupNorm, SiLU, conv, with the embedding between; shortcut; attention, if any."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, attend: bool) -> None:
         super().__init__()
@@ -158,10 +158,10 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention of one head over pixels, plus its input.
+    """Self-attention with one head over pixels, plus its input.
 
-    The product is written out because torch's fused one cannot be differentiated twice, which the
-    implicit objectives do.
+    The product is written out because torch's fused attention cannot be differentiated twice, as
+    the implicit objectives require.
     """
 
     def __init__(self, channels: int) -> None:
@@ -179,19 +179,19 @@ class _Attention(nn.Module):
 
 
 class _Halve(nn.Module):
-    """2×2 means."""
+    """2×2 average pooling."""
 
     def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
         return avg_pool2d(x, 2)
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """Return GroupNorm with 4 channels or more a group, in 32 groups at most."""
+    """Return GroupNorm with at least 4 channels per group and at most 32 groups."""
     return nn.GroupNorm(math.gcd(32, channels // 4, channels), channels)
 
 
 def _zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """Return `layer` with zero weights: what it adds begins at nothing."""
+    """Return `layer` with zero weights, so that its branch starts as zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,8 +1,8 @@
-"""Objectives that train a score network: a loss for each sample, its noise level and its noise.
+"""Training objectives of score networks: a loss for each sample.
 
-Each is `objective(score, x, sigma, z, **options)`; those that need random directions take them as
-`v`. All are ½ λ(σ) E‖s − ∇log q_σ‖² up to a constant that does not depend on s: for `dsm` that is
-½ λ(σ) (D/σ² − E‖∇log q_σ‖²), for the others −½ λ(σ) E‖∇log q_σ‖².
+Each is `objective(score, x, sigma, z, **options)`, with random directions `v` if it needs them. All
+equal ½ λ(σ) E‖s − ∇log q_σ‖² up to a constant that does not depend on s. The constant is
+½ λ(σ) (D/σ² − E‖∇log q_σ‖²) for `dsm` and −½ λ(σ) E‖∇log q_σ‖² for the others.
 """
 
 from __future__ import annotations

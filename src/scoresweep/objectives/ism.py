@@ -1,9 +1,9 @@
 """Implicit score matching, λ(σ) E[tr ∇s + ½ ‖s‖²] (Hyvärinen 2005, theorem 1).
 
 Integration by parts turns E sᵀ∇log q into −E tr ∇s, so that ½ E‖s − ∇log q‖² is known up to a
-constant without knowing q. The samples are noised first, x̃ = x + σz, and s is compared with the
-score of the smoothed density q_σ. The trace costs what a backward pass for each dimension costs,
-less what is saved by taking many of them together (see `trace`).
+constant without knowing q. Noise is added to the samples first, x̃ = x + σz, so s is compared with
+the score of the smoothed density q_σ. The trace takes one backward pass for each dimension;
+batching them makes it cheaper (see `jacobian_trace`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scoresweep.score import Score, expand_sigma
 __all__ = ["MAX_DIMENSION", "ism"]
 
 MAX_DIMENSION = 4096
-"""Dimensions above which the passes take so long that it is likely to be a mistake."""
+"""Maximum number of dimensions without `allow_large`, because larger data take very long."""
 
 
 def ism(
@@ -33,23 +33,22 @@ def ism(
     """Return the implicit score matching losses λ(σ) [tr ∇s + ½‖s‖²], shape (N,).
 
     Args:
-        score: what is trained.
+        score: the network to train.
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.
         weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
-        allow_large: go on with more than 4,096 dimensions.
-        memory: bytes of gradients that the backward passes which are taken together make.
+        allow_large: allow more than `MAX_DIMENSION` dimensions.
+        memory: bytes of gradients of one batch of backward passes.
 
     Raises:
-        ValueError: if there are more, and that is not allowed.
+        ValueError: if there are more dimensions without `allow_large`.
     """
     dimension = x[0].numel()
     if dimension > MAX_DIMENSION and not allow_large:
         raise ValueError(
-            f"ism takes one backward pass for each of {dimension:,} dimensions; more than "
-            f"{MAX_DIMENSION:,}"
-            f" need allow_large"
+            f"ism takes one backward pass for each dimension, found {dimension:,}; expected "
+            f"{MAX_DIMENSION:,} or fewer, or allow_large"
         )
     noisy = (x + expand_sigma(sigma, x) * z).requires_grad_()
     output = score(noisy, sigma)

@@ -1,4 +1,4 @@
-"""The part that both forms of sliced score matching have: vᵀ ∇s v along random directions v."""
+"""The terms of sliced score matching along random directions v: vᵀ ∇s v and vᵀs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def sliced_terms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return s(x̃), (N, D), and vᵀ∇s v and vᵀs, both (M, N), at x̃ = x + σz.
 
-    One forward pass, and one backward pass for each of the M directions: ∇(vᵀs) is the gradient of
-    a number (Song et al. 2019, "Sliced score matching", eq. 7).
+    This takes one forward pass, and one backward pass for each of the M directions to compute
+    ∇(vᵀs) (Song et al. 2019, "Sliced score matching", eq. 7, https://arxiv.org/abs/1905.07088).
 
     Args:
-        score: what is trained.
+        score: the network to train.
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.

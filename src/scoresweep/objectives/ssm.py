@@ -1,7 +1,7 @@
 """Sliced score matching, λ(σ) E[vᵀ ∇s v + ½ (vᵀs)²] (Song et al. 2019, eq. 7).
 
-For directions with E vvᵀ = I its expectation is that of `ism`. The samples are noised first,
-x̃ = x + σz, and s is compared with the score of the smoothed density q_σ.
+For directions with E vvᵀ = I its expectation equals that of `ism`. Noise is added to the samples
+first, x̃ = x + σz, so s is compared with the score of the smoothed density q_σ.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ def ssm(
     v: Tensor,
     weighting: Weighting = "sigma2",
 ) -> Tensor:
-    """Return the sliced score matching losses λ(σ) [vᵀ∇s v + ½(vᵀs)²], a mean over v, shape (N,).
+    """Return the sliced score matching losses λ(σ) [vᵀ∇s v + ½(vᵀs)²], averaged over v, (N,).
 
     Args:
-        score: what is trained.
+        score: the network to train.
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.
-        v: directions, (M, N, ...), of mean 0 and covariance I, any distribution: standard normal or
-            Rademacher, say.
+        v: random directions, (M, N, ...), with mean 0 and covariance I, for example standard normal
+            or Rademacher.
         weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
     """
     _, curvature, along = sliced_terms(score, x, sigma, z, v)

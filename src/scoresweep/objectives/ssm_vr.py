@@ -1,7 +1,7 @@
 """Sliced score matching with variance reduction, λ(σ) E[vᵀ ∇s v + ½ ‖s‖²].
 
-Song et al. 2019, eq. 8. Of `ssm`, E(vᵀs)² = ‖s‖² is taken exactly, which holds for directions with
-E vvᵀ = I.
+Song et al. 2019, eq. 8. It is `ssm` with (vᵀs)² replaced by its expectation ‖s‖² for directions
+with E vvᵀ = I.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def ssm_vr(
     v: Tensor,
     weighting: Weighting = "sigma2",
 ) -> Tensor:
-    """Return the losses λ(σ) [vᵀ∇s v + ½‖s‖²], the first term a mean over v, shape (N,).
+    """Return the losses λ(σ) [vᵀ∇s v + ½‖s‖²], with the first term averaged over v, (N,).
 
     Args:
-        score: what is trained.
+        score: the network to train.
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.

@@ -10,11 +10,11 @@ __all__ = ["Weighting", "apply_weighting"]
 
 Weighting = Literal["sigma2", "sigma", "one"]
 
-POWER = {"sigma2": 2, "sigma": 1, "one": 0}
+POWERS = {"sigma2": 2, "sigma": 1, "one": 0}
 
 
 def apply_weighting(
-    losses: Tensor, sigma: Tensor, weighting: Weighting, divided: int = 0
+    losses: Tensor, sigma: Tensor, weighting: Weighting, divided_by_power: int = 0
 ) -> Tensor:
-    """Return `losses` (N,) times λ(σ)/σ^`divided`, for the noise levels `sigma` (N,)."""
-    return losses * sigma ** (POWER[weighting] - divided)
+    """Return `losses` (N,) times λ(σ)/σᵏ, k = `divided_by_power`, for the levels `sigma` (N,)."""
+    return losses * sigma ** (POWERS[weighting] - divided_by_power)

@@ -1,1 +1,1 @@
-"""Feature extractors: one class in one file."""
+"""Feature extractors, one in each file."""

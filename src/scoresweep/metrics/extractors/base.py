@@ -1,4 +1,4 @@
-"""A feature extractor: one class in one file."""
+"""The base class of feature extractors."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ __all__ = ["Extractor", "check_channels"]
 
 
 class Extractor(nn.Module):
-    """Turns samples into features on which the metrics compare real and generated ones.
+    """A module that maps samples to features, in which metrics compare real and generated samples.
 
-    A subclass sets `name`, takes `(shape, classes)` and defines `forward`; one that learns from the
-    real training samples defines `fit` and `recipe` too. What it has learned is its `state_dict`.
+    A subclass sets `name`, takes `(shape, classes)` and defines `forward`. A subclass that is
+    trained on the real samples also defines `fit` and `recipe`; its `state_dict` is the result.
     """
 
     name: ClassVar[str]
-    """Becomes part of the metrics' names: `frechet_<name>`."""
+    """Part of the names of metrics: `frechet_<name>`."""
     resize: ClassVar[str] = "none"
-    """How images are brought to the size that the extractor expects."""
+    """Method of resizing images to the size that the extractor expects."""
     needs_images: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     weights: ClassVar[str | None] = None
-    """Name of the published weights that it is used with; None: it learns its own, or has none."""
+    """Name of its published weights; None: it is trained here, or has no weights."""
     batch_size: ClassVar[int] = 1024
-    """Samples that are best given to `forward` together."""
+    """Number of samples of a batch."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
-        """Make one for samples of `shape`, (C, H, W) or (D,), in `classes` classes, or 0."""
+        """Create it for samples of `shape`, (C, H, W) or (D,), with `classes` classes, or 0."""
         super().__init__()
 
     def fit(self, samples: Tensor, labels: Tensor | None, seed: int) -> None:
-        """Learn from the real training `samples` (N, ...) and `labels` (N,); most learn nothing."""
+        """Train on the real `samples` (N, ...) and `labels` (N,); by default nothing is trained."""
 
     def recipe(self) -> dict[str, float]:
-        """Return what `fit` goes by: weights of another recipe are those of another extractor."""
+        """Return the training hyperparameters; a change invalidates fitted weights."""
         return {}
 
     def forward(self, samples: Tensor) -> Features:
@@ -46,6 +46,6 @@ class Extractor(nn.Module):
 
 
 def check_channels(shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless images of `shape` (C, H, W) are grey or in colour: C is 1 or 3."""
+    """Raise ValueError unless C of `shape` (C, H, W) is 1 (grey) or 3 (colour)."""
     if shape[0] not in (1, 3):
-        raise ValueError(f"images of 1 or 3 channels are needed, found {shape[0]}")
+        raise ValueError(f"expected images of 1 or 3 channels, found {shape[0]}")

@@ -1,10 +1,10 @@
 """A small convolutional classifier, trained on the labelled real training images.
 
-Its features are the activations before the last layer. A classifier that has seen nothing but
-real images is sure of its answer on noise too, which would make its confidence worthless as a
-measure of samples: it is taught to be undecided on uniform noise (outlier exposure, Hendrycks et
-al. 2019). Its probabilities are then calibrated by temperature scaling (Guo et al. 2017) on
-training images that it was not trained on.
+Its features are the activations before the last layer. A classifier trained on real images only is
+confident on noise too, so its confidence would say nothing about samples. It is therefore trained
+to give uniform probabilities on uniform noise (outlier exposure, Hendrycks et al. 2019,
+https://arxiv.org/abs/1812.04606). Its probabilities are then calibrated by temperature scaling (Guo
+et al. 2017, https://arxiv.org/abs/1706.04599) on held-out training images.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 HELD_OUT = 0.1
-"""Share of the training images on which the temperature is chosen."""
+"""Share of the training images that are held out to choose the temperature."""
 NOISE = BATCH_SIZE // 4
-"""Images of uniform noise that are added to a batch."""
+"""Number of images of uniform noise added to a batch."""
 FEATURES = 64
 PROCEDURE = 1
-"""Rises when layers or training change in another way than by the numbers above."""
+"""Version of layers and training, increased by changes other than to the numbers above."""
 
 
 class Classifier(Extractor):
     """Convolutional network for images of any size, channels and number of classes.
 
-    A convolution at full size, then halvings down to about four pixels a side, each followed by a
-    convolution with twice the maps, then a layer of 64 features. The number of training steps is
-    fixed, so the time is bounded whatever the size of the dataset.
+    It has a convolution at full size, then halvings down to about four pixels a side, each followed
+    by a convolution with twice the maps, then a layer of 64 features. The number of training steps
+    is fixed, so training time does not depend on the size of the dataset.
     """
 
     name = "classifier"
@@ -49,7 +49,7 @@ class Classifier(Extractor):
     temperature: Tensor
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
-        """Make an untrained classifier for images of `shape` (C, H, W)."""
+        """Create an untrained classifier for images of `shape` (C, H, W)."""
         super().__init__(shape, classes)
         channels, height, width = shape
         halvings = max(0, round(math.log2(min(height, width) / 4)))
@@ -82,7 +82,7 @@ class Classifier(Extractor):
             ValueError: if there are no labels.
         """
         if labels is None:
-            raise ValueError("the classifier is trained on labels, and there are none")
+            raise ValueError("the classifier needs labels of the training samples, found None")
         generator = generator_for(seed, "classifier")
         order = torch.randperm(len(samples), generator=generator)
         held_out, kept = order.tensor_split([max(1, int(HELD_OUT * len(order)))])
@@ -93,7 +93,7 @@ class Classifier(Extractor):
         self.temperature.copy_(_best_temperature(logits, labels[held_out]))
 
     def recipe(self) -> dict[str, float]:
-        """Return the numbers of the training."""
+        """Return the training hyperparameters."""
         return {
             "procedure": PROCEDURE,
             "steps": STEPS,
@@ -106,7 +106,7 @@ class Classifier(Extractor):
         }
 
     def _reset(self, seed: int) -> None:
-        """Draw the first weights, and leave torch's own random numbers as they were."""
+        """Initialise the weights without changing torch's global random state."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "classifier weights"))
             for module in self.modules():
@@ -121,15 +121,15 @@ class Classifier(Extractor):
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
         classes = self.head.out_features
-        undecided = torch.full((NOISE, classes), 1 / classes)
+        uniform = torch.full((NOISE, classes), 1 / classes)
         self.train()
         for _ in range(STEPS):
             batch = kept[torch.randint(len(kept), (BATCH_SIZE,), generator=generator)]
             images = _shift(samples[batch], generator)
             noise = torch.rand(NOISE, *images.shape[1:], generator=generator)
             logits = self.head(self.body(torch.cat([images, noise])))
-            wanted = torch.cat([one_hot(labels[batch], classes), undecided])
-            loss = cross_entropy(logits, wanted)
+            targets = torch.cat([one_hot(labels[batch], classes), uniform])
+            loss = cross_entropy(logits, targets)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -146,7 +146,7 @@ def _convolution(channels: int, maps: int) -> list[nn.Module]:
 
 
 def _shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift a batch (N, C, H, W) by up to an eighth of its size, the same way for all images."""
+    """Shift images (N, C, H, W) by the same random offset of up to an eighth of their size."""
     height, width = images.shape[2:]
     reach = min(height, width) // 8
     down, right = torch.randint(2 * reach + 1, (2,), generator=generator).tolist()
@@ -157,7 +157,7 @@ def _shift(images: Tensor, generator: torch.Generator) -> Tensor:
 def _best_temperature(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the temperature in [1, 10] with the smallest cross-entropy.
 
-    It only softens: a small set without a mistake would ask for certainty without bounds.
+    It is at least 1, because a small set without errors would be fitted best by temperature 0.
     """
     candidates = torch.logspace(0, 1, 201)
     losses = torch.stack([cross_entropy(logits / t, labels) for t in candidates])

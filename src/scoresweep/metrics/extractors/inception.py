@@ -1,9 +1,10 @@
-"""The Inception network of 5 December 2015, on whose features FID and KID are defined.
+"""The Inception network of 5 December 2015, which defines FID and KID.
 
-The network is Inception-v3 (Szegedy et al. 2015) as the file `inception-2015-12-05` of TensorFlow
-has it, which Heusel et al. (2017) took the Fréchet inception distance from. It differs from the
-paper in its pools: average pools leave the padding out of the mean, and the last block has a max
-pool. Batch normalisation (epsilon 10⁻³, no scale) is part of the convolutions' weights.
+The network is Inception-v3 (Szegedy et al. 2015) of the TensorFlow file `inception-2015-12-05`,
+with which Heusel et al. (2017, https://arxiv.org/abs/1706.08500) defined the Fréchet inception
+distance. It differs from the paper in its pooling: average pooling excludes the padding, and the
+last block has max pooling. Batch normalisation (epsilon 10⁻³, no scale) is part of the
+convolutions' weights.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ __all__ = [
 ]
 
 SIZE = 299
-"""Pixels a side of the images that the network was trained on."""
+"""Side length of the images of the network's training, in pixels."""
 
 
 class InceptionNetwork(nn.Module):
     """The network without its classifier; `forward` takes images (N, 3, 299, 299) in [-1, 1]."""
 
     def __init__(self) -> None:
-        """Make one with random weights."""
+        """Create it with random weights."""
         super().__init__()
         self.stages = nn.ModuleList(
             [
@@ -65,7 +66,7 @@ class InceptionNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor, stages: int = 4) -> Tensor:
-        """Return the means over all places (N, D) after so many `stages`, 1 to 4.
+        """Return the means over pixels, (N, D), after the first `stages` stages, 1 to 4.
 
         D is 64, 192 (after the first and the second max pool), 768 or 2048.
         """
@@ -84,7 +85,7 @@ class Inception(Extractor):
     batch_size = 32
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
-        """Make one with random weights for images of `shape` (C, H, W).
+        """Create it with random weights for images of `shape` (C, H, W).
 
         Raises:
             ValueError: if C is neither 1 nor 3.
@@ -94,61 +95,61 @@ class Inception(Extractor):
         self.network = InceptionNetwork()
 
     def forward(self, samples: Tensor) -> Features:
-        """Return features (N, 2048) of images (N, C, H, W) in [0, 1]; grey ones are repeated."""
+        """Return features (N, 2048) of images (N, C, H, W) in [0, 1]; grey images are repeated."""
         return Features(self.network(self.prepare(samples)))
 
     def prepare(self, samples: Tensor) -> Tensor:
-        """Return images (N, C, H, W) in [0, 1] as the network expects them."""
+        """Return images (N, C, H, W) in [0, 1], scaled and resized for the network."""
         scaled = (255 * samples - 128) / 128
         images = RESIZES[self.resize](scaled.expand(-1, 3, -1, -1), SIZE)
         return images.contiguous(memory_format=torch.channels_last)
 
 
 class InceptionHalfPixel(Inception):
-    """The same features on images resized by pixel centres."""
+    """The features of `Inception` on images resized between pixel centres."""
 
     name = "inception_half_pixel"
     resize = "half_pixel"
 
 
 class InceptionAntialias(Inception):
-    """The same features on images resized by pixel centres, smoothed where they shrink."""
+    """The features of `Inception` on images resized between pixel centres with antialiasing."""
 
     name = "inception_antialias"
     resize = "antialias"
 
 
 class Branches(nn.Module):
-    """Branches whose maps are put one after the other."""
+    """Parallel branches with concatenated maps."""
 
     def __init__(self, *branches: Iterable[nn.Module]) -> None:
-        """Take the modules of each branch, in their order."""
+        """Create it from the modules of each branch."""
         super().__init__()
         self.branches = nn.ModuleList([nn.Sequential(*branch) for branch in branches])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps of all branches on `x` (N, C, H, W)."""
+        """Return the concatenated maps of all branches for `x` (N, C, H, W)."""
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
 def _convolution(
     maps: int,
-    wanted: int,
+    outputs: int,
     size: int | tuple[int, int],
     stride: int = 1,
     padding: int | tuple[int, int] = 0,
 ) -> list[nn.Module]:
-    return [nn.Conv2d(maps, wanted, size, stride, padding), nn.ReLU(inplace=True)]
+    return [nn.Conv2d(maps, outputs, size, stride, padding), nn.ReLU(inplace=True)]
 
 
-def _wide(maps: int, wanted: int, length: int) -> list[nn.Module]:
+def _wide(maps: int, outputs: int, length: int) -> list[nn.Module]:
     """Return a convolution with a kernel of one row."""
-    return _convolution(maps, wanted, (1, length), padding=(0, length // 2))
+    return _convolution(maps, outputs, (1, length), padding=(0, length // 2))
 
 
-def _high(maps: int, wanted: int, length: int) -> list[nn.Module]:
+def _high(maps: int, outputs: int, length: int) -> list[nn.Module]:
     """Return a convolution with a kernel of one column."""
-    return _convolution(maps, wanted, (length, 1), padding=(length // 2, 0))
+    return _convolution(maps, outputs, (length, 1), padding=(length // 2, 0))
 
 
 def _block_35(maps: int, pooled: int) -> Branches:
@@ -179,7 +180,7 @@ def _to_17(maps: int) -> Branches:
 
 
 def _block_17(inner: int) -> Branches:
-    """Return a block at 17×17 pixels, with so many maps inside."""
+    """Return a block at 17×17 pixels, with `inner` maps inside."""
     return Branches(
         _convolution(768, 192, 1),
         [*_convolution(768, inner, 1), *_wide(inner, inner, 7), *_high(inner, 192, 7)],

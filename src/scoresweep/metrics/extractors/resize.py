@@ -1,4 +1,7 @@
-"""Ways to resize images: they differ by more than most samplers do, so each has a name."""
+"""Methods of resizing images, by name.
+
+Metrics differ more between them than between most samplers.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ __all__ = ["RESIZES", "antialias", "half_pixel", "tf1"]
 def tf1(images: Tensor, size: int) -> Tensor:
     """Resize images (N, C, H, W) to (N, C, size, size) as `resize_bilinear` of TensorFlow 1 does.
 
-    Bilinear; pixel i of the result lies at i · H / size of the image, where other programs put it
-    at (i + ½) · H / size - ½: the result is shifted by up to half a pixel of the image. Published
-    FIDs are made in this way.
+    It is bilinear; pixel i of the result is at i · H / size of the image. Other programs use
+    (i + ½) · H / size − ½, so this result is shifted by up to half a pixel of the image. The
+    original FID code resizes in this way.
     """
     return _lerp(_lerp(images, size, 3), size, 2)
 
@@ -22,24 +25,24 @@ def tf1(images: Tensor, size: int) -> Tensor:
 def half_pixel(images: Tensor, size: int) -> Tensor:
     """Resize images (N, C, H, W) to (N, C, size, size), bilinear between the centres of pixels.
 
-    Two pixels a side make one, also where the result is smaller: then pixels in between are
-    dropped. `pytorch-fid` does so.
+    Each pixel of the result is interpolated from two pixels a side, so pixels between them are
+    skipped if the result is smaller. `pytorch-fid` resizes in this way.
     """
     return interpolate(images, (size, size), mode="bilinear", align_corners=False)
 
 
 def antialias(images: Tensor, size: int) -> Tensor:
-    """Resize images (N, C, H, W) to (N, C, size, size), bilinear, as Pillow does but not rounded.
+    """Resize images (N, C, H, W) to (N, C, size, size), bilinear, as Pillow but without rounding.
 
-    Where the result is smaller, a triangle as wide as two of its pixels weighs all pixels below
-    (Parmar et al. 2022 ask for such a filter, and use a bicubic one); where it is larger, this is
-    `half_pixel`. torchmetrics does so by default.
+    If the result is smaller, pixels are weighted by a triangle filter as wide as two pixels of the
+    result (Parmar et al. 2022 recommend such a filter, and use a bicubic one). If it is larger,
+    this is `half_pixel`. It is the default of torchmetrics.
     """
     return interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _lerp(images: Tensor, size: int, dim: int) -> Tensor:
-    """Resize one dimension as TensorFlow 1 does, positions in float32 as there."""
+    """Resize dimension `dim` as TensorFlow 1 does, with float32 positions."""
     length = images.shape[dim]
     position = torch.arange(size, device=images.device) * torch.tensor(length / size)
     low = position.long()
@@ -49,4 +52,4 @@ def _lerp(images: Tensor, size: int, dim: int) -> Tensor:
 
 
 RESIZES = {"tf1": tf1, "half_pixel": half_pixel, "antialias": antialias}
-"""Every way to resize, by the name under which it is recorded."""
+"""All methods, by the name that is recorded."""
