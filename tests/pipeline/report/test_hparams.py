@@ -12,7 +12,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.collect import collect, wide_table
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import wide_table
 
 
 def test_the_best_sampler_is_named_and_what_matters_comes_first(tmp_path: Path) -> None:

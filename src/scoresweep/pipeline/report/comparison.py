@@ -25,8 +25,9 @@ from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, lab
 from scoresweep.pipeline.report.statistics.side_by_side import SIDES, side_by_side
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, main_metric, summarise
 from scoresweep.pipeline.report.tables.axes import axis_options
-from scoresweep.pipeline.report.tables.collect import SCHEMA_VERSION, ReportData, wide_table
+from scoresweep.pipeline.report.tables.frames import wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
+from scoresweep.pipeline.report.tables.report_data import SCHEMA_VERSION, ReportData
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.pipeline.study.axis_names import axis_value
 from scoresweep.pipeline.study.config import Config, hashed_fields

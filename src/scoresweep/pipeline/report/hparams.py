@@ -13,7 +13,7 @@ import xarray as xr
 from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.collect import ReportData
+from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 
 if TYPE_CHECKING:

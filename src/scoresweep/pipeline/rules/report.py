@@ -1,4 +1,4 @@
-"""Rule `report`: gather what is finished into one labelled file, one table and one page."""
+"""Rule `report`: collect finished results into a labelled file, a table and a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.hparams import write_final_metrics
-from scoresweep.pipeline.report.page.render import Pictures, render_page
+from scoresweep.pipeline.report.page.render import Figures, render_page
 from scoresweep.pipeline.report.sections import (
     cost_maps,
     density_animations,
@@ -27,15 +27,10 @@ from scoresweep.pipeline.report.sections import (
     vector_fields,
 )
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.collect import (
-    MissingResult,
-    ReportData,
-    collect,
-    long_table,
-    metric_names,
-    wide_table,
-)
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import long_table, metric_names, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
+from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
 from scoresweep.pipeline.results import examine_results, outdated_measurements
 from scoresweep.pipeline.results.code_summary import report_other_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
@@ -45,85 +40,82 @@ from scoresweep.pipeline.system.console import say
 
 __all__ = ["report"]
 
-NAMED = 5
-"""Most missing results that are named on the terminal."""
+MAX_NAMED = 5
+"""Maximum number of missing results named on the terminal."""
 
 
 def report(plan: Plan) -> None:
-    """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` of what is there.
+    """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` from the existing results.
 
-    What is missing or failed is NaN in the numbers and named on the page. Raises `InputError` where
-    there is nothing to report at all: no result, and nothing that failed either.
+    Missing and failed results are NaN in the numbers and listed on the page. Raises `InputError` if
+    there is nothing to report: no result and no failure.
     """
     paths = plan.paths
     results = examine_results(plan)
     data = collect(plan, collect_jobs(plan, results), outdated_measurements(plan, results))
     data.tree.attrs |= made_from_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
-    if is_empty and all(gap.state != "failed" for gap in data.gaps):
+    if is_empty and all(result.state != "failed" for result in data.missing):
         raise InputError(
-            f"{paths.results}: holds no result of the study {plan.study.study}; run it first: "
+            f"{paths.results}: no result of the study {plan.study.study}. Run the study first: "
             f"snakemake --cores all --configfile STUDY"
         )
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
-    pictures = _pictures(plan, data, wide, metrics)
+    figures = _figures(plan, data, wide, metrics)
     with atomic_write(paths.report) as temporary:
         data.tree.to_netcdf(temporary, engine="h5netcdf")
     with atomic_write(paths.metrics_table) as temporary:
         long_table(data).to_csv(temporary, index=False)
     with atomic_write(paths.figures) as folder:
         folder.mkdir()
-        for picture in pictures.all():
-            (folder / f"{picture.name}.png").write_bytes(picture.png)
+        for figure in figures.all():
+            (folder / f"{figure.name}.png").write_bytes(figure.png)
+            if figure.pdf:
+                (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
     with atomic_write(paths.report_page) as temporary:
-        temporary.write_text(render_page(plan, data, wide, metrics, pictures), encoding="utf-8")
+        temporary.write_text(render_page(plan, data, wide, metrics, figures), encoding="utf-8")
     write_final_metrics(plan, data, wide, metrics)
-    _say_what_there_is(plan, data.gaps, len(wide))
+    _print_summary(plan, data.missing, len(wide))
     report_other_code(data.codes)
 
 
-def _say_what_there_is(plan: Plan, gaps: Sequence[MissingResult], settings: int) -> None:
-    """Name the report and the first of the results that it does not have."""
+def _print_summary(plan: Plan, missing: Sequence[MissingResult], settings: int) -> None:
+    """Print the path of the page and the first missing results."""
     counts = f"{settings:,} setting{'s' * (settings != 1)}"
-    if not gaps:
+    if not missing:
         say(f"{plan.paths.report_page}: {counts}; no result is missing")
         return
-    missing = "1 result is missing" if len(gaps) == 1 else f"{len(gaps):,} results are missing"
-    say(f"{plan.paths.report_page}: {counts}; {missing}:")
-    for gap in gaps[:NAMED]:
-        say(f"  {gap.part} of {gap.name}: {gap.reason}")
-    if len(gaps) > NAMED:
-        say(f"  and {len(gaps) - NAMED:,} more; the page lists them")
+    count = "1 result is missing" if len(missing) == 1 else f"{len(missing):,} results are missing"
+    say(f"{plan.paths.report_page}: {counts}; {count}:")
+    for result in missing[:MAX_NAMED]:
+        say(f"  {result.part} of {result.name}: {result.reason}")
+    if len(missing) > MAX_NAMED:
+        say(f"  and {len(missing) - MAX_NAMED:,} more; see the page")
 
 
-def _pictures(
+def _figures(
     plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
-) -> Pictures:
+) -> Figures:
     ranked, main = data.ranked(wide), metrics[0] if metrics else None
-    maps = [
-        picture
-        for metric in metrics
-        for picture in metric_maps(data, ranked, metric, every_pair=metric is main)
-    ]
-    maps += signals_to_noise(data)
-    names = [dataset.id for dataset in plan.study.dataset]
-    samples = list(neighbours(plan.paths, data, ranked, main, names))
-    samples += trajectory_figures(plan.paths, data, ranked, main)
-    samples += shares(data, ranked, main) if main else []
-    figures = (
+    datasets = [dataset.id for dataset in plan.study.dataset]
+    networks = (
         score_errors,
         errors_by_density,
         recovered_densities,
         density_animations,
         vector_fields,
     )
-    return Pictures(
-        overview=list(overview(plan.paths, data, ranked, main, names)),
-        maps=maps,
-        costs=list(cost_maps(data, wide, metrics)),
-        score_errors=[picture for draw in figures for picture in draw(data)],
-        sheets=sample_sheets(plan.paths, data, wide, main, names),
-        samples=samples,
+    return Figures(
+        overview=list(overview(plan.paths, data, ranked, main, datasets)),
+        maps=[*metric_maps(data, ranked, metrics), *signals_to_noise(data)],
+        costs=list(cost_maps(data, ranked, metrics)),
+        score_errors=[figure for section in networks for figure in section(data)],
+        sheets=sample_sheets(plan.paths, data, wide, main, datasets),
+        samples=[
+            *neighbours(plan.paths, data, ranked, main, datasets),
+            *trajectory_figures(plan.paths, data, ranked, main),
+            *(shares(data, ranked, main) if main else ()),
+        ],
         curves=list(training_curves(data)),
     )

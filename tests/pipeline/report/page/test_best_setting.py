@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_plan, fake_study
 from scipy import stats
+from scoresweep.pipeline.report.page.chart_data import charts, to_script
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.page.best_setting import (
@@ -20,7 +21,6 @@ from scoresweep.pipeline.report.page.best_setting import (
     grid_edge_warning,
     interval_note,
 )
-from scoresweep.pipeline.report.page.chart_data import charts, to_script
 from scoresweep.pipeline.report.page.render import _sheets_lead, _values
 from scoresweep.pipeline.report.sections import Sheets
 from scoresweep.pipeline.report.sections.maps import metric_maps
@@ -28,7 +28,9 @@ from scoresweep.pipeline.report.sections.provenance import blocked_note, gap_row
 from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.collect import MissingResult, ReportData, collect, wide_table
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import wide_table
+from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 

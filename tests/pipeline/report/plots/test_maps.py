@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.sections.maps import axis_pairs, metric_maps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.collect import collect, wide_table
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import wide_table
 
 DISTANCE = RankedMetric("frechet_classifier", "Fréchet distance", "lower", {})
 

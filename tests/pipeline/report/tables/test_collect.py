@@ -23,7 +23,9 @@ from faked_study import (
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.tables.collect import ReportData, collect, long_table, wide_table
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import long_table, wide_table
+from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 
 

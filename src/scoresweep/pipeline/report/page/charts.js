@@ -1,24 +1,24 @@
-// The charts of the report. Each <div class="chart"> says in its data-* attributes what it shows;
-// the numbers are the JSON of #data (report/charts.py), the drawing is Plotly's.
+// Draws the charts of the report with Plotly. The attributes data-* of each <div class="chart"> name
+// its content in the JSON of #data, which Python has computed, rounded and formatted.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "ink", "#999999"];
+const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"];
 const DASHES = ["solid", "dash", "dot"];
-const MOST_LINES = COLOURS.length * DASHES.length;
-const MOST_TEXTS = 120;
+const MAX_LINES = COLOURS.length * DASHES.length;
+const MAX_ANNOTATED = 120;
 const TOUCH = matchMedia("(pointer: coarse)").matches;
-// On a touch screen there is no hovering: the bar of buttons would always lie on the chart.
-// Of Plotly's own buttons one uploads the numbers to its makers.
+// A touch screen has no hovering, so the buttons would always cover the chart.
+// Plotly's default buttons include one that uploads the numbers to its makers.
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
 const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtons: BUTTONS, plotlyServerURL: "" };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colour = (index) => (COLOURS[index % 8] === "ink" ? css("--text") : COLOURS[index % 8]);
+const ink = (colour) => (colour === "#000000" ? css("--text") : colour);
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 const sum = (values) => values.reduce((a, b) => a + b, 0);
-// Ticks at 1, 2 and 5; over more than two decades at powers of ten alone, within one at every digit,
-// and where that might be none, too, where Plotly chooses.
+// Ticks at powers of ten over more than two decades, at 1, 2 and 5 over one or two, at every digit
+// below; Plotly chooses them if the range is narrower still.
 const logarithmic = (values) => {
   const positive = values.filter((value) => value > 0);
   const decades = Math.log10(Math.max(...positive) / Math.min(...positive));
@@ -37,25 +37,9 @@ function element(tag, content = "", attributes = {}) {
   return made;
 }
 
-// Three significant digits, as everywhere on the page.
-function number(x) {
-  if (x === null || x === undefined || !Number.isFinite(x)) return "–";
-  if (x < 0) return "−" + number(-x);
-  if (x >= 999.5 && x < 1e6) return Math.round(x).toLocaleString("en");
-  if (Number.isInteger(x) && x < 1e6) return String(x);
-  if (x >= 1e-3 && x < 1e3) return x.toPrecision(3);
-  const short = Number(x.toPrecision(3));
-  return x >= 1e-4 && x < 1e-3 ? String(short) : short.toExponential().replace("+", "");
-}
-
-function mixed(share) {
-  const [from, to] = [[0, 114, 178], [230, 159, 0]];
-  return `rgb(${from.map((c, i) => Math.round(c + share * (to[i] - c))).join(",")})`;
-}
-
 let choices = 0;
 
-// A labelled <select>; `options` are [value, text], `changed` gets the chosen value.
+// Add a labelled <select>; `options` are [value, text], `changed` receives the chosen value.
 function choose(controls, label, options, chosen, changed) {
   const select = element("select");
   for (const [value, text] of options) select.append(element("option", text, { value }));
@@ -67,7 +51,7 @@ function choose(controls, label, options, chosen, changed) {
   controls.append(wrapper);
 }
 
-// A narrow chart has its legend below, where it takes as many lines as its names need.
+// A narrow chart has its legend below, with as many lines as its names need.
 const isNarrow = (root) => root.clientWidth < 560;
 const folded = (root, name) => (isNarrow(root) ? escaped(name).replace(/(.{30,}?[, ])/g, "$1<br>") : escaped(name));
 
@@ -95,52 +79,55 @@ function layout(root, x, y, traces, more = {}) {
   };
 }
 
-// ── charts of ready lines ───────────────────────────────────────────────────────────────────────
+// ── line charts ─────────────────────────────────────────────────────────────────────────────────
 
-const BANDS = "Bands go from the least to the greatest of the seeds.";
-
-function readyLines(root, chart) {
+function lineChart(root) {
   const { controls, plot, caption } = parts(root);
+  const charts = data.panels[Number(root.dataset.panel)];
   let chosen = 0;
   const draw = () => {
-    const choice = chart.choices[chosen];
-    const scale = (axis) => ({ title: { text: escaped(choice[axis].title).replace(", ", "<br>") }, ...(choice[axis].log && logarithmic(choice.lines.flatMap((line) => line[axis]))) });
-    const traces = choice.lines.flatMap((line, index) => lineTraces(root, line, index));
-    Plotly.react(plot, traces, layout(root, scale("x"), scale("y"), traces), OPTIONS);
-    const banded = choice.lines.some((line) => line.low);
-    const of = choice.lines.find((line) => line.of)?.of;
-    caption.textContent = [
-      banded ? choice.caption : choice.caption.replace(BANDS, "").trim(),
-      banded && !choice.caption.includes(BANDS) ? BANDS : "",
-      of ? `${new Set(choice.lines.map((line) => line.colour)).size} of ${of} configurations are shown, evenly spread.` : "",
-    ].filter(Boolean).join(" ");
+    drawLines(root, plot, charts[chosen]);
+    caption.textContent = charts[chosen].caption;
   };
-  if (chart.choices.length > 1)
-    choose(controls, "Show", chart.choices.map((c, i) => [i, c.name]), 0, (value) => ((chosen = Number(value)), draw()));
+  if (charts.length > 1)
+    choose(controls, "Show", charts.map((c, i) => [i, c.title]), 0, (value) => ((chosen = Number(value)), draw()));
   return draw;
 }
 
-function lineTraces(root, line, index) {
-  const ink = line.shade === undefined ? colour(line.colour ?? 7) : mixed(line.shade);
+function drawLines(root, plot, { x, y, lines, errorBars }) {
+  const traces = lines.flatMap((line, index) => lineTraces(root, line, index, errorBars));
+  const scale = (axis, values) => ({
+    title: { text: escaped(axis.title).replace(", ", "<br>") },
+    ...(axis.log && logarithmic(values)),
+    ...(axis.ticks && { tickmode: "array", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, text]) => text), tickangle: 0 }),
+    ...(axis.range && { range: axis.range }),
+  });
+  const [xs, ys] = [lines.flatMap((line) => line.x), lines.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])])];
+  Plotly.react(plot, traces, layout(root, scale(x, xs), scale(y, ys), traces), OPTIONS);
+}
+
+function lineTraces(root, line, index, errorBars) {
+  const stroke = ink(line.colour);
   const common = { x: line.x, mode: "lines", legendgroup: index, hoverinfo: "skip", showlegend: false, line: { width: 0 } };
-  const band = line.low
-    ? [{ ...common, y: line.low }, { ...common, y: line.high, fill: "tonexty", fillcolor: faint(ink) }]
-    : [];
-  const shown = {
+  const band = line.low && !errorBars ? [{ ...common, y: line.low }, { ...common, y: line.high, fill: "tonexty", fillcolor: faint(stroke) }] : [];
+  const distances = (side) => line.y.map((value, i) => Math.abs(line[side][i] - value));
+  return [...band, {
     x: line.x,
     y: line.y,
     name: folded(root, line.name),
     legendgroup: index,
-    mode: line.x.length === 1 ? "markers" : line.x.length <= 60 ? "lines+markers" : "lines",
-    marker: { size: 5 },
-    line: { color: ink, dash: line.dash ?? "solid", width: 2 },
-    hovertemplate: "%{x:.3~g}: %{y:.3~g}<extra>%{fullData.name}</extra>",
-  };
-  return [...band, line.fill ? { ...shown, fill: "tozeroy", fillcolor: faint(ink), mode: "lines" } : shown];
+    mode: line.filled ? "lines" : line.mode ?? (line.x.length === 1 ? "markers" : line.x.length <= 60 ? "lines+markers" : "lines"),
+    marker: { size: errorBars ? 8 : 5 },
+    line: { color: stroke, dash: line.dash, width: 2 },
+    customdata: line.labels,
+    hovertemplate: "%{customdata}<extra></extra>",
+    ...(errorBars && line.low && { error_y: { type: "data", symmetric: false, array: distances("high"), arrayminus: distances("low"), thickness: 1.5, width: 4 } }),
+    ...(line.filled && { fill: "tozeroy", fillcolor: faint(stroke) }),
+  }];
 }
 
-function faint(ink) {
-  const [r, g, b] = ink.startsWith("#") ? [1, 3, 5].map((i) => parseInt(ink.slice(i, i + 2), 16)) : ink.match(/\d+/g);
+function faint(colour) {
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   return `rgba(${r},${g},${b},0.18)`;
 }
 
@@ -155,7 +142,7 @@ function parts(root) {
 
 const redraw = [...document.querySelectorAll(".chart")].map((root) => {
   if (root.dataset.view) return explore(root);
-  const draw = readyLines(root, data.charts[root.dataset.section][Number(root.dataset.index)]);
+  const draw = lineChart(root);
   draw();
   return draw;
 });

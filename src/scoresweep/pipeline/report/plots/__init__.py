@@ -1,32 +1,43 @@
-"""The figures of the report, one function each; they take tables and return matplotlib figures."""
+"""The figures of the report: charts as data, and functions that draw figures with matplotlib."""
 
 from __future__ import annotations
 
-from scoresweep.pipeline.report.plots.base import COLOURS, evenly_spaced, log_or_linear, png
+from scoresweep.pipeline.report.plots.base import pdf, png
+from scoresweep.pipeline.report.plots.charts import (
+    COLOURS,
+    Axis,
+    Cell,
+    HeatMap,
+    Line,
+    LineChart,
+    is_wide_range,
+    rounded,
+)
 from scoresweep.pipeline.report.plots.classes import shares
-from scoresweep.pipeline.report.plots.density import densities, score_and_density
-from scoresweep.pipeline.report.plots.errors import error_by_density, fields, score_error
+from scoresweep.pipeline.report.plots.density import score_and_density
+from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
+from scoresweep.pipeline.report.plots.fields import fields
 from scoresweep.pipeline.report.plots.images import pairs, side_by_side
-from scoresweep.pipeline.report.plots.maps import heat_map, lines
 from scoresweep.pipeline.report.plots.scatter import points
-from scoresweep.pipeline.report.plots.training import curves
 from scoresweep.pipeline.report.plots.trajectories import trajectories
 
 __all__ = [
     "COLOURS",
-    "curves",
-    "densities",
-    "error_by_density",
-    "evenly_spaced",
+    "Axis",
+    "Cell",
+    "HeatMap",
+    "Line",
+    "LineChart",
+    "draw_heat_map",
+    "draw_lines",
     "fields",
-    "heat_map",
-    "lines",
-    "log_or_linear",
+    "is_wide_range",
     "pairs",
+    "pdf",
     "png",
     "points",
+    "rounded",
     "score_and_density",
-    "score_error",
     "shares",
     "side_by_side",
     "trajectories",

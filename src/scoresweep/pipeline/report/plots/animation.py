@@ -1,4 +1,4 @@
-"""Moving pictures of the report: PNG files with several frames, which browsers play."""
+"""Animated PNG files."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scoresweep.pipeline.report.plots import png
+from scoresweep.pipeline.report.plots.base import png
 
 __all__ = ["animation"]
 
 FRAME, LAST = 200, 2000
-"""Milliseconds that a frame stands, and the last one."""
+"""Milliseconds that a frame is shown, and the last one."""
 
 COLOURS = 16
-"""Colours of all frames together: the fewer, the smaller the file."""
+"""Number of colours of all frames: fewer make a smaller file."""
 
 
 def animation(figures: Sequence[Figure], dpi: int = 72) -> bytes:
-    """Return figures of one size as the frames of one PNG file, which is played over and over."""
+    """Return figures of one size as the frames of one PNG file, played in a loop."""
     images = [Image.open(io.BytesIO(png(figure, dpi))).convert("RGB") for figure in figures]
     palette = images[-1].quantize(COLOURS)
     first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]

@@ -1,7 +1,6 @@
-"""How all figures of the report look: style, size, legends, and what a PNG file is made of.
+"""Style, size, legends and file formats of all figures.
 
-Colours are Okabe and Ito's eight, which colour-blind people tell apart, and cividis. A figure is
-narrow, so that its text stays readable on a phone.
+A figure is narrow, so that its text stays readable on a phone.
 """
 
 from __future__ import annotations
@@ -13,19 +12,17 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib
-import numpy as np
-import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["COLOURS", "STYLE", "WIDTH", "evenly_spaced", "legend", "log_or_linear", "png", "styled"]
+from scoresweep.pipeline.report.plots.charts import COLOURS
 
-LONG_LABEL = 45
-"""Most characters of a label of a legend that stands in its panel."""
+__all__ = ["STYLE", "WIDTH", "legend", "pdf", "png", "styled"]
 
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+LONG_LABEL, MANY_LABELS = 45, 8
+"""Characters of a label, and number of labels, above which a legend is put below its panel."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -64,35 +61,31 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def png(figure: Figure, dpi: int = 160) -> bytes:
     """Return a figure as a PNG file of 256 colours; equal figures give equal bytes."""
-    drawn, small = io.BytesIO(), io.BytesIO()
+    full, small = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(drawn, format="png", dpi=dpi)
-    # A third of the bytes, of which the page has 4/3 of all.
-    image = Image.open(drawn).convert("RGB")
+        figure.savefig(full, format="png", dpi=dpi)
+    # 256 colours take a third of the bytes.
+    image = Image.open(full).convert("RGB")
     image.quantize(dither=Image.Dither.NONE).save(small, "PNG")
     return small.getvalue()
 
 
-def log_or_linear(values: pd.Series[float]) -> str:
-    """Return the scale "log", or "linear" where no value is positive: there is no log of zeros."""
-    return "log" if (values > 0).any() else "linear"
+def pdf(figure: Figure) -> bytes:
+    """Return a figure that `png` has laid out as a PDF file; equal figures give equal bytes."""
+    figure.set_layout_engine("none")
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
 
 
 def legend(figure: Figure, panel: Axes) -> None:
-    """Put a legend into the panel, or below it where its labels are too long for that."""
+    """Put a legend into the panel, or below it if its labels are long or many."""
     handles, labels = panel.get_legend_handles_labels()
-    if max(map(len, labels)) <= LONG_LABEL:
+    if max(map(len, labels)) <= LONG_LABEL and len(labels) <= MANY_LABELS:
         panel.legend()
         return
     width, height = figure.get_size_inches()
     lines = [textwrap.fill(label, 72) for label in labels]
     figure.set_size_inches(width, height + 0.17 * sum(line.count("\n") + 1 for line in lines))
     figure.legend(handles, lines, loc="outside lower left", fontsize=8)
-
-
-def evenly_spaced(items: list[Any]) -> list[Any]:
-    """Return at most as many items as there are colours, evenly spread over the list."""
-    if len(items) <= len(COLOURS):
-        return items
-    chosen = np.linspace(0, len(items) - 1, len(COLOURS)).round().astype(int)
-    return [items[index] for index in chosen]

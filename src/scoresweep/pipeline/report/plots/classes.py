@@ -7,16 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, styled
+from scoresweep.pipeline.report.plots.base import WIDTH, styled
+from scoresweep.pipeline.report.plots.charts import COLOURS
 
 __all__ = ["shares"]
 
 
 @styled
 def shares(frame: pd.DataFrame, kind: str) -> Figure:
-    """Draw the columns of `frame` side by side: shares of each class, mode and so on (its index).
+    """Draw bars of the columns of `frame`: shares of each class, mode and so on (its index).
 
-    The first column is what was drawn; the others, what it is compared with, are grey.
+    The first column is of drawn samples; the others, its references, are grey.
     """
     figure = Figure(figsize=(WIDTH, 3.2))
     panel = figure.add_subplot()

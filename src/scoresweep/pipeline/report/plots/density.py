@@ -1,44 +1,16 @@
-"""Densities that scores on a line stand for."""
+"""A score on a line and the density whose log it is the slope of."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.format import format_axes, is_repeat
-from scoresweep.pipeline.report.plots.base import COLOURS, WIDTH, evenly_spaced, legend, styled
-from scoresweep.pipeline.report.statistics.summary import group_by_axes
+from scoresweep.pipeline.report.plots.base import WIDTH, styled
+from scoresweep.pipeline.report.plots.charts import COLOURS
 
-__all__ = ["densities", "score_and_density"]
-
-
-@styled
-def densities(frame: pd.DataFrame, axes: list[str]) -> Figure:
-    """Draw recovered densities over the exact one, a line for each configuration of `axes`.
-
-    `frame` has the columns `density_point`, `density_x`, `density`, `density_exact` and `axes`.
-    """
-    figure = Figure(figsize=(WIDTH, 3.4))
-    panel = figure.add_subplot()
-    keys = [axis for axis in axes if not is_repeat(axis)]
-    whole = frame.groupby("density_point")[["density_x", "density_exact"]].mean()
-    panel.fill_between(
-        whole["density_x"], whole["density_exact"], color="#cccccc", linewidth=0, label="exact"
-    )
-    shown = evenly_spaced(list(group_by_axes(frame, keys)))
-    for colour, (key, part) in zip(COLOURS, shown, strict=False):
-        curve = part.groupby("density_point")
-        x, density = curve["density_x"].mean(), curve["density"]
-        label = format_axes(dict(zip(keys, key, strict=True))) or "recovered"
-        panel.plot(x, density.mean(), color=colour, label=label)
-        panel.fill_between(x, density.min(), density.max(), color=colour, alpha=0.15, linewidth=0)
-    panel.set_ylim(bottom=0)
-    panel.set(xlabel="x", title="density recovered from the score")
-    legend(figure, panel)
-    return figure
+__all__ = ["score_and_density"]
 
 
 @styled
@@ -48,9 +20,9 @@ def score_and_density(
     exact: np.ndarray[Any, Any],
     title: str,
 ) -> Figure:
-    """Draw a score on a line beside the exact one, and the densities (P,) that they stand for.
+    """Draw a score on a line and its density (P,), with the exact ones in grey.
 
-    Scores are the slopes of the log densities; the exact one sets the limits of both panels.
+    Scores are the slopes of the log densities; the exact score sets the limits of both panels.
     """
     figure = Figure(figsize=(1.3 * WIDTH, 2.9))
     left, right = figure.subplots(1, 2)

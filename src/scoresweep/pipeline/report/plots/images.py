@@ -1,4 +1,4 @@
-"""Images beside each other."""
+"""Images side by side."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import COLOURS, styled
+from scoresweep.pipeline.report.plots.base import styled
+from scoresweep.pipeline.report.plots.charts import COLOURS
 
 __all__ = ["points"]
 
@@ -18,7 +19,7 @@ def points(
 ) -> Figure:
     """Draw points (N, D) over real ones: a histogram, or a scatter of the two widest features.
 
-    Without `drawn`, real ones alone. `width` is in inches; from 4 on there is room for a legend.
+    Without `drawn`, only real ones. `width` is in inches; from 4 on the figure has a legend.
     """
     figure = Figure(figsize=(width, width))
     axes = figure.add_subplot()

@@ -1,6 +1,6 @@
-"""Which figures a report shows, with their captions."""
+"""The figures of a report with their captions."""
 
-from scoresweep.pipeline.report.sections.base import CaptionedFigure, is_incomparable_axis
+from scoresweep.pipeline.report.sections.base import CaptionedFigure
 from scoresweep.pipeline.report.sections.maps import cost_maps, metric_maps
 from scoresweep.pipeline.report.sections.networks import (
     density_animations,
@@ -26,7 +26,6 @@ __all__ = [
     "cost_maps",
     "density_animations",
     "errors_by_density",
-    "is_incomparable_axis",
     "metric_maps",
     "neighbours",
     "overview",

@@ -1,31 +1,41 @@
-"""What is known of the networks: their training, their score error, what they stand for."""
+"""Figures of the networks: training, score error, recovered densities and fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
 
 import pandas as pd
 import xarray as xr
 
-from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.format import format_number
+from scoresweep.pipeline.report.plots import (
+    Axis,
+    Line,
+    LineChart,
+    fields,
+    is_wide_range,
+    score_and_density,
+)
 from scoresweep.pipeline.report.plots.animation import animation
 from scoresweep.pipeline.report.sections.base import (
-    BANDS,
     CaptionedFigure,
     by_configuration,
+    captioned,
+    configuration_lines,
     file_name,
-    is_incomparable_axis,
+    incomparable_axes,
+    level_lines,
+    mean_line,
     title_suffix,
     to_frame,
 )
 from scoresweep.pipeline.report.statistics.summary import group_by_axes
-from scoresweep.pipeline.report.tables.collect import ReportData
+from scoresweep.pipeline.report.tables.report_data import ReportData
 
 __all__ = [
-    "SCORE_ERRORS",
     "density_animations",
-    "error_frame",
     "errors_by_density",
     "final_level_loss",
     "recovered_densities",
@@ -34,70 +44,104 @@ __all__ = [
     "vector_fields",
 ]
 
+LOG_FACTOR = 20
+"""Values that span more than this factor are shown on a logarithmic scale."""
+
 SCORE_ERRORS = {
     "score_error_sigma2": (
-        "score error, ½ σ² E‖s − s*‖²",
-        "How far the network's score s is from s*, the exact score of the smoothed training set "
-        "(of the mixture, where the data was drawn from one). "
-        "High on training points: the network is wrong, rather than the sampler. A network that "
-        "has learned the training set by heart has no error on test points either, for it returns "
-        "s* itself, which at small σ leads back to the nearest training point; one that "
-        f"generalises lies above its training points there. {BANDS}",
+        "Score error",
+        "½ σ² E‖s − s*‖²",
+        "Distance of the network's score s from the exact score s*, that of the smoothed training "
+        "set (of the mixture if the data was drawn from one). A high error on training points "
+        "means that the network is wrong. A network that memorises the training set has a low "
+        "error on test points too, because it returns s* itself, which at small σ leads back to "
+        "the nearest training point; one that generalises has a higher error there than on "
+        "training points.",
     ),
     "score_error_relative": (
-        "relative score error, E‖s − s*‖² / E‖s*‖²",
-        "How far the network's score s is from the exact score s*, as a share of that: at 1 the "
-        f"network is no better than a score of zero. {BANDS}",
+        "Relative score error",
+        "E‖s − s*‖² / E‖s*‖²",
+        "Distance of the network's score s from the exact score s*, relative to s*. At 1 the "
+        "network is no better than a score of zero.",
     ),
     "dsm_loss": (
-        "denoising loss on fresh noise, ½ E‖σs + z‖²",
-        "How well the network denoises points of the training set (solid) and of the test set "
-        "(dashed). The two lie together while it generalises; where test points lie above training "
-        f"points, it has begun to learn those by heart. {BANDS}",
+        "Denoising loss on fresh noise",
+        "½ E‖σs + z‖²",
+        "Loss on training points (solid) and test points (dashed). The two agree while the network "
+        "generalises; if test points lie above training points, it has begun to memorise those.",
     ),
     "asymmetry_relative": (
-        "asymmetry of the Jacobian, E‖J − Jᵀ‖² / E‖J‖²",
-        "A score is a gradient, and its Jacobian symmetric: 0. Of independent random entries it is "
-        f"about 2, of a field that only turns 4. {BANDS}",
+        "Asymmetry of the Jacobian",
+        "E‖J − Jᵀ‖² / E‖J‖²",
+        "A score is a gradient, so its Jacobian is symmetric and this is 0. Independent random "
+        "entries give about 2, a purely rotational field 4.",
     ),
 }
-"""Variable to title and caption."""
-
+"""Variable to title, formula and caption."""
 
 SQUEEZED = 0.05
-"""Share of the least loss of a network below which the exact score's is not drawn."""
+"""Fraction of a network's least loss below which the loss of the exact score is not drawn."""
+
+CURVES = {
+    "loss": ("training_loss", "Training loss", "Mean since the previous point."),
+    "gradient_norm": ("gradient_norm", "Gradient norm", "Before clipping."),
+    "learning_rate": ("learning_rate", "Learning rate", "Of the optimizer."),
+    "images_per_second": ("throughput", "Samples per second", "Over all processes."),
+}
+"""Variable to file name, title and caption."""
+
+POINTS = {
+    "test": ("test points with noise", ""),
+    "uniform": (
+        "uniform points",
+        " They fill twice the width of the data, so most of them lie where data is rare.",
+    ),
+}
+"""Value of `split` to its name and a remark."""
 
 
 def training_curves(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield the training loss, and at its end the loss of every level."""
+    """Yield what was recorded during training, and the loss of every level."""
     dataset = data.tree["training"].to_dataset()
-    if "loss" not in dataset or dataset["loss"].isnull().all():
-        return
-    axes = [axis for axis in data.run_axes if axis in dataset.coords]
-    frame = to_frame(dataset[["loss"]]).dropna()
-    labels = {"xlabel": "step", "title": "training loss"}
-    figure = plots.curves(frame, "step", "loss", axes, labels)
-    caption = (
-        "Mean since the last point of the curve. Bands go from least to greatest of the seeds."
-    )
-    yield CaptionedFigure(
-        "training_loss", "Training loss", caption, plots.png(figure), charted=True
-    )
-    frame = final_level_loss(dataset)
+    for variable, (name, title, caption) in CURVES.items():
+        if variable in dataset and dataset[variable].notnull().any():
+            frame = to_frame(dataset[[variable]]).dropna()
+            lines = configuration_lines(frame, "step", variable, data.run_axes)
+            chart = LineChart(Axis("step"), _ranged(title.lower(), lines), lines)
+            yield captioned(name, title, caption, chart, "Training curves")
+    if "loss" in dataset and dataset["loss"].notnull().any():
+        yield from _level_losses(data, dataset)
+
+
+def _ranged(title: str, lines: list[Line]) -> Axis:
+    """Return an axis that is logarithmic if the values of `lines` span a wide range."""
+    values = [value for line in lines for value in (*line.y, *(line.low or ()))]
+    return Axis(title, is_wide_range(values, LOG_FACTOR))
+
+
+def _level_losses(data: ReportData, dataset: xr.Dataset) -> Iterator[CaptionedFigure]:
+    frame, panel = final_level_loss(dataset), "Loss of each noise level"
     if frame.empty:
         return
-    labels = {"xlabel": "noise level σ", "title": "loss of each level at the end", "xscale": "log"}
-    figure = plots.curves(frame, "sigma", "level_loss", axes, labels)
+    lines = configuration_lines(frame, "sigma", "level_loss", data.run_axes)
+    chart = LineChart(Axis("noise level σ", log=True), _ranged("loss of the level", lines), lines)
     caption = "Mean over the last fifth of the training, for each noise level."
-    yield CaptionedFigure(
-        "level_loss", "Loss of each level", caption, plots.png(figure), charted=True
-    )
+    yield captioned("level_loss", "Loss at the end of the training", caption, chart, panel)
+    history = to_frame(dataset[["run", "sigma", "level_loss"]])
+    for where, part in by_configuration(data, history, "level_loss"):
+        lines = level_lines(part, "step", "level_loss", "step")
+        chart = LineChart(Axis("step"), _ranged("loss of the level", lines), lines)
+        title = f"Loss during training{title_suffix(where)}"
+        caption = f"Loss of single levels{title_suffix(where)}, at most eight of them."
+        yield captioned(
+            file_name("level_loss_history", *where.values()), title, caption, chart, panel
+        )
 
 
 def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return mean `level_loss` over the last fifth of each training, and `sigma`, run by run.
+    """Return the mean `level_loss` over the last fifth of each training, and `sigma`.
 
-    There is a row for each level that has a loss: none where there is one level or no loss at all.
+    There is a row for each run and each level that has a loss; none if there is only one level.
     """
     if "level_loss" not in dataset or dataset.sizes["level"] == 1:
         return pd.DataFrame()
@@ -108,24 +152,41 @@ def final_level_loss(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def score_errors(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield figures of the score error against σ, where it was measured."""
+    """Yield the score errors against σ, training points solid and test points dashed."""
     dataset = data.tree["score_error"].to_dataset()
-    for name, (title, caption) in SCORE_ERRORS.items():
+    for name, (title, formula, caption) in SCORE_ERRORS.items():
         if name not in dataset:
             continue
         frame = error_frame(data, name)
-        if frame[name].isna().all():
-            continue
         axes = [axis for axis in data.axes if axis in frame]
-        figure = plots.score_error(frame, name, title, axes)
-        yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
+        lines = [
+            *_split_lines(frame, name, axes, "train", "training points", "solid"),
+            *_split_lines(frame, name, axes, "test", "test points", "dash"),
+        ]
+        if lines:
+            y = Axis(f"{title.lower()}, {formula}", log=min(min(line.y) for line in lines) > 0)
+            chart = LineChart(Axis("noise level σ", log=True), y, lines)
+            yield captioned(name, title, caption, chart, "Score error by noise level")
+
+
+def _split_lines(
+    frame: pd.DataFrame,
+    name: str,
+    axes: list[str],
+    split: str,
+    suffix: str,
+    dash: Literal["solid", "dash"],
+) -> list[Line]:
+    part = frame[frame["split"] == split]
+    return configuration_lines(part, "sigma", name, axes, "level", suffix, dash)
 
 
 def error_frame(data: ReportData, name: str) -> pd.DataFrame:
-    """Return σ and the error `name` of every run and level, of the exact score where that tells.
+    """Return σ and the error `name` of every run and level.
 
-    Its errors are zero, but for rounding. Its denoising loss is the least that a network can have;
-    that of a training set learned by heart is nearly zero, too, and would squeeze all others.
+    The exact score is included only for the denoising loss, of which it has the minimum: its other
+    errors are zero up to rounding. If its loss is nearly zero too (a memorised training set), it is
+    left out, since it would squeeze all other lines.
     """
     frame = to_frame(data.tree["score_error"].to_dataset()[["sigma", name, "run"]])
     networks = frame[~frame["run"].isin(data.exact_runs)]
@@ -134,110 +195,109 @@ def error_frame(data: ReportData, name: str) -> pd.DataFrame:
 
 
 def errors_by_density(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield the score error by the density of the points, for each configuration of the runs."""
+    """Yield the score error against the log density of its bin, a line for each level."""
     dataset = data.tree["score_error"].to_dataset()
     if "score_error_of_bin" not in dataset:
         return
-    names = ["run", "sigma", "score_error_of_bin", "log_density_of_bin"]
-    frame = to_frame(dataset[names])
-    for where, part in by_configuration(data, frame, "score_error_of_bin"):
-        figure = plots.error_by_density(part, "score_error_of_bin", "½ E‖s − s*‖²")
-        caption = (
-            f"Score error in quantile bins of the density log q_σ{title_suffix(where)}: of test "
-            f"points with "
-            f"noise, and of points that fill twice the width of the data evenly and so are mostly "
-            f"where data is rare. Mean over seeds."
-        )
-        name = file_name("score_error_by_density", *where.values())
-        title = f"Score error by density{title_suffix(where)}"
-        yield CaptionedFigure(name, title, caption, plots.png(figure), charted=True)
+    error, density = "score_error_of_bin", "log_density_of_bin"
+    frame = to_frame(dataset[["run", "sigma", error, density]])
+    for where, part in by_configuration(data, frame, error):
+        for split, (points, remark) in POINTS.items():
+            lines = level_lines(part[part["split"] == split], density, error, "density_bin")
+            if not lines:
+                continue
+            caption = (
+                f"Score error in quantile bins of the density log q_σ{title_suffix(where)}, on "
+                f"{points}; one line for each noise level.{remark}"
+            )
+            name = file_name("score_error_by_density", *where.values(), split)
+            title = f"{points[0].upper()}{points[1:]}{title_suffix(where)}"
+            y = _ranged("½ E‖s − s*‖²", lines)
+            chart = LineChart(Axis("log density of the bin"), y, lines)
+            yield captioned(name, title, caption, chart, "Score error by density")
 
 
 def recovered_densities(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield the densities of one-dimensional data that the scores stand for, by dataset."""
+    """Yield the densities recovered from scores of one-dimensional data, for each dataset."""
     dataset = data.tree["score_error"].to_dataset()
     if "density" not in dataset:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[[*names, "density_tv"]]).dropna(subset=names)
-    apart = [axis for axis in data.axes if axis in frame and is_incomparable_axis(data, axis)]
+    apart = [axis for axis in incomparable_axes(data) if axis in frame]
     axes = [axis for axis in data.axes if axis in frame and axis not in apart]
     for key, part in group_by_axes(frame, apart):
         where = dict(zip(apart, key, strict=True))
-        figure = plots.densities(part, [axis for axis in axes if part[axis].nunique() > 1])
+        x, at = "density_x", "density_point"
+        exact = mean_line(part, x, "density_exact", at, "exact", colour="#999999", filled=True)
+        lines = [exact, *configuration_lines(part, x, "density", axes, at)]
+        lines = [line if line.name else replace(line, name="recovered") for line in lines]
         low, high = part["density_tv"].min(), part["density_tv"].max()
         caption = (
-            f"The integral of the network's score at its smallest noise level, normalised"
-            f"{title_suffix(where)}, over the exact density at that level. Total variation: "
-            f"{format_number(low)} "
-            f"to {format_number(high)}. {BANDS}"
+            f"Normalised integral of the network's score at the smallest noise level"
+            f"{title_suffix(where)}, over the exact density at that level. Total variation "
+            f"distance: {format_number(low)} to {format_number(high)}."
         )
+        title = f"Density recovered from the score{title_suffix(where)}"
+        chart = LineChart(Axis("x"), Axis("density"), lines)
         name = file_name("density", *where.values())
-        yield CaptionedFigure(name, "Recovered density", caption, plots.png(figure), charted=True)
+        yield captioned(name, title, caption, chart, "Density recovered from the score")
 
 
 def density_animations(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield how the score of one-dimensional data and its density grow, as a moving picture.
+    """Yield animations of score and density during training, for one-dimensional data.
 
-    It shows the first seed of each configuration whose weights were kept on their way.
+    They show the first seed of each configuration with stored weights.
     """
     dataset = data.tree["score_error"].to_dataset()
     if "density_history" not in dataset:
         return
-    inner = ("kept_step", "density_point")
-    outer = [str(dim) for dim in dataset["density_history"].dims if dim not in inner]
-    runs = to_frame(dataset[["run"]]).assign(there=1)
-    for where, part in by_configuration(data, runs, "there"):
-        found = dataset[["density_x", "density_exact", "density_history"]].sel(
-            part.iloc[0][outer].to_dict()
+    for where, point in _first_seeds(data, dataset, "density_history", "kept_step"):
+        x, exact = point["density_x"].to_numpy(), point["density_exact"].to_numpy()
+        histories = zip(
+            point["kept_step"].to_numpy().tolist(), point["density_history"].to_numpy(), strict=True
         )
-        if found["density_history"].isnull().all():
-            continue
-        found = found.dropna("kept_step", how="all", subset=["density_history"])
-        x, exact = found["density_x"].to_numpy(), found["density_exact"].to_numpy()
         frames = [
-            plots.score_and_density(x, density, exact, f"score after {step:,} steps")
-            for step, density in zip(
-                found["kept_step"].to_numpy().tolist(),
-                found["density_history"].to_numpy(),
-                strict=True,
-            )
+            score_and_density(x, density, exact, f"score after {step:,} steps")
+            for step, density in histories
         ]
         caption = (
-            f"The network's score at its smallest noise level, and the density that it stands for"
-            f"{title_suffix(where)}, while the network is trained; the exact ones in grey."
+            f"The network's score at the smallest noise level and its density during training"
+            f"{title_suffix(where)}; the exact ones in grey."
         )
         name = file_name("fit", *where.values())
-        yield CaptionedFigure(
-            name, f"The fit as it grows{title_suffix(where)}", caption, animation(frames)
-        )
+        title = f"Score during training{title_suffix(where)}"
+        yield CaptionedFigure(name, title, caption, animation(frames))
 
 
 def vector_fields(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield learned and exact score of points in the plane, of each configuration's first seed."""
+    """Yield learned and exact scores in the plane, for the first seed of each configuration."""
     dataset = data.tree["score_error"].to_dataset()
     if "field_score" not in dataset:
         return
-    runs = to_frame(dataset[["run"]]).assign(there=1)
-    inner = ("field_level", "field_point", "feature")
-    outer = [str(dim) for dim in dataset["field_score"].dims if dim not in inner]
-    for where, part in by_configuration(data, runs, "there"):
-        at = part.iloc[0][outer].to_dict()
-        field = dataset[["field_x", "field_sigma", "field_score", "field_exact"]].sel(at)
-        if field["field_score"].isnull().all():
-            continue
-        field = field.dropna("field_level", how="all", subset=["field_score"])
-        figure = plots.fields(
-            field["field_x"].to_numpy(),
-            field["field_sigma"].to_numpy().tolist(),
-            field["field_score"].to_numpy(),
-            field["field_exact"].to_numpy(),
+    for where, point in _first_seeds(data, dataset, "field_score", "field_level"):
+        figure = fields(
+            point["field_x"].to_numpy(),
+            point["field_sigma"].to_numpy().tolist(),
+            point["field_score"].to_numpy(),
+            point["field_exact"].to_numpy(),
         )
         caption = (
             f"Exact score (left) and the network's (right){title_suffix(where)}, at the largest, "
-            f"the middle "
-            f"and the smallest noise level. The longer an arrow, the larger the score (its length "
-            f"is the root of it); the colour is the error in units of the noise, σ ‖s − s*‖."
+            f"middle and smallest noise level. The length of an arrow is the square root of the "
+            f"score's norm; the colour is the error in units of the noise, σ ‖s − s*‖."
         )
-        name = file_name("field", *where.values())
-        yield CaptionedFigure(name, f"Score field{title_suffix(where)}", caption, plots.png(figure))
+        title = f"Score field{title_suffix(where)}"
+        yield captioned(file_name("field", *where.values()), title, caption, figure)
+
+
+def _first_seeds(
+    data: ReportData, dataset: xr.Dataset, name: str, along: str
+) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Yield each configuration and its first seed, where the variable `name` has values."""
+    runs = to_frame(dataset[["run"]]).assign(exists=1)
+    outer = [str(dim) for dim in dataset[name].dims if dim in dataset["run"].dims]
+    for where, part in by_configuration(data, runs, "exists"):
+        point = dataset.sel(part.iloc[0][outer].to_dict())
+        if point[name].notnull().any():
+            yield where, point.dropna(along, how="all", subset=[name])

@@ -1,4 +1,4 @@
-"""Samples, real ones beside them, and their ways down the ladder."""
+"""Samples, the real ones next to them, and trajectories."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pandas as pd
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report import plots
-from scoresweep.pipeline.report.format import format_axes, format_number, is_repeat
+from scoresweep.pipeline.report.format import format_axes, format_number
+from scoresweep.pipeline.report.plots import Axis, LineChart, pairs, png, points, side_by_side
 from scoresweep.pipeline.report.plots.image_grids import (
     COLUMNS,
     nearest_images,
@@ -23,13 +23,16 @@ from scoresweep.pipeline.report.plots.image_grids import (
     tile_pairs,
     trajectory_strip,
 )
+from scoresweep.pipeline.report.plots.trajectories import trajectories as draw_trajectories
 from scoresweep.pipeline.report.sections.base import (
-    BANDS,
     CaptionedFigure,
+    captioned,
+    configuration_lines,
     file_name,
-    is_incomparable_axis,
+    incomparable_axes,
     title_suffix,
     to_frame,
+    varied_axes,
 )
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
@@ -37,7 +40,7 @@ from scoresweep.pipeline.report.statistics.summary import (
     group_by_axes,
     summarise,
 )
-from scoresweep.pipeline.report.tables.collect import ReportData
+from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.sampling.sample_store import read_samples, read_trajectories
 from scoresweep.pipeline.study import StudyPaths
 
@@ -51,26 +54,26 @@ __all__ = [
 ]
 
 POINTS = 2000
-"""Most points of a picture."""
+"""Maximum number of points in a figure."""
 
 LONG_TITLE = 34
-"""Most letters of a title over one of two pictures."""
+"""Maximum letters of a title over one of two images."""
 
 SHEETS = 24
-"""Most settings whose samples are shown."""
+"""Maximum number of settings whose samples are shown."""
 
 NEIGHBOURS = 12
-"""Samples that are shown over their nearest neighbours."""
+"""Number of samples shown over their nearest neighbours."""
 
 DENOISE = "denoise"
-"""Axis of the last denoising step."""
+"""Axis of the final denoising step."""
 
 
 class Sheets(NamedTuple):
-    """The sheets of samples, and of how many settings they are."""
+    """Grids of samples and the number of settings that they show."""
 
     rows: list[tuple[CaptionedFigure, ...]]
-    """Sheets that belong together: the same setting with and without the last denoising step."""
+    """Grids that belong together: a setting with and without the final denoising step."""
     settings: int
 
 
@@ -81,10 +84,10 @@ def sample_sheets(
     metric: RankedMetric | None,
     datasets: list[str],
 ) -> Sheets:
-    """Return a sheet of real samples for each dataset, and one for each setting.
+    """Return a grid of real samples for each dataset, and one for each setting.
 
-    Of more settings than fit, the best by `metric` are shown. A store that is not there any more,
-    or not whole, has no sheet.
+    If there are more than `SHEETS` settings, the best by `metric` are shown. Settings whose samples
+    are missing or incomplete are left out.
     """
     real = {dataset: _real(paths, dataset) for dataset in datasets}
     rows: list[tuple[CaptionedFigure, ...]] = []
@@ -110,8 +113,8 @@ def sample_sheets(
                 if DENOISE in axes:
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {format_number(setting[metric.name])}" if metric else ""
-                beside = real[setting.get("dataset", datasets[0])]
-                picture = CaptionedFigure(name, title, caption, _sheet(drawn, beside))
+                reference = real[setting.get("dataset", datasets[0])]
+                picture = CaptionedFigure(name, title, caption, _sheet(drawn, reference))
                 row.append(picture._replace(pixels=drawn.pixel_range is not None))
         rows += [tuple(row)] if row else []
         settings += len(row)
@@ -119,7 +122,7 @@ def sample_sheets(
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
-    """Tell whether a setting takes the last denoising step: axes of truth values hold texts."""
+    """Return whether a setting takes the final denoising step; boolean axes hold texts."""
     return bool(setting.get(DENOISE) == "true")
 
 
@@ -130,10 +133,7 @@ def overview(
     metric: RankedMetric | None,
     datasets: list[str],
 ) -> Iterator[CaptionedFigure]:
-    """Yield real samples and those of the best configuration (its first seed), if there are any.
-
-    Of several datasets it shows the first.
-    """
+    """Yield samples of the first dataset next to those of its best configuration (first seed)."""
     first = wide[wide["dataset"] == datasets[0]] if "dataset" in wide else wide
     for where, row in itertools.islice(_best_settings(data, first, metric), 1):
         real, drawn = _real(paths, datasets[0]), _drawn(paths, row)
@@ -141,28 +141,29 @@ def overview(
             return
         name = format_axes(where) or "samples"
         if real.pixel_range is None:
-            figure = plots.points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
+            figure = points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
         else:
             title = name if len(name) <= LONG_TITLE else "best setting"
-            figure = plots.side_by_side([("real test images", tile(real)), (title, tile(drawn))])
+            figure = side_by_side([("real test images", tile(real)), (title, tile(drawn))])
         kind = "points" if real.pixel_range is None else "images"
-        which = f", {format_axes(where)}" if where else ""
-        caption = f"Real {kind} and the first ones drawn with the best setting{which}; not chosen."
-        yield CaptionedFigure("overview", "Real and drawn", caption, plots.png(figure))
+        caption = (
+            f"Real {kind} and the first ones drawn with the best setting{title_suffix(where)}; not "
+            f"selected."
+        )
+        yield captioned("overview", "Real and drawn", caption, figure)
 
 
 def _best_settings(
     data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[tuple[dict[str, Any], pd.Series[Any]]]:
-    """Yield the best configuration of each dataset and point of the evaluation grid.
+    """Yield axes and first row of the best configuration.
 
-    That is the values of its axes, and the row of its first seed.
+    Each dataset and each point of the evaluation grid has one.
     """
     if metric is None:
         return
-    axes = [axis for axis in data.axes if not is_repeat(axis)]
-    apart = [axis for axis in data.axes if is_incomparable_axis(data, axis)]
-    for _, part in group_by_axes(wide[wide[metric.name].notna()], apart):
+    axes = varied_axes(data)
+    for _, part in group_by_axes(wide[wide[metric.name].notna()], incomparable_axes(data)):
         top = best(summarise(part, metric, axes), metric)
         same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
         yield {axis: top[axis] for axis in axes}, same.iloc[0]
@@ -175,7 +176,7 @@ def neighbours(
     metric: RankedMetric | None,
     datasets: list[str],
 ) -> Iterator[CaptionedFigure]:
-    """Yield the first images of the best configuration over their nearest training images."""
+    """Yield the first images of the best configurations over their nearest training images."""
     seen = set()
     for where, row in _best_settings(data, wide, metric):
         drawn = _drawn(paths, row)
@@ -188,68 +189,61 @@ def neighbours(
             continue
         first = drawn.first(NEIGHBOURS)
         nearest = replace(real, values=real.values[nearest_images(first, real)])
-        figure = plots.pairs(tile_pairs(first, nearest), math.ceil(len(nearest.values) / COLUMNS))
+        figure = pairs(tile_pairs(first, nearest), math.ceil(len(nearest.values) / COLUMNS))
         caption = (
-            f"The first {len(nearest.values)} samples{title_suffix(where)}, each over the "
-            f"nearest of "
-            f"{len(real.values):,} training images, by the distance of their pixels. Pairs that "
-            f"can hardly be told apart are training images learned by heart."
+            f"The first {len(nearest.values)} samples{title_suffix(where)}, each over the nearest "
+            f"of {len(real.values):,} training images by pixel distance. Almost identical pairs "
+            f"are memorised training images."
         )
         name = file_name("neighbours", row["run"], row["setting"])
-        yield CaptionedFigure(name, "Nearest training images", caption, plots.png(figure))
+        yield captioned(name, "Nearest training images", caption, figure)
 
 
 def signals_to_noise(data: ReportData) -> Iterator[CaptionedFigure]:
-    """Yield how large the score's part of a Langevin step is beside its noise, level by level."""
+    """Yield the ratio of the score's part of a Langevin step to its noise, level by level."""
     dataset = data.tree["sampling"].to_dataset()
     if "signal_to_noise" not in dataset:
         return
     frame = to_frame(dataset[["sigma", "signal_to_noise"]]).dropna()
-    if frame.empty:
+    axes = [axis for axis in data.axes if axis != DENOISE]  # that step follows the last level
+    lines = configuration_lines(frame, "sigma", "signal_to_noise", axes)
+    if not lines:
         return
-    axes = [axis for axis in data.axes if axis in frame and frame[axis].nunique() > 1]
-    axes = [axis for axis in axes if axis != DENOISE]  # a step after the last of these
-    labels = {"xlabel": "noise level σ", "title": "signal to noise of a step, √(η/2) ‖s‖ / √D"}
-    labels |= {"xscale": "log", "yscale": plots.log_or_linear(frame["signal_to_noise"])}
-    figure = plots.curves(frame, "sigma", "signal_to_noise", axes, labels)
+    y = Axis("signal-to-noise ratio of a step, √(η/2) ‖s‖ / √D", min(min(n.y) for n in lines) > 0)
     caption = (
-        f"How large η s is beside √(2η) z in the last step at each level. Under the step rule "
-        f"“variance” it is the same at every level where the score grows as 1/σ. {BANDS}"
+        "Norm of η s relative to √(2η) z in the last step at each level. With the step rule "
+        "“variance” it is constant if the score grows as 1/σ."
     )
-    yield CaptionedFigure(
-        "signal_to_noise", "Signal-to-noise ratio", caption, plots.png(figure), charted=True
-    )
+    chart = LineChart(Axis("noise level σ", log=True), y, lines)
+    name, title = "signal_to_noise", "Signal-to-noise ratio of a Langevin step"
+    yield captioned(name, title, caption, chart, title)
 
 
 def trajectory_figures(
     paths: StudyPaths, data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[CaptionedFigure]:
-    """Yield the ways down the ladder that the best configuration has kept, of each dataset."""
+    """Yield the stored trajectories of the best configurations."""
     for where, row in _best_settings(data, wide, metric):
         if not _drawn(paths, row):
             continue
         trajectories = read_trajectories(paths.samples(row["run"], row["setting"]))
         if trajectories is None:
             continue
-        is_image = trajectories.states.ndim == 5
-        png = (
-            trajectory_strip(trajectories.states)
-            if is_image
-            else plots.png(plots.trajectories(*astuple(trajectories)))
-        )
-        title = "Ways down the ladder"
-        caption = (
-            f"States of {len(trajectories.states)} samples after each level{title_suffix(where)}"
-            + (", the first level on the left." if is_image else ".")
-        )
-        name = file_name(
-            "walks", *(where[axis] for axis in where if is_incomparable_axis(data, axis))
-        )
-        yield CaptionedFigure(name, title, caption, png, pixels=is_image)
+        count = len(trajectories.states)
+        caption = f"States of {count} samples at the end of each level{title_suffix(where)}"
+        apart = (where[axis] for axis in where if axis in incomparable_axes(data))
+        name, title = file_name("walks", *apart), "Trajectories along the noise ladder"
+        if trajectories.states.ndim == 5:
+            strip = trajectory_strip(trajectories.states)
+            caption += ", the first level on the left."
+            yield CaptionedFigure(name, title, caption, strip, pixels=True)
+        else:
+            figure = draw_trajectories(*astuple(trajectories))
+            yield captioned(name, title, f"{caption}.", figure)
 
 
 def _real(paths: StudyPaths, dataset: str, split: str = "test") -> Split | None:
-    """Return real samples; None where they are not there any more."""
+    """Return real samples; None if they are missing."""
     try:
         return read_split(paths.dataset_store(dataset), split)
     except InputError:
@@ -257,7 +251,7 @@ def _real(paths: StudyPaths, dataset: str, split: str = "test") -> Split | None:
 
 
 def _drawn(paths: StudyPaths, row: pd.Series[Any]) -> Split | None:
-    """Return the samples of a setting; None where they are not there any more."""
+    """Return the samples of a setting; None if they are missing."""
     try:
         return read_samples(paths.samples(row["run"], row["setting"]))
     except InputError:
@@ -265,9 +259,9 @@ def _drawn(paths: StudyPaths, row: pd.Series[Any]) -> Split | None:
 
 
 def _sheet(split: Split, real: Split | None = None) -> bytes:
-    """Return the first images of a split; of points a picture, over `real` ones."""
+    """Return a grid of the first images, or a plot of points over `real` ones, as a PNG file."""
     if split.pixel_range is not None:
         return sample_grid(split)
     first = split.values[:POINTS]
-    drawn, beside = (first, real.values[:POINTS]) if real else (None, first)
-    return plots.png(plots.points(drawn, beside))
+    drawn, reference = (first, real.values[:POINTS]) if real else (None, first)
+    return png(points(drawn, reference))

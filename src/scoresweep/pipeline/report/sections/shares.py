@@ -1,4 +1,4 @@
-"""How samples share out over classes, shapes and modes."""
+"""Shares of classes, shapes and modes among samples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report import plots
-from scoresweep.pipeline.report.format import format_axes, is_repeat
+from scoresweep.pipeline.report.format import format_axes
 from scoresweep.pipeline.report.sections.base import (
     CaptionedFigure,
+    captioned,
     file_name,
-    is_incomparable_axis,
+    incomparable_axes,
     title_suffix,
     to_frame,
+    varied_axes,
 )
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
@@ -23,34 +25,33 @@ from scoresweep.pipeline.report.statistics.summary import (
     group_by_axes,
     summarise,
 )
-from scoresweep.pipeline.report.tables.collect import ReportData
+from scoresweep.pipeline.report.tables.report_data import ReportData
 
 __all__ = ["shares"]
 
 SHARES = {
-    "class_share": ("class", {"class_share_real": "real test samples"}, "the classifier takes"),
+    "class_share": ("class", {"class_share_real": "real test samples"}, "the classifier"),
     "shape_share": (
         "shape",
-        {"shape_share_real": "real test samples", "shape_asked": "asked of the dataset"},
-        "the nearest mask takes",
+        {"shape_share_real": "real test samples", "shape_asked": "share requested in the study"},
+        "the nearest mask",
     ),
     "mode_share": (
         "mode",
         {"mode_share_real": "real test samples", "mode_weight": "weight in the mixture"},
-        "the likeliest component takes",
+        "the likeliest component",
     ),
 }
-"""Variable to what it is a share of, what it is compared with, and who says so."""
+"""Variable to its category, its references, and what assigns samples to categories."""
 
 
 def shares(data: ReportData, wide: pd.DataFrame, metric: RankedMetric) -> Iterator[CaptionedFigure]:
-    """Yield the shares of classes, shapes and modes among the samples of the best configuration.
+    """Yield the shares among the samples of the best configuration by `metric`.
 
-    The best is that by `metric`, of each dataset and point of the evaluation grid.
+    Each dataset and each point of the evaluation grid has figures of its own.
     """
     sampling = data.tree["sampling"].to_dataset()
-    axes = [axis for axis in data.axes if not is_repeat(axis)]
-    apart = [axis for axis in data.axes if is_incomparable_axis(data, axis)]
+    axes, apart = varied_axes(data), incomparable_axes(data)
     for name in SHARES.keys() & sampling.keys():
         for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
             top = best(summarise(part, metric, axes), metric)
@@ -61,7 +62,7 @@ def shares(data: ReportData, wide: pd.DataFrame, metric: RankedMetric) -> Iterat
 def _shares(
     sampling: xr.Dataset, name: str, top: dict[str, Any], where: dict[str, Any]
 ) -> CaptionedFigure:
-    kind, references, who = SHARES[name]
+    kind, references, classifier = SHARES[name]
     names = [n for n in (name, *references) if n in sampling]
     (along,) = {"class", "mode"} & set(sampling[name].dims)
     frame = to_frame(sampling[names])
@@ -70,10 +71,9 @@ def _shares(
     found = frame[same].groupby(along, sort=False)[names].mean()
     figure = plots.shares(found.rename(columns={name: "drawn", **references}), kind)
     caption = (
-        f"The samples of the best setting{title_suffix(top)}, as {who} them. Least frequent: "
-        f"{kind} "
-        f"{found[name].idxmin()} with {100 * found[name].min():.1f} %."
+        f"Samples of the best setting{title_suffix(top)}, assigned by {classifier}. Least "
+        f"frequent: {kind} {found[name].idxmin()} with {100 * found[name].min():.1f} %."
     )
     title = f"Share of each {kind}" + (f", {format_axes(where)}" if where else "")
     file = file_name(f"{name}s", *where.values())
-    return CaptionedFigure(file, title, caption, plots.png(figure))
+    return captioned(file, title, caption, figure)

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, main_metric
-from scoresweep.pipeline.report.tables.collect import metric_names
+from scoresweep.pipeline.report.tables.frames import metric_names
 
 __all__ = ["ranking_metrics"]
 

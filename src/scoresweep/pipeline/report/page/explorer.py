@@ -1,0 +1,111 @@
+"""The numbers and texts of the interactive explorer.
+
+Python computes, rounds and formats a cell for every configuration and measure; `explorer.js` only
+selects which of them to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from scoresweep.pipeline.report.format import format_number, format_value, humanize, is_repeat
+from scoresweep.pipeline.report.plots import rounded
+from scoresweep.pipeline.report.sections.base import incomparable_axes
+from scoresweep.pipeline.report.sections.maps import axis_pairs
+from scoresweep.pipeline.report.sections.measures import Measure, measures_of, subsets
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.tables.axes import unique_values
+from scoresweep.pipeline.report.tables.report_data import ReportData
+
+__all__ = ["explorer"]
+
+CELLS = 150_000
+"""Maximum number of cells of all measures; of larger studies the last measures are left out."""
+
+ALL = -1
+"""Index along an axis of repeats: the mean over all of them."""
+
+
+def explorer(
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> dict[str, Any] | None:
+    """Return axes, points and measures for `explorer.js`; None if no axis varies.
+
+    A point holds an index along each axis. `left_out` counts the measures beyond `CELLS`.
+    """
+    axes = [axis for axis in data.axes if wide[axis].nunique() > 1] if metrics else []
+    varied = [axis for axis in axes if not is_repeat(axis)]
+    if not varied:
+        return None
+    values = {axis: unique_values(wide[axis].tolist()).tolist() for axis in axes}
+    slots = {axis: {v: i for i, v in enumerate(found)} for axis, found in values.items()}
+    repeats = [axis for axis in axes if is_repeat(axis)]
+    points: dict[tuple[int, ...], int] = {}
+    for shown in subsets(repeats):
+        for key in wide[[*varied, *shown]].drop_duplicates().to_dict("records"):
+            points[_point(key, slots)] = len(points)
+    measures = list(measures_of(wide, metrics, data.exact_runs))
+    held = measures[: max(1, CELLS // len(points))]
+    x, *y = next(iter(axis_pairs(data, wide, metrics[0].name)), varied)[:2]
+    return {
+        "axes": [_axis(axis, values[axis], axis in incomparable_axes(data)) for axis in axes],
+        "points": list(points),
+        "measures": [_measure(held, m, varied, repeats, slots, points) for m in held],
+        "left_out": len(measures) - len(held),
+        "x": axes.index(x),
+        "y": axes.index(y[0]) if y else None,
+    }
+
+
+def _point(key: dict[Any, Any], slots: dict[str, dict[Any, int]]) -> tuple[int, ...]:
+    """Return the index of `key` along each axis."""
+    return tuple(slot[key[axis]] if axis in key else ALL for axis, slot in slots.items())
+
+
+def _axis(axis: str, values: list[Any], is_incomparable: bool) -> dict[str, Any]:
+    is_number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return {
+        "name": humanize(axis),
+        "values": [format_value(value) for value in values],
+        "numbers": values if is_number else None,
+        "repeat": is_repeat(axis),
+        "apart": is_incomparable,
+    }
+
+
+def _measure(
+    measures: list[Measure],
+    measure: Measure,
+    varied: list[str],
+    repeats: list[str],
+    slots: dict[str, dict[Any, int]],
+    points: dict[tuple[int, ...], int],
+) -> dict[str, Any]:
+    """Return a measure with its numbers and texts at each of `points`."""
+    columns = ("mean", "low", "high", "text", "interval", "few")
+    filled: dict[str, list[Any]] = {column: [None] * len(points) for column in columns}
+    means = measure.cells(varied)
+    for shown in subsets(repeats):
+        cells = measure.cells([*varied, *shown]) if shown else means
+        for cell in cells.to_dict("records"):
+            at = points[_point({axis: cell[axis] for axis in (*varied, *shown)}, slots)]
+            for column in columns:
+                value = cell[column]
+                filled[column][at] = rounded(value) if isinstance(value, float) else value
+    real = float(means["real"].mean())
+    judges = [each.metric for each in measures]
+    return {
+        "title": measure.metric.title,
+        "lower": measure.metric.better == "lower",
+        "ranks": measure.ranks,
+        "judge": judges.index(measure.judge),
+        "log": measure.is_log(means),
+        "lead": measure.lead,
+        "details": measure.details(means),
+        "real": rounded(real),
+        "realText": f"real test samples {format_number(real)}",
+        **filled,
+    }

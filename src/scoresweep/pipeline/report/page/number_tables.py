@@ -1,0 +1,200 @@
+"""The tables of numbers on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from scoresweep.pipeline.report.format import (
+    format_interval,
+    format_number,
+    format_value,
+    humanize,
+    missing_repeats,
+)
+from scoresweep.pipeline.report.page.best_setting import best_configurations
+from scoresweep.pipeline.report.sections.base import varied_axes
+from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
+from scoresweep.pipeline.report.tables.report_data import ReportData
+
+__all__ = ["best_rows", "cost_table", "interval_note", "number_table", "other_rows"]
+
+TABLE_ROWS = 200
+"""Maximum number of rows of the table of all numbers."""
+
+TABLE_METRICS = 8
+"""Maximum number of measures in the table of all numbers."""
+
+COST_ROWS = 30
+"""Maximum number of rows of the table of costs."""
+
+SCALE = (
+    " Intervals of positive measures without an upper limit are computed on a logarithmic scale; "
+    "those of shares are cut off at 0 and 1."
+)
+
+SINGLE_NETWORK = (
+    " A value of a single network has the interval of its samplings or, with one sampling, that "
+    "from resampling its samples."
+)
+
+BEST_OF = (
+    " The best of several settings is partly the luckiest, so its interval is longer on the worse "
+    "side (Bonferroni)."
+)
+
+
+def best_rows(
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> list[dict[str, str]]:
+    """Return the best setting by the main measure and by each measure that ranks settings."""
+    return [
+        _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
+        for metric in metrics
+        if metric is metrics[0] or not metric.caveat
+        for top in best_configurations(data, wide, metric)
+    ]
+
+
+def other_rows(
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> list[dict[str, str]]:
+    """Return the values of the best setting on the measures that rank nothing."""
+    axes, rows = varied_axes(data), []
+    for metric in metrics[1:]:
+        if metric.caveat:
+            points = summarise(wide, metric, axes)
+            by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
+            for top in best_configurations(data, wide, metrics[0]):
+                row = by_key.get(tuple(top.row[axes].tolist()))
+                if row is not None:
+                    rows.append(_row(metric, row, top.where, metric.caveat, most_repeats(points)))
+    return rows
+
+
+def _row(
+    metric: RankedMetric,
+    row: Mapping[Any, Any] | pd.Series[Any],
+    where: str,
+    note: str,
+    most: tuple[int, int],
+) -> dict[str, str]:
+    """Return a row of a table of measures."""
+    return {
+        "metric": metric.title,
+        "note": note,
+        "better": metric.better,
+        "where": where,
+        "mean": format_number(row["mean"]),
+        "n": ", ".join(t for t in (metric.count(), missing_repeats(row, most)) if t),
+        "interval": format_interval(row) or "–",
+        "real": format_number(row["real"]),
+        "n_real": metric.count("real"),
+        "noise": format_number(row["noise"]),
+        "n_noise": metric.count("noise"),
+    }
+
+
+def cost_table(
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> dict[str, Any] | None:
+    """Split the main metric of trained networks into real samples, sampler and network."""
+    split = [metric for metric in metrics if f"{metric.name}_network_cost" in wide]
+    if not split:
+        return None
+    name, axes = split[0].name, varied_axes(data)
+    trained = wide[~wide["run"].isin(data.exact_runs)]
+    columns = [f"{name}_real", f"{name}_sampler_cost", f"{name}_network_cost", name]
+    ordered = repeat_means(trained.dropna(subset=columns), columns, axes).sort_values(name)
+    rows = [
+        {
+            "axes": [format_value(row[axis]) for axis in axes],
+            "cells": [format_number(row[column]) for column in columns],
+        }
+        for row in ordered.head(COST_ROWS).to_dict("records")
+    ]
+    best_of = f"the best {COST_ROWS} of {len(ordered):,}" if len(ordered) > COST_ROWS else "all"
+    lead = f"{split[0].title} of {best_of} settings of trained networks, means over all repeats."
+    return {"rows": rows, "axes": [humanize(axis) for axis in axes], "lead": lead}
+
+
+def number_table(
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> dict[str, Any]:
+    """Return the table of all configurations, the best ones if there are many."""
+    shown, axes = metrics[:TABLE_METRICS], varied_axes(data)
+    if not shown:
+        return {"rows": [], "axes": [], "metrics": [], "lead": ""}
+    summaries = [summarise(wide, metric, axes) for metric in shown]
+    main = summaries[0]
+    ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
+    keys = _keys(ordered, axes)[:TABLE_ROWS]
+    cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
+    most = [most_repeats(summary) for summary in summaries]
+    rows = [
+        {
+            "axes": [format_value(value) for value in key],
+            "cells": [_cell(by.get(key), n) for by, n in zip(cells, most, strict=True)],
+        }
+        for key in keys
+    ]
+    lead = f"Means, each with its own 95 % interval, sorted by {shown[0].title}."
+    if len(main) > TABLE_ROWS:
+        lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
+    if len(metrics) > TABLE_METRICS:
+        lead += f" {len(metrics) - TABLE_METRICS} more measures are in metrics.csv."
+    titles = [metric.title for metric in shown]
+    return {"rows": rows, "axes": [humanize(a) for a in axes], "metrics": titles, "lead": lead}
+
+
+def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the values of `axes` in each row."""
+    return [tuple(key) for key in summary[list(axes)].to_numpy(dtype=object).tolist()]
+
+
+def _cell(row: Mapping[Hashable, Any] | None, most: tuple[int, int]) -> dict[str, Any]:
+    if row is None:
+        return {"mean": "–", "notes": []}
+    notes = format_interval(row), missing_repeats(row, most)
+    return {"mean": format_number(row["mean"]), "notes": [note for note in notes if note]}
+
+
+def interval_note(data: ReportData, wide: pd.DataFrame) -> str:
+    """Explain the values and intervals of the tables."""
+    trained = wide[~wide["run"].isin(data.exact_runs)]
+    axes, rows = varied_axes(data), trained if len(trained) else wide
+    networks = _max_repeats(rows, axes, NETWORK)
+    samplings = _max_repeats(rows, [*axes, NETWORK], SAMPLING)
+    resampled = any(f"{column}_low" in wide for column in wide)
+    kind = "one network" if len(trained) else "the exact score"
+    if networks > 1:
+        each = f" × {samplings} samplings each" if samplings > 1 else ""
+        text = (
+            f"Each value is the mean of {networks} networks (training seeds){each}, with Student's "
+            f"95 % interval of the network means, which is wide for few networks."
+        )
+    elif samplings > 1:
+        text = f"Each value is the mean of {samplings} samplings of {kind}"
+        text += ", with Student's 95 % interval."
+    else:
+        text = f"Each value is one sampling of {kind}"
+        text += ", with the 95 % interval from resampling its samples." if resampled else "."
+    if networks <= 1 and len(trained):
+        text += " It holds for this network only: another training seed may give other values."
+    if max(networks, samplings) > 1:
+        text += SCALE
+        text += SINGLE_NETWORK if networks > 1 and resampled else ""
+    if resampled or max(networks, samplings) > 1:
+        text += BEST_OF
+    if 0 < len(trained) < len(wide):
+        text += " The exact score is left out; it is the reference for the networks."
+    return text
+
+
+def _max_repeats(rows: pd.DataFrame, axes: Sequence[str], column: str) -> int:
+    """Return the maximum number of values of a column at a point of `axes`."""
+    found = rows.groupby(list(axes))[column].nunique() if axes else rows[[column]].nunique()
+    return int(found.max()) if len(rows) else 0

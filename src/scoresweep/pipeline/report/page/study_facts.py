@@ -1,0 +1,91 @@
+"""What the study is: its size, its swept axes and its fixed options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scoresweep.pipeline.report.format import format_axes, format_value, humanize
+from scoresweep.pipeline.report.tables.axes import unique_values
+from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.grid import swept_paths
+from scoresweep.pipeline.study.schema import SampleBlock, TrainBlock
+
+__all__ = ["study_facts", "study_size"]
+
+MAX_VALUES = 20
+"""Maximum number of values of a swept axis that are listed."""
+
+
+def study_size(plan: Plan) -> str:
+    """Count networks, settings and datasets."""
+    names = ", ".join(dataset.id for dataset in plan.study.dataset)
+    trained = sum(run.train.network.is_trained for run in plan.runs)
+    counted = [
+        f"{count:,} {what}{'s' * (count != 1)}"
+        for count, what in ((trained, "trained network"), (len(plan.runs) - trained, "exact score"))
+        if count
+    ]
+    settings = len(plan.settings)
+    setting = f"{settings:,} sampler setting{'s' * (settings != 1)}"
+    return f"{' and '.join(counted)} × {setting} on {names}."
+
+
+def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
+    """Return names and texts of the swept axes, then of the fixed options."""
+    swept: dict[str, list[Any]] = {axis: [] for axis in data.axes}
+    points = [
+        point.axes for group in (plan.runs, plan.settings, plan.evaluations) for point in group
+    ]
+    for point in points:
+        for axis, value in point.items():
+            swept[axis].append(value)
+    axes = {
+        f"swept: {humanize(axis)}": _listed(
+            [format_value(v) for v in unique_values(values).tolist()]
+        )
+        for axis, values in swept.items()
+    }
+    train, sample = _with_swept(plan.study.train), _with_swept(plan.study.sample)
+    fixed = {
+        "network": _format_block(train["network"]),
+        "objective": _format_block(train["objective"]),
+        "noise ladder": _format_block(train["noise"]),
+        "optimizer": _format_block(train["optimizer"]),
+        "training": f"{train['steps']} steps of {train['batch_size']} samples, averaged weights "
+        f"{train['ema']}, mixed precision {train['precision']}",
+        "sampler": _format_block(sample["sampler"]),
+        "samples": f"{sample['count']} for each setting",
+    }
+    return [*axes.items(), *fixed.items()]
+
+
+def _listed(values: Sequence[str]) -> str:
+    """List the values of an axis; if there are many, their number and the ends."""
+    if len(values) <= MAX_VALUES:
+        return ", ".join(values)
+    return f"{len(values):,} values: {values[0]}, {values[1]}, …, {values[-1]}"
+
+
+def _with_swept(block: TrainBlock | SampleBlock) -> dict[str, Any]:
+    """Return a block with "swept" in place of every swept value."""
+    content = block.model_dump(mode="json")
+    for path in swept_paths(block):
+        *parents, last = path.split(".")
+        part: Any = content
+        for parent in parents:
+            part = part[parent] if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part[last] = "swept"
+    return content
+
+
+def _format_block(block: dict[str, Any] | str) -> str:
+    """Format a block: "geometric (sigma max 8, sigma min 0.05, levels 10)"."""
+    if isinstance(block, str):
+        return block
+    rest = format_axes({key: value for key, value in block.items() if key != "name"})
+    if "name" not in block:
+        return rest
+    return f"{block['name']} ({rest})" if rest else str(block["name"])

@@ -1,0 +1,60 @@
+"""Scores in the plane: the learned one next to the exact one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from scoresweep.pipeline.report.format import format_number
+from scoresweep.pipeline.report.plots.base import WIDTH, styled
+
+__all__ = ["fields"]
+
+
+@styled
+def fields(
+    x: np.ndarray[Any, Any],
+    sigmas: Sequence[float],
+    learned: np.ndarray[Any, Any],
+    exact: np.ndarray[Any, Any],
+) -> Figure:
+    """Draw the learned score of points in the plane next to the exact one, a row for each level.
+
+    `x` (P, 2) is a regular grid, `learned` and `exact` are (L, P, 2). Arrows show the
+    direction of the score, their length the square root of its norm; the colour is the error in
+    units of the noise, σ ‖s − s*‖.
+    """
+    side = round(len(x) ** 0.5)
+    figure = Figure(figsize=(1.45 * WIDTH, 0.2 + 0.66 * WIDTH * len(sigmas)))
+    panels = figure.subplots(len(sigmas), 2, squeeze=False, sharex=True, sharey=True)
+    cell = np.ptp(x, axis=0).max() / (side - 1)
+    norm = LogNorm(1e-2, 1e1)
+    for row, sigma, found, truth in zip(panels, sigmas, learned, exact, strict=True):
+        error = sigma * np.linalg.norm(found - truth, axis=1)
+        corners = x.reshape(side, side, 2)
+        image = row[1].pcolormesh(
+            corners[..., 0],
+            corners[..., 1],
+            error.reshape(side, side),
+            norm=norm,
+            cmap="YlOrRd",
+            alpha=0.75,
+            edgecolors="none",
+            shading="nearest",
+        )
+        longest = np.linalg.norm(truth, axis=1).max() ** 0.5
+        for panel, score, name in zip(row, (truth, found), ("exact", "network"), strict=True):
+            size = np.linalg.norm(score, axis=1, keepdims=True)
+            arrows = score / np.sqrt(np.maximum(size, 1e-12)) / longest * 1.4 * cell
+            panel.quiver(
+                *x.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, pivot="mid"
+            )
+            panel.set_title(f"{name}, σ = {format_number(sigma)}")
+            panel.set_aspect("equal")
+            panel.grid(False)
+    figure.colorbar(image, ax=panels[:, 1], label="σ ‖s − s*‖", shrink=0.7, extend="both")
+    return figure

@@ -1,0 +1,173 @@
+"""Every measure of every setting, formatted: what maps and the interactive explorer show."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from scoresweep.pipeline.report.format import (
+    format_axes,
+    format_interval,
+    format_number,
+    format_repeats,
+    humanize,
+    missing_repeats,
+)
+from scoresweep.pipeline.report.plots import is_wide_range
+from scoresweep.pipeline.report.statistics.summary import (
+    RankedMetric,
+    best_first,
+    most_repeats,
+    summarise,
+)
+
+__all__ = ["COST_CAPTIONS", "Measure", "measures_of"]
+
+LOG_FACTOR = 8
+"""Values that span more than this factor are shown on a logarithmic scale."""
+
+COST_CAPTIONS = {
+    "sampler_cost": "Samples of the exact score minus real test samples: the sampler's part.",
+    "network_cost": "Samples of the network minus samples of the exact score at the same settings: "
+    "the network's part. Below zero, the two errors partly cancel.",
+}
+"""Suffix of the variable to the caption of its map."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure over the settings of a report."""
+
+    metric: RankedMetric
+    judge: RankedMetric
+    """The measure that decides which value of an axis is best; a cost ranks no setting itself."""
+    rows: pd.DataFrame
+    """A row for each measured setting."""
+    is_exact: bool
+    """Whether all rows are of the exact score."""
+    note: str = ""
+    """What a cost is."""
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the measure says which setting is best."""
+        return self.metric is self.judge and not self.metric.caveat
+
+    def cells(self, axes: Sequence[str]) -> pd.DataFrame:
+        """Return a row for each point of `axes`: `summarise` with formatted columns.
+
+        `text`, `interval` and `few` ("1 of 2 networks" if repeats are missing) are strings; `rank`
+        is lower for a better point.
+        """
+        sign = 1 if self.judge.better == "lower" else -1
+        judged = summarise(self.rows[self.rows[self.metric.name].notna()], self.judge, axes)
+        cells = summarise(self.rows, self.metric, axes)
+        most = most_repeats(cells)
+        return cells.assign(
+            rank=sign * judged["mean"],
+            text=[format_number(mean) for mean in cells["mean"]],
+            interval=[format_interval(row) for row in cells.to_dict("records")],
+            few=[missing_repeats(row, most) for row in cells.to_dict("records")],
+        )
+
+    def best_of_others(self, axes: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
+        """Return one cell for each point of `shown`: the best over the other `axes`."""
+        cells = self.cells(axes).sort_values("rank", kind="stable")
+        return cells.drop_duplicates(list(shown)).reset_index(drop=True)
+
+    def is_log(self, cells: pd.DataFrame) -> bool:
+        """Return whether values of this measure belong on a logarithmic scale."""
+        about = self.metric.about
+        is_ratio = about.get("valid_min") == 0 and about.get("valid_max") is None
+        return is_ratio and is_wide_range(cells["mean"], LOG_FACTOR)
+
+    @cached_property
+    def lead(self) -> str:
+        """First sentence of a caption: what is better, or what a cost is."""
+        if self.metric is not self.judge:
+            return self.note
+        caveat = f", but {self.metric.caveat}" if self.metric.caveat else ""
+        return f"{self.metric.better.capitalize()} is better{caveat}."
+
+    def details(self, cells: pd.DataFrame) -> str:
+        """Last sentences of a caption: samples, references, repeats and intervals."""
+        parts = [f"Samples: {self.metric.count()}."] if self.metric.count() else []
+        if references := self.metric.references(cells[["real", "noise"]].mean()):
+            parts.append(f"For comparison: {', '.join(references)}.")
+        parts += self._repeats(cells)
+        if cells["interval"].any() and self.ranks:
+            parts.append("Intervals are not corrected for choosing the best setting.")
+        if self.metric.about.get("note"):
+            parts.append(f"{self.metric.about['note']}.".replace("..", "."))
+        return " ".join(parts)
+
+    def _repeats(self, cells: pd.DataFrame) -> list[str]:
+        """Describe what the means and their intervals are computed from."""
+        networks, samplings = most_repeats(cells)
+        one = "the exact score" if self.is_exact else "one network"
+        only = "" if self.is_exact else ", valid for that network only"
+        parts = []
+        if networks > 1:
+            parts.append(f"Mean of {format_repeats(networks, samplings)}.")
+        elif samplings > 1:
+            parts.append(f"Mean of {samplings} samplings of {one}.")
+        levels = set(cells.loc[cells["interval"] != "", "level"])
+        for level, source in {
+            "networks": "Student's 95 % interval over networks",
+            "samplings": f"Student's 95 % interval over samplings{only}",
+            "samples": f"95 % interval from resampling the samples{only}",
+        }.items():
+            parts += [f"{source}{self._scale(level)}."] if level in levels else []
+        return parts
+
+    def _scale(self, level: str) -> str:
+        if level == "samples" or "valid_min" not in self.metric.about:
+            return ""
+        is_share = "valid_max" in self.metric.about
+        return ", cut off at 0 and 1" if is_share else ", on a logarithmic scale"
+
+    def best_note(self, cells: pd.DataFrame, axes: Sequence[str]) -> str:
+        """Name the best of the shown cells; "" if the measure ranks nothing."""
+        if not self.ranks:
+            return ""
+        if len(cells) > 1 and cells["mean"].nunique() == 1:
+            return f"All alike: {cells['text'].iloc[0]}."
+        best = best_first(cells, self.metric).iloc[0]
+        return f"Best: {format_axes({a: best[a] for a in axes})} with {best['text']}."
+
+
+def measures_of(
+    rows: pd.DataFrame, metrics: Sequence[RankedMetric], exact_runs: frozenset[str]
+) -> Iterator[Measure]:
+    """Yield each metric, followed by what the sampler and the network contribute to it."""
+    is_exact = set(rows["run"]) <= exact_runs
+    for metric in metrics:
+        yield Measure(metric, metric, rows, is_exact)
+        for suffix, caption in COST_CAPTIONS.items():
+            name = f"{metric.name}_{suffix}"
+            if name in rows and rows[name].notna().any():
+                title = f"{metric.title}: {humanize(suffix)}"
+                about = {"units": metric.about.get("units", "1")}
+                cost = RankedMetric(name, title, "lower", about, metric.sizes)
+                yield Measure(cost, metric, rows, is_exact, caption)
+
+
+def subsets(items: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every subset of `items`, the empty one first."""
+    sizes = range(len(items) + 1)
+    return itertools.chain.from_iterable(itertools.combinations(items, n) for n in sizes)
+
+
+def spread(rows: pd.DataFrame, metric: str, axes: Sequence[str]) -> float:
+    """Return the standard deviation of a metric that `axes` explain.
+
+    That is the deviation of the means over them, weighted by settings, of logarithms if all are
+    positive.
+    """
+    means = rows.groupby(list(axes))[metric].transform("mean").dropna().to_numpy()
+    return float(np.std(np.log(means) if (means > 0).all() else means)) if means.size else 0.0

@@ -1,0 +1,80 @@
+"""Everything that a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.results.code_summary import CodeCounts
+
+__all__ = ["SCHEMA_VERSION", "UNTRAINED", "MetricFailure", "MissingResult", "Part", "ReportData"]
+
+SCHEMA_VERSION = 1
+"""Version of the layout of `report.nc`; raise it if readers have to change."""
+
+UNTRAINED = "its network is not trained"
+"""Start of the reason of results that wait for a training."""
+
+Part = Literal["training", "score error", "sampling"]
+"""A part of a study that has results of its own."""
+
+
+class MissingResult(NamedTuple):
+    """A part of the study that has no result."""
+
+    part: Part
+    run: str
+    setting: str | None
+    state: Literal["missing", "failed"]
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Run id, or run id and setting id."""
+        return f"{self.run} / {self.setting}" if self.setting else self.run
+
+
+class MetricFailure(NamedTuple):
+    """A metric that failed for a setting whose other metrics were computed."""
+
+    metric: str
+    run: str
+    setting: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that was measured, and what is missing."""
+
+    tree: xr.DataTree
+    missing: list[MissingResult]
+    run_axes: list[str]
+    """Swept axes of the training grid, the dataset included."""
+    setting_axes: list[str]
+    """Swept axes of the sampling grid."""
+    evaluation_axes: list[str]
+    """Swept axes of the evaluation grid."""
+    exact_runs: frozenset[str] = frozenset()
+    """Ids of the runs whose network is the exact score."""
+    failures: Sequence[MetricFailure] = ()
+    """Metrics that could not be computed."""
+    codes: CodeCounts = field(default_factory=dict)
+    """Number of results of each kind by the code that made them."""
+
+    def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of `wide` to rank: those of networks, or all if there are none.
+
+        The exact score is the reference for networks.
+        """
+        trained = wide[~wide["run"].isin(self.exact_runs)]
+        return trained if len(trained) else wide
+
+    @property
+    def axes(self) -> list[str]:
+        """All swept axes."""
+        return [*self.run_axes, *self.setting_axes, *self.evaluation_axes]
