@@ -73,6 +73,15 @@ def sigmas(run: Run) -> np.ndarray[Any, Any]:
     return np.geomspace(8.0, 0.05, run.train.noise.levels)
 
 
+def fake_measurements(plan: Plan) -> None:
+    """Write the results of a study that a report reads, without data and samples."""
+    for run in plan.runs:
+        fake_run(plan, run)
+        fake_score_error(plan, run)
+        for setting in plan.settings:
+            fake_metrics(plan, run, setting)
+
+
 def fake_study(plan: Plan) -> None:
     """Write every file that the stages before the report leave behind."""
     for dataset in plan.study.dataset:

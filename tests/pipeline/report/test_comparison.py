@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error, sigmas
+from faked_study import CONTENT, fake_measurements, fake_plan, sigmas
 from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner
@@ -30,11 +31,7 @@ Change = Callable[[xr.DataTree], None]
 def write(root: Path, name: str, change: Change = lambda tree: None, **blocks: Any) -> Path:
     """Write the report of a faked study, with `blocks` of it replaced and its tree changed."""
     plan = fake_plan(root / name, study=name, **blocks)
-    for run in plan.runs:
-        fake_run(plan, run)
-        fake_score_error(plan, run)
-        for setting in plan.settings:
-            fake_metrics(plan, run, setting)
+    fake_measurements(plan)
     tree = collect(plan, collect_jobs(plan)).tree
     change(tree)
     tree.to_netcdf(root / f"{name}.nc", engine="h5netcdf")
@@ -54,8 +51,11 @@ def train(grid: dict[str, Any], **options: Any) -> dict[str, Any]:
     return {**CONTENT["train"], "grid": grid, **options}
 
 
+read = functools.cache(read_report)
+
+
 def both(a: Path, b: Path) -> Comparison:
-    return compare(read_report(a), read_report(b))
+    return compare(read(a), read(b))
 
 
 def printed(a: Path, b: Path, *measures: str) -> str:
@@ -152,7 +152,7 @@ def test_the_score_error_of_networks_is_a_measure_too(a: Path, b: Path) -> None:
     table = found.tables["score_error_sigma2"]
     assert found.axes_of("score_error_sigma2") == ["levels"]
     (row,) = table[table["levels"] == 4].to_dict("records")
-    plan = read_report(a).plan
+    plan = read(a).plan
     run = next(run for run in plan.runs if run.axes["levels"] == 4)
     assert [row["A"], row["B"]] == pytest.approx([np.mean(2 / sigmas(run))] * 2)
     assert (row["A_networks"], row["B_networks"]) == (2, 3)

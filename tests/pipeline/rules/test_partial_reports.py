@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_plan, fake_study
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.report.plots import log_or_linear
 from scoresweep.pipeline.report.sections.networks import final_level_loss
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
@@ -34,7 +32,7 @@ def results(plan: Plan) -> list[Path]:
     return [layout.training_curves(run), layout.score_error(run), layout.metrics(run, setting)]
 
 
-def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path) -> None:
+def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path, undrawn: None) -> None:
     """Five levels, and no training step whose losses these could have."""
     give_data(tmp_path, staged)
     content = parse_yaml(TINY, "tiny.yaml")
@@ -59,7 +57,7 @@ def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path) -> None:
     assert len(list(plan.paths.tensorboard(run).glob("*.hparams"))) == 1
 
 
-def test_a_study_without_one_finite_number(tmp_path: Path) -> None:
+def test_a_study_without_one_finite_number(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     fake_study(plan)
     plan.paths.tensorboard(plan.runs[0].id).mkdir()
@@ -84,7 +82,7 @@ def test_a_study_without_one_finite_number(tmp_path: Path) -> None:
     assert not drawn & {"training_loss", "level_loss", "score_error_sigma2", "class_shares"}
 
 
-def test_a_study_of_which_everything_failed_says_so(tmp_path: Path) -> None:
+def test_a_study_of_which_everything_failed_says_so(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     JobState("failed", 10, 100, message="loss is nan").write(plan.paths.progress(plan.runs[0].id))
     report(plan)
@@ -105,8 +103,3 @@ def test_losses_at_the_end_are_means_of_what_is_there() -> None:
     assert frame["level_loss"].tolist() == [9.5, 4.0]
     assert frame["sigma"].tolist() == [3.0, 2.0]
     assert final_level_loss(dataset.reset_coords("sigma").isel(level=[2, 2])).empty
-
-
-@pytest.mark.parametrize(("values", "scale"), [([0.0, 0.0], "linear"), ([0.0, 2.0], "log")])
-def test_zeros_have_no_logarithm(values: list[float], scale: str) -> None:
-    assert log_or_linear(xr.DataArray(values).to_series()) == scale

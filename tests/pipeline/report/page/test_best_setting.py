@@ -1,4 +1,4 @@
-"""How far the best setting is ahead, and what is said of it."""
+"""How far the best setting is ahead, and the texts about it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_plan, fake_study
+from faked_study import CONTENT, fake_measurements, fake_plan
 from scipy import stats
-from scoresweep.pipeline.report.page.chart_data import charts, to_script
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.page.best_setting import (
     best_setting_cards,
-    grid_edge_warning,
-    interval_note,
+    grid_edges,
 )
-from scoresweep.pipeline.report.page.render import _sheets_lead, _values
+from scoresweep.pipeline.report.page.number_tables import interval_note
+from scoresweep.pipeline.report.page.render import _sheets_lead, to_script
+from scoresweep.pipeline.report.page.study_facts import _listed
 from scoresweep.pipeline.report.sections import Sheets
 from scoresweep.pipeline.report.sections.maps import metric_maps
-from scoresweep.pipeline.report.sections.provenance import blocked_note, gap_rows
+from scoresweep.pipeline.report.sections.missing import blocked_note, missing_rows
 from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
@@ -75,34 +75,34 @@ def test_errors_of_single_measurements_add_as_squares() -> None:
 
 
 def said(plan: Plan) -> dict[str, object]:
-    tables = collect(plan, collect_jobs(plan))
+    data = collect(plan, collect_jobs(plan))
     about = {"valid_min": 0.0}
     metric = RankedMetric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
-    (answer,) = best_setting_cards(plan, tables, wide_table(tables), [metric])
+    (answer,) = best_setting_cards(plan, data, wide_table(data), [metric])
     return answer
 
 
 def test_the_answer_says_how_sure_it_is(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
-    fake_study(plan)
+    fake_measurements(plan)
     answer = said(plan)
     assert answer["where"] == "Levels 6, step size 2e-5"
     # Levels 4 are worse by 0.3/4 − 0.3/6 with either seed: such pairs do not tell their scatter.
-    assert answer["verdict"] == ("sure", "ahead on these networks alone")
+    assert answer["verdict"] == ("sure", "ahead on these networks only")
     assert str(answer["next"]).startswith("0.300, 0.0250 higher: levels 4, step size 2e-5. ")
     # ‖s − s*‖² of the faked runs is 1/(64 σ) of ‖s*‖² on training points.
-    assert "off by 0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["blame"])
+    assert "0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["attribution"])
 
 
 def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> None:
     sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 2.001e-5, 2e-3]}}
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=sample)
-    fake_study(plan)
+    fake_measurements(plan)
     answer = said(plan)
     assert answer["verdict"] == ("unsure", "too close to call")
-    assert "It includes 0: the difference may be noise." in str(answer["next"])
+    assert "It includes 0" in str(answer["next"])
     assert "from resampling the samples" in str(answer["next"])
-    assert "this network alone" in str(answer["next"])
+    assert "this network only" in str(answer["next"])
     assert "one network, one sampling" in answer["detail"]
 
 
@@ -110,19 +110,19 @@ def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
     train = {key: CONTENT["train"][key] for key in ("noise", "steps", "batch_size")}
     sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1, 2]}}
     plan = fake_plan(tmp_path, train=train | {"network": {"name": "oracle"}}, sample=sample)
-    fake_study(plan)
+    fake_measurements(plan)
     for run in plan.runs:
         for count, setting in enumerate(plan.settings):
             path = plan.paths.metrics(run.id, setting.id)
             content = xr.load_dataset(path, engine="h5netcdf")
             content["frechet_classifier"] += 1e-3 * count**2
             content.to_netcdf(path, engine="h5netcdf")
-    tables = collect(plan, collect_jobs(plan))
-    wide = wide_table(tables)
+    data = collect(plan, collect_jobs(plan))
+    wide = wide_table(data)
     metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
-    (answer,) = best_setting_cards(plan, tables, wide, [metric])
-    (picture, *_) = metric_maps(tables, wide, metric, every_pair=False)
-    texts = [str(answer["next"]), interval_note(tables, wide), picture.caption]
+    (answer,) = best_setting_cards(plan, data, wide, [metric])
+    (figure, *_) = metric_maps(data, wide, [metric])
+    texts = [str(answer["next"]), interval_note(data, wide), figure.caption]
     assert ["network" in text for text in texts] == [False] * 3
     assert ["3 samplings of the exact score" in text for text in texts] == [True] * 3
 
@@ -134,7 +134,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, ReportData]:
     grid = {"sampler.step_size": [1e-5, 2e-5, 3e-5]}
     sample = CONTENT["sample"] | {"grid": grid}
     plan = fake_plan(tmp_path_factory.mktemp("steps"), train=train, sample=sample)
-    fake_study(plan)
+    fake_measurements(plan)
     return plan, collect(plan, collect_jobs(plan))
 
 
@@ -142,14 +142,14 @@ def answered(
     study: tuple[Plan, ReportData], distances: list[list[float]], **more: list[float] | None
 ) -> dict[str, Any]:
     """Return what is said of the distances, step size by step size and seed by seed."""
-    plan, tables = study
-    wide = wide_table(tables).sort_values(["step_size", "seed"])
+    plan, data = study
+    wide = wide_table(data).sort_values(["step_size", "seed"])
     wide = wide.assign(frechet_classifier=np.ravel(distances))
     beside = {f"frechet_classifier_{key}": values for key, values in more.items()}
     wide = wide.assign(**{key: np.tile(v, 3) for key, v in beside.items() if v is not None})
     wide = wide.drop(columns=[key for key, values in beside.items() if values is None])
     metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
-    (answer,) = best_setting_cards(plan, tables, wide, [metric])
+    (answer,) = best_setting_cards(plan, data, wide, [metric])
     return answer
 
 
@@ -157,7 +157,7 @@ def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, ReportDa
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [0.5, 2.5]])
     assert answer["verdict"] == ("unsure", "not ahead of all")
     assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
-    assert "1 of 2 other settings cannot be told from the best" in answer["next"]
+    assert "1 of 2 other settings do not differ" in answer["next"]
     assert answer["warning"] == ""
 
 
@@ -169,29 +169,30 @@ def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
     assert "1 of 2 other settings could not be tested" in answer["next"]
 
 
-def test_a_best_at_the_edge_of_the_grid_is_told() -> None:
-    """Of two values each is an edge, and words have none."""
+def test_a_best_at_the_edge_of_the_grid_is_named(steps: tuple[Plan, ReportData]) -> None:
+    """Each of two values is an edge, and texts have none."""
     part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
     part["steps"] = [1, 2, 2]
     axes = ["step_size", "levels", "denoise", "steps"]
-    said = [grid_edge_warning(part, part.iloc[place], axes) for place in range(3)]
-    assert said == [
-        "Step size 2e-5 is the least that was tried: what lies beyond may be better.",
-        "",
-        "Step size 8e-5 is the greatest that was tried: what lies beyond may be better.",
+    assert [grid_edges(part, part.iloc[place], axes) for place in range(3)] == [
+        {"step_size": ("2e-5", "smallest")},
+        {},
+        {"step_size": ("8e-5", "largest")},
     ]
+    answer = answered(steps, [[2.0, 2.0], [2.0, 2.1], [1.0, 1.0]])
+    assert "Step size 3e-5 is the largest value tried" in answer["edge"]
 
 
 def test_settings_alike_are_counted(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
-    assert answer["where"] == "Step size 2e-5 (and 1 more alike)"
+    assert answer["where"] == "Step size 2e-5 (and 1 more with the same value)"
     assert answer["verdict"] == ("unsure", "too close to call")
     assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
 
 
 def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
-    assert answer["warning"].startswith("Uniform noise scores 9.90, as good or better")
+    assert answer["warning"].startswith("Uniform noise scores 9.90")
 
 
 def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, ReportData]) -> None:
@@ -199,32 +200,33 @@ def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, ReportData]) -> 
     answer = answered(steps, values, low=None, high=None)
     assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
     assert answer["verdict"] == ("open", "lead not tested")
-    assert "two or more of the same training seeds" in answer["next"]
+    assert "the same two or more training seeds" in answer["next"]
 
 
 @pytest.mark.parametrize(("network", "sure"), [([0.5, 0.51], True), ([0.5, 0.2], False)])
-def test_blame_on_which_networks_do_not_agree_is_not_certain(
+def test_parts_on_which_networks_disagree_are_uncertain(
     steps: tuple[Plan, ReportData], network: list[float], sure: bool
 ) -> None:
     costs = {"real": [0.1, 0.1], "sampler_cost": [0.05, 0.05], "network_cost": network}
     answer = answered(steps, [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]], **costs)
-    assert "what is left to gain is mostly the network's" in answer["blame"]
-    assert ("over 2 networks" not in answer["blame"]) == sure
+    assert "the network matters more" in answer["attribution"]
+    assert ("uncertain" not in answer["attribution"]) == sure
+
+
+@pytest.mark.parametrize(("sampler", "edge"), [(0.5, True), (0.05, False)])
+def test_the_sampler_is_not_blamed_at_the_edge_of_its_grid(
+    steps: tuple[Plan, ReportData], sampler: float, edge: bool
+) -> None:
+    costs = {"real": [0.1] * 2, "sampler_cost": [sampler] * 2, "network_cost": [0.2, 0.2]}
+    inside = answered(steps, [[2.0, 2.0], [1.0, 1.0], [2.0, 2.0]], **costs)
+    outside = answered(steps, [[2.0, 2.0], [2.0, 2.0], [1.0, 1.0]], **costs)
+    assert "edge of the grid" not in inside["attribution"]
+    assert ("step size is at the edge of the grid" in outside["attribution"]) == edge
 
 
 def test_many_values_of_an_axis_are_counted() -> None:
-    assert _values(["1", "2"]) == "1, 2"
-    assert _values([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
-
-
-def test_words_have_the_colours_of_their_order(tmp_path: Path) -> None:
-    networks = [{"name": "ncsnv2", "channels": 8}, {"name": "mlp", "width": 8}]
-    train = CONTENT["train"] | {"grid": {"network": networks}}
-    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
-    fake_study(plan)
-    drawn = charts(collect(plan, collect_jobs(plan)))["curves"][0]["choices"][0]
-    names = [(line["colour"], line["name"].partition("(")[0]) for line in drawn["lines"]]
-    assert names == [(0, "network ncsnv2"), (1, "network mlp")]
+    assert _listed(["1", "2"]) == "1, 2"
+    assert _listed([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
 
 
 def test_sheets_are_counted_by_what_was_sampled() -> None:
@@ -232,20 +234,12 @@ def test_sheets_are_counted_by_what_was_sampled() -> None:
     wide = pd.DataFrame({"run": "a", "setting": [*range(36), *range(36)]})
     assert "the best 24 of 36" in _sheets_lead(Sheets([], 24), wide)
     assert "every setting" in _sheets_lead(Sheets([], 36), wide)
-    assert "beside them" not in _sheets_lead(Sheets([], 0), wide[:0])
+    assert "framed" not in _sheets_lead(Sheets([], 0), wide[:0])
 
 
-def test_a_chart_of_some_configurations_says_of_how_many(tmp_path: Path) -> None:
-    train = CONTENT["train"] | {"grid": {"noise.levels": list(range(2, 11))}}
-    plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": {}})
-    fake_study(plan)
-    drawn = charts(collect(plan, collect_jobs(plan)))["curves"][0]["choices"][0]
-    assert [line["of"] for line in drawn["lines"]] == [9] * 8
-
-
-def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
+def test_measures_that_could_not_be_computed_are_named(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path)
-    fake_study(plan)
+    fake_measurements(plan)
     for run in plan.runs[:2]:
         path = plan.paths.metrics(run.id, plan.settings[0].id)
         with xr.open_dataset(path, engine="h5netcdf") as file:
@@ -256,7 +250,7 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path) -> None:
     report(plan)
     page = plan.paths.report_page.read_text(encoding="utf-8")
     assert "Not computed for 2 settings: kid on inception." in page
-    row = page.split("Measures that could not be computed")[1].split("</table>")[0]
+    row = page.split("Failed measures")[1].split("</table>")[0]
     assert "n is 1 &lt;/script&gt;" in row
     assert f"{plan.runs[0].id} / {plan.settings[0].id}" in row
     assert "and 1 more" in row
@@ -270,11 +264,11 @@ def test_what_waits_for_a_training_is_counted_not_listed() -> None:
         *(MissingResult("sampling", "a", s, "missing", untrained) for s in ("x", "y")),
         MissingResult("sampling", "b", "x", "missing", "not sampled"),
     ]
-    assert [row["command"].split(" && ")[0] for row in gap_rows(gaps)] == [
+    assert [row["command"].split(" && ")[0] for row in missing_rows(gaps)] == [
         "scoresweep train STUDY --run a",
         "scoresweep sample STUDY --run b --setting x",
     ]
-    assert blocked_note(gaps) == "3 parts that wait for their networks are not listed."
+    assert blocked_note(gaps) == "3 results that wait for their networks are not listed."
     assert blocked_note(gaps[4:]) == ""
 
 

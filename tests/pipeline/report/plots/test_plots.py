@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
-from typing import Literal
+from dataclasses import replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.report import plots
+from scoresweep.pipeline.report.plots import Axis, Cell, HeatMap, Line, LineChart
 from scoresweep.pipeline.report.plots.animation import animation
 from scoresweep.pipeline.report.plots.image_grids import (
     BLOCK,
@@ -26,20 +27,29 @@ from scoresweep.pipeline.report.plots.image_grids import (
     tile_pairs,
     trajectory_strip,
 )
-from scoresweep.pipeline.report.statistics.summary import RankedMetric
 
-DISTANCE = RankedMetric("frechet", "Fréchet distance", "lower", {})
-CELLS = pd.DataFrame(
-    {
-        "levels": [10, 10, 30, 30],
-        "step_size": [8e-5, 2e-5, 8e-5, 2e-5],
-        "mean": [4.0, 0.5, 3.0, math.nan],
-        "low": [3.9, 0.4, math.nan, math.nan],
-        "high": [4.1, 0.6, math.nan, math.nan],
-        "real": 0.1,
-        "noise": math.nan,
-    }
+CELLS = [
+    Cell(0, 0, 0.5, "0.500", "0.400 to 0.600"),
+    Cell(1, 0, 4.0, "4", "3.90 to 4.10"),
+    Cell(1, 1, 3.0, "3"),
+    Cell(0, 1, None, "missing"),
+]
+MAP = HeatMap(
+    title="Fréchet distance",
+    x="step size",
+    y="levels",
+    columns=["2e-5", "8e-5"],
+    rows=["10", "30"],
+    cells=CELLS,
+    lower_is_better=True,
+    log=False,
+    best=(0, 0),
 )
+LINE = Line("levels 4", [4.0, 0.5], [0.5, 4.0], [0.25, 2.0], [0.75, 6.0])
+
+
+def chart(*lines: Line, **options: Any) -> LineChart:
+    return LineChart(Axis("noise level σ", log=True), Axis("loss", log=True), [*lines], **options)
 
 
 def texts(axes: matplotlib.axes.Axes) -> dict[tuple[float, float], list[str]]:
@@ -50,8 +60,7 @@ def texts(axes: matplotlib.axes.Axes) -> dict[tuple[float, float], list[str]]:
 
 
 def test_heat_map_writes_every_value_in_its_cell() -> None:
-    figure = plots.heat_map(CELLS, DISTANCE, "step_size", "levels")
-    axes = figure.axes[0]
+    axes = plots.draw_heat_map(MAP).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2e-5", "8e-5"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["10", "30"]
     assert texts(axes) == {
@@ -60,93 +69,88 @@ def test_heat_map_writes_every_value_in_its_cell() -> None:
         (1, 1): ["3"],
         (0, 1): ["missing"],
     }
-    outside = plots.heat_map(CELLS.dropna(subset="mean"), DISTANCE, "step_size", "levels")
-    assert set(texts(outside.axes[0])) == {(0, 0), (1, 0), (1, 1)}
-    outline = axes.patches[0].get_xy()
-    assert outline == (-0.5, -0.5)
+    assert axes.patches[0].get_xy() == (-0.5, -0.5)
+    assert list(plots.draw_heat_map(replace(MAP, best=None)).axes[0].patches) == []
 
 
-def test_options_stand_below_the_name_of_their_block() -> None:
-    blocks = {2e-5: "langevin(steps=1000, step_size=0.002)", 8e-5: "metropolis"}
-    cells = CELLS.dropna(subset="mean").assign(step_size=lambda c: c["step_size"].map(blocks))
-    figure = plots.heat_map(cells, DISTANCE, "step_size", "levels")
-    found = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert sorted(found) == ["langevin\nsteps=1000,\nstep_size=0.002", "metropolis"]
+def test_options_are_below_the_name_of_their_block() -> None:
+    blocks = ["langevin(steps=1000, step_size=0.002)", "metropolis"]
+    axes = plots.draw_heat_map(replace(MAP, columns=blocks)).axes[0]
+    found = [label.get_text() for label in axes.get_xticklabels()]
+    assert found == ["langevin\nsteps=1000,\nstep_size=0.002", "metropolis"]
 
 
 def test_long_intervals_take_two_lines() -> None:
-    cells = CELLS.iloc[[1, 2]].assign(low=-0.000482, high=0.000782)
-    axes = plots.heat_map(cells, DISTANCE, "step_size", "levels").axes[0]
+    cells = [Cell(0, 0, 0.5, "0.500", "−0.000482 to 0.000782"), CELLS[1]]
+    axes = plots.draw_heat_map(replace(MAP, cells=cells)).axes[0]
     assert texts(axes)[0, 0] == ["0.500", "−0.000482\nto 0.000782"]
 
 
 def test_a_long_title_takes_no_room_from_the_cells() -> None:
     def height(title: str) -> float:
-        metric = RankedMetric("frechet", title, "lower", {})
-        figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
+        figure = plots.draw_heat_map(replace(MAP, title=title))
         figure.draw_without_rendering()
         return figure.axes[0].get_window_extent().height
 
     assert height("a long title " * 12) == pytest.approx(height("short"), rel=0.1)
 
 
-def test_what_ranks_nothing_has_no_best_cell() -> None:
-    metric = RankedMetric("recall", "recall", "higher", {"caveat": "noise reaches 1, too"})
-    figure = plots.heat_map(CELLS.dropna(subset="mean"), metric, "step_size", "levels")
-    assert list(figure.axes[0].patches) == []
-
-
-@pytest.mark.parametrize(("better", "best"), [("lower", 0.5), ("higher", 4.0)])
-def test_bright_is_better(better: Literal["lower", "higher"], best: float) -> None:
-    metric = RankedMetric("frechet", "Fréchet distance", better, {})
-    cells = CELLS.dropna(subset="mean")
-    image = plots.heat_map(cells, metric, "step_size", "levels").axes[0].images[0]
-    brightness = {value: sum(image.cmap(image.norm(value))[:3]) for value in cells["mean"]}
+@pytest.mark.parametrize(("lower", "best"), [(True, 0.5), (False, 4.0)])
+def test_bright_is_better(lower: bool, best: float) -> None:
+    image = plots.draw_heat_map(replace(MAP, lower_is_better=lower)).axes[0].images[0]
+    brightness = {value: sum(image.cmap(image.norm(value))[:3]) for value in (0.5, 3.0, 4.0)}
     assert max(brightness, key=lambda value: brightness[value]) == best
 
 
-def test_lines_follow_the_numbers() -> None:
-    summary = CELLS[CELLS["levels"] == 10]
-    metric = RankedMetric("frechet", "Fréchet distance", "lower", {}, {"real": 360})
-    figure = plots.lines(summary, metric, "step_size")
-    line = figure.axes[0].lines[0]
-    assert line.get_xdata().tolist() == [2e-5, 8e-5]
-    assert line.get_ydata().tolist() == [0.5, 4.0]
-    (label,) = figure.legends[0].get_texts()
-    assert " ".join(label.get_text().split()) == "real test samples (n = 360) 0.100"
-
-
-def test_score_error_draws_both_splits_on_logarithmic_axes() -> None:
-    rows = [
-        {"split": split, "level": level, "sigma": sigma, "seed": seed, "e": (seed + 1) / sigma}
-        for split in ("train", "test")
-        for level, sigma in ((1, 4.0), (2, 0.5))
-        for seed in (0, 2)
-    ]
-    axes = plots.score_error(pd.DataFrame(rows), "e", "error", ["seed"]).axes[0]
+def test_lines_have_bands_and_logarithmic_axes() -> None:
+    dashed = replace(LINE, name="test points", dash="dash")
+    axes = plots.draw_lines(chart(LINE, dashed)).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    solid, dashed = axes.lines[:2]
-    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
-    np.testing.assert_allclose(solid.get_xdata(), [4.0, 0.5])
-    np.testing.assert_allclose(solid.get_ydata(), [0.5, 4.0])
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [4.0, 0.5])
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 4.0])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.25, 6.0)
-
-
-def test_score_error_names_no_configuration_without_a_value() -> None:
-    rows = [
-        {"split": "test", "level": 1, "sigma": 1.0, "network": network, "e": error}
-        for network, error in (("mlp", 1.0), ("ncsn", math.nan), ("unet", 2.0))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "levels 4",
+        "test points",
     ]
-    axes = plots.score_error(pd.DataFrame(rows), "e", "error", ["network"]).axes[0]
-    named = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert named[:-2] == ["network mlp", "network unet"]
 
 
-def test_a_curve_of_one_point_is_a_dot() -> None:
-    frame = pd.DataFrame({"sigma": [0.1, 0.1, 1.0], "run": ["one", "two", "two"], "loss": 1.0})
-    axes = plots.curves(frame, "sigma", "loss", ["run"], {}).axes[0]
-    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
+def test_error_bars_and_ticks_are_those_of_the_chart() -> None:
+    ticks = [(0.5, "0.5"), (4.0, "4")]
+    drawn = LineChart(Axis("step size", ticks=ticks), Axis("distance"), [LINE], error_bars=True)
+    axes = plots.draw_lines(drawn).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "4"]
+    bars = axes.containers[0].lines[2][0].get_segments()
+    assert [segment[:, 1].tolist() for segment in bars] == [[0.25, 0.75], [2.0, 6.0]]
+
+
+def test_a_line_of_one_point_is_a_dot() -> None:
+    many = [float(n) for n in range(1, 100)]
+    axes = plots.draw_lines(chart(Line("a", [1.0], [1.0]), Line("b", many, many))).axes[0]
+    assert [line.get_marker() for line in axes.lines] == ["o", ""]
+
+
+def test_long_names_are_below_the_panel() -> None:
+    figure = plots.draw_lines(chart(LINE, replace(LINE, name="plain_mlp(" + 40 * "x" + ")")))
+    assert figure.axes[0].get_legend() is None
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_the_page_gets_the_lines_that_are_drawn() -> None:
+    content = chart(LINE).to_json()
+    assert content["x"]["log"]
+    (line,) = content["lines"]
+    assert (line["x"], line["y"], line["low"]) == ([4.0, 0.5], [0.5, 4.0], [0.25, 2.0])
+    assert line["labels"] == ["4: 0.500", "0.500: 4"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wide"), [([1.0, 9.0], True), ([1.0, 7.0], False), ([0.0, 9.0], False), ([], False)]
+)
+def test_a_wide_range_is_positive(values: list[float], wide: bool) -> None:
+    assert plots.is_wide_range(values, 8) == wide
 
 
 def test_class_shares_stand_beside_real_ones() -> None:
@@ -156,53 +160,6 @@ def test_class_shares_stand_beside_real_ones() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
     alone = plots.shares(pd.DataFrame({"drawn": drawn}), "class").axes[0]
     assert len(alone.patches) == 2
-
-
-def test_error_by_density_has_a_line_for_each_level() -> None:
-    rows = [
-        {"split": split, "level": level, "sigma": 1 / level, "density_bin": b, "seed": seed}
-        | {"log_density_of_bin": b - 10.0 * level, "e": (1 + seed) * level / b}
-        for split in ("train", "test", "uniform")
-        for level in (1, 2)
-        for b in (1, 2, 4)
-        for seed in (0, 2)
-    ]
-    figure = plots.error_by_density(pd.DataFrame(rows), "e", "error")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "test points with noise",
-        "evenly spread points",
-    ]
-    first, second = figure.axes[0].lines
-    np.testing.assert_allclose(first.get_xdata(), [-9, -8, -6])
-    np.testing.assert_allclose(second.get_ydata(), [4, 2, 1])
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["σ = 1", "σ = 0.500"]
-
-
-def test_densities_lie_over_the_exact_one() -> None:
-    rows = [
-        {"density_point": i, "density_x": float(i), "density_exact": 0.5, "steps": steps}
-        | {"seed": seed, "density": steps * i + seed}
-        for i in range(3)
-        for steps in (1, 10)
-        for seed in (0, 2)
-    ]
-    axes = plots.densities(pd.DataFrame(rows), ["steps", "seed"]).axes[0]
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), [1, 11, 21])
-    band = axes.collections[2].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (0, 22)
-    assert [text.get_text() for text in axes.get_legend().get_texts()][1:] == [
-        "steps 1",
-        "steps 10",
-    ]
-
-
-def test_long_names_of_densities_stand_below_the_panel() -> None:
-    points = {"density_point": [0, 1], "density_x": [0.0, 1.0], "density_exact": 0.5}
-    frame = pd.DataFrame(points | {"density": 0.5, "network": "plain_mlp(" + 40 * "x" + ")"})
-    figure = plots.densities(frame, ["network"])
-    assert figure.axes[0].get_legend() is None
-    assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_fields_show_both_scores_and_their_distance() -> None:
@@ -220,29 +177,6 @@ def test_fields_show_both_scores_and_their_distance() -> None:
     np.testing.assert_allclose(right.U, 1.4)
     np.testing.assert_allclose(up.V[0], 1.4)
     assert figure.axes[3].get_title(loc="left") == "network, σ = 0.500"
-
-
-def test_many_configurations_are_thinned_out_evenly() -> None:
-    frame = pd.DataFrame({"width": range(50), "step": 1, "loss": range(50)})
-    axes = plots.curves(frame, "step", "loss", ["width"], {"title": "loss"}).axes[0]
-    drawn = [line.get_label() for line in axes.lines]
-    assert drawn[0] == "width 0"
-    assert drawn[-1] == "width 49"
-    assert len(drawn) == len(plots.COLOURS)
-
-
-def test_matplotlib_is_left_as_it_was() -> None:
-    before = dict(matplotlib.rcParams)
-    plots.png(plots.lines(CELLS[CELLS["levels"] == 10], DISTANCE, "step_size"))
-    assert dict(matplotlib.rcParams) == before
-    assert matplotlib._pylab_helpers.Gcf.figs == {}
-
-
-def test_equal_figures_are_equal_files() -> None:
-    summary = CELLS[CELLS["levels"] == 10]
-    one, two = (plots.png(plots.lines(summary, DISTANCE, "step_size")) for _ in range(2))
-    assert one == two
-    assert Image.open(io.BytesIO(one)).format == "PNG"
 
 
 def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
@@ -372,3 +306,18 @@ def test_pairs_stand_one_over_the_other() -> None:
     assert middles == over
     panel = plots.pairs(sheet, 2).axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["drawn", "nearest"] * 2
+
+
+def test_matplotlib_is_left_as_it_was() -> None:
+    before = dict(matplotlib.rcParams)
+    plots.png(plots.draw_lines(chart(LINE)))
+    assert dict(matplotlib.rcParams) == before
+    assert matplotlib._pylab_helpers.Gcf.figs == {}
+
+
+def test_equal_figures_are_equal_files() -> None:
+    one, two = (plots.draw_lines(chart(LINE)) for _ in range(2))
+    assert plots.png(one) == plots.png(two)
+    assert plots.pdf(one) == plots.pdf(two)
+    assert Image.open(io.BytesIO(plots.png(one))).format == "PNG"
+    assert plots.pdf(one).startswith(b"%PDF")

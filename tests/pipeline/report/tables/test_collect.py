@@ -12,6 +12,7 @@ from faked_study import (
     CONTENT,
     NOISE,
     REAL,
+    fake_measurements,
     fake_metrics,
     fake_plan,
     fake_run,
@@ -37,14 +38,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def tables(plan: Plan) -> ReportData:
+def data(plan: Plan) -> ReportData:
     return collect(plan, collect_jobs(plan))
 
 
-@pytest.fixture
-def reopened(tables: ReportData, tmp_path: Path) -> Iterator[xr.DataTree]:
-    tables.tree.to_netcdf(tmp_path / "report.nc", engine="h5netcdf")
-    with xr.open_datatree(tmp_path / "report.nc", engine="h5netcdf") as tree:
+@pytest.fixture(scope="module")
+def reopened(data: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Iterator[xr.DataTree]:
+    path = tmp_path_factory.mktemp("report") / "report.nc"
+    data.tree.to_netcdf(path, engine="h5netcdf")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
         yield tree
 
 
@@ -106,10 +108,10 @@ def test_everything_says_what_it_is_and_in_what_unit(plan: Plan, reopened: xr.Da
 def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [8e-5, 2e-5], "seed": [0, 1, 2]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
-    fake_study(plan)
+    fake_measurements(plan)
     plan.paths.metrics(plan.runs[0].id, plan.settings[0].id).unlink()
-    tables = collect(plan, collect_jobs(plan))
-    sampling = tables.tree["sampling"]
+    data = collect(plan, collect_jobs(plan))
+    sampling = data.tree["sampling"]
     repeats = {str(name): c.attrs.get("repeats") for name, c in sampling.coords.items()}
     assert {name: level for name, level in repeats.items() if level} == {
         "seed": "networks",
@@ -117,7 +119,7 @@ def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
     }
     assert sampling.attrs["networks_of_a_configuration"] == 2
     assert sampling.attrs["samplings_of_a_configuration"] == 3
-    rows = long_table(tables)
+    rows = long_table(data)
     rows = rows[rows["metric"] == "frechet_classifier"]
     assert set(rows["networks"]) == {2}
     lost = (rows["levels"] == plan.runs[0].axes["levels"]) & (rows["step_size"] == 8e-5)
@@ -163,7 +165,7 @@ def test_training_curves_keep_their_steps_and_holes(reopened: xr.DataTree) -> No
 def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> None:
     grid = {"optimizer.learning_rate": [0.01, 0.002], "seed": [0, 1]}
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": grid})
-    fake_study(plan)
+    fake_measurements(plan)
     report = collect(plan, collect_jobs(plan)).tree
     curve = report["training"]["learning_rate"]
     assert curve.dims == ("optimizer_learning_rate", "seed", "step")
@@ -174,7 +176,7 @@ def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> N
 
 def test_a_measure_named_like_an_axis_is_refused(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
-    fake_study(plan)
+    fake_measurements(plan)
     path = plan.paths.metrics(plan.runs[0].id, plan.settings[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as dataset:
         measured = dataset.load().assign(levels=3.0)
@@ -195,26 +197,26 @@ def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
     drawn = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].id)
     drawn.parent.mkdir(parents=True)
     drawn.write_text('{"seconds": 5.0, "devi')
-    tables = collect(plan, collect_jobs(plan))
-    sampling = tables.tree["sampling"]
+    data = collect(plan, collect_jobs(plan))
+    sampling = data.tree["sampling"]
     lost = {**plan.runs[1].axes, **plan.settings[2].axes}
     assert sampling["frechet_classifier"].sel(lost).isnull()
     assert sampling["state"].sel(lost).item() == "missing"
     assert (sampling["state"] == "done").sum() == 5
     assert sampling["seconds"].isnull().all()
     assert sampling["evaluate_seconds"].notnull().sum() == 5
-    assert tables.tree["reference/seconds"].isnull().all()
-    assert tables.tree["training/seconds"].sel(plan.runs[3].axes).isnull()
-    assert tables.tree["training/device"].sel(plan.runs[3].axes).item() == ""
+    assert data.tree["reference/seconds"].isnull().all()
+    assert data.tree["training/seconds"].sel(plan.runs[3].axes).isnull()
+    assert data.tree["training/device"].sel(plan.runs[3].axes).item() == ""
     cut = {**plan.runs[0].axes, **plan.settings[0].axes}
     assert sampling["state"].sel(cut).item() == "failed"
-    reasons = {(gap.part, gap.run, gap.setting): gap.reason for gap in tables.gaps}
+    reasons = {(gap.part, gap.run, gap.setting): gap.reason for gap in data.missing}
     assert "delete it" in reasons["sampling", plan.runs[0].id, plan.settings[0].id]
     last = plan.runs[3].id
-    assert reasons["training", last, None] == "not begun"
+    assert reasons["training", last, None] == "not started"
     assert "its network is not trained" in reasons["sampling", last, plan.settings[0].id]
-    assert len([gap for gap in tables.gaps if gap.part == "sampling"]) == 7
-    assert len([gap for gap in tables.gaps if gap.part == "score error"]) == 4
+    assert len([gap for gap in data.missing if gap.part == "sampling"]) == 7
+    assert len([gap for gap in data.missing if gap.part == "score error"]) == 4
 
 
 def test_evaluation_axes_are_dimensions_too(tmp_path: Path) -> None:
@@ -224,10 +226,10 @@ def test_evaluation_axes_are_dimensions_too(tmp_path: Path) -> None:
     fake_run(plan, run)
     fake_score_error(plan, run)
     fake_metrics(plan, run, setting)
-    tables = collect(plan, collect_jobs(plan))
-    value = tables.tree["sampling/frechet_classifier"].sel({**run.axes, **setting.axes})
+    data = collect(plan, collect_jobs(plan))
+    value = data.tree["sampling/frechet_classifier"].sel({**run.axes, **setting.axes})
     assert value.sel(neighbours=3).item() == frechet(run, setting)
-    assert sorted(wide_table(tables)["neighbours"]) == [3, 5]
+    assert sorted(wide_table(data)["neighbours"]) == [3, 5]
 
 
 def test_curves_of_other_lengths_share_one_axis(tmp_path: Path) -> None:
@@ -247,8 +249,8 @@ def test_curves_of_other_lengths_share_one_axis(tmp_path: Path) -> None:
     assert loss.sel(plan.runs[0].axes).sel(step=200).isnull()
 
 
-def test_tables_hold_the_same_numbers(plan: Plan, tables: ReportData) -> None:
-    wide, long = wide_table(tables), long_table(tables)
+def test_tables_hold_the_same_numbers(plan: Plan, data: ReportData) -> None:
+    wide, long = wide_table(data), long_table(data)
     assert len(wide) == 12
     run, setting = plan.runs[2], plan.settings[1]
     value = frechet(run, setting)
@@ -270,19 +272,19 @@ def test_a_study_without_axes_has_one_row(tmp_path: Path) -> None:
     train = {k: v for k, v in CONTENT["train"].items() if k != "grid"}
     sample = {k: v for k, v in CONTENT["sample"].items() if k != "grid"}
     plan = fake_plan(tmp_path, train=train, sample=sample)
-    fake_study(plan)
-    tables = collect(plan, collect_jobs(plan))
-    assert tables.tree["sampling/frechet_classifier"].shape == ()
-    assert wide_table(tables)["frechet_classifier"].tolist() == [
+    fake_measurements(plan)
+    data = collect(plan, collect_jobs(plan))
+    assert data.tree["sampling/frechet_classifier"].shape == ()
+    assert wide_table(data)["frechet_classifier"].tolist() == [
         frechet(plan.runs[0], plan.settings[0])
     ]
-    assert set(long_table(tables)["metric"]) >= {"frechet_classifier", "score_error"}
+    assert set(long_table(data)["metric"]) >= {"frechet_classifier", "score_error"}
 
 
 def test_the_exact_score_is_one_whatever_its_seeds(tmp_path: Path) -> None:
     train = CONTENT["train"] | {"network": {"name": "oracle"}, "grid": {"seed": [0, 1]}}
     plan = fake_plan(tmp_path, train=train)
-    fake_study(plan)
+    fake_measurements(plan)
     rows = long_table(collect(plan, collect_jobs(plan)))
     rows = rows[rows["metric"] == "frechet_classifier"]
     assert set(rows["run"]) == {run.id for run in plan.runs}

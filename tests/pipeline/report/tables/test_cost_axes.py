@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_plan, fake_study
+from faked_study import CONTENT, fake_measurements, fake_plan
 
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.tables.axes import Grid, grid_of
@@ -98,7 +98,7 @@ def test_studies_without_both_have_no_such_costs(tmp_path: Path) -> None:
 @pytest.fixture
 def finished(tmp_path: Path) -> Plan:
     plan = make_plan(tmp_path, {"network": [MLPS[0], ORACLE], "seed": [0, 1]})
-    fake_study(plan)
+    fake_measurements(plan)
     for run in plan.runs:
         for index, setting in enumerate(plan.settings):
             path = plan.paths.metrics(run.id, setting.id)
@@ -111,33 +111,33 @@ def finished(tmp_path: Path) -> Plan:
     return plan
 
 
-def test_the_report_tells_sampler_from_network(finished: Plan) -> None:
-    tables = collect(finished, collect_jobs(finished))
-    found = tables.tree["sampling"].to_dataset()["frechet_classifier_network_cost"]
+def test_the_report_separates_sampler_and_network(finished: Plan, undrawn: None) -> None:
+    data = collect(finished, collect_jobs(finished))
+    found = data.tree["sampling"].to_dataset()["frechet_classifier_network_cost"]
     assert found.sizes == {"network": 2, "seed": 2, "step_size": 3}
     values = sorted(found.values[np.isfinite(found.values)])
     np.testing.assert_allclose(values, np.repeat([0.25, 0.5, 0.75], 2))
     report(finished)
     page = finished.paths.report_page.read_text(encoding="utf-8")
-    # Every network that is trained is the mlp: that need not be said.
-    assert "The loss of single levels, at most eight of them." in page
+    # Every trained network is the mlp: captions do not repeat that.
+    assert "Loss of single levels, at most eight of them." in page
     assert "Sampler or network" in page
-    # The exact score is better everywhere, and competes with nobody.
+    # The exact score is better everywhere, and is not ranked.
     assert "The exact score is left out" in page
-    assert page.index("<h3>What each costs") < page.index('data-view="lines" data-measure="2"')
-    data = json.loads(page.split('id="data">')[1].split("</script>")[0])["explorer"]
-    assert [axis["name"] for axis in data["axes"]] == ["seed", "step size"]
-    cost = data["measures"][2]
+    assert page.index("<h3>Parts of the error") < page.index('data-view="lines" data-measure="2"')
+    content = json.loads(page.split('id="data">')[1].split("</script>")[0])["explorer"]
+    assert [axis["name"] for axis in content["axes"]] == ["seed", "step size"]
+    cost = content["measures"][2]
     assert cost["title"] == "Fréchet distance (classifier): network cost"
-    assert (cost["by"], cost["ranks"], data["measures"][0]["by"]) == (0, False, None)
-    np.testing.assert_allclose(sorted(cost["value"]), np.repeat([0.25, 0.5, 0.75], 2), rtol=1e-4)
-    assert "and the network 0.750: what is left to gain is mostly the network" in page
+    assert (cost["judge"], cost["ranks"]) == (0, False)
+    assert (content["measures"][0]["judge"], content["measures"][0]["ranks"]) == (0, True)
+    # The mean over seeds and each of the two, at three step sizes.
+    np.testing.assert_allclose(sorted(cost["mean"]), np.repeat([0.25, 0.5, 0.75], 3), rtol=1e-4)
+    assert "the network for 0.750" in page
     names = {path.stem for path in finished.paths.figures.glob("*cost*")}
     assert {name.split("_cost_")[0] for name in names} == {
         "metric_frechet_classifier_sampler",
         "metric_frechet_classifier_network",
     }
-    # One of the two costs ranks no setting, on paper either.
-    assert page.count("Lower is better, but the other cost counts, too.") == 2
     for cost in ("0.250", "0.500", "0.750"):
         assert page.count(f'<td class="n">{cost}</td>') == 1

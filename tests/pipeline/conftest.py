@@ -1,0 +1,19 @@
+"""What several tests of the pipeline need."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write blank figures: a page in half the time, for tests of its texts."""
+    buffer = io.BytesIO()
+    Image.new("L", (60, 60)).save(buffer, "PNG")
+    for name, content in (("png", buffer.getvalue()), ("pdf", b"")):
+        monkeypatch.setattr(
+            f"scoresweep.pipeline.report.sections.base.{name}", lambda figure, c=content: c
+        )
