@@ -17,7 +17,8 @@ import torch
 from harness import begin, command_line
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
+from scoresweep.pipeline.evaluation.feature_sets import DatasetFacts, FeatureSets
+from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
 from scoresweep.pipeline.study import Evaluate
 
 METRICS = (

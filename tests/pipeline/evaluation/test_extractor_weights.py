@@ -65,7 +65,7 @@ def published(kind: type[Extractor]) -> Extractor:
 
 def published_file(name: str) -> Path:
     """Return the published file that the cache holds."""
-    form = PUBLISHED_WEIGHTS[name].published.file_sets[0]
+    form = PUBLISHED_WEIGHTS[name].download.file_sets[0]
     return CACHE / name / next(iter(form))
 
 
@@ -93,7 +93,7 @@ def test_features_are_those_of_the_torchscript() -> None:
     """The published program itself, run on the same pixels (it does no resizing)."""
     model = published(Inception)
     file = published_file("inception")
-    assert sha256_of(file) == PUBLISHED_WEIGHTS["inception"].published.file_sets[0]["default_1.pt"]
+    assert sha256_of(file) == PUBLISHED_WEIGHTS["inception"].download.file_sets[0]["default_1.pt"]
     original = torch.jit.load(file).eval()
     images = random_images(2, 299)
     with torch.no_grad():
@@ -197,7 +197,7 @@ def test_weights_of_pytorch_fid(tmp_path: Path) -> None:
     assert {f"{name}.conv.weight" for name in SHAPES} <= state.keys()
     torch.save(state, tmp_path / "weights.pth")
     layers = extractor_weights._read_inception_pth(tmp_path / "weights.pth")
-    tensors = extractor_weights._fold(model, layers)
+    tensors = extractor_weights._fold_normalisation(model, layers)
     factor = 2 / (4 + 1e-3) ** 0.5
     for number, name in enumerate(convolutions, start=1):
         assert float(tensors[f"{name}.weight"].amax()) == pytest.approx(number * factor)
@@ -280,9 +280,7 @@ def test_damaged_weights_in_the_cache_are_made_anew(
         made.write_bytes(b"no weights")
     model = EfficientNetLite0((1, 8, 8), 0)
     assert load_published_weights(model) == about
-    said = capsys.readouterr().err
-    assert f"{made}: is damaged (" in said
-    assert "making it anew from the published file" in said
+    assert f"{made}: is damaged (" in capsys.readouterr().err
     assert made.read_bytes() == before
     assert sha256_of_tensors(model.state_dict()) == about["weights_sha256"]
 
@@ -333,7 +331,7 @@ def test_what_stage_has_fetched_is_enough_for_the_rest(
     made = plan.reference(name, "efficientnet_lite0")
     with xr.open_dataset(made, engine="h5netcdf") as content:
         attributes = content.attrs
-    form = PUBLISHED_WEIGHTS["efficientnet_lite0"].published.file_sets[0]
+    form = PUBLISHED_WEIGHTS["efficientnet_lite0"].download.file_sets[0]
     assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
     train = read_split(plan.paths.dataset_store(name), "train")
     model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)

@@ -40,7 +40,7 @@ def computed(monkeypatch):
         names.append(metric)
         return measure_one(metric, *arguments)
 
-    monkeypatch.setattr(measures_module, "_measure", spy)
+    monkeypatch.setattr(measures_module, "_measure_metric", spy)
     return names
 
 
@@ -104,7 +104,7 @@ def test_only_what_reads_the_changed_option_is_computed(digits, samples, compute
 def test_an_option_that_is_changed_and_changed_back_computes_nothing(
     digits, samples, computed, monkeypatch
 ):
-    monkeypatch.setattr(kept_module, "EARLIER", 1)
+    monkeypatch.setattr(kept_module, "MAX_EARLIER_FILES", 1)
     plan = plan_in(digits, metrics=["kid"])
     before = measured(plan)
     measured(plan_in(digits, metrics=["kid"], seed=1))

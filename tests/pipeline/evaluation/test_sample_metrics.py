@@ -12,7 +12,8 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics import Features
-from scoresweep.pipeline.evaluation.sample_metrics import DatasetFacts, FeatureSets, measure_samples
+from scoresweep.pipeline.evaluation.feature_sets import DatasetFacts, FeatureSets
+from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
 from scoresweep.pipeline.study import Evaluate
 
 

@@ -69,7 +69,7 @@ IMPORTED_FOR_OTHER_ENDS = {
     # labels and files of measurements
     "features": (
         *("metrics", "distributions", "score", "networks"),
-        "pipeline.evaluation.sample_metrics",
+        "pipeline.evaluation.measurement_files",
     ),
     "score_error": ("pipeline.sampling.sample_store",),
     "metrics": (

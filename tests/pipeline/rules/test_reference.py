@@ -107,7 +107,7 @@ def test_real_count_draws_some_once(root: Path) -> None:
 
 
 def test_real_count_is_no_axis(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="real_count: outside grid, zip, include and exclude"):
+    with pytest.raises(InputError, match="evaluate: .*real_count outside"):
         plan_of(tmp_path, grid={"real_count": [10, 20]})
 
 
@@ -117,7 +117,7 @@ def test_a_reference_of_an_older_version_is_to_be_made_again(root: Path, tmp_pat
     made.parent.mkdir()
     with xr.open_dataset(plan_of(root).reference("digits", "pixels"), engine="h5netcdf") as file:
         file.load().drop_vars("train_mean").to_netcdf(made, engine="h5netcdf")
-    with pytest.raises(InputError, match=r"train_mean.*`scoresweep reference STUDY` makes it"):
+    with pytest.raises(InputError, match=r"train_mean.*`scoresweep reference STUDY`"):
         read_reference(plan, plan.runs[0], "pixels")
 
 
@@ -215,9 +215,7 @@ def test_by_a_recipe_that_has_changed_it_learns_anew(
     weights = plan.paths.extractor_weights("digits", "classifier")
     first = weights.read_bytes()
     monkeypatch.setattr(classifier, number, getattr(classifier, number) / 2)
-    with pytest.raises(
-        InputError, match=r"learned by another recipe .*`scoresweep reference STUDY"
-    ):
+    with pytest.raises(InputError, match=r"another recipe .*`scoresweep reference STUDY"):
         use(plan)
     reference(plan, "digits", "classifier")
     assert weights.read_bytes() != first
@@ -233,7 +231,7 @@ def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
     write_store(store, splits | {"train": replace(splits["train"], values=values)}, {})
     reference(every, "digits", "classifier")
     use(every)
-    with pytest.raises(InputError, match=r"digits\.classifier\.70\.nc: its features are not those"):
+    with pytest.raises(InputError, match=r"digits\.classifier\.70\.nc: .*SHA-256"):
         use(some)
     reference(some, "digits", "classifier")
     use(some)
@@ -247,7 +245,7 @@ def test_damaged_weights_are_learned_again(fitted: Path, damage: str) -> None:
     content = bytearray(before)
     content[-1000] ^= 1
     weights.write_bytes(content if damage == "altered" else content[:-1000])
-    with pytest.raises(InputError, match=r"`scoresweep reference STUDY` makes it \(again\)"):
+    with pytest.raises(InputError, match=r"safetensors: .*`scoresweep reference STUDY`"):
         use(plan)
     reference(plan, "digits", "classifier")
     use(plan)

@@ -27,10 +27,10 @@ __all__ = ["load_extractor", "load_or_fit_weights", "make_extractor"]
 
 
 def load_or_fit_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
-    """Give an extractor its weights, published or fitted; return attributes that tell which.
+    """Load an extractor's published weights, or fit it to `train`; return attributes for records.
 
-    Fitted ones are read from `path` where it holds those of this dataset, made by this recipe. Of
-    several processes at once the first one fits them.
+    Fitted weights are cached in `path` and reused for the same data and recipe. A lock makes sure
+    that only one process fits them.
     """
     if model.weights is not None:
         return load_published_weights(model)
@@ -56,17 +56,18 @@ def load_or_fit_weights(model: Extractor, train: Split, path: Path) -> dict[str,
 
 
 def _load_fitted(model: Extractor, path: Path) -> str:
-    """Load what an extractor has learned; return the SHA-256 of the data that it learned from.
+    """Load fitted weights; return the SHA-256 of the data that they were fitted to.
 
-    Raises `ValueError` where that is damaged, or was learned by another recipe.
+    Raises:
+        ValueError: if they are damaged, or were fitted by another recipe.
     """
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {}).get("fitted", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if sha256_of_tensors(tensors) != about.get("sha256"):
-        raise ValueError("its SHA-256 is not the one that it names")
+        raise ValueError("its SHA-256 differs from the recorded one")
     if about.get("recipe") != content_hash(model.recipe()):
-        raise ValueError(f"it was learned by another recipe than that of {model.name} now")
+        raise ValueError(f"it was fitted by another recipe than the current one of {model.name}")
     model.load_state_dict(tensors)
     return str(about["data"])
 
@@ -82,7 +83,7 @@ def _attributes_of(model: Extractor) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread: the order in which floats are added changes what is learned."""
+    """Use one thread, so that fitted weights do not depend on the number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -92,41 +93,31 @@ def _one_thread() -> Iterator[None]:
 
 
 def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
-    """Return an extractor without its weights, published or learned."""
+    """Return an extractor without its published or fitted weights."""
     kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
-    lacks = None
-    if kind.needs_images and split.pixel_range is None:
-        lacks = "images, and this dataset has points"
-    elif kind.needs_labels and split.labels is None:
-        lacks = "labels, and this dataset has none"
-    if lacks:
-        raise InputError(
-            f"evaluate.extractors: {name} on dataset {dataset_id}: the extractor needs {lacks}. "
-            f"Choose another one: evaluate.extractors: [pixels]"
-        )
     names, labels = split.class_names, split.labels
     classes = len(names) if names else 0 if labels is None else int(labels.max()) + 1
     try:
-        model = kind(split.shape, classes)
+        if kind.needs_images and split.pixel_range is None:
+            raise ValueError("the extractor needs images, but this dataset has points")
+        if kind.needs_labels and labels is None:
+            raise ValueError("the extractor needs labels, but this dataset has none")
+        return kind(split.shape, classes).eval()
     except ValueError as error:
         raise InputError(
-            f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another one: "
-            f"evaluate.extractors: [pixels]"
+            f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another "
+            f"one, for example evaluate.extractors: [pixels]"
         ) from error
-    return model.eval()
 
 
 def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
-    """Return the extractor with the weights that made the features of the real samples.
+    """Return an extractor with the weights that computed the features of the real samples.
 
     Raises:
-        InputError: if it has others, or a file is missing or damaged.
+        InputError: if its weights have changed since, or a file is missing or damaged.
     """
     model = make_extractor(name, train, run.dataset.id)
-    path, made = (
-        plan.paths.extractor_weights(run.dataset.id, name),
-        plan.reference(run.dataset.id, name),
-    )
+    path = plan.paths.extractor_weights(run.dataset.id, name)
     if model.weights is not None:
         load_published_weights(model)
     elif model.state_dict():
@@ -136,13 +127,13 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
             raise unusable_reference(path, error) from error
     else:
         return model
-    found, expected = (
-        _attributes_of(model)["weights_sha256"],
-        read_attribute(made, "weights_sha256"),
-    )
-    if found != expected:
+    reference = plan.reference(run.dataset.id, name)
+    current = _attributes_of(model)["weights_sha256"]
+    recorded = read_attribute(reference, "weights_sha256")
+    if current != recorded:
         raise InputError(
-            f"{made}: its features are not those of the extractor {name} as it is now (SHA-256 of "
-            f"the weights {expected}, now {found}). `scoresweep reference STUDY` makes it again."
+            f"{reference}: its features were computed with other weights of the extractor {name} "
+            f"(SHA-256 {recorded}, now {current}). To compute them again, run `scoresweep "
+            f"reference STUDY`."
         )
     return model

@@ -1,8 +1,8 @@
-"""Published weights of feature extractors: fetched, checked and converted once, into the cache.
+"""Fetch, check and convert the published weights of feature extractors.
 
-Each convolution of these networks is followed by a batch normalisation with fixed statistics, which
-is put into the convolution's own weights and bias. The result is kept as safetensors beside the
-published file. Nothing is unpickled: tensors are read from checked bytes or with `weights_only`.
+Each convolution of these networks is followed by batch normalisation with fixed statistics, which
+is folded into its weight and bias. The result is cached as safetensors beside the published file.
+Nothing is unpickled: tensors are read from checked bytes or with `weights_only`.
 """
 
 from __future__ import annotations
@@ -31,43 +31,44 @@ from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_o
 __all__ = ["PUBLISHED_WEIGHTS", "fetch_weights", "load_published_weights"]
 
 EPSILON = 1e-3
-"""Added to the variance by the batch normalisation of these networks."""
+"""Epsilon of the batch normalisation in these networks."""
 
 TORCHSCRIPT = {"default_1.pt": "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"}
 INCEPTION_PTH = "pt_inception-2015-12-05-6726825d.pth"
 EFFICIENTNET_PTH = "efficientnet-lite0-57934424.pth"
 
 Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""Weight of a convolution; scale, shift, mean and variance of its normalisation."""
+"""Weight of a convolution, and scale, shift, mean and variance of its normalisation."""
 
 
 @dataclass(frozen=True)
-class _Weights:
-    published: DownloadSpec
+class _PublishedWeights:
+    download: DownloadSpec
     readers: dict[str, Callable[[Path], Iterable[Layer]]]
-    """For each published file, what reads its layers in the order of the network."""
+    """Function by published file that reads its layers in the order of the network."""
 
 
 def fetch_weights(plan: Plan) -> None:
-    """Fetch and convert the published weights of a study's extractors, where there is a network.
+    """Fetch and convert the published weights that a study's extractors need.
+
+    Call this where there is an internet connection.
 
     Raises:
-        InputError: if they cannot be had.
+        InputError: if they cannot be fetched.
     """
     kinds: list[type[Extractor]] = [pkgutil.resolve_name(EXTRACTORS[n]) for n in plan.extractors]
-    # Several extractors may have the same weights, and these are for images of any size.
+    # Several extractors may share weights, which suit images of any size.
     for kind in {kind.weights: kind for kind in kinds if kind.weights is not None}.values():
         load_published_weights(kind((1, 8, 8), 0))
 
 
 def load_published_weights(model: Extractor) -> dict[str, str]:
-    """Give an extractor the published weights that it names; return what tells which they are.
+    """Load an extractor's published weights; return attributes for records.
 
-    What the cache holds of them is checked, and made anew from the published file where it is
-    damaged.
+    The cached file is checked, and converted again from the published one if it is damaged.
 
     Raises:
-        InputError: if they cannot be had.
+        InputError: if they cannot be fetched.
     """
     name = str(model.weights)
     path = cache_folder() / name / f"{name}.safetensors"
@@ -77,7 +78,7 @@ def load_published_weights(model: Extractor) -> dict[str, str]:
         about = _convert(name, model, path)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        say(f"{path}: is damaged ({reason}); making it anew from the published file")
+        say(f"{path}: is damaged ({reason}); converting the published file again")
         about = _convert(name, model, path)
     return {
         "weights_file": about["file"],
@@ -87,25 +88,25 @@ def load_published_weights(model: Extractor) -> dict[str, str]:
 
 
 def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
-    """Load the weights that the cache holds and return what it says about them."""
+    """Load the cached weights; return their description."""
     with safe_open(path, framework="pt") as file:
         about: dict[str, str] = json.loads((file.metadata() or {})["weights"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if sha256_of_tensors(tensors) != about["sha256"]:
-        raise ValueError("its SHA-256 is not the one that it names")
+        raise ValueError("its SHA-256 differs from the recorded one")
     model.load_state_dict(tensors)
     return about
 
 
 def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
-    """Load the published weights, keep them as safetensors and return what to say about them."""
-    known = PUBLISHED_WEIGHTS[name]
-    # What somebody has put there by hand is as good as what is fetched.
-    by_hand = [path.with_name(file) for file in (*known.readers, *known.published.archives)]
-    local = [Source(path=file) for file in by_hand if file.exists()]
-    fetched = fetch(replace(known.published, sources=(*local, *known.published.sources)))
+    """Load the published weights, cache them as safetensors and return their description."""
+    weights = PUBLISHED_WEIGHTS[name]
+    # Users may have put a published file into the cache.
+    candidates = [path.with_name(file) for file in (*weights.readers, *weights.download.archives)]
+    local = [Source(path=file) for file in candidates if file.exists()]
+    fetched = fetch(replace(weights.download, sources=(*local, *weights.download.sources)))
     ((file, source),) = fetched.files.items()
-    tensors = _fold(model, known.readers[file](source))
+    tensors = _fold_normalisation(model, weights.readers[file](source))
     model.load_state_dict(tensors)
     about = {
         "file": file,
@@ -116,14 +117,14 @@ def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
     try:
         with atomic_write(path) as temporary:
             save_safetensors(temporary, tensors, {"weights": json.dumps(about)})
-        say(f"{name}: {source} is converted to {path.name}")
+        say(f"{name}: converted {source} to {path.name}")
     except OSError as error:
-        say(f"{name}: {path} cannot be written ({error.strerror}); {source} is converted each time")
+        say(f"{name}: {path} cannot be written ({error.strerror}); converting {source} each time")
     return about
 
 
-def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
-    """Return weights and biases of the convolutions that include their normalisation."""
+def _fold_normalisation(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
+    """Return weights and biases of the convolutions with their normalisation folded in."""
     convolutions = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
     tensors = {}
     for (name, convolution), layer in zip(convolutions, layers, strict=True):
@@ -136,10 +137,10 @@ def _fold(model: nn.Module, layers: Iterable[Layer]) -> dict[str, Tensor]:
 
 
 def _read_torchscript(path: Path) -> Iterable[Layer]:
-    """Read `default_1.pt`, an archive with a record of float32 for each tensor.
+    """Read `default_1.pt`, an archive with one float32 record per tensor.
 
     Records 4i to 4i + 3 are weight, shift, mean and variance of layer i. The program and the pickle
-    in the archive are not looked at.
+    in the archive are not read.
     """
     with zipfile.ZipFile(path) as archive:
         count = sum("/data/" in name for name in archive.namelist())
@@ -161,7 +162,7 @@ def _read_inception_pth(path: Path) -> Iterable[Layer]:
 
 
 def _read_efficientnet_pth(path: Path) -> Iterable[Layer]:
-    """Read a file whose tensors are, layer by layer, a weight and five of its normalisation."""
+    """Read a file with one weight and five tensors of its normalisation per layer."""
     *layers, _, _ = torch.load(path, map_location="cpu", weights_only=True).values()
     for first in range(0, len(layers), 6):
         weight, scale, shift, mean, variance, _ = layers[first : first + 6]
@@ -169,7 +170,7 @@ def _read_efficientnet_pth(path: Path) -> Iterable[Layer]:
 
 
 def _inception_names() -> list[str]:
-    """Return the names of Inception's layers in that file, in the order of the network."""
+    """Return the names of the layers in pytorch-fid's file, in the order of the network."""
     small = "1x1 5x5_1 5x5_2 3x3dbl_1 3x3dbl_2 3x3dbl_3 _pool"
     middle = "1x1 7x7_1 7x7_2 7x7_3 7x7dbl_1 7x7dbl_2 7x7dbl_3 7x7dbl_4 7x7dbl_5 _pool"
     last = "1x1 3x3_1 3x3_2a 3x3_2b 3x3dbl_1 3x3dbl_2 3x3dbl_3a 3x3dbl_3b _pool"
@@ -185,7 +186,7 @@ def _inception_names() -> list[str]:
 
 
 PUBLISHED_WEIGHTS = {
-    "inception": _Weights(
+    "inception": _PublishedWeights(
         DownloadSpec(
             name="inception",
             file_sets=(
@@ -209,7 +210,7 @@ PUBLISHED_WEIGHTS = {
         ),
         {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
     ),
-    "efficientnet_lite0": _Weights(
+    "efficientnet_lite0": _PublishedWeights(
         DownloadSpec(
             name="efficientnet_lite0",
             file_sets=(

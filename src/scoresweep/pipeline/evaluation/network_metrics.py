@@ -1,4 +1,4 @@
-"""Everything that is measured on a network without drawing from it, as labelled variables."""
+"""Metrics of a network compared with the exact score, as labelled variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
 from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, MeanEstimate, score_error
 from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.evaluation.sample_metrics import random_subset
+from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.netcdf_attrs import label
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.system.console import say
@@ -25,7 +25,7 @@ from scoresweep.seeds import generator_for
 __all__ = ["level_dataset", "measure_network"]
 
 FIELD_SIDE = 21
-"""Points of a side of the grid on which the field of a score is kept."""
+"""Points per side of the grid on which the score field is stored."""
 
 UNITS = {
     "score_error": "data^-2",
@@ -33,67 +33,95 @@ UNITS = {
     "asymmetry": "data^-4",
     "log_density_of_bin": "nat",
 }
-"""Units of what is not a plain number."""
+"""Units of variables that are not dimensionless."""
 
 BETTER = {"score_cosine": "higher", "log_density_of_bin": None}
-"""Which way is better where that is not "lower"."""
+"""Better direction of variables for which it is not "lower"."""
+
+Row = dict[str, MeanEstimate]
+"""Estimates at one level, by name."""
+BinRow = dict[str, list[MeanEstimate]]
+"""Estimates at one level for each density bin, by name."""
 
 
 def measure_network(
     network: ScoreNetwork,
-    oracle: ScoreWithDensity,
+    exact: ScoreWithDensity,
     clean: Mapping[str, Tensor],
     evaluate: Evaluate,
     advance: Callable[[int], None],
     history: Mapping[int, ScoreNetwork] | None = None,
 ) -> xr.Dataset:
-    """Return how far a network's score is from the exact one, and what else `evaluate` asks for.
+    """Compare a network's score with the exact one, in all ways that `evaluate` asks for.
 
     Args:
         network: the network.
-        oracle: the exact score.
-        clean: samples (N, ...) by split, "train" among them.
-        evaluate: what is measured.
+        exact: the exact score.
+        clean: samples (N, ...) by split, including "train".
+        evaluate: what to measure.
         advance: called with 1 after each split and level.
-        history: the network after so many steps of its training; of those, densities are kept.
+        history: networks by training step, to record their densities.
     """
     sigmas: list[float] = network.sigmas.double().tolist()
-    count, seed = evaluate.score_error_samples, evaluate.seed
-    rows: dict[str, list[dict[str, MeanEstimate]]] = {split: [] for split in clean}
-    bins: dict[str, list[dict[str, list[MeanEstimate]]]] = {split: [] for split in clean}
-    for split, points in clean.items():
-        x = points[random_subset(len(points), count, seed, "score_error", split)]
-        for level, sigma in enumerate(sigmas):
-            key = seed, "score_error", split, level
-            rows[split].append(score_error(network, oracle, x, sigma, generator_for(*key)))
-            noisy = x + sigma * torch.randn(x.shape, generator=generator_for(*key))
-            if evaluate.asymmetry_probes:
-                draw = generator_for(seed, "asymmetry", split, level)
-                probes = evaluate.asymmetry_probes
-                rows[split][-1] |= asymmetry(network, noisy, sigma, probes, draw)
-            if evaluate.density_bins:
-                n = evaluate.density_bins
-                bins[split].append(error_by_density(network, oracle, noisy, sigma, n))
-            advance(1)
-    common = {"seed": seed}
-    parts = [level_dataset(rows, sigmas, common)]
+    attributes = {"seed": evaluate.seed}
+    rows, bins = _estimate_levels(network, exact, clean, evaluate, advance)
+    parts = [level_dataset(rows, sigmas, attributes)]
     train = clean["train"]
     if evaluate.density_bins:
         if train.ndim == 2:
-            even = _even_points(train, count, generator_for(seed, "even points"))
-            n = evaluate.density_bins
-            bins["uniform"] = [error_by_density(network, oracle, even, s, n) for s in sigmas]
-        parts.append(_bin_dataset(bins, len(sigmas), common))
-    if train.ndim == 2 and train.shape[1] == 1:
+            bins["uniform"] = _uniform_bins(network, exact, train, evaluate)
+        parts.append(_bin_dataset(bins, len(sigmas), attributes))
+    if train.shape[1:] == (1,):
         try:
-            parts.append(_density_dataset(network, oracle, train, sigmas[-1]))
+            parts.append(_density_dataset(network, exact, train, sigmas[-1]))
             if history:
-                parts.append(_history_dataset(history, oracle, train, sigmas[-1]))
+                parts.append(_history_dataset(history, exact, train, sigmas[-1]))
         except ValueError as error:
-            say(f"the density that the score stands for is left out: {error}")
-    if train.ndim == 2 and train.shape[1] == 2:
-        parts.append(_field_dataset(network, oracle, train, sigmas))
+            say(f"the density recovered from the score is skipped: {error}")
+    if train.shape[1:] == (2,):
+        parts.append(_field_dataset(network, exact, train, sigmas))
     return xr.merge(parts, join="outer", compat="no_conflicts")
+
+
+def _estimate_levels(
+    network: ScoreNetwork,
+    exact: ScoreWithDensity,
+    clean: Mapping[str, Tensor],
+    evaluate: Evaluate,
+    advance: Callable[[int], None],
+) -> tuple[dict[str, list[Row]], dict[str, list[BinRow]]]:
+    """Return the estimates of each level and, if requested, density bin, by split."""
+    seed, probes, num_bins = evaluate.seed, evaluate.asymmetry_probes, evaluate.density_bins
+    rows: dict[str, list[Row]] = {split: [] for split in clean}
+    bins: dict[str, list[BinRow]] = {split: [] for split in clean}
+    for split, points in clean.items():
+        x = points[
+            random_subset(len(points), evaluate.score_error_samples, seed, "score_error", split)
+        ]
+        for level, sigma in enumerate(network.sigmas.double().tolist()):
+            key = seed, "score_error", split, level
+            row = score_error(network, exact, x, sigma, generator_for(*key))
+            noisy = x + sigma * torch.randn(x.shape, generator=generator_for(*key))
+            if probes:
+                generator = generator_for(seed, "asymmetry", split, level)
+                row |= asymmetry(network, noisy, sigma, probes, generator)
+            rows[split].append(row)
+            if num_bins:
+                bins[split].append(error_by_density(network, exact, noisy, sigma, num_bins))
+            advance(1)
+    return rows, bins
+
+
+def _uniform_bins(
+    network: ScoreNetwork, exact: ScoreWithDensity, train: Tensor, evaluate: Evaluate
+) -> list[BinRow]:
+    """Return the estimates of each level and density bin at evenly spread points."""
+    generator = generator_for(evaluate.seed, "even points")
+    points = _uniform_points(train, evaluate.score_error_samples, generator)
+    return [
+        error_by_density(network, exact, points, sigma, evaluate.density_bins)
+        for sigma in network.sigmas.double().tolist()
+    ]
 
 
 def level_dataset(
@@ -136,38 +164,39 @@ def _coordinates(splits: Sequence[str], levels: int) -> dict[str, Any]:
 def _variables(
     name: str, long_name: str, dims: tuple[str, ...], values: Any, attributes: Mapping[str, Any]
 ) -> dict[str, xr.Variable]:
-    """Return the variable of nested lists of estimates, and the ends of its interval."""
+    """Return nested lists of estimates as a variable and the ends of its interval."""
     better = BETTER.get(name, "lower")
     common = {**attributes, "units": UNITS.get(name, "1")} | ({"better": better} if better else {})
-    found = {}
-    for suffix, field, what in (
+    variables = {}
+    for suffix, field, description in (
         ("", "value", ""),
         ("_low", "low", ", low end of the 95 % interval"),
         ("_high", "high", ", high end of the 95 % interval"),
     ):
-        of = np.vectorize(lambda estimate, field=field: getattr(estimate, field), otypes=[float])
-        array = of(np.array(values, dtype=object))
-        found[name + suffix] = xr.Variable(dims, array, common | {"long_name": long_name + what})
-    return found
+        get = np.vectorize(lambda estimate, field=field: getattr(estimate, field), otypes=[float])
+        array = get(np.array(values, dtype=object))
+        about = common | {"long_name": long_name + description}
+        variables[name + suffix] = xr.Variable(dims, array, about)
+    return variables
 
 
-def _even_points(data: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` points (count, D), uniform over a box about the data of twice its width."""
+def _uniform_points(data: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return points (count, D), uniform over a box of twice the width of the data."""
     low, high = data.amin(dim=0), data.amax(dim=0)
-    drawn = torch.rand(count, data.shape[1], generator=generator)
-    return low + (high - low) * (2 * drawn - 0.5)
+    uniform = torch.rand(count, data.shape[1], generator=generator)
+    return low + (high - low) * (2 * uniform - 0.5)
 
 
 def _density_dataset(
-    network: ScoreNetwork, oracle: ScoreWithDensity, train: Tensor, sigma: float
+    network: ScoreNetwork, exact: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
-    """Return the density that one-dimensional data has by the score at its smallest level."""
-    found = recover_density(network, oracle, train, sigma)
-    at, distance = "density_point", {"better": "lower", "sigma": sigma}
+    """Return the density of one-dimensional data recovered from the score at the last level."""
+    found = recover_density(network, exact, train, sigma)
+    dim, distance = "density_point", {"better": "lower", "sigma": sigma}
     values: dict[str, tuple[str | tuple[()], Any, dict[str, Any]]] = {
-        "density_x": (at, found.x.numpy(), {}),
-        "density": (at, found.density.numpy(), {"sigma": sigma}),
-        "density_exact": (at, found.exact.numpy(), {"sigma": sigma}),
+        "density_x": (dim, found.x.numpy(), {}),
+        "density": (dim, found.density.numpy(), {"sigma": sigma}),
+        "density_exact": (dim, found.exact.numpy(), {"sigma": sigma}),
         "density_tv": ((), found.tv, distance),
         "density_kl": ((), found.kl, distance),
     }
@@ -177,10 +206,10 @@ def _density_dataset(
 
 
 def _history_dataset(
-    history: Mapping[int, ScoreNetwork], oracle: ScoreWithDensity, train: Tensor, sigma: float
+    history: Mapping[int, ScoreNetwork], exact: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
-    """Return the recovered densities of a network on its way."""
-    found = [recover_density(network, oracle, train, sigma) for network in history.values()]
+    """Return the recovered densities of a network during training."""
+    found = [recover_density(network, exact, train, sigma) for network in history.values()]
     densities = np.stack([each.density.numpy() for each in found])
     about = label("density_history") | {"sigma": sigma}
     return xr.Dataset(
@@ -190,24 +219,24 @@ def _history_dataset(
 
 
 def _field_dataset(
-    network: ScoreNetwork, oracle: ScoreWithDensity, train: Tensor, sigmas: Sequence[float]
+    network: ScoreNetwork, exact: ScoreWithDensity, train: Tensor, sigmas: Sequence[float]
 ) -> xr.Dataset:
-    """Return both scores on a regular grid at the largest, the middle and the smallest level."""
+    """Return both scores on a regular grid at the first, the middle and the last level."""
     shown = sorted({0, (len(sigmas) - 1) // 2, len(sigmas) - 1})
     margin = 0.25 * (train.amax(dim=0) - train.amin(dim=0))
     low, high = train.amin(dim=0) - margin, train.amax(dim=0) + margin
     sides = [torch.linspace(float(low[i]), float(high[i]), FIELD_SIDE) for i in (0, 1)]
     x = torch.cartesian_prod(*sides)
-    learned, exact = (
+    learned, expected = (
         np.stack([score(x, x.new_full((len(x),), sigmas[level])).numpy() for level in shown])
-        for score in (network, oracle)
+        for score in (network, exact)
     )
     dims = ("field_level", "field_point", "feature")
     return xr.Dataset(
         {
             "field_x": (dims[1:], x.numpy(), label("field_x")),
             "field_score": (dims, learned, label("field_score")),
-            "field_exact": (dims, exact, label("field_exact")),
+            "field_exact": (dims, expected, label("field_exact")),
         },
         {"field_sigma": (dims[0], [sigmas[level] for level in shown], label("field_sigma"))},
     )

@@ -1,4 +1,4 @@
-"""Features of real samples, with which generated ones are compared."""
+"""Features of real samples, with which generated samples are compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def uniform_noise(train: Split, count: int) -> Tensor:
-    """Return `count` samples of noise: in [0, 1] for images, else in the box of the data."""
+    """Return uniform noise: in [0, 1] for images, else in the bounding box of the data."""
     noise = torch.rand((count, *train.shape), generator=generator_for("uniform noise"))
     if train.pixel_range is not None:
         return noise
@@ -37,28 +37,32 @@ def uniform_noise(train: Split, count: int) -> Tensor:
 
 
 def extract_features(
-    model: Extractor, samples: Tensor, what: str, device: torch.device = CPU
+    model: Extractor, samples: Tensor, title: str, device: torch.device = CPU
 ) -> Features:
-    """Return the features of `samples`, computed on `device` in batches.
+    """Return the features of `samples`, computed in batches on `device`.
 
-    Shows the progress under the title `what`.
+    Shows a progress bar with the title `title`.
     """
     parts = []
     model.to(device)
-    with torch.no_grad(), progress(what, len(samples)) as advance:
+    with torch.no_grad(), progress(title, len(samples)) as advance:
         for batch in torch.split(samples, model.batch_size):
-            found = model(batch.to(device))
-            probabilities = None if found.probabilities is None else found.probabilities.cpu()
-            parts.append(Features(found.values.cpu(), probabilities))
+            features = model(batch.to(device))
+            probabilities = features.probabilities
+            parts.append(
+                Features(
+                    features.values.cpu(), None if probabilities is None else probabilities.cpu()
+                )
+            )
             advance(len(batch))
     return Features.join(parts)
 
 
 def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
-    """Return the features of the splits `train` and `test`, and of uniform noise as `noise`.
+    """Return the features of "train" and "test" samples and of uniform "noise".
 
     Raises:
-        InputError: if the file is missing or damaged, or is one of other data or features.
+        InputError: if the file is missing, damaged, or of another dataset or extractor.
     """
     path = plan.reference(run.dataset.id, extractor)
     try:
@@ -82,7 +86,7 @@ def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
 
 
 def read_attribute(path: Path, name: str) -> object:
-    """Return an attribute of a file of features; None if it has none."""
+    """Return an attribute of a file of features, or None."""
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             return file.attrs.get(name)
@@ -91,7 +95,7 @@ def read_attribute(path: Path, name: str) -> object:
 
 
 def unusable_reference(path: object, error: Exception) -> InputError:
-    """Return the error of features that cannot be used, which says how to make them again."""
+    """Return the error for a file of features that cannot be used, with how to fix it."""
     return InputError(
-        f"{path}: cannot be used ({error}). `scoresweep reference STUDY` makes it (again)."
+        f"{path}: cannot be used ({error}). To compute it again, run `scoresweep reference STUDY`."
     )

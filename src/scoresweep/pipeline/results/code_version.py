@@ -75,14 +75,16 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("metrics/extractors", "metrics/features.py", "seeds.py"),
         *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractor_loading.py"),
-        *("pipeline/evaluation/real_features.py", "pipeline/rules/reference.py"),
+        *("pipeline/evaluation/real_features.py", "pipeline/evaluation/subsets.py"),
+        "pipeline/rules/reference.py",
     ),
     "score_error": (
         *SCORES,
         *TENSORS,
         *READING,
         *("metrics", "pipeline/rules/score_error.py", "pipeline/training/weights.py"),
-        *("pipeline/evaluation/network_metrics.py", "pipeline/evaluation/sample_metrics.py"),
+        *("pipeline/evaluation/measurement_files.py", "pipeline/evaluation/network_metrics.py"),
+        "pipeline/evaluation/subsets.py",
     ),
     "metrics": (
         *SCORES,

@@ -1,4 +1,4 @@
-"""Rule `reference`: the features of real samples, with which generated ones are compared."""
+"""Rule `reference`: features of real samples, with which generated samples are compared."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import replace
 import torch
 import xarray as xr
 
+from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.evaluation.extractor_loading import load_or_fit_weights, make_extractor
+from scoresweep.pipeline.evaluation.measurement_files import compute_cost, write_dataset
 from scoresweep.pipeline.evaluation.real_features import extract_features, uniform_noise
-from scoresweep.pipeline.evaluation.sample_metrics import compute_cost, random_subset, write_dataset
+from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
@@ -21,62 +23,50 @@ from scoresweep.pipeline.system.device import select_device
 
 __all__ = ["reference"]
 
-NOISE = 1000
-"""Most samples of uniform noise, which tell what bad values look like."""
+MAX_NOISE = 1000
+"""Maximum number of samples of uniform noise, which show what bad values look like."""
 
 
 def reference(plan: Plan, dataset_id: str, extractor: str, gpus: int = 0) -> None:
-    """Write the features of a dataset's real samples, after fitting the extractor to it.
+    """Write the features of a dataset's real samples and of uniform noise.
 
-    Beside the features of real samples and of uniform noise the file holds mean and covariance of
-    the training ones, which every comparison needs. All studies of the same `evaluate.real_count`
-    share it, and all share the extractor's own weights: they depend on the dataset alone, and are
-    fitted where no file holds those of this dataset and of the extractor's recipe. Its attributes
-    tell which weights were used.
+    The extractor is fitted to the whole dataset first, if it has no published weights; all studies
+    share its weights. The file also holds mean and covariance of the training features, which every
+    comparison needs, and attributes that name the weights. All studies with the same
+    `evaluate.real_count` share it.
 
     Raises:
-        InputError: if the dataset does not have what the extractor needs, the extractor's
-            published weights cannot be had, or there is no GPU for it.
+        InputError: if the dataset lacks what the extractor needs, its published weights cannot be
+            fetched, or there is no GPU.
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("features")
-    dataset, layout, count = plan.dataset(dataset_id), plan.paths, plan.study.evaluate.real_count
-    store = layout.dataset_store(dataset.id)
+    dataset, paths = plan.dataset(dataset_id), plan.paths
+    store = paths.dataset_store(dataset.id)
     train, test = read_split(store, "train"), read_split(store, "test")
     model = make_extractor(extractor, train, dataset.id)
-    weights = load_or_fit_weights(model, train, layout.extractor_weights(dataset.id, extractor))
-    content = xr.Dataset(
-        attrs={"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
-        | weights
-        | made_from_attribute({"data": recorded_dataset(layout, dataset.id).sha256})
-    )
-    noise = uniform_noise(train, min(NOISE, len(train.values)))
-    train, test = _some(train, count, "train"), _some(test, count, "test")
-    features = {}
-    for split, part in (
-        ("train", train.model_space()),
-        ("test", test.model_space()),
-        ("noise", noise),
-    ):
-        found = features[split] = extract_features(
-            model, part, f"{extractor} of {dataset.id} {split}", device
-        )
-        sample = f"{split}_sample"
-        content[f"{split}_features"] = ((sample, "feature"), found.values.numpy())
-        if found.probabilities is not None:
-            content[f"{split}_probabilities"] = ((sample, "class"), found.probabilities.numpy())
-    real = features["train"]
-    content["train_mean"] = ("feature", real.mean.numpy())
-    content["train_covariance_factor"] = (("row", "feature"), real.covariance_factor.numpy())
+    weights = load_or_fit_weights(model, train, paths.extractor_weights(dataset.id, extractor))
+    noise = uniform_noise(train, min(MAX_NOISE, len(train.values)))
+    count = plan.study.evaluate.real_count
+    train, test = _subset(train, count, "train"), _subset(test, count, "test")
+    samples = {"train": train.model_space(), "test": test.model_space(), "noise": noise}
+    features = {
+        name: extract_features(model, part, f"{extractor} of {dataset.id} {name}", device)
+        for name, part in samples.items()
+    }
+    content = _feature_dataset(features)
+    content.attrs = {"dataset": dataset.id, "extractor": extractor, "resize": model.resize}
+    content.attrs |= weights
+    content.attrs |= made_from_attribute({"data": recorded_dataset(paths, dataset.id).sha256})
     probabilities = features["test"].probabilities
     if probabilities is not None and test.labels is not None:
-        right = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
-        content.attrs["test_accuracy"] = float(right.double().mean())
+        correct = probabilities.argmax(dim=1) == torch.from_numpy(test.labels)
+        content.attrs["test_accuracy"] = float(correct.double().mean())
     content.attrs |= compute_cost(started, device) | code.attribute()
     write_dataset(content, plan.reference(dataset.id, extractor))
 
 
-def _some(split: Split, count: int | None, name: str) -> Split:
-    """Return `count` of the samples, drawn at random; None: all."""
+def _subset(split: Split, count: int | None, name: str) -> Split:
+    """Return `count` random samples; None: all."""
     if count is None:
         return split
     index = random_subset(len(split.values), count, "real", name).numpy()
@@ -84,7 +74,14 @@ def _some(split: Split, count: int | None, name: str) -> Split:
     return replace(split, values=split.values[index], labels=labels)
 
 
-# ── Weights ─────────────────────────────────────────────────────────────────────────────────────
-
-
-# ── Features ────────────────────────────────────────────────────────────────────────────────────
+def _feature_dataset(features: dict[str, Features]) -> xr.Dataset:
+    content = xr.Dataset()
+    for name, part in features.items():
+        sample = f"{name}_sample"
+        content[f"{name}_features"] = ((sample, "feature"), part.values.numpy())
+        if part.probabilities is not None:
+            content[f"{name}_probabilities"] = ((sample, "class"), part.probabilities.numpy())
+    train = features["train"]
+    content["train_mean"] = ("feature", train.mean.numpy())
+    content["train_covariance_factor"] = (("row", "feature"), train.covariance_factor.numpy())
+    return content
