@@ -107,7 +107,7 @@ def test_real_count_draws_some_once(root: Path) -> None:
 
 
 def test_real_count_is_no_axis(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="evaluate: .*real_count outside"):
+    with pytest.raises(InputError, match="real_count outside"):
         plan_of(tmp_path, grid={"real_count": [10, 20]})
 
 
