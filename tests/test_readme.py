@@ -1,8 +1,9 @@
-"""What the README shows works."""
+"""The examples of the README work, and the paths in the documents exist."""
 
 import math
 import re
 
+import pytest
 import yaml
 from checkout import ROOT
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error
@@ -12,24 +13,29 @@ from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.study import parse_study, plan_study
 
 README = (ROOT / "README.md").read_text()
+PAGES = [
+    path.relative_to(ROOT)
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs/gallery", ROOT / "slurm")
+    for path in sorted(folder.glob("*.md"))
+]
 
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_example_without_the_workflow(capsys):
+def test_the_library_example_samples_the_mixture(capsys):
     (example,) = blocks("python")
     namespace: dict[str, object] = {}
     exec(example, namespace)
     share = float(namespace["share"])  # type: ignore[arg-type]
-    # Four standard errors of 2,000 draws, and what 1,200 steps leave of the start's even shares.
+    # Four standard errors of 2,000 samples, plus the bias left from the start after 1,200 steps.
     assert abs(share - 0.2) < 4 * (0.2 * 0.8 / 2000) ** 0.5 + 0.02
     assert "of the samples are in the mode" in capsys.readouterr().out
 
 
-def test_the_questions_to_a_report_are_answered(tmp_path, monkeypatch, capsys):
-    """On made-up numbers, by the same code, in the same form."""
+def test_the_report_example_answers_its_questions(tmp_path, monkeypatch, capsys):
+    """With made-up numbers, in the format shown."""
     train = CONTENT["train"] | {"grid": {"noise.levels": [10, 30], "seed": [0, 1]}}
     sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-6, 2e-5]}}
     plan = fake_plan(tmp_path, study="digits", train=train, sample=sample)
@@ -45,15 +51,15 @@ def test_the_questions_to_a_report_are_answered(tmp_path, monkeypatch, capsys):
     exec(example, {})
     answers = capsys.readouterr().out.splitlines()
     step = abs(math.log10(2e-6 / 2e-5))
-    near = 0.2 + 0.3 / 30 + 0.025  # the made-up distance of 30 levels at 2e-5, mean of two seeds
+    best = 0.2 + 0.3 / 30 + 0.025  # the made-up distance of 30 levels at 2e-5, mean of two seeds
     assert answers[0] == "[2.e-05 2.e-05]"
-    assert answers[1] == f"[{(near + step) / near:.2f} 1.  ]"
+    assert answers[1] == f"[{(best + step) / best:.2f} 1.  ]"
     assert answers[2].endswith("[10. 30.]")
     shown = blocks("text")[0].splitlines()
     assert [line.count("[") for line in shown] == [line.count("[") for line in answers]
 
 
-def test_the_study_that_it_shows_is_right_and_is_the_default_one():
+def test_the_study_shown_is_the_default_one():
     (shown,) = blocks("yaml")
     shown = yaml.safe_load(shown)
     plan = plan_study(parse_study(shown, "README.md"))
@@ -64,6 +70,13 @@ def test_the_study_that_it_shows_is_right_and_is_the_default_one():
             assert default[block][key] == value, f"{block}.{key}"
 
 
-def test_every_file_that_it_links_to_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_and_paths_exist(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / page.parent / target).exists(), target
+    for path in re.findall(r"`((?:src|tests|config|benchmarks)/[\w./]+\.\w+)`", text):
+        if not path.endswith("mine.yaml"):
+            assert (ROOT / path).exists(), path
+    for script in re.findall(r"python ((?:benchmarks|docs)/\w+\.py)", text):
+        assert (ROOT / script).exists(), script
