@@ -64,14 +64,15 @@ def plan_of(root: Path, case: Case, steps: int, precision: str) -> Plan:
     return plan
 
 
-def timed(work: Callable[[], None], seconds: list[float]) -> Callable[[], None]:
+def timed(work: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
     """Return `work`, appending its time to `seconds`."""
 
     @functools.wraps(work)
-    def run() -> None:
+    def run(*arguments: Any) -> Any:
         start = time.perf_counter()
-        work()
+        result = work(*arguments)
         seconds.append(time.perf_counter() - start)
+        return result
 
     return run
 
@@ -83,7 +84,7 @@ def train(plan: Plan, gpus: int) -> tuple[float, float, float]:
     trainer: Any = make_trainer(run, plan.paths, gpus)
     assert isinstance(trainer, Trainer)
     trainer._save = timed(trainer._save, saving)
-    trainer._log_images = timed(trainer._log_images, drawing)
+    trainer.draw_samples = timed(trainer.draw_samples, drawing)
     with contextlib.redirect_stderr(io.StringIO()):
         seconds = seconds_of(trainer.run, trainer.accelerator.device.type)
     return seconds, sum(saving), sum(drawing)

@@ -54,7 +54,7 @@ def fresh_process() -> Iterator[None]:
     """Undo what training leaves behind: Accelerate keeps its precision, signals are noted."""
     from accelerate.state import AcceleratorState
 
-    from scoresweep.pipeline.training.signals import SIGNALS
+    from scoresweep.pipeline.training.stop_requests import SIGNALS
 
     AcceleratorState._reset_state(reset_partial_state=True)
     before = {number: signal.getsignal(number) for number in SIGNALS}

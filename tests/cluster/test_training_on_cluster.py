@@ -150,7 +150,7 @@ def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
     command.saved(300)
     step = stopped_by(command, "scancel", "--signal=USR2", command.job().job_id)
     assert command.ends() == 0, command.output.read_text()
-    assert f"going on from step {step} of" in log(command)  # nothing is lost
+    assert f"resuming from step {step} of" in log(command)  # nothing is lost
     assert submissions(command) == 1
     assert_same_run(command.run, undisturbed)
 
@@ -173,7 +173,7 @@ def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root, undisturb
     step = command.until(stopped, STOPPED)[1]
     slurm("scontrol", "update", f"jobid={job}", "timelimit=30")
     assert command.ends() == 0, command.output.read_text()
-    assert f"going on from step {step} of" in log(command)  # nothing is lost
+    assert f"resuming from step {step} of" in log(command)  # nothing is lost
     assert submissions(command) == 1
     assert_same_run(command.run, undisturbed)
 

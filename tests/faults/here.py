@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from accelerate.state import AcceleratorState
@@ -10,7 +11,7 @@ from accelerate.state import AcceleratorState
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.rules.train import train_here
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.training.trainer import Trainer
+from scoresweep.pipeline.training.training_step import TrainingStep
 
 __all__ = ["crash_at", "train_run"]
 
@@ -24,9 +25,13 @@ def train_run(plan: Plan) -> Path:
 
 def crash_at(plan: Plan, step: int) -> Path:
     """Train up to `step` and crash there; return the folder of checkpoints."""
-    update = Trainer._update
+    update = TrainingStep.update
+
+    def crash(self: TrainingStep, number: int) -> Any:
+        return update(self, number) if number < step else 1 / 0
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_update", lambda self: update(self) if self.step < step else 1 / 0)
+        patch.setattr(TrainingStep, "update", crash)
         with pytest.raises(ZeroDivisionError):
             train_run(plan)
     return plan.paths.checkpoints(plan.runs[0].id)

@@ -1,7 +1,6 @@
-"""Training processes that start in a blink: forked from a server that has imported everything.
+"""Training processes that start fast: forked from a server that has imported everything.
 
-They do what `scoresweep train` starts on a machine or on the nodes of a SLURM job, without the time
-that each such start takes.
+They run the function that `scoresweep train` starts on a machine or on the nodes of a SLURM job.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def _free_port() -> int:
 
 
 def log(plan: Plan, rank: int) -> Path:
-    """Where a process writes what it has to say."""
+    """Return the log file of a process."""
     return plan.paths.root / f"rank{rank}.log"
 
 

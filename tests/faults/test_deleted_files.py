@@ -15,7 +15,7 @@ from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling import assemble, chunk_files
 from scoresweep.pipeline.sampling import chunks as chunks_module
-from scoresweep.pipeline.training.trainer import Trainer
+from scoresweep.pipeline.training.training_step import TrainingStep
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -131,7 +131,7 @@ def test_a_run_whose_folder_vanishes_ends_in_an_error_and_starts_again(
 ):
     folder = plan.paths.run(plan.runs[0].id)
     shutil.rmtree(folder)
-    after(monkeypatch, Trainer, "_update", 5, lambda: delete([folder / part]))
+    after(monkeypatch, TrainingStep, "update", 5, lambda: delete([folder / part]))
     with pytest.raises(RunError, match=rf"{plan.runs[0].id}.*: was deleted"):
         train_run(plan)
     assert not plan.paths.weights(plan.runs[0].id).exists()

@@ -53,6 +53,7 @@ def assert_ended_cleanly(ended, root):
     assert list(root.rglob(".*.part")) == []
 
 
+@pytest.mark.slow
 def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
     staged, small_disk, make_plan, scoresweep, capsys, monkeypatch
 ):
@@ -69,10 +70,11 @@ def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
     step = load_checkpoint(saved).step
     grow(small_disk)
     folder = train_run(plan)
-    assert f"going on from step {step} of 120" in capsys.readouterr().err
+    assert f"resuming from step {step} of 120" in capsys.readouterr().err
     assert_same_run(folder, train_run(make_plan(**OFTEN)))
 
 
+@pytest.mark.slow
 def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scoresweep):
     undisturbed = make_plan()
     train_run(undisturbed)
@@ -140,5 +142,5 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(make_plan, capsys):
     assert [path.name for path in folder.iterdir()] == ["step-00000040"]
     time.sleep(1)
     folder = train_run(plan)
-    assert "going on from step 40 of 120" in capsys.readouterr().err
+    assert "resuming from step 40 of 120" in capsys.readouterr().err
     assert_same_run(folder, train_run(make_plan("undisturbed")))

@@ -40,6 +40,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_other_runs_go_on_and_the_report_covers_them(folder, scoresweep):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--cores", "2", "--configfile", "study.yaml", "--keep-going"]

@@ -1,8 +1,8 @@
 """Samples are a function of (weights, setting, seed, sample index), however they are drawn."""
 
 import functools
+import multiprocessing
 import resource
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -24,6 +24,7 @@ from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling import chunks as chunk_module
+from scoresweep.pipeline.sampling import worker_pool
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
@@ -34,6 +35,9 @@ from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, load_network, save_network
 from scoresweep.samplers import annealed_langevin, initial_samples, langevin, step_sizes
 from scoresweep.seeds import derive_seed, generator_for
+
+# Python 3.12 warns of every fork of a process with threads.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
 def write_weights(plan, seed=0):
@@ -491,45 +495,47 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
     assert_same_samples(ours, draw(other))
 
 
-def forked(process):
-    return [c for c in process.children() if "--multiprocessing-fork" in c.cmdline()]
+@pytest.fixture
+def fast_workers(monkeypatch):
+    """Start workers by forking, without importing torch anew."""
+    monkeypatch.setattr(worker_pool, "START_METHOD", "fork")
 
 
-def wait_for_children(process):
-    for _ in range(200):
-        if children := forked(process):
-            return children
+def wait_for(condition):
+    for _ in range(1200):
+        if condition():
+            return
         time.sleep(0.05)
-    return []
+    raise TimeoutError
 
 
-def test_a_killed_worker_is_reported_as_probably_out_of_memory(make):
-    plan = make()
+def test_a_killed_worker_is_reported_as_probably_out_of_memory(make, fast_workers):
+    plan = make(count=100_000)
+    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
 
     def kill():
-        for child in wait_for_children(psutil.Process()):
-            child.kill()
+        wait_for(lambda: any(parts.glob("chunk-*")))
+        multiprocessing.active_children()[0].kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(
-        RunError, match=r"run seed=0_.*, setting .*probably out of memory.*sample.chunk"
-    ):
+    message = r"run seed=0_.*, setting .*probably out of memory.*sample\.chunk"
+    with pytest.raises(RunError, match=message):
         draw(plan, processes=2)
     killer.join()
     assert state_of(plan).state == "failed"
+    assert multiprocessing.active_children() == []
 
 
-def test_the_other_processes_end_with_their_chunk_when_one_fails(make):
+def test_the_other_workers_stop_after_their_chunk_if_one_fails(make, fast_workers):
     """Each has 2,500 chunks to draw; one may open no more files."""
     plan = make(count=100_000)
     parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
 
     def forbid():
-        children = wait_for_children(psutil.Process())
-        while len({int(path.stem[-6:]) % 2 for path in parts.glob("chunk-*")}) < 2:
-            time.sleep(0.02)
-        resource.prlimit(children[0].pid, resource.RLIMIT_NOFILE, (0, 0))
+        wait_for(lambda: len({int(path.stem[-6:]) % 2 for path in parts.glob("chunk-*")}) == 2)
+        worker = multiprocessing.active_children()[0]
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (0, 0))
 
     forbidding = threading.Thread(target=forbid)
     forbidding.start()
@@ -539,21 +545,19 @@ def test_the_other_processes_end_with_their_chunk_when_one_fails(make):
     assert len(list(parts.glob("chunk-*"))) < 2500
 
 
-def test_no_process_outlives_the_one_that_started_it(make):
+def test_no_worker_outlives_the_process_that_started_it(make, fast_workers):
     plan = make(count=100_000)
-    arguments = ["sample", "study.yaml", "--run", plan.runs[0].id, "--processes", "2"]
-    code = f"from scoresweep.pipeline.cli import app; app({arguments})"
-    parent = psutil.Popen([sys.executable, "-c", code], cwd=plan.paths.root)
+    parent = multiprocessing.get_context("fork").Process(
+        target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, 2)
+    )
+    parent.start()
     parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
-    for _ in range(400):
-        if len(list(parts.glob("chunk-*"))) > 2:
-            break
-        time.sleep(0.05)
-    children = forked(parent)
+    wait_for(lambda: len(list(parts.glob("chunk-*"))) > 2)
+    workers = psutil.Process(parent.pid).children()
     parent.kill()
-    parent.wait()
-    assert len(children) == 2
-    _, alive = psutil.wait_procs(children, timeout=10)
+    parent.join()
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
 
 

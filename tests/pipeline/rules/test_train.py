@@ -1,4 +1,4 @@
-"""What is looked at before a run is trained."""
+"""Checks before the first step of a training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import pytest
 
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.rules.train import train, train_here
+from scoresweep.pipeline.rules.train import train_here
 from scoresweep.pipeline.study.methods.samplers import AnnealedLangevin, Consistent
 from scoresweep.pipeline.system.job_state import JobState
 
 LADDER = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.1, "levels": 5}
+
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @pytest.mark.parametrize(
@@ -25,26 +27,26 @@ LADDER = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.1, "l
         ),
     ],
 )
-def test_a_setting_that_does_not_fit_the_ladder_of_the_data_ends_a_run_before_any_step(
+def test_a_setting_that_does_not_fit_a_measured_ladder_fails_before_the_first_step(
     make_plan, sampler, message
 ):
     plan = make_plan(noise=LADDER, grid={})
     run, fitting = plan.runs[0], plan.settings[0]
-    assert list(sampler.problems(run.train.noise)) == []  # which the plan does not know
+    assert list(sampler.problems(run.train.noise)) == []  # the plan cannot tell
     wrong = replace(
         fitting, id="wrong", sample=fitting.sample.model_copy(update={"sampler": sampler})
     )
     named = rf"sample\.sampler: setting wrong does not fit run {run.id}: .*{message}"
     with pytest.raises(InputError, match=named):
-        train(replace(plan, settings=[fitting, wrong]), run.id, Resources())
+        train_here(run, plan.paths, Resources(), settings=[fitting, wrong])
     state = JobState.read(plan.paths.progress(run.id))
     assert (state.state, state.step) == ("failed", 0)
     assert not plan.paths.checkpoints(run.id).exists()
     assert not plan.paths.weights(run.id).exists()
 
 
-def test_the_failure_of_a_process_that_is_not_the_first_is_noted(make_plan, monkeypatch):
-    """The first one ends by what it is waiting for, which says nothing of the reason."""
+def test_the_failure_of_a_process_other_than_the_main_one_is_recorded(make_plan, monkeypatch):
+    """The main process fails, too, with an error that does not name the reason."""
     plan = make_plan(precision="fp16", grid={})
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(InputError, match=r"train.precision: 'fp16': CPU") as raised:

@@ -21,6 +21,7 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_compiled_run_trains_as_a_plain_one(make_plan, capsys):
     """With the real compiler, in bf16, in which Accelerate wraps the forward pass, too."""
     options = SHORT | {"precision": "bf16"}

@@ -12,14 +12,14 @@ from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.training import step_memory
 from scoresweep.pipeline.training.setup import make_trainer
 from scoresweep.pipeline.training.step_memory import step_memory_advice
-from scoresweep.pipeline.training.trainer import Trainer
+from scoresweep.pipeline.training.training_step import TrainingStep
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 def test_a_failed_allocation_on_a_cpu_names_what_to_try(make_plan, monkeypatch):
     plan = make_plan()
-    monkeypatch.setattr(Trainer, "losses", lambda *_: torch.empty(2**55))
+    monkeypatch.setattr(TrainingStep, "losses", lambda *_: torch.empty(2**55))
     with pytest.raises(RunError) as raised:
         train_run(plan)
     message = str(raised.value)
@@ -30,32 +30,33 @@ def test_a_failed_allocation_on_a_cpu_names_what_to_try(make_plan, monkeypatch):
 
 
 def test_on_a_gpu_a_size_that_fits_is_named(make_plan, monkeypatch):
-    trainer = make_trainer(make_plan(gradient_accumulation=2).runs[0], make_plan().paths, gpus=0)
+    plan = make_plan(gradient_accumulation=2)
+    step = make_trainer(plan.runs[0], plan.paths, gpus=0).training_step
     gpu = SimpleNamespace(device=torch.device("cuda"), num_processes=1)
-    monkeypatch.setattr(trainer, "accelerator", gpu)
+    monkeypatch.setattr(step, "accelerator", gpu)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H200")
     monkeypatch.setattr(step_memory, "fits_on_gpu", lambda work: work.args[-1] <= 12)
-    message = step_memory_advice(trainer)
+    message = step_memory_advice(step)
     for fact in ("32 samples", "H200", "8 at once", "gradient_accumulation: 8", "batch_size: 16"):
         assert fact in message
     monkeypatch.setattr(step_memory, "fits_on_gpu", lambda _: False)
-    assert "smaller network" in step_memory_advice(trainer)
+    assert "smaller network" in step_memory_advice(step)
 
 
 def test_trying_sizes_does_not_disturb_shared_gradients(make_plan, tmp_path):
     """A backward pass that failed has marked some gradients; a second one would be an error."""
     plan = make_plan()
-    trainer = make_trainer(plan.runs[0], plan.paths, gpus=0)
+    step = make_trainer(plan.runs[0], plan.paths, gpus=0).training_step
     store = f"file://{tmp_path / 'store'}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
     try:
-        model = DistributedDataParallel(trainer.network)
-        _, losses = trainer.losses(model, 0, 4)
-        first = next(trainer.network.parameters())
+        model = DistributedDataParallel(step.network)
+        _, losses = step.losses(model, 0, 0, 4)
+        first = next(step.network.parameters())
         handle = first.register_hook(lambda _: torch.empty(2**55))
         with pytest.raises(RuntimeError, match="allocate"):
             losses.mean().backward()
         handle.remove()
-        step_memory._take_gradient(trainer, 4)
+        step_memory._take_gradient(step, 4)
     finally:
         torch.distributed.destroy_process_group()

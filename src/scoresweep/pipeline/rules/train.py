@@ -1,4 +1,4 @@
-"""Rule `train`: one run, in as many processes as asked for."""
+"""Rule `train`: train one run, in one or several processes."""
 
 from __future__ import annotations
 
@@ -27,84 +27,84 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-PATIENCE = 60.0
-"""Seconds for which a SLURM job waits for another process that trains its run."""
+LOCK_SECONDS = 60.0
+"""How long a SLURM job waits for another process that trains its run."""
 
 
 def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = False) -> None:
-    """Train the run `run_id`, going on from its newest checkpoint; a finished run is left alone.
+    """Train the run `run_id`, resuming from its newest checkpoint; do nothing if it is finished.
 
-    The work itself is done by `train_here`, in processes that submitit starts. An oracle has
-    nothing to train: it is written at once, in this process. With `this_code`, a network and
-    checkpoints that other code has made are removed first, unless the network was imported.
+    `train_here` does the work, in processes that submitit starts. An exact score needs no training:
+    this process writes it. With `this_code`, a network and checkpoints that other code made are
+    removed first, unless the network was imported.
     """
-    run, layout = plan.run(run_id), plan.paths
-    if not this_code and _is_trained(run, layout):
-        say(f"{run.id} is trained already: {layout.weights(run.id)}")
+    run, paths = plan.run(run_id), plan.paths
+    if not this_code and _is_trained(run, paths):
+        say(f"{run.id} is trained already: {paths.weights(run.id)}")
         return
-    if not layout.dataset_manifest(run.dataset.id).exists():
+    if not paths.dataset_manifest(run.dataset.id).exists():
         raise InputError(
-            f"{layout.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
+            f"{paths.dataset_store(run.dataset.id)}: is not staged; run `scoresweep stage` first"
         )
     _check_devices(run, resources)
-    waiting = f"{run.id}: another process is training it; waiting for that one"
-    lock = file_lock(layout.launch_lock(run.id), waiting=waiting)
-    with lock, _bar(run, layout) as watch:
+    waiting = f"{run.id}: waiting for another process that trains this run"
+    lock = file_lock(paths.launch_lock(run.id), waiting=waiting)
+    with lock, _progress_bar(run, paths) as watch:
         if this_code:
-            _discard_other_code(run, layout)
-        if _is_trained(run, layout):
+            _discard_other_code(run, paths)
+        if _is_trained(run, paths):
             return
         if not run.train.network.is_trained:
-            _write_oracle(run, layout)
+            _write_oracle(run, paths)
             return
         try:
             launch(
                 train_here,
                 run,
-                layout,
+                paths,
                 resources,
-                snapshot_code(layout.code(run.id)),
+                snapshot_code(paths.code(run.id)),
                 plan.settings,
                 resources=resources,
-                logs=layout.run(run.id) / "logs",
+                logs=paths.run(run.id) / "logs",
                 title=f"{plan.study.study}.{run.id}",
-                record=layout.job_record(run.id),
+                record=paths.job_record(run.id),
                 watch=watch,
-                progress=functools.partial(_saved_step, layout, run.id),
+                progress=functools.partial(_saved_step, paths, run.id),
             )
         except (KeyboardInterrupt, SystemExit):
-            state = JobState.read(layout.progress(run.id))
+            state = JobState.read(paths.progress(run.id))
             if state and resources.cluster == "local":
                 say(f"{run.id}: {state.message}")
             raise
 
 
-def _is_trained(run: Run, layout: StudyPaths) -> bool:
-    """Whether the run has weights, made from the data that is staged now.
+def _is_trained(run: Run, paths: StudyPaths) -> bool:
+    """Return whether the run has weights that were trained on the data that is staged now.
 
-    If these lack their manifest, it is written: Snakemake waits for it.
+    Writes their manifest if it is missing, because Snakemake waits for it.
     """
-    network = network_state(layout, run.id, recorded_dataset(layout, run.dataset.id))
+    network = network_state(paths, run.id, recorded_dataset(paths, run.dataset.id))
     if network.state != "done":
         return False
     if "weights_file" not in network.hashes:
-        write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), {})
+        write_weights_manifest(paths.weights(run.id), paths.weights_manifest(run.id), {})
     return True
 
 
-def _discard_other_code(run: Run, layout: StudyPaths) -> None:
-    """Remove the run's network, or the checkpoints of one, if other code has made them."""
-    products = [layout.weights(run.id), layout.weights_manifest(run.id), layout.history(run.id)]
-    products += [layout.checkpoints(run.id), layout.tensorboard(run.id)]
-    if layout.weights(run.id).exists():
-        if not is_imported(layout, run.id):
-            remove_if_other_code("networks", layout.provenance(run.id), *products)
+def _discard_other_code(run: Run, paths: StudyPaths) -> None:
+    """Remove the run's network or its checkpoints if other code made them."""
+    outputs = [paths.weights(run.id), paths.weights_manifest(run.id), paths.history(run.id)]
+    outputs += [paths.checkpoints(run.id), paths.tensorboard(run.id)]
+    if paths.weights(run.id).exists():
+        if not is_imported(paths, run.id):
+            remove_if_other_code("networks", paths.provenance(run.id), *outputs)
         return
-    for state in sorted(layout.checkpoints(run.id).glob("step-*/state.json")):
-        remove_if_other_code("networks", state, *products)
+    for state in sorted(paths.checkpoints(run.id).glob("step-*/state.json")):
+        remove_if_other_code("networks", state, *outputs)
 
 
-def _write_oracle(run: Run, layout: StudyPaths) -> None:
+def _write_oracle(run: Run, paths: StudyPaths) -> None:
     from scoresweep.pipeline.training.artifacts import (
         make_oracle,
         write_run_header,
@@ -112,34 +112,33 @@ def _write_oracle(run: Run, layout: StudyPaths) -> None:
     )
 
     try:
-        oracle = make_oracle(run, layout)
-        write_run_header(run, layout)
-        write_run_without_training(run, layout, oracle)
+        oracle = make_oracle(run, paths)
+        write_run_header(run, paths)
+        write_run_without_training(run, paths, oracle)
     except ScoresweepError as error:
         state = JobState("failed", 0, run.train.steps)
-        _note_failure(state, error, layout.progress(run.id))
+        _record_failure(state, error, paths.progress(run.id))
         raise
 
 
-def _note_failure(state: JobState, error: ScoresweepError, path: Path) -> None:
-    """Write down why a run has ended, if the disk still takes it: that error is to be told."""
+def _record_failure(state: JobState, error: ScoresweepError, path: Path) -> None:
     state.message = str(error)
-    with contextlib.suppress(RunError):
+    with contextlib.suppress(RunError):  # if the disk is full, report the first error
         state.write(path)
 
 
 def train_here(
     run: Run,
-    layout: StudyPaths,
+    paths: StudyPaths,
     resources: Resources,
     code: Code | None = None,
     settings: Sequence[Setting] = (),
 ) -> None:
-    """Train in this process, together with the others of its job if there are several.
+    """Train in this process, together with the other processes of its job.
 
-    `code` is what the process that launched them has kept. Raises `InputError` before the first
-    step where one of `settings` does not fit the run's ladder, which the data may tell: so does
-    the plan where it knows the ladder.
+    `code` is the snapshot of the code that the launching process took. Raises `InputError` before
+    the first step if one of `settings` does not fit the run's noise ladder: the plan cannot check
+    that for a ladder that depends on the data.
     """
     from scoresweep.pipeline.system.device import check_precision
     from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
@@ -149,67 +148,69 @@ def train_here(
     from scoresweep.pipeline.training.step_memory import step_memory_advice
 
     set_up_process(resources.threads)
-    steps, first = run.train.steps, int(os.environ.get("RANK", "0")) == 0
-    with _turn(layout.training_lock(run.id)) if first else contextlib.nullcontext():
-        if _is_trained(run, layout):
+    steps, is_main = run.train.steps, int(os.environ.get("RANK", "0")) == 0
+    with _training_lock(paths.training_lock(run.id)) if is_main else contextlib.nullcontext():
+        if _is_trained(run, paths):
             return
-        owner = RunOwnership(layout.owner_mark(run.id), layout.job_record(run.id))
-        if first:
+        owner = RunOwnership(paths.owner_mark(run.id), paths.job_record(run.id))
+        if is_main:
             owner.acquire()
-            write_run_header(run, layout, code)
+            write_run_header(run, paths, code)
         trainer = None
         try:
-            with _named_if_deleted(layout.run(run.id)):
+            with _name_deleted_file(paths.run(run.id)):
                 check_precision("train", run.train.precision, resources.gpus)
-                trainer = make_trainer(run, layout, resources.gpus, owner.check)
+                trainer = make_trainer(run, paths, resources.gpus, owner.check)
                 _check_settings(run, settings, trainer)
-                with explain_out_of_memory(functools.partial(step_memory_advice, trainer)):
+                advice = functools.partial(step_memory_advice, trainer.training_step)
+                with explain_out_of_memory(advice):
                     trainer.run()
-                if first:
-                    write_artifacts(trainer, run, layout)
+                if is_main:
+                    write_artifacts(trainer, run, paths)
         except ScoresweepError as error:
             stopped = isinstance(error, StoppedError)
-            if first or not stopped:  # which all others are, too
+            if is_main or not stopped:  # a stop ends all processes, any other error maybe only one
                 state = trainer.job_state("failed") if trainer else JobState("failed", 0, steps)
                 if stopped:
                     state.state = "stopped"
-                _note_failure(state, error, layout.progress(run.id))
+                _record_failure(state, error, paths.progress(run.id))
             raise
 
 
 @contextlib.contextmanager
-def _named_if_deleted(folder: Path) -> Iterator[None]:
-    """Raise `RunError` if a file is gone that is needed; `folder` is the run's."""
+def _name_deleted_file(folder: Path) -> Iterator[None]:
+    """Raise `RunError` if a file in the run's `folder` was deleted."""
     try:
         yield
     except FileNotFoundError as error:
         raise RunError(
-            f"{error.filename or folder}: was deleted while the run was trained; start it again: "
-            f"it goes on from the newest checkpoint that is left"
+            f"{error.filename or folder}: was deleted during training; start it again to resume "
+            f"from the newest checkpoint that is left"
         ) from error
 
 
 def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> None:
     from scoresweep.pipeline.sampling.resolve import step_sizes_for
 
-    ladder = trainer.sigmas.double().cpu()
+    sigmas = trainer.sigmas.double().cpu()
     for setting in settings:
         if setting.sample.noise is None:
-            step_sizes_for(run, setting, ladder)
+            step_sizes_for(run, setting, sigmas)
 
 
-def _turn(lock: Path) -> contextlib.AbstractContextManager[None]:
-    """Wait for the process that trains; in a SLURM job not for ever, for it may be a dead node's.
+def _training_lock(lock: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait for another process that trains the run; in a SLURM job only for `LOCK_SECONDS`.
 
-    The mark of the run's owner keeps that one from writing, should it be alive.
+    There, the lock may belong to a dead node. If its process is alive after all, the run's owner
+    token keeps it from writing.
     """
     on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-    return file_lock(lock, PATIENCE if on_slurm else math.inf)
+    return file_lock(lock, LOCK_SECONDS if on_slurm else math.inf)
 
 
-def _saved_step(layout: StudyPaths, run: str) -> int:
-    """Return the step of the newest checkpoint; 0 where there is none."""
-    names = [path.name for path in layout.checkpoints(run).glob("step-*")]
+def _saved_step(paths: StudyPaths, run: str) -> int:
+    """Return the step of the newest checkpoint, or 0."""
+    names = [path.name for path in paths.checkpoints(run).glob("step-*")]
     return max((int(name.removeprefix("step-")) for name in names), default=0)
 
 
@@ -221,23 +222,23 @@ def _check_devices(run: Run, resources: Resources) -> None:
         )
     if gpus and processes != gpus:
         raise InputError(
-            f"--gpus {gpus} --processes {processes}: on each node a process trains on one GPU; "
-            f"expected as many processes as GPUs: --gpus {gpus} --processes {gpus} (with "
-            f"snakemake: --set-resources train:gpu={gpus} train:processes={gpus})"
+            f"--gpus {gpus} --processes {processes}: expected one process per GPU: "
+            f"--gpus {gpus} --processes {gpus} (with snakemake: --set-resources train:gpu={gpus} "
+            f"train:processes={gpus})"
         )
 
 
 @contextlib.contextmanager
-def _bar(run: Run, layout: StudyPaths) -> Iterator[Callable[[], None]]:
-    """Show the steps that the run reports; gives the function that looks at them."""
-    shown = _saved_step(layout, run.id)
+def _progress_bar(run: Run, paths: StudyPaths) -> Iterator[Callable[[], None]]:
+    """Show the run's progress; yield a function that updates the bar."""
+    shown = _saved_step(paths, run.id)
     with progress(f"train {run.id}", run.train.steps, shown) as advance:
 
-        def look() -> None:
+        def update() -> None:
             nonlocal shown
-            state = JobState.read(layout.progress(run.id))
+            state = JobState.read(paths.progress(run.id))
             if state and state.state != "failed" and state.step > shown:
                 advance(state.step - shown)
                 shown = state.step
 
-        yield look
+        yield update

@@ -19,6 +19,9 @@ from scoresweep.pipeline.system.process import exit_with_parent
 
 __all__ = ["draw_in_processes"]
 
+START_METHOD = "spawn"
+"""How workers start; a forked process cannot use CUDA."""
+
 _stopping: Event
 """Set in every worker to stop after the current chunk."""
 
@@ -31,7 +34,7 @@ def draw_in_processes(job: SamplingJob, chunks: list[int]) -> Iterator[int]:
     if job.processes == 1 or len(chunks) < 2:
         yield from draw_chunks(job, chunks, job.device())
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START_METHOD)
     stopping = context.Event()
     workers: list[BaseProcess] = []
     try:

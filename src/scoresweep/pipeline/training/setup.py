@@ -1,4 +1,4 @@
-"""From a run of a study to a trainer, and from a trained trainer to the files of the run."""
+"""Build the trainer of a run, and write the files of a trained run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -30,9 +31,10 @@ from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.provenance import update_provenance
 from scoresweep.pipeline.training.checkpoint import prune_checkpoints
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
-from scoresweep.pipeline.training.signals import record_signals
+from scoresweep.pipeline.training.run_log import RunFolders
+from scoresweep.pipeline.training.stop_requests import record_signals
 from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
-from scoresweep.pipeline.training.trainer import RunFolders, Trainer
+from scoresweep.pipeline.training.trainer import Trainer
 from scoresweep.pipeline.training.weights import save_network
 from scoresweep.samplers import annealed_langevin, initial_samples
 from scoresweep.seeds import generator_for
@@ -41,9 +43,9 @@ __all__ = ["make_accelerator", "make_trainer", "write_artifacts"]
 
 
 def make_accelerator(precision: str, gpus: int) -> Accelerator:
-    """Return Accelerate's engine; raise if the processes would train apart from each other."""
+    """Return the Accelerator; raise if the processes of the job did not find each other."""
     if gpus and not torch.cuda.is_available():
-        raise InputError(f"gpus: {gpus}: no GPU can be used on this machine; expected 0")
+        raise InputError(f"gpus: {gpus}: this machine has no usable GPU; expected 0")
     accelerator = Accelerator(
         mixed_precision=precision,
         cpu=not gpus,
@@ -51,22 +53,22 @@ def make_accelerator(precision: str, gpus: int) -> Accelerator:
             DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         ],
     )
-    wanted = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != wanted:
-        raise RunError(f"{accelerator.num_processes} processes found each other, not {wanted}")
+    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != expected:
+        raise RunError(f"{accelerator.num_processes} processes found each other, not {expected}")
     return accelerator
 
 
 def make_trainer(
-    run: Run, layout: StudyPaths, gpus: int, check_owner: Callable[[], None] = lambda: None
+    run: Run, paths: StudyPaths, gpus: int, check_owner: Callable[[], None] = lambda: None
 ) -> Trainer:
-    """Read the data of `run` and build its trainer.
+    """Load the data of `run` and build its trainer.
 
-    `check_owner` raises `RunError` where the run belongs to another job by now; it is asked before
-    files are written. From here on SIGTERM and SIGUSR2 are noted instead of obeyed.
+    `check_owner` raises `RunError` if the run now belongs to another job; it is called before files
+    are written. From now on this process records SIGTERM and SIGUSR2 instead of terminating.
     """
     signals = record_signals()
-    train, store = run.train, layout.dataset_store(run.dataset.id)
+    train, store = run.train, paths.dataset_store(run.dataset.id)
     accelerator = make_accelerator(train.precision, gpus)
     loader = open_loader(
         store, "train", train.batch_size, train.seed, accelerator.device, train.flip
@@ -76,35 +78,38 @@ def make_trainer(
             f"train.batch_size: {train.batch_size}: the dataset {run.dataset.id} has only "
             f"{len(loader)} training samples; expected that many or fewer"
         )
-    for mistake in train.objective.problems(math.prod(loader.shape)):
-        raise InputError(mistake)
+    for problem in train.objective.problems(math.prod(loader.shape)):
+        raise InputError(problem)
     sigmas = resolve_noise_levels(train.noise, functools.partial(training_points, store))
-    folders = RunFolders(
-        layout.checkpoints(run.id),
-        layout.tensorboard(run.id),
-        layout.history(run.id),
-        layout.progress(run.id),
-    )
-    count = train.log.image_count
-    picture = functools.partial(_picture, sigmas=sigmas, shape=loader.shape, count=count)
+    draw_samples = None
+    if len(loader.shape) == 3:
+        count = train.log.image_count
+        draw_samples = functools.partial(
+            _draw_samples, sigmas=sigmas, shape=loader.shape, count=count
+        )
     return Trainer(
         train,
         loader,
         training_sha256(check_store(store)),
         sigmas,
         accelerator,
-        folders,
-        picture=picture if len(loader.shape) == 3 else None,
+        RunFolders(
+            paths.checkpoints(run.id),
+            paths.tensorboard(run.id),
+            paths.history(run.id),
+            paths.progress(run.id),
+        ),
+        draw_samples=draw_samples,
         signals=signals,
         check_owner=check_owner,
     )
 
 
 @torch.no_grad()
-def _picture(
+def _draw_samples(
     network: ScoreNetwork, *, sigmas: Tensor, shape: tuple[int, ...], count: int
 ) -> Tensor:
-    """Draw `count` samples from `network` for TensorBoard, always from the same random numbers."""
+    """Draw `count` samples from `network` for TensorBoard, always from the same seed."""
     device = next(network.parameters()).device
     generator = generator_for("picture", device=device)
     start = initial_samples(
@@ -125,46 +130,44 @@ def _picture(
     )
 
 
-def write_artifacts(trainer: Trainer, run: Run, layout: StudyPaths) -> None:
+def write_artifacts(trainer: Trainer, run: Run, paths: StudyPaths) -> None:
     """Write curves, provenance, TensorBoard's HParams and, last, the averaged weights."""
     trainer.check_owner()
-    curves = trainer.curves.dataset()
-    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    log, device = trainer.log, trainer.accelerator.device
+    attributes = _curve_attributes(trainer, run)
+    curves = log.curves.dataset()
+    curves.attrs = attributes
+    with atomic_write(paths.training_curves(run.id)) as temporary:
+        curves.to_netcdf(temporary, engine="h5netcdf")
+    facts = {key: attributes[key] for key in ("processes", "seconds", "restarts")}
+    facts |= {"device": str(device), "finished": time.time(), MADE_BY: trainer.made_by.record()}
+    update_provenance(paths.provenance(run.id), facts)
+    final = {"result/training_loss": log.curves.scalars["loss"][-1]}
+    write_hparams(paths.tensorboard(run.id), run_hparams(run), final)
+    trainer.job_state("done").write(paths.progress(run.id))
+    save_network(paths.weights(run.id), trainer.averaged, run.train.network)
+    record = {"training_data": trainer.data_sha256}
+    data = check_store(paths.dataset_store(run.dataset.id))
+    if training_sha256(data) == trainer.data_sha256:  # otherwise it was staged again meanwhile
+        record["data"] = dataset_sha256(data)
+    write_weights_manifest(paths.weights(run.id), paths.weights_manifest(run.id), record)
+    prune_checkpoints(paths.checkpoints(run.id), keep=1)
+
+
+def _curve_attributes(trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Return the attributes of `training.nc`."""
     processes, device = trainer.accelerator.num_processes, trainer.accelerator.device
     on_gpu = device.type == "cuda"
-    curves.attrs = {
+    return {
         "run": run.id,
         "dataset": run.dataset.id,
         "steps": run.train.steps,
-        "seconds": trainer.seconds,
+        "seconds": trainer.log.seconds,
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "devices": processes if on_gpu else processes * torch.get_num_threads(),
-        "parameters": parameters,
+        "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
         "precision": run.train.precision,
         "processes": processes,
-        "restarts": trainer.restarts,
+        "restarts": trainer.log.restarts,
         "axes": json.dumps(run.axes),
     }
-    with atomic_write(layout.training_curves(run.id)) as temporary:
-        curves.to_netcdf(temporary, engine="h5netcdf")
-    update_provenance(
-        layout.provenance(run.id),
-        {
-            "device": str(device),
-            "processes": processes,
-            "seconds": trainer.seconds,
-            "restarts": trainer.restarts,
-            "finished": time.time(),
-            MADE_BY: trainer.made_by.record(),
-        },
-    )
-    final = {"result/training_loss": trainer.curves.scalars["loss"][-1]}
-    write_hparams(layout.tensorboard(run.id), run_hparams(run), final)
-    trainer.job_state("done").write(layout.progress(run.id))
-    save_network(layout.weights(run.id), trainer.averaged, run.train.network)
-    record = {"training_data": trainer.data}
-    data = check_store(layout.dataset_store(run.dataset.id))
-    if training_sha256(data) == trainer.data:  # else it has been staged again since
-        record["data"] = dataset_sha256(data)
-    write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
-    prune_checkpoints(layout.checkpoints(run.id), keep=1)
