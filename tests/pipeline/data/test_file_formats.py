@@ -99,7 +99,8 @@ def test_formats_that_are_not_read(tmp_path, what, named):
         with pytest.raises(InputError) as caught:
             read(path)
         message = str(caught.value)
-        assert message.startswith(f"dataset.path: {path}: {what}")
+        assert message.startswith(f"dataset.path: {path}: ")
+        assert what in message
         assert "\n" not in message
         assert len(message) - len(str(path)) < 250
         assert "allow_pickle" not in message
@@ -160,7 +161,7 @@ def test_a_zip_of_other_files_is_not_listed(tmp_path):
 
 def test_an_unknown_format(tmp_path):
     (tmp_path / "a.xyz").write_bytes(b"something")
-    with pytest.raises(InputError, match=r"a\.xyz: the format is not known"):
+    with pytest.raises(InputError, match=r"a\.xyz: unknown format"):
         read_array(tmp_path / "a.xyz")
 
 
@@ -186,5 +187,5 @@ def test_a_folder_of_arrays(tmp_path):
 
 @pytest.mark.parametrize("path", ["~/a.npz", "$DATA/a.npz"])
 def test_paths_that_a_shell_would_replace(path):
-    with pytest.raises(InputError, match="not replaced"):
+    with pytest.raises(InputError, match="not expanded"):
         read_array(Path(path))

@@ -194,9 +194,7 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size
     monkeypatch.setattr(dataset_store, "SHARD", shard)
     plan, name = plan_of({"name": "digits"}, tmp_path)
     limit_files(size)
-    with pytest.raises(
-        RunError, match=r"digits\.zarr: could not be written \(.*[Ff]ree some space"
-    ):
+    with pytest.raises(RunError, match=r"digits\.zarr: could not be written \(.*space"):
         stage(plan, name)
     assert names(tmp_path / "data") == [".digits.lock"]
 

@@ -1,6 +1,6 @@
-"""Which format a file or folder has, by its content and by its name.
+"""Detect the format of a file or folder from its content and name.
 
-Formats that are read belong to one `dataset.name`. The others are refused with their name and a way
+Each supported format belongs to one `dataset.name`. Other formats are refused by name, with a way
 to convert them.
 """
 
@@ -15,12 +15,12 @@ import google_crc32c
 from scoresweep.pipeline.data.image_files.pillow_formats import SUFFIXES as IMAGE_SUFFIXES
 from scoresweep.pipeline.errors import InputError
 
-__all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "expect", "format_of"]
+__all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "detect_format", "require_format"]
 
 NPY, NPZ, HDF5, NETCDF3 = "NumPy .npy", "NumPy .npz", "HDF5", "netCDF 3"
 ZARR, PARQUET, FOLDER, IMAGES_ZIP, IDX = "Zarr", "Parquet", "folder", "zip of images", "IDX"
 NO_IMAGES = "folder without images"
-READ_AS = {
+DATASET_NAME = {
     NPY: "array",
     NPZ: "array",
     HDF5: "array",
@@ -30,7 +30,7 @@ READ_AS = {
     FOLDER: "folder",
     IMAGES_ZIP: "folder",
 }
-"""The `dataset.name` that reads a format."""
+"""The `dataset.name` of each supported format."""
 
 SAVE = "np.savez('data.npz', image=..., label=...)"
 CONVERT = {
@@ -41,8 +41,8 @@ CONVERT = {
     "text table (csv, tsv)": "np.save('data.npy', pandas.read_csv(path).to_numpy(float))",
     "text": "np.save('data.npy', np.loadtxt(path))",
     "JSON": f"load it and {SAVE}",
-    "tar archive": "unpack it (tar -xf) for dataset.name: folder, or pack its images as .zip",
-    "pickle": f"pickles are never unpickled here; load it in Python, if you trust it, and {SAVE}",
+    "tar archive": "unpack it (tar -xf) and use dataset.name: folder, or pack its images as .zip",
+    "pickle": f"if you trust it, load it in Python and {SAVE} (it is never unpickled here)",
     "Arrow": "datasets.load_from_disk(path)['train'].to_parquet('train.parquet')",
     "safetensors": f"load it with safetensors.numpy.load_file and {SAVE}",
     "gzip": "unpack it (gunzip)",
@@ -50,18 +50,18 @@ CONVERT = {
     "xz": "unpack it (unxz)",
     "7z": "unpack it, or pack its files as .zip",
     "RAR": "unpack it, or pack its files as .zip",
-    "zip": "unpack it, then give the folder or file",
+    "zip": "unpack it, and set dataset.path to the folder or file",
     "Excel": "np.save('data.npy', pandas.read_excel(path).to_numpy(float))",
     "SQLite": f"read the table with pandas.read_sql and {SAVE}",
     "FITS": f"read it with astropy.io.fits and {SAVE}",
-    "DICOM": "write the images as 8-bit PNG files (pydicom), one folder per class",
+    "DICOM": "save the images as 8-bit PNG files (pydicom), one folder per class",
     "NIfTI": f"read the slices with nibabel and {SAVE}",
-    "video": "write its frames as image files: ffmpeg -i FILE frames/%06d.png",
-    "single image": "put the images in a folder or .zip: dataset.name: folder",
-    IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads MNIST's four files; otherwise "
-    + SAVE,
+    "video": "save its frames as image files: ffmpeg -i FILE frames/%06d.png",
+    "single image": "put the images in a folder or .zip, and use dataset.name: folder",
+    IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads the four files of MNIST; "
+    f"otherwise load it and {SAVE}",
 }
-MAGIC = [
+MAGIC_BYTES = [
     (0, b"\x93NUMPY", NPY),
     (0, b"CDF\x01", NETCDF3),
     (0, b"CDF\x02", NETCDF3),
@@ -86,7 +86,7 @@ MAGIC = [
     (0, b"\x00\x00\x08\x03", IDX),
     *[(offset, b"\x89HDF\r\n\x1a\n", HDF5) for offset in (0, 512, 1024, 2048)],
 ]
-"""Offset, bytes and format, the first that fits."""
+"""Offset, bytes and format; the first match counts."""
 SUFFIXES = {
     "TFRecord": (".tfrecord", ".tfrecords", ".tfrec"),
     "LMDB": (".lmdb", ".mdb"),
@@ -110,63 +110,66 @@ SUFFIXES = {
     PARQUET: (".parquet",),
 }
 IN_FOLDERS = ("TFRecord", "tar archive", "Arrow", "PyTorch (.pt, .pth)", "MATLAB .mat", "pickle")
-"""Formats that a folder of files without images may have."""
+"""Formats of folders without images, by the suffixes of their files."""
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
-def expect(path: Path, name: str) -> str:
-    """Return the format of what `dataset.name: name` is to read.
+def require_format(path: Path, name: str) -> str:
+    """Return the format of the data at `path`, which must be one of `dataset.name: name`.
 
-    Raises `InputError` if nothing is there, or if it has a format that another name reads, or none.
+    Raises `InputError` if the path does not exist or has another format.
     """
     if not path.exists():
-        missing = "folder or archive" if name == "folder" else "file or folder"
-        as_is = " (~ and $VARIABLES are not replaced: write the whole path)"
-        hint = as_is if str(path).startswith("~") or "$" in str(path) else ""
-        raise InputError(f"dataset.path: {path}: there is no such {missing}{hint}.")
-    found = format_of(path)
+        kind = "folder or archive" if name == "folder" else "file or folder"
+        hint = " Correct the path."
+        if str(path).startswith("~") or "$" in str(path):
+            hint = " ~ and $VARIABLES are not expanded: write the full path."
+        raise InputError(f"dataset.path: {path}: no such {kind}.{hint}")
+    found = detect_format(path)
     if name == "folder" and found in ("zip", NPZ) and path.suffix.lower() == ".zip":
-        return IMAGES_ZIP  # with no image in it, which its reader says
+        return IMAGES_ZIP  # without images, an error of its reader
     if name == "folder" and found == NO_IMAGES:
-        return FOLDER  # as above
+        return FOLDER  # likewise
     if name == "parquet" and found == FOLDER and any(path.rglob("*.parquet")):
-        return PARQUET  # with some pictures beside it, for the readme
-    if found in READ_AS and READ_AS[found] != name:
+        return PARQUET  # with some images for its README
+    if found in DATASET_NAME and DATASET_NAME[found] != name:
         raise InputError(
-            f"dataset.name: {name} does not read {path} ({found}). "
-            f"Use dataset.name: {READ_AS[found]}"
+            f"dataset.name: {name} cannot read {path}, which is {found}. Use dataset.name: "
+            f"{DATASET_NAME[found]}"
         )
     if found == NO_IMAGES:
         raise InputError(
-            f"dataset.path: {path}: this folder holds no images, nor Zarr or Parquet data. With "
-            f"dataset.name: array, give the path of a file."
+            f"dataset.path: {path}: this folder contains no images, Zarr or Parquet data. For "
+            f"dataset.name: array, set dataset.path to a file."
         )
     if found in CONVERT:
         raise InputError(
-            f"dataset.path: {path}: {found} is not read. To convert it: {CONVERT[found]}"
+            f"dataset.path: {path}: the format {found} is not supported. To convert it: "
+            f"{CONVERT[found]}"
         )
     if found is None:
         raise InputError(
-            f"dataset.path: {path}: the format is not known. Read are .npy, .npz, HDF5 and netCDF "
-            f"(array), Zarr (zarr), Parquet (parquet), image files in a folder or .zip (folder)."
+            f"dataset.path: {path}: unknown format. Supported are .npy, .npz, HDF5 and netCDF "
+            f"(dataset.name: array), Zarr (zarr), Parquet (parquet), and image files in a folder "
+            f"or .zip (folder)."
         )
     return found
 
 
-def format_of(path: Path) -> str | None:
-    """Return the format of a file or folder; None if it is not known."""
+def detect_format(path: Path) -> str | None:
+    """Return the format of a file or folder; None if it is unknown."""
     if path.is_dir():
-        return _of_folder(path)
+        return _folder_format(path)
     with path.open("rb") as file:
         head = file.read(4096)
-    if head[:6] == b"MATLAB":  # version 7.3 is HDF5 behind such a head
+    if head[:6] == b"MATLAB":  # version 7.3 is HDF5 after this header
         return "MATLAB .mat"
     by_name = next((f for f, ends in SUFFIXES.items() if path.name.lower().endswith(ends)), None)
     if head[:2] == b"\x1f\x8b":
         return by_name if by_name in CONVERT else "gzip"
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _of_zip(path)
-    for offset, magic, name in MAGIC:
+        return _zip_format(path)
+    for offset, magic, name in MAGIC_BYTES:
         if head[offset : offset + len(magic)] == magic:
             return name
     if by_name not in CONVERT or by_name == "PyTorch (.pt, .pth)":
@@ -178,13 +181,13 @@ def format_of(path: Path) -> str | None:
 
 
 def _is_tfrecord(head: bytes) -> bool:
-    """Tell whether the first record's length has its checksum (masked CRC-32C) behind it."""
+    """Return whether the first record's length is followed by its checksum (masked CRC-32C)."""
     crc = google_crc32c.value(head[:8])
     masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
     return bool(struct.unpack("<I", head[8:12])[0] == masked)
 
 
-def _of_folder(path: Path) -> str:
+def _folder_format(path: Path) -> str:
     names = {entry.name for entry in path.iterdir()}
     if names.intersection(ZARR_FILES):
         return ZARR
@@ -200,8 +203,8 @@ def _of_folder(path: Path) -> str:
     return next((name for name in IN_FOLDERS if found.intersection(SUFFIXES[name])), NO_IMAGES)
 
 
-def _of_zip(path: Path) -> str:
-    """Return what a zip archive holds."""
+def _zip_format(path: Path) -> str:
+    """Return the format of the content of a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [PurePosixPath(name) for name in archive.namelist() if name[-1:] != "/"]

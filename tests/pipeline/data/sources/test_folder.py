@@ -114,7 +114,7 @@ def test_wide_grey_values_are_refused(tmp_path):
 
 
 def test_a_missing_folder(tmp_path):
-    with pytest.raises(InputError, match="nowhere: there is no such folder"):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
         read_folder(tmp_path / "nowhere")
 
 

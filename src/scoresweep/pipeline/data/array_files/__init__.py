@@ -1,1 +1,5 @@
-"""Reading arrays and labels from the files of users: NumPy, HDF5, NetCDF, Zarr."""
+"""Read samples and labels from array files of users: NumPy, HDF5, netCDF and Zarr.
+
+`*_file` and `zarr_store` open a format and list its arrays as `Variable`s; the other modules find
+samples and labels among them and convert their axes, values and classes.
+"""

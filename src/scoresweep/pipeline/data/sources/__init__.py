@@ -1,1 +1,5 @@
-"""Readers of datasets: one file per family, one `read_*` function per dataset."""
+"""Datasets by name: one `read_*` function per stored dataset, one `draw_*` per synthetic one.
+
+Each returns a `LoadedDataset`. Published data is fetched with checksums; user data is read with
+`array_files` and `image_files`; synthetic data is a function of its seed.
+"""

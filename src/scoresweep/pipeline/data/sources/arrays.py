@@ -18,7 +18,7 @@ from scoresweep.pipeline.data.array_files.numpy_file import open_npy, open_npz
 from scoresweep.pipeline.data.array_files.stored_values import convert_images, convert_points
 from scoresweep.pipeline.data.array_files.variables import Array, Variable
 from scoresweep.pipeline.data.array_files.zarr_store import open_zarr_store
-from scoresweep.pipeline.data.file_formats import HDF5, NETCDF3, NPY, NPZ, expect
+from scoresweep.pipeline.data.file_formats import HDF5, NETCDF3, NPY, NPZ, require_format
 from scoresweep.pipeline.data.loaded_dataset import LoadedDataset, user_dataset
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError, join_names
@@ -50,7 +50,7 @@ def read_array(
     Raises `InputError` if the file is missing, damaged, ambiguous or in an unsupported format, or
     if values are missing or would lose precision.
     """
-    with OPENERS[expect(path, "array")](path) as variables:
+    with OPENERS[require_format(path, "array")](path) as variables:
         return _load(path, variables, test_fraction, keys, layout, range)
 
 
@@ -62,7 +62,7 @@ def read_zarr(
     range: tuple[float, float] | None = None,  # noqa: A002 - the name of the option
 ) -> LoadedDataset:
     """Read a Zarr store, a folder or a zip archive; options and errors as for `read_array`."""
-    expect(path, "zarr")
+    require_format(path, "zarr")
     with open_zarr_store(path) as variables:
         return _load(path, variables, test_fraction, keys, layout, range)
 

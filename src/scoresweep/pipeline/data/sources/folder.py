@@ -1,11 +1,11 @@
-"""A user's own images: a folder or a zip archive of image files."""
+"""User data: a folder or a zip archive of image files."""
 
 from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
 
-from scoresweep.pipeline.data.file_formats import expect
+from scoresweep.pipeline.data.file_formats import require_format
 from scoresweep.pipeline.data.image_files.decoding import DecodeOptions, Frames, read_images
 from scoresweep.pipeline.data.image_files.file_tree import read_tree
 from scoresweep.pipeline.data.image_files.listing import Splits, list_images
@@ -25,27 +25,26 @@ def read_folder(
 ) -> LoadedDataset:
     """Read the images of a folder or a zip archive.
 
-    Sub-folders are classes, unless their names are those of splits (`train`, `testing`, ...): these
-    hold the images or the classes. If there is no test split, `test_fraction` of each class is set
-    aside. A `dataset.json`, as in the archives of StyleGAN and EDM, gives the classes instead.
-    Images are stored in grey if all files are grey, otherwise in colour, transparent parts on
-    white; with `size` they are cropped to a centred square and resized to that many pixels.
+    Sub-folders are classes, or splits (`train`, `testing`, ...) that contain images or classes. If
+    there is no test split, `test_fraction` of each class becomes one. A `dataset.json`, as in the
+    archives of StyleGAN and EDM, defines the classes instead. Images are stored in grey if all
+    files are grey, otherwise in colour; transparency is composited on white.
 
     Args:
         path: the folder or archive.
-        size: pixels of a side; None: as the files have them, and all must have the same size.
-        test_fraction: share of the images that is set aside.
-        splits: "auto": by the names of folders; "none": every folder is a class; or the folder of
-            each split.
-        range: values of black and white in files with more than 8 bits a channel; None: such files
-            are refused.
-        frames: which frames of animations and multi-page files are read; None: they are refused.
+        size: side in pixels after a centre crop to a square; None: all files must have one size.
+        test_fraction: share of the images that become the test split.
+        splits: "auto": by folder names; "none": every folder is a class; or the folder of each
+            split.
+        range: values of black and white; None: those of 8 bits, and files with more bits are
+            refused.
+        frames: frames of animations and multi-page files to read; None: such files are refused.
 
     Raises:
-        InputError: naming the file or folder that cannot be read or understood, or the image that
-            has another size than the first.
+        InputError: naming the file or folder that cannot be read or is ambiguous, or the image
+            that differs from the first in size.
     """
-    expect(path, "folder")
+    require_format(path, "folder")
     listing = list_images(read_tree(path), splits)
     files = list(chain.from_iterable(listing.splits.values()))
     decoded = read_images(files, DecodeOptions(size, range, frames))

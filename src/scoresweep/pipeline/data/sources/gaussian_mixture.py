@@ -1,4 +1,4 @@
-"""Samples of a mixture of isotropic Gaussians, whose score is known at every noise level."""
+"""Draw from a mixture of isotropic Gaussians, whose score is known at every noise level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scoresweep.pipeline.data.split import Split
 __all__ = ["FOUR_MODES", "draw_gaussian_mixture"]
 
 FOUR_MODES = ((-3.0, -3.0), (-3.0, 3.0), (3.0, -3.0), (3.0, 3.0))
-"""The means where none are given: the corners of a square, in units of the data."""
+"""Default means: the corners of a square, in units of the data."""
 
 
 def draw_gaussian_mixture(
@@ -25,18 +25,18 @@ def draw_gaussian_mixture(
     test_count: int = 2_000,
     seed: int = 0,
 ) -> LoadedDataset:
-    """Draw points from Σ_k w_k N(μ_k, s_k² I); the label of a point is its component k.
+    """Draw points from Σ_k w_k N(μ_k, s_k² I); labels are the components k.
 
-    The store's attribute `mixture` keeps w, μ and s, of which `oracle_of` makes the exact score.
+    The store's attribute `mixture` holds w, μ and s, for `load_exact_score`.
 
     Args:
-        weights: w, (K,), positive, scaled to the sum 1; None: equal ones.
+        weights: w, (K,), positive, normalised to sum 1; None: equal.
         means: μ, (K, D), in units of the data; None: `FOUR_MODES`.
-        stds: s, one for all or (K,), in units of the data.
-        dimension: fill up the means with zeros to so many dimensions.
+        stds: s, a number or (K,), in units of the data.
+        dimension: pad the means with zeros to this dimension.
         train_count: number of training points.
         test_count: number of test points.
-        seed: of both, below 2³².
+        seed: seed of both, below 2³².
     """
     centres = np.array(FOUR_MODES if means is None else means, dtype=np.float64)
     if dimension is not None:

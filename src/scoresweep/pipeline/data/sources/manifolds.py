@@ -1,4 +1,4 @@
-"""Two curved sets of points from scikit-learn: two moons and the swiss roll."""
+"""Draw points from curved manifolds of scikit-learn: two moons and the swiss roll."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["draw_moons", "draw_swiss_roll"]
 def draw_moons(
     noise: float = 0.05, train_count: int = 10_000, test_count: int = 2_000, seed: int = 0
 ) -> LoadedDataset:
-    """Draw points of two half circles of radius 1 that reach into each other; labels: which.
+    """Draw points of two interleaving half circles of radius 1; labels are the circles.
 
     Args:
-        noise: standard deviation of the noise across and along them, in units of the data.
+        noise: standard deviation of the isotropic noise, in units of the data.
         train_count: number of training points.
         test_count: number of test points.
-        seed: of both, below 2³².
+        seed: seed of both, below 2³².
     """
     from sklearn.datasets import make_moons
 
@@ -41,14 +41,14 @@ def draw_swiss_roll(
     test_count: int = 2_000,
     seed: int = 0,
 ) -> LoadedDataset:
-    """Draw points of a spiral, (t cos t, t sin t) with t from 1.5π to 4.5π, or of the roll over it.
+    """Draw points of a spiral, (t cos t, t sin t) with t from 1.5π to 4.5π, or of a swiss roll.
 
     Args:
-        dimension: 2: the spiral; 3: the roll, whose second coordinate is uniform in [0, 21].
+        dimension: 2: the spiral; 3: the roll, with a second coordinate uniform in [0, 21].
         noise: standard deviation of the noise, in units of the data.
         train_count: number of training points.
         test_count: number of test points.
-        seed: of both, below 2³².
+        seed: seed of both, below 2³².
     """
     from sklearn.datasets import make_swiss_roll
 

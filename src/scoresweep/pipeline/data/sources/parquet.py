@@ -16,7 +16,7 @@ import numpy as np
 from scoresweep.pipeline.data.array_files.class_labels import encode_labels
 from scoresweep.pipeline.data.array_files.find_samples import LABELS, split_of
 from scoresweep.pipeline.data.array_files.variables import Array
-from scoresweep.pipeline.data.file_formats import expect
+from scoresweep.pipeline.data.file_formats import require_format
 from scoresweep.pipeline.data.image_files.decoding import DecodeOptions, Frames, read_images
 from scoresweep.pipeline.data.image_files.file_tree import File
 from scoresweep.pipeline.data.loaded_dataset import LoadedDataset, user_dataset
@@ -50,7 +50,7 @@ def read_parquet(
 
     Raises `InputError` if pyarrow is not installed, or if a file is missing, damaged or ambiguous.
     """
-    expect(path, "parquet")
+    require_format(path, "parquet")
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Pictures of shapes filled with uniform noise (see `scoresweep.metrics.shape_masks`)."""
+"""Draw images of shapes filled with uniform noise (see `scoresweep.metrics.shape_masks`)."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ def draw_shapes(
     test_count: int = 1_000,
     seed: int = 0,
 ) -> LoadedDataset:
-    """Draw pictures of the five shapes, 28×28 grey, with their labels.
+    """Draw images of the five shapes, 28×28 grey, with labels.
 
-    Every split has each class's share of its samples to the nearest whole number, in random order.
+    In each split, class counts are the shares rounded to whole numbers, in random order.
 
     Args:
-        shares: share of a class by its name, in [0, 1]; classes that are not named have equal parts
-            of the rest; None: all equal.
-        train_count: number of training pictures.
-        test_count: number of test pictures.
-        seed: of both, below 2³².
+        shares: share of each class by name, in [0, 1]; other classes share the rest equally; None:
+            all equal.
+        train_count: number of training images.
+        test_count: number of test images.
+        seed: seed of both, below 2³².
     """
-    where = masks().numpy()
-    wanted = class_shares(shares or {})
+    shape_masks = masks().numpy()
+    all_shares = class_shares(shares or {})
 
     def split(count: int, random: np.random.RandomState) -> Split:
-        label = random.permutation(np.repeat(np.arange(len(SHAPES)), _counts(wanted, count)))
-        noise = random.randint(0, 256, (count, *where.shape[1:])).astype(np.uint8)
-        images = (noise * where[label])[..., None]
+        label = random.permutation(np.repeat(np.arange(len(SHAPES)), _counts(all_shares, count)))
+        noise = random.randint(0, 256, (count, *shape_masks.shape[1:])).astype(np.uint8)
+        images = (noise * shape_masks[label])[..., None]
         return Split(images, label.astype(np.int64), (0.0, 255.0), list(SHAPES))
 
     return draw_splits(split, "shapes filled with uniform noise", train_count, test_count, seed)
 
 
 def class_shares(given: Mapping[str, float]) -> npt.NDArray[np.float64]:
-    """Return the share of every class (5,), of those that are given by name and of the rest."""
+    """Return the share of every class (5,); classes that are not given share the rest."""
     rest = (1 - sum(given.values())) / max(1, len(SHAPES) - len(given))
     return np.array([given.get(name, rest) for name in SHAPES])
 
 
 def _counts(shares: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:
-    """Return whole numbers of the sum `total` near `shares`·total: largest remainders first."""
+    """Round `shares`·total to integers with the sum `total`, by largest remainders."""
     exact = shares * total
     counts = np.floor(exact + 1e-9).astype(np.int64)
     order = np.argsort(counts - exact, kind="stable")

@@ -1,4 +1,4 @@
-"""What datasets have in common that are drawn and not fetched."""
+"""Draw the splits of synthetic datasets."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["draw_splits"]
 
 def draw_splits(
     split: Callable[[int, np.random.RandomState], Split],
-    what: str,
+    description: str,
     train_count: int,
     test_count: int,
     seed: int,
     attributes: dict[str, Any] | None = None,
 ) -> LoadedDataset:
-    """Draw a training and a test set, independent of each other and functions of the seed.
+    """Draw independent training and test sets from one seed.
 
-    `split` draws so many samples from a source of random numbers. That is numpy's `RandomState`,
-    whose stream is frozen for good.
+    `split(count, random)` draws samples. `random` is a `RandomState`, since its stream never
+    changes between versions of numpy.
     """
     train = split(train_count, np.random.RandomState([seed, 0]))
     test = split(test_count, np.random.RandomState([seed, 1]))
-    about = f"{what}, drawn by scoresweep with the seed {seed}"
-    return LoadedDataset(train, test, about, "CC0 1.0", attributes=attributes or {})
+    source = f"{description}, drawn by scoresweep with the seed {seed}"
+    return LoadedDataset(train, test, source, "CC0 1.0", attributes=attributes or {})
