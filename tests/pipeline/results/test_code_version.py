@@ -42,7 +42,16 @@ COMPUTES_NOTHING = (
     *(
         f"pipeline.system.{name}"
         for name in (
-            *("atomic_files", "console", "device", "file_kinds", "hdf5", "job_state", "locks"),
+            *(
+                "atomic_files",
+                "console",
+                "device",
+                "file_kinds",
+                "file_parts",
+                "hdf5",
+                "job_state",
+                "locks",
+            ),
             *("gpu_memory", "memory_errors", "pickle_globals", "process", "provenance"),
         )
     ),

@@ -60,7 +60,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("objectives", "pipeline/training", "pipeline/rules/import_checkpoint.py"),
         *("pipeline/data/memory_loader.py", "pipeline/data/shard_loader.py"),
-        *("pipeline/system/file_kinds.py", "pipeline/system/pickle_globals.py"),
+        *(f"pipeline/system/{name}.py" for name in ("file_kinds", "file_parts", "pickle_globals")),
     ),
     "samples": (
         *SCORES,

@@ -7,19 +7,14 @@
 from __future__ import annotations
 
 import re
-import struct
-import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
-from scoresweep.pipeline.system.pickle_globals import pickled_globals
+from scoresweep.pipeline.system.file_parts import FileParts
 
 __all__ = ["FAILED_DOWNLOADS", "READABLE", "FileKind", "abbreviate_names", "describe"]
 
-HEAD_BYTES = 4096
-"""Bytes at the start of a file that are examined."""
 DOWNLOAD_AGAIN = "download or copy it again"
 UNPACK = "unpack it and name the checkpoint inside"
 READABLE = frozenset({"torch_zip", "torch_legacy", "safetensors"})
@@ -44,91 +39,21 @@ class FileKind:
     """How to fix it; "" if that depends on what was expected."""
 
 
-@dataclass
-class _FileParts:
-    """The parts of a file that identify its kind."""
-
-    path: Path
-    size: int = field(init=False)
-    head: bytes = field(init=False)
-    tail: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = self.path.stat().st_size
-        with self.path.open("rb") as file:
-            self.head = file.read(HEAD_BYTES)
-            file.seek(max(self.size - 8, 0))
-            self.tail = file.read()
-
-    @cached_property
-    def text(self) -> str:
-        """The start of the file as text; "" if it is not text."""
-        try:
-            text = self.head.decode("utf-8", "strict" if self.size <= HEAD_BYTES else "ignore")
-        except UnicodeDecodeError:
-            return ""
-        start = text.lstrip("\ufeff \t\r\n")
-        return start if all(c.isprintable() or c in "\t\r\n\f" for c in start) else ""
-
-    @cached_property
-    def members(self) -> list[str] | None:
-        """Names in a zip archive; None if it is truncated."""
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.namelist()
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, struct.error):
-            return None
-
-    def starts_with(self, *prefixes: bytes) -> bool:
-        return self.head.startswith(prefixes)
-
-    def text_matches(self, pattern: str) -> bool:
-        """Return whether the text starts with `pattern`."""
-        return re.match(pattern, self.text, re.IGNORECASE) is not None
-
-    def has_member(self, pattern: str) -> bool:
-        """Return whether a name in the archive contains `pattern`."""
-        return any(re.search(pattern, name) for name in self.members or ())
-
-    @property
-    def is_zip(self) -> bool:
-        return self.starts_with(b"PK\x03\x04", b"PK\x05\x06")
-
-    @property
-    def is_pickle(self) -> bool:
-        return self.starts_with(b"\x80") and self.head[1:2] <= b"\x05"
-
-    @cached_property
-    def header_end(self) -> int:
-        """Offset of the end of a safetensors header; 0 for other files."""
-        length = int.from_bytes(self.head[:8], "little")
-        return length + 8 if self.head[8:9] == b"{" and length < 1 << 30 else 0
-
-    @cached_property
-    def objects(self) -> list[str]:
-        """Names of the Python objects in a pickle."""
-        with self.path.open("rb") as file:
-            return pickled_globals(file)
-
-    def imports(self, pattern: str) -> bool:
-        return any(re.match(pattern, name) for name in self.objects)
+Recogniser = Callable[[FileParts], bool]
 
 
-Recogniser = Callable[[_FileParts], bool]
-
-
-def _git_lfs(file: _FileParts) -> FileKind:
+def _git_lfs(file: FileParts) -> FileKind:
     size = re.search(r"^size (\d+)", file.text, re.MULTILINE)
     of = f" of {int(size[1]):,} bytes" if size else ""
     return FileKind("git_lfs", f"a Git LFS pointer to a file{of}", "run `git lfs pull`")
 
 
-def _other_zip(file: _FileParts) -> FileKind:
+def _other_zip(file: FileParts) -> FileKind:
     names = ", ".join(abbreviate_names(file.members or [], 3)) or "nothing"
     return FileKind("zip", f"a zip archive that holds {names}", UNPACK)
 
 
-def _other_pickle(file: _FileParts) -> FileKind:
+def _other_pickle(file: FileParts) -> FileKind:
     of = f" of {', '.join(abbreviate_names(file.objects, 3))}" if file.objects else ""
     return FileKind(
         "pickle",
@@ -137,11 +62,11 @@ def _other_pickle(file: _FileParts) -> FileKind:
     )
 
 
-def _unknown(file: _FileParts) -> FileKind:
+def _unknown(file: FileParts) -> FileKind:
     return FileKind("unknown", f"of an unknown format (it begins with 0x{file.head[:8].hex()})")
 
 
-KINDS: tuple[tuple[Recogniser, FileKind | Callable[[_FileParts], FileKind]], ...] = (
+KINDS: tuple[tuple[Recogniser, FileKind | Callable[[FileParts], FileKind]], ...] = (
     (lambda f: f.size == 0, FileKind("empty", "an empty file", DOWNLOAD_AGAIN)),
     (
         lambda f: f.text_matches(r"(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b"),
@@ -296,7 +221,7 @@ def describe(path: Path) -> FileKind:
     if not path.is_file():
         path.stat()  # raises FileNotFoundError
         return FileKind("special", "not a regular file")
-    file = _FileParts(path)
+    file = FileParts(path)
     kind = next(kind for matches, kind in KINDS if matches(file))
     return kind if isinstance(kind, FileKind) else kind(file)
 
