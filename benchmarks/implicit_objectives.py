@@ -98,8 +98,8 @@ def compare_traces(
     """Compare `ism` with one pass per dimension, of which the fraction 1/`scale` is measured."""
     dimension, batch = benchmark.options.dimension, benchmark.options.batch
     seconds = take_turns(runs, turns, benchmark.device.type, warm_ups=0)
-    seconds[EACH] = [taken * scale for taken in seconds[EACH]]
-    rows = {f"{name}, {of}": taken for name, taken in seconds.items()}
+    seconds[EACH] = [time * scale for time in seconds[EACH]]
+    rows = {f"{name}, {of}": times for name, times in seconds.items()}
     benchmark.compare(rows, f"{EACH}, {of}", dimension=dimension, batch=batch)
     over = {name: ratio(seconds[name], seconds["ssm_vr"]) for name in ("ism", EACH)}
     note = ", ".join(f"{name}: {value:.0f} × ssm_vr" for name, value in over.items())

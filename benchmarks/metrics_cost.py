@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.real, options.samples, options.features, options.halves = 200, 60, 16, 4
     real = Features(torch.randn(options.real, options.features))
     known = real.values, None, (real.mean, real.covariance_factor)
-    drawn = [torch.randn(options.samples, options.features) for _ in range(3)]
+    others = [torch.randn(options.samples, options.features) for _ in range(3)]
 
     def measure(metric: str) -> None:
         evaluate = Evaluate(metrics=[metric], extractors=["pixels"], resamplings=options.halves)
         # New sets, without cached results of an earlier turn.
-        sets = FeatureSets(Features(*known), *(Features(x) for x in drawn), resize="none")
+        sets = FeatureSets(Features(*known), *(Features(x) for x in others), resize="none")
         _, problems = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
         if problems:
             raise SystemExit(str(problems))
