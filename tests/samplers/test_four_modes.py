@@ -18,7 +18,7 @@ LAST = 0.2
 @pytest.mark.parametrize(
     ("name", "levels", "options"),
     [
-        ("annealed_langevin", 60, {"step_size": 0.2 * LAST**2, "steps_per_level": 20}),
+        ("annealed_langevin", 50, {"step_size": 0.2 * LAST**2, "steps_per_level": 15}),
         ("consistent", 250, {"step_size": 0.03 * LAST**2}),
         ("predictor_corrector", 250, {"corrector_steps": 0}),
         ("predictor_corrector", 250, {"corrector_steps": 0, "predictor": "ancestral"}),
@@ -28,17 +28,17 @@ LAST = 0.2
 )
 def test_weights_means_and_covariances(name, levels, options):
     target, sigmas = four_modes(), geometric(8.0, LAST, levels)
-    x = target.score.sample(12_000, 8.0, generator(8))
+    x = target.score.sample(4000, 8.0, generator(8))
     sampler = getattr(samplers, name)
     end = sampler(target.score, x, sigmas, denoise=False, generator=generator(9), **options)
     target.assert_reached(end, LAST)
 
 
 def test_a_corrector_in_many_dimensions_keeps_them():
-    plane, dimension, r = four_modes(), 64, 0.1
+    plane, dimension, r = four_modes(), 32, 0.1
     means = torch.nn.functional.pad(plane.means, (0, dimension - 2))
     score = GaussianMixture(WEIGHTS, means, torch.full((4,), plane.std, dtype=torch.float64))
-    x, sigmas = score.sample(6000, 8.0, generator(8)), geometric(8.0, LAST, 250)
+    x, sigmas = score.sample(2000, 8.0, generator(8)), geometric(8.0, LAST, 250)
     options = {"snr": r, "corrector_steps": 1, "denoise": False, "generator": generator(9)}
     end = samplers.predictor_corrector(score, x, sigmas, **options)
     plane.assert_reached(end[:, :2], LAST)

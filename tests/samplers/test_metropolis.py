@@ -45,7 +45,7 @@ def test_a_gaussian_stays_as_it_is_at_a_large_step(proposal):
 def test_it_reaches_the_moments_and_shares_of_four_modes(proposal, step_size, steps):
     target = four_modes(distance=1.0, std=0.4)
     options = {"step_size": step_size, "steps": steps, "denoise": False, "generator": generator(2)}
-    x = normal(0.0, 1.0, 8000, 2)
+    x = normal(0.0, 1.0, 4000, 2)
     end = metropolis(target.score, x, LADDER, proposal=proposal, **options)
     target.assert_reached(end, SIGMA)
 

@@ -288,9 +288,7 @@ def test_options_that_do_not_fit_the_ladder_of_a_trained_run_are_refused(make, m
     sample_ = plan.settings[0].sample.model_copy(update={"sampler": sampler})
     plan = replace(plan, settings=[replace(plan.settings[0], sample=sample_)])
     chunks = note_chunks(monkeypatch)
-    with pytest.raises(
-        InputError, match=r"does not fit run .*step_size 0.001 is not valid for con"
-    ):
+    with pytest.raises(InputError, match=r"does not fit run .*step_size: 0\.001: "):
         draw(plan)
     assert chunks == []
 
