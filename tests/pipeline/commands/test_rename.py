@@ -47,7 +47,7 @@ def test_wrong_name_or_running_job_is_an_error_and_changes_nothing(plan, tmp_pat
     run = plan.runs[0].id
     plan.paths.weights(run).unlink()
     JobState("running", 1, 100).write(plan.paths.progress(run))
-    with pytest.raises(InputError, match=rf"{run} runs"):
+    with pytest.raises(InputError, match=rf"running, such as {run}"):
         rename(plan, path, "other")
     assert path.read_bytes() == before
     assert plan.paths.results.exists()

@@ -1,1 +1,1 @@
-"""Commands that look at a study: one file per command."""
+"""Commands that inspect or manage a study, one file each; `estimate` belongs to `plan`."""

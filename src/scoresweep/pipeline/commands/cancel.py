@@ -1,4 +1,4 @@
-"""Stop the SLURM jobs of one study and no others."""
+"""Command `cancel`: cancel the SLURM jobs of one study and no others."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from scoresweep.pipeline.system.console import say
 
 __all__ = ["cancel"]
 
-SECONDS_BETWEEN_LOOKS = 2.0
-SECONDS_TO_END = 600.0
-"""What a `snakemake` may take to end: it does so when it next asks for its jobs."""
+POLL_SECONDS = 2.0
+TIMEOUT_SECONDS = 600.0
+"""Time given to `snakemake` to exit, which it does when it next polls its jobs."""
 
 
 def cancel(plan: Plan) -> None:
-    """Cancel every SLURM job of the study that waits or runs; say what was cancelled.
+    """Cancel all queued and running SLURM jobs of the study, and print them.
 
-    To a `snakemake` that waits for them they would have failed, and it would submit them again: it
-    is ended first, as Ctrl-C does. Raises `InputError` where it runs on another machine, `RunError`
-    where SLURM cannot be asked or does not answer.
+    A `snakemake` that waits for these jobs would see them fail and resubmit them, so it is
+    interrupted first, as by Ctrl-C.
+
+    Raises:
+        InputError: if this `snakemake` runs on another machine or belongs to another user.
+        RunError: if SLURM does not answer, or `snakemake` does not exit.
     """
     try:
         found = study_jobs(plan) or StudyJobs()
@@ -37,30 +40,30 @@ def cancel(plan: Plan) -> None:
     heads = [head for head in found.heads if not head.has_ended]
     _interrupt(heads)
     cancelled = _cancel(plan, found, set())
-    deadline = time.monotonic() + SECONDS_TO_END
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while left := [head for head in heads if not head.has_ended]:
         if time.monotonic() > deadline:
             raise RunError(
-                f"{_name(left[0])} does not end: `kill -9 {left[0].pid}`, then cancel once more"
+                f"{_name(left[0])} does not end: `kill -9 {left[0].pid}`, then cancel again"
             )
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(POLL_SECONDS)
         cancelled |= _cancel(plan, study_jobs(plan) or found, cancelled)
     for head in heads:
         say(f"ended: {_name(head)}")
-    if heads:  # what they submitted at the last moment
+    if heads:  # jobs submitted in the meantime
         cancelled |= _cancel(plan, study_jobs(plan) or found, cancelled)
     if not cancelled:
         say(f"no SLURM job of the study {plan.study.study} is queued or running")
 
 
 def _interrupt(heads: list[WorkflowHead]) -> None:
-    """Do what Ctrl-C does to each of `heads`, or raise `InputError` where that cannot be."""
+    """Interrupt each of `heads`; raise `InputError` if one of them cannot be interrupted."""
     for head in heads:
         if not head.is_here:
             raise InputError(
-                f"{_name(head)} runs this study, on {head.host}, and would submit again what is "
-                f"cancelled; nothing was. Expected: this command on {head.host}. If that process "
-                f"was killed, `snakemake --unlock --configfile STUDY`, then cancel again"
+                f"{_name(head)} runs this study on {head.host} and would resubmit cancelled jobs, "
+                f"so nothing was cancelled. Run this command on {head.host}; or, if that process "
+                f"was killed, run `snakemake --unlock --configfile STUDY`, then cancel again"
             )
     for head in heads:
         try:
@@ -68,21 +71,21 @@ def _interrupt(heads: list[WorkflowHead]) -> None:
                 head.interrupt()
         except PermissionError:
             raise InputError(
-                f"{_name(head)} runs this study, is another person's, and would submit again what "
-                f"is cancelled; nothing was. Expected: that they end it"
+                f"{_name(head)} runs this study for another user and would resubmit cancelled "
+                f"jobs, so nothing was cancelled. Ask its owner to stop it"
             ) from None
-        say(f"told to end: {_name(head)}; that may take a minute or two")
+        say(f"stopping: {_name(head)}; this may take a minute or two")
 
 
 def _cancel(plan: Plan, found: StudyJobs, before: set[str]) -> set[str]:
-    """Cancel the jobs that were not cancelled `before`; return the numbers of those that were."""
+    """Cancel jobs not in `before`; return the ids of those cancelled now."""
     training = {run: job for run, job in found.training_jobs().items() if job.job_id not in before}
     others = [job for job in found.rule_jobs() if job.job_id not in before]
     numbers = [job.job_id for job in [*training.values(), *others]]
     if numbers and not squeue.cancel(numbers):
         raise RunError(
-            "SLURM did not cancel the jobs: it does not answer (try again in a minute), or some "
-            "are another person's"
+            "SLURM did not cancel the jobs: either it does not answer (try again in a minute), or "
+            "some belong to another user"
         )
     for run, job in training.items():
         _forget(plan, run, job.name)
@@ -93,7 +96,7 @@ def _cancel(plan: Plan, found: StudyJobs, before: set[str]) -> set[str]:
 
 
 def _forget(plan: Plan, run: str, job: str) -> None:
-    """Remove the record of a cancelled job: who waits for it finds that it was not lost."""
+    """Remove the record of a cancelled job, so that a waiting process does not requeue it."""
     path = plan.paths.job_record(run)
     record = JobRecord.read(path)
     if record and record.name == job:

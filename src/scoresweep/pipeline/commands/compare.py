@@ -1,4 +1,4 @@
-"""Print two reports side by side, and write what they have in common as one table."""
+"""Command `compare`: print two reports side by side, and write them as one table."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def compare(
     output: Path | None = None,
     console: Console | None = None,
 ) -> Comparison:
-    """Print what two reports have in common: every setting by `measures`, or by the main one.
+    """Print two reports side by side: each setting by `measures`, or by the main metric.
 
-    `output` gets all settings by all measures as a table of comma-separated values. Raises
-    `InputError` where a file is no report, or a measure is not in both.
+    If `output` is given, all settings and metrics are written to it as CSV. Raises `InputError` if
+    a file is not a report, or a metric is not in both reports.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     found = compare_reports(read_report(a), read_report(b))
     for name in measures:
         if name not in found.tables:
             raise InputError(
-                f"measure {name!r} is not in both reports.{did_you_mean(name, found.tables)} "
-                f"Both have: {', '.join(found.tables)}."
+                f"metric {name!r} is not in both reports.{did_you_mean(name, found.tables)} "
+                f"Expected one of {', '.join(found.tables)}."
             )
     console.print(_studies(found))
-    for line in _loudly(found):
+    for line in _warning_lines(found):
         console.print(line, style="bold red", markup=False, soft_wrap=True)
     if found.differences:
         console.print(_differences(found))
@@ -60,16 +60,16 @@ def compare(
     console.print(_best(found))
     for side, names in zip(SIDES, found.alone, strict=True):
         if names:
-            console.print(f"measures only in {side}: {', '.join(names)}", markup=False)
+            console.print(f"metrics only in {side}: {', '.join(names)}", markup=False)
     if output:
         with atomic_write(output) as temporary:
             _long(found).to_csv(temporary, index=False)
-        say(f"{output}: every setting by {len(found.tables)} measures")
+        say(f"{output}: written, all settings and {len(found.tables)} metrics")
     return found
 
 
-def _loudly(found: Comparison) -> Iterable[str]:
-    """Say what forbids to compare values, or has to be known before."""
+def _warning_lines(found: Comparison) -> Iterable[str]:
+    """Return lines about metrics that cannot be compared, and other warnings."""
     reasons: dict[str, list[str]] = {}
     for name, why in found.incomparable.items():
         reasons.setdefault(why, []).append(name)
@@ -87,7 +87,7 @@ def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
 
 
 def _studies(found: Comparison) -> Table:
-    """What the reports are, a column for each."""
+    """Return a table of the two reports, one column each."""
     table = _table("Two studies", "", *SIDES)
     facts = [_facts(report) for report in found.reports]
     for key in facts[0]:
@@ -96,7 +96,7 @@ def _studies(found: Comparison) -> Table:
 
 
 def _facts(report: Report) -> dict[str, str]:
-    """Name a report, and what it sweeps."""
+    """Return the facts about a report: study, file, commit, swept values."""
     about, plan = report.about, report.plan
     changed = " and changes" if about.get("uncommitted_changes") == "true" else ""
     points = [
@@ -119,15 +119,15 @@ def _facts(report: Report) -> dict[str, str]:
 
 
 def _differences(found: Comparison) -> Table:
-    """The options that neither study sweeps and that differ."""
-    table = _table("What else is not the same", "option", *SIDES)
+    """Return a table of the options that differ and that neither study sweeps."""
+    table = _table("Options that differ", "option", *SIDES)
     for difference in found.differences:
         table.add_row(difference.path, *difference.values)
     return table
 
 
 def _settings(found: Comparison, name: str) -> Table | str:
-    """Every setting that both have by one measure, and how many are in one alone."""
+    """Return a table of one metric for the settings in both reports, or why there are none."""
     rows, axes = found.tables[name], found.axes_of(name)
     both = rows[~rows["verdict"].str.startswith("only")]
     counts = [f"{(rows['verdict'] == f'only in {s}').sum():,} only in {s}" for s in SIDES]
@@ -149,7 +149,7 @@ def _settings(found: Comparison, name: str) -> Table | str:
 
 
 def _repeats(rows: pd.DataFrame) -> str:
-    """Say how many networks and samplings the means are of."""
+    """Return the number of networks and samplings behind the means."""
     said = []
     for side in SIDES:
         counts = rows[[f"{side}_networks", f"{side}_samplings"]].drop_duplicates()
@@ -158,20 +158,20 @@ def _repeats(rows: pd.DataFrame) -> str:
 
 
 def _tested(rows: pd.DataFrame) -> Iterable[str]:
-    """Say what the intervals of differences come from."""
+    """Return the source of the intervals of the differences."""
     levels = {
         "networks": "networks",
-        "samplings": "samplings of one network, which is all that they hold for",
-        "samples": "resampling the samples of the networks at hand, which are all they hold for",
+        "samplings": "samplings of one network (they hold for that network only)",
+        "samples": "resampling samples (they hold for these networks only)",
     }
     sources = [words for level, words in levels.items() if (rows["over"] == level).any()]
     if sources:
-        settings = f" and allow for {len(rows):,} settings" if len(rows) > 1 else ""
+        settings = f", corrected for {len(rows):,} settings" if len(rows) > 1 else ""
         yield f"intervals of B − A come from {', or '.join(sources)}{settings}"
 
 
 def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:
-    """Name the axes on which no value is in both."""
+    """Return why no setting is in both: axes without a common value."""
     values = {a: [set(rows[a][rows[side].notna()]) for side in SIDES] for a in axes}
     apart = [humanize(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
     return f"no common value of {', '.join(apart)}" if apart else "no common combination of values"
@@ -187,15 +187,19 @@ def _verdict(row: pd.Series[Any]) -> str:
 
 
 def _with_interval(row: pd.Series[Any], side: str) -> str:
-    """Write "0.213 (0.188 to 0.238)"."""
+    """Return a value with its interval, such as "0.213 (0.188 to 0.238)"."""
     between = format_interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
     return f"{format_number(row[side])} ({between})" if between else format_number(row[side])
 
 
 def _best(found: Comparison) -> Table:
-    """The best setting of either side by every measure, and how settings compare in all."""
-    headings = ["measure", "best in A", "best in B", "A better", "B better", "not apart"]
-    table = _table("The best of each, and settings in both", *headings, numbers=headings[3:])
+    """Return a table of the best setting of each study, and the number of verdicts, by metric."""
+    headings = ["metric", "best in A", "best in B", "A better", "B better", "not apart"]
+    table = _table(
+        "Best setting of each study, and verdicts for settings in both",
+        *headings,
+        numbers=headings[3:],
+    )
     for name, rows in found.tables.items():
         cells, measure = [], found.reports[0].measures[name]
         for row, report in zip(found.best[name], found.reports, strict=True):
@@ -211,7 +215,7 @@ def _best(found: Comparison) -> Table:
 
 
 def _long(found: Comparison) -> pd.DataFrame:
-    """Return all settings by all measures as one table."""
+    """Return all settings and metrics as one long table."""
     parts = [
         rows.assign(measure=name, incomparable=found.incomparable.get(name, ""))
         for name, rows in found.tables.items()

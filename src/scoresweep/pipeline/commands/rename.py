@@ -1,4 +1,4 @@
-"""Rename a study: its name in the study file and the folder of its results."""
+"""Command `rename`: change the name of a study in its file and the folder of its results."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from scoresweep.pipeline.system.console import say
 __all__ = ["rename"]
 
 NAME = re.compile(r"^(study:[ \t]*)(\"[^\"\n]*\"|'[^'\n]*'|[^\s#]+)", re.MULTILINE)
-"""The line of a study file that names the study."""
+"""The line of a study file that holds its name."""
 
 
 def rename(plan: Plan, path: Path, name: str) -> None:
-    """Give the study in the file `path` another name; its results move to `results/NAME`.
+    """Rename the study in the file `path` and move its results to `results/NAME`.
 
-    Comments and everything else in the file stay. What is finished stays finished; the report is
-    written again, since it shows the name.
+    Comments in the file are kept, and no result is recomputed. The report is rewritten, because it
+    shows the name.
 
     Raises:
-        InputError: if the name is not valid or taken, if jobs of the study run, or if the file does
-            not name the study in a line of its own. Nothing has changed then.
+        InputError: if the name is invalid or taken, if jobs of the study are queued or running, or
+            if the file has no line `study: NAME`. Nothing is changed then.
     """
     text = path.read_text(encoding="utf-8")
     new_text = NAME.sub(rf"\g<1>{name}", text, count=1)
     before, after = parse_yaml(text, path), parse_yaml(new_text, path)
     if after != before | {"study": name}:
         raise InputError(
-            f"{path}: study: the name cannot be replaced; expected a line `study: {name}`, which "
-            f"may be written by hand after results/{plan.study.study} is moved"
+            f"{path}: study: {plan.study.study}: is not on a line of its own, so it cannot be "
+            f"replaced; move {plan.paths.results} to {plan.paths.results.with_name(name)} and "
+            f"write `study: {name}` by hand"
         )
     renamed = plan_study(parse_study(after, path), plan.paths.root, where=str(path))
     old, new = plan.paths.results, renamed.paths.results
     if new.exists():
-        raise InputError(f"{new}: exists; expected a name that no other study has")
+        raise InputError(f"{new}: exists; expected a name that is not in use")
     _check_idle(plan)
     if old.exists():
         old.rename(new)
@@ -51,7 +52,7 @@ def rename(plan: Plan, path: Path, name: str) -> None:
         if new.exists():
             new.rename(old)
         raise
-    say(f"{path}: the study is called {name}; its results are in {new}")
+    say(f"{path}: renamed to {name}; results are in {new}")
     if renamed.paths.report.exists():
         from scoresweep.pipeline.rules.report import report
 
@@ -59,13 +60,13 @@ def rename(plan: Plan, path: Path, name: str) -> None:
 
 
 def _check_idle(plan: Plan) -> None:
-    """Raise `InputError` if jobs of the study run or wait in a queue."""
+    """Raise `InputError` if jobs of the study are queued or running."""
     busy = [job.name for job in collect_jobs(plan) if job.state in ("running", "queued")]
     slurm = study_jobs(plan)
     if slurm and (waiting := [*slurm.rule_jobs(), *slurm.training_jobs().values()]):
         busy += [f"SLURM job {job.job_id}" for job in waiting]
     if busy:
         raise InputError(
-            f"study {plan.study.study}: {busy[0]} runs{' and others' if busy[1:] else ''}; wait "
-            f"until it ends, or stop it (`scoresweep cancel STUDY`)"
+            f"study {plan.study.study}: {len(busy)} jobs are queued or running, such as {busy[0]}; "
+            f"wait until they finish, or stop them (`scoresweep cancel STUDY`)"
         )

@@ -10,5 +10,5 @@ __all__ = ["study_schema"]
 
 
 def study_schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, as `workflow/schemas/study.schema.json` holds it."""
+    """Return the JSON schema of study files (`workflow/schemas/study.schema.json`)."""
     return Study.model_json_schema() | {"title": "A scoresweep study"}

@@ -1,9 +1,8 @@
-"""What every run and setting of a study is doing, from the files that the jobs leave behind.
+"""Command `status`: print the state of each run and setting.
 
-A job that is done has left its last file, one that runs or has failed says so in its progress file.
-So it works on any machine that sees the files, while the workflow runs and after it. Where the
-study uses SLURM, one question to it tells what files cannot: what waits in the queue, and what was
-ended before it could say so.
+States come from the files that jobs write: finished jobs have a result, running and failed jobs a
+progress file. This works on any machine that sees the files. On a SLURM cluster, one query of the
+queue adds which jobs are queued, and which were killed.
 """
 
 from __future__ import annotations
@@ -39,56 +38,53 @@ COLOURS: dict[State, str] = {
     "waiting": "dim",
     "done": "green",
 }
-"""Every state, the ones that want attention first."""
+"""Colour of every state, the most urgent state first."""
 
-HEADINGS = ["run / setting", "state", "job", "nodes", "step", "images/s", "time left", "restarts"]
-HEADINGS += ["message"]
-LOGS = 5
-"""Most logs that are named."""
+NUMERIC = ["step", "images/s", "time left", "restarts"]
+HEADINGS = ["run / setting", "state", "job", "nodes", *NUMERIC, "message"]
+MAX_LOGS = 5
+"""Number of logs to list."""
 
 
 def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[Job]:
-    """Print a table of the study's runs and of the settings that are not done; return all of them.
+    """Print the state of all runs and of unfinished settings; return all jobs.
 
-    Those that want attention come first; at most `limit` of each kind are listed, the rest counted.
-    Below stand the numbers of other jobs that SLURM has, and the logs of what did not go well.
+    The most urgent jobs are listed first, up to `limit` runs and as many settings. Below the table
+    are the number of other SLURM jobs and the logs of failed jobs.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    jobs, queues = collect_jobs(plan), []
     try:
-        slurm = study_jobs(plan)
-        queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.rule_jobs())] if slurm else []
+        if slurm := study_jobs(plan):
+            queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.rule_jobs())]
+            jobs = [_on_slurm(job, slurm) for job in jobs]
     except RunError as error:
-        slurm, queues = None, [f"{error}: this is what the files say"]
-    found = (
-        collect_jobs(plan)
-        if slurm is None
-        else [_on_slurm(job, slurm) for job in collect_jobs(plan)]
-    )
+        queues = [f"{error}: states are from files only"]
     groups = {
-        "runs": [job for job in found if job.setting is None],
-        "settings": [job for job in found if job.setting is not None],
+        "runs": [job for job in jobs if job.setting is None],
+        "settings": [job for job in jobs if job.setting is not None],
     }
+    console.print(_table(plan, groups, limit))
+    lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
+    codes = [f"code: {line}" for line in other_code_lines(count_codes(plan))]
+    for line in [*lines, *queues, *_logs(plan, jobs), *codes]:
+        console.print(line, markup=False, soft_wrap=True)
+    return jobs
+
+
+def _table(plan: Plan, groups: dict[str, list[Job]], limit: int) -> Table:
+    """Return a table of the most urgent jobs of each group, without empty columns."""
     rows = []
     for kind, group in groups.items():
         listed = [job for job in group if kind == "runs" or job.state != "done"]
-        urgent = sorted(listed, key=lambda job: list(COLOURS).index(job.state))
-        rows += [_row(job) for job in urgent[:limit]]
+        listed.sort(key=lambda job: list(COLOURS).index(job.state))
+        rows += [_row(job) for job in listed[:limit]]
         if len(listed) > limit:
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
-    console.print(_table(plan, rows))
-    lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
-    codes = [f"code: {line}" for line in other_code_lines(count_codes(plan))]
-    for line in [*lines, *queues, *_logs(plan, found), *codes]:
-        console.print(line, markup=False, soft_wrap=True)
-    return found
-
-
-def _table(plan: Plan, rows: list[list[str]]) -> Table:
-    """Return a table of `rows` without the columns that are empty in all of them."""
     used = [index for index in range(len(HEADINGS)) if any(row[index] for row in rows)]
     table = Table(title=f"Study {plan.study.study}", title_justify="left")
     for index in used:
-        right = HEADINGS[index] in ("step", "images/s", "time left", "restarts")
+        right = HEADINGS[index] in NUMERIC
         table.add_column(HEADINGS[index], justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(row[index] for index in used))
@@ -96,7 +92,7 @@ def _table(plan: Plan, rows: list[list[str]]) -> Table:
 
 
 def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
-    """Return `job` with what SLURM knows better: its queue, and which of its jobs have ended."""
+    """Return `job` updated from SLURM, which knows queued and killed jobs."""
     if job.state in ("done", "sampled") or job.log:
         return job
     progress, record = job.progress, slurm.records.get(job.run) if job.setting is None else None
@@ -104,8 +100,8 @@ def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
     if ours and is_live(ours.state):
         return _live(job, ours)
     number = progress.job_id if progress else record.job_id if record else None
-    said_its_end = progress is not None and progress.state in ("failed", "stopped")
-    if said_its_end or not number:
+    reported_its_end = progress is not None and progress.state in ("failed", "stopped")
+    if reported_its_end or not number:
         return job
     known = ours if record and record.job_id == number else slurm.by_id(number)
     if known and is_live(known.state):
@@ -116,7 +112,7 @@ def _on_slurm(job: Job, slurm: StudyJobs) -> Job:
 
 
 def _live(job: Job, slurm: QueuedJob) -> Job:
-    """Return `job` as one that SLURM runs or is going to run, whatever an earlier start said."""
+    """Return `job` as queued or running on SLURM, whatever an earlier start reported."""
     if not is_running(slurm):
         reason = slurm.state.lower() if slurm.reason in ("", "None") else slurm.reason
         return replace(job, state="queued", message=reason, slurm=slurm)
@@ -127,18 +123,18 @@ def _live(job: Job, slurm: QueuedJob) -> Job:
     return replace(job, state="running", message=message, slurm=slurm)
 
 
-def _logs(plan: Plan, found: Iterable[Job]) -> list[str]:
-    """Name the logs of jobs that have failed or show no sign of life, then of measurements."""
+def _logs(plan: Plan, jobs: Iterable[Job]) -> list[str]:
+    """Return lines that name the logs of failed and stale jobs, then of running evaluations."""
     folder, urgent, others = plan.paths.results / "logs" / "sample", [], []
-    for job in found:
+    for job in jobs:
         if job.state in ("failed", "stale"):
             run = plan.paths.run(job.run) / "logs" / "latest.log"
             log = run if job.setting is None else folder / job.run / f"{job.setting}.log"
             urgent.append(job.log or log)
         elif job.log:
             others.append(job.log)
-    there = [path for path in [*urgent, *others][:LOGS] if path.exists()]
-    return [f"log: {path}" for path in there]
+    existing = [path for path in [*urgent, *others][:MAX_LOGS] if path.exists()]
+    return [f"log: {path}" for path in existing]
 
 
 def _row(job: Job) -> list[str]:
