@@ -1,4 +1,4 @@
-"""The four-node SLURM that the tests in this folder share; they run one after another."""
+"""The four-node SLURM shared by the tests of this folder, which run one after another."""
 
 import fcntl
 import os
@@ -20,14 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def brought_up(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Whether the cluster was brought up for these tests; then it is taken down after them.
+    """Whether the cluster was started for these tests; then they stop it again.
 
-    Two test runs on one machine take turns: some tests kill nodes.
+    Two test runs on one machine take turns, since some tests kill nodes.
     """
     if hasattr(request.config, "workerinput") and not any(
         item.nodeid.endswith("@cluster") for item in request.session.items
     ):
-        pytest.fail("several workers, and the cluster tests not kept on one: --dist loadgroup")
+        pytest.fail("the cluster tests need one worker: use --dist loadgroup")
     cluster = Cluster()
     with (Path(tempfile.gettempdir()) / "scoresweep-cluster.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,7 +36,7 @@ def brought_up(request: pytest.FixtureRequest) -> Iterator[bool]:
         except UnavailableError as error:
             if os.environ.get("SCORESWEEP_CLUSTER_TESTS") == "require":
                 pytest.fail(f"SCORESWEEP_CLUSTER_TESTS=require: {error}")
-            pytest.skip(f"THE CLUSTER TESTS WERE LEFT OUT: {error}")
+            pytest.skip(f"CLUSTER TESTS SKIPPED: {error}")
         yield was_down
         if was_down:
             cluster.down()

@@ -1,11 +1,11 @@
-"""A real SLURM of four nodes on this machine, from Debian's packages: for tests and for trying out.
+"""A real SLURM of four nodes on this machine, from Debian packages, for tests and experiments.
 
     python tests/cluster/slurm_cluster.py up      (or: make cluster)
     python tests/cluster/slurm_cluster.py down    (or: make cluster-down)
 
-Every node is a `slurmd` of its own that claims two CPUs; they share the machine. The configuration
-lies where SLURM looks for it, everything else (keys, database, logs) in one folder that only root
-writes to. Where there is a SLURM that this file did not set up, nothing is changed.
+Each node is a `slurmd` with two CPUs; they share the machine. The configuration is in SLURM's
+default place, everything else (keys, database, logs) in one folder owned by root. If the machine
+has another SLURM, nothing is changed.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ import typer
 __all__ = ["NODES", "Cluster", "ClusterError", "UnavailableError"]
 
 NODES = ("n1", "n2", "n3", "n4")
-# Programs, their packages, and the services that these would start by themselves.
+# Programs, their packages, and the services that the packages start.
 PACKAGES = {
     "slurmctld": ("slurm-wlm", ["slurmctld", "slurmd"]),
     "slurmdbd": ("slurmdbd", ["slurmdbd"]),
     "munged": ("munge", ["munge"]),
     "mariadbd": ("mariadb-server", ["mariadb"]),
 }
-MARKER = "# Written by scoresweep's test cluster; `make cluster-down` takes it away."
+MARKER = "# Written by scoresweep's test cluster; `make cluster-down` removes it."
 ACCOUNT = "scoresweep"
-A_SLURM = "this machine has a SLURM of its own; nothing was changed"
-LINES_OF_LOG = 30
+OTHER_SLURM = "this machine has a SLURM of its own; nothing was changed"
+LOG_LINES = 30
 SECONDS_TO_START = 60
 
 CONFIGURATION = ("slurm.conf", "slurmdbd.conf", "gres.conf")
@@ -60,19 +60,19 @@ SlurmdSpoolDir={state}/slurmd.%n
 SlurmctldParameters=enable_configless
 SlurmdParameters=config_overrides
 AuthType=auth/munge
-# A job that is queued again waits for as long as its credential lives.
+# A requeued job waits until its credential expires.
 AuthInfo=socket={state}/munged/socket,cred_expire=10
 MailProg=/bin/true
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 ReturnToService=2
-# Dead nodes and lost jobs are noticed within seconds; a busy machine gets some time to answer.
+# Notice dead nodes and lost jobs within seconds, but allow for a busy machine.
 SlurmdTimeout=10
 TCPTimeout=10
 BatchStartTimeout=20
 KillWait=5
-# A busy machine may take longer than the default minute to end what was killed.
+# A busy machine may take longer than the default minute to end killed processes.
 UnkillableStepTimeout=600
 MinJobAge=300
 JobRequeue=1
@@ -112,7 +112,7 @@ StorageLoc=slurm
 """
 
 
-# Two GPUs on each node in name only: what asks for GPUs can be tried without one.
+# Two fake GPUs on each node, to test requests for GPUs.
 GRES_CONF = """\
 {marker}
 Name=gpu File=/dev/null
@@ -121,16 +121,16 @@ Name=gpu File=/dev/zero
 
 
 class ClusterError(Exception):
-    """The cluster did not do what it should have done."""
+    """The cluster did not behave as expected."""
 
 
 class UnavailableError(ClusterError):
-    """The cluster cannot be on this machine; nothing was changed."""
+    """The cluster cannot run on this machine; nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The four-node cluster, and where its files lie."""
+    """The four-node cluster and the places of its files."""
 
     etc: Path = Path("/etc/slurm")
     hosts: Path = Path("/etc/hosts")
@@ -139,7 +139,7 @@ class Cluster:
     # -- the cluster as a whole
 
     def up(self) -> bool:
-        """Bring the cluster up; return False where it was up already."""
+        """Start the cluster; return False if it was up already."""
         self.refuse_foreign()
         install_packages()
         if self.is_up():
@@ -156,7 +156,7 @@ class Cluster:
         return True
 
     def down(self) -> bool:
-        """Stop the cluster and take away all that it wrote; return False where there was none."""
+        """Stop the cluster and delete its files; return False if there was none."""
         self.refuse_foreign()
         if not self.state.exists():
             return False
@@ -170,15 +170,15 @@ class Cluster:
         return True
 
     def refuse_foreign(self) -> None:
-        """Raise `UnavailableError` where there is a SLURM that this file did not set up."""
+        """Raise `UnavailableError` if the machine has a SLURM that this file did not set up."""
         conf = self.etc / "slurm.conf"
         elsewhere = os.environ.get("SLURM_CONF", str(conf))
         if elsewhere != str(conf):
-            raise UnavailableError(f"SLURM_CONF is {elsewhere}: {A_SLURM}")
+            raise UnavailableError(f"SLURM_CONF is {elsewhere}: {OTHER_SLURM}")
         for folder in (self.etc, self.etc.with_name("slurm-llnl")):
             for path in (folder / name for name in CONFIGURATION):
                 if path.exists() and not path.read_text().startswith(MARKER):
-                    raise UnavailableError(f"{path}: {A_SLURM}")
+                    raise UnavailableError(f"{path}: {OTHER_SLURM}")
         ours = {self._pid(name) for name in self._commands()}
         for process in psutil.process_iter(["name", "pid", "status"]):
             if process.info["name"] not in ("slurmctld", "slurmdbd"):
@@ -187,11 +187,11 @@ class Cluster:
                 continue
             if not {process.info["pid"], process.ppid()} & ours:
                 raise UnavailableError(
-                    f"{process.info['name']} is running, process {process.info['pid']}: {A_SLURM}"
+                    f"{process.info['name']} is running, pid {process.info['pid']}: {OTHER_SLURM}"
                 )
 
     def is_up(self) -> bool:
-        """Return whether every daemon runs and the four nodes can be used."""
+        """Return whether every daemon runs and the controller answers."""
         return all(self._pid(name) for name in self._commands()) and self.is_answering()
 
     def is_answering(self) -> bool:
@@ -202,12 +202,12 @@ class Cluster:
             return False
 
     def node_states(self) -> dict[str, str]:
-        """Return each node's state in SLURM's words: idle, mixed, allocated, down*, ..."""
+        """Return the state of each node: idle, mixed, allocated, down*, ..."""
         table = run("sinfo", "--Node", "--noheader", "--partition=main", "--format=%N %T")
         return dict(line.split() for line in table.stdout.splitlines())
 
     def _resume_drained(self) -> None:
-        """Give nodes work again that SLURM had set aside."""
+        """Resume nodes that SLURM has drained."""
         for node, state in self.node_states().items():
             if state.startswith("drain"):
                 run("scontrol", "update", f"nodename={node}", "state=resume")
@@ -229,11 +229,11 @@ class Cluster:
     # -- faults
 
     def kill_node(self, node: str) -> None:
-        """Kill a node as a power cut does: its slurmd and every process of its jobs."""
+        """Kill a node as in a power cut: its slurmd and every process of its jobs."""
         wait_until(lambda: not self._kill_processes_of(node), f"the end of {node}")
 
     def start_node(self, node: str) -> None:
-        """Start a node that was killed, and wait until it can be used."""
+        """Start a killed node, and wait until it is usable."""
         self._start(f"slurmd.{node}")
         usable = ("idle", "mixed", "allocated", "completing")
         wait_until(
@@ -247,7 +247,7 @@ class Cluster:
         self._signal(daemon, signal.SIGSTOP)
 
     def resume(self, daemon: str) -> None:
-        """Let a daemon go on that was paused."""
+        """Let a paused daemon continue."""
         self._signal(daemon, signal.SIGCONT)
 
     def stop(self, daemon: str) -> None:
@@ -266,7 +266,7 @@ class Cluster:
             wait_until(lambda: self._pid(daemon) is None, f"the end of {daemon}")
 
     def start(self, daemon: str) -> None:
-        """Start one daemon that was stopped and wait until it answers."""
+        """Start a stopped daemon and wait until it answers."""
         self._start(daemon)
         self._wait_for(daemon)
 
@@ -290,7 +290,7 @@ class Cluster:
         self._write_hosts(add=True)
 
     def _write_hosts(self, *, add: bool) -> None:
-        """Let the nodes' names resolve: the processes of a job meet at its first node's name."""
+        """Make the node names resolve, which torch.distributed needs."""
         before = self.hosts.read_text()
         lines = [line for line in before.splitlines() if not line.endswith(MARKER)]
         if add:
@@ -331,7 +331,7 @@ class Cluster:
         }
 
     def _start(self, name: str) -> None:
-        """Start a daemon that outlives this process, its number and output in the state folder."""
+        """Start a daemon that outlives this process; write its pid and log to the state folder."""
         data = self.state / "mariadbd"
         if name == "mariadbd" and not (data / "mysql").exists():
             command = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}"]
@@ -373,15 +373,15 @@ class Cluster:
         self._kill_processes_of(*NODES)
 
     def _kill_processes_of(self, *nodes: str) -> int:
-        """Kill what runs on these nodes and return how many processes that were."""
-        found = [process for process in psutil.process_iter() if self._node_of(process) in nodes]
-        for process in sorted(found, key=lambda process: process.pid):  # slurmd is the oldest
+        """Kill all processes of these nodes; return their number."""
+        processes = [p for p in psutil.process_iter() if self._node_of(p) in nodes]
+        for process in sorted(processes, key=lambda process: process.pid):  # slurmd is the oldest
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        return len(found)
+        return len(processes)
 
     def _node_of(self, process: psutil.Process) -> str | None:
-        """Return a process's node: a task is told it, the daemons work in its folder."""
+        """Return the node of a process, from a task's environment or a daemon's folder."""
         try:
             folder = Path(process.cwd())
             if folder.parent == self.state and folder.suffix[1:] in NODES:
@@ -391,7 +391,7 @@ class Cluster:
             return None
 
     def _pid(self, name: str) -> int | None:
-        """Return a daemon's process, or None where it does not run."""
+        """Return the process id of a daemon, None if it does not run."""
         try:
             pid = int((self.state / f"{name}.pid").read_text())
             process = psutil.Process(pid)
@@ -411,7 +411,7 @@ class Cluster:
 
 
 def install_packages() -> None:
-    """Install what is missing, with apt-get, or raise `UnavailableError`."""
+    """Install missing packages with apt-get, or raise `UnavailableError`."""
     path = clean_environment()["PATH"]
     missing = [PACKAGES[name] for name in PACKAGES if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
@@ -424,7 +424,7 @@ def install_packages() -> None:
     install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with (Path(tempfile.gettempdir()) / "scoresweep-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' browser is installed by apt-get, too
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' browser is also installed with apt-get
         for command in (["apt-get", "update", "--quiet"], install):
             done = subprocess.run(
                 command, capture_output=True, text=True, check=False, env=environment
@@ -437,7 +437,7 @@ def install_packages() -> None:
 
 
 def add_to_accounting() -> None:
-    """Let the users of this machine have an account, so that their jobs are in `sacct`."""
+    """Give the users of this machine an account, so that `sacct` lists their jobs."""
     listed = run("sacctmgr", "--noheader", "--parsable2", "show", "cluster").stdout
     if "scoresweep" in listed:
         return
@@ -449,7 +449,7 @@ def add_to_accounting() -> None:
 
 
 def run(*command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; raise `ClusterError` with what it printed where it fails."""
+    """Run a program; raise `ClusterError` with its output if it fails."""
     done = subprocess.run(
         command,
         capture_output=True,
@@ -464,7 +464,7 @@ def run(*command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment with the system's programs in it and without SLURM's variables."""
+    """Return the environment without SLURM's variables, and with /usr/sbin on the path."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
     return environment | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 
@@ -475,9 +475,9 @@ def wait_until(
     seconds: float = SECONDS_TO_START,
     log: Path | None = None,
 ) -> None:
-    """Wait for a condition; one that raises `ClusterError` is not true yet.
+    """Wait for a condition; `ClusterError` counts as not true yet.
 
-    Raises `ClusterError` with that error and the end of a log when it takes too long.
+    After `seconds`, raises `ClusterError` with that error and the end of the log.
     """
     deadline = time.monotonic() + seconds
     problem = ""
@@ -496,7 +496,7 @@ def wait_until(
 def end_of(log: Path) -> str:
     """Return the last lines of a log, under its name."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return "\n".join([f"{log} ends with:", *lines[-LINES_OF_LOG:]])
+    return "\n".join([f"{log} ends with:", *lines[-LOG_LINES:]])
 
 
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -504,8 +504,8 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 @app.command()
 def up() -> None:
-    """Bring the cluster up."""
-    with _said_to_people():
+    """Start the cluster."""
+    with _errors_for_the_terminal():
         cluster = Cluster()
         typer.echo("the cluster is up" if cluster.up() else "the cluster is up already")
         typer.echo(run("sinfo").stdout.rstrip())
@@ -513,13 +513,13 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the cluster and take away all that `up` wrote."""
-    with _said_to_people():
+    """Stop the cluster and delete all files of `up`."""
+    with _errors_for_the_terminal():
         typer.echo("the cluster is down" if Cluster().down() else "there is no cluster")
 
 
 @contextlib.contextmanager
-def _said_to_people() -> Iterator[None]:
+def _errors_for_the_terminal() -> Iterator[None]:
     try:
         yield
     except ClusterError as error:

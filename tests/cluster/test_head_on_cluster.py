@@ -1,4 +1,4 @@
-"""The head `snakemake` may die or be interrupted: what it started on the cluster goes on."""
+"""Jobs continue on the cluster if the head, `snakemake`, dies or is interrupted."""
 
 import json
 import os
@@ -25,7 +25,7 @@ ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "t
 
 @pytest.fixture
 def plan(cluster, staged, tmp_path):
-    """One run of some seconds on two nodes, two settings."""
+    """One run of some seconds on two nodes, with two settings."""
     give_data(tmp_path, staged)
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     study = yaml.safe_load(TINY)
@@ -65,7 +65,7 @@ def dies(process):
 
 
 def unlock(plan):
-    """Do what Snakemake asks for when a head has died."""
+    """Unlock, as Snakemake asks for after a head has died."""
     command = [*SNAKEMAKE, "--configfile", "study.yaml", "--unlock"]
     subprocess.run(command, cwd=plan.paths.root, check=True)
 
@@ -75,7 +75,7 @@ def scoresweep(root, *arguments):
 
 
 def undisturbed(plan):
-    """Return a folder with the same study, in which nothing has run."""
+    """Return a folder with the same study, not yet run."""
     root = plan.paths.root / "undisturbed"
     root.mkdir()
     (root / "data").symlink_to(plan.paths.root / "data")
@@ -96,7 +96,7 @@ def job(plan):
 
 
 def trains(plan, process):
-    """Wait until a checkpoint is there."""
+    """Wait for a checkpoint."""
     folder = plan.paths.checkpoints(plan.runs[0].id)
 
     def saved():
@@ -106,7 +106,7 @@ def trains(plan, process):
     wait_until(saved, "a checkpoint", PATIENCE)
 
 
-def test_a_killed_head_finds_the_training_that_it_had_started(plan):
+def test_a_new_head_finds_the_training_of_a_killed_one(plan):
     first = head(plan, "--until", "train")
     trains(plan, first)
     before = job(plan)
@@ -124,7 +124,7 @@ def test_a_killed_head_finds_the_training_that_it_had_started(plan):
     assert_same_run(run, root / run.relative_to(plan.paths.root))
 
 
-def test_an_interrupted_head_says_what_goes_on(plan):
+def test_an_interrupted_head_says_what_continues(plan):
     process = head(plan)
     trains(plan, process)
     os.killpg(process.pid, signal.SIGINT)
@@ -137,8 +137,8 @@ def test_an_interrupted_head_says_what_goes_on(plan):
     wait_until(lambda: not is_live(query_jobs(before.name)[0].state), "the end of the job")
 
 
-def test_a_head_that_was_killed_while_samples_are_drawn_waits_for_who_draws(plan):
-    """The jobs of the dead head go on; those of the new one take turns with them."""
+def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
+    """The jobs of the killed head continue; those of the new one take turns with them."""
     scoresweep(plan.paths.root, "train", "study.yaml")
     first = head(plan)
     run, setting = plan.runs[0].id, plan.settings[0].id
@@ -173,7 +173,7 @@ def test_the_end_of_a_failed_jobs_log_is_shown(plan):
 
 
 def test_cancel_ends_a_head_that_waits_for_a_training(plan):
-    """Which would otherwise take the cancelled job for one that failed."""
+    """Otherwise the head would resubmit the cancelled job."""
     process = head(plan)
     trains(plan, process)
     before = job(plan)
@@ -185,7 +185,7 @@ def test_cancel_ends_a_head_that_waits_for_a_training(plan):
 
 
 def test_a_site_without_accounting(plan, tmp_path):
-    """Nothing asks for it; the profile is as it is."""
+    """No command queries it, with the profile unchanged."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("sacct", "sacctmgr", "sshare"):

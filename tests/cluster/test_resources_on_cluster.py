@@ -1,4 +1,4 @@
-"""What is asked for with `--set-resources` and `--resources` is what SLURM is asked for."""
+"""`--set-resources` and `--resources` reach SLURM."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from scoresweep.pipeline.study import load_study, plan_study
 
 @pytest.fixture
 def make_plan(cluster, staged, tmp_path):
-    """A study of runs that take a moment, in a folder with the profile as it is."""
+    """A study of short runs, in a folder with the unchanged profile."""
 
     def make(seeds):
         study = yaml.safe_load(TINY)
@@ -30,7 +30,7 @@ def make_plan(cluster, staged, tmp_path):
 
 @pytest.fixture
 def friday(cluster):
-    """A reservation of a node, which has a feature; another feature is elsewhere."""
+    """A reservation of a node with a feature; other nodes have another feature."""
     run("scontrol", "update", "nodename=n1", "availablefeatures=a100", "activefeatures=a100")
     run("scontrol", "update", "nodename=n2", "availablefeatures=h100", "activefeatures=h100")
     reserve = "reservationname=friday users=root starttime=now duration=10 nodes=n1"
@@ -54,8 +54,8 @@ ASKED = (
 )
 
 
-def test_a_training_asks_for_what_it_was_given(make_plan, friday):
-    """And it is said why its job waits for ever, and cancelled with the head that waits for it."""
+def test_training_requests_the_resources_of_its_rule(make_plan, friday):
+    """It reports why its job waits forever, and is cancelled together with the head."""
     plan = make_plan([0])
     folder, train = plan.paths.root, plan.paths.run(plan.runs[0].id)
     options = ("--profile", "slurm", *QUICK, "--printshellcmds")
@@ -94,7 +94,7 @@ def test_a_training_asks_for_what_it_was_given(make_plan, friday):
     assert "gpus" not in "".join(lines)  # `gres` says which ones
 
 
-def test_training_slots_are_how_many_train_at_once(make_plan):
+def test_training_slots_limit_the_trainings_at_a_time(make_plan):
     plan = make_plan([0, 1, 2])
     asked = ("--set-resources", "train:processes=2", "train:mem_mb=1000", "--set-threads=train=2")
     slots = ("--resources", "training_slots=1", "--until", "train")

@@ -1,4 +1,4 @@
-"""The cluster of the tests is a real SLURM: it runs jobs, notices dead nodes, cleans up."""
+"""The test cluster is a real SLURM: it runs jobs, notices dead nodes, cleans up."""
 
 import os
 import re
@@ -68,7 +68,7 @@ def test_an_account_that_does_not_exist_is_refused(cluster):
         sbatch("--account=nobody", wrap="true")
 
 
-def test_a_job_that_is_queued_again_starts_within_seconds(cluster, tmp_path):
+def test_a_requeued_job_starts_within_seconds(cluster, tmp_path):
     starts = tmp_path / "starts"
     job = sbatch("--output=/dev/null", wrap=f"date +%s >> {starts}; sleep 300")
     wait_until(lambda: len(lines(starts)) == 1, "the first start")
@@ -116,7 +116,7 @@ def test_it_is_up_already(cluster):
     assert Cluster().up() is False
 
 
-def test_what_down_takes_away_comes_back(brought_up, cluster):
+def test_it_goes_down_and_up_again(brought_up, cluster):
     if not brought_up:
         pytest.skip("the cluster was up before these tests: it is left as it is")
     assert cluster.down()
@@ -134,7 +134,7 @@ def written(path):
 
 
 def foreign(tmp_path, name="slurm/slurm.conf"):
-    """A place with a SLURM configuration that somebody else wrote."""
+    """A folder with another SLURM configuration."""
     place = Cluster(tmp_path / "slurm", tmp_path / "hosts", tmp_path / "state")
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text("ClusterName=site\n")
@@ -171,8 +171,8 @@ def test_a_configuration_elsewhere_is_refused(action):
     assert "Traceback" not in ended.stderr
 
 
-def test_a_running_slurm_of_somebody_else_is_refused(cluster, tmp_path):
+def test_another_running_slurm_is_refused(cluster, tmp_path):
     place = Cluster(tmp_path / "slurm", tmp_path / "hosts", tmp_path / "state")
-    with pytest.raises(UnavailableError, match="is running, process"):
+    with pytest.raises(UnavailableError, match="is running, pid"):
         place.up()
     assert contents(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""`scoresweep status` and `scoresweep cancel` among the jobs of two studies of one name."""
+"""`scoresweep status` and `scoresweep cancel` with two studies of the same name."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ evaluate: {metrics: [frechet], extractors: [pixels]}
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command in a folder; it is killed when the test ends, and the folder's jobs are."""
+    """Start a command in a folder; kill it and the folder's jobs after the test."""
     with contextlib.ExitStack() as stack:
 
         def started(folder, *command):
@@ -54,7 +54,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def plans(staged, tmp_path):
-    """Two studies of one name, each in a folder of its own, that train for hours."""
+    """Two studies of the same name in two folders, which train for hours."""
     found = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         (folder / "data").mkdir(parents=True)
@@ -66,14 +66,14 @@ def plans(staged, tmp_path):
 
 
 def queue(folder):
-    """Return the jobs of `folder` that wait or run: name to (number, state, nodes)."""
+    """Return (id, state, nodes) of the queued and running jobs of `folder`, by name."""
     rows = run("squeue", "--me", "--noheader", "--format=%j|%Z|%i|%T|%N").stdout.splitlines()
     jobs = (row.split("|") for row in rows)
     return {name: job for name, at, *job in jobs if Path(at).is_relative_to(folder)}
 
 
-def ask(plan, command):
-    """Run a command on a study; return what it prints."""
+def scoresweep(plan, command):
+    """Run a command on a study; return its output."""
     done = subprocess.run(
         [*SCORESWEEP, command, "study.yaml"],
         cwd=plan.paths.root,
@@ -90,7 +90,7 @@ def train(plan, start, nodes):
 
 
 def training_job(plan):
-    """Return number, state and nodes of the job that trains the study's run, or Nones."""
+    """Return (id, state, nodes) of the training job, Nones if there is none."""
     path = plan.paths.job_record(plan.runs[0].id)
     name = json.loads(path.read_text())["name"] if path.exists() else ""
     return queue(plan.paths.root).get(name, [None] * 3)
@@ -98,7 +98,7 @@ def training_job(plan):
 
 def shown(plan):
     """Return the cells of the run's row in the table that `status` prints."""
-    rows = (line for line in ask(plan, "status").splitlines() if plan.runs[0].id in line)
+    rows = (line for line in scoresweep(plan, "status").splitlines() if plan.runs[0].id in line)
     return [cell.strip() for cell in next(rows).split("│")[1:-1]]
 
 
@@ -117,19 +117,19 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
         *("--scoresweep-slurm-status-command", "squeue", "--"),
         one.paths.reference("digits", "pixels").relative_to(root),
     )
-    wait_until(lambda: "reference jobs: 1 queued" in ask(one, "status"), "the held job")
+    wait_until(lambda: "reference jobs: 1 queued" in scoresweep(one, "status"), "the held job")
     for plan in plans:
         wait_until(lambda plan=plan: "of 10,000,000" in str(shown(plan)), "a training", 120)
 
     number, _, nodes = training_job(one)
     assert nodes.startswith("n[")
     assert shown(one)[1:4] == ["running", number, nodes]
-    assert "reference jobs" not in ask(two, "status")
+    assert "reference jobs" not in scoresweep(two, "status")
 
-    told = ask(one, "cancel")
-    assert f"cancelled: training of {one.runs[0].id}, SLURM job {number} (running)" in told
-    assert "cancelled: reference jobs: 1 queued" in told
-    assert f"ended: snakemake (process {head.pid})" in told
+    output = scoresweep(one, "cancel")
+    assert f"cancelled: training of {one.runs[0].id}, SLURM job {number} (running)" in output
+    assert "cancelled: reference jobs: 1 queued" in output
+    assert f"ended: snakemake (process {head.pid})" in output
     assert head.poll() == 1
     wait_until(lambda: len(queue(tmp_path)) == 2, "the study's jobs to end")
     assert queue(tmp_path)["stranger"][1] in ("PENDING", "RUNNING")
@@ -140,4 +140,4 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
     assert other_driver.poll() is None
     assert shown(one)[1] == "waiting"
     assert (root / "head/output").read_text().count("has been submitted") == 1
-    assert "no SLURM job of the study endless is queued or running" in ask(one, "cancel")
+    assert "no SLURM job of the study endless is queued or running" in scoresweep(one, "cancel")

@@ -1,4 +1,4 @@
-"""Training on two nodes survives what happens to clusters, and ends as if nothing had happened."""
+"""Training on two nodes survives faults and ends with the weights of an uninterrupted run."""
 
 import contextlib
 import dataclasses
@@ -62,11 +62,11 @@ class Command:
             )
 
     def said(self, pattern: str) -> re.Match[str]:
-        """Wait until it has said something."""
+        """Wait until its output matches a pattern."""
         return self.until(lambda: re.search(pattern, self.output.read_text()), pattern)
 
     def saved(self, step: int) -> None:
-        """Wait until a checkpoint of this step or a later one is there."""
+        """Wait for a checkpoint of this step or a later one."""
         first = f"step-{step:08d}"
         self.until(lambda: any(p.name >= first for p in self.checkpoints.glob("step-*")), first)
 
@@ -99,7 +99,7 @@ def root(staged, tmp_path):
 
 @pytest.fixture(scope="module")
 def undisturbed(staged, tmp_path_factory):
-    """The same run by two processes of this machine, without SLURM."""
+    """The same run in two processes on this machine, without SLURM."""
     root = tmp_path_factory.mktemp("undisturbed")
     give_data(root, staged)
     return finish(tiny_plan(root, **LONG))
@@ -110,12 +110,12 @@ def slurm(*command: str) -> None:
 
 
 def log(command: Command) -> str:
-    """Return what the first process has said, in all its starts."""
+    """Return the log of the first process, over all its starts."""
     return (command.run / "logs" / f"{command.job().job_id}_0_log.out").read_text()
 
 
 def stopped_by(command: Command, *slurm_command: str) -> str:
-    """Do something to the job and wait until it says at which step it has stopped."""
+    """Run a command on the job; return the step at which the job stops."""
     slurm(*slurm_command)
     return str(command.until(lambda: re.search(STOPPED, log(command)), STOPPED)[1])
 
@@ -128,14 +128,14 @@ def restarts(command: Command) -> int:
     return json.loads((command.run / "progress.json").read_text())["restarts"]
 
 
-def test_two_nodes_train_what_two_processes_train(cluster, root, undisturbed):
+def test_two_nodes_train_the_same_weights_as_two_processes(cluster, root, undisturbed):
     command = Command(root)
     assert command.ends() == 0, command.output.read_text()
     assert_same_run(command.run, undisturbed)
     assert (command.run / "logs" / "latest.log").resolve().name.endswith("_0_log.out")
 
 
-def test_a_requeued_job_goes_on_from_its_last_checkpoint(cluster, root, undisturbed):
+def test_a_requeued_job_resumes_from_its_last_checkpoint(cluster, root, undisturbed):
     command = Command(root)
     command.saved(500)
     slurm("scontrol", "requeue", command.job().job_id)
@@ -145,7 +145,7 @@ def test_a_requeued_job_goes_on_from_its_last_checkpoint(cluster, root, undistur
     assert_same_run(command.run, undisturbed)
 
 
-def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
+def test_a_signalled_job_saves_and_is_requeued(cluster, root, undisturbed):
     command = Command(root)
     command.saved(300)
     step = stopped_by(command, "scancel", "--signal=USR2", command.job().job_id)
@@ -155,8 +155,8 @@ def test_a_signalled_job_saves_and_queues_again(cluster, root, undisturbed):
     assert_same_run(command.run, undisturbed)
 
 
-def test_a_job_at_its_time_limit_saves_and_queues_again(cluster, root, undisturbed):
-    """The limit is lowered to less than the delay that is left to save."""
+def test_a_job_at_its_time_limit_saves_and_is_requeued(cluster, root, undisturbed):
+    """The limit is lowered below the time between signal and limit."""
     command = Command(root)
     command.saved(100)
     job, training = command.job().job_id, JobState.read(command.run / "progress.json").pid
@@ -203,7 +203,7 @@ def test_a_killed_process_is_replaced(cluster, root, undisturbed):
     assert_same_run(command.run, undisturbed)
 
 
-def test_a_command_that_was_killed_finds_its_job_again(cluster, root, undisturbed):
+def test_a_killed_command_reattaches_to_its_job(cluster, root, undisturbed):
     first = Command(root)
     first.saved(200)
     job = first.job()
@@ -217,8 +217,8 @@ def test_a_command_that_was_killed_finds_its_job_again(cluster, root, undisturbe
     assert_same_run(second.run, undisturbed)
 
 
-def test_a_job_whose_number_was_not_written_down_is_found_by_its_name(cluster, root):
-    """The command was killed after `sbatch` and before it had written the number to disk."""
+def test_a_job_without_a_recorded_id_is_found_by_its_name(cluster, root):
+    """The command was killed after `sbatch`, before it recorded the job id."""
     first = Command(root)
     first.saved(100)
     job, path = first.job(), first.run / "job.json"
@@ -245,7 +245,7 @@ exit 1
 """
 
 
-def test_a_submission_that_was_refused_or_whose_answer_was_lost_is_no_second_job(cluster, root):
+def test_a_retried_submission_makes_no_second_job(cluster, root):
     program = root / "bin" / "sbatch"
     program.parent.mkdir()
     program.write_text(SBATCH_OF_A_BUSY_SITE.format(root=root, sbatch=shutil.which("sbatch")))
@@ -274,7 +274,7 @@ def test_an_allocation_around_the_command_does_not_change_the_order_of_ranks(clu
     assert JobState.read(command.run / "progress.json").job_id == command.job().job_id
 
 
-def test_an_interrupted_command_says_that_its_job_goes_on(cluster, root):
+def test_an_interrupted_command_says_that_its_job_continues(cluster, root):
     command = Command(root)
     command.saved(100)
     job = command.job()
@@ -285,8 +285,8 @@ def test_an_interrupted_command_says_that_its_job_goes_on(cluster, root):
     slurm("scancel", job.job_id)
 
 
-def test_a_number_that_another_job_got_does_not_look_like_this_run(cluster, root, undisturbed):
-    """SLURM counts from one again when its state is lost: another job has the number on disk."""
+def test_a_reused_job_id_is_not_taken_for_this_run(cluster, root, undisturbed):
+    """If SLURM loses its state, job ids start from one: another job has the recorded id."""
     done = subprocess.run(
         ["sbatch", "--parsable", "--mem=100", "--wrap=sleep 600"],
         capture_output=True,
@@ -315,7 +315,7 @@ def test_a_second_command_does_not_submit_a_second_job(cluster, root):
     assert submissions(first) == 1
 
 
-def test_a_controller_that_is_away_for_a_minute_is_waited_for(cluster, root, undisturbed):
+def test_a_minute_without_the_controller_is_waited_for(cluster, root, undisturbed):
     command = Command(root)
     command.saved(100)
     cluster.stop("slurmctld")
@@ -361,14 +361,14 @@ def test_a_cancelled_job_is_not_started_again(cluster, root, undisturbed):
         (["--extra", "qos=long"], "extra: 'qos=long': expected options of sbatch"),
     ],
 )
-def test_what_slurm_does_not_take_is_wrong_input(cluster, root, option, words):
+def test_a_rejected_job_is_an_input_error(cluster, root, option, words):
     command = Command(root, *option)
     assert command.ends() == 2
     assert re.search(words, command.output.read_text())
     assert not (command.run / "job.json").exists()
 
 
-def test_what_is_asked_for_arrives(cluster, root):
+def test_the_job_gets_the_requested_resources(cluster, root):
     options = ["--threads", "2", "--gpus", "1", "--minutes", "17", "--account", "scoresweep"]
     command = Command(root, *options, "--extra", "--comment=hello --exclusive")
     command.said("SLURM job [0-9]+ submitted: 2 nodes x 1 processes")

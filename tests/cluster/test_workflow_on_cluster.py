@@ -1,4 +1,4 @@
-"""A study with `--profile slurm` is the study: its jobs are SLURM's, its numbers the local ones."""
+"""With `--profile slurm` a study runs as SLURM jobs and gives the same numbers."""
 
 import contextlib
 import os
@@ -21,12 +21,12 @@ from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.job_state import JobState
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
-# Looked at more often than is good manners on a cluster of other people's.
-SOON = (
+# More frequent status checks than are polite on a shared cluster.
+FREQUENT_CHECKS = (
     "--scoresweep-slurm-init-seconds-before-status-checks=2",
     "--seconds-between-status-checks=2",
 )
-QUICK = (*SOON, "--max-status-checks-per-second=1")
+QUICK = (*FREQUENT_CHECKS, "--max-status-checks-per-second=1")
 PATIENCE = 600
 DAEMONS_THAT_ANSWER = ("slurmctld", "slurmdbd")
 # One process adds the gradients of a batch in another order than two do. Over the 200 steps of this
@@ -48,14 +48,14 @@ def default_study(metrics=("score_error", "frechet", "kid", "prdc", "nearest")):
 
 
 def work_folder(folder, study):
-    """A folder to run a study in, with the profile as it is in the repository."""
+    """Make a folder with the study and the unchanged profile."""
     folder.mkdir(exist_ok=True)
     shutil.copytree(ROOT / "slurm", folder / "slurm")
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder
 
 
-# What some users and sites have in their shells, and what other programs leave behind.
+# Variables of users, sites and other programs.
 SHELL = {
     "SQUEUE_FORMAT": "%j %u",
     "SQUEUE_STATES": "PENDING",
@@ -72,7 +72,7 @@ SHELL = {
     "SBATCH_ARRAY_INX": "0-1",
     "SBATCH_WAIT": "1",
     "SBATCH_TIMELIMIT": "1",
-    "SBATCH_PARTITION": "short",  # the only one of these that counts
+    "SBATCH_PARTITION": "short",  # the only one with an effect
     "WORLD_SIZE": "4",
     "RANK": "3",
     "LOCAL_RANK": "3",
@@ -88,12 +88,12 @@ SHELL = {
 
 
 NOISE = re.compile("(?i)warning|never awaited|guess|invalid|unable|not allow|ignored env")
-"""Words in what a start in a clean shell must not say: a user could do nothing about it."""
+"""Words that must not appear in a clean shell, since users could do nothing about them."""
 
 
 @contextlib.contextmanager
 def started(folder, *arguments, shell=None):
-    """Start `snakemake` in a folder; its output goes to a file there, it ends with the block.
+    """Run `snakemake` in a folder during the block; its output goes to a file there.
 
     No environment is activated: the folder of this Python is not on the path.
     """
@@ -113,7 +113,7 @@ def started(folder, *arguments, shell=None):
 
 
 def snakemake(folder, *arguments, shell=None):
-    """Run `snakemake` to its end and return what it said."""
+    """Run `snakemake` to its end and return its output."""
     with started(folder, *arguments, shell=shell) as process:
         status = process.wait(PATIENCE)
     said = (folder / "output").read_text()
@@ -126,7 +126,7 @@ def on_slurm(folder, *arguments, shell=None):
 
 
 def jobs_in_accounting(folder):
-    """Return the study's jobs when all have ended, as (rule, id, state, nodes, partition)."""
+    """Wait for all jobs of the study; return (rule, id, state, nodes, partition) of each."""
     (runs,) = (folder / "results").glob("*/slurm_runs.txt")
     names = [line.split()[0] for line in runs.read_text().splitlines()]
     names += [JobRecord.read(path).name for path in (folder / "results").rglob("job.json")]
@@ -137,7 +137,7 @@ def jobs_in_accounting(folder):
         rows = run(*command, f"--name={','.join(names)}").stdout.splitlines()
         return [row.split("|") for row in rows]
 
-    ends = ("COMPLETED", "FAILED")  # the accounting hears of an end a little later than the queue
+    ends = ("COMPLETED", "FAILED")  # accounting lags behind the queue
     wait_until(lambda: all(state in ends for _, _, state, *_ in table()), "the last end")
     rules = re.compile("rule_(.*?)(_wildcards|$)")
     return [
@@ -147,14 +147,14 @@ def jobs_in_accounting(folder):
 
 
 KEPT = {"SBATCH_PARTITION", "LC_ALL", "TMPDIR", "CDPATH", "PMI_SIZE"}
-"""Variables that count; and what `srun` sets, which is ignored without a word."""
+"""Variables with an effect, and a variable of `srun`, which is ignored silently."""
 
 
 @pytest.fixture(scope="module")
 def on_cluster(cluster, tmp_path_factory):
-    """A folder in which the study has run on the cluster, its training on two nodes.
+    """A folder in which the study has run on the cluster, with training on two nodes.
 
-    The folder has a name and the shell has variables that break careless programs.
+    The name of the folder and the variables of the shell break careless programs.
     """
     cluster.wait_idle()
     where = tmp_path_factory.mktemp("cluster") / 'my $HOME "work" `id` ü; 日本'
@@ -177,7 +177,7 @@ SPENT = ("images_per_second", "seconds", "devices")
 
 
 def numbers(folder):
-    """Return every number of the report, but for the speed and what was spent."""
+    """Return all numbers of the report except speed and cost."""
     (report,) = (folder / "results").glob("*/report.nc")
     with xr.open_datatree(report, engine="h5netcdf") as tree:
         return {
@@ -189,7 +189,7 @@ def numbers(folder):
 
 
 def test_every_job_is_in_the_accounting(on_cluster):
-    """Once, and in the partition that the shell names for all jobs."""
+    """Once, and in the shell's default partition."""
     jobs = jobs_in_accounting(on_cluster)
     assert {(state, partition) for _, _, state, _, partition in jobs} == {("COMPLETED", "short")}
     assert sorted((rule, nodes) for rule, _, _, nodes, _ in jobs) == [
@@ -207,7 +207,7 @@ def test_every_job_is_in_the_accounting(on_cluster):
 
 
 def test_the_numbers_are_those_of_a_local_run(on_cluster, here):
-    """Bit for bit by as many processes, wherever they were."""
+    """Bit for bit if the number of processes is the same."""
     folder, processes = here
     found, expected = numbers(on_cluster), numbers(folder)
     assert found.keys() == expected.keys()
@@ -246,7 +246,7 @@ def test_a_job_that_fails_leaves_the_others(cluster, tmp_path):
     ]
 
 
-def test_a_sampling_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp_path):
+def test_killed_sampling_draws_only_missing_chunks(cluster, tmp_path):
     study = default_study()
     study["sample"] |= {"count": 200, "chunk": 20}
     study["sample"]["sampler"]["steps_per_level"] = 300
@@ -258,7 +258,7 @@ def test_a_sampling_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp
     progress = plan.paths.samples_progress(*killed)
 
     def chunks():
-        """Which file each chunk is."""
+        """Return the inode of each chunk."""
         files = plan.paths.samples_parts(*killed).glob("chunk-*.safetensors")
         return {path.name: path.stat().st_ino for path in files}
 
@@ -279,7 +279,7 @@ def test_a_sampling_that_is_killed_is_run_again_for_what_is_missing(cluster, tmp
     assert sorted(ends) == ["COMPLETED", "COMPLETED", "FAILED"]
 
 
-def test_a_site_gives_it_a_partition_and_an_account(cluster, tmp_path):
+def test_a_partition_and_an_account_in_the_profile_are_used(cluster, tmp_path):
     folder = work_folder(tmp_path / "work", default_study())
     profile = folder / "slurm/config.yaml"
     text = profile.read_text()
@@ -296,10 +296,10 @@ def test_a_site_gives_it_a_partition_and_an_account(cluster, tmp_path):
 
 
 def test_a_minute_without_an_answer_is_waited_for(cluster, tmp_path):
-    """Neither the controller nor the accounting answers; the training ends meanwhile."""
+    """Neither the controller nor the accounting answers while the training ends."""
     folder = work_folder(tmp_path / "work", default_study(metrics=["frechet"]))
     said = folder / "output"
-    with started(folder, "--profile", "slurm", *SOON) as head:
+    with started(folder, "--profile", "slurm", *FREQUENT_CHECKS) as head:
         wait_until(lambda: "RUNNING" in said.read_text(), "the training", PATIENCE)
         for daemon in DAEMONS_THAT_ANSWER:
             cluster.pause(daemon)

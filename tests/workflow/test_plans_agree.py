@@ -1,6 +1,6 @@
-"""`scoresweep plan`, `scoresweep status` and `snakemake -n` name the same jobs, whatever happened.
+"""`scoresweep plan`, `scoresweep status` and `snakemake -n` plan the same jobs.
 
-The content of files decides it. The studies are faked; only their plans are compared.
+They decide from the content of files. The studies are fake; only plans are compared.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12}
 
 
 def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
-    """Count the jobs to do by rule, after checking that all three agree on them."""
+    """Return the number of due jobs of each rule; check that all three agree."""
     root = plan.paths.root
     content = CONTENT | changes
     (root / "study.yaml").write_text(yaml.safe_dump(content))
@@ -43,12 +43,12 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     here = fake_plan(Path(), **changes)
     due = examine_results(here).due
     planned = {result.rule: 0 for result in due}
-    said = io.StringIO()
-    for rule in print_plan(here, False, Console(file=said)):
+    printed = io.StringIO()
+    for rule in print_plan(here, False, Console(file=printed)):
         if rule.total - rule.done:
             planned[rule.name] = rule.total - rule.done
     assert planned == Counter(result.rule for result in due)
-    assert all(result.reason in said.getvalue() for result in due if result.state == "outdated")
+    assert all(result.reason in printed.getvalue() for result in due if result.state == "outdated")
     states = collect_jobs(here)
     assert planned.get("train", 0) == sum(j.state != "done" for j in states if j.setting is None)
     settings = Counter(job.state for job in states if job.setting is not None)
@@ -59,19 +59,19 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
 
 
 def dry_run(*targets: str) -> set[str]:
-    """The first output of each job that `snakemake -n` names."""
+    """Return the first output of each job of `snakemake -n`."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--cores", "2", "--configfile", "study.yaml", "--dry-run", "--", *targets]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = ended.stdout + ended.stderr
-    assert ended.returncode == 0, said
-    blocks = re.split(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE)[1:]
+    output = ended.stdout + ended.stderr
+    assert ended.returncode == 0, output
+    blocks = re.split(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE)[1:]
     named = dict[str, str]()
     for rule, block in zip(blocks[::2], blocks[1::2], strict=True):
-        output = re.search(r"^ +output: ([^\s,]+)", block, re.MULTILINE)
-        if output and rule != "outdated":
-            named[output[1]] = rule
-    assert named or "Nothing to be done" in said
+        first = re.search(r"^ +output: ([^\s,]+)", block, re.MULTILINE)
+        if first and rule != "outdated":
+            named[first[1]] = rule
+    assert named or "Nothing to be done" in output
     return set(named)
 
 
@@ -85,7 +85,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 @pytest.fixture
 def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """A copy of the finished study, with times in random order, some of them an hour ahead."""
+    """A copy of the finished study with random modification times, some in the future."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "copy"
     shutil.copytree(finished.paths.root, root)
@@ -96,15 +96,15 @@ def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     return fake_plan(root)
 
 
-def test_what_was_deleted_is_made_again_and_what_is_made_of_it_checked(plan: Plan) -> None:
-    layout, (a, b, c, d), (x, y, z) = plan.paths, plan.runs, plan.settings
-    shutil.rmtree(layout.run(a.id))
-    shutil.rmtree(layout.samples(b.id, x.id))  # its manifest is left
-    layout.samples_manifest(b.id, y.id).unlink()
-    layout.metrics(b.id, z.id).unlink()
-    layout.score_error(c.id).unlink()
-    layout.weights(d.id).unlink()  # its manifest is left
-    shutil.rmtree(layout.dataset_store("digits"))
+def test_deleted_results_are_made_again(plan: Plan) -> None:
+    paths, (a, b, c, d), (x, y, z) = plan.paths, plan.runs, plan.settings
+    shutil.rmtree(paths.run(a.id))
+    shutil.rmtree(paths.samples(b.id, x.id))  # its manifest is left
+    paths.samples_manifest(b.id, y.id).unlink()
+    paths.metrics(b.id, z.id).unlink()
+    paths.score_error(c.id).unlink()
+    paths.weights(d.id).unlink()  # its manifest is left
+    shutil.rmtree(paths.dataset_store("digits"))
     assert to_do(plan) == {
         "stage": 1,
         "train": 2,
@@ -128,12 +128,12 @@ def test_a_renamed_copy_has_nothing_to_do_and_needs_no_data(plan: Plan) -> None:
     }
 
 
-def test_a_study_with_less_reports_again(plan: Plan) -> None:
+def test_a_smaller_grid_only_reports_again(plan: Plan) -> None:
     train = CONTENT["train"] | {"grid": {"noise.levels": [6, 4]}}
     assert to_do(plan, train=train) == {"report": 1}
 
 
-def test_other_weights_outdate_what_came_from_them(plan: Plan) -> None:
+def test_other_weights_outdate_dependent_results(plan: Plan) -> None:
     one, two, *_ = plan.runs
     shutil.copy(plan.paths.weights(one.id), plan.paths.weights(two.id))
     for path in plan.paths.results.rglob("*"):
@@ -144,7 +144,7 @@ def test_other_weights_outdate_what_came_from_them(plan: Plan) -> None:
 
 
 def without_records(plan: Plan) -> None:
-    """Take from all results what an earlier version did not write."""
+    """Remove the records that an earlier version did not write."""
     for path in plan.paths.results.rglob("*"):
         if path.suffix in (".nc", ".json") and path.is_file():
             path.write_bytes(path.read_bytes().replace(b"made_from", b"xxxx_from"))
@@ -163,7 +163,7 @@ def test_results_without_records_are_finished(plan: Plan) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
-    """A finished study of a folder of pictures; returns the function that counts what is to do."""
+    """Return a function that counts the due jobs of a finished study on a folder of images."""
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
@@ -181,7 +181,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[st
     return lambda: to_do(plan, dataset=dataset)
 
 
-def test_data_that_only_look_changed_run_nothing(
+def test_data_with_the_same_content_run_nothing(
     own: Callable[[], dict[str, int]], tmp_path: Path
 ) -> None:
     os.utime(tmp_path / "pictures/cats/0.png", (1, 1))
@@ -193,9 +193,7 @@ def test_data_that_only_look_changed_run_nothing(
     assert own() == {}
 
 
-def test_changed_data_are_staged_again_and_all_that_is_made_from_them(
-    own: Callable[[], dict[str, int]], tmp_path: Path
-) -> None:
+def test_changed_data_outdate_everything(own: Callable[[], dict[str, int]], tmp_path: Path) -> None:
     file = tmp_path / "pictures/cats/0.png"
     before = file.stat()
     content = (tmp_path / "pictures/cats/3.png").read_bytes()

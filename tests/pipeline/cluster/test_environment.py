@@ -1,4 +1,4 @@
-"""What of a user's environment reaches SLURM, Accelerate and the folders of jobs."""
+"""Which variables and paths reach SLURM, Accelerate and jobs."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ FORMATS = [
     "SLURM_EXPORT_ENV",
 ]
 BREAKING = ["SBATCH_EXPORT", "SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_JOB_NAME", "SBATCH_OUTPUT"]
-WISHES = ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"]
+SITE_DEFAULTS = ["SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"]
 LAUNCHERS = [
     "WORLD_SIZE",
     "RANK",
@@ -57,19 +57,19 @@ LAUNCHERS = [
 
 @pytest.fixture
 def shell(monkeypatch):
-    """Set variables as a user's shell does; what a test removes is set again after it."""
-    for name in (*FORMATS, *BREAKING, *WISHES, *LAUNCHERS, "SUBMITIT_EXECUTOR"):
+    """Set variables as in a user's shell, for one test."""
+    for name in (*FORMATS, *BREAKING, *SITE_DEFAULTS, *LAUNCHERS, "SUBMITIT_EXECUTOR"):
         monkeypatch.setenv(name, "7")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm/slurm.conf")
     return monkeypatch
 
 
-def test_questions_are_asked_without_any_of_it(shell):
+def test_queries_ignore_all_of_them(shell):
     removed = os.environ.keys() - query_environment().keys()
-    assert removed == {*FORMATS, *BREAKING, *WISHES}
+    assert removed == {*FORMATS, *BREAKING, *SITE_DEFAULTS}
 
 
-def test_sbatch_gets_site_defaults_for_what_is_left_open(shell):
+def test_sbatch_gets_site_defaults_unless_an_option_is_given(shell):
     resources = Resources(cluster="slurm", account="ours", extra="--qos=long")
     before = dict(os.environ)
     with submission_environment(_batch_options(_executor(resources, Path("logs"), "name"))):
@@ -85,7 +85,7 @@ def sbatch(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def test_the_head_keeps_site_defaults_and_names_what_it_removes(shell, capsys):
+def test_the_head_keeps_site_defaults_and_lists_removed_variables(shell, capsys):
     before = dict(os.environ)
     remove_slurm_variables()
     assert before.keys() - os.environ.keys() == {*FORMATS, *BREAKING}
@@ -93,7 +93,7 @@ def test_the_head_keeps_site_defaults_and_names_what_it_removes(shell, capsys):
     assert all(f" {name}," in said or f" {name}:" in said for name in (*FORMATS, *BREAKING))
 
 
-def test_what_slurm_sets_in_an_allocation_is_removed_without_a_word(monkeypatch, capsys):
+def test_variables_of_an_allocation_are_removed_silently(monkeypatch, capsys):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_NTASKS", "4")
     remove_slurm_variables()
@@ -101,7 +101,7 @@ def test_what_slurm_sets_in_an_allocation_is_removed_without_a_word(monkeypatch,
     assert capsys.readouterr().err == ""
 
 
-def test_a_start_in_a_clean_shell_says_nothing(capsys):
+def test_a_clean_shell_prints_nothing(capsys):
     remove_slurm_variables()
     remove_launcher_variables()
     assert capsys.readouterr().err == ""
@@ -116,8 +116,7 @@ def test_variables_of_launchers_are_removed(shell, capsys):
     assert "SUBMITIT_EXECUTOR" in said
 
 
-def test_the_command_line_computes_alone(tmp_path):
-    """A command that would join a group of four processes runs alone."""
+def test_the_command_line_ignores_launchers(tmp_path):
     code = (
         "import sys, os; sys.argv = ['scoresweep', '--help']\n"
         "from scoresweep.pipeline.cli import main\n"
@@ -148,18 +147,18 @@ def test_another_cluster_is_refused(name, monkeypatch):
         *(("it's", "slurm"), ("a\\b", "slurm"), ("a\nb", "slurm"), ("a\tb", "slurm")),
     ],
 )
-def test_folders_that_a_job_would_not_find_are_refused(folder, cluster, tmp_path):
+def test_paths_that_jobs_cannot_handle_are_refused(folder, cluster, tmp_path):
     with pytest.raises(InputError) as refused:
         check_paths(tmp_path / folder / "logs", cluster)
     assert str(tmp_path / folder) in str(refused.value)
 
 
-def test_other_folders_are_taken(tmp_path):
+def test_other_paths_are_accepted(tmp_path):
     check_paths(tmp_path / "100% of 'it', $HOME ü", "local")
     check_paths(tmp_path / 'a "c" $HOME `d` ü 日本', "slurm")
 
 
-def test_a_python_that_a_job_would_not_find_is_refused(tmp_path, monkeypatch):
+def test_a_python_that_jobs_cannot_start_is_refused(tmp_path, monkeypatch):
     check_paths(tmp_path, "slurm")
     monkeypatch.setattr(sys, "executable", "/my envs/bin/python")
     check_paths(tmp_path, "local")

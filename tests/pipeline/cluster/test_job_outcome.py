@@ -1,4 +1,4 @@
-"""How a job ended, told by what its processes left."""
+"""How a job ended, from the result files of its processes."""
 
 import os
 import re
@@ -17,9 +17,9 @@ CRASHED = ("error", "Traceback ...")
 
 @pytest.fixture
 def job(tmp_path):
-    """Write what the processes of job 7 leave: their results in the order in which they end."""
+    """Write the logs and results of the processes of job 7, in the order in which they end."""
 
-    def left(*results, order=None):
+    def write(*results, order=None):
         for rank in order or range(len(results)):
             paths = JobPaths(tmp_path, "7", rank)
             paths.stdout.write_text(f"the log of process {rank}\n")
@@ -29,17 +29,17 @@ def job(tmp_path):
                 os.utime(paths.result_pickle, (when, when))
         return tmp_path, "7", len(results)
 
-    return left
+    return write
 
 
-def test_all_have_ended(job):
+def test_success(job):
     where = job(DONE, DONE)
     assert job_succeeded(*where)
     assert job_failure(*where) is None
 
 
-def test_a_process_that_was_killed_takes_the_others_with_it(job):
-    """The errors of those that lived are the consequence: the work is lost, not wrong."""
+def test_a_killed_process_explains_the_errors_of_the_others(job):
+    """They are only the consequence: the job was lost, it did not crash."""
     where = job(CRASHED, None, CRASHED)
     assert not job_succeeded(*where)
     loss = job_failure(*where)
@@ -55,14 +55,14 @@ def test_a_segmentation_fault_is_not_taken_for_a_kill(job):
 
 
 @pytest.mark.parametrize(("code", "error"), [(1, RunError), (2, InputError)])
-def test_what_a_person_can_mend_is_told_whatever_the_others_did(job, code, error):
+def test_a_reported_error_is_raised_whatever_the_others_did(job, code, error):
     where = job(None, ("success", ReportedError("the cat", code)), CRASHED)
     assert not job_succeeded(*where)
     with pytest.raises(error, match=r"^the cat$"):
         job_failure(*where)
 
 
-def test_of_several_crashes_the_first_is_told(job):
+def test_the_first_of_several_crashes_is_reported(job):
     loss = job_failure(*job(CRASHED, CRASHED, order=[1, 0]))
     assert loss.crashed
     assert "the log of process 1" in loss.message

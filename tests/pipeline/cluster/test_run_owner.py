@@ -30,7 +30,7 @@ def test_a_slurm_job_that_was_replaced_does_not_start(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", '{"name": "study.run.0123", "job_', "[]", '{"name": "x"}'])
-def test_a_damaged_record_is_told_with_what_to_do(tmp_path, text):
+def test_a_damaged_record_is_an_error_with_advice(tmp_path, text):
     path = tmp_path / "runs" / "seed=0" / "job.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -38,7 +38,7 @@ def test_a_damaged_record_is_told_with_what_to_do(tmp_path, text):
         JobRecord.read(path)
 
 
-def test_names_of_jobs_are_never_the_same(tmp_path):
+def test_job_names_are_unique(tmp_path):
     names = {JobRecord.new("study.run", tasks=1).name for _ in range(100)}
     assert len(names) == 100
     record = JobRecord.new("study.run", tasks=1)

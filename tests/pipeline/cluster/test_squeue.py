@@ -1,7 +1,7 @@
-"""Where a job waits or ends for a reason that does not pass by itself, it is said what to do.
+"""Advice for jobs that wait or end for a reason that does not resolve by itself.
 
-`squeue` is a script that prints lines as SLURM 22.05 writes them. The reason for waiting is had
-from SLURM itself in tests/cluster; a time limit is a minute there, and nothing measures memory.
+`squeue` is a script that prints lines in the format of SLURM 22.05. tests/cluster tests the reason
+for waiting with a real SLURM, which cannot measure memory or time limits of seconds.
 """
 
 import os
@@ -18,8 +18,8 @@ NAME = "tiny.seed=0_148adb1f.0123456789ab"
 
 
 @pytest.fixture
-def found(tmp_path, monkeypatch, capsys):
-    """Let a job be found that `squeue` shows in one state after another; return what is said."""
+def output(tmp_path, monkeypatch, capsys):
+    """Return the output of a launch whose job has the given rows of `squeue` in turn."""
     monkeypatch.setattr(slurm_job, "SECONDS_TO_SETTLE", 0.0)
     monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_POLLS", 0.0)
     monkeypatch.setattr(slurm_job, "SECONDS_BETWEEN_QUERIES", (0.0, 0.0))
@@ -30,7 +30,7 @@ def found(tmp_path, monkeypatch, capsys):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
 
-    def say(*rows):
+    def launched(*rows):
         lines = "".join(f"{row}|{NAME}|(null)\n" for row in rows)
         (tmp_path / "rows").write_text(lines)
         (tmp_path / "bin/squeue").write_text(
@@ -44,12 +44,12 @@ def found(tmp_path, monkeypatch, capsys):
             launch(print, resources=Resources(cluster="slurm"), logs=logs)
         return capsys.readouterr().err
 
-    return say
+    return launched
 
 
-def test_a_job_that_asks_for_more_time_than_there_is(found):
+def test_a_job_that_requests_too_much_time(output):
     waiting, ended = "16|PENDING||PartitionTimeLimit", "16|NODE_FAIL||None"
-    said = found(waiting, waiting, ended)
+    said = output(waiting, waiting, ended)
     assert re.search(r"16: PENDING forever: .* the partition allows; .*train:runtime=", said)
 
 
@@ -57,14 +57,14 @@ def test_a_job_that_asks_for_more_time_than_there_is(found):
     ("state", "reason", "option"),
     [("OUT_OF_MEMORY", "OutOfMemory", "train:mem_mb="), ("TIMEOUT", "TimeLimit", "train:runtime=")],
 )
-def test_a_job_that_was_ended_by_a_limit(found, state, reason, option):
-    said = found("16|RUNNING|n1|None", f"16|{state}|n1|{reason}")
+def test_a_job_ended_by_a_limit(output, state, reason, option):
+    said = output("16|RUNNING|n1|None", f"16|{state}|n1|{reason}")
     (line,) = (line for line in said.splitlines() if "starting again" in line)
     assert line.startswith(f"SLURM job 16 was lost ({state}); starting again. It ")
     assert option in line
 
 
-def test_another_end_has_no_hint(found):
-    said = found("16|RUNNING|n1|None", "16|NODE_FAIL|n1|NodeDown")
+def test_another_end_has_no_hint(output):
+    said = output("16|RUNNING|n1|None", "16|NODE_FAIL|n1|NodeDown")
     assert "(NODE_FAIL); starting again. A process ended without a result" in said
     assert "--set-resources" not in said

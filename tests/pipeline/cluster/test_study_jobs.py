@@ -1,7 +1,6 @@
-"""What SLURM adds to what the files say, and what `scoresweep cancel` stops.
+"""`scoresweep status` and `scoresweep cancel` with jobs in SLURM's queue.
 
-`squeue` and `scancel` are scripts here, which print and keep what the test wants; the same is tried
-on a real SLURM in tests/cluster.
+`squeue` and `scancel` are fake scripts here; tests/cluster uses a real SLURM.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """Give `squeue` lines to print: id, state, nodes, reason, name, comment.
+    """Set the lines that `squeue` prints: id, state, nodes, reason, name, comment.
 
-    `theirs` are the jobs of another person, which it prints when it is asked for names.
+    It prints `theirs`, the jobs of another user, if called with `--name`.
     """
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -69,12 +68,12 @@ def script(path: Path, text: str) -> None:
 
 
 def record(plan: Plan, job_id: str | None = "12") -> None:
-    """Write that job `job_id` trains the first run."""
+    """Record job `job_id` as the one that trains the first run."""
     JobRecord(OURS, job_id, 1).write(plan.paths.job_record(plan.runs[0].id))
 
 
-def say(plan: Plan, **changes: object) -> None:
-    """Let the first run have said that it runs as job 12."""
+def write_progress(plan: Plan, **changes: object) -> None:
+    """Write a progress file of the first run, as job 12."""
     state = JobState("running", 50, 200, message="step 50", host="n1", job_id="12", nodes="n1")
     state = dataclasses.replace(state, updated=time.time())
     state = dataclasses.replace(state, **changes)
@@ -102,7 +101,7 @@ def test_a_job_in_the_queue_is_queued_with_slurms_reason(plan: Plan, queue: Queu
     record(plan)
     queue("12|PENDING||Resources|faked.run.0123|(null)")
     assert first(plan) == ("queued", "Resources")
-    say(plan, state="failed", message="stopped by SIGUSR2")
+    write_progress(plan, state="failed", message="stopped by SIGUSR2")
     queue(PENDING)
     assert first(plan) == ("queued", "BeginTime")
     queue("12|CONFIGURING|n1|None|faked.run.0123|(null)")
@@ -114,7 +113,7 @@ def test_a_running_job_shows_its_number_and_nodes(plan: Plan, queue: Queue) -> N
     record(plan)
     queue(RUNNING)
     assert first(plan) == ("running", "starting")
-    say(plan)
+    write_progress(plan)
     assert first(plan) == ("running", "step 50")
     text = printed(plan)[1]
     row = next(line for line in text.splitlines() if "step 50" in line)
@@ -126,14 +125,14 @@ def test_a_running_job_shows_its_number_and_nodes(plan: Plan, queue: Queue) -> N
     ]
 
 
-def test_what_an_earlier_start_said_does_not_count_while_slurm_runs_it(
+def test_progress_of_an_earlier_start_is_ignored_while_the_job_runs(
     plan: Plan, queue: Queue
 ) -> None:
     record(plan)
     queue(RUNNING)
-    say(plan, state="failed", message="stopped at step 50")
+    write_progress(plan, state="failed", message="stopped at step 50")
     assert first(plan) == ("running", "stopped at step 50")
-    say(plan, updated=time.time() - 600)
+    write_progress(plan, updated=time.time() - 600)
     assert first(plan) == ("stale", "no activity for 10 min; step 50")
 
 
@@ -147,18 +146,18 @@ def test_what_an_earlier_start_said_does_not_count_while_slurm_runs_it(
             "SLURM job 12 ended: NODE_FAIL; step 50",
         ),
     ],
-    ids=["forgotten", "number used again", "ended"],
+    ids=["forgotten", "id reused", "ended"],
 )
-def test_a_job_that_is_gone_does_not_run(
+def test_a_job_that_left_the_queue_is_stale(
     plan: Plan, queue: Queue, rows: list[str], message: str
 ) -> None:
     record(plan)
-    say(plan)
+    write_progress(plan)
     queue(*rows)
     assert first(plan) == ("stale", message)
 
 
-def test_a_job_that_ended_before_it_said_anything_is_stale(plan: Plan, queue: Queue) -> None:
+def test_a_job_that_ended_without_progress_is_stale(plan: Plan, queue: Queue) -> None:
     record(plan)
     queue("12|FAILED|n1|NonZeroExitCode|faked.run.0123|(null)")
     assert first(plan) == ("stale", "SLURM job 12 ended: FAILED")
@@ -168,21 +167,19 @@ def test_a_job_that_ended_before_it_said_anything_is_stale(plan: Plan, queue: Qu
 
 
 @pytest.mark.parametrize(("said", "state"), [("stopped", "waiting"), ("failed", "failed")])
-def test_a_job_that_said_how_it_ended_is_believed(
-    plan: Plan, queue: Queue, said: str, state: str
-) -> None:
+def test_a_recorded_end_is_shown(plan: Plan, queue: Queue, said: str, state: str) -> None:
     record(plan)
-    say(plan, state=said, message="stopped at step 50")
+    write_progress(plan, state=said, message="stopped at step 50")
     queue("12|CANCELLED|n1|None|faked.run.0123|(null)")
     assert first(plan) == (state, "stopped at step 50")
 
 
-def test_a_training_outside_its_last_job_is_no_part_of_it(plan: Plan, queue: Queue) -> None:
+def test_a_training_outside_its_last_job_is_not_matched_with_it(plan: Plan, queue: Queue) -> None:
     record(plan)
-    say(plan, job_id="", nodes="")
+    write_progress(plan, job_id="", nodes="")
     queue("12|COMPLETED|n1|None|faked.run.0123|(null)")
     assert first(plan) == ("running", "step 50")
-    say(plan, job_id="99")
+    write_progress(plan, job_id="99")
     queue("99|RUNNING|n1|None|bash|(null)")  # in an allocation
     assert first(plan) == ("running", "step 50")
 
@@ -228,11 +225,11 @@ def test_jobs_of_the_other_rules_are_counted(plan: Plan, queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("problem", ["SLURM does not answer", "this machine has no `squeue`"])
-def test_without_an_answer_the_files_count(
+def test_without_an_answer_only_the_files_are_used(
     plan: Plan, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
 ) -> None:
     record(plan)
-    say(plan)
+    write_progress(plan)
     queue()
     assert first(plan)[0] == "stale"
     script(tmp_path / "bin/squeue", "exit 1")
@@ -245,17 +242,17 @@ def test_without_an_answer_the_files_count(
         cancel(plan)
 
 
-def test_a_number_in_a_file_is_no_reason_to_ask_slurm(
+def test_a_job_id_in_a_progress_file_does_not_cause_a_query(
     plan: Plan, queue: Queue, tmp_path: Path
 ) -> None:
-    """Somebody has run it by hand in an allocation, maybe of another cluster."""
-    say(plan, job_id="987654")
+    """It may be of an allocation on another cluster."""
+    write_progress(plan, job_id="987654")
     queue()
     assert first(plan) == ("running", "step 50")
     assert not (tmp_path / "asked").exists()
 
 
-def test_slurm_is_asked_rarely_and_only_for_a_study_that_used_it(
+def test_slurm_is_queried_only_for_a_study_that_used_it(
     plan: Plan, queue: Queue, tmp_path: Path
 ) -> None:
     queue()
@@ -274,9 +271,7 @@ def test_slurm_is_asked_rarely_and_only_for_a_study_that_used_it(
     assert f"--name={names}" in (tmp_path / "asked").read_text().splitlines()[-1]
 
 
-def test_the_jobs_of_another_person_who_shares_the_study_are_shown(
-    plan: Plan, queue: Queue
-) -> None:
+def test_jobs_of_another_user_of_the_study_are_shown(plan: Plan, queue: Queue) -> None:
     record(plan)
     record_workflow_start(plan.paths, "uuid-1")
     queue(theirs=(RUNNING, "15_1|PENDING||Priority|uuid-1|rule_sample"))
@@ -284,13 +279,13 @@ def test_the_jobs_of_another_person_who_shares_the_study_are_shown(
     assert "on SLURM: sample jobs: 1 queued" in printed(plan)[1]
 
 
-def test_logs_of_what_went_wrong_are_named(plan: Plan) -> None:
+def test_logs_of_failures_are_listed(plan: Plan) -> None:
     log = plan.paths.run(plan.runs[0].id) / "logs" / "latest.log"
     log.parent.mkdir(parents=True)
     log.write_text("...")
-    say(plan, job_id="", message="diverged")
+    write_progress(plan, job_id="", message="diverged")
     assert "log: " not in printed(plan)[1]
-    say(plan, job_id="", state="failed", message="diverged")
+    write_progress(plan, job_id="", state="failed", message="diverged")
     assert f"log: {log}\n" in printed(plan)[1]
 
 
@@ -314,10 +309,10 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
     )
     cancel(plan)
     assert (tmp_path / "cancelled").read_text() == "12 13 15_1 15_2\n"
-    told = capsys.readouterr().err.splitlines()
-    assert f"cancelled: training of {run}, SLURM job 12 (running)" in told
-    assert "cancelled: training of removed, SLURM job 13 (pending)" in told
-    assert "cancelled: sample jobs: 1 running, 1 queued" in told
+    output = capsys.readouterr().err.splitlines()
+    assert f"cancelled: training of {run}, SLURM job 12 (running)" in output
+    assert "cancelled: training of removed, SLURM job 13 (pending)" in output
+    assert "cancelled: sample jobs: 1 running, 1 queued" in output
     left = {path.parent.name for path in plan.paths.results.glob("runs/*/job.json")}
     assert left == {plan.runs[1].id, plan.runs[2].id}
 
@@ -342,7 +337,7 @@ def test_a_refused_cancellation_is_an_error(plan: Plan, queue: Queue, tmp_path: 
     assert plan.paths.job_record(plan.runs[0].id).exists()
 
 
-def test_a_job_that_was_submitted_meanwhile_stays_on_record(
+def test_the_record_of_a_job_submitted_meanwhile_is_kept(
     plan: Plan, queue: Queue, tmp_path: Path
 ) -> None:
     record(plan)
@@ -375,7 +370,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def head(plan: Plan, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a process that is noted as a start of the workflow; its last act is to submit a job."""
+    """Start a process recorded as a head, which submits a job when it is interrupted."""
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -390,33 +385,31 @@ def head(plan: Plan, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[
         yield start
 
 
-def test_a_snakemake_that_would_submit_again_is_ended_first(
+def test_cancel_ends_the_head_first(
     plan: Plan, queue: Queue, head: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     queue("15_1|RUNNING|n3|None|uuid-1|rule_sample")
     process = head()
     cancel(plan)
     assert process.poll() is not None
-    told = capsys.readouterr().err.splitlines()
-    assert f"ended: snakemake (process {process.pid})" in told
-    assert "cancelled: sample jobs: 1 running" in told
-    assert "cancelled: evaluate jobs: 1 queued" in told
+    output = capsys.readouterr().err.splitlines()
+    assert f"ended: snakemake (process {process.pid})" in output
+    assert "cancelled: sample jobs: 1 running" in output
+    assert "cancelled: evaluate jobs: 1 queued" in output
     assert (tmp_path / "cancelled").read_text() == "15_1\n16\n"
     queue()
     cancel(plan)
     assert "snakemake" not in capsys.readouterr().err
 
 
-def test_a_snakemake_that_a_script_has_put_into_the_background_is_ended_too(
-    plan: Plan, queue: Queue, head: Any
-) -> None:
+def test_a_head_in_the_background_is_ended(plan: Plan, queue: Queue, head: Any) -> None:
     queue()
     process = head("SIGINT")
     cancel(plan)
     assert process.wait() == -signal.SIGTERM
 
 
-def test_a_snakemake_that_does_not_end_is_named(
+def test_a_head_that_does_not_end_is_an_error(
     plan: Plan, queue: Queue, head: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scoresweep.pipeline.commands.cancel.TIMEOUT_SECONDS", 0.0)
@@ -426,7 +419,7 @@ def test_a_snakemake_that_does_not_end_is_named(
         cancel(plan)
 
 
-def test_a_snakemake_of_another_machine_is_in_the_way_while_it_may_run(
+def test_a_head_on_another_machine_is_an_error_while_it_may_run(
     plan: Plan, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "login2")
@@ -452,7 +445,7 @@ def test_a_snakemake_of_another_machine_is_in_the_way_while_it_may_run(
     cancel(plan)
 
 
-def test_another_process_with_the_number_of_a_dead_head_is_left_alone(
+def test_another_process_with_the_pid_of_a_head_is_left_alone(
     plan: Plan, queue: Queue, head: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = head()
@@ -464,7 +457,7 @@ def test_another_process_with_the_number_of_a_dead_head_is_left_alone(
     assert process.poll() is None
 
 
-def test_a_line_that_was_cut_short_tells_nothing(plan: Plan, queue: Queue, tmp_path: Path) -> None:
+def test_a_truncated_line_is_ignored(plan: Plan, queue: Queue, tmp_path: Path) -> None:
     plan.paths.results.mkdir(parents=True)
     plan.paths.slurm_runs.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
     queue("15|RUNNING|n3|None|uuid-1|rule_sample", "16|RUNNING|n3|None|uuid-2|rule_sample")
