@@ -176,8 +176,8 @@ def step_size_by_technique_4(sigmas: Tensor, steps_per_level: int) -> float:
     """Return the step size ε by Technique 4.
 
     With a = ε/σ_L², b = 2a/(1 − (1−a)²) and γ = σ_{i−1}/σ_i, the variance after T steps at level i
-    is σ_i² times (1−a)^{2T} (γ² − b) + b (NCSNv2, Proposition 3). The ε is chosen that makes this
-    factor nearest to 1. On ladders that are not geometric, γ is the geometric mean of the ratios.
+    is σ_i² times (1−a)^{2T} (γ² − b) + b (NCSNv2, Proposition 3). ε brings this factor nearest
+    to 1. On ladders that are not geometric, γ is the geometric mean of the ratios.
 
     Args:
         sigmas: the ladder, (L,), of two levels or more.

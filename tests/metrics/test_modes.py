@@ -46,5 +46,5 @@ def test_samples_of_the_mixture_have_its_weights(mixture: GaussianMixture) -> No
 
 def test_data_without_a_mixture_has_no_modes() -> None:
     drawn = Features(torch.zeros(3, 2))
-    with pytest.raises(ValueError, match="not drawn from a Gaussian mixture"):
+    with pytest.raises(ValueError, match="mixture"):
         modes(drawn, drawn, Options())

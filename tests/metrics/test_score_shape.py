@@ -95,7 +95,7 @@ def test_bins_together_are_the_whole_error() -> None:
     bins = error_by_density(score, oracle, x, 0.3, 5)["score_error_of_bin"]
     whole = compare_scores(score, oracle, x, 0.3)["score_error"]
     assert sum(b.value for b in bins) / 5 == pytest.approx(whole.value)
-    with pytest.raises(ValueError, match="31 density bins need 62 points or more, found 60"):
+    with pytest.raises(ValueError, match=r"62 points .*31 density bins, found 60"):
         error_by_density(score, oracle, x, 0.3, 31)
 
 

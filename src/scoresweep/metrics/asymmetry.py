@@ -67,11 +67,11 @@ def _per_point(score: Score, x: Tensor, sigma: float, v: Tensor) -> Tensor:
     # Fused attention has no second derivatives.
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         x = x.detach().requires_grad_()
-        found = score(x, sigmas)
-        u = torch.zeros_like(found, requires_grad=True)
-        (pulled,) = torch.autograd.grad(found, x, u, create_graph=True)
-        (forward,) = torch.autograd.grad(pulled, u, v, retain_graph=True)
-        (reverse,) = torch.autograd.grad(found, x, v)
+        value = score(x, sigmas)
+        u = torch.zeros_like(value, requires_grad=True)
+        (product,) = torch.autograd.grad(value, x, u, create_graph=True)
+        (forward,) = torch.autograd.grad(product, u, v, retain_graph=True)
+        (reverse,) = torch.autograd.grad(value, x, v)
     forward, reverse = (part.flatten(1).double() for part in (forward, reverse))
     norm = 0.5 * (forward.square() + reverse.square())
     return torch.stack([(forward - reverse).square().sum(dim=1), norm.sum(dim=1)], dim=1)

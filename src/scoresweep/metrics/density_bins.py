@@ -51,7 +51,9 @@ def error_by_density(
         ValueError: if there are fewer than two points for each bin.
     """
     if len(x) < 2 * bins:
-        raise ValueError(f"{bins} density bins need {2 * bins} points or more, found {len(x)}")
+        raise ValueError(
+            f"expected {2 * bins} points or more for {bins} density bins, found {len(x)}"
+        )
     square, norm = squared_errors(score, oracle, x, sigma, batch_size)
     density = torch.cat(
         [oracle.log_density(p, p.new_full((len(p),), sigma)) for p in torch.split(x, batch_size)]

@@ -34,15 +34,15 @@ def nearest_points(x: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     The index is −1 if there are fewer than `k` points.
     """
-    found = torch.full((len(x), k), torch.inf, dtype=torch.float64)
+    nearest = torch.full((len(x), k), torch.inf, dtype=torch.float64)
     index = torch.full((len(x), k), -1)
     for rows, columns, squares in squared_distances(x, points):
-        near, place = torch.cat([found[rows], squares], dim=1).topk(k, dim=1, largest=False)
-        found[rows] = near
+        near, place = torch.cat([nearest[rows], squares], dim=1).topk(k, dim=1, largest=False)
+        nearest[rows] = near
         index[rows] = torch.where(
             place < k, index[rows].gather(1, place.clamp(max=k - 1)), place - k + columns.start
         )
-    return found.sqrt(), index
+    return nearest.sqrt(), index
 
 
 def squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:

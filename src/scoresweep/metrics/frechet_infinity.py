@@ -76,7 +76,7 @@ def frechet_infinity(
     distances = _Distances(real, generated)
     draw = generator_for(options.seed, "subsets")
     sizes = subset_sizes(count, dimension)
-    found = [distances(torch.randperm(count, generator=draw)[:size]) for size in sizes.tolist()]
+    values = [distances(torch.randperm(count, generator=draw)[:size]) for size in sizes.tolist()]
     weights = intercept_weights(sizes)
     error = None
     if options.resamplings:
@@ -99,7 +99,7 @@ def frechet_infinity(
         )
     return {
         "frechet_infinity": MetricValue(
-            float(weights @ torch.stack(found).numpy()),
+            float(weights @ torch.stack(values).numpy()),
             "Fréchet distance extrapolated to infinitely many generated samples",
             n_real=len(real),
             better="lower",

@@ -60,12 +60,12 @@ def copies(x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"expected 2 different samples or more, found {len(points)}")
     distances, index = nearest_points(x, points, min(DUPLICATES + 1, len(points)))
     apart = distances[:, :1] <= COPY_RATIO * distances[:, 1:]
-    found = apart[:, 0].clone()
+    is_copy = apart[:, 0].clone()
     # The nearest training samples of these may be near duplicates of each other.
-    unsure = (apart[:, -1] & ~found).nonzero()[:, 0]
+    unsure = (apart[:, -1] & ~is_copy).nonzero()[:, 0]
     for rows in torch.split(unsure, max(1, BLOCK // index[0].numel() // points.shape[1])):
         near = points[index[rows]].double()
         widths = (near - near[:, :1]).norm(dim=2).cummax(dim=1).values
         alike = widths[:, :-1] <= DUPLICATE_RATIO * distances[rows, 1:]
-        found[rows] = (alike & apart[rows]).any(dim=1)
-    return found, distances[:, 0]
+        is_copy[rows] = (alike & apart[rows]).any(dim=1)
+    return is_copy, distances[:, 0]

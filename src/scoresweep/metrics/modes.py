@@ -38,10 +38,10 @@ def modes(real: Features, generated: Features, options: Options) -> dict[str, Me
         ValueError: if the data are not from a mixture.
     """
     if options.mixture is None:
-        raise ValueError("the data was not drawn from a Gaussian mixture")
+        raise ValueError("the data are not from a Gaussian mixture")
     weights = options.mixture.weights
-    found = likeliest_mode(generated.values, options.mixture)
-    shares = torch.bincount(found, minlength=len(weights)).double() / len(generated)
+    nearest = likeliest_mode(generated.values, options.mixture)
+    shares = torch.bincount(nearest, minlength=len(weights)).double() / len(generated)
     return {
         "mode_share": MetricValue(
             shares,

@@ -13,6 +13,6 @@ def at_least_zero(value: float, rounding: float) -> float:
     """
     if value < -rounding:
         raise ValueError(
-            f"found a distance of {value:g}; expected 0 or more, or {-rounding:.2g} with rounding"
+            f"distance {value:g}: expected 0 or more, or {-rounding:.2g} with rounding errors"
         )
     return 0.0 if value < 0 else value

@@ -56,7 +56,7 @@ class RefineNet(ScoreNetwork):
         if min(shape[1:]) < smallest:
             raise ValueError(
                 f"{type(self).__name__.lower()} needs images of {smallest}×{smallest} pixels or "
-                f"more, which its stages halve; found {shape[2]}×{shape[1]}"
+                f"more for its stages, found {shape[2]}×{shape[1]}"
             )
         widths = [channels * width for width in self.widths]
         self.first = _conv3x3(shape[0], channels)

@@ -65,7 +65,7 @@ class UNet(ScoreNetwork):
         if min(shape[1:]) < smallest:
             raise ValueError(
                 f"unet needs images of {smallest}×{smallest} pixels or more for {len(multipliers)} "
-                f"stages, which halve them; found {shape[2]}×{shape[1]}: expected fewer multipliers"
+                f"stages, found {shape[2]}×{shape[1]}; use larger images or fewer multipliers"
             )
         size, wide = max(shape[1:]), 4 * channels
         self.embed = nn.Sequential(

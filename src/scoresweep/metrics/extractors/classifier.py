@@ -62,7 +62,7 @@ class Classifier(Extractor):
             *layers,
             nn.Flatten(),
             nn.Linear(maps[-1] * cells, FEATURES, bias=False),
-            # Features of one scale, whatever the dataset.
+            # Features have the same scale for every dataset.
             nn.BatchNorm1d(FEATURES),
             nn.ReLU(),
         )
@@ -85,9 +85,9 @@ class Classifier(Extractor):
             raise ValueError("the classifier needs labels of the training samples, found None")
         generator = generator_for(seed, "classifier")
         order = torch.randperm(len(samples), generator=generator)
-        held_out, kept = order.tensor_split([max(1, int(HELD_OUT * len(order)))])
+        held_out, training = order.tensor_split([max(1, int(HELD_OUT * len(order)))])
         self._reset(seed)
-        self._train_on(samples, labels, kept, generator)
+        self._train_on(samples, labels, training, generator)
         with torch.no_grad():
             logits = self.head(self(samples[held_out]).values)
         self.temperature.copy_(_best_temperature(logits, labels[held_out]))
@@ -114,7 +114,7 @@ class Classifier(Extractor):
                     module.reset_parameters()
 
     def _train_on(
-        self, samples: Tensor, labels: Tensor, kept: Tensor, generator: torch.Generator
+        self, samples: Tensor, labels: Tensor, indices: Tensor, generator: torch.Generator
     ) -> None:
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
@@ -124,7 +124,7 @@ class Classifier(Extractor):
         uniform = torch.full((NOISE, classes), 1 / classes)
         self.train()
         for _ in range(STEPS):
-            batch = kept[torch.randint(len(kept), (BATCH_SIZE,), generator=generator)]
+            batch = indices[torch.randint(len(indices), (BATCH_SIZE,), generator=generator)]
             images = _shift(samples[batch], generator)
             noise = torch.rand(NOISE, *images.shape[1:], generator=generator)
             logits = self.head(self.body(torch.cat([images, noise])))
