@@ -45,7 +45,7 @@ def test_smoothed_score_equals_the_direct_sum(digits: Tensor, sigma: float) -> N
     torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-9)
 
 
-def test_float32_data_loses_nothing_at_small_sigma(digits: Tensor) -> None:
+def test_float32_data_are_exact_at_small_sigma(digits: Tensor) -> None:
     data = digits.float() + 100
     x = (data[0:1] + data[1:2]) / 2 + 0.01 * torch.randn(40, 1, 8, 8)
     found = SmoothedData(data)(x, torch.full((40,), 0.05))
@@ -138,7 +138,7 @@ def exactly(mixture: GaussianMixture, x: Tensor, sigma: float) -> tuple[list[flo
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("sigma", [1e-4, 1e-2, 1.0, 1e2])
 @pytest.mark.parametrize("spread", [1e-2, 1.0, 1e3, 1e4])
-def test_wide_data_and_small_sigma_lose_no_digits(
+def test_wide_data_are_exact_at_small_sigma(
     spread: float, sigma: float, dtype: torch.dtype
 ) -> None:
     """Means `spread` apart, three of them within a few σ of each other."""
@@ -158,7 +158,7 @@ def test_wide_data_and_small_sigma_lose_no_digits(
     torch.testing.assert_close(sigma * mixture(x, sigmas), sigma * score, rtol=1e-6, atol=1e-6)
 
 
-def test_exact_distances_are_differentiable_and_need_no_single_block(
+def test_exact_distances_are_differentiable_in_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     draw = torch.Generator().manual_seed(0)

@@ -40,7 +40,7 @@ STEP_SIZES = {
 
 @pytest.mark.parametrize("ladder", [geometric, uniform, cosine, karras])
 @pytest.mark.parametrize(("first", "last", "levels"), [(50.0, 0.01, 232), (1.3, 0.7, 2)])
-def test_a_ladder_falls_between_its_exact_ends(ladder, first, last, levels):
+def test_a_ladder_decreases_between_its_exact_ends(ladder, first, last, levels):
     sigmas = ladder(first, last, levels)
     assert sigmas.dtype == torch.float64
     assert len(sigmas) == levels
@@ -75,7 +75,7 @@ def test_the_levels_between_the_ends(ladder, expected):
         lambda: explicit([1, -1]),
     ],
 )
-def test_a_ladder_that_does_not_fall_is_refused(make):
+def test_a_ladder_that_does_not_decrease_is_refused(make):
     with pytest.raises(ValueError, match="must"):
         make()
 
@@ -111,12 +111,12 @@ def test_technique_2_gives_the_published_ladders(name):
     assert levels_by_technique_2(first, 0.01, dimension) == levels
 
 
-def test_technique_2_with_the_coverage_that_the_paper_names():
+def test_technique_2_with_the_coverage_of_the_paper():
     # Solved by hand for CIFAR-10: C = 0.5 gives L = 219.2.
     assert levels_by_technique_2(50, 0.01, 3072, coverage=0.5) == 219
 
 
-def test_technique_2_has_no_answer_in_few_dimensions():
+def test_technique_2_needs_five_dimensions():
     with pytest.raises(ValueError, match=r"levels.*found 2"):
         levels_by_technique_2(8, 0.1, 2)
     assert levels_by_technique_2(8, 0.1, 5) >= 2
@@ -143,7 +143,7 @@ def test_one_level_is_a_ladder():
     assert torch.equal(explicit([0.05]), torch.tensor([0.05], dtype=torch.float64))
 
 
-def test_build_ladder_takes_what_is_missing_from_the_data():
+def test_build_ladder_resolves_options_from_the_data():
     points = torch.rand(50, 12, generator=torch.Generator().manual_seed(0))
     first = max_distance(points)
     found = build_ladder(

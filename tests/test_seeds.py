@@ -15,17 +15,17 @@ def test_seeds_do_not_change_between_versions():
 
 @settings(max_examples=30)
 @given(parts, parts)
-def test_equal_parts_alone_give_equal_seeds(first, second):
+def test_only_equal_parts_give_equal_seeds(first, second):
     assert (derive_seed(*first) == derive_seed(*second)) == (first == second)
     assert 0 <= derive_seed(*first) < 2**63
 
 
-def test_where_one_part_ends_and_what_type_it_has_matters():
+def test_seeds_depend_on_boundaries_and_types_of_parts():
     similar = [("ab",), ("a", "b"), (1, 2), (12,), ("1", "2"), (1, "2"), ("", "ab"), ()]
     assert len({derive_seed(*parts) for parts in similar}) == len(similar)
 
 
-def test_a_generator_is_seeded_with_it():
+def test_generators_are_seeded_with_derived_seeds():
     ours = torch.randn(5, generator=generator_for(0, "x"))
     assert torch.equal(ours, torch.randn(5, generator=generator_for(0, "x")))
     theirs = torch.Generator().manual_seed(derive_seed(0, "x"))

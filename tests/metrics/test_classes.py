@@ -17,5 +17,5 @@ def test_shares_and_confidence() -> None:
     assert measures["class_confidence"].n_real == 7
 
 
-def test_nothing_is_measured_without_probabilities() -> None:
+def test_no_class_metrics_without_probabilities() -> None:
     assert classes(Features(torch.zeros(2, 1)), Features(torch.zeros(2, 1)), Options()) == {}

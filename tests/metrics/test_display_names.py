@@ -29,7 +29,7 @@ def test_only_inception_features_give_an_fid(
     )
 
 
-def test_the_extrapolated_one_says_so() -> None:
+def test_extrapolated_fid_has_its_own_name() -> None:
     assert metric_name("frechet_infinity", "inception") == "fid_infinity"
     assert metric_name("frechet_infinity", "inception_half_pixel") == "fid_infinity_half_pixel"
     assert "extrapolated" in metric_title("frechet_infinity", "inception", "plain")

@@ -1,4 +1,4 @@
-"""Distances between sets of features against other people's programs and against closed forms."""
+"""Distances between sets of features, against other libraries and closed forms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scoresweep.metrics import (
 from scoresweep.metrics.mmd import median_distance
 
 LINE = torch.ones(1, 1, dtype=torch.float64)
-"""The only direction that there is in one dimension."""
+"""The only direction in one dimension."""
 
 
 def pair(n: int, m: int, dimension: int = 1) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def test_sets_of_any_dimension_agree_with_scipy_and_scikit_learn() -> None:
     assert gaussian_mmd(x, y, 5.0) == pytest.approx(same - 2 * kernels[0].mean(), rel=1e-9)
 
 
-def test_mmd_has_no_bias_and_takes_its_width_from_the_real_samples() -> None:
+def test_mmd_is_unbiased_with_the_width_of_the_real_samples() -> None:
     """The mean over independent pairs from one distribution is zero within three errors."""
     draw = torch.Generator().manual_seed(0)
     draws = torch.randn(2, 300, 8, 2, generator=draw, dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_mmd_has_no_bias_and_takes_its_width_from_the_real_samples() -> None:
     assert scaled.value == pytest.approx(float(measured.value))
 
 
-def test_mmd_says_what_it_cannot_do() -> None:
+def test_mmd_raises_for_too_few_or_equal_samples() -> None:
     x, y = pair(5, 1)
     with pytest.raises(ValueError, match="2 samples or more, found 5 and 1"):
         gaussian_mmd(x, y, 1.0)
@@ -111,7 +111,7 @@ def test_mmd_says_what_it_cannot_do() -> None:
         mmd(Features(torch.ones(5, 2)), Features(x), Options())
 
 
-def test_large_sets_are_cut_and_say_so() -> None:
+def test_large_sets_are_subsampled_and_counted() -> None:
     x, y = pair(2500, 2300)
     for measure in (energy(Features(x), Features(y), Options())["energy_distance"],):
         assert (measure.n_real, measure.n_generated) == (2000, 2000)

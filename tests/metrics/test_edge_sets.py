@@ -25,7 +25,7 @@ from scoresweep.metrics.energy import mean_distance
 from scoresweep.metrics.rounding import at_least_zero
 
 SHAPES = [(2, 1), (40, 3), (40, 40), (5, 300), (300, 64)]
-"""Samples and features: more of either."""
+"""Numbers of samples and features."""
 
 
 def draw(count: int, dimension: int, seed: int = 0) -> Tensor:
@@ -46,8 +46,8 @@ def sets(count: int, dimension: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("count", "dimension"), SHAPES)
 @pytest.mark.parametrize("kind", ["normal", "rank one", "large", "far", "constant"])
-def test_equal_sets_have_no_distance(count: int, dimension: int, kind: str) -> None:
-    """Zero to the rounding of its size, and never below; sums of another order included."""
+def test_distance_of_equal_sets_is_zero(count: int, dimension: int, kind: str) -> None:
+    """The distance is zero up to rounding and never negative, also for another order."""
     x = sets(count, dimension)[kind]
     size = float((x - x.mean(dim=0)).square().sum(dim=1).mean())
     for y in (x.clone(), x.flip(0)):
@@ -59,8 +59,8 @@ def test_equal_sets_have_no_distance(count: int, dimension: int, kind: str) -> N
 
 
 @pytest.mark.parametrize(("count", "dimension"), SHAPES)
-def test_a_moved_set_is_as_far_as_it_was_moved(count: int, dimension: int) -> None:
-    """‖v‖² for Fréchet; that of two points for the energy distance, √(2‖v‖)."""
+def test_distance_of_a_shifted_set_is_the_shift(count: int, dimension: int) -> None:
+    """‖v‖² for Fréchet, and √(2‖v‖) for the energy distance of two points."""
     x, move = draw(count, dimension), draw(1, dimension, 1)
     square = float(move.square().sum())
     moved = frechet_distance(Features(x + 100), Features(x + 100 + move))
@@ -93,7 +93,7 @@ def test_singular_covariances_agree_with_forty_digits() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_distances_do_not_depend_on_where_the_origin_is(offset: float) -> None:
+def test_distances_do_not_depend_on_the_origin(offset: float) -> None:
     x, y = draw(60, 5), draw(50, 5, 1) + 0.3
     plain = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     assert mean_distance(x + offset, y + offset) == pytest.approx(float(plain.mean()), rel=1e-9)
@@ -126,7 +126,7 @@ def test_only_rounding_is_set_to_zero() -> None:
         at_least_zero(-0.01, 1e-15)
 
 
-def test_overflow_is_no_distance_of_zero() -> None:
+def test_overflow_does_not_become_zero() -> None:
     """Squares of 1e200 are infinite, and their difference is not a number."""
     x = 1e200 * draw(20, 2)
     assert math.isnan(energy_distance(x, x))
@@ -136,7 +136,7 @@ def test_overflow_is_no_distance_of_zero() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_features_of_half_precision_are_measured_in_double(dtype: torch.dtype) -> None:
+def test_half_precision_features_are_converted_to_float64(dtype: torch.dtype) -> None:
     """Squares of 300 are infinite in float16, and means of 60 samples have 3 digits."""
     x, y = (300 * draw(60, 4, seed).to(dtype) for seed in (0, 1))
     half, full = (Features(x), Features(y)), (Features(x.double()), Features(y.double()))

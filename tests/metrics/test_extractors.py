@@ -39,12 +39,14 @@ def extract(model: Classifier, images: Tensor) -> Features:
         return model(images)
 
 
-def test_pixels_are_the_samples() -> None:
+def test_pixels_extractor_returns_the_samples() -> None:
     images = torch.rand(3, 2, 4, 4)
     assert torch.equal(Pixels((2, 4, 4), 0)(images).values, images.reshape(3, 32))
 
 
-def test_classifier_knows_unseen_digits(fitted: Classifier, digits: tuple[Tensor, Tensor]) -> None:
+def test_classifier_is_accurate_on_unseen_digits(
+    fitted: Classifier, digits: tuple[Tensor, Tensor]
+) -> None:
     images, labels = digits[0][:360], digits[1][:360]
     features = extract(fitted, images)
     assert features.values.shape == (360, 64)
@@ -56,14 +58,14 @@ def test_classifier_knows_unseen_digits(fitted: Classifier, digits: tuple[Tensor
     assert float(confidence.mean()) == pytest.approx(float(right.double().mean()), abs=0.025)
 
 
-def test_classifier_is_undecided_on_noise(fitted: Classifier) -> None:
+def test_classifier_is_uncertain_on_noise(fitted: Classifier) -> None:
     noise = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(5))
     probabilities = extract(fitted, noise).probabilities
     assert probabilities is not None
     assert probabilities.amax(1).mean() < 0.3
 
 
-def test_fit_depends_on_the_seed_alone(
+def test_fit_depends_on_the_seed_only(
     digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classifier, "STEPS", 5)
@@ -107,7 +109,7 @@ def test_fit_needs_labels() -> None:
 
 
 @pytest.mark.parametrize("name", EXTRACTORS)
-def test_the_tables_say_what_the_classes_say(name: str) -> None:
+def test_tables_match_the_extractor_classes(name: str) -> None:
     kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
     assert kind.name == name
     assert kind.needs_labels == (name in CLASS_EXTRACTORS)
@@ -128,7 +130,7 @@ def test_images_have_one_channel_or_three(kind: type[Extractor]) -> None:
         kind((4, 32, 32), 0)
 
 
-def test_efficientnet_sees_each_image_alone() -> None:
+def test_efficientnet_does_not_mix_images() -> None:
     model = EfficientNetLite0((1, 9, 7), 0).eval()
     images = torch.rand(3, 1, 9, 7)
     with torch.no_grad():

@@ -37,7 +37,7 @@ def test_agrees_with_the_bures_wasserstein_distance() -> None:
 
 
 class Projections(torch.nn.Module):
-    """Features of images: 24 fixed projections, rectified."""
+    """24 fixed, rectified projections of images."""
 
     num_features = 24
 
@@ -50,7 +50,7 @@ class Projections(torch.nn.Module):
 
 
 def test_fid_agrees_with_torchmetrics() -> None:
-    """Of uint8 images through one small module, forty times as many as it has features."""
+    """uint8 images through a small module, 40 times as many as features."""
     draw = torch.Generator().manual_seed(0)
     first = torch.randint(0, 256, (1000, 3, 4, 4), dtype=torch.uint8, generator=draw)
     second = torch.randint(0, 200, (1000, 3, 4, 4), dtype=torch.uint8, generator=draw)
@@ -87,7 +87,7 @@ def test_no_digits_are_lost_where_the_covariance_is_singular() -> None:
 def test_the_covariance_is_that_of_numpy_block_by_block(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks of 48 samples; single precision in, double out."""
+    """Blocks of 48 samples; float32 input, float64 output."""
     monkeypatch.setattr(features, "BLOCK", 10)
     x = gaussian(count, 12, 1).float()
     factor = Features(x).covariance_factor

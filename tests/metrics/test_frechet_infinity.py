@@ -21,7 +21,7 @@ def gaussian(
     return Features(x)
 
 
-def test_nearer_to_the_truth_than_the_plain_distance_and_as_sure_as_it_says() -> None:
+def test_extrapolation_reduces_bias_with_a_correct_error() -> None:
     """The mean over 60 sets of 200 samples; both errors are known to a tenth."""
     draw = torch.Generator().manual_seed(0)
     real = gaussian(200_000, draw)
@@ -40,7 +40,7 @@ def test_nearer_to_the_truth_than_the_plain_distance_and_as_sure_as_it_says() ->
     assert np.mean(errors) == pytest.approx(scatter, rel=0.25)
 
 
-def test_the_line_is_that_of_numpy() -> None:
+def test_the_line_agrees_with_numpy() -> None:
     sizes = subset_sizes(1000, 16)
     assert (sizes[0], sizes[-1], len(sizes)) == (100, 1000, 15)
     values = np.random.default_rng(0).normal(size=15)
@@ -59,7 +59,7 @@ def test_distances_of_subsets(count: int, size: int) -> None:
     assert found == pytest.approx(frechet_distance(real, generated[index]), rel=1e-9)
 
 
-def test_says_where_it_is_rough_and_what_it_needs() -> None:
+def test_notes_and_errors_name_the_sample_numbers() -> None:
     draw = torch.Generator().manual_seed(2)
     real = gaussian(50, draw)
     enough, few = (

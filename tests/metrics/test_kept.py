@@ -1,4 +1,4 @@
-"""What is kept of the real samples changes no value."""
+"""Cached values of the real samples do not change results."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from scoresweep.metrics import (
 
 
 @pytest.mark.parametrize("metric", [energy, frechet, mmd, prdc, sliced_wasserstein])
-def test_real_samples_that_were_used_before_give_the_same(
+def test_cached_real_samples_give_the_same_result(
     metric: Metric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other samples, other numbers of them, other neighbours and seeds, one after the other."""
+    """Vary samples, their number, neighbours and seeds in turn."""
     for name in ("energy", "mmd", "sliced_wasserstein"):
         monkeypatch.setattr(
             importlib.import_module(f"scoresweep.metrics.{name}"), "MAX_SAMPLES", 40

@@ -46,7 +46,7 @@ def test_agrees_with_torchmetrics_over_subsets() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save")
-def test_kid_of_all_samples_is_that_of_torchmetrics() -> None:
+def test_kid_of_all_samples_agrees_with_torchmetrics() -> None:
     x, y = pair()
     options = Options(kid_subsets=2, kid_subset_size=60)
     ours = kid(Features(x), Features(y), options)["kid"].value
@@ -61,7 +61,7 @@ def test_is_unbiased_for_equal_distributions() -> None:
     assert abs(values.mean()) < 5 * values.std() / 20
 
 
-def test_depends_on_the_seed_alone_and_takes_all_of_a_small_set() -> None:
+def test_depends_on_the_seed_only_and_uses_all_of_a_small_set() -> None:
     x, y = pair()
     options = Options(kid_subsets=3, kid_subset_size=20, seed=1)
     first, second = (kid(Features(x), Features(y), options)["kid"].value for _ in range(2))

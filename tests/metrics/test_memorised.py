@@ -1,4 +1,4 @@
-"""Copies of training samples are found, however often the training set holds these."""
+"""Copies of training samples are detected, also if these are duplicated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scoresweep.metrics import Features, Options, nearest, nearest_distances
 from scoresweep.metrics.memorised import copies, without_duplicates
 
 DIMENSION, SPACING = 8, 1.5
-"""Features, and about the median distance of 600 normal points to their nearest neighbours."""
+"""Number of features; also near the median distance of 600 normal points to their neighbours."""
 
 
 def draw(count: int, seed: int, scale: float = 1.0) -> Tensor:
@@ -26,7 +26,7 @@ def memorised(real: Tensor, generated: Tensor) -> float:
 
 REAL, FRESH = draw(600, 0), draw(400, 1)
 NEAR = 0.02 * SPACING / DIMENSION**0.5
-"""Deviation of a feature of near duplicates: 2 % of the distance to other samples."""
+"""Deviation of a feature of near duplicates: 2% of the distance to other samples."""
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 12])
@@ -61,8 +61,8 @@ def test_without_duplicates_it_is_the_published_criterion(dimension: int) -> Non
     assert expected == pytest.approx(3.0**-dimension, abs=0.03)
 
 
-def test_clusters_of_more_samples_are_no_duplicates() -> None:
-    """Five points a tenth of a percent wide: a sixth one is no copy of any of them."""
+def test_clusters_of_more_samples_are_not_duplicates() -> None:
+    """Five points within a tenth of a percent: a sixth point is not a copy of any of them."""
     centres, width = 100 * draw(40, 0), 1e-3
     real = torch.cat([centres + draw(40, i, width) for i in range(1, 6)])
     assert memorised(real, centres + draw(40, 9, width)) < 0.05
@@ -77,7 +77,7 @@ def test_each_sample_is_kept_once() -> None:
         nearest(Features(torch.ones(5, 3)), Features(REAL[:, :3]), Options())
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     real = torch.cat([REAL, REAL + draw(600, 3, NEAR)])
     x = torch.cat([REAL + draw(600, 2, NEAR), FRESH])
     found, distance = copies(x, real)
@@ -89,8 +89,8 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(same, distance, rtol=1e-12, atol=0)
 
 
-def test_distances_far_from_the_origin_lose_no_digits() -> None:
-    """Norms of 1e16 beside squared distances of 1; a point is at the distance 0 of itself."""
+def test_distances_far_from_the_origin_are_exact() -> None:
+    """Norms of 1e16 and squared distances of 1; a point has distance 0 to itself."""
     real = REAL.double()
     expected = nearest_distances(FRESH, real, 3)
     found = nearest_distances(FRESH.double() + 1e8, real + 1e8, 3)

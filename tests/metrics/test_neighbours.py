@@ -46,7 +46,7 @@ def test_agrees_with_scikit_learn(k: int, count: int, monkeypatch: pytest.Monkey
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_of_a_set_with_itself_and_with_one_far_away() -> None:
+def test_equal_sets_and_distant_sets() -> None:
     real = points(50, 0)
     precision, recall, density, coverage = precision_recall_density_coverage(real, real, 3)
     # Each ball holds its own point and its three neighbours.
@@ -54,7 +54,7 @@ def test_of_a_set_with_itself_and_with_one_far_away() -> None:
     assert precision_recall_density_coverage(real, real + 100, 3) == (0, 0, 0, 0)
 
 
-def test_sets_are_brought_to_one_size() -> None:
+def test_the_larger_set_is_subsampled() -> None:
     many, few, options = Features(points(200, 0)), Features(points(30, 1)), Options(neighbours=3)
     some = many.subsample(30, options.seed)
     for real, generated, same in (
@@ -75,8 +75,8 @@ def test_nearest_distances_agree_with_scikit_learn() -> None:
     np.testing.assert_allclose(nearest_distances(x, data, 3), expected, rtol=1e-9)
 
 
-def test_means_over_samples_know_their_errors() -> None:
-    """Those of a mean, s/√n; and of a share, of which the sample does not say that it is zero."""
+def test_means_over_samples_have_standard_errors() -> None:
+    """The error of a mean is s/√n; the error of a share is never zero."""
     real, drawn = points(300, 0), points(60, 1)
     found = nearest(Features(real), Features(drawn), Options())
     values = nearest_distances(drawn, real, 1)[:, 0].numpy()
@@ -92,7 +92,7 @@ def test_means_over_samples_know_their_errors() -> None:
     assert found["density"].error == pytest.approx(stats.sem(holders))
 
 
-def test_points_that_there_are_not_are_infinitely_far() -> None:
+def test_missing_points_are_infinitely_far() -> None:
     found = nearest_distances(points(3, 1), points(1, 0), 2)
     assert found.isfinite().tolist() == [[True, False]] * 3
 

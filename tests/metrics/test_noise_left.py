@@ -1,4 +1,4 @@
-"""Shares of noise against closed forms."""
+"""Shares of remaining noise against closed forms."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ NOISE = torch.randn(4000, 2, 5, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.3, 2.0])
-def test_the_normal_score_leaves_what_its_formula_says(sigma):
+def test_the_normal_score_agrees_with_its_formula(sigma):
     left = noise_left(normal_score(DATA), DATA, sigma, NOISE)
     assert left.shape == (4000,)
     assert float(left.mean()) == pytest.approx(0.09 / (0.09 + sigma**2), rel=0.03)
 
 
-def test_no_score_leaves_all_and_the_noise_itself_none():
+def test_a_zero_score_leaves_all_and_the_true_noise_none():
     def zero(x, sigma):
         return 0 * x
 
@@ -30,7 +30,7 @@ def test_no_score_leaves_all_and_the_noise_itself_none():
     assert float(noise_left(known, DATA, 0.7, NOISE).max()) < 1e-12
 
 
-def test_a_score_twice_as_long_leaves_more_than_none_at_large_sigma():
+def test_a_doubled_score_leaves_more_than_a_zero_score():
     """(1 − 2·σ²/(v + σ²))² σ² + 4 v σ⁴/(v + σ²)², divided by σ²."""
     right, sigma, v = normal_score(DATA), 2.0, 0.09
 

@@ -33,7 +33,7 @@ def test_values_by_hand(resize, larger, smaller) -> None:
 
 
 def tf1_pixel_by_pixel(image: np.ndarray, size: int) -> np.ndarray:
-    """Bilinear without half-pixel centres, one pixel of a channel after the other."""
+    """Bilinear without half-pixel centres, pixel by pixel."""
     height, width = image.shape
     found = np.empty((size, size))
     for i in range(size):

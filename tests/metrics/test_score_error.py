@@ -18,7 +18,7 @@ def oracle() -> GaussianMixture:
 
 @pytest.mark.parametrize("sigma", [0.1, 2.0])
 def test_a_scaled_score_of_a_gaussian(oracle: GaussianMixture, sigma: float) -> None:
-    """x ~ N(0, v I) with v = 1 + σ²: s* = −x/v and E|s*|² = D/v; s = 1.5 s* errs by half of it."""
+    """x ~ N(0, v I) with v = 1 + σ²: s* = −x/v and E|s*|² = D/v; s = 1.5 s* errs by s*/2."""
     clean = oracle.sample(20_000, 0.0, torch.Generator().manual_seed(0))
 
     def score(x: Tensor, sigma: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def test_identity_of_loss_and_error(sigma: float) -> None:
 
 
 def test_relative_error_has_the_error_of_a_ratio(oracle: GaussianMixture) -> None:
-    """The stated error is the scatter of the ratio over repeats."""
+    """The error is the scatter of the ratio over repeats."""
 
     def score(x: Tensor, sigma: Tensor) -> Tensor:
         return oracle(x, sigma) + 0.2
@@ -94,13 +94,13 @@ def test_at_given_points(oracle: GaussianMixture) -> None:
     assert "dsm_loss" not in found
 
 
-def test_the_oracle_itself_has_no_error(oracle: Score) -> None:
+def test_the_exact_score_has_no_error(oracle: Score) -> None:
     found = score_error(oracle, oracle, torch.zeros(10, 3), 0.5, torch.Generator().manual_seed(0))
     assert found["score_error"].value == 0
     assert found["score_cosine"].value == pytest.approx(1)
 
 
-def test_the_error_of_one_point_is_not_known(oracle: GaussianMixture) -> None:
+def test_the_standard_error_of_one_point_is_nan(oracle: GaussianMixture) -> None:
     found = compare_scores(lambda x, _: -x, oracle, torch.ones(1, 3), 1.0)
     assert found["score_error"].value == pytest.approx(0.5 * 3 * 0.25)  # −x against −x/2
     for estimate in found.values():

@@ -1,4 +1,4 @@
-"""What a score gets wrong by density, as a field without curl, and as a density."""
+"""Score errors by density, asymmetry of the Jacobian, and recovered density."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def two_modes(dimension: int) -> GaussianMixture:
 # ── asymmetry ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_asymmetry_is_that_of_the_exact_jacobian() -> None:
+def test_asymmetry_agrees_with_the_exact_jacobian() -> None:
     """A small network in float64; the estimate is a mean over 4 × 2,000 probes."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -58,7 +58,7 @@ def test_asymmetry_of_linear_scores(matrix: list[list[float]], expected: float) 
 
 
 @pytest.mark.parametrize("sigma", [0.05, 1.0])
-def test_an_oracle_is_symmetric(sigma: float) -> None:
+def test_an_exact_score_is_symmetric(sigma: float) -> None:
     images = torch.rand(30, 1, 3, 3, generator=generator(), dtype=torch.float64)
     for oracle, x in (
         (two_modes(3), torch.randn(20, 3, generator=generator(), dtype=torch.float64)),
@@ -71,7 +71,7 @@ def test_an_oracle_is_symmetric(sigma: float) -> None:
 # ── error by density ────────────────────────────────────────────────────────────────────────────
 
 
-def test_bins_hold_as_many_points_from_rare_to_dense() -> None:
+def test_bins_have_equal_sizes_in_order_of_density() -> None:
     """s = 2s*: the error is ½‖s*‖² and the relative one 1; of one Gaussian ‖s*‖ falls with q."""
     oracle = GaussianMixture(torch.ones(1), torch.zeros(1, 2).double(), torch.ones(1))
     x = 3 * torch.randn(90, 2, generator=generator(), dtype=torch.float64)
@@ -85,7 +85,7 @@ def test_bins_hold_as_many_points_from_rare_to_dense() -> None:
         assert found["log_density_of_bin"][index].value == pytest.approx(float(log_density))
 
 
-def test_bins_together_are_the_whole_error() -> None:
+def test_bins_add_up_to_the_score_error() -> None:
     oracle = two_modes(2)
     x = torch.randn(60, 2, generator=generator(), dtype=torch.float64)
 
@@ -103,7 +103,7 @@ def test_bins_together_are_the_whole_error() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5])
-def test_the_exact_score_gives_the_density_back(sigma: float) -> None:
+def test_the_exact_score_recovers_the_density(sigma: float) -> None:
     oracle = two_modes(1)
     found = recover_density(oracle, oracle, oracle.sample(500, 0.0, generator()), sigma)
     spread = (torch.tensor([0.5, 1.0]) ** 2 + sigma**2).sqrt()

@@ -13,8 +13,8 @@ def pictures(classes: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return noise * masks().flatten(1)[classes]
 
 
-def test_every_picture_is_known_for_what_it_shows() -> None:
-    """Also under noise, and where it is darker or brighter than the data."""
+def test_images_are_assigned_to_their_shape() -> None:
+    """Also with noise, and darker or brighter than the data."""
     classes = torch.arange(5).repeat(40)
     x = pictures(classes)
     draw = torch.Generator().manual_seed(1)
@@ -22,7 +22,7 @@ def test_every_picture_is_known_for_what_it_shows() -> None:
         assert torch.equal(likeliest_shape(seen), classes)
 
 
-def test_least_squares_with_the_mean_pictures() -> None:
+def test_assignment_is_least_squares_with_the_mean_images() -> None:
     x = torch.rand(50, 784, generator=torch.Generator().manual_seed(2))
     squares = torch.cdist(x, masks().flatten(1) / 2.0)
     assert torch.equal(likeliest_shape(x), squares.argmin(dim=1))
@@ -39,7 +39,7 @@ def test_shares_errors_and_mass_outside() -> None:
     assert found["shape_asked"].depends_on_data_only
 
 
-def test_mass_outside_of_an_even_picture_is_the_area_outside() -> None:
+def test_mass_outside_of_a_uniform_image_is_the_area_outside() -> None:
     for shape, mask in enumerate(masks()):
         area = float(mask.float().mean())
         assert mass_outside(torch.full((3, 784), 0.2), torch.full((3,), shape)) == pytest.approx(
@@ -48,7 +48,7 @@ def test_mass_outside_of_an_even_picture_is_the_area_outside() -> None:
     assert mass_outside(torch.zeros(1, 784), torch.tensor([0])) == 0
 
 
-def test_other_data_have_no_shapes() -> None:
+def test_other_data_are_refused() -> None:
     drawn = Features(torch.zeros(3, 784))
     with pytest.raises(ValueError, match="shapes"):
         shapes(drawn, drawn, Options())

@@ -13,7 +13,7 @@ from scoresweep.metrics.standard_errors import error_of_share
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.3, 0.5, 0.99])
-def test_intervals_of_shares_hold_them(share: float) -> None:
+def test_intervals_of_shares_contain_them(share: float) -> None:
     """Summed over what a hundred samples can show; without the four added ones 0.001 is in 9 %."""
     found = np.arange(101)
     reach = 1.96 * error_of_share(torch.from_numpy(found / 100), 100).numpy()
@@ -37,7 +37,7 @@ def test_error_of_a_mean(count: int) -> None:
     assert errors["both"].tolist() == [pytest.approx(expected, rel=0.04)] * 2
 
 
-def test_error_of_a_frechet_distance_is_its_scatter_over_fresh_samples() -> None:
+def test_error_of_a_frechet_distance_is_its_scatter_over_new_samples() -> None:
     generator = torch.Generator().manual_seed(0)
     real = Features(torch.randn(2000, 3, generator=generator, dtype=torch.float64))
 
@@ -55,7 +55,7 @@ def test_error_of_a_frechet_distance_is_its_scatter_over_fresh_samples() -> None
     assert float(errors["d"]) == pytest.approx(float(fresh), rel=0.3)
 
 
-def test_what_is_positive_has_a_positive_interval() -> None:
+def test_positive_values_have_positive_intervals() -> None:
     """The interval of the logarithm: its standard error is that of the mean over the mean."""
     values = [0.5, 0.9, 1.5]
     mean, error = np.mean(values), stats.sem(values)
@@ -68,14 +68,14 @@ def test_what_is_positive_has_a_positive_interval() -> None:
     assert mean - half < 0.1 < low
 
 
-def test_an_interval_wider_than_its_value_goes_on_along_the_tangent() -> None:
-    """Nearly perfect copies; of the logarithm it would reach 2e81, or infinity."""
+def test_wide_intervals_continue_along_the_tangent() -> None:
+    """Nearly perfect copies: the interval of the logarithm would reach 2e81 or infinity."""
     low, high = bounded_interval([8.9e-5, 1e-6, 1.0, 1.0], [0.02, 0.02, 1.0, 1.001], 0, None)
     np.testing.assert_allclose(low, [0, 0, math.exp(-1), math.exp(-1.001)], atol=1e-90)
     np.testing.assert_allclose(high, [0.02 * math.e, 0.02 * math.e, math.e, 1.001 * math.e])
 
 
-def test_narrow_intervals_are_the_same_on_both_scales() -> None:
+def test_narrow_intervals_agree_on_both_scales() -> None:
     low, high = bounded_interval([5.0, 0.5], 0.01, 0, None)
     np.testing.assert_allclose(low, [4.99, 0.49], rtol=3e-4)
     np.testing.assert_allclose(high, [5.01, 0.51], rtol=3e-4)
@@ -90,7 +90,7 @@ def test_narrow_intervals_are_the_same_on_both_scales() -> None:
         (0.0, 0.2, (0, None), (0, 0.2)),
     ],
 )
-def test_intervals_stay_within_what_is_possible(
+def test_intervals_are_limited_to_possible_values(
     value: float,
     half: float,
     limits: tuple[float | None, float | None],
@@ -99,5 +99,5 @@ def test_intervals_stay_within_what_is_possible(
     assert bounded_interval(value, half, *limits) == pytest.approx(ends)
 
 
-def test_no_interval_stays_none() -> None:
+def test_missing_intervals_stay_missing() -> None:
     assert np.isnan(bounded_interval([1.0, 0.0], np.nan, 0, None)).all()

@@ -1,4 +1,4 @@
-"""What holds of every network."""
+"""Properties of every network."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ NETWORKS = {
 
 @pytest.fixture(params=NETWORKS)
 def network(request):
-    """A network all of whose parameters are other than zero, which some layers begin with."""
+    """A network without zero parameters, with which some layers are initialised."""
     build, shape, options = NETWORKS[request.param]
     torch.manual_seed(0)
     net = build(shape, SIGMAS, **options)

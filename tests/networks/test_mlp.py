@@ -41,7 +41,7 @@ def reference(net, u, sigma=None):
 
 @pytest.mark.parametrize("conditioning", ["divide", "input", "none"])
 @pytest.mark.parametrize("shape", [(5,), (1, 2, 3)])
-def test_it_is_the_formula(conditioning, shape):
+def test_it_agrees_with_its_formula(conditioning, shape):
     net = network(shape, conditioning=conditioning)
     x = torch.rand(3, *shape)
     sigma = torch.tensor([4.0, 1.0, 0.1])

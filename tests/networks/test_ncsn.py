@@ -1,4 +1,4 @@
-"""The conditional RefineNet of NCSN; its numbers are compared in test_published_networks.py."""
+"""The conditional RefineNet of NCSN; its numbers are compared in test_ncsn_checkpoints.py."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def network(shape=(1, 8, 8), channels=4):
     return NCSN(shape, SIGMAS, channels=channels)
 
 
-def test_each_level_has_norms_of_its_own_and_nothing_else():
+def test_only_norms_depend_on_the_level():
     net, level = network(), 3
     changed = [p for p in net.parameters() if p.ndim == 2]
     assert len(changed) == 3 * (16 + 28 + 6 + 8 + 12 + 1)

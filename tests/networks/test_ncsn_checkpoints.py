@@ -1,4 +1,4 @@
-"""Networks and parameter names against those of the authors' programs."""
+"""Networks and parameter names against the published code."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def network(name, shape=(2, 8, 8)):
 
 @pytest.mark.parametrize(("name", "shape"), AUTHORS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_published_weights_give_the_scores_of_the_authors_program(name, shape, layout):
+def test_published_weights_give_the_scores_of_the_published_code(name, shape, layout):
     net = network(name, shape)
     found = convert_ncsn_state_dict(published_weights(name, shape[0]), net)
     net.load_state_dict(found | {"sigmas": net.sigmas})

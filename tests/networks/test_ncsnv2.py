@@ -40,7 +40,7 @@ AUTHORS = {
 
 @pytest.mark.parametrize("shape", AUTHORS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_it_gives_the_scores_of_the_authors_program(shape, layout):
+def test_it_gives_the_scores_of_the_published_code(shape, layout):
     net = network(shape).double().to(memory_format=layout)
     fill_with_waves(net)
     size = torch.Size((2, *shape))
@@ -51,7 +51,7 @@ def test_it_gives_the_scores_of_the_authors_program(shape, layout):
     assert found == pytest.approx(AUTHORS[shape], rel=1e-10)
 
 
-def test_sigma_divides_the_output_and_nothing_else():
+def test_sigma_only_divides_the_output():
     net = network((1, 8, 8)).double()
     x = torch.rand(3, 1, 8, 8, dtype=torch.float64)
     one = net(x, torch.ones(3, dtype=torch.float64))
@@ -59,7 +59,7 @@ def test_sigma_divides_the_output_and_nothing_else():
     torch.testing.assert_close(net(x, sigma), one / sigma[:, None, None, None])
 
 
-def test_odd_sizes_come_back():
+def test_odd_sizes_are_kept():
     assert network((2, 9, 11))(torch.rand(2, 2, 9, 11), torch.ones(2)).shape == (2, 2, 9, 11)
 
 

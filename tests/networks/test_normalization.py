@@ -35,7 +35,7 @@ def norm():
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(8, 8), (7, 5)])
-def test_it_is_the_formula(norm, layout, size):
+def test_it_agrees_with_its_formula(norm, layout, size):
     x = (3 * torch.randn(4, 6, *size) + torch.randn(4, 6, 1, 1)).to(memory_format=layout)
     torch.testing.assert_close(norm(x).double(), formula(norm, x), rtol=1e-5, atol=1e-5)
     norm, x = norm.double(), x.double()

@@ -68,7 +68,7 @@ def test_the_density_of_pixels_has_mass_one():
     assert float(torch.trapezoid(density, dx=1e-3)) == pytest.approx(1, abs=1e-9)
 
 
-def test_an_empty_oracle_takes_over_what_was_saved():
+def test_an_empty_oracle_loads_a_saved_mixture():
     full, x, sigma = of_pixels(), torch.rand(4, 2, 3, 3), SIGMAS.float()
     empty = Oracle((2, 3, 3), torch.ones(4))
     empty.load_state_dict(copy.deepcopy(full.state_dict()))
@@ -78,7 +78,7 @@ def test_an_empty_oracle_takes_over_what_was_saved():
     assert list(empty.parameters()) == []
 
 
-def test_new_contents_replace_the_old():
+def test_a_new_mixture_replaces_the_old():
     oracle = of_pixels()
     x, sigma = torch.rand(4, 2, 3, 3), SIGMAS.float()
     before = oracle(x, sigma)
@@ -90,7 +90,7 @@ def test_new_contents_replace_the_old():
     assert torch.equal(oracle.to(memory_format=torch.channels_last)(x, sigma), oracle(x, sigma))
 
 
-def test_what_is_unit_in_the_data_is_unit_in_its_stds():
+def test_stds_are_in_units_of_the_data():
     # One Gaussian of standard deviation 0.5 about 0.2, stored as percent.
     oracle = Oracle((1,), SIGMAS).set_mixture(
         torch.ones(1), torch.tensor([[20.0]]), torch.tensor([0.5]), (0.0, 100.0)

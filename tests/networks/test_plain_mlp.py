@@ -1,4 +1,4 @@
-"""The multilayer perceptron as textbooks have it."""
+"""The standard multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACTIVATIONS = {
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("conditioning", ["input", "divide", "none"])
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 2)])
-def test_it_is_the_formula(shape, conditioning, activation):
+def test_it_agrees_with_its_formula(shape, conditioning, activation):
     torch.manual_seed(0)
     options = {"conditioning": conditioning, "activation": activation}
     net = PlainMLP(shape, SIGMAS, hidden=(7, 5), **options).double()

@@ -21,13 +21,13 @@ def network(shape=(1, 8, 8), **options):
 
 
 def shaken(net):
-    """Fill the layers that begin at zero, too."""
+    """Fill the layers that are initialised to zero too."""
     for parameter in net.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return net
 
 
-def test_it_begins_as_the_score_of_a_gaussian():
+def test_it_is_initialised_to_the_score_of_a_gaussian():
     net = network().double()
     x, sigma = torch.rand(3, 1, 8, 8).double(), torch.tensor([8, 0.5, 0.05], dtype=torch.float64)
     expected = -(x - 0.5) / (sigma**2 + 0.25)[:, None, None, None]
@@ -85,7 +85,7 @@ def test_attention_is_the_softmax_of_products():
 
 
 @pytest.mark.parametrize(("attention", "count"), [((), 1), ((8,), 1 + 2 + 3), ((8, 4), 1 + 5 + 5)])
-def test_attention_stands_at_the_chosen_sizes(attention, count):
+def test_attention_is_at_the_chosen_sizes(attention, count):
     net = network(blocks=2, attention=attention)
     assert sum(isinstance(module, _Attention) for module in net.modules()) == count
 
@@ -140,7 +140,7 @@ def test_it_learns_digits():
     assert after < 0.7 * before
 
 
-def test_what_has_no_pixels_is_refused():
+def test_points_and_small_images_are_refused():
     with pytest.raises(ValueError, match="unet needs images of shape"):
         UNet((5,), SIGMAS)
     with pytest.raises(ValueError, match="16×16 pixels or more for 5 stages"):

@@ -51,7 +51,7 @@ def test_dsm_is_finite_at_tiny_noise_levels():
     assert float(loss) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_identity_that_ties_loss_and_score_error():
+def test_identity_of_loss_and_score_error():
     """E‖σs + z‖² − (D − σ²E‖s*‖²) = σ²E‖s − s*‖² on a mixture, by quadrature."""
     sigma = 0.8
     x, z, weight = quadrature()

@@ -28,7 +28,7 @@ def batch(count=7, shape=(4,), seed=0):
 
 
 def along(directions, x):
-    """Give every sample the same directions, (M, N, ...)."""
+    """Return the same directions for every sample, (M, N, ...)."""
     return directions[:, None].expand(-1, len(x), -1).reshape(-1, *x.shape)
 
 
@@ -129,7 +129,7 @@ def test_ism_is_the_score_error_less_that_of_no_score():
     assert found == pytest.approx(float(weight @ (error - exact.square().sum(1) / 2)), rel=1e-9)
 
 
-def test_ism_counts_its_passes_before_it_takes_them():
+def test_ism_refuses_too_many_dimensions():
     x, sigma = torch.zeros(1, MAX_DIMENSION + 1), torch.ones(1)
 
     def score(y, sigma):

@@ -1,4 +1,4 @@
-"""The exact trace in parts: against one backward pass for each dimension, in value and gradient."""
+"""The exact trace in batches, against one backward pass for each dimension."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def one_pass_each(score, x, sigma, z):
 
 
 def gradient(losses, network):
-    """Return the gradient of a sum that gives every sample a weight of its own."""
+    """Return the gradient of a weighted sum of the losses."""
     weighted = (losses * torch.arange(1, len(losses) + 1)).sum()
     return torch.autograd.grad(weighted, list(network.parameters()), allow_unused=True)
 
 
 def memory_for(network, x, sigma, together):
-    """Return the memory in which so many dimensions are taken together."""
+    """Return the memory for batches of `together` dimensions."""
     x = x.clone().requires_grad_()
     return together * jacobian_trace._bytes_of_a_pass(network(x, sigma), x)
 
 
 @pytest.mark.parametrize("together", [7, 10**6], ids=["parts", "whole"])
-def test_values_and_gradients_are_those_of_one_pass_each(network, together):
-    """Seven dimensions at a time leave a rest."""
+def test_values_and_gradients_agree_with_single_passes(network, together):
+    """Batches of seven dimensions leave a smaller last batch."""
     x, sigma, z = batch(network.shape)
     memory = memory_for(network, x, sigma, together)
     found, expected = ism(network, x, sigma, z, memory=memory), one_pass_each(network, x, sigma, z)
@@ -70,7 +70,7 @@ def test_values_and_gradients_are_those_of_one_pass_each(network, together):
         torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-10)
 
 
-def test_parts_are_as_large_as_memory_allows(monkeypatch):
+def test_batches_are_as_large_as_memory_allows(monkeypatch):
     network = NETWORKS["plain_mlp"]().double()
     x, sigma, z = batch(POINT)
     parts, part = [], jacobian_trace._part
@@ -107,7 +107,7 @@ def test_a_gradient_reaches_the_data_as_well(together):
 
 
 class Clipped(torch.autograd.Function):
-    """An identity whose backward pass looks at values, which `torch.vmap` does not allow."""
+    """An identity whose backward pass depends on values, which `torch.vmap` does not support."""
 
     @staticmethod
     def forward(ctx, x):
@@ -119,7 +119,7 @@ class Clipped(torch.autograd.Function):
 
 
 @pytest.mark.parametrize("together", [4, 9])
-def test_a_network_that_vmap_cannot_take_is_named_and_gets_a_pass_for_each(together):
+def test_a_network_that_vmap_does_not_support_gets_single_passes(together):
     network = NETWORKS["plain_mlp"]().double()
     x, sigma, z = batch(POINT)
 
@@ -134,7 +134,7 @@ def test_a_network_that_vmap_cannot_take_is_named_and_gets_a_pass_for_each(toget
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
 
 
-def test_an_error_of_the_network_is_not_laid_on_vmap():
+def test_an_error_of_the_network_is_not_attributed_to_vmap():
     def score(x, sigma):
         return x.detach().requires_grad_()
 

@@ -1,4 +1,4 @@
-"""Targets whose every moment is known, and what to hold samples against them to."""
+"""Targets with known moments, and assertions about samples of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def normal(mean: float, std: float, *size: int, seed: int = 1) -> Tensor:
 
 
 def assert_normal(x: Tensor, mean: float, variance: float) -> None:
-    """Hold independent normal numbers to mean and variance, within four standard errors."""
+    """Assert mean and variance of independent normal numbers within four standard errors."""
     n = x.numel()
     assert abs(float(x.mean()) - mean) < 4 * math.sqrt(variance / n), float(x.mean())
     assert abs(float(x.var()) / variance - 1) < 4 * math.sqrt(2 / n), float(x.var()) / variance
@@ -54,7 +54,7 @@ WEIGHTS = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
 
 
 class FourModes:
-    """Gaussians of weights 0.1, 0.2, 0.3 and 0.4 in the four quadrants, and their exact moments."""
+    """Gaussians with weights 0.1, 0.2, 0.3 and 0.4 in the four quadrants."""
 
     def __init__(self, distance: float, std: float) -> None:
         signs = [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
@@ -69,15 +69,18 @@ class FourModes:
         return torch.bincount(quadrant, minlength=4).double() / len(x)
 
     def exact_shares(self, sigma: float) -> Tensor:
-        """Return those of q_σ."""
+        """Return the share of q_σ in each quadrant."""
         beyond = 0.5 * (1 + torch.erf(self.means / math.sqrt(2 * (self.std**2 + sigma**2))))
         right, upper = beyond.T
         sides = [(1 - right, 1 - upper), (1 - right, upper), (right, 1 - upper), (right, upper)]
         return torch.stack([(WEIGHTS * a * b).sum() for a, b in sides])
 
     def assert_reached(self, x: Tensor, sigma: float) -> None:
-        """Hold samples (N, 2) to q_σ: shares, mean and covariance within four standard errors,
-        the variance within the modes, which a standard error of 0.7 % goes with, within 5 %."""
+        """Assert that samples (N, 2) are from q_σ.
+
+        Shares, mean and covariance must agree within four standard errors, and the variance within
+        modes to 5%.
+        """
         shares, mean = self.exact_shares(sigma), WEIGHTS @ self.means
         errors = (self.shares(x) - shares) / (shares * (1 - shares) / len(x)).sqrt()
         assert errors.abs().max() < 4, errors

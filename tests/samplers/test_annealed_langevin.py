@@ -59,7 +59,7 @@ def test_denoising_ends_at_the_posterior_mean():
     torch.testing.assert_close(clean, noisy * SPREAD**2 / (SPREAD**2 + 0.25))
 
 
-def test_the_generator_decides_and_the_start_is_left_alone():
+def test_samples_depend_on_the_generator_and_x_is_not_changed():
     sigmas = geometric(3.0, 0.5, 4)
     start = torch.rand(10, 2, 4, 4)
     before = start.clone()
@@ -86,7 +86,7 @@ def test_every_level_is_observed_once_with_the_score_of_its_last_step():
     assert [value for _, _, value in seen] == pytest.approx(sigmas.tolist())
 
 
-def test_the_score_is_called_as_often_as_asked():
+def test_the_score_is_called_once_per_step():
     calls = []
 
     def score(x, sigma):

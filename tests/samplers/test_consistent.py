@@ -1,4 +1,4 @@
-"""Consistent annealed sampling: the noise that it adds is exactly what the ladder asks for."""
+"""Consistent annealed sampling: it adds exactly the noise of each level."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seen(target, x, sigmas, **options):
 
 
 @pytest.mark.parametrize("ladder", [geometric(5.0, 0.4, 6), uniform(2.0, 0.5, 5)])
-def test_around_a_point_the_noise_is_that_of_every_level(ladder):
+def test_around_a_point_the_noise_is_the_noise_of_the_level(ladder):
     # The score of a point is (y − x)/σ²: x − y ~ N(0, σ_i²) at each level, and (1−a)² σ_L² at the
     # end; the denoising step then gives y itself.
     a = 0.7
@@ -62,7 +62,7 @@ def test_on_a_gaussian_the_variance_follows_its_recursion(steps):
 
 
 @pytest.mark.parametrize("denoise_from", ["before_last_step", "after_last_step"])
-def test_which_state_is_denoised(denoise_from):
+def test_denoise_from_chooses_the_state(denoise_from):
     # The state before the last step follows from the one observed there: with the variance v the
     # denoised one has (s²/(s² + σ²))² v, and after the last step (1 − aσ²/(s² + σ²))² of that.
     sigmas, a = geometric(5.0, 0.4, 6), 0.55

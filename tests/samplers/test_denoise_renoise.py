@@ -1,4 +1,4 @@
-"""Denoise, renoise, and so on."""
+"""Denoising and renoising."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_with_a_factor_of_two_it_is_langevin_dynamics_with_the_denoise_rule():
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_the_factor_that_keeps_a_gaussian_as_it_is():
+def test_one_factor_keeps_a_gaussian_invariant():
     sigma = 0.8
     v = SPREAD**2 + sigma**2
     factor = (2 * SPREAD**2 + sigma**2) / v
@@ -48,7 +48,7 @@ def test_the_factor_that_keeps_a_gaussian_as_it_is():
     assert_normal(kept, MEAN, v)
 
 
-def test_langevin_dynamics_with_such_steps_settles_at_a_larger_variance():
+def test_with_a_factor_of_two_the_stationary_variance_is_larger():
     # v = (s²/(s² + σ²))² v + 2σ² gives v = 2(s² + σ²)²/(2s² + σ²), s² only in the limit σ → 0.
     sigma, u = 0.8, SPREAD**2 + 0.8**2
     x = normal(MEAN, SPREAD, 100_000, 2)

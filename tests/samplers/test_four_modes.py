@@ -1,4 +1,4 @@
-"""With the exact score of four separated modes, samplers down a fine ladder find their weights."""
+"""Samplers with the exact score of four separated modes reach the right weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_weights_means_and_covariances(name, levels, options):
     target.assert_reached(end, LAST)
 
 
-def test_a_corrector_in_many_dimensions_keeps_them():
+def test_a_corrector_in_many_dimensions_keeps_the_modes():
     plane, dimension, r = four_modes(), 32, 0.1
     means = torch.nn.functional.pad(plane.means, (0, dimension - 2))
     score = GaussianMixture(WEIGHTS, means, torch.full((4,), plane.std, dtype=torch.float64))
@@ -43,7 +43,7 @@ def test_a_corrector_in_many_dimensions_keeps_them():
     end = samplers.predictor_corrector(score, x, sigmas, **options)
     plane.assert_reached(end[:, :2], LAST)
     # In the other dimensions the data is normal: what a step makes of a variance u is known (see
-    # test_one_corrector_step_changes_the_mean_square_as_it_must).
+    # test_a_corrector_step_changes_the_mean_square_by_its_formula).
     ladder, u = sigmas.tolist(), plane.std**2 + 8.0**2
     factor = 4 * r**2 * (1 + r**2) * (dimension + 2) / (dimension - 2)
     for sigma, following in zip(ladder, [*ladder[1:], LAST], strict=True):
@@ -53,7 +53,7 @@ def test_a_corrector_in_many_dimensions_keeps_them():
     assert float(end[:, 2:].var()) == pytest.approx(u, rel=4 * math.sqrt(2 / end[:, 2:].numel()))
 
 
-def test_the_large_steps_of_denoise_and_renoise_share_the_samples_out_too_evenly():
+def test_denoise_renoise_makes_the_weights_too_equal():
     # With η = σ² a level holds more noise than q_σ (up to 2σ²), and the modes part too early.
     target = four_modes()
     x = target.score.sample(12_000, 8.0, generator(8))

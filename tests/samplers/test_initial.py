@@ -49,7 +49,7 @@ def test_data_plus_noise_needs_data():
 
 
 @pytest.mark.parametrize("kind", ["uniform", "normal", "data_plus_noise"])
-def test_the_generator_decides(kind):
+def test_samples_depend_on_the_generator(kind):
     data = torch.rand(7, 2, 3)
     assert torch.equal(draw(kind, data=data), draw(kind, data=data))
     other = initial_samples(kind, 50_000, (2, 3), sigma_max=4.0, data=data)

@@ -1,4 +1,4 @@
-"""Masks of in-painting."""
+"""Masks for in-painting."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_mean_and_variance_follow_their_recursion(options, drift, noise, steps):
     assert_normal(denoised, MEAN + shrink * (mean - MEAN), shrink**2 * variance)
 
 
-def test_it_is_the_tutorials_walk_in_the_other_space():
+def test_it_agrees_with_the_tutorial_in_its_space():
     # On data y in [−1, 1], with a network s̃ = σ ∇ log q: y ← y + α s̃ + η ε, tanh at the end;
     # α = 0.1, η = 0.05, σ = 0.1. In x = (1 + y)/2: σ/2, drift ασ/4 and noise scale η/2.
     alpha, eta, sigma = 0.1, 0.05, 0.1
@@ -92,7 +92,7 @@ def test_plain_langevin_dynamics_reaches_modes_that_are_near_each_other():
     target.assert_reached(langevin(target.score, x, explicit([0.3]), **options), 0.3)
 
 
-def test_the_level_is_the_ladders_last_and_seen_once():
+def test_only_the_last_level_is_used_and_observed():
     seen, levels = [], set()
 
     def score(x, sigma):

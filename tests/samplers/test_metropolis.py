@@ -1,4 +1,4 @@
-"""Metropolis sampling is exact whatever the step size."""
+"""Metropolis sampling is exact for every step size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LADDER = explicit([2.0, SIGMA])
 
 
 @pytest.mark.parametrize("proposal", ["random_walk", "langevin"])
-def test_a_gaussian_stays_as_it_is_at_a_large_step(proposal):
+def test_a_gaussian_is_invariant_at_a_large_step(proposal):
     # Without the test of Metropolis the variance would become 2η/(1 − (1 − η/v)²) = 1.82 v.
     one = torch.ones(1, dtype=torch.float64)
     v = 0.5**2 + SIGMA**2
@@ -50,7 +50,7 @@ def test_it_reaches_the_moments_and_shares_of_four_modes(proposal, step_size, st
     target.assert_reached(end, SIGMA)
 
 
-def test_the_share_of_accepted_proposals_is_the_known_one():
+def test_the_acceptance_rate_agrees_with_its_formula():
     # Random walk of standard deviation d on N(0, v) in one dimension: (2/π) arctan(2√v/d).
     one = torch.ones(1, dtype=torch.float64)
     target = GaussianMixture(one, torch.zeros(1, 1, dtype=torch.float64), one)
@@ -74,7 +74,7 @@ def test_only_the_last_level_has_a_step_size():
     assert steps[-1] == 0.1
 
 
-def test_the_last_level_is_seen_once():
+def test_the_last_level_is_observed_once():
     seen = []
     observe = lambda level, x, score: seen.append((level, x.clone(), score))  # noqa: E731
     target, x = four_modes().score, normal(0.0, 1.0, 5, 2)

@@ -12,7 +12,7 @@ from scoresweep.noise import geometric
 from scoresweep.samplers import annealed_langevin, interpolated_noise
 
 
-def test_each_noise_of_a_row_is_normal_and_turns_from_one_into_another():
+def test_noise_is_normal_and_interpolated_along_a_row():
     rows = interpolated_noise(5, generator())(torch.empty(500, 40)).view(100, 5, 40).double()
     for k in range(5):
         assert_normal(rows[:, k], 0.0, 1.0)
@@ -25,19 +25,19 @@ def test_each_noise_of_a_row_is_normal_and_turns_from_one_into_another():
     assert between == pytest.approx(0, abs=4 / math.sqrt(3960))
 
 
-def test_noise_is_drawn_anew_each_time():
+def test_each_call_draws_new_noise():
     noise = interpolated_noise(2, generator())
     assert not torch.equal(noise(torch.empty(4, 3)), noise(torch.empty(4, 3)))
 
 
-def test_rows_must_be_whole_and_have_two_ends():
+def test_incomplete_rows_are_refused():
     with pytest.raises(ValueError, match=r"multiple of 2 .* 7"):
         interpolated_noise(2, generator())(torch.empty(7, 3))
     with pytest.raises(ValueError, match=r"steps .* 1"):
         interpolated_noise(1, generator())
 
 
-def test_interpolated_samples_are_samples_and_change_from_each_to_the_next():
+def test_interpolated_samples_have_the_right_variance_and_correlation():
     # The walk is linear here: samples of a row correlate as their noise does.
     sigmas = geometric(3.0, 0.4, 6)
     x = normal(0.0, 3.0, 4000, 2)

@@ -1,4 +1,4 @@
-"""How far float32 lets data lie from the origin."""
+"""Floating-point spacing of data far from the origin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAR = 100.0
 
 @pytest.mark.parametrize("size", [1e-3, 0.3, 1.0, 100.0, 3e7])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_spacing_is_that_of_numpy(size: float, dtype: torch.dtype) -> None:
+def test_the_spacing_agrees_with_numpy(size: float, dtype: torch.dtype) -> None:
     x = torch.tensor([[0.0, -size], [0.1 * size, size]], dtype=dtype)
     expected = np.spacing(x.numpy()[1, 1])
     assert spacing(x) == expected
@@ -36,7 +36,7 @@ def test_the_last_move_is_the_drift_or_the_last_gap() -> None:
 @pytest.mark.parametrize(
     ("moves", "least", "most"), [(4.0, 0.97, 1.03), (1.0, 0.97, 1.05), (0.25, 1.3, 5.0)]
 )
-def test_the_variance_is_right_as_long_as_a_move_is_a_spacing(
+def test_the_variance_is_right_if_a_move_is_at_least_a_spacing(
     moves: float, least: float, most: float
 ) -> None:
     """Data of one point at 100: stationary variance σ²·2a/(1 − (1−a)²), a = η/σ² = 0.05."""

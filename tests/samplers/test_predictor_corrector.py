@@ -54,7 +54,7 @@ def test_around_a_point_ancestral_sampling_is_exact(predictor):
 
 
 @pytest.mark.parametrize("dimension", [12, 24])
-def test_one_corrector_step_changes_the_mean_square_as_it_must(dimension):
+def test_a_corrector_step_changes_the_mean_square_by_its_formula(dimension):
     # With x − m ~ N(0, u), s = (m − x)/v and η = 2 (r ‖z‖ v/‖x − m‖)², E‖z‖⁴ = D(D+2) and
     # E[1/‖x − m‖²] = 1/(u(D−2)): E‖x' − m‖²/D = u − 4r²v + 4r²(1 + r²) v² (D+2)/(u(D−2)).
     r, u, v = 0.5, 0.3, SPREAD**2 + 0.16
@@ -91,5 +91,5 @@ def test_corrector_and_predictor_together_reach_a_gaussian():
     assert float(end.var()) == pytest.approx(SPREAD**2 + 0.01, rel=0.04)
 
 
-def test_no_level_has_a_step_size_of_its_own():
+def test_levels_have_no_step_size():
     assert schedule(SIGMAS).isnan().tolist() == [True] * 6

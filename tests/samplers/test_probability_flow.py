@@ -1,4 +1,4 @@
-"""The probability-flow ODE: on a Gaussian its solution is known, and so is that of its solvers."""
+"""The probability-flow ODE on a Gaussian, where its solution is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def carried(solver, levels, denoise=False):
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun"])
-def test_a_solver_takes_its_steps(solver):
+def test_a_solver_agrees_with_its_formula(solver):
     # dx/dσ = σ (x − m)/(s² + σ²).
     ladder, factor = geometric(3.0, 0.4, 7).tolist(), 1.0
     slope = lambda sigma: sigma / (SPREAD**2 + sigma**2)  # noqa: E731
@@ -40,7 +40,7 @@ def test_a_solver_takes_its_steps(solver):
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2)])
-def test_the_solution_is_approached_in_the_order_of_the_solver(solver, order):
+def test_solvers_converge_with_their_order(solver, order):
     # x(σ) − m ∝ √(s² + σ²): what is distributed as q_σ₁ arrives as q_σ_L.
     exact = math.sqrt((SPREAD**2 + 0.16) / (SPREAD**2 + 9))
     errors = [carried(solver, levels) / exact - 1 for levels in (201, 401)]
@@ -48,7 +48,7 @@ def test_the_solution_is_approached_in_the_order_of_the_solver(solver, order):
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.03)
 
 
-def test_every_level_is_seen_with_its_score():
+def test_every_level_is_observed_with_its_score():
     sigmas, seen = geometric(3.0, 0.4, 5), []
     observe = lambda level, x, score: seen.append((level, x.clone(), score))  # noqa: E731
     probability_flow(Gaussian(), normal(0.0, 1.0, 4, 1), sigmas, observe=observe)

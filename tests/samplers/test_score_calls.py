@@ -1,4 +1,4 @@
-"""The cost of a sampler, as the estimate counts it, is what it does."""
+"""The number of score evaluations of each sampler."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SAMPLERS = [
 
 @pytest.mark.parametrize("options", SAMPLERS, ids=lambda o: "-".join(map(str, o.values())))
 @pytest.mark.parametrize("denoise", [True, False])
-def test_the_score_is_computed_as_often_as_is_said(options, denoise):
+def test_the_number_of_score_evaluations_is_right(options, denoise):
     sampler = TypeAdapter(AnySampler).validate_python(options | {"denoise": denoise})
     score = Counting(torch.ones(1), torch.zeros(2, 3), torch.ones(1))
     observe = lambda *_: None  # noqa: E731
