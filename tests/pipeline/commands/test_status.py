@@ -206,18 +206,18 @@ def test_damaged_progress_file_is_ignored(plan: Plan) -> None:
 
 
 def test_long_tables_list_urgent_jobs_and_count_the_rest(tmp_path: Path) -> None:
-    grid = {"sampler.step_size": [1e-6 * (k + 1) for k in range(2500)]}
+    grid = {"sampler.step_size": [1e-6 * (k + 1) for k in range(500)]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
-    run, setting = plan.runs[3], plan.settings[2000]
+    run, setting = plan.runs[3], plan.settings[400]
     JobState("failed", 1, 4, message="diverged").write(
         plan.paths.samples_progress(run.id, setting.id)
     )
-    started = time.monotonic()
+    started = time.process_time()
     text = printed(plan, limit=5)
-    assert time.monotonic() - started < 5
-    assert "and 9,995 more settings" in text
+    assert time.process_time() - started < 3
+    assert "and 1,995 more settings" in text
     assert "diverged" in text
-    assert "settings: 10,000: 9,999 waiting, 1 failed" in text
+    assert "settings: 2,000: 1,999 waiting, 1 failed" in text
     assert len(text.splitlines()) < 40
 
 

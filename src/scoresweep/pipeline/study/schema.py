@@ -81,7 +81,7 @@ class Train(Config):
     network: AnyNetwork
     """The score network."""
     objective: AnyObjective = DSM(name="dsm")
-    """What it is trained on."""
+    """The training objective."""
     noise: AnyNoise
     """The noise ladder."""
     optimizer: Optimizer = Optimizer()

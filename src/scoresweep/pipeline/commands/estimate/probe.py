@@ -39,11 +39,11 @@ def probe(
     is extrapolated linearly. An `oracle` has no training steps.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
     network = train.network
     model: nn.Module = oracle or network.load()(shape=shape, sigmas=sigmas, **network.arguments())
-    model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = None if oracle else torch.optim.Adam(model.parameters())
     objective = functools.partial(train.objective.load(), **train.objective.arguments())
 
@@ -57,7 +57,7 @@ def probe(
         return score
 
     def draw(size: int) -> tuple[Tensor, Tensor]:
-        x = torch.rand(size, *shape, device=device).to(memory_format=layout)
+        x = torch.rand(size, *shape, device=device).to(memory_format=memory_format)
         return x, sigmas[:1].float().expand(size).to(device)
 
     def step(size: int) -> None:
