@@ -1,4 +1,4 @@
-"""Image files of kinds that Pillow reads and does not write, byte by byte."""
+"""Encode image files that Pillow can read but not write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def png16(values: np.ndarray) -> bytes:
-    """Return a PNG with 16 bits a channel of `values` (H, W) or (H, W, C), rows filtered by Sub."""
+    """Return a PNG with 16 bits per channel of `values` (H, W) or (H, W, C), rows filtered by Sub."""
     height, width = values.shape[:2]
     channels = values.reshape(height, width, -1).shape[2]
     step = 2 * channels
@@ -26,7 +26,7 @@ def png16(values: np.ndarray) -> bytes:
 
 
 def tiff(values: np.ndarray, order: str = "<", photometric: int | None = None) -> bytes:
-    """Return an uncompressed TIFF of `values` (H, W) or (H, W, C), as wide as their type."""
+    """Return an uncompressed TIFF of `values` (H, W) or (H, W, C), with the bit depth of their type."""
     height, width = values.shape[:2]
     channels = values.reshape(height, width, -1).shape[2]
     data = np.ascontiguousarray(values, values.dtype.newbyteorder(order)).tobytes()

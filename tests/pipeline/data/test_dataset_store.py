@@ -39,7 +39,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_was_written_is_read(store, split):
+def test_round_trip(store, split):
     path, splits = store
     assert_same(read_split(path, split), splits[split])
 
@@ -118,14 +118,14 @@ def test_a_missing_store_is_named(tmp_path):
         read_split(tmp_path / "nowhere.zarr", "train")
 
 
-def test_a_store_without_its_manifest_is_not_whole(store):
+def test_a_store_without_a_manifest_is_incomplete(store):
     path, _ = store
     manifest_path(path).unlink()
     with pytest.raises(InputError, match=r"toy\.json: no such file"):
         read_split(path, "train")
 
 
-def test_a_manifest_that_was_cut_short(store):
+def test_a_truncated_manifest(store):
     path, _ = store
     manifest_path(path).write_text(manifest_path(path).read_text()[:-20])
     with pytest.raises(InputError, match=r"toy\.json: is damaged"):
@@ -143,7 +143,7 @@ def test_a_missing_shard_is_found_without_reading(store):
         check_store(path)
 
 
-def test_a_shard_that_was_cut_short_is_named(store):
+def test_a_truncated_shard_is_named(store):
     path, _ = store
     file = shard(path)
     file.write_bytes(file.read_bytes()[:-100])
@@ -151,7 +151,7 @@ def test_a_shard_that_was_cut_short_is_named(store):
         read_split(path, "train")
 
 
-def test_a_changed_byte_is_found(store):
+def test_a_changed_byte_is_detected(store):
     path, _ = store
     file = shard(path)
     content = bytearray(file.read_bytes())
@@ -161,7 +161,7 @@ def test_a_changed_byte_is_found(store):
         read_split(path, "train")
 
 
-def test_exchanged_content_of_the_same_size_is_found(store):
+def test_swapped_content_of_equal_size_is_detected(store):
     path, splits = store
     group = zarr.open_group(path, path="train")
     changed = splits["train"].labels.copy()
@@ -181,7 +181,7 @@ def test_writing_again_replaces_the_store(store):
     assert list(check_store(path)["splits"]) == ["train"]
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path):
+def test_a_failed_write_leaves_no_file(tmp_path):
     def stop(_):
         raise KeyboardInterrupt
 
@@ -216,7 +216,7 @@ def test_samples_are_read_as_a_split(samples):
     assert (split.pixel_range, split.labels) == ((0.0, 255.0), None)
 
 
-def test_samples_that_lost_a_shard_are_not_taken_for_black_images(samples):
+def test_a_missing_shard_of_samples_is_named(samples):
     path, _ = samples
     shutil.rmtree(path / "image/c")
     with pytest.raises(InputError, match=r"image/c/0.* is missing"):
@@ -228,7 +228,7 @@ def test_missing_samples_are_named(tmp_path):
         read_samples(tmp_path / "nowhere.zarr")
 
 
-def test_a_byte_changed_in_what_describes_the_arrays_is_found(store):
+def test_changed_metadata_is_detected(store):
     path, _ = store
     file = path / "train/image/zarr.json"
     file.write_text(file.read_text().replace("255", "254"))

@@ -31,7 +31,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """The files as an official site has them."""
+    """Folder with the files of an official site."""
     path = tmp_path / "site"
     path.mkdir()
     for name, content in CONTENT.items():
@@ -75,13 +75,13 @@ def test_an_archive_by_path(tmp_path):
     assert_fetched(fetch(TOY, Source(path=archive)), archive)
 
 
-def test_the_second_form_is_as_good():
+def test_missing_files_of_all_sets_are_named():
     published = DownloadSpec("toy", ({"z": "0" * 64}, FORM), (), (), {})
     with pytest.raises(InputError, match="missing; expected z or x-idx3-ubyte"):
         fetch(published, Source(path=os.devnull))
 
 
-def test_the_cache_is_used_and_remembers_the_place(folder, cache):
+def test_the_cache_remembers_the_source(folder, cache):
     fetch(TOY, Source(path=folder))
     assert_fetched(fetch(TOY), folder)
 
@@ -107,7 +107,7 @@ def test_a_wrong_checksum_never_enters_the_cache(folder, cache):
     assert leftovers(cache) == set()
 
 
-def test_a_file_that_was_cut_short(folder, cache):
+def test_a_truncated_file(folder, cache):
     file = folder / "x-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"x-idx3-ubyte\.gz: is incomplete or damaged"):
@@ -116,7 +116,7 @@ def test_a_file_that_was_cut_short(folder, cache):
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.98])
-def test_an_archive_that_was_cut_short(tmp_path, cache, kept):
+def test_a_truncated_archive(tmp_path, cache, kept):
     noise = {name: os.urandom(20_000) for name in CONTENT}
     archive = make_archive(tmp_path / "toy.tgz", noise)
     content = archive.read_bytes()
@@ -141,13 +141,13 @@ def test_an_archive_cannot_write_outside(tmp_path):
     assert not (tmp_path / "deep" / "unpacked").exists()
 
 
-def test_the_next_place_is_tried(folder, monkeypatch, tmp_path):
+def test_the_next_source_is_tried(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     places = (Source(path="/nowhere"), Source(package="npm:toy@1.0.0"), Source(path=folder))
     assert_fetched(fetch(DownloadSpec("toy", (FORM,), (), places, {})), folder)
 
 
-def test_what_was_tried_is_told(monkeypatch, tmp_path, cache):
+def test_all_failed_sources_are_listed(monkeypatch, tmp_path, cache):
     monkeypatch.setenv("PATH", str(tmp_path))
     places = (
         Source(path="/nowhere"),
@@ -165,14 +165,14 @@ def test_what_was_tried_is_told(monkeypatch, tmp_path, cache):
     assert f"copy the folder toy of another machine's cache to {cache}" in message
 
 
-def test_a_cache_that_cannot_be_written(folder, monkeypatch, tmp_path):
+def test_an_unwritable_cache(folder, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="Set SCORESWEEP_CACHE"):
         fetch(TOY, Source(path=folder))
 
 
-def test_a_cache_that_may_only_be_read(folder, monkeypatch, cache, read_only):
+def test_a_read_only_cache(folder, monkeypatch, cache, read_only):
     fetch(TOY, Source(path=folder))
     cache = read_only(cache.parent)
     monkeypatch.setenv("SCORESWEEP_CACHE", str(cache))
@@ -194,7 +194,7 @@ def test_an_unknown_registry():
         fetch(TOY, Source(package="gem:toy"))
 
 
-def test_a_package_that_its_client_fetches(tmp_path, monkeypatch):
+def test_a_package(tmp_path, monkeypatch):
     make_archive(tmp_path / "toy-1.0.0.tgz")
     client = tmp_path / "npm"
     client.write_text(f'#!/bin/sh\ntest "$3" = toy@1.0.0 && cp {tmp_path}/toy-1.0.0.tgz .\n')
@@ -203,7 +203,7 @@ def test_a_package_that_its_client_fetches(tmp_path, monkeypatch):
     assert_fetched(fetch(TOY, Source(package="npm:toy@1.0.0")), "npm:toy@1.0.0")
 
 
-def test_a_client_that_fails_is_quoted(tmp_path, monkeypatch):
+def test_output_of_a_failed_client_is_shown(tmp_path, monkeypatch):
     client = tmp_path / "npm"
     client.write_text("#!/bin/sh\necho first >&2; echo no such version >&2; exit 1\n")
     client.chmod(0o755)
@@ -213,7 +213,7 @@ def test_a_client_that_fails_is_quoted(tmp_path, monkeypatch):
 
 
 class Site(http.server.SimpleHTTPRequestHandler):
-    """A site that can promise more than it sends."""
+    """A site whose Content-Length can be too large."""
 
     short = False
 
@@ -250,7 +250,7 @@ def test_a_download(serve):
     assert_fetched(fetch(TOY, Source(url=url)), url)
 
 
-def test_a_connection_that_ends_early_leaves_nothing(serve, cache):
+def test_an_interrupted_download_leaves_no_file(serve, cache):
     with pytest.raises(InputError, match="closed early"):
         fetch(TOY, Source(url=serve(short=True)))
     assert leftovers(cache) == set()
@@ -264,8 +264,8 @@ def test_processes_share_the_cache(folder, cache):
         f"p = DownloadSpec('toy', ({FORM},), (), (Source(path=Path({str(folder)!r})),), {{}}); "
         "fetch(p)"
     )
-    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait(60) for process in started] == [0, 0, 0]
+    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(60) for process in started] == [0, 0]
     assert_fetched(fetch(TOY), folder)
     assert leftovers(cache) == set()
 
@@ -288,7 +288,7 @@ def test_a_source_package_that_pip_unpacks_but_cannot_build(tmp_path, monkeypatc
     assert_fetched(fetch(TOY, Source(package="pypi:toy==1.0")), "pypi:toy==1.0")
 
 
-def test_a_python_package_that_is_not_there(tmp_path, monkeypatch):
+def test_a_missing_python_package(tmp_path, monkeypatch):
     (tmp_path / "pip.py").write_text("raise SystemExit('no such version')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputError, match=r"pypi:toy==1\.0: .* failed: no such version"):
@@ -299,7 +299,7 @@ def test_a_python_package_that_is_not_there(tmp_path, monkeypatch):
     ("content", "what"),
     [(b"<!doctype html><html>404</html>", "HTML page"), (b"", "empty file")],
 )
-def test_what_a_failed_download_left_is_named(tmp_path, monkeypatch, content, what):
+def test_the_result_of_a_failed_download_is_named(tmp_path, monkeypatch, content, what):
     monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "cache"))
     (tmp_path / "weights.pth").write_bytes(content)
     published = DownloadSpec("weights", ({"weights.pth": "0" * 64},), (), (), {})

@@ -1,4 +1,4 @@
-"""Formats that are not read, or read under another name, are refused in one line."""
+"""Unsupported formats and wrong `dataset.name`s are refused in one line."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ FORMATS = {
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("what", FORMATS)
-def test_formats_that_are_not_read(tmp_path, what, named):
+def test_unsupported_formats(tmp_path, what, named):
     name, write = FORMATS[what]
     path = tmp_path / name
     write(path)
     path = path / "data.mdb" if what == "LMDB" else path
     if not named:
-        if what in ("text table", "text", "JSON", "safetensors"):  # only their names tell
+        if what in ("text table", "text", "JSON", "safetensors"):  # recognised only by name
             return
         path = path.rename(tmp_path / "renamed")
     for read in (read_array, read_zarr, read_folder):
@@ -144,7 +144,7 @@ def write_zip(path, member):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_the_name_that_reads_it(tmp_path, name, write, right):
+def test_the_right_dataset_name_is_suggested_by_content(tmp_path, name, write, right):
     write(tmp_path / name)
     for used, read in (("array", read_array), ("zarr", read_zarr), ("folder", read_folder)):
         if used != right:
@@ -167,7 +167,7 @@ def test_an_unknown_format(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00{'descr'", b"no numbers"])
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5", "a.zip"])
-def test_files_that_are_not_what_they_are_called(tmp_path, name, content):
+def test_files_with_a_wrong_suffix(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as caught:
         read_array(tmp_path / name)
@@ -186,6 +186,6 @@ def test_a_folder_of_arrays(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["~/a.npz", "$DATA/a.npz"])
-def test_paths_that_a_shell_would_replace(path):
+def test_paths_with_tilde_and_variables(path):
     with pytest.raises(InputError, match="not expanded"):
         read_array(Path(path))

@@ -34,7 +34,7 @@ def order(loader, steps):
     return torch.cat([loader.batch(step) for step in range(steps)])[:, 0].long()
 
 
-def test_a_split_within_the_limit_is_held_in_memory(store):
+def test_a_split_within_the_limit_is_kept_in_memory(store):
     loader = open_loader(store, "train", 10, 3, memory_limit=COUNT * 16)
     expected = InMemoryLoader(read_split(store, "train"), 10, 3)
     assert isinstance(loader, InMemoryLoader)
@@ -51,14 +51,14 @@ def test_each_epoch_visits_every_sample_once(store, shards, batch_size):
     assert not torch.equal(epochs[0], epochs[1])
 
 
-def test_samples_arrive_whole(store):
+def test_no_sample_is_lost(store):
     values = read_split(store, "train").values
     x = opened(store).batch(3)
     np.testing.assert_array_equal(x.numpy(), values[x[:, 0].long().numpy()])
 
 
 @pytest.mark.parametrize("cuts", [(48,), (1, 95), (10, 20, 70)])
-def test_any_cut_and_any_order_give_the_same_batches(store, cuts):
+def test_batches_do_not_depend_on_slicing_or_order(store, cuts):
     whole, parts = opened(store), opened(store)
     for step in (25, 3, 10, 11, 2000):
         cut = [parts.batch(step, a, b) for a, b in itertools.pairwise((0, *cuts, 96))]
@@ -73,7 +73,7 @@ def test_a_block_mixes_its_shards_in_another_order_each_epoch(store):
     assert set(first[0].tolist()) != set(first[1].tolist())
 
 
-def test_no_two_blocks_are_shuffled_alike(store):
+def test_blocks_have_different_orders(store):
     row = order(opened(store, COUNT), 1)
     within_shards = {tuple((row[row // 128 == shard] % 128).tolist()) for shard in range(7)}
     assert len(within_shards) == 7
@@ -83,13 +83,13 @@ def test_another_seed_gives_another_order(store):
     assert not torch.equal(opened(store).batch(0), opened(store, seed=1).batch(0))
 
 
-def test_a_lost_shard_is_named(store):
+def test_a_missing_shard_is_named(store):
     next((store / "train/point/c").glob("3/*")).unlink()
     with pytest.raises(InputError, match="is missing"):
         opened(store)
 
 
-def test_damage_is_found_when_it_is_read(store):
+def test_damage_is_detected_on_reading(store):
     file = next((store / "train/point/c").glob("3/*"))
     content = bytearray(file.read_bytes())
     content[200] ^= 255

@@ -29,7 +29,7 @@ def test_without_labels_and_the_same_every_time():
     np.testing.assert_array_equal(first[0].values, second[0].values)
 
 
-def test_both_parts_begin_with_all_classes():
+def test_both_splits_begin_with_all_classes():
     labels = np.repeat(np.arange(10), 180)
     train, test = stratified_split(Split(labels.astype(np.float32)[:, None], labels), 0.2)
     for split in (train, test):
@@ -39,7 +39,7 @@ def test_both_parts_begin_with_all_classes():
 
 
 @pytest.mark.parametrize("count", [3, 4, 10, 30, 59, 60, 100])
-def test_a_subset_takes_its_share_of_every_class(count):
+def test_a_subset_keeps_class_shares(count):
     labels = np.repeat([0, 5, 9], [40, 15, 5])
     values = np.arange(60.0, dtype=np.float32)[:, None]
     subset = stratified_subset(Split(values, labels), count)

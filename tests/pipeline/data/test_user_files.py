@@ -1,4 +1,4 @@
-"""Which files count as a user's own data."""
+"""Which files are user data, and when they have changed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write(root, *names):
         (root / name).write_text(name)
 
 
-def earlier_record(root):
-    """What earlier versions recorded: all files, hidden ones too, and nothing behind links."""
+def old_record(root):
+    """Record of earlier versions: hidden files included, linked folders not followed."""
     files = sorted(file for file in root.rglob("*") if file.is_file())
     lines = "".join(
         f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(root)}\n" for f in files
@@ -33,7 +33,7 @@ def earlier_record(root):
     return {f"{root.name} ({len(files)} files)": hashlib.sha256(lines.encode()).hexdigest()}
 
 
-def test_hidden_files_and_those_of_tools_never_count(tmp_path):
+def test_hidden_and_tool_files_are_ignored(tmp_path):
     write(tmp_path, "a/1.txt", "b/2.txt")
     before = hash_files(tmp_path)
     write(tmp_path, *TOOLS)
@@ -45,9 +45,9 @@ def test_hidden_files_and_those_of_tools_never_count(tmp_path):
 
 def test_records_of_earlier_versions_stay_valid(tmp_path):
     write(tmp_path, "a/1.txt", "b/2.txt")
-    assert hash_files(tmp_path) == earlier_record(tmp_path)
+    assert hash_files(tmp_path) == old_record(tmp_path)
     write(tmp_path, *TOOLS)
-    record = earlier_record(tmp_path)
+    record = old_record(tmp_path)
     assert record != hash_files(tmp_path)
     assert matches_record(tmp_path, record)
     write(tmp_path, "b/3.txt")
@@ -65,21 +65,21 @@ def test_links_are_followed_at_any_depth(tmp_path):
     assert names == ["a/deep/1.txt", "a/further/1.txt"]
     before = hash_files(tmp_path / "own")
     assert list(before) == ["own (2 files)"]
-    # A record of no files, from before links were followed, tells nothing.
-    assert not matches_record(tmp_path / "own", earlier_record(tmp_path / "own"))
+    # A record without files is from before links were followed.
+    assert not matches_record(tmp_path / "own", old_record(tmp_path / "own"))
     (tmp_path / "elsewhere/deep/1.txt").write_text("changed")
     assert hash_files(tmp_path / "own") != before
 
 
 @pytest.mark.parametrize("target", ["..", "nowhere", "loop"])
-def test_a_link_that_cannot_be_followed_is_named(tmp_path, target):
+def test_broken_and_circular_links_are_named(tmp_path, target):
     write(tmp_path, "a/1.txt")
     (tmp_path / "a" / "loop").symlink_to(target)
     with pytest.raises(InputError, match="loop: "):
         hash_files(tmp_path)
 
 
-def test_what_is_not_a_file_is_named(tmp_path):
+def test_special_files_are_named(tmp_path):
     write(tmp_path, "a/1.txt")
     os.mkfifo(tmp_path / "a" / "pipe")
     with pytest.raises(InputError, match="pipe: is neither a file"):
@@ -87,14 +87,14 @@ def test_what_is_not_a_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", "a/1.txt"])
-def test_what_may_not_be_read_is_named(tmp_path, read_only, name):
+def test_unreadable_files_are_named(tmp_path, read_only, name):
     write(tmp_path / "own", "a/1.txt", "b/2.txt")
     closed = read_only(tmp_path / "own", name)
     with pytest.raises(InputError, match=rf"{name}: cannot be read \(Permission denied\)"):
         hash_files(closed)
 
 
-def test_names_that_are_not_utf8_count(tmp_path):
+def test_file_names_that_are_not_utf8_are_hashed(tmp_path):
     name = os.fsdecode(b"\xff.txt")
     write(tmp_path, "1.txt")
     (tmp_path / name).write_text("x")
@@ -103,7 +103,7 @@ def test_names_that_are_not_utf8_count(tmp_path):
     assert hash_files(tmp_path) != before
 
 
-def test_the_metadata_of_a_zarr_store_count(tmp_path):
+def test_zarr_metadata_files_are_hashed(tmp_path):
     store = tmp_path / "s.zarr"
     array = zarr.create_array(store, data=np.zeros((2, 2)), zarr_format=2)
     before = hash_files(store)

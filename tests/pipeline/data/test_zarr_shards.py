@@ -7,7 +7,7 @@ from zarr.codecs import ZstdCodec
 
 from scoresweep.pipeline.data.zarr_shards import read_shard, write_shard
 
-COUNT, CHUNK, SHARD = 90, 8, 32  # two whole shards, and one of 26 samples: three chunks and a bit
+COUNT, CHUNK, SHARD = 90, 8, 32  # two full shards, and one of 26 samples (3.25 chunks)
 VALUES = {
     "image": np.random.default_rng(0).integers(0, 9, (COUNT, 5, 4, 3), np.uint8),
     "point": np.random.default_rng(0).normal(size=(COUNT, 2)).astype(np.float32),
@@ -32,14 +32,14 @@ def array(tmp_path, values):
     )
 
 
-def test_zarr_reads_what_is_written_here(array, values):
+def test_zarr_reads_written_shards(array, values):
     for start in range(0, COUNT, SHARD):
         write_shard(array, start, values[start : start + SHARD])
     np.testing.assert_array_equal(array[:], values)
     np.testing.assert_array_equal(array[30:71], values[30:71])
 
 
-def test_what_zarr_writes_is_read_here(array, values):
+def test_shards_written_by_zarr_are_read(array, values):
     array[:] = values
     for start in range(0, COUNT, SHARD):
         out = np.full_like(values[start : start + SHARD], 77)
@@ -47,13 +47,13 @@ def test_what_zarr_writes_is_read_here(array, values):
         np.testing.assert_array_equal(out, values[start : start + SHARD])
 
 
-def test_samples_that_do_not_lie_together_are_written(array, values):
+def test_noncontiguous_samples_are_written(array, values):
     write_shard(array, 32, values[::-2][:SHARD])
     np.testing.assert_array_equal(array[32:64], values[::-2][:SHARD])
 
 
 @pytest.mark.parametrize("values", ["image"], indirect=True)
-def test_a_changed_byte_is_found_wherever_it_is(array, values):
+def test_a_changed_byte_is_detected_at_any_offset(array, values):
     write_shard(array, 0, values[:SHARD])
     (file,) = (f for f in (array.store.root / "values" / "c").rglob("*") if f.is_file())
     content, out = file.read_bytes(), np.empty_like(values[:SHARD])
@@ -69,7 +69,7 @@ def test_a_changed_byte_is_found_wherever_it_is(array, values):
             read_shard(array, 0, out)
 
 
-def test_a_chunk_that_was_not_written_is_found(array, values):
+def test_an_unwritten_chunk_is_detected(array, values):
     write_shard(array, 64, values[64:80])
     with pytest.raises(ValueError, match="chunk 2 of a shard was not written"):
         read_shard(array, 64, np.empty_like(values[64:]))

@@ -58,7 +58,7 @@ def test_staging_again_does_nothing(tmp_path, capsys):
     assert "is already staged" in capsys.readouterr().err
 
 
-def test_of_two_processes_at_once_one_stages(tmp_path, monkeypatch, capfd):
+def test_one_of_two_processes_stages(tmp_path, monkeypatch, capfd):
     plan, name = plan_of({"name": "digits"}, tmp_path)
     orphan = get_context("spawn").Process(target=stage, args=(plan, name))
     written, write = [], module.write_store
@@ -80,12 +80,12 @@ def test_of_two_processes_at_once_one_stages(tmp_path, monkeypatch, capfd):
 
 
 def identities(folder):
-    """Which file each one of the data is, and when it was written."""
+    """Inode and modification time of each file of the data."""
     files = sorted(p for p in folder.rglob("*") if not p.name.endswith(".lock"))
     return [(p, p.stat().st_ino, p.stat().st_mtime_ns) for p in files]
 
 
-def test_a_store_that_was_cut_short_is_staged_again(tmp_path, capsys):
+def test_a_truncated_store_is_staged_again(tmp_path, capsys):
     plan, name = plan_of({"name": "digits"}, tmp_path)
     stage(plan, name)
     store = plan.paths.dataset_store(name)
@@ -108,7 +108,7 @@ def test_a_subset_is_the_first_samples(tmp_path):
         np.testing.assert_array_equal(first.labels, every.labels[:50])
 
 
-def test_a_subset_of_own_splits_has_every_class(tmp_path):
+def test_a_subset_of_user_data_has_every_class(tmp_path):
     for index, name in enumerate(f"{s}/{c}" for s in ("train", "test") for c in "abc"):
         (tmp_path / "own" / name).mkdir(parents=True)
         for i in range(6):
@@ -129,7 +129,7 @@ def map_plans(root, *datasets):
     return [plan_of(dataset, root) for dataset in datasets]
 
 
-def test_own_points(tmp_path):
+def test_user_points(tmp_path):
     points = np.random.default_rng(0).normal(size=(40, 2))
     np.save(tmp_path / "p.npy", points)
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
@@ -138,7 +138,7 @@ def test_own_points(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["array", "zarr", "folder"])
-def test_own_data_that_has_changed_is_staged_again(tmp_path, capsys, kind):
+def test_changed_user_data_is_staged_again(tmp_path, capsys, kind):
     source = tmp_path / "own"
     plan, name = plan_of({"name": kind, "path": str(source), "test_fraction": 0.5}, tmp_path)
     store = plan.paths.dataset_store(name)
@@ -167,7 +167,7 @@ def write_own(source, kind, values):
             Image.fromarray(image).save(source / f"{index}.png")
 
 
-def test_wrong_data_leaves_nothing(tmp_path):
+def test_wrong_data_leaves_no_file(tmp_path):
     np.save(tmp_path / "p.npy", np.full((40, 2), np.nan))
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "p.npy")}, tmp_path)
     with pytest.raises(InputError, match="80 values are NaN"):
@@ -181,7 +181,7 @@ def names(folder):
 
 @pytest.fixture
 def limit_files():
-    """Let the system stop files from growing, and tell so as a full disk does."""
+    """Limit the size of files; the error is like that of a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -190,7 +190,7 @@ def limit_files():
 
 
 @pytest.mark.parametrize(("shard", "size"), [(4096, 20_000), (128, 3_000)])
-def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size):
+def test_a_full_disk_leaves_no_file(tmp_path, monkeypatch, limit_files, shard, size):
     monkeypatch.setattr(dataset_store, "SHARD", shard)
     plan, name = plan_of({"name": "digits"}, tmp_path)
     limit_files(size)
@@ -210,7 +210,7 @@ def test_no_space_leaves_nothing(tmp_path, monkeypatch, limit_files, shard, size
         (10, 0.99, "0.2 to 0.8"),
     ],
 )
-def test_a_test_fraction_that_leaves_too_few(tmp_path, count, fraction, named):
+def test_a_test_fraction_with_too_few_samples(tmp_path, count, fraction, named):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(count, 3)))
     dataset = {"name": "array", "path": str(tmp_path / "a.npy"), "test_fraction": fraction}
     plan, name = plan_of(dataset, tmp_path)
@@ -224,7 +224,7 @@ def save_labels(path, train, test):
     np.savez(path, x_train=images, y_train=train, x_test=images, y_test=test)
 
 
-def test_a_test_part_of_other_classes_is_refused(tmp_path, capsys):
+def test_a_test_split_of_other_classes_is_refused(tmp_path, capsys):
     dataset = {"name": "array", "path": str(tmp_path / "a.npz")}
     save_labels(tmp_path / "a.npz", ["cat", "dog"] * 2, ["images"] * 4)
     plan, name = plan_of(dataset, tmp_path)
@@ -235,7 +235,7 @@ def test_a_test_part_of_other_classes_is_refused(tmp_path, capsys):
     assert "2 classes (cat, dog)" in capsys.readouterr().err
 
 
-def test_folders_of_the_test_part_that_are_no_classes_are_refused(tmp_path):
+def test_other_folders_in_the_test_split_are_refused(tmp_path):
     for split, name in itertools.product(("train/cat", "train/dog", "test/images"), "ab"):
         (tmp_path / "in" / split).mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(tmp_path / "in" / split / f"{name}.png")
@@ -247,7 +247,7 @@ def test_folders_of_the_test_part_that_are_no_classes_are_refused(tmp_path):
     stage(plan, name)
 
 
-def test_a_record_of_earlier_options_stays_the_same(tmp_path):
+def test_recorded_options_stay_the_same(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 3)))
     plan, name = plan_of({"name": "array", "path": str(tmp_path / "a.npy")}, tmp_path)
     stage(plan, name)

@@ -1,4 +1,4 @@
-"""Datasets whose paths have names that are long or odd."""
+"""Datasets with long or unusual names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG = "x" * 240
 
 
 def study(root, *names, **options):
-    """A study of folders with these names, of four images each."""
+    """A study of folders with these names, four images each."""
     datasets = []
     for name in names:
         (root / name).mkdir(parents=True)
@@ -51,14 +51,14 @@ def test_a_folder_of_any_name_is_staged(tmp_path, name, title):
         assert len(path.name.encode()) <= 255
 
 
-def test_names_that_always_worked_keep_their_id(tmp_path):
+def test_short_names_keep_their_id(tmp_path):
     content = study(tmp_path, "a'b c", "birds", "n" * 190)
     ids = [dataset.id for dataset in parse_study(content, "s.yaml").dataset]
     assert [name[:-9] for name in ids] == ["a'b c", "birds", "n" * 190]
 
 
 @pytest.mark.parametrize("key", ["study", "title"])
-def test_names_that_a_study_gives_are_not_too_long(tmp_path, key):
+def test_long_dataset_names(tmp_path, key):
     content = study(tmp_path, "a")
     (content if key == "study" else content["dataset"][0])[key] = "x" * 201
     with pytest.raises(InputError, match=rf"{key}: 'x+\.\.\.: .*200"):

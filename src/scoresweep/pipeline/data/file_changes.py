@@ -1,7 +1,7 @@
 """Detect whether user files have changed since staging.
 
-Only the content decides, but hashing a large folder takes minutes. So the result is cached beside
-the staged store, together with a fingerprint of names, sizes, times and inodes. The files are
+Only the content decides, but hashing a large folder takes minutes. So the result is cached next
+to the staged store, together with a fingerprint of names, sizes, times and inodes. The files are
 hashed again only if the fingerprint has changed.
 """
 

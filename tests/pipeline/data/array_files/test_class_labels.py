@@ -1,4 +1,4 @@
-"""Labels of any kind become classes 0…K−1 that keep their names."""
+"""Encoding of labels as classes 0 to K−1 with names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_labels_of_any_kind(labels, expected, names):
     assert classes(labels) == ([expected], names)
 
 
-def test_the_classes_of_both_parts_are_the_same():
+def test_splits_share_their_classes():
     assert classes([3, 7], np.array([7, 9], np.uint64)) == ([[0, 1], [1, 2]], ["3", "7", "9"])
     assert classes([5, 2**40], [2**40]) == ([[0, 1], [1]], ["5", str(2**40)])
 
@@ -71,18 +71,18 @@ def test_given_names_are_positions():
         (np.zeros((3, 2, 2), int), r"\(3, 2, 2\)"),
     ],
 )
-def test_labels_that_are_no_classes(labels, where):
+def test_invalid_labels(labels, where):
     with pytest.raises(InputError, match=f"labels0 .*{where}"):
         classes(labels)
 
 
-def test_numbers_in_one_part_and_text_in_the_other():
+def test_labels_of_different_types():
     with pytest.raises(InputError, match="text"):
         classes([1, 2], ["1", "2"])
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, float])
-def test_memory_is_that_of_the_samples(tmp_path, dtype):
+def test_no_second_copy_in_memory(tmp_path, dtype):
     points = RANDOM.normal(size=(100, 2))
     labels = (np.arange(100) % 3).astype(dtype) * 2**40
     np.savez(tmp_path / PATH, x=points, y=labels)

@@ -1,4 +1,4 @@
-"""Which arrays of a file are the samples and the labels."""
+"""Samples and labels among the arrays of a file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_splits(read, names):
     np.testing.assert_array_equal(staged.test.labels, LABELS[15:] - 1)
 
 
-def test_a_validation_part_beside_a_test_part_is_not_used(read, capsys):
+def test_validation_is_ignored_if_there_is_a_test_split(read, capsys):
     arrays = {"train_images": TRAIN, "val_images": TEST[:2], "test_images": TEST}
     staged = read({f"{k}": v for k, v in arrays.items()} | {"val_labels": LABELS[:2]})
     np.testing.assert_array_equal(staged.test.values[..., 0], TEST)
@@ -102,13 +102,13 @@ def test_ambiguous_names(read, names):
 
 
 @pytest.mark.parametrize("arrays", [[TRAIN, TEST], [TRAIN, LABELS[:15], TEST, LABELS[15:]]])
-def test_arrays_that_were_saved_without_names(tmp_path, arrays):
+def test_arrays_without_names(tmp_path, arrays):
     np.savez(tmp_path / "a.npz", *arrays)
     with pytest.raises(InputError, match=r"arr_1.*dataset\.keys"):
         read_array(tmp_path / "a.npz")
 
 
-def test_a_long_list_is_capped(read):
+def test_a_long_list_is_shortened(read):
     with pytest.raises(InputError) as caught:
         read({f"array_{i}": BOTH for i in range(500)})
     assert "488 more" in str(caught.value)
@@ -130,7 +130,7 @@ def test_keys_of_the_study(read, keys, capsys):
     assert "image" in capsys.readouterr().err
 
 
-def test_keys_of_all_parts(tmp_path):
+def test_keys_of_both_splits(tmp_path):
     np.savez(tmp_path / "a.npz", TRAIN, LABELS[:15], TEST, LABELS[15:])
     keys = Keys(image="arr_0", label="arr_1", test_image="arr_2", test_label="arr_3")
     staged = read_array(tmp_path / "a.npz", keys=keys)
@@ -138,7 +138,7 @@ def test_keys_of_all_parts(tmp_path):
     np.testing.assert_array_equal(staged.test.labels, LABELS[15:] - 1)
 
 
-def test_keys_that_are_missing(read):
+def test_missing_keys(read):
     with pytest.raises(InputError, match=r"dataset\.keys\.label: .*'lable'.*'label'"):
         read({"image": BOTH, "label": LABELS}, keys=Keys(image="image", label="lable"))
     with pytest.raises(InputError, match=r"dataset\.keys\.point: image .*NHW"):
@@ -162,16 +162,16 @@ def test_keys_that_contradict_each_other(keys):
         Keys(**keys)
 
 
-def test_objects_that_are_not_read_do_no_harm(read):
+def test_unused_object_arrays_are_ignored(read):
     check_whole(read({"image": BOTH, "label": LABELS, "info": np.array({"a": 1}, object)}))
 
 
-def test_only_a_test_part(read):
+def test_only_a_test_split(read):
     with pytest.raises(InputError, match="x_test"):
         read({"x_test": BOTH, "y_test": LABELS})
 
 
-def test_parts_whose_arrays_have_different_names(read):
+def test_splits_with_different_array_names(read):
     for names in (("train/image", "test/noisy"), ("train/a", "test/b")):
         with pytest.raises(InputError, match=rf"{names[0]}.*{names[1]}.*dataset\.keys"):
             read({names[0]: TRAIN, names[1]: TEST})

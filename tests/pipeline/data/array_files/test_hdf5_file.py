@@ -1,4 +1,4 @@
-"""HDF5 and netCDF files as h5py, xarray and scipy write them."""
+"""HDF5 and netCDF files written by h5py, xarray and scipy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_plain_hdf5(tmp_path):
 
 
 @pytest.mark.parametrize("link", [h5py.SoftLink("/raw/a1"), h5py.ExternalLink("b.h5", "/image")])
-def test_linked_arrays_are_not_overlooked(tmp_path, link):
+def test_linked_arrays(tmp_path, link):
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["image"] = IMAGES
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -116,7 +116,7 @@ def test_classic_netcdf(tmp_path):
 
 
 @pytest.mark.parametrize("chunks", [None, (5, 6, 5, 3)])
-def test_a_file_that_was_not_written_to_its_end(tmp_path, chunks):
+def test_an_unfinished_file(tmp_path, chunks):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         array = file.create_dataset("image", IMAGES.shape, np.uint8, chunks=chunks)
         if chunks:
@@ -125,7 +125,7 @@ def test_a_file_that_was_not_written_to_its_end(tmp_path, chunks):
         read_array(tmp_path / "a.h5")
 
 
-def test_a_file_that_was_cut_short(tmp_path):
+def test_a_truncated_file(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["image"] = IMAGES
     content = (tmp_path / "a.h5").read_bytes()
@@ -134,7 +134,7 @@ def test_a_file_that_was_cut_short(tmp_path):
         read_array(tmp_path / "a.h5")
 
 
-def test_an_array_that_lies_in_other_files(tmp_path):
+def test_an_array_stored_in_other_files(tmp_path):
     with h5py.File(tmp_path / "part.h5", "w") as file:
         file["x"] = IMAGES
     layout = h5py.VirtualLayout(IMAGES.shape, np.uint8)
@@ -158,7 +158,7 @@ def test_unsigned_bytes_of_classic_netcdf(tmp_path):
     same(staged, IMAGES)
 
 
-def test_a_classic_file_that_was_cut_short(tmp_path):
+def test_a_truncated_netcdf3_file(tmp_path):
     with netcdf_file(tmp_path / "a.nc", "w") as file:
         file.createDimension("n", 500)
         file.createDimension("feature", 3)

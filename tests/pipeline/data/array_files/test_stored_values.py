@@ -1,4 +1,4 @@
-"""Ranges, layouts and depths of numbers: understood exactly, or refused by name."""
+"""Ranges, layouts and precision of values."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_layout_of_points(read):
         np.zeros((20, 3, 5, 3), np.uint8),
     ],
 )
-def test_a_layout_that_the_shape_leaves_open(read, values):
+def test_a_layout_for_an_ambiguous_shape(read, values):
     with pytest.raises(InputError, match=r"dataset\.layout: "):
         read(values)
 
@@ -95,14 +95,14 @@ def test_float_images_with_a_stated_range(read, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "white"), [(np.uint16, 4095), (np.int32, 65535), (">u2", 1023)])
-def test_deep_integer_images_keep_their_depth(read, dtype, white):
+def test_high_bit_depth_of_integers_is_kept(read, dtype, white):
     values = RANDOM.integers(0, white + 1, IMAGES.shape).astype(dtype)
     staged = read(values, range=(0.0, float(white)))
     assert model_space(staged) == expected(values / white)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint16])
-def test_bytes_of_another_type_are_stored_as_bytes(read, dtype):
+def test_integers_from_0_to_255_are_stored_as_bytes(read, dtype):
     staged = read(IMAGES.astype(dtype), range=(0.0, 255.0))
     assert staged.train.values.dtype == np.uint8
     assert model_space(staged) == model_space(read(IMAGES))
@@ -127,7 +127,7 @@ def test_images_without_a_stated_range(read, values):
         read(values)
 
 
-def test_values_beyond_the_range(read):
+def test_values_outside_the_range(read):
     values = IMAGES / 255
     values[3, 0, 0, 0], values[5, 1, 1, 1] = 1.25, -0.5
     with pytest.raises(InputError, match=r": 2 values .*in 2 of 20 samples; the first is sample 3"):
@@ -135,7 +135,7 @@ def test_values_beyond_the_range(read):
 
 
 @pytest.mark.parametrize("dtype", ["c8", "M8[s]", "U3", [("a", "f4"), ("b", "f4")]])
-def test_types_that_are_no_numbers(read, dtype):
+def test_types_that_are_not_numeric(read, dtype):
     with pytest.raises(InputError, match=r"a\.npy: .*plain numbers"):
         read(np.zeros((20, 5), dtype))
 
@@ -150,12 +150,12 @@ def test_beyond_float32(read):
 @pytest.mark.parametrize(
     "column",
     [
-        1.7e9 + np.arange(40.0),  # Unix times, one a second
+        1.7e9 + np.arange(40.0),  # Unix times, every second
         1e6 + RANDOM.normal(size=40),
         RANDOM.normal(size=40) * 1e-43,
     ],
 )
-def test_digits_that_float32_loses(read, column):
+def test_values_that_lose_precision_in_float32(read, column):
     values = np.stack([RANDOM.normal(size=40), column], 1)
     with pytest.raises(InputError, match=r"feature 1 of x .*float32"):
         read(values)
@@ -166,14 +166,14 @@ def test_digits_that_float32_loses(read, column):
 @pytest.mark.parametrize(
     "column",
     [
-        1.7e9 + np.arange(40.0) * 86_400,  # a day apart: float32 keeps four digits of the spread
+        1.7e9 + np.arange(40.0) * 86_400,  # one day apart: float32 keeps four digits of the spread
         288 + RANDOM.normal(size=40),
         1.7e9 + np.arange(40.0) * 128,  # exact in float32
         np.full(40, 0.1),
         RANDOM.normal(size=40) * 1e-30,
     ],
 )
-def test_digits_that_float32_keeps(read, column):
+def test_values_that_float32_represents(read, column):
     staged = read(np.stack([RANDOM.normal(size=40), column], 1))
     both = np.concatenate([staged.train.values[:, 1], staged.test.values[:, 1]])
     np.testing.assert_array_equal(np.sort(both), np.sort(column.astype(np.float32)))

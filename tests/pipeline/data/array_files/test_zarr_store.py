@@ -1,4 +1,4 @@
-"""Zarr stores as xarray and zarr write them, versions 2 and 3."""
+"""Zarr stores written by xarray and zarr, versions 2 and 3."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def same(staged, values):
 
 @VERSIONS
 @pytest.mark.parametrize("other", ["noisy", "mask", "a", "z"])
-def test_the_named_array_is_the_one(tmp_path, capsys, version, other):
+def test_the_array_with_the_known_name_is_used(tmp_path, capsys, version, other):
     for split, part in (("train", IMAGES[:15]), ("test", IMAGES[15:])):
         content = images(
             part,
@@ -82,7 +82,7 @@ def test_a_plain_group_with_extra_arrays(tmp_path, version):
         ("lat", "lon", "level", "n"),
     ],
 )
-def test_dimensions_are_taken_by_name(tmp_path, version, dimensions):
+def test_dimensions_by_name(tmp_path, version, dimensions):
     order = [
         {"y": 1, "height": 1, "row": 1, "lat": 1, "x": 2, "width": 2, "col": 2, "lon": 2}.get(
             name, 3 if name in ("channel", "band", "c", "level") else 0
@@ -103,7 +103,7 @@ def test_points_by_dimension(tmp_path):
     same(read_zarr(tmp_path / "a.zarr"), points.T.astype(np.float32))
 
 
-def test_dimensions_that_are_no_samples(tmp_path):
+def test_dimensions_without_samples(tmp_path):
     write(images(IMAGES, ("y", "foo", "bar", "channel")), tmp_path / "a.zarr")
     with pytest.raises(InputError, match=r"\(y, foo, bar, channel\)"):
         read_zarr(tmp_path / "a.zarr")
@@ -137,7 +137,7 @@ def test_a_fill_value_is_a_missing_value(tmp_path, version):
 
 
 @VERSIONS
-def test_a_fill_value_that_does_not_occur(tmp_path, version):
+def test_an_unused_fill_value(tmp_path, version):
     values = np.maximum(IMAGES, 1)
     content = images(values, label=("sample", np.arange(20) % 2 + 3))
     content.image.encoding["_FillValue"] = 0
@@ -217,7 +217,7 @@ def test_a_zipped_store(tmp_path, version, inside):
 
 
 @pytest.mark.parametrize("where", ["image", ""])
-def test_attributes_are_honoured(tmp_path, where):
+def test_attributes_are_used(tmp_path, where):
     content = images(IMAGES % 17, label=("sample", np.arange(20) % 2))
     (content[where] if where else content).attrs["pixel_range"] = [0, 16]
     (content["label"] if where else content).attrs["class_names"] = ["even", "odd", "none"]
@@ -297,7 +297,7 @@ def test_a_missing_shard(tmp_path):
 
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("location", ["start", "end"])
-def test_a_chunk_missing_inside_a_shard(tmp_path, zipped, location):
+def test_a_chunk_missing_in_a_shard(tmp_path, zipped, location):
     values = np.maximum(RANDOM.integers(0, 256, (9, 9, 9), np.uint8), 1)
     sharding = zarr.codecs.ShardingCodec(
         chunk_shape=(2, 2, 9), index_location=location, codecs=[zarr.codecs.BytesCodec()]
@@ -315,7 +315,7 @@ def test_a_chunk_missing_inside_a_shard(tmp_path, zipped, location):
         read_zarr(paths["torn"], layout="NHW")
 
 
-def test_a_shard_that_was_cut_short(tmp_path):
+def test_a_truncated_shard(tmp_path):
     zarr.create_array(tmp_path / "a.zarr", data=IMAGES, chunks=(1, 6, 5, 3), shards=(20, 6, 5, 3))
     shard = tmp_path / "a.zarr/c/0/0/0/0"
     shard.write_bytes(shard.read_bytes()[:100])

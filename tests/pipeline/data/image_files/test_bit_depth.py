@@ -1,4 +1,4 @@
-"""Images with more than 8 bits a channel: scaled by a stated range, exactly, or refused."""
+"""Images with more than 8 bits per channel."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def both(folder, encoded, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_deep_images_keep_their_depth(tmp_path, name):
+def test_high_bit_depth_is_kept(tmp_path, name):
     write, shape = FILES[name]
     values = deep(2, *shape)
     both(tmp_path, map(write, values), name)
@@ -62,7 +62,7 @@ def test_deep_images_keep_their_depth(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_deep_images_are_refused_without_a_range(tmp_path, name):
+def test_high_bit_depth_needs_a_range(tmp_path, name):
     write, shape = FILES[name]
     both(tmp_path, map(write, deep(2, *shape)), name)
     with pytest.raises(InputError, match=rf"0_{name}: .*more than 8 bits.*dataset\.range"):
@@ -80,13 +80,13 @@ def test_deep_images_are_refused_without_a_range(tmp_path, name):
         ("wide.sgi", lambda v: saved((v >> 8).astype(np.uint8), "SGI", bpc=2), (4, 6, 3)),
     ],
 )
-def test_what_pillow_cannot_read_at_full_depth_is_refused(tmp_path, name, encode, shape):
+def test_bit_depths_that_pillow_truncates_are_refused(tmp_path, name, encode, shape):
     both(tmp_path, map(encode, deep(2, *shape)), name)
     with pytest.raises(InputError, match=rf"0_{name}: has more than 8 bits .*PNG or TIFF"):
         read_folder(tmp_path, range=(0, 4095))
 
 
-def test_transparent_parts_of_deep_images_lie_on_white(tmp_path):
+def test_transparency_at_high_bit_depth(tmp_path):
     values = np.zeros((2, 2, 4), np.uint16)
     values[0, 0] = (4095, 0, 2048, 65535)
     both(tmp_path, [png16(values)] * 2, "a.png")
@@ -95,7 +95,7 @@ def test_transparent_parts_of_deep_images_lie_on_white(tmp_path):
     assert (found.reshape(-1, 3)[1:] == 1).all()
 
 
-def test_deep_images_are_cropped_and_resized_like_others(tmp_path):
+def test_high_bit_depth_images_are_cropped_and_resized(tmp_path):
     values = deep(2, 8, 12, 3, high=256)
     for kind, write in ((np.uint16, png16), (np.uint8, lambda image: saved(image, "PNG"))):
         (tmp_path / np.dtype(kind).name).mkdir()
@@ -116,7 +116,7 @@ def test_grey_beside_colour_is_stored_in_colour(tmp_path):
 
 
 @pytest.mark.parametrize("worst", [5000, np.nan, -1])
-def test_values_beyond_the_range_are_named(tmp_path, worst):
+def test_values_outside_the_range_are_named(tmp_path, worst):
     values = deep(2, 4, 6).astype(np.float32)
     values[1, 0, 0] = worst
     both(tmp_path, [saved(image, "TIFF") for image in values], "a.tif")
@@ -124,7 +124,7 @@ def test_values_beyond_the_range_are_named(tmp_path, worst):
         read_folder(tmp_path, range=(0, 4095))
 
 
-def test_one_range_cannot_hold_for_two_depths(tmp_path):
+def test_a_range_for_two_bit_depths_is_refused(tmp_path):
     both(tmp_path, [png16(deep(4, 6)), saved(np.zeros((4, 6), np.uint8), "PNG")], "a.png")
     with pytest.raises(InputError, match=r"1_a\.png.*0_a\.png"):
         read_folder(tmp_path, range=(0, 4095))

@@ -1,4 +1,4 @@
-"""Image files whose content can be understood in more than one way."""
+"""Decoding of orientation, palettes, transparency, frames and damaged files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def both(folder, image, name, **options):
 
 
 def exif(exif_orientation):
-    """An EXIF block of one entry."""
+    """An EXIF block with one entry."""
     return (
         b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0%c\0\0\0\0\0\0\0" % exif_orientation
     )
@@ -34,7 +34,7 @@ def test_grey_palettes_are_grey(tmp_path, name):
     assert staged.train.shape == (1, 8, 8)
 
 
-def test_only_the_colours_of_a_palette_that_are_used_count(tmp_path):
+def test_unused_palette_colours_are_ignored(tmp_path):
     image = Image.fromarray(GREY, "L").convert("P")
     palette = image.getpalette()
     palette[3 * 200 : 3 * 200 + 3] = [255, 0, 0]
@@ -74,7 +74,7 @@ def test_frames_have_the_class_of_their_file(tmp_path):
     assert sorted(labels) == [0, 0, 0, 1]
 
 
-def test_a_camera_s_second_picture_is_left_out_and_said(tmp_path, capsys):
+def test_only_the_first_picture_of_an_mpo_is_read(tmp_path, capsys):
     image = Image.fromarray(GREY)
     for index in range(2):
         image.save(tmp_path / f"{index}.jpg", "MPO", save_all=True, append_images=[image])
@@ -90,20 +90,20 @@ def test_exif_turns_images_upright(tmp_path):
 
 @pytest.mark.parametrize("keep", [0, 8, 14, 15, 20, 26])
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_damaged_exif_data_do_not_matter(tmp_path, capsys, keep, suffix):
+def test_damaged_exif_data_is_ignored(tmp_path, capsys, keep, suffix):
     block = exif(1)[:keep] + b"\xff" * 5
     image = Image.fromarray(GREY)
     both(tmp_path, image, suffix, exif=block)
     assert read_folder(tmp_path).train.shape[1:] == (8, 8)
 
 
-def test_damaged_exif_data_are_said(tmp_path, capsys):
+def test_damaged_exif_data_is_reported(tmp_path, capsys):
     both(tmp_path, Image.fromarray(GREY), "jpg", exif=exif(6)[:20])
     read_folder(tmp_path)
     assert "2 of 2 files have damaged EXIF data" in capsys.readouterr().err
 
 
-def test_cmyk_and_colour_profiles_are_said(tmp_path, capsys):
+def test_cmyk_and_colour_profiles_are_reported(tmp_path, capsys):
     image = Image.fromarray(np.dstack([GREY] * 3))
     both(tmp_path, image.convert("CMYK"), "jpg")
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
@@ -120,7 +120,7 @@ def test_cmyk_and_colour_profiles_are_said(tmp_path, capsys):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "tif", "webp", "bmp", "jp2", "avif"])
 def test_damaged_files_are_named(tmp_path, suffix):
-    """Whatever the damage: never another error than that which names the file."""
+    """Any damage gives an error that names the file."""
     file = io.BytesIO()
     Image.init()
     Image.fromarray(np.dstack([GREY] * 3)).save(file, Image.EXTENSION[f".{suffix}"])
@@ -140,7 +140,7 @@ def test_damaged_files_are_named(tmp_path, suffix):
     assert refused
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_named(tmp_path):
     both(tmp_path, Image.fromarray(GREY), "png")
     (tmp_path / "2.png").write_text("<html>404</html>")
     with pytest.raises(InputError, match=r"2\.png: is not an image"):

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, of which split and of which class."""
+"""Splits and classes of the images in a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scoresweep.pipeline.errors import InputError
 
 
 def write(root, *names, value=0):
-    """Write grey images of 4×4 pixels; each has its number as its value."""
+    """Write 4×4 grey images; the value of each is its index."""
     for index, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((4, 4), value + index, np.uint8)).save(root / name)
@@ -43,7 +43,7 @@ def test_splits_in_any_spelling(tmp_path, train, test):
 
 
 @pytest.mark.parametrize("name", ["val", "Valid", "validation", "dev", "val_images"])
-def test_a_validation_split_beside_train_and_test_is_left_out_and_said(tmp_path, capsys, name):
+def test_a_skipped_validation_folder_is_reported(tmp_path, capsys, name):
     write(tmp_path, *pairs("train", "test", name))
     staged = read_folder(tmp_path)
     assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
@@ -51,7 +51,7 @@ def test_a_validation_split_beside_train_and_test_is_left_out_and_said(tmp_path,
 
 
 @pytest.mark.parametrize("name", ["val", "Validation", "eval"])
-def test_a_validation_split_is_the_test_part_if_there_is_no_other(tmp_path, capsys, name):
+def test_validation_replaces_a_missing_test_split(tmp_path, capsys, name):
     write(tmp_path, *pairs("train", name))
     staged = read_folder(tmp_path)
     assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
@@ -84,7 +84,7 @@ def test_images_beside_splits_are_refused(tmp_path):
         read_folder(tmp_path)
 
 
-def test_the_study_can_name_the_splits(tmp_path, capsys):
+def test_splits_named_in_the_study(tmp_path, capsys):
     write(tmp_path, *pairs("train", "val", "bus"))
     staged = read_folder(tmp_path, splits={"train": "train", "test": "val"})
     assert (values(staged.train), values(staged.test)) == ([0, 1], [2, 3])
@@ -95,7 +95,7 @@ def test_the_study_can_name_the_splits(tmp_path, capsys):
         read_folder(tmp_path, splits={"train": "train", "test": "vall"})
 
 
-def test_splits_below_a_class_are_refused(tmp_path):
+def test_splits_in_a_class_are_refused(tmp_path):
     write(tmp_path, *pairs("cat/train", "cat/test", "dog/train", "dog/test"))
     with pytest.raises(InputError, match="cat: the splits test, train"):
         read_folder(tmp_path)
@@ -119,7 +119,7 @@ def test_an_empty_test_folder_is_not_ignored(tmp_path):
         read_folder(tmp_path)
 
 
-def test_words_that_hold_the_name_of_a_split_are_classes(tmp_path):
+def test_words_that_contain_a_split_name_are_classes(tmp_path):
     names = ["trains", "contest", "devil", "train猫"]
     write(tmp_path, *pairs(*names))
     assert read_folder(tmp_path).train.class_names == sorted(names)
@@ -129,7 +129,7 @@ def test_words_that_hold_the_name_of_a_split_are_classes(tmp_path):
     "name",
     ["a/.ipynb_checkpoints/0.png", "__MACOSX/a/0.png", ".git/0.png", "a/@eaDir/0.png", "a/._0.png"],
 )
-def test_hidden_files_and_those_of_tools_are_no_images(tmp_path, name):
+def test_hidden_and_tool_files_are_not_images(tmp_path, name):
     write(tmp_path, *pairs("a", "b"))
     write(tmp_path, name, value=99)
     staged = read_folder(tmp_path, test_fraction=0.5)
@@ -149,13 +149,13 @@ def test_linked_classes_are_read_and_recorded(tmp_path):
     assert list(staged.files) == ["own (6 files)"]
 
 
-def test_a_class_that_may_not_be_read_is_named(tmp_path, read_only):
+def test_an_unreadable_class_folder_is_named(tmp_path, read_only):
     write(tmp_path / "own", *pairs("a", "b"))
     with pytest.raises(InputError, match=r"copy/b: cannot be read"):
         read_folder(read_only(tmp_path / "own", "b"))
 
 
-def test_an_image_that_may_not_be_read_is_named(tmp_path, read_only):
+def test_an_image_without_read_permission_is_named(tmp_path, read_only):
     write(tmp_path / "own", *pairs("a", "b"))
     with pytest.raises(InputError, match=r"b/1\.png: cannot be read"):
         read_folder(read_only(tmp_path / "own", "b/1.png"))
@@ -172,7 +172,7 @@ def test_every_format_of_pillow_is_read(tmp_path):
     assert abs(staged.train.values.astype(int) - 200).max() <= 3
 
 
-def test_what_is_left_out_is_counted(tmp_path, capsys):
+def test_skipped_files_are_counted(tmp_path, capsys):
     write(tmp_path, *pairs("a", "b"))
     for name in ("1.txt", "a/2.TXT", "a/drawing.pdf", "README"):
         (tmp_path / name).write_text("x")

@@ -66,7 +66,7 @@ def test_labels_stay_with_their_samples(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_counted(tmp_path, bad):
+def test_nonfinite_values_are_counted(tmp_path, bad):
     points = POINTS.copy()
     points[7, 1] = points[7, 2] = points[12, 0] = bad
     np.save(tmp_path / "a.npy", points)
@@ -91,7 +91,7 @@ def test_nothing_is_unpickled(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
-def test_a_file_that_was_cut_short(tmp_path, name):
+def test_a_truncated_file(tmp_path, name):
     path = tmp_path / name
     (np.save if name == "a.npy" else np.savez)(path, IMAGES)
     path.write_bytes(path.read_bytes()[:-50])
@@ -146,7 +146,7 @@ def test_a_zarr_array(tmp_path, version):
     assert rows(staged.train, staged.test) == sorted(image.tobytes() for image in IMAGES)
 
 
-def test_a_staged_store_is_read_as_it_is(tmp_path):
+def test_a_staged_store_can_be_user_data(tmp_path):
     train = Split(IMAGES[:15, ..., None] % 17, np.arange(15) % 2, (0.0, 16.0), ["even", "odd"])
     test = Split(IMAGES[15:, ..., None] % 17, np.zeros(5, np.int64), (0.0, 16.0), ["even", "odd"])
     write_store(tmp_path / "a.zarr", {"train": train, "test": test}, {})
@@ -160,7 +160,7 @@ def test_a_staged_store_is_read_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("place", ["filters", "compressor"])
 @pytest.mark.parametrize("name", ["", "image"])
-def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place, name):
+def test_a_zarr_array_with_a_pickle_codec(tmp_path, capsys, place, name):
     store = tmp_path / "a.zarr"
     path = store / name
     if name:
@@ -176,7 +176,7 @@ def test_a_zarr_array_that_needs_pickle(tmp_path, capsys, place, name):
     assert "unpickled" not in capsys.readouterr().out
 
 
-def test_arrays_saved_behind_each_other(tmp_path):
+def test_several_arrays_in_one_npy_file(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.save(file, IMAGES)
         np.save(file, IMAGES)
@@ -185,7 +185,7 @@ def test_arrays_saved_behind_each_other(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_an_array_that_is_there_twice(tmp_path):
+def test_a_duplicate_array(tmp_path):
     np.savez(tmp_path / "a.npz", x=IMAGES)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, archive.open("x.npy", "w") as file:
         np.save(file, IMAGES)
@@ -193,7 +193,7 @@ def test_an_array_that_is_there_twice(tmp_path):
         read_array(tmp_path / "a.npz")
 
 
-def test_a_range_is_for_images(tmp_path):
+def test_a_range_for_points_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", POINTS)
     with pytest.raises(InputError, match=r"dataset\.range"):
         read_array(tmp_path / "a.npy", range=(-1.0, 1.0))
@@ -208,7 +208,7 @@ def test_four_channels_and_volumes_are_named(tmp_path, shape, named):
         read_array(tmp_path / "a.npy")
 
 
-def test_the_range_that_a_message_proposes_holds_all_values(tmp_path):
+def test_the_suggested_range_contains_all_values(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(0, 1.7, (9, 8, 8)))
     with pytest.raises(InputError, match=r"dataset\.range: ") as refused:
         read_array(tmp_path / "a.npy")

@@ -11,7 +11,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 LABELS = np.array([3, 8, 0, 9, 1, 1])
 
 
-def test_both_forms_hold_the_same_images(tmp_path):
+def test_binary_and_png_batches_are_equal(tmp_path):
     records = [
         bytes([label]) + b"".join(image[..., channel].tobytes() for channel in range(3))
         for image, label in zip(IMAGES, LABELS, strict=True)
@@ -24,7 +24,7 @@ def test_both_forms_hold_the_same_images(tmp_path):
     np.testing.assert_array_equal(read_png_batch(tmp_path / "batch.png"), IMAGES)
 
 
-def test_a_batch_that_was_cut_short(tmp_path):
+def test_a_truncated_batch(tmp_path):
     (tmp_path / "batch.bin").write_bytes(bytes(3073 + 5))
     with pytest.raises(InputError, match="3,073"):
         read_binary_batch(tmp_path / "batch.bin")

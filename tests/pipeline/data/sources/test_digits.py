@@ -24,7 +24,7 @@ def test_the_digits_are_scikit_learns():
     assert found == expected
 
 
-def test_the_test_part_has_a_fifth_of_each_class():
+def test_the_test_split_has_a_fifth_of_each_class():
     staged = read_digits()
     counts = np.bincount(staged.test.labels)
     total = counts + np.bincount(staged.train.labels)

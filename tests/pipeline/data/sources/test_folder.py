@@ -68,7 +68,7 @@ def test_size_crops_and_resizes(tmp_path):
     assert (staged.train.values == 200).all()
 
 
-def test_transparent_parts_lie_on_white(tmp_path):
+def test_transparency_is_composited_on_white(tmp_path):
     values = np.zeros((2, 2, 4), np.uint8)
     values[0, 0] = (10, 20, 30, 255)
     for i in range(2):
@@ -106,7 +106,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
         read_folder(tmp_path)
 
 
-def test_wide_grey_values_are_refused(tmp_path):
+def test_16_bit_grey_images_are_refused(tmp_path):
     for i in range(2):
         Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / f"{i}.png")
     with pytest.raises(InputError, match=r"0\.png: has more than 8 bits"):

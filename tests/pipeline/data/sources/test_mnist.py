@@ -21,7 +21,7 @@ def test_an_idx_file(tmp_path, shape):
     np.testing.assert_array_equal(read_idx(tmp_path / "file"), values)
 
 
-def test_an_idx_file_that_was_cut_short(tmp_path):
+def test_a_truncated_idx_file(tmp_path):
     (tmp_path / "file").write_bytes(idx(np.zeros((3, 2, 2), np.uint8))[:-1])
     with pytest.raises(InputError, match=r"11 values.*3 × 2 × 2"):
         read_idx(tmp_path / "file")

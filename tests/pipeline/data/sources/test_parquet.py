@@ -50,7 +50,7 @@ def check_labels(staged, names):
         assert found == [known[image.tobytes()] for image in part.values]
 
 
-def test_a_file_of_hugging_face(tmp_path, capsys):
+def test_a_hugging_face_file(tmp_path, capsys):
     pq.write_table(table(id=pa.array(range(12))), tmp_path / "a.parquet")
     staged = read_parquet(tmp_path / "a.parquet", test_fraction=0.25)
     assert (len(staged.train.values), len(staged.test.values)) == (9, 3)
@@ -99,7 +99,7 @@ def test_a_folder_of_shards(tmp_path, names):
         (["en/train-0", "de/train-0"], "several folders"),
     ],
 )
-def test_a_folder_that_is_not_whole(tmp_path, names, named):
+def test_a_folder_with_missing_files(tmp_path, names, named):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table(), tmp_path / f"{name}.parquet")
@@ -129,7 +129,7 @@ def test_several_columns_of_images(tmp_path):
         read_parquet(tmp_path / "a.parquet")
 
 
-def test_rows_that_are_not_whole(tmp_path):
+def test_rows_without_an_image(tmp_path):
     structs = [{"bytes": encoded(image), "path": None} for image in IMAGES]
     structs[4] = {"bytes": None, "path": "4.png"}
     pq.write_table(pa.table({"image": structs}), tmp_path / "a.parquet")
@@ -159,7 +159,7 @@ def test_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [-100, 8])
-def test_a_file_that_was_cut_short(tmp_path, keep):
+def test_a_truncated_file(tmp_path, keep):
     pq.write_table(table(), tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:keep])
     with pytest.raises(InputError, match=r"a\.parquet: cannot be read as Parquet"):
@@ -173,14 +173,14 @@ def test_without_pyarrow(tmp_path, monkeypatch):
         read_parquet(tmp_path / "a.parquet")
 
 
-def test_the_name_of_other_readers(tmp_path):
+def test_the_right_dataset_name_is_suggested(tmp_path):
     pq.write_table(table(), tmp_path / "train.parquet")
     for path in (tmp_path, tmp_path / "train.parquet"):
         with pytest.raises(InputError, match=r"dataset\.name: parquet"):
             read_array(path)
 
 
-def test_pictures_beside_the_shards(tmp_path):
+def test_images_next_to_parquet_files(tmp_path):
     pq.write_table(table(), tmp_path / "train.parquet")
     Image.fromarray(IMAGES[0]).save(tmp_path / "logo.png")
     same(read_parquet(tmp_path))

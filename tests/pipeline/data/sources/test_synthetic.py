@@ -1,4 +1,4 @@
-"""Datasets that are drawn: their distributions, and that they are functions of their options."""
+"""Distributions of synthetic datasets, and their options."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_samples_are_a_function_of_the_seed(name):
         assert not rows & {row.tobytes() for row in split.values}
 
 
-def test_a_mixture_has_its_weights_means_and_spreads():
+def test_a_mixture_has_its_weights_means_and_stds():
     weights, means, stds = [1.0, 3.0], [[-3.0, 1.0], [2.0, 0.0]], [0.5, 2.0]
     drawn = draw_gaussian_mixture(weights, means, stds, train_count=40_000)
     points, label = drawn.train.values.astype(np.float64), drawn.train.labels
@@ -78,7 +78,7 @@ def test_a_mixture_has_its_weights_means_and_spreads():
     assert drawn.attributes["mixture"] == {"weights": [0.25, 0.75], "means": means, "stds": stds}
 
 
-def test_a_mixture_of_its_own_four_modes_in_more_dimensions():
+def test_the_default_mixture_in_more_dimensions():
     drawn = draw_gaussian_mixture(dimension=5, stds=0.01, train_count=4000)
     rounded = drawn.train.values.round()
     corners = {(a, b, 0.0, 0.0, 0.0) for a in (-3.0, 3.0) for b in (-3.0, 3.0)}
@@ -88,7 +88,7 @@ def test_a_mixture_of_its_own_four_modes_in_more_dimensions():
 
 
 @pytest.mark.parametrize("subset", [None, 20])
-def test_the_oracle_of_a_mixture_is_the_mixture(tmp_path, subset):
+def test_exact_score_of_a_mixture(tmp_path, subset):
     options = {"weights": [0.1, 0.9], "means": [[-3.0], [3.0]], "stds": 1.0, "train_count": 100}
     store = staged(tmp_path, name="gaussian_mixture", subset=subset, **options)
     x, sigma = torch.linspace(-5, 5, 11, dtype=torch.float64)[:, None], 0.7
@@ -104,7 +104,7 @@ def test_the_oracle_of_a_mixture_is_the_mixture(tmp_path, subset):
     torch.testing.assert_close(oracle(x, levels), torch.func.grad(log_density)(x))
 
 
-def test_the_oracle_of_other_data_is_the_smoothed_training_set(tmp_path):
+def test_exact_score_of_other_data_is_the_smoothed_training_set(tmp_path):
     store = staged(tmp_path, name="moons", train_count=50, test_count=10)
     train = read_split(store, "train").model_space()
     x, sigma = torch.randn(5, 2), torch.full((5,), 0.3)
@@ -128,7 +128,7 @@ def test_shapes_are_uniform_noise_inside_their_masks():
 
 
 def test_masks_have_the_areas_of_their_shapes():
-    """In units of the picture's half side: exact where the edges lie between pixels."""
+    """Areas in units of half the image side, exact if the edges lie between pixels."""
     area = dict(zip(SHAPES, (masks().double().mean((1, 2)) * 4).tolist(), strict=True))
     assert area["bar"] == pytest.approx(6 * 22 / 14**2)
     assert area["square"] == pytest.approx(16 * 16 / 14**2)

@@ -70,9 +70,9 @@ class DecodedImages:
         white = 255.0 if self.images.dtype == np.uint8 else 1.0
         counts, start, found = iter(self.counts), 0, {}
         for name, count in files.items():
-            own = list(islice(counts, count))
-            stop = start + sum(own)
-            classes = np.repeat(labels[name], own) if name in labels else None
+            per_file = list(islice(counts, count))
+            stop = start + sum(per_file)
+            classes = np.repeat(labels[name], per_file) if name in labels else None
             found[name] = Split(self.images[start:stop], classes, (0.0, white), names)
             start = stop
         return found

@@ -1,4 +1,4 @@
-"""Zip archives of images, and `dataset.json` as the programs of StyleGAN and EDM write it."""
+"""Zip archives of images, and the `dataset.json` of StyleGAN and EDM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGES = {name: image(10 * i) for i, name in enumerate(NAMES)}
 
 
 def pack(path, members, **labels):
-    """Write an archive as `dataset_tool.py` does: stored, not packed, with the labels last."""
+    """Write an archive like `dataset_tool.py`: uncompressed, labels last."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -37,7 +37,7 @@ def pack(path, members, **labels):
 
 
 def classes(staged):
-    """Value of each image to the name of its class."""
+    """Map the value of each image to its class name."""
     return {
         int(values[0, 0, 0]): split.class_names[label]
         for split in (staged.train, staged.test)
@@ -64,7 +64,7 @@ def test_labels_of_dataset_json(tmp_path, labels):
     np.testing.assert_array_equal(unpacked.train.labels, staged.train.labels)
 
 
-def test_without_labels_the_folders_mean_nothing(tmp_path):
+def test_folders_are_ignored_if_dataset_json_has_no_labels(tmp_path):
     staged = read_folder(pack(tmp_path / "d.zip", IMAGES, labels=None))
     assert staged.train.labels is None
     assert len(staged.train.values) + len(staged.test.values) == 8
@@ -99,7 +99,7 @@ def test_splits_of_an_archive_below_one_folder(tmp_path, slash):
         (5, "cannot be parsed"),
     ],
 )
-def test_labels_that_are_no_classes_are_named(tmp_path, labels, named):
+def test_invalid_labels_are_named(tmp_path, labels, named):
     with pytest.raises(InputError, match=rf"dataset\.json: .*{named}"):
         read_folder(pack(tmp_path / "d.zip", IMAGES, labels=labels))
 
@@ -111,7 +111,7 @@ def test_a_damaged_dataset_json_is_named(tmp_path, content):
         read_folder(path)
 
 
-def test_labels_of_missing_images_are_said(tmp_path, capsys):
+def test_labels_of_missing_images_are_reported(tmp_path, capsys):
     pairs = [[name, 0] for name in [*NAMES, "gone.png"]]
     read_folder(pack(tmp_path / "d.zip", IMAGES, labels=pairs))
     assert "1 labels in dataset.json" in capsys.readouterr().err
@@ -151,14 +151,14 @@ def test_members_that_cannot_be_read_are_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["d.tar", "d.tgz", "d.rar", "d.zip", "picture.png"])
-def test_other_files_are_refused_in_a_line(tmp_path, name):
+def test_other_files_are_refused_in_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(bytes(600))
     with pytest.raises(InputError, match=rf"{name}: ") as refused:
         read_folder(tmp_path / name)
     assert len(str(refused.value)) < 400
 
 
-def test_an_archive_of_other_files_lists_kinds_and_no_members(tmp_path):
+def test_other_files_of_an_archive_are_counted_by_suffix(tmp_path):
     path = pack(tmp_path / "d.zip", {f"latents/{i}.bin": b"x" for i in range(500)})
     with pytest.raises(InputError, match=r"found 0 images.*500 \.bin") as refused:
         read_folder(path)
