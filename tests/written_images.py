@@ -9,7 +9,7 @@ import numpy as np
 
 
 def png16(values: np.ndarray) -> bytes:
-    """Return a PNG with 16 bits per channel of `values` (H, W) or (H, W, C), rows filtered by Sub."""
+    """Return a 16-bit PNG of `values` (H, W) or (H, W, C), rows filtered by Sub."""
     height, width = values.shape[:2]
     channels = values.reshape(height, width, -1).shape[2]
     step = 2 * channels
@@ -26,7 +26,7 @@ def png16(values: np.ndarray) -> bytes:
 
 
 def tiff(values: np.ndarray, order: str = "<", photometric: int | None = None) -> bytes:
-    """Return an uncompressed TIFF of `values` (H, W) or (H, W, C), with the bit depth of their type."""
+    """Return an uncompressed TIFF of `values` (H, W) or (H, W, C), of the same bit depth."""
     height, width = values.shape[:2]
     channels = values.reshape(height, width, -1).shape[2]
     data = np.ascontiguousarray(values, values.dtype.newbyteorder(order)).tobytes()
