@@ -37,8 +37,8 @@ class Objective(MethodConfig):
         """Yield what is wrong with the options for data of `dimension` dimensions."""
         if self.max_dimension is not None and dimension > self.max_dimension:
             yield (
-                f"train.objective: {self.name}: needs one backward pass per dimension, and "
-                f"{dimension:,} are too many; expected {self.max_dimension:,} or fewer, "
+                f"train.objective: {self.name}: needs one backward pass for each of the "
+                f"{dimension:,} dimensions; expected {self.max_dimension:,} or fewer, "
                 f"allow_large: true, or the objective ssm_vr, which needs one pass in any dimension"
             )
 
