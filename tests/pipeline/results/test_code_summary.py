@@ -1,4 +1,4 @@
-"""Results that other code has made are counted and named by kind."""
+"""Results are counted by kind and by the code that computed them."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def plan(tmp_path):
 
 
 def mark(path, code):
-    """Write into a result which code made it."""
+    """Record `code` in a result."""
     if path.suffix == ".json":
         write_json(path, json.loads(path.read_text()) | {"made_by": code.record()})
         return
@@ -46,32 +46,37 @@ def samples(plan):
 
 
 def mark_all(plan):
-    layout = plan.paths
+    paths = plan.paths
     for path in samples(plan):
         mark(path, current_code("samples"))
     for run in plan.runs:
-        mark(layout.provenance(run.id), current_code("networks"))
+        mark(paths.provenance(run.id), current_code("networks"))
         for setting in plan.settings:
-            mark(layout.metrics(run.id, setting.id), current_code("metrics"))
-    mark(layout.dataset_manifest("digits"), current_code("data"))
+            mark(paths.metrics(run.id, setting.id), current_code("metrics"))
+    mark(paths.dataset_manifest("digits"), current_code("data"))
     mark(plan.reference("digits", "pixels"), current_code("features"))
 
 
-def printed(plan, capsys):
+def code_lines_of_status(plan, capsys):
     status(plan, console=Console(width=200))
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("code: ")]
 
 
-def test_results_of_this_code_are_not_worth_a_line(plan, capsys):
+def test_results_of_this_code_are_not_mentioned(plan, capsys):
     mark_all(plan)
     found = count_codes(plan)
     assert {kind: len(counts) for kind, counts in found.items()} == dict.fromkeys(found, 1)
     assert set(found) == set(FILES) - {"score_error"}
     assert found["samples"] == Counter({current_code("samples"): 3})
-    assert other_code_lines(found) == mixed_code_lines(found) == printed(plan, capsys) == []
+    assert (
+        other_code_lines(found)
+        == mixed_code_lines(found)
+        == code_lines_of_status(plan, capsys)
+        == []
+    )
 
 
-def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
+def test_mixed_and_uniform_results_are_distinguished(plan, capsys):
     mark_all(plan)
     mark(samples(plan)[0], OLD)
     mark(samples(plan)[1], UNKNOWN)
@@ -84,7 +89,7 @@ def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
         "samples: mixed: 1 by this code, 1 by code 0123456789ab (commit fedcba987654), "
         "1 by unknown code"
     )
-    lines = printed(plan, capsys)
+    lines = code_lines_of_status(plan, capsys)
     assert [line.removeprefix("code: ").split(":")[0] for line in lines] == [
         "samples",
         "features of real samples",
@@ -93,14 +98,14 @@ def test_mixed_and_uniform_results_are_told_apart(plan, capsys):
     assert current_code("features").code in lines[1]
 
 
-def test_results_of_earlier_versions_are_of_unknown_code_and_stay(plan, capsys):
-    lines = printed(plan, capsys)
+def test_results_without_a_record_have_unknown_code(plan, capsys):
+    lines = code_lines_of_status(plan, capsys)
     assert len(lines) == 5
     assert all("unknown code" in line for line in lines)
     assert count_codes(plan)["metrics"] == Counter({UNKNOWN: 3})
 
 
-def test_a_network_that_does_not_say_its_code_is_not_made_again(plan):
+def test_a_network_without_a_record_is_not_retrained(plan):
     mark_all(plan)
     for run in plan.runs:
         plan.paths.provenance(run.id).unlink()
@@ -116,7 +121,7 @@ def test_commits_of_the_same_code_count_as_one(plan):
     assert other_code_lines(count_codes(plan)) == []
 
 
-def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(plan, capsys):
+def test_the_report_names_other_code_in_file_page_and_terminal(plan, capsys):
     mark_all(plan)
     mark(samples(plan)[0], OLD)
     report(plan)
@@ -134,8 +139,7 @@ def test_the_report_names_other_code_in_its_file_its_page_and_on_the_terminal(pl
     }
 
 
-def test_an_edited_sampler_makes_samples_those_of_other_code(plan, tmp_path, monkeypatch):
-    """What the report did before: it mixed samples of two samplers without a word."""
+def test_an_edited_sampler_changes_the_code_of_samples(plan, tmp_path, monkeypatch):
     mark_all(plan)
     copy = tmp_path / "copy"
     shutil.copytree(code_version_module.PACKAGE, copy)

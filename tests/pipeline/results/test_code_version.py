@@ -1,4 +1,4 @@
-"""The code that made a result: what its hash covers, and how it is recorded and found."""
+"""The code of a result: what its hash covers, and how it is recorded and read."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ COMPUTES_NOTHING = (
     ),
     *("pipeline.training.step_memory", "pipeline.evaluation.metric_cache"),
 )
-"""Modules that bring results about and do not change their numbers."""
+"""Modules that do not change the numbers in results."""
 
 ENTRIES = {
     "data": ["scoresweep.pipeline.rules.stage"],
@@ -71,7 +71,7 @@ ENTRIES = {
     "metrics": ["scoresweep.pipeline.rules.evaluate"],
 }
 
-IMPORTED_FOR_OTHER_ENDS = {
+IMPORTED_FOR_OTHER_REASONS = {
     "networks": ("samplers",),  # the pictures in TensorBoard
     # the trainer is imported for the engine that `compile` shares with it
     "samples": ("pipeline.training", "pipeline.data.memory_loader", "pipeline.data.shard_loader"),
@@ -86,7 +86,7 @@ IMPORTED_FOR_OTHER_ENDS = {
         *("pipeline.data.loaded_dataset", "pipeline.data.stratify"),
     ),
 }
-"""By kind: modules whose import computes nothing of it, beyond those that `FILES` has."""
+"""By kind: imported modules that do not compute its numbers, beyond `COMPUTES_NOTHING`."""
 
 
 def targets(union):
@@ -101,7 +101,7 @@ CHOSEN = {
     "score_error": targets(AnyNetwork),
     "metrics": [name.split(":")[0] for name in (*METRICS.values(), *EXTRACTORS.values()) if name],
 }
-"""By kind: the modules that a study chooses by name."""
+"""By kind: modules that a study selects by name."""
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_the_hash_covers_everything_that_computes_a_result(kind, imports):
     modules = set(entries).union(*(imports.find_upstream_modules(name) for name in entries))
     names = {name.removeprefix("scoresweep.") for name in modules - {"scoresweep"}}
     covered = {file.relative_to(PACKAGE) for file in files_of(kind, PACKAGE)}
-    others = (*COMPUTES_NOTHING, *IMPORTED_FOR_OTHER_ENDS.get(kind, ()))
+    others = (*COMPUTES_NOTHING, *IMPORTED_FOR_OTHER_REASONS.get(kind, ()))
     missing = {
         name
         for name in names
@@ -133,7 +133,7 @@ def test_the_hash_covers_everything_that_computes_a_result(kind, imports):
     assert missing == set()
 
 
-def test_every_path_exists_and_every_method_of_the_library_counts_for_something():
+def test_every_path_exists_and_all_methods_of_the_library_are_covered():
     paths = {PACKAGE / name for names in FILES.values() for name in names}
     assert [str(path) for path in paths if not path.exists()] == []
     covered = {file for kind in FILES for file in files_of(kind, PACKAGE)}
@@ -145,7 +145,7 @@ def test_every_path_exists_and_every_method_of_the_library_counts_for_something(
 
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
-    """Return a function that edits a file in a copy of the package, and says what changes."""
+    """Return a function that edits a file in a copy of the package and returns what changed."""
     copy = tmp_path / "scoresweep"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(module, "PACKAGE", copy)
@@ -161,7 +161,7 @@ def edited(tmp_path, monkeypatch):
     current_code.cache_clear()
 
 
-def test_an_edit_counts_for_the_results_that_the_file_computes(edited):
+def test_an_edit_changes_the_code_of_what_the_file_computes(edited):
     assert edited("samplers/langevin.py") == {"samples"}
     assert edited("objectives/dsm.py") == {"networks"}
     assert edited("networks/unet.py") == {"networks", "samples", "score_error", "metrics"}
@@ -176,7 +176,7 @@ def test_an_edit_counts_for_the_results_that_the_file_computes(edited):
         assert edited(name) == set()
 
 
-def test_the_code_is_read_once_in_a_process(edited, monkeypatch):
+def test_the_code_is_read_once_per_process(edited, monkeypatch):
     current_code.cache_clear()
     before = current_code("samples")
     assert edited("samplers/langevin.py") == {"samples"}
@@ -193,7 +193,7 @@ def test_a_record_is_found_in_json_and_netcdf(tmp_path):
     assert recorded_code(tmp_path / "a.json") == recorded_code(tmp_path / "a.nc") == code
 
 
-def test_files_that_do_not_say_it_are_of_unknown_code(tmp_path):
+def test_files_without_a_record_have_unknown_code(tmp_path):
     xr.Dataset({"x": ("i", [1.0])}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     (tmp_path / "empty.nc").touch()
     for name, text in (("a", '{"count": 3}'), ("cut", '{"cou'), ("list", "[]"), ("odd", "null")):
@@ -206,7 +206,7 @@ def test_files_that_do_not_say_it_are_of_unknown_code(tmp_path):
         recorded_code(tmp_path / "none.json")
 
 
-def test_what_several_codes_have_made_is_of_none_of_them():
+def test_results_of_several_codes_record_all_of_them():
     a, b = CodeVersion("aaaaaaaaaaaa", "1"), CodeVersion("bbbbbbbbbbbb", "2")
     assert join_codes([a, a]) == a
     assert join_codes([a, CodeVersion(a.code, "3")]) == a, "another commit of the same code"

@@ -1,4 +1,4 @@
-"""Results of data that have changed: kept until each is made again, and then not a second time."""
+"""Results of changed data are kept until they are recomputed, once."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def save(root: Path, seed: int) -> None:
-    """Write data of the user's own."""
+    """Write user data."""
     np.save(root / "own.npy", np.random.default_rng(seed).normal(size=(40, 2)).astype(np.float32))
 
 
 def due(plan: Plan) -> set[str]:
-    """Rules of the jobs that make something again, measurements left out."""
+    """Return the rules of due jobs, except measurements."""
     return {result.rule for result in examine_results(plan).due} & {"stage", "train", "sample"}
 
 
-def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
+def test_changed_data_retrain_and_resample_once(plan: Plan) -> None:
     (run,), (setting,), (data,) = plan.runs, plan.settings, plan.study.dataset
-    layout = plan.paths
+    paths = plan.paths
 
     def make_all() -> tuple[bytes, bytes]:
         stage(plan, data.id)
         train_run(plan)
         sample(plan, run.id, setting.id)
-        manifest = layout.samples_manifest(run.id, setting.id)
-        return layout.weights(run.id).read_bytes(), manifest.read_bytes()
+        manifest = paths.samples_manifest(run.id, setting.id)
+        return paths.weights(run.id).read_bytes(), manifest.read_bytes()
 
     before = make_all()
     assert due(plan) == set()
-    save(layout.root, 1)
+    save(paths.root, 1)
     assert due(plan) == {"stage", "train", "sample"}
     stage(plan, data.id)
     assert due(plan) == {"train", "sample"}
-    assert layout.weights(run.id).read_bytes() == before[0]
-    layout.weights_manifest(run.id).unlink()  # as an earlier version left it
+    assert paths.weights(run.id).read_bytes() == before[0]
+    paths.weights_manifest(run.id).unlink()  # as an earlier version left it
     assert due(plan) == {"train", "sample"}
     after = make_all()
     assert all(one != other for one, other in zip(before, after, strict=True))
@@ -65,7 +65,7 @@ def test_changed_data_are_trained_and_drawn_again_once(plan: Plan) -> None:
     assert make_all() == after
 
 
-def test_data_that_cannot_be_staged_again_leave_all_as_it_was(plan: Plan) -> None:
+def test_data_that_cannot_be_staged_change_nothing(plan: Plan) -> None:
     (data,) = plan.study.dataset
     stage(plan, data.id)
     manifest = plan.paths.dataset_manifest(data.id).read_bytes()

@@ -1,4 +1,4 @@
-"""Runs of the exact score, beside trained ones, from the plan to the report."""
+"""Runs of the exact score next to trained ones, from the plan to the report."""
 
 import io
 import shutil
@@ -43,7 +43,7 @@ BOTH = {"network": [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, staged):
-    """A study of a trained network and the exact score, run to its end."""
+    """A finished study of a trained network and the exact score."""
     root = tmp_path_factory.mktemp("oracle")
     give_data(root, staged)
     content = parse_yaml(TINY, "tiny.yaml")
@@ -62,7 +62,7 @@ def study(tmp_path_factory, staged):
     return plan
 
 
-def test_ids_and_coordinates_can_be_read(study):
+def test_ids_and_coordinates_are_readable(study):
     assert [run.axes for run in study.runs] == [
         {"network": "mlp(width=8, blocks=1)"},
         {"network": "oracle"},
@@ -71,7 +71,7 @@ def test_ids_and_coordinates_can_be_read(study):
     assert study.runs[1].id.startswith("network=oracle_")
 
 
-def test_every_result_names_the_code_that_made_it(study):
+def test_every_result_records_its_code(study):
     found = count_codes(study)
     assert {kind: dict(counts) for kind, counts in found.items()} == {
         kind: {current_code(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
@@ -80,7 +80,7 @@ def test_every_result_names_the_code_that_made_it(study):
 
 
 def edit(package, name, monkeypatch):
-    """Make a copy of the program, in which a file is edited, the code of this process."""
+    """Pretend that this process runs a copy of the package with one edited file."""
     shutil.copytree(code_version_module.PACKAGE, package)
     with (package / name).open("a") as file:
         file.write("# edited\n")
@@ -88,7 +88,7 @@ def edit(package, name, monkeypatch):
     current_code.cache_clear()
 
 
-def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, monkeypatch):
+def test_an_edited_sampler_outdates_results_only_on_request(study, tmp_path, monkeypatch):
     edit(tmp_path / "scoresweep", "samplers/langevin.py", monkeypatch)
     assert examine_results(study).due == []
     due = examine_results(study, this_code=True).due
@@ -97,7 +97,7 @@ def test_an_edited_sampler_makes_nothing_outdated_unless_asked(study, tmp_path, 
     assert any(recorded_code(due[0].output).code in result.reason for result in due)
 
 
-def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypatch, capsys):
+def test_results_of_other_code_are_recomputed_on_request(study, tmp_path, monkeypatch, capsys):
     root = Path(shutil.copytree(study.paths.root, tmp_path / "copy"))
     plan = replace(study, paths=replace(study.paths, root=root))
     names = plan.runs[0].id, plan.settings[0].id
@@ -120,7 +120,7 @@ def test_results_of_other_code_are_made_again_if_asked(study, tmp_path, monkeypa
     assert "digits.zarr is staged already" in said, "its code is the same"
 
 
-def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
+def test_only_the_exact_score_has_zero_score_error(study):
     with xr.open_datatree(study.paths.report, engine="h5netcdf") as tree:
         errors = tree["score_error"]["score_error_sigma2"].load()
         training = tree["training"].to_dataset().load()
@@ -132,7 +132,7 @@ def test_its_score_error_is_zero_and_the_trained_one_is_not(study):
     assert "frechet_pixels" in names
 
 
-def test_it_takes_no_step_and_is_done(study):
+def test_the_exact_score_is_done_without_training(study):
     run = study.runs[1]
     assert not study.paths.checkpoints(run.id).exists()
     assert JobState.read(study.paths.progress(run.id)).state == "done"
@@ -141,20 +141,20 @@ def test_it_takes_no_step_and_is_done(study):
         np.testing.assert_allclose(curves["sigma"][[0, -1]], [8, 0.1], rtol=1e-6)
 
 
-def test_its_samples_need_nothing_but_its_weights(study):
+def test_the_weights_hold_the_exact_score(study):
     network = load_network(study.paths.run(study.runs[1].id))
     assert network.means.dtype == torch.uint8
     exact = load_exact_score(study.paths.dataset_store("digits"))
     x, sigma = torch.rand(3, 1, 8, 8), torch.tensor([8.0, 1.0, 0.1])
     assert torch.equal(network(x, sigma), exact(x, sigma))
-    data = exact.means.double().numpy()  # the pull towards each training sample, written out
+    data = exact.means.double().numpy()  # softmax over the training samples
     at = x[2].double().flatten().numpy()
     share = softmax(-((at - data) ** 2).sum(1) / (2 * 0.1**2))
     expected = (share @ data - at) / 0.1**2
     np.testing.assert_allclose(network(x, sigma)[2].flatten(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_its_training_costs_nothing(make_plan):
+def test_the_estimated_training_time_is_zero(make_plan):
     plan = make_plan(network={"name": "oracle"}, grid={}, steps=10**9)
     text = io.StringIO()
     rules = print_plan(plan, console=Console(file=text, width=200))
@@ -162,7 +162,7 @@ def test_its_training_costs_nothing(make_plan):
     assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
 
 
-def test_own_data_that_came_from_no_mixture_has_none(tmp_path):
+def test_the_score_of_a_mixture_needs_data_from_a_mixture(tmp_path):
     np.save(tmp_path / "own.npy", np.random.default_rng(0).normal(size=(40, 2)))
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {"name": "array", "path": str(tmp_path / "own.npy")}
@@ -178,7 +178,7 @@ def test_own_data_that_came_from_no_mixture_has_none(tmp_path):
 
 
 @pytest.mark.parametrize(("of", "expected"), [("auto", "mixture"), ("training_set", "points")])
-def test_a_mixture_is_known_exactly(tmp_path, of, expected):
+def test_the_score_of_a_mixture_is_exact(tmp_path, of, expected):
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {
         "name": "gaussian_mixture",
@@ -194,7 +194,7 @@ def test_a_mixture_is_known_exactly(tmp_path, of, expected):
     train(plan, run.id, Resources())
     network = load_network(plan.paths.run(run.id))
     assert len(network.means) == (2 if expected == "mixture" else 50)
-    # Far to the right only the second component counts: s = (mu - x)/(std^2 + sigma^2).
+    # Far to the right only the second component matters: s = (mu - x)/(std^2 + sigma^2).
     x, sigma = (
         torch.tensor([[6.0, 1.0]], dtype=torch.float64),
         torch.tensor([0.1], dtype=torch.float64),
@@ -203,4 +203,4 @@ def test_a_mixture_is_known_exactly(tmp_path, of, expected):
     if expected == "mixture":
         assert score == pytest.approx(-4 / (0.4**2 + 0.1**2), rel=1e-9)
     else:
-        assert score < -100  # the nearest of 50 points is some 3 away
+        assert score < -100  # the nearest of 50 points is about 3 away

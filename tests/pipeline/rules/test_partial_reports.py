@@ -1,4 +1,4 @@
-"""Every legal study has a report, whatever of it is missing, failed or not finite."""
+"""Every valid study gets a report, whatever is missing, failed or not finite."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.system.job_state import JobState
 
 ONE = {"train": CONTENT["train"] | {"grid": {}}, "sample": CONTENT["sample"] | {"grid": {}}}
-"""A faked study of one network and one setting."""
+"""A fake study of one network and one setting."""
 
 
 def results(plan: Plan) -> list[Path]:
-    """The NetCDF files that the report reads."""
+    """Return the NetCDF files that the report reads."""
     run, setting = plan.runs[0].id, plan.settings[0].id
     layout = plan.paths
     return [layout.training_curves(run), layout.score_error(run), layout.metrics(run, setting)]
 
 
-def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path, undrawn: None) -> None:
-    """Five levels, and no training step whose losses these could have."""
+def test_a_study_of_only_the_exact_score(tmp_path: Path, staged: Path, undrawn: None) -> None:
+    """It has five levels but no training steps and so no losses."""
     give_data(tmp_path, staged)
     content = parse_yaml(TINY, "tiny.yaml")
     content["train"] |= {"network": {"name": "oracle"}, "grid": {}}
@@ -57,7 +57,7 @@ def test_a_study_of_exact_scores_alone(tmp_path: Path, staged: Path, undrawn: No
     assert len(list(plan.paths.tensorboard(run).glob("*.hparams"))) == 1
 
 
-def test_a_study_without_one_finite_number(tmp_path: Path, undrawn: None) -> None:
+def test_a_study_without_finite_values(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     fake_study(plan)
     plan.paths.tensorboard(plan.runs[0].id).mkdir()
@@ -82,7 +82,7 @@ def test_a_study_without_one_finite_number(tmp_path: Path, undrawn: None) -> Non
     assert not drawn & {"training_loss", "level_loss", "score_error_sigma2", "class_shares"}
 
 
-def test_a_study_of_which_everything_failed_says_so(tmp_path: Path, undrawn: None) -> None:
+def test_a_study_in_which_everything_failed(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     JobState("failed", 10, 100, message="loss is nan").write(plan.paths.progress(plan.runs[0].id))
     report(plan)
@@ -91,8 +91,8 @@ def test_a_study_of_which_everything_failed_says_so(tmp_path: Path, undrawn: Non
         assert set(tree["training/state"].values.flat) == {"failed"}
 
 
-def test_losses_at_the_end_are_means_of_what_is_there() -> None:
-    """Of steps beyond 8 of 10: 9 and 10. A level that was never drawn has no row."""
+def test_final_losses_are_means_of_the_finite_values() -> None:
+    """Means over steps 9 and 10 of 10. A level that was never drawn has no row."""
     step = np.arange(1, 11)
     loss = np.stack([step * 1.0, np.where(step == 9, 4.0, np.nan), np.full(10, np.nan)], axis=1)
     dataset = xr.Dataset(

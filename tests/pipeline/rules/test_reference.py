@@ -1,4 +1,4 @@
-"""The file of real features that all studies of a dataset share."""
+"""The file of real features, which all studies of a dataset share."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def plan_of(root: Path, **evaluate: object) -> Plan:
 
 @pytest.fixture(scope="module")
 def root(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with references of all digits and of some of them."""
+    """A folder with features of all digits and of a subset."""
     folder = tmp_path_factory.mktemp("reference")
     give_data(folder, staged)
     reference(plan_of(folder), "digits", "pixels")
@@ -57,7 +57,7 @@ def root(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_moments_of_the_training_samples_are_known(root: Path) -> None:
+def test_the_file_holds_the_moments_of_the_training_features(root: Path) -> None:
     plan = plan_of(root)
     sets = read_reference(plan, plan.runs[0], "pixels")
     train = read_split(root / "data" / "digits.zarr", "train").model_space().flatten(1)
@@ -71,7 +71,7 @@ def test_moments_of_the_training_samples_are_known(root: Path) -> None:
     assert sets["train"][torch.arange(9)].moments is None
 
 
-def test_noise_is_uniform_and_the_same_in_all_references(root: Path) -> None:
+def test_noise_is_uniform_and_the_same_in_all_files(root: Path) -> None:
     train = read_split(root / "data" / "digits.zarr", "train")
     noise = uniform_noise(train, 1000)
     plan = plan_of(root)
@@ -82,7 +82,7 @@ def test_noise_is_uniform_and_the_same_in_all_references(root: Path) -> None:
     assert float(noise.var()) == pytest.approx(1 / 12, rel=0.02)
 
 
-def test_real_count_draws_some_once(root: Path) -> None:
+def test_real_count_takes_a_fixed_random_subset(root: Path) -> None:
     plan = plan_of(root, real_count=REAL_COUNT)
     path = plan.reference("digits", "pixels")
     assert path.name == "digits.pixels.70.nc"
@@ -99,19 +99,19 @@ def test_real_count_draws_some_once(root: Path) -> None:
     for split in ("train", "test"):
         whole = read_split(root / "data" / "digits.zarr", split).model_space().flatten(1).numpy()
         rows = {row.tobytes() for row in whole}
-        drawn = [row.tobytes() for row in some[f"{split}_features"].values]
-        assert len(drawn) == len(set(drawn)) == REAL_COUNT
-        assert rows.issuperset(drawn)
-        assert drawn != [row.tobytes() for row in whole[:REAL_COUNT]]
+        subset = [row.tobytes() for row in some[f"{split}_features"].values]
+        assert len(subset) == len(set(subset)) == REAL_COUNT
+        assert rows.issuperset(subset)
+        assert subset != [row.tobytes() for row in whole[:REAL_COUNT]]
     np.testing.assert_allclose(some["train_mean"], some["train_features"].mean("train_sample"))
 
 
-def test_real_count_is_no_axis(tmp_path: Path) -> None:
+def test_real_count_cannot_be_swept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="real_count outside"):
         plan_of(tmp_path, grid={"real_count": [10, 20]})
 
 
-def test_a_reference_of_an_older_version_is_to_be_made_again(root: Path, tmp_path: Path) -> None:
+def test_a_file_of_an_older_version_must_be_computed_again(root: Path, tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     made = plan.reference("digits", "pixels")
     made.parent.mkdir()
@@ -121,7 +121,7 @@ def test_a_reference_of_an_older_version_is_to_be_made_again(root: Path, tmp_pat
         read_reference(plan, plan.runs[0], "pixels")
 
 
-def test_features_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = torch.rand(10, 1, 3, 3)
     monkeypatch.setattr(Pixels, "batch_size", 4)
     found = extract_features(Pixels((1, 3, 3), 0), samples, "pixels")
@@ -137,12 +137,12 @@ def test_features_are_joined_with_their_probabilities() -> None:
     assert torch.equal(joined.probabilities[:2], parts[0].probabilities)
 
 
-# ── Weights that are fitted ─────────────────────────────────────────────────────────────────────
+# ── Fitted weights ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
 def fitted(staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the reference of a classifier of some steps."""
+    """A folder with the features of a briefly trained classifier."""
     monkeypatch.setattr(classifier, "STEPS", 20)
     give_data(tmp_path, staged)
     reference(plan_of(tmp_path), "digits", "classifier")
@@ -150,20 +150,20 @@ def fitted(staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def use(plan: Plan) -> Extractor:
-    """Do what `evaluate` does before it looks at samples."""
+    """Load features and extractor as `evaluate` does."""
     run = plan.runs[0]
     read_reference(plan, run, "classifier")
     train = read_split(plan.paths.dataset_store("digits"), "train")
     return load_extractor(plan, run, "classifier", train)
 
 
-def test_references_of_all_counts_have_the_same_extractor(
+def test_files_of_all_counts_share_the_extractor(
     fitted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
     weights = every.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
-    # On another machine, say, training does not give the same weights.
+    # On another host, training might give other weights.
     monkeypatch.setattr(classifier, "derive_seed", lambda *_: 1)
     reference(some, "digits", "classifier")
     assert weights.read_bytes() == before
@@ -173,7 +173,7 @@ def test_references_of_all_counts_have_the_same_extractor(
     torch.testing.assert_close(extract_features(use(every), test, "test").values, expected)
 
 
-def test_of_two_at_once_the_first_one_learns(
+def test_two_processes_at_once_fit_one_extractor(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(fitted)
@@ -193,7 +193,7 @@ def test_of_two_at_once_the_first_one_learns(
     use(plan)
 
 
-def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
+def test_fitting_does_not_depend_on_the_number_of_threads(fitted: Path) -> None:
     plan = plan_of(fitted)
     weights = plan.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
@@ -208,7 +208,7 @@ def test_training_does_not_depend_on_the_threads(fitted: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["LEARNING_RATE", "PROCEDURE"])
-def test_by_a_recipe_that_has_changed_it_learns_anew(
+def test_a_changed_recipe_refits_the_extractor(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, number: str
 ) -> None:
     plan = plan_of(fitted)
@@ -222,7 +222,7 @@ def test_by_a_recipe_that_has_changed_it_learns_anew(
     use(plan)
 
 
-def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
+def test_a_changed_dataset_refits_the_extractor(fitted: Path) -> None:
     every, some = plan_of(fitted), plan_of(fitted, real_count=REAL_COUNT)
     reference(some, "digits", "classifier")
     store = every.paths.dataset_store("digits")
@@ -238,7 +238,7 @@ def test_of_a_dataset_that_has_changed_it_learns_anew(fitted: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["altered", "cut short"])
-def test_damaged_weights_are_learned_again(fitted: Path, damage: str) -> None:
+def test_damaged_weights_are_refitted(fitted: Path, damage: str) -> None:
     plan = plan_of(fitted)
     weights = plan.paths.extractor_weights("digits", "classifier")
     before = weights.read_bytes()
@@ -253,7 +253,9 @@ def test_damaged_weights_are_learned_again(fitted: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dataset", "extractor"])
-def test_a_reference_of_something_else_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+def test_features_of_another_dataset_or_extractor_are_refused(
+    root: Path, tmp_path: Path, name: str
+) -> None:
     plan = plan_of(tmp_path)
     made = plan.reference("digits", "pixels")
     made.parent.mkdir()

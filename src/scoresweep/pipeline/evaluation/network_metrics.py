@@ -191,14 +191,14 @@ def _density_dataset(
     network: ScoreNetwork, exact: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the density of one-dimensional data recovered from the score at the last level."""
-    found = recover_density(network, exact, train, sigma)
+    recovered = recover_density(network, exact, train, sigma)
     dim, distance = "density_point", {"better": "lower", "sigma": sigma}
     values: dict[str, tuple[str | tuple[()], Any, dict[str, Any]]] = {
-        "density_x": (dim, found.x.numpy(), {}),
-        "density": (dim, found.density.numpy(), {"sigma": sigma}),
-        "density_exact": (dim, found.exact.numpy(), {"sigma": sigma}),
-        "density_tv": ((), found.tv, distance),
-        "density_kl": ((), found.kl, distance),
+        "density_x": (dim, recovered.x.numpy(), {}),
+        "density": (dim, recovered.density.numpy(), {"sigma": sigma}),
+        "density_exact": (dim, recovered.exact.numpy(), {"sigma": sigma}),
+        "density_tv": ((), recovered.tv, distance),
+        "density_kl": ((), recovered.kl, distance),
     }
     return xr.Dataset(
         {name: (dims, v, label(name) | about) for name, (dims, v, about) in values.items()}
@@ -209,8 +209,8 @@ def _history_dataset(
     history: Mapping[int, ScoreNetwork], exact: ScoreWithDensity, train: Tensor, sigma: float
 ) -> xr.Dataset:
     """Return the recovered densities of a network during training."""
-    found = [recover_density(network, exact, train, sigma) for network in history.values()]
-    densities = np.stack([each.density.numpy() for each in found])
+    recovered = [recover_density(network, exact, train, sigma) for network in history.values()]
+    densities = np.stack([each.density.numpy() for each in recovered])
     about = label("density_history") | {"sigma": sigma}
     return xr.Dataset(
         {"density_history": (("kept_step", "density_point"), densities, about)},

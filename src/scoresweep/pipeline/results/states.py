@@ -122,7 +122,7 @@ def samples_state(
     content = _read(manifest) if manifest.name in names else {}
     if not content or store.name not in names:
         result.state = "missing"
-        result.reason = "the samples are gone" if content else "not drawn"
+        result.reason = "the samples were deleted" if content else "not drawn"
         return result
     result.sha256 = content.get("sha256")
     result.is_recorded = MADE_FROM in content
