@@ -56,7 +56,7 @@ def measure(benchmark: Benchmark, kind: str, count: int) -> None:
     for _ in range(options.repeats):
         generated = Features(KINDS[kind](torch.randn(count, FEATURES)))
         sets = FeatureSets(real, generated, other, other, resize="none")
-        values, _ = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
+        values, _ = measure_samples(evaluate, lambda _, sets=sets: sets, DatasetFacts())
         for name in (str(name) for name in values if f"{name}_low" in values):
             ends = [float(values[f"{name}{end}"]) for end in ("", "_low", "_high")]
             intervals.setdefault(name.removesuffix("_pixels"), []).append(ends)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         evaluate = Evaluate(metrics=[metric], extractors=["pixels"], resamplings=options.halves)
         # New sets, without cached results of an earlier turn.
         sets = FeatureSets(Features(*known), *(Features(x) for x in others), resize="none")
-        _, problems = measure_samples(evaluate, {"pixels": sets}, DatasetFacts())
+        _, problems = measure_samples(evaluate, lambda _: sets, DatasetFacts())
         if problems:
             raise SystemExit(str(problems))
 
