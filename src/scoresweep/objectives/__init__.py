@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from scoresweep.objectives.dsm import dsm
 from scoresweep.objectives.ism import ism
-from scoresweep.objectives.ssm import ssm
-from scoresweep.objectives.ssm_vr import ssm_vr
+from scoresweep.objectives.sliced import ssm, ssm_vr
 
 __all__ = ["dsm", "ism", "ssm", "ssm_vr"]
