@@ -21,7 +21,8 @@ from scoresweep.pipeline.cli import app
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.commands.compare import compare as compare_files
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.comparison import Comparison, compare, read_report
+from scoresweep.pipeline.report.comparison import Comparison, compare
+from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.report.tables.collect import collect
 
 ORACLE = {"name": "oracle"}
@@ -250,10 +251,10 @@ def test_other_options_of_a_measure_are_warned_of(a: Path, tmp_path: Path) -> No
     evaluate = {**CONTENT["evaluate"], "neighbours": 3, "resamplings": 4}
     other = write(tmp_path, "other", elsewhere, evaluate=evaluate)
     warnings = both(a, other).warnings
-    assert warnings[0] == "measured with another evaluate.neighbours: 5 | 3"
+    assert warnings[0] == "measured with different evaluate.neighbours: 5 | 3"
     assert warnings[1].endswith(" | 0123456789ab")
     assert len(warnings) == 2
-    assert "WARNING: measured with another evaluate.neighbours: 5 | 3" in printed(a, other)
+    assert "WARNING: measured with different evaluate.neighbours: 5 | 3" in printed(a, other)
 
 
 def test_a_swept_evaluation_is_matched_by_its_value(a: Path, tmp_path: Path) -> None:
@@ -320,7 +321,7 @@ def test_the_settings_of_the_main_measure_are_printed(a: Path, b: Path) -> None:
 
 
 def test_wrong_files_are_refused(a: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_report(tmp_path / "none.nc")
     text = tmp_path / "text.nc"
     text.write_text("levels,seed\n")
@@ -331,7 +332,7 @@ def test_wrong_files_are_refused(a: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cut\.nc: cannot be read"):
         read_report(cut)
     xr.Dataset(attrs={"about": "weather"}).to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
-    with pytest.raises(InputError, match=r"x\.nc: is no report of scoresweep"):
+    with pytest.raises(InputError, match=r"x\.nc: not a report of scoresweep"):
         read_report(tmp_path / "x.nc")
 
 
@@ -350,7 +351,7 @@ def test_a_report_without_a_measured_setting_is_refused(a: Path, tmp_path: Path)
     def empty(tree: xr.DataTree) -> None:
         tree["sampling/state"][:] = "missing"
 
-    with pytest.raises(InputError, match="holds no measured setting"):
+    with pytest.raises(InputError, match="no measured setting"):
         read_report(altered(a, tmp_path, empty))
 
 

@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_study, frechet, sigmas
+from faked_study import (
+    CONTENT,
+    fake_measurements,
+    fake_metrics,
+    fake_plan,
+    fake_run,
+    fake_study,
+    frechet,
+    sigmas,
+)
 from PIL import Image
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -90,8 +99,8 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
     # Sheets of samples are images and have no PDF.
     vector = {path.stem for path in finished.paths.figures.glob("*.pdf")}
     assert vector == {name for name in on_disk if not name.startswith("samples_")}
-    # An overview, three metrics, class shares, neighbours, three score errors and six curves.
-    assert (len(on_disk), len(vector)) == (28, 15)
+    # An overview, three metrics, class shares, neighbours, three score errors and seven curves.
+    assert (len(on_disk), len(vector)) == (29, 16)
 
 
 def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
@@ -197,7 +206,7 @@ def test_the_page_says_what_every_stage_took(finished: Plan) -> None:
 
 def test_one_network_shows_its_own_interval(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {"noise.levels": [4, 6]}})
-    fake_study(plan)
+    fake_measurements(plan)
     report(plan)
     value = min(frechet(run, setting) for run in plan.runs for setting in plan.settings)
     half = value * math.log(value / (value - 0.01)) * stats.norm.ppf(1 - 0.025 / 6) / 1.959964
@@ -211,7 +220,7 @@ def test_a_study_of_one_setting_has_a_report(tmp_path: Path, undrawn: None) -> N
     plan = fake_plan(
         tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=CONTENT["sample"] | {"grid": {}}
     )
-    fake_study(plan)
+    fake_measurements(plan)
     report(plan)
     text = read_page(plan).text
     assert "1 trained network × 1 sampler setting on digits." in text
@@ -225,7 +234,7 @@ def test_axes_that_vary_together_have_no_map(tmp_path: Path, undrawn: None) -> N
         train=CONTENT["train"] | {"grid": {}},
         sample=CONTENT["sample"] | {"grid": {}, "zip": [zipped]},
     )
-    fake_study(plan)
+    fake_measurements(plan)
     report(plan)
     names = {path.stem for path in plan.paths.figures.glob("metric_frechet*.png")}
     axes = ("step_size", "steps_per_level")
@@ -234,7 +243,7 @@ def test_axes_that_vary_together_have_no_map(tmp_path: Path, undrawn: None) -> N
 
 def test_settings_that_are_alike_have_no_best_one(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
-    fake_study(plan)
+    fake_measurements(plan)
     for setting in plan.settings:
         path = plan.paths.metrics(plan.runs[0].id, setting.id)
         with xr.open_dataset(path, engine="h5netcdf") as content:
@@ -263,7 +272,7 @@ def test_works_without_samples_and_data(tmp_path: Path, undrawn: None) -> None:
 
 def test_several_datasets_are_never_averaged(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, dataset=[{"name": "digits"}, {"name": "digits", "subset": 20}])
-    fake_study(plan)
+    fake_measurements(plan)
     report(plan)
     names = [path.stem for path in plan.paths.figures.glob("metric_frechet_*.png")]
     assert len(names) == 2

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
-from scoresweep.pipeline.report.comparison import SIDES, Comparison, Report, read_report
+from scoresweep.pipeline.report.comparison import SIDES, Comparison
 from scoresweep.pipeline.report.comparison import compare as compare_reports
 from scoresweep.pipeline.report.format import (
     format_axes,
@@ -22,6 +22,7 @@ from scoresweep.pipeline.report.format import (
     format_value,
     humanize,
 )
+from scoresweep.pipeline.report.saved_report import Report, read_report
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 

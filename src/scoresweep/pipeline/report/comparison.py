@@ -1,94 +1,48 @@
-"""Set the reports of two studies side by side, setting by setting.
+"""Compare the reports of two studies, setting by setting.
 
-Settings are matched by what they are: by the value, in both studies, of every option that either of
-them sweeps. Where one study does not sweep an option, it has the one value that its configuration
-gives. Networks and samplings are repeats, as in a report: what both reports have of the same
-training and sampling seeds is compared in pairs.
+Settings are matched by the values of all options that either study sweeps; a study that does not
+sweep an option has the value of its configuration. Networks and samplings are repeats, as in a
+report: results of the same training and sampling seeds are compared in pairs.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.format import format_value, is_repeat
+from scoresweep.pipeline.report.saved_report import SCORE_ERROR, Report
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, label_repeats
 from scoresweep.pipeline.report.statistics.side_by_side import SIDES, side_by_side
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, main_metric, summarise
-from scoresweep.pipeline.report.tables.axes import axis_options
-from scoresweep.pipeline.report.tables.frames import wide_table
-from scoresweep.pipeline.report.tables.ranking import ranking_metrics
-from scoresweep.pipeline.report.tables.report_data import SCHEMA_VERSION, ReportData
-from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
+from scoresweep.pipeline.report.statistics.summary import best, main_metric, summarise
+from scoresweep.pipeline.study import Run, Setting
 from scoresweep.pipeline.study.axis_names import axis_value
-from scoresweep.pipeline.study.config import Config, hashed_fields
+from scoresweep.pipeline.study.config import Config
 from scoresweep.pipeline.study.plan import Evaluation
 
-__all__ = ["SIDES", "Comparison", "Difference", "Report", "compare", "read_report"]
-
-SCORE_ERROR = "score_error_sigma2"
-"""The measure of a network, whatever samples it: the mean over the levels, on test points."""
+__all__ = ["SIDES", "Comparison", "Difference", "compare"]
 
 BLOCKS = ("dataset", "train", "sample", "evaluate")
 
 SEEDS = ("train.seed", "sample.seed")
-"""Options that tell networks and samplings apart, whether they are swept or not."""
+"""Options that distinguish networks and samplings, swept or not."""
 
 MADE_BY = ("extractor", "resize", "units", "n_real", "n_generated")
-"""Attributes of a measure that make its values another thing where they differ."""
+"""Attributes of a measure that must agree for values to be comparable."""
 
 UNIMPORTANT = frozenset({"metrics", "extractors", "resamplings"})
-"""Options of `evaluate` that say what is measured, and change no value that is."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A `report.nc` that has been read."""
-
-    path: Path
-    about: dict[str, Any]
-    """Attributes of the file: commit, versions, machine."""
-    plan: Plan
-    rows: pd.DataFrame
-    """A row for each measured setting, as `wide_table` gives it."""
-    measures: dict[str, RankedMetric]
-    exact: frozenset[str]
-    """Hashes (the ends of ids) of runs with the exact score, which compete with nobody."""
-
-    @functools.cached_property
-    def axes(self) -> dict[str, str]:
-        """Dotted path of every swept option, its block in front, to its name in the report."""
-        return {path: name for name, path in axis_options(self.plan.study).items()}
-
-    @functools.cached_property
-    def options(self) -> dict[str, list[Any]]:
-        """Every option that affects a result, by dotted path, to the values that occur."""
-        plan = self.plan
-        blocks = {
-            "": [{"dataset": run.dataset.id} for run in plan.runs],
-            "train.": [hashed_fields(run.train) for run in plan.runs],
-            "sample.": [hashed_fields(setting.sample) for setting in plan.settings],
-            "evaluate.": [hashed_fields(one.evaluate) for one in plan.evaluations],
-        }
-        return {
-            f"{block}{path}": list({_text(value): None for value in values})
-            for block, content in blocks.items()
-            for path, values in pd.json_normalize(content, sep=".").items()
-        }
+"""Options of `evaluate` that affect no value of a measure."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An option that both studies keep at one value, and not at the same."""
+    """An option that neither study sweeps and that differs."""
 
     path: str
     values: tuple[str, str]
@@ -96,105 +50,37 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two reports have in common, and what not."""
+    """What two reports have in common, and how they differ."""
 
     reports: tuple[Report, Report]
     axes: list[str]
-    """Names of the options that either study sweeps, but for repeats."""
+    """Names of the options that either study sweeps, except repeats."""
     differences: list[Difference]
     warnings: list[str]
-    """What makes values something else in A than in B."""
+    """Reasons for caution when values of A and B are compared."""
     incomparable: dict[str, str]
-    """Measures whose values cannot be compared, and why."""
+    """Measures whose values cannot be compared, with the reasons."""
     tables: dict[str, pd.DataFrame]
-    """Of each measure that both have, the main one first: a row for each setting that either has,
+    """A table for each common measure, the main one first: a row for each setting in either report,
     with `A` and `B` (means), `A_low` and so on (95 % intervals), `A_networks` and `A_samplings`
     (how many have a value), `difference` (B − A), `ratio` (B / A), `difference_low` and
-    `difference_high`, what that interval comes from (`over`: "networks", "samplings" of one network
-    or "samples"), and `verdict`. The interval of the difference allows for the number of settings
-    that both have: all verdicts of a measure together are right in 95 % (Bonferroni)."""
+    `difference_high`, the source of that interval (`over`: "networks", "samplings" of one network
+    or "samples"), and `verdict`. The interval of the difference is corrected for the number of
+    settings in both: all verdicts of a measure hold together in 95 % of cases (Bonferroni)."""
     best: dict[str, tuple[pd.Series[Any], pd.Series[Any]]]
-    """Of each such measure, the row of the best setting of A and that of B."""
+    """For each such measure, the row of the best setting of A and that of B."""
     alone: tuple[list[str], list[str]]
-    """Measures that one of the reports has and the other has not."""
+    """Measures that only A has, and those that only B has."""
 
     def axes_of(self, measure: str) -> list[str]:
-        """Return the columns that tell the rows of a measure's table apart."""
+        """Return the axes of a measure's table."""
         return [axis for axis in self.axes if axis in self.tables[measure].columns]
 
 
-# ── one report ──────────────────────────────────────────────────────────────────────────────────
-
-
-def read_report(path: Path) -> Report:
-    """Read a `report.nc`.
-
-    Raises `InputError` where there is none, it is damaged or something else, it was written by
-    another version, or holds no measured setting.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; expected the report.nc of a study")
-    try:
-        about = dict(xr.load_dataset(path, engine="h5netcdf").attrs)
-        _check_version(path, about)
-        groups = {
-            name: xr.load_dataset(path, group=name, engine="h5netcdf")
-            for name in ("sampling", "score_error")
-        }
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); expected the whole report.nc of a study. "
-            f"`scoresweep report STUDY` writes it anew"
-        ) from error
-    study = parse_study(json.loads(about["config"]), f"{path}: attribute config")
-    plan = plan_study(study, path.parent, where=str(path))
-    run, setting, evaluation = plan.runs[0], plan.settings[0], plan.evaluations[0]
-    exact = frozenset(run.id[-8:] for run in plan.runs if not run.train.network.is_trained)
-    tree, swept = xr.DataTree.from_dict(groups), (run.axes, setting.axes, evaluation.axes)
-    on_runs, on_settings, on_evaluations = (list(axes) for axes in swept)
-    rows = wide_table(ReportData(tree, [], on_runs, on_settings, on_evaluations))
-    if rows.empty:
-        raise InputError(f"{path}: holds no measured setting; there is nothing to compare")
-    measures = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
-    errors = _network_errors(groups["score_error"])
-    if errors:
-        rows[SCORE_ERROR] = rows["run"].map(errors)
-        title = "score error σ² of the network, mean over levels"
-        measures[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
-    return Report(path, about, plan, rows, measures, exact)
-
-
-def _check_version(path: Path, about: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless the file is a report of the version that this program writes."""
-    found = about.get("schema_version")
-    if found is None or "config" not in about:
-        raise InputError(
-            f"{path}: is no report of scoresweep (it has no attribute schema_version and config); "
-            f"expected the report.nc of a study"
-        )
-    if found != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: its schema_version is {found}, expected {SCHEMA_VERSION}: another version of "
-            f"scoresweep wrote it. Write both reports with one version: `scoresweep report STUDY`"
-        )
-
-
-def _network_errors(score_error: xr.Dataset) -> dict[str, float]:
-    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
-    if SCORE_ERROR not in score_error:
-        return {}
-    errors = score_error[["run", SCORE_ERROR]].sel(split="test").to_dataframe()
-    means = errors.groupby("run")[SCORE_ERROR].mean().dropna()
-    return {str(run): value for run, value in means.items()}
-
-
-# ── two reports ─────────────────────────────────────────────────────────────────────────────────
-
-
 def compare(a: Report, b: Report) -> Comparison:
-    """Match the settings of two reports and compare every measure that both have.
+    """Match the settings of two reports and compare every common measure.
 
-    Raises `InputError` where they have no measure in common.
+    Raises `InputError` if they have no measure in common.
     """
     reports = (a, b)
     common = [name for name in a.measures if name in b.measures]
@@ -238,13 +124,13 @@ def compare(a: Report, b: Report) -> Comparison:
 
 
 def _ranked(report: Report, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that compete: those of networks, or all where there are none."""
+    """Return the rows to rank: those of networks, or all if there are none."""
     trained = frame[~frame["run"].str[-8:].isin(report.exact)]
     return trained if len(trained) else frame
 
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:
-    """Return `names` of paths, those that two paths share made longer."""
+    """Return `names` of paths, with the path itself if two share a name."""
     shared = {name for name in names.values() if list(names.values()).count(name) > 1}
     return {path: path if name in shared else name for path, name in names.items()}
 
@@ -299,15 +185,15 @@ def _column(report: Report, path: str) -> list[Any]:
         ]
     except KeyError as error:
         raise InputError(
-            f"{report.path}: {error} is no point of the study that it holds; another version of "
-            f"scoresweep wrote it. Write both reports with one version: `scoresweep report STUDY`"
+            f"{report.path}: {error} is not a point of its study; another version of scoresweep "
+            f"wrote it. Write it again with this version: `scoresweep report STUDY`"
         ) from None
 
 
 def _value(path: str, run: Run, setting: Setting, evaluation: Evaluation) -> Any:
-    """Return the value of an option at a point, as a coordinate; "–" where it has no such option.
+    """Return the value of an option at a point, as a coordinate; "–" if there is no such option.
 
-    A block is called by its name and the options that are not at their default.
+    A block is written as its name and the options that differ from their defaults.
     """
     if path == "dataset":
         return run.dataset.id
@@ -321,15 +207,8 @@ def _value(path: str, run: Run, setting: Setting, evaluation: Evaluation) -> Any
     return axis_value(value)
 
 
-def _text(value: Any) -> str:
-    """Write the value of an option; "–" where there is no such option."""
-    if isinstance(value, float) and np.isnan(value):
-        return "–"
-    return format_value(axis_value(value))
-
-
 def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]:
-    """Return the options that neither study sweeps and that have another value in A than in B."""
+    """Return the options that neither study sweeps and that differ between A and B."""
     found = []
     for path in dict.fromkeys([*a.options, *b.options]):
         if any(f"{path}.".startswith(f"{axis}.") for axis in swept):
@@ -341,12 +220,12 @@ def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]
 
 
 def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[Difference]) -> str:
-    """Say why the values of a measure cannot be compared; "" where they can."""
+    """Explain why the values of a measure cannot be compared; "" if they can."""
     reasons = []
     made_by = {key: [r.measures[name].about.get(key, "–") for r in (a, b)] for key in MADE_BY}
     for key, values in {"dataset": [r.options["dataset"] for r in (a, b)], **made_by}.items():
         ours, theirs = (np.atleast_1d(value).tolist() for value in values)
-        # Where one of them has several (more datasets, say), rows are matched by what differs.
+        # If a side has several values (datasets, say), rows are matched by them.
         if not set(ours) & set(theirs):
             sides = (" or ".join(map(str, side)) for side in (ours, theirs))
             reasons.append(f"{key} {' | '.join(sides)}")
@@ -360,15 +239,15 @@ def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[
 
 
 def _warnings(a: Report, b: Report, differences: Sequence[Difference]) -> list[str]:
-    """Return what else a reader has to know before comparing values."""
+    """Return reasons for caution when values are compared."""
     found = []
     for difference in differences:
         block, _, option = difference.path.partition(".")
         if block == "evaluate" and option not in UNIMPORTANT:
             found.append(
-                f"measured with another {difference.path}: {' | '.join(difference.values)}"
+                f"measured with different {difference.path}: {' | '.join(difference.values)}"
             )
     commits = [str(r.about.get("commit", ""))[:12] or "unknown" for r in (a, b)]
     if commits[0] != commits[1]:
-        found.append(f"reported by other commits: {' | '.join(commits)}")
+        found.append(f"reported by different commits: {' | '.join(commits)}")
     return found

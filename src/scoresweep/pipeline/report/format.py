@@ -22,7 +22,7 @@ __all__ = [
 
 
 def is_repeat(axis: str) -> bool:
-    """Tell whether an axis repeats a measurement instead of changing what is measured."""
+    """Return whether an axis repeats measurements (a seed)."""
     return axis == "seed" or axis.endswith("_seed")
 
 
@@ -35,7 +35,7 @@ def missing_repeats(row: Mapping[Any, Any] | pd.Series[Any], most: tuple[int, in
 
 
 def format_repeats(networks: float, samplings: float) -> str:
-    """Write how many networks, and samplings of all of them, a value is the mean of."""
+    """Format the number of networks, and of samplings of all of them, behind a mean."""
     first = "one network" if networks == 1 else f"{networks:.0f} networks"
     if networks and samplings % networks == 0 and networks > 1:
         each = samplings / networks
@@ -44,9 +44,9 @@ def format_repeats(networks: float, samplings: float) -> str:
 
 
 def format_interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
-    """Write the interval of a row of a summary: "0.188 to 6.35"; "" where there is none.
+    """Format the interval of a row of a summary: "0.188 to 6.35"; "" if there is none.
 
-    Repeats that agree to the last digit, shares of 0 say, do not tell how sure their mean is.
+    Repeats that agree to the last digit, such as shares of 0, have none.
     """
     if not row["low"] < row["high"]:
         return ""
@@ -54,7 +54,7 @@ def format_interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
 
 
 def format_number(value: Any) -> str:
-    """Write a value with three significant digits: "0.213", "2e-5", "1,500"; "–" where none is."""
+    """Format a value with three significant digits: "0.213", "2e-5", "1,500"; "–" for NaN."""
     if not isinstance(value, Real):
         return str(value)
     x = float(value)
@@ -72,19 +72,19 @@ def format_number(value: Any) -> str:
 
 
 def format_axes(values: Mapping[str, Any]) -> str:
-    """Write the values of axes for people: "levels 10, step size 2e-5"."""
+    """Format the values of axes: "levels 10, step size 2e-5"."""
     return ", ".join(f"{humanize(axis)} {format_value(value)}" for axis, value in values.items())
 
 
 def format_value(value: Any) -> str:
-    """Write the value of an axis: as short as it was in the study."""
+    """Format the value of an axis as short as in the study."""
     if isinstance(value, bool):
         return str(value).lower()
     return _short_exponent(f"{value:g}") if isinstance(value, float) else str(value)
 
 
 def humanize(name: str) -> str:
-    """Return the name of an axis as words."""
+    """Replace the underscores of a name with spaces."""
     return name.replace("_", " ")
 
 

@@ -25,13 +25,10 @@ __all__ = ["write_final_metrics"]
 def write_final_metrics(
     plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> None:
-    """Write, beside the curves of each run, what tells it apart and how well it did at its best.
+    """Write options and metrics of each run at its best setting next to its curves.
 
-    That is at the setting that the main measure ranks first, which is named too; values are means
-    over its samplings. TensorBoard shows the first few results unless it is asked for more.
-
-    `wide` has a row for each measured setting, `metrics` are the measures that can be compared, the
-    one that ranks settings first.
+    The best setting, by the main measure, is written too; values are means over its samplings.
+    `wide` has a row for each measured setting; `metrics` are its measures, the main one first.
     """
     from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 
@@ -51,7 +48,7 @@ def write_final_metrics(
                     continue
                 if isinstance(best[axis], Real):
                     final[f"result/best_{axis}"] = float(best[axis])
-                else:  # a result is a number; a text can be an option alone
+                else:  # results must be numbers, options can be texts
                     options[f"best_{axis}"] = best[axis]
         final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
         final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}
@@ -86,7 +83,7 @@ def _score_errors(data: ReportData) -> dict[str, float]:
 
 
 def _values(dataset: xr.Dataset, name: str) -> SeriesGroupBy[Any, Any]:
-    """Return what there is of a variable, run by run, in the order of its dimensions."""
+    """Return the values of a variable by run, in the order of its dimensions."""
     return dataset[["run", name]].to_dataframe().dropna(subset=name).groupby("run")[name]
 
 

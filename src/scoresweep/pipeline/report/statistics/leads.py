@@ -1,4 +1,4 @@
-"""How much worse than the best the others are, and whether that is more than noise."""
+"""Gaps between the best setting and the others, and whether they exceed noise."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ __all__ = ["ranking_with_gaps"]
 def ranking_with_gaps(
     part: pd.DataFrame, metric: RankedMetric, axes: Sequence[str], within: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return all configurations, the best first, and how much worse than it each of them is.
+    """Return all configurations, the best first, with their gaps to the best.
 
-    At each point of `within` there is a best one of its own. Beside the columns of `summarise`:
+    Each point of `within` has a best of its own. Columns in addition to those of `summarise`:
 
-    * `gap`, how much worse than the best, with its 95 % interval by itself, `gap_low` and
-      `gap_high`; what that comes from (`differences`): `gap_level`, `pairs` and `sampling_pairs`.
-    * `behind`, whether it is worse if all comparisons are allowed for. The best is chosen from K,
-      so any two of them can meet: each of the K(K − 1)/2 comparisons gets an equal share of the
-      5 % (Bonferroni; Dunn 1961, https://doi.org/10.1080/01621459.1961.10482090).
-    * `ahead`, whether the best is better than all others, each comparison at its own 95 %: that all
-      go wrong together is no likelier than that one does, however many they are (Hung and Fithian
-      2019, https://arxiv.org/abs/1610.03944).
+    * `gap`, how much worse than the best; `gap_low` and `gap_high`, its uncorrected 95 % interval;
+      `gap_level`, `pairs` and `sampling_pairs`, the source of that interval (`differences`).
+    * `behind`, whether it is worse after correction for all comparisons. The best is chosen from K,
+      so any two can be compared: each of the K(K − 1)/2 comparisons gets an equal share of the 5 %
+      (Bonferroni; Dunn 1961, https://doi.org/10.1080/01621459.1961.10482090).
+    * `ahead`, whether the best is better than all others, each comparison at 95 %. No correction is
+      needed, since all of them must hold (Hung and Fithian 2019, https://arxiv.org/abs/1610.03944).
     """
     part, sign = part[part[metric.name].notna()], 1 if metric.better == "lower" else -1
     keys = [*within, *axes]

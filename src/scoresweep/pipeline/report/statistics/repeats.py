@@ -1,21 +1,21 @@
 """95 % intervals of means over repeats, which are nested: networks, and samplings of each.
 
 A value is the mean over networks of the mean over each network's samplings. The samplings of one
-network share all that its training left to chance, so they do not count as independent repeats:
+network share the randomness of its training, so they are not independent repeats:
 
 * two networks or more: Student's interval of the network means, mean ± t s/√n with n − 1 degrees of
   freedom (Student 1908, https://doi.org/10.2307/2331554);
 * one network with two samplings or more: Student's interval of the samplings. It holds for that
-  network alone;
+  network only;
 * one sampling, or repeats that agree to the last digit: the measure's own interval, from resampling
   the samples.
 
-A difference between two configurations is that of the values that both have: of the same network
-and sampling seeds, where there are such. Those differences have the interval above (a paired t
-test). Without common networks it is Welch's (1947, https://doi.org/10.2307/2332510).
+A difference between two configurations uses the network and sampling seeds that both have, if there
+are any; the differences have the interval above (a paired t test). Without common networks it is
+Welch's (1947, https://doi.org/10.2307/2332510).
 
-Repeats that agree to the last digit do not tell how sure their mean is: it happens with counts and
-shares, and if a seed changes nothing.
+Repeats that agree to the last digit say nothing about the uncertainty of their mean. It happens
+with counts and shares, and if a seed has no effect.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 NETWORK, SAMPLING = "_network", "_sampling"
-"""Columns of tables that tell repeats apart. No option begins with an underscore."""
+"""Columns that label repeats. No option begins with an underscore."""
 
 ALIKE = 1e-9
-"""Relative deviation below which values agree to the last digit."""
+"""Relative deviation below which values count as equal."""
 
 
 class Estimate(NamedTuple):
-    """Means over repeats, and how sure they are; arrays of one shape."""
+    """Means over repeats and their uncertainty; arrays of one shape."""
 
     mean: Array
     error: Array
-    """Standard error of the mean; NaN if the repeats do not tell it."""
+    """Standard error of the mean; NaN if the repeats do not determine it."""
     freedom: Array
     """Degrees of freedom of `error`."""
     networks: Array
@@ -64,7 +64,7 @@ class Estimate(NamedTuple):
 
     @property
     def level(self) -> Array:
-        """What tells `error`: "networks", "samplings" of one network, "samples", or "": nothing."""
+        """Source of `error`: "networks", "samplings" of one network, "samples" or "" (none)."""
         names = np.where(self.networks > 1, "networks", "samplings")
         names = np.where(np.isinf(self.freedom), "samples", names)
         return np.where(np.isfinite(self.error), names, "")
@@ -76,7 +76,7 @@ def label_repeats(
     """Return `frame` with the columns `NETWORK` and `SAMPLING`.
 
     `networks` are the columns of training seeds, `samplings` those of sampling seeds. The exact
-    score is no network that is trained: its training seeds repeat the sampling.
+    score is not trained, so its training seeds repeat the sampling.
     """
 
     def labels(columns: Sequence[str]) -> pd.Series[str]:
@@ -142,8 +142,8 @@ def over_repeats(values: Array, scale: Array | float = 0.0) -> Estimate:
 def differences(values: Array, other: Array, own: Array, others_own: Array) -> Estimate:
     """Return the estimate of `values` − `other`, both (..., I, J) over the same repeats.
 
-    `own` and `others_own` (...) are standard errors from resampling the samples; they are used if
-    repeats tell nothing, for one network of each alone. `networks` and `samplings` of the estimate
+    `own` and `others_own` (...) are standard errors from resampling the samples, used for one
+    network each if repeats do not determine the error. `networks` and `samplings` of the estimate
     count pairs, or the smaller side if there are none.
     """
     apart = values - other
@@ -162,11 +162,11 @@ def differences(values: Array, other: Array, own: Array, others_own: Array) -> E
         welch = sum(squares) ** 2 / (squares[0] ** 2 / a.freedom + squares[1] ** 2 / b.freedom)
     error = np.where(in_pairs, paired.error, np.where(unpaired, np.sqrt(sum(squares)), np.nan))
     freedom = np.where(in_pairs, paired.freedom, welch)
-    untold = ~np.isfinite(error) & ((paired.networks > 0) | alone)
+    undetermined = ~np.isfinite(error) & ((paired.networks > 0) | alone)
     return Estimate(
         np.where(in_pairs | (~unpaired & (paired.networks > 0)), paired.mean, a.mean - b.mean),
-        np.where(untold, np.hypot(own, others_own), error),
-        np.where(untold, np.inf, freedom),
+        np.where(undetermined, np.hypot(own, others_own), error),
+        np.where(undetermined, np.inf, freedom),
         np.where(in_pairs, paired.networks, fewest),
         np.where(in_pairs, paired.samplings, np.minimum(a.samplings, b.samplings)),
     )
@@ -185,7 +185,7 @@ def student_half_width(
 
 
 def _means(values: Array) -> tuple[Array, Array]:
-    """Return the means along the last axis of what is not NaN, and of how many values."""
+    """Return the means along the last axis without NaN, and the numbers of values."""
     there = np.isfinite(values)
     count = there.sum(axis=-1)
     total = np.where(there, values, 0.0).sum(axis=-1)
@@ -193,10 +193,10 @@ def _means(values: Array) -> tuple[Array, Array]:
 
 
 def _error(values: Array, scale: Array | float) -> Array:
-    """Return the standard error of the mean along the last axis; NaN if repeats do not tell it."""
+    """Return the standard error of the mean along the last axis; NaN if undetermined."""
     mean, count = _means(values)
     squares = np.where(np.isfinite(values), (values - mean[..., None]) ** 2, 0.0).sum(axis=-1)
     deviation = np.sqrt(squares / np.maximum(count - 1, 1))
     largest = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=-1, initial=0.0)
-    told = (count > 1) & (deviation > ALIKE * np.fmax(largest, scale))
-    return np.where(told, deviation / np.sqrt(np.maximum(count, 1)), np.nan)
+    is_determined = (count > 1) & (deviation > ALIKE * np.fmax(largest, scale))
+    return np.where(is_determined, deviation / np.sqrt(np.maximum(count, 1)), np.nan)

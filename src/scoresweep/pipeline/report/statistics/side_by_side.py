@@ -1,4 +1,4 @@
-"""A measure in two reports, setting by setting, and which of them is better."""
+"""A measure in two reports, setting by setting, with a verdict for each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def side_by_side(
 def _differences_of(
     frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str]
 ) -> pd.DataFrame:
-    """Return B − A of the settings that both have, with the interval and what it comes from."""
+    """Return B − A of the settings in both, with its interval and the source of that."""
     both = pd.concat(
         [frame.assign(_side=side) for side, frame in zip(SIDES, frames, strict=True)],
         ignore_index=True,
@@ -52,7 +52,7 @@ def _differences_of(
     values = by_repeat(both, measure.name, [*axes, "_side"])[1]
     b = np.flatnonzero(summary["_side"] == "B")
     follows = summary[axes].shift().eq(summary[axes]).all(axis=1) if axes else summary.index > 0
-    b = b[np.asarray(follows)[b]]  # A of the same setting stands in the row before
+    b = b[np.asarray(follows)[b]]  # A of the same setting is in the row before
     a, resampling = b - 1, summary["resampling"].to_numpy()
     found = differences(values[b], values[a], resampling[b], resampling[a])
     half = student_half_width(found.error, found.freedom, 0.025 / max(1, len(b)))
@@ -68,7 +68,7 @@ def _differences_of(
 def _verdicts(
     table: pd.DataFrame, measure: RankedMetric, incomparable: bool
 ) -> np.ndarray[Any, np.dtype[np.str_]]:
-    """Say of each row which side is better, if the interval of the difference excludes 0."""
+    """Return the better side of each row if the interval of the difference excludes 0."""
     b_wins = (table["difference"] < 0) == (measure.better == "lower")
     verdicts = {
         "only in B": table["A"].isna(),

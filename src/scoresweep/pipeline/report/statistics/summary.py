@@ -1,4 +1,4 @@
-"""Means and intervals over repeats, the best setting, and how values are written."""
+"""Means and intervals over repeats, and the best setting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class RankedMetric:
-    """A measure of sample quality, as its variable in the report describes it."""
+    """A measure of sample quality with the attributes of its variable."""
 
     name: str
     title: str
@@ -44,15 +44,15 @@ class RankedMetric:
     about: Mapping[str, Any]
     """All its attributes: extractor, sample counts, seed, units."""
     sizes: Mapping[str, Any] = field(default_factory=dict)
-    """Number of samples (a list, where it differs) of what was drawn (""), `real` and `noise`."""
+    """Number of samples (a list if it differs): drawn (""), `real` and `noise`."""
 
     @property
     def caveat(self) -> str:
-        """What scores well without being good, where there is such; then it ranks nothing."""
+        """Bad samples that score well, if there are such; then the measure ranks nothing."""
         return str(self.about.get("caveat", ""))
 
     def count(self, side: str = "") -> str:
-        """Return "n = 1,000" (in spaces that do not break), or "" where that is not known."""
+        """Return "n = 1,000" with no-break spaces, or "" if unknown."""
         sizes = np.atleast_1d(self.sizes.get(side, [])).tolist()
         return (
             f"n{NBSP}={NBSP}{' or '.join(format_number(size) for size in sizes)}" if sizes else ""
@@ -71,7 +71,7 @@ class RankedMetric:
 
 
 def group_by_axes(frame: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Yield the values of `axes` as a tuple, and the rows that have them; nothing without rows."""
+    """Yield each combination of values of `axes` with its rows; nothing without rows."""
     if not axes:
         if len(frame):
             yield (), frame
@@ -87,8 +87,8 @@ def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) ->
     `level`, `error` and `freedom` (see `Estimate`), `resampling` (the standard error that the
     measure has itself), `real` and `noise`.
 
-    The interval is that of the repeats, within what is possible (`bounded_interval`). If they do
-    not tell it, it is the measure's own, the mean of both ends over the rows.
+    The interval is that of the repeats, within the valid range (`bounded_interval`). If there are
+    no repeats or all agree, it is the measure's own, averaged over the rows.
     """
     name = metric.name
     measured = frame[frame[name].notna()]
@@ -100,15 +100,15 @@ def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) ->
     ends = bounded_interval(
         found.mean, student_half_width(found.error, found.freedom), *_limits(metric)
     )
-    untold = ~np.isfinite(found.error)
+    undetermined = ~np.isfinite(found.error)
     resampling = np.full(len(points), np.nan)
     if {"low", "high"} <= sides.keys():
         own = means[sides["low"]].to_numpy(), means[sides["high"]].to_numpy()
         resampling = _resampling_error(found.mean, *own, metric)
-        ends = np.where(untold, own[0], ends[0]), np.where(untold, own[1], ends[1])
+        ends = np.where(undetermined, own[0], ends[0]), np.where(undetermined, own[1], ends[1])
     found = found._replace(
-        error=np.where(untold, resampling, found.error),
-        freedom=np.where(untold, np.inf, found.freedom),
+        error=np.where(undetermined, resampling, found.error),
+        freedom=np.where(undetermined, np.inf, found.freedom),
     )
     return points.assign(
         mean=found.mean,
@@ -129,7 +129,7 @@ def _limits(metric: RankedMetric) -> tuple[float | None, float | None]:
 
 
 def _resampling_error(mean: Array, low: Array, high: Array, metric: RankedMetric) -> Array:
-    """Return the standard errors that `bounded_interval` has made the intervals of."""
+    """Recover the standard errors of intervals made by `bounded_interval`."""
     half = np.maximum(mean - low, high - mean)  # one end may be cut off at a limit
     if _limits(metric) == (0, None):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -138,25 +138,25 @@ def _resampling_error(mean: Array, low: Array, high: Array, metric: RankedMetric
 
 
 def best_first(summary: pd.DataFrame, metric: RankedMetric) -> pd.DataFrame:
-    """Return the rows of a summary in the order of their means, the best first."""
+    """Return the rows of a summary sorted by their means, the best first."""
     return summary.sort_values("mean", ascending=metric.better == "lower", kind="stable")
 
 
 def best(summary: pd.DataFrame, metric: RankedMetric) -> pd.Series[Any]:
-    """Return the row of a summary that is best by its mean, the first of several alike.
+    """Return the row of a summary with the best mean, the first if several are equal.
 
-    Its interval allows for the choice (`chosen`).
+    Its interval is corrected for the choice (`chosen`).
     """
     return chosen(summary, metric).iloc[0]
 
 
 def chosen(summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the best row of a summary, or of each point of `within`, with an interval of the best.
+    """Return the best row of a summary, or of each point of `within`, with a corrected interval.
 
-    The best of K is partly the luckiest: its truth tends to be worse than its mean. So the end of
-    its interval on the worse side leaves out 2.5 %/K in place of 2.5 % (Bonferroni). Then the ends
-    of all K on that side hold together in 97.5 %, and so does that of the one that is chosen. See
-    Benjamini, Hechtlinger and Stark (2019), https://arxiv.org/abs/1906.00505.
+    The best of K is partly the luckiest: its true value tends to be worse than its mean. So the
+    worse end of its interval leaves out 2.5 %/K instead of 2.5 % (Bonferroni): then that end holds
+    for all K together in 97.5 % of cases, hence for the chosen one. See Benjamini, Hechtlinger and
+    Stark (2019), https://arxiv.org/abs/1906.00505.
     """
     ordered = best_first(summary, metric)
     groups = ordered.groupby(list(within) if within else np.zeros(len(ordered)), sort=True)
@@ -164,7 +164,7 @@ def chosen(summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = 
     tail = 0.025 / groups["mean"].transform("size")[top.index].to_numpy()
     half = student_half_width(top["error"], top["freedom"], tail)
     low, high = bounded_interval(top["mean"], half, *_limits(metric))
-    # One alone keeps its own interval, which may be of another shape.
+    # A single row keeps its own interval, which may have another shape.
     wider = np.isfinite(half) & (tail < 0.025)
     if metric.better == "lower":
         return top.assign(high=np.where(wider, np.fmax(high, top["high"]), top["high"]))
@@ -172,16 +172,16 @@ def chosen(summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = 
 
 
 def most_repeats(summary: pd.DataFrame) -> tuple[int, int]:
-    """Return the most networks, and the most samplings, that a row of a summary has."""
+    """Return the maximum number of networks, and of samplings, of a row."""
     if summary.empty:
         return 0, 0
     return int(summary["networks"].max()), int(summary["samplings"].max())
 
 
 def main_metric(metrics: Sequence[RankedMetric]) -> RankedMetric | None:
-    """Return the measure by which settings are ranked: a Fréchet distance before anything else.
+    """Return the measure that ranks settings, preferably a Fréchet distance.
 
-    Of those `fid` comes first, then another one on Inception features, then on learned ones.
+    `fid` comes first, then other distances on Inception features, then on learned features.
     """
 
     def order(metric: RankedMetric) -> tuple[bool, ...]:

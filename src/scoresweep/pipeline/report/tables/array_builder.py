@@ -1,4 +1,4 @@
-"""Put the arrays of many files into one array over the points of a study."""
+"""Combine arrays of many files into arrays over the points of a study."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Array = np.ndarray[Any, Any]
 
 
 class ArrayBuilder:
-    """Arrays over `shape` (dimension to size) and the files' own dimensions.
+    """Builds arrays over `shape` (dimension to size) and the files' own dimensions.
 
     A file's own dimension grows to hold every coordinate value that occurs in a file (or, without
-    coordinates, the longest file); what a file does not have stays NaN.
+    coordinates, the longest file); values missing in a file stay NaN.
     """
 
     def __init__(self, shape: Mapping[str, int]) -> None:
@@ -29,7 +29,7 @@ class ArrayBuilder:
         self._dims: dict[str, tuple[str, ...]] = {}
 
     def add(self, position: tuple[int, ...], variables: Mapping[str, Variable]) -> None:
-        """Put the variables of one file at `position`."""
+        """Store the variables of one file at `position`."""
         sizes = {
             dim: size
             for variable in variables.values()
@@ -39,12 +39,12 @@ class ArrayBuilder:
         for name, variable in variables.items():
             if name in sizes or variable.values.dtype.kind not in "fiub":
                 continue
-            array = self._room(name, variable)
+            array = self._array(name, variable)
             own = [slots[dim] for dim in variable.dims]
             array[position + (np.ix_(*own) if own else ())] = variable.values
 
     def dataset(self) -> xr.Dataset:
-        """Return what was gathered, every dimension of the files in rising order.
+        """Return the arrays, with the files' dimensions in rising order.
 
         A dimension without any value is left out, and so are the variables along it. An exact score
         has no training steps, for example, so a study of nothing else has no training curves.
@@ -68,8 +68,8 @@ class ArrayBuilder:
         values = variables[dim].values.tolist() if dim in variables else range(size)
         return np.asarray([known.setdefault(value, len(known)) for value in values], dtype=np.intp)
 
-    def _room(self, name: str, variable: Variable) -> Array:
-        """Return the array of a variable, made or grown to what is needed so far."""
+    def _array(self, name: str, variable: Variable) -> Array:
+        """Return the array of a variable, created or grown to the current size."""
         dims = self._dims.setdefault(name, variable.dims)
         wanted = (*self.shape.values(), *(len(self._slots[dim]) for dim in dims))
         array = self._arrays.get(name)

@@ -1,4 +1,4 @@
-"""Where the points of a sweep lie in an array whose dimensions are the swept axes."""
+"""Positions of the points of a sweep in an array over the swept axes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from scoresweep.pipeline.study.grid import Point, swept_paths
 __all__ = ["Grid", "axis_options", "grid_of", "unique_values"]
 
 SPARSE = 20
-"""Cells per point above which the array would be nearly all holes."""
+"""Cells per point above which the array would be nearly empty."""
 
 SMALL = 100_000
-"""Cells up to which holes do not matter."""
+"""Number of cells up to which empty ones do not matter."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Grid:
 
 
 def axis_options(study: Study) -> dict[str, str]:
-    """Return every swept axis and the dotted path of its option, the block in front."""
+    """Map every swept axis to the dotted path of its option, including the block."""
     swept = {"train": study.train, "sample": study.sample, "evaluate": study.evaluate}
     paths = {name: swept_paths(block) for name, block in swept.items()}
     names = axis_names(study, *paths.values())
@@ -53,8 +53,8 @@ def axis_options(study: Study) -> dict[str, str]:
 def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid:
     """Give every axis of `points` a dimension, with its values as coordinates.
 
-    Where that would be nearly all holes (many axes that advance together), the points lie along one
-    `dimension` instead, called by their `ids`, and the axes are coordinates along it.
+    If that array would be nearly empty (many zipped axes), the points lie along one `dimension`
+    instead, with `ids` as labels, and the axes are coordinates along it.
     """
     values = {axis: unique_values([point[axis] for point in points]) for axis in points[0]}
     cells = math.prod(len(v) for v in values.values())
@@ -86,7 +86,7 @@ def unique_values(values: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 
 def _comparable(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Return integers or floats where all values are numbers, else texts."""
+    """Return integers or floats if all values are numbers, texts otherwise."""
     if all(isinstance(value, int) for value in values):
         return np.asarray(values, dtype=np.int64)
     if all(isinstance(value, int | float) for value in values):
@@ -95,7 +95,7 @@ def _comparable(values: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 
 def _texts(values: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Return an array of objects: arrays of fixed-width text do not survive a round trip."""
+    """Return an array of objects; NetCDF does not preserve arrays of fixed-width text."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

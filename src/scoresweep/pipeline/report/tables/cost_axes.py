@@ -1,11 +1,11 @@
-"""What the sampler costs and what the network costs, where a study samples the exact score too.
+"""Split distances into the sampler's and the network's part, using samples of the exact score.
 
-Of a distance d to the real samples, for every setting,
+For a distance d to the real samples, in every setting,
 
     sampler cost  d(samples of the exact score) − d(real test samples)
     network cost  d(samples of the network) − d(samples of the exact score)
 
-so that a value is that of real samples and both costs together.
+so that a value is the sum of the value of real samples and both costs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ COSTS = {
 
 
 def distances(sampling: xr.Dataset) -> list[str]:
-    """Return the measures of samples that are a distance to real ones, with that of real samples.
+    """Return the measures that are distances to real samples.
 
-    Those are the ones that rank settings and are better the lower they are.
+    Those rank settings, are better if lower, and have a value for real test samples.
     """
     return [
         str(name)
@@ -44,9 +44,9 @@ def distances(sampling: xr.Dataset) -> list[str]:
 def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dataset:
     """Return `<metric>_sampler_cost` and `<metric>_network_cost` of every distance.
 
-    The sampler's lacks the dimensions that tell the exact score from trained networks; the
-    network's is NaN on the exact score. Nothing is returned where no run has the exact score, or
-    where settings of networks cannot be matched with its own.
+    The sampler's cost lacks the dimensions that distinguish the exact score from trained networks;
+    the network's is NaN for the exact score. The result is empty if no run has the exact score, or
+    if its settings cannot be matched with those of networks.
     """
     exact = [not run.train.network.is_trained for run in runs]
     point = _point(grid, exact)
@@ -69,9 +69,9 @@ def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dat
 
 
 def _point(grid: Grid, exact: Sequence[bool]) -> dict[str, int] | None:
-    """Return where the exact score lies along the dimensions that tell it from trained networks.
+    """Return the index of the exact score along the dimensions that distinguish it from networks.
 
-    Those are the dimensions along which all its runs have one place and networks have others.
+    Along those dimensions all its runs have the same index, and networks have others.
     """
     at = np.array(grid.positions).reshape(len(grid.positions), len(grid.shape))
     is_exact = np.array(exact)

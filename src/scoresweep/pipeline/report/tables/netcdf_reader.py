@@ -1,8 +1,8 @@
 """Read thousands of small NetCDF files of the same layout quickly.
 
 `xarray.open_dataset` takes about 170 ms for a file of 70 scalars, nearly all of it spent on
-attributes and dimensions. Files of one study share those: they are read once for each layout, and
-of every further file the values alone, which takes about 3 ms.
+attributes and dimensions. Files of one study share those, so they are read once for each layout;
+of all other files only the values are read, which takes about 3 ms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Variable:
 
 
 class OutdatedError(OSError):
-    """A file holds measurements that were made with other options than are asked for now."""
+    """The measurements of a file were made with options that have changed since."""
 
 
 @dataclass
@@ -43,20 +43,18 @@ class NetcdfReader:
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Variable name to attributes; one that differs between kinds of file is a list of values."""
     problems: dict[Path, dict[str, str]] = field(default_factory=dict)
-    """File to the metrics that could not be computed for it, and why (its attribute `problems`)."""
+    """File to the metrics that failed and the reasons (its attribute `problems`)."""
     spent: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    """File to what it cost, as far as it says so."""
+    """File to its recorded cost."""
     _kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def read(self, path: Path, kind: str = "", measured: str | None = None) -> dict[str, Variable]:
         """Return the variables and coordinates of a file by name.
 
-        A file whose attribute `measured` is not the one that is given holds measurements of
-        another kind: that raises `OutdatedError`.
-
         Attributes are read from the first file of each layout and `kind` (whatever the attributes
-        depend on, such as the dataset). Raises `OSError` where the file is no whole NetCDF file.
+        depend on, such as the dataset). Raises `OutdatedError` if the attribute `measured` of the
+        file differs from `measured`, and `OSError` if the file is not a complete NetCDF file.
         """
         with h5py.File(path, "r") as file:
             if measured is not None and file.attrs.get("measured") != measured:
@@ -73,7 +71,7 @@ class NetcdfReader:
     def _read_array(self, file: h5py.File, name: str) -> np.ndarray[Any, Any]:
         """Read one array; the low-level interface takes a quarter of the time of `file[name][()]`.
 
-        Variables of one name are taken to have one type: HDF5 converts where a file has another.
+        Variables of the same name are read as the same type; HDF5 converts if a file differs.
         """
         dataset = h5d.open(file.id, name.encode())
         if name not in self._kinds:
@@ -96,7 +94,7 @@ class NetcdfReader:
 
 
 def merge_attributes(known: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add `more` to `known`; where both have a key with other values, keep a list of them."""
+    """Add `more` to `known`; keep a list of values if they differ."""
     for key, value in more.items():
         plain = value.item() if isinstance(value, np.generic) else value
         before = known.setdefault(key, plain)

@@ -1,4 +1,4 @@
-"""Which measures of a report can rank settings, and what they are called."""
+"""The measures of a report that can rank settings, with their titles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ranking_metrics"]
 
 
 def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetric]:
-    """Return the measures of the group `sampling` that say what is better, the main one first.
+    """Return the measures of the group `sampling` with a direction, the main one first.
 
     `rows` is the table of the same report, a row for each measured setting.
     """
@@ -35,6 +35,6 @@ def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetr
 
 
 def _title(name: str, about: Mapping[str, Any]) -> str:
-    """Return "Fréchet distance (classifier)": the extractor is always said."""
+    """Return "Fréchet distance (classifier)" and the like, always with the extractor."""
     title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
     return title if not extractor or extractor in title else f"{title} ({extractor})"

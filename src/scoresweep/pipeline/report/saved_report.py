@@ -1,0 +1,135 @@
+"""Read the `report.nc` of a study."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.report.format import format_value
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.tables.axes import axis_options
+from scoresweep.pipeline.report.tables.frames import wide_table
+from scoresweep.pipeline.report.tables.ranking import ranking_metrics
+from scoresweep.pipeline.report.tables.report_data import SCHEMA_VERSION, ReportData
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.axis_names import axis_value
+from scoresweep.pipeline.study.config import hashed_fields
+
+__all__ = ["SCORE_ERROR", "Report", "format_option", "read_report"]
+
+SCORE_ERROR = "score_error_sigma2"
+"""The measure of a network without sampling: the mean over the levels, on test points."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The contents of a `report.nc`."""
+
+    path: Path
+    about: dict[str, Any]
+    """Attributes of the file: commit, versions, machine."""
+    plan: Plan
+    rows: pd.DataFrame
+    """A row for each measured setting, as `wide_table` gives it."""
+    measures: dict[str, RankedMetric]
+    exact: frozenset[str]
+    """Hashes (the ends of ids) of runs with the exact score, which are not ranked."""
+
+    @functools.cached_property
+    def axes(self) -> dict[str, str]:
+        """Dotted path of every swept option, including its block, to its name in the report."""
+        return {path: name for name, path in axis_options(self.plan.study).items()}
+
+    @functools.cached_property
+    def options(self) -> dict[str, list[Any]]:
+        """Dotted path of every option that affects a result, to its values."""
+        plan = self.plan
+        blocks = {
+            "": [{"dataset": run.dataset.id} for run in plan.runs],
+            "train.": [hashed_fields(run.train) for run in plan.runs],
+            "sample.": [hashed_fields(setting.sample) for setting in plan.settings],
+            "evaluate.": [hashed_fields(one.evaluate) for one in plan.evaluations],
+        }
+        return {
+            f"{block}{path}": list({format_option(value): None for value in values})
+            for block, content in blocks.items()
+            for path, values in pd.json_normalize(content, sep=".").items()
+        }
+
+
+def read_report(path: Path) -> Report:
+    """Read a `report.nc`.
+
+    Raises `InputError` if it is missing, damaged, not a report, of another version, or has no
+    measured setting.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected the report.nc of a study")
+    try:
+        about = dict(xr.load_dataset(path, engine="h5netcdf").attrs)
+        _check_version(path, about)
+        groups = {
+            name: xr.load_dataset(path, group=name, engine="h5netcdf")
+            for name in ("sampling", "score_error")
+        }
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); expected the report.nc of a study. "
+            f"`scoresweep report STUDY` writes it again"
+        ) from error
+    study = parse_study(json.loads(about["config"]), f"{path}: attribute config")
+    plan = plan_study(study, path.parent, where=str(path))
+    run, setting, evaluation = plan.runs[0], plan.settings[0], plan.evaluations[0]
+    exact = frozenset(run.id[-8:] for run in plan.runs if not run.train.network.is_trained)
+    tree, swept = xr.DataTree.from_dict(groups), (run.axes, setting.axes, evaluation.axes)
+    on_runs, on_settings, on_evaluations = (list(axes) for axes in swept)
+    rows = wide_table(ReportData(tree, [], on_runs, on_settings, on_evaluations))
+    if rows.empty:
+        raise InputError(f"{path}: no measured setting, so there is nothing to compare")
+    measures = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
+    errors = _network_errors(groups["score_error"])
+    if errors:
+        rows[SCORE_ERROR] = rows["run"].map(errors)
+        title = "score error σ² of the network, mean over levels"
+        measures[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
+    return Report(path, about, plan, rows, measures, exact)
+
+
+def _check_version(path: Path, about: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless the file is a report of the current version."""
+    found = about.get("schema_version")
+    if found is None or "config" not in about:
+        raise InputError(
+            f"{path}: not a report of scoresweep (attribute schema_version or config is missing); "
+            f"expected the report.nc of a study"
+        )
+    if found != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version is {found}, expected {SCHEMA_VERSION}; another version of "
+            f"scoresweep wrote it. Write it again with this version: `scoresweep report STUDY`"
+        )
+
+
+def _network_errors(score_error: xr.Dataset) -> dict[str, float]:
+    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
+    if SCORE_ERROR not in score_error:
+        return {}
+    errors = score_error[["run", SCORE_ERROR]].sel(split="test").to_dataframe()
+    means = errors.groupby("run")[SCORE_ERROR].mean().dropna()
+    return {str(run): value for run, value in means.items()}
+
+
+def format_option(value: Any) -> str:
+    """Write the value of an option; "–" where there is no such option."""
+    if isinstance(value, float) and np.isnan(value):
+        return "–"
+    return format_value(axis_value(value))
