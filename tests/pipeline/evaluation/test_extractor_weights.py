@@ -51,7 +51,7 @@ def published(kind: type[Extractor]) -> Extractor:
     try:
         load_published_weights(model)
     except InputError as error:
-        if not str(error).startswith("could not get the files"):
+        if not str(error).startswith("cannot get the files"):
             raise
         if os.environ.get("SCORESWEEP_WEIGHTS_TESTS") == "require":
             pytest.fail(f"SCORESWEEP_WEIGHTS_TESTS=require: {error}")
