@@ -34,11 +34,12 @@ def test_weights_means_and_covariances(name, levels, options):
     target.assert_reached(end, LAST)
 
 
+@pytest.mark.slow
 def test_a_corrector_in_many_dimensions_keeps_the_modes():
-    plane, dimension, r = four_modes(), 32, 0.1
+    plane, dimension, r = four_modes(), 64, 0.1
     means = torch.nn.functional.pad(plane.means, (0, dimension - 2))
     score = GaussianMixture(WEIGHTS, means, torch.full((4,), plane.std, dtype=torch.float64))
-    x, sigmas = score.sample(2000, 8.0, generator(8)), geometric(8.0, LAST, 250)
+    x, sigmas = score.sample(6000, 8.0, generator(8)), geometric(8.0, LAST, 250)
     options = {"snr": r, "corrector_steps": 1, "denoise": False, "generator": generator(9)}
     end = samplers.predictor_corrector(score, x, sigmas, **options)
     plane.assert_reached(end[:, :2], LAST)
