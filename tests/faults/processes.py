@@ -23,7 +23,9 @@ __all__ = ["die_in", "end", "finish", "start", "wait"]
 PRELOAD = [
     "scoresweep.pipeline.training.setup",
     "scoresweep.pipeline.rules.train",
-    "torch.distributed",
+    "torch._dynamo",  # AdamW imports it
+    "torch.distributed.tensor",
+    "h5netcdf",
 ]
 
 Fault = Callable[[], None]

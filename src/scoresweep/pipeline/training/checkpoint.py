@@ -1,8 +1,8 @@
-"""Checkpoints: a folder a step, written whole, checked when read.
+"""Checkpoints: written atomically, verified when loaded.
 
-`checkpoints/step-00001000/` holds safetensors files and `state.json`, which names the SHA-256 of
-each and, last, of itself. A folder is written under a temporary name, flushed to disk and renamed;
-one that does not match its `state.json` is not used. Nothing in it is unpickled.
+`checkpoints/step-00001000/` holds safetensors files and `state.json`, which contains the SHA-256
+of each and, last, of itself. A folder is written under a temporary name, flushed to disk and
+renamed. A folder that does not match its `state.json` is not used. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class Checkpoint:
     tensors: dict[str, Tensors]
     """File name (without suffix) to named tensors."""
     values: dict[str, Any]
-    """Plain values: world size, seconds of work, restarts, the scaler's state."""
+    """JSON values: number of processes, seconds, restarts, the scaler's state."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Return where below `folder` the checkpoint of `step` lies."""
+    """Return the path of the checkpoint of `step` in `folder`."""
     return folder / f"step-{step:08d}"
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `checkpoint` below `folder`, then prune the folder; return the new one's path."""
+    """Write `checkpoint` to `folder`, delete old ones, and return its path."""
     target = checkpoint_path(folder, checkpoint.step)
     with atomic_write(target) as temporary:
         temporary.mkdir(parents=True)
@@ -68,19 +68,19 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Remove all but the `keep` newest, and what a process that was killed has half written."""
-    for old in [*_folders(folder)[keep:], *folder.glob(".*.part")]:
+    """Delete all but the `keep` newest checkpoints, and partial ones of killed processes."""
+    for old in [*_checkpoint_folders(folder)[keep:], *folder.glob(".*.part")]:
         remove(old)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read the checkpoint at `path`; raise `ValueError` saying what is damaged."""
+    """Load the checkpoint at `path`; raise `ValueError` naming the damaged file."""
     try:
         text = (path / "state.json").read_text(encoding="utf-8")
         state = json.loads(text)
         del state["seal"]
         if text != _sealed(state):
-            raise ValueError("state.json is damaged: its SHA-256 is not the one at its end")
+            raise ValueError("state.json is damaged: its SHA-256 does not match its content")
         step, digests = state.pop("step"), state.pop("sha256")
         tensors = {}
         for name, digest in digests.items():
@@ -88,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if not file.exists():
                 raise ValueError(f"{name} is missing")
             if sha256_of(file) != digest:
-                raise ValueError(f"{name} is damaged: its SHA-256 is not the one in state.json")
+                raise ValueError(f"{name} is damaged: its SHA-256 does not match state.json")
             tensors[file.stem] = load_file(file)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"state.json is damaged: {error}") from error
@@ -98,12 +98,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(folder: Path, data: str) -> tuple[Checkpoint | None, dict[Path, str]]:
-    """Return the newest checkpoint below `folder` that is whole and was made on `data`.
+    """Return the newest usable checkpoint in `folder`, and the problem of each newer one.
 
-    `data` is the SHA-256 of the training set. Beside it, what is wrong with each newer one.
+    `data` is the SHA-256 of the training set; a checkpoint of other data is not usable.
     """
     unusable: dict[Path, str] = {}
-    for path in _folders(folder):
+    for path in _checkpoint_folders(folder):
         try:
             checkpoint = load_checkpoint(path)
         except ValueError as error:
@@ -125,9 +125,9 @@ def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> T
 
 
 def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `optimizer_tensors` returned, each tensor laid out in memory as its parameter.
+    """Restore what `optimizer_tensors` returned, in the memory format of each parameter.
 
-    The fused optimisers walk the raw memory of parameter and state together: a state in another
+    Fused optimisers traverse the raw memory of parameter and state together: a state in another
     memory format would be applied to the wrong weights.
     """
     parameters = dict(network.named_parameters())
@@ -141,11 +141,11 @@ def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors
 
 
 def _sealed(state: dict[str, Any]) -> str:
-    """Write `state` as JSON whose last entry is the SHA-256 of the others."""
+    """Return `state` as JSON whose last entry is the SHA-256 of the others."""
     content = json.dumps(state, indent=2)
     return json.dumps(state | {"seal": hashlib.sha256(content.encode()).hexdigest()}, indent=2)
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Return the checkpoints below `folder`, newest first."""
+def _checkpoint_folders(folder: Path) -> list[Path]:
+    """Return the checkpoint folders in `folder`, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)

@@ -1,4 +1,4 @@
-"""Compiled networks: `torch.compile` where it works, and the plain network where it does not."""
+"""Compile a network with `torch.compile`, if that works."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["compile_network"]
 
 
 def compile_network(network: nn.Module, attempt: Callable[[], object]) -> bool:
-    """Compile the forward pass of `network` in place; tell in one line where that cannot be.
+    """Compile the forward pass of `network` in place, or fall back with a message.
 
-    `attempt` is the work to come, once, with the shapes to come: compiling begins with the first
-    call, and what a compiled network lacks (a second derivative, a compiler for C++) shows only
-    there. Returns whether the network is compiled. Raises what says that memory is short.
+    `attempt` does once what follows, with the same shapes: compilation starts at the first call,
+    and only then do errors appear (no second derivative, no C++ compiler). Returns whether the
+    network is compiled. Out-of-memory errors are raised.
     """
     network.forward = torch.compile(network.forward, dynamic=False)
     try:
         attempt()
-    except Exception as error:  # of the compiler's many parts, each of which has its own
+    except Exception as error:  # torch.compile raises many unrelated types
         del network.forward
         if is_out_of_memory(error):
             raise

@@ -1,7 +1,7 @@
-"""The curves of a training run, gathered on the device and read once per point.
+"""The curves of a training run.
 
-Between two points nothing is read from the device: losses are added up there, in float64, so that
-the sum does not depend on a restart in between.
+Losses are summed on the device, which is read only once per point. Sums are float64, so that a
+restart between two points does not change them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scoresweep.pipeline.netcdf_attrs import label
 __all__ = ["CURVES", "Curves", "LossAccumulator", "first_nonfinite"]
 
 CURVES = ("loss", "gradient_norm", "learning_rate", "images_per_second")
-"""Variables that are one number at each point."""
+"""Variables with one value per point."""
 
 
 class LossAccumulator:
@@ -28,21 +28,21 @@ class LossAccumulator:
         self.sums = torch.zeros(2, levels, dtype=torch.float64, device=device)
         """Sum of losses and number of samples, per level."""
         self.steps = torch.zeros(steps, levels, dtype=torch.float64, device=device)
-        """Sum of losses of each step, per level; step t is in row t modulo `steps`."""
+        """Sum of losses of each step, per level; step t is in row t mod `steps`."""
 
     def begin(self, step: int) -> None:
-        """Forget the losses of the step whose row `step` takes."""
+        """Clear the row of `step`."""
         self.steps[step % len(self.steps)].zero_()
 
     def add(self, step: int, levels: Tensor, losses: Tensor) -> None:
         """Add the `losses`, shape (n,), of samples at `levels`, shape (n,)."""
         losses = losses.detach().to(torch.float64)
-        both = torch.stack([losses, torch.ones_like(losses)])
-        self.sums.index_add_(1, levels, both)
+        sums_and_counts = torch.stack([losses, torch.ones_like(losses)])
+        self.sums.index_add_(1, levels, sums_and_counts)
         self.steps[step % len(self.steps)].index_add_(0, levels, losses)
 
     def reset(self) -> None:
-        """Begin a new point."""
+        """Start a new point."""
         self.sums.zero_()
 
 
@@ -58,7 +58,7 @@ def first_nonfinite(losses: Tensor) -> tuple[int, list[int]]:
 
 @dataclass
 class Curves:
-    """Points of the curves, in the order of their steps."""
+    """Points of the curves, in the order of steps."""
 
     sigmas: list[float]
     step: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Curves:
         totals, counts = sums.cpu()
         loss = float(totals.sum() / counts.sum())
         self.step.append(step)
-        self.level_loss.append((totals / counts).tolist())  # 0/0: NaN where a level was not drawn
+        self.level_loss.append((totals / counts).tolist())  # 0/0 is NaN if a level was not drawn
         for name, value in {"loss": loss, **scalars}.items():
             self.scalars[name].append(value)
         return loss
@@ -88,7 +88,7 @@ class Curves:
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over the curves of a checkpoint."""
+        """Restore the curves of a checkpoint."""
         self.step = state["step"].tolist()
         self.level_loss = state["level_loss"].tolist()
         self.scalars = {name: state[name].tolist() for name in CURVES}

@@ -1,4 +1,4 @@
-"""Learning rate and averaging decay, as functions of the step: there is nothing to save."""
+"""Learning rate and EMA decay as functions of the step, without state to save."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ema_decay", "learning_rate"]
 def learning_rate(optimizer: Optimizer, step: int, steps: int) -> float:
     """Return the learning rate of `step` (0-based) in a run of `steps`.
 
-    It rises linearly over the warm-up; "cosine" then follows half a cosine wave to zero.
+    It rises linearly during the warm-up; "cosine" then decays to zero along half a cosine.
     """
     if step < optimizer.warmup:
         return optimizer.learning_rate * (step + 1) / optimizer.warmup
@@ -23,9 +23,9 @@ def learning_rate(optimizer: Optimizer, step: int, steps: int) -> float:
 
 
 def ema_decay(decay: float, step: int) -> float:
-    """Return the decay of the averaged weights after `step` (0-based).
+    """Return the EMA decay after `step` (0-based).
 
-    The decay grows as (1 + t)/(10 + t) until it reaches `decay`, so that the initial weights are
-    forgotten in short runs as well.
+    It grows as (1 + t)/(10 + t) up to `decay`, so that short runs forget the initial weights,
+    too.
     """
     return min(decay, (1 + step) / (10 + step))

@@ -1,9 +1,9 @@
 """The random numbers of a training step.
 
-They are drawn in blocks of `BLOCK` positions of the global batch, each from a generator of its own
-seeded by (seed, step, block). What a position gets is a function of (seed, step, position): it does
-not depend on how many processes share the batch, nor on a restart, and no process draws much more
-than its own share.
+They are drawn in blocks of `BLOCK` positions of the global batch, each from its own generator,
+seeded by (seed, step, block). The numbers of a position are a function of (seed, step, position):
+neither the number of processes nor a restart changes them, and no process draws much more than its
+share.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ class StepNoise:
         """
         first, last = start // BLOCK, -(-stop // BLOCK)
         blocks = [self._block(step, block) for block in range(first, last)]
-        cut = slice(start - first * BLOCK, stop - first * BLOCK)
+        positions = slice(start - first * BLOCK, stop - first * BLOCK)
         levels, noise, directions = zip(*blocks, strict=True)
-        return torch.cat(levels)[cut], torch.cat(noise)[cut], torch.cat(directions, dim=1)[:, cut]
+        return (
+            torch.cat(levels)[positions],
+            torch.cat(noise)[positions],
+            torch.cat(directions, dim=1)[:, positions],
+        )
 
     def _block(self, step: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = self._generator.manual_seed(derive_seed(self.seed, "draws", step, block))
