@@ -72,7 +72,7 @@ def test_the_training_samples_are_read_in_model_space_each_once(staged):
 def test_of_very_many_samples_a_part_is_read(tmp_path, monkeypatch):
     points = np.arange(40, dtype=np.float32).reshape(20, 2)
     write_store(tmp_path / "many.zarr", {"train": Split(points)}, {})
-    monkeypatch.setattr(noise_levels, "MOST_POINTS", 6)
+    monkeypatch.setattr(noise_levels, "MAX_POINTS", 6)
     found = training_points(tmp_path / "many.zarr")
     assert found.shape == (6, 2)
     assert len(set(found[:, 0].tolist())) == 6

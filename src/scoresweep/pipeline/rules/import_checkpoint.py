@@ -1,12 +1,12 @@
 """`scoresweep import-checkpoint`: weights of the public NCSN and NCSNv2 programs become a run.
 
-Those programs write, with `torch.save`, a list: the network's parameters (named "module.…", as
-`DataParallel` does), the optimiser's state, and for NCSNv2 epoch, step and, if it keeps them, the
-averaged parameters. A state dict under the same names is read as well, alone or in a dictionary.
-Tensors and plain values are read from the file; nothing in it is executed.
+Those programs save a list with `torch.save`: the network's parameters (named "module.…" by
+`DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the averaged
+parameters. A state dict with the same names is read, too, alone or in a dictionary. Only tensors
+and plain values are read; nothing in the file is executed.
 
-A file does not say which function its parameters belong to. What it leaves open is listed
-(`on_trust`), and the network is tried on held-out images (`held_out_check`).
+A file does not record everything about its network. What it leaves open is listed (`on_trust`), and
+the network is tested on held-out images (`held_out_check`).
 """
 
 from __future__ import annotations
@@ -44,105 +44,108 @@ from scoresweep.pipeline.training.weight_files.read import Content, read_content
 __all__ = ["import_checkpoint"]
 
 EXPECTED = "expected a checkpoint of the public NCSN or NCSNv2 program"
-PARTS = (2, 4, 5)
+LIST_LENGTHS = (2, 4, 5)
 """Lengths of the list: NCSN; NCSNv2 without and with averaged parameters."""
-CLOSE = 1e-5
-"""Relative difference within which two ladders are the same; theirs is float32."""
+SIGMA_RTOL = 1e-5
+"""Relative tolerance between two noise ladders; published ones are float32."""
 
 
 @dataclass(frozen=True)
 class _Published:
-    """What a published checkpoint holds."""
+    """The content of a published checkpoint."""
 
     tensors: dict[str, Tensor]
     """Parameters under their published names."""
     sigmas: Tensor | None
-    """The ladder, (L,), which NCSNv2 keeps with its parameters."""
+    """The noise ladder, (L,), which NCSNv2 saves with its parameters."""
     averaged: bool | None
     """Whether the parameters are averages; None if the file does not say."""
     step: int | None
     ignored: tuple[str, ...]
-    """What else the file holds."""
+    """Other keys of the file."""
 
 
 def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> None:
-    """Make the weights in `file` those of the run `run_id`, which then samples like any other.
+    """Import the weights in `file` as those of the run `run_id`.
 
-    The averaged parameters are taken if there are any and `ema` is true. Raises `InputError` if the
-    run has weights already, its data is not staged, or the file does not hold the parameters of the
-    run's network on the run's ladder.
+    With `ema`, averaged parameters are preferred. Raises `InputError` if the run has weights
+    already, its data is not staged, or the file does not match the run's network and noise ladder.
     """
-    run, layout = plan.run(run_id), plan.paths
-    store = layout.dataset_store(run.dataset.id)
-    if not layout.dataset_manifest(run.dataset.id).exists():
+    run, paths = plan.run(run_id), plan.paths
+    store = paths.dataset_store(run.dataset.id)
+    if not paths.dataset_manifest(run.dataset.id).exists():
         raise InputError(
-            f"{store}: is not staged; run `scoresweep stage` first (the network is tried on its "
-            f"test images)"
+            f"{store}: is not staged; run `scoresweep stage` first (the network is tested on "
+            f"its test images)"
         )
-    _refuse_existing(layout.weights(run.id))
+    _refuse_existing(paths.weights(run.id))
     content = read_content(file, EXPECTED)
     try:
-        found = _published(content, ema)
+        published = _published(content, ema)
     except ValueError as error:
         raise InputError(f"{file}: {error}") from None
-    network = make_network(run, layout)
-    _fill(network, found, file)
+    network = make_network(run, paths)
+    _load_parameters(network, published, file)
     check = check_held_out(network.eval(), store)
     if not all(map(math.isfinite, check.noise_left)):
         raise InputError(
             f"{file}: with its weights, the run's network gives scores that are not finite on test "
             f"images (noise left: {check.table()})"
         )
-    facts = _facts(run, content, found, check) | {"file": file.name, "sha256": sha256_of(file)}
-    with file_lock(layout.training_lock(run.id)):
-        _refuse_existing(layout.weights(run.id))
-        write_run_header(run, layout)
+    facts = _facts(run, content, published, check) | {"file": file.name, "sha256": sha256_of(file)}
+    with file_lock(paths.training_lock(run.id)):
+        _refuse_existing(paths.weights(run.id))
+        write_run_header(run, paths)
         note = f"imported; {check.verdict}" if check.worse_at else "imported"
-        write_run_without_training(run, layout, network, {"imported": facts}, note)
-    _say(run, file, layout.weights(run.id), facts, check)
+        write_run_without_training(run, paths, network, {"imported": facts}, note)
+    _report(run, file, paths.weights(run.id), facts, check)
 
 
 def _refuse_existing(weights: Path) -> None:
     if weights.exists():
         raise InputError(
-            f"{weights}: the run has weights already; remove its folder to import others"
+            f"{weights}: the run has weights already; delete its folder to import others"
         )
 
 
-def _facts(run: Run, content: Content, found: _Published, check: HeldOutCheck) -> dict[str, Any]:
+def _facts(
+    run: Run, content: Content, published: _Published, check: HeldOutCheck
+) -> dict[str, Any]:
     """Return what is known about imported weights, for the run's provenance."""
     return {
-        "averaged": found.averaged,
-        "step": found.step,
-        "ignored": list(found.ignored),
+        "averaged": published.averaged,
+        "step": published.step,
+        "ignored": list(published.ignored),
         "checksums": "compared" if content.has_checksums else f"none in {content.kind.description}",
-        "on_trust": _on_trust(run, found),
+        "on_trust": _on_trust(run, published),
         "held_out_check": check.facts(),
     }
 
 
-def _on_trust(run: Run, found: _Published) -> dict[str, str]:
-    """Return what the file does not say, as the run takes it."""
+def _on_trust(run: Run, published: _Published) -> dict[str, str]:
+    """Return what the file does not record, and what the run assumes."""
     open_points = {
         "activation": "ELU (nonlinearity: elu)",
         "data range": "images in [0, 1] (rescaled, logit_transform: false; no image_mean)",
         "training data": f"like {run.dataset.id}",
     }
-    if found.sigmas is None:
+    if published.sigmas is None:
         open_points["ladder"] = "that of the run (train.noise), the largest level first"
-    if found.averaged is None:
+    if published.averaged is None:
         open_points["averages"] = "the parameters, averaged or not"
     return open_points
 
 
-def _say(run: Run, file: Path, weights: Path, facts: dict[str, Any], check: HeldOutCheck) -> None:
-    """Print what was imported, what is taken on trust and how the network did."""
+def _report(
+    run: Run, file: Path, weights: Path, facts: dict[str, Any], check: HeldOutCheck
+) -> None:
+    """Print what was imported, what is assumed, and the result of the check."""
     what = "averaged parameters" if facts["averaged"] else "parameters"
     say(f"{run.id}: took the {what} of {file}: {weights}")
     trusted = "; ".join(f"{name}: {value}" for name, value in facts["on_trust"].items())
-    say(f"The file does not say these, they are taken on trust: {trusted}")
+    say(f"Assumed, because the file does not record it: {trusted}")
     if facts["checksums"] != "compared":
-        say(f"There are no checksums in {file}: a damaged byte in it would go unnoticed")
+        say(f"{file} has no checksums: a damaged byte would go unnoticed")
     say(
         f"Noise left in {check.images} test images by the network / by the score of a normal "
         f"distribution (shares of its variance): {check.table()}"
@@ -152,13 +155,13 @@ def _say(run: Run, file: Path, weights: Path, facts: dict[str, Any], check: Held
         worst = max(range(len(gaps)), key=gaps.__getitem__)
         say(
             f"Warning: the network is {check.verdict}, by up to {gaps[worst]:.2g} of the noise's "
-            f"variance (level {check.level[worst]}, sigma {check.sigma[worst]:.3g}). Compare what "
-            f"is taken on trust with the configuration of the program that trained it"
+            f"variance (level {check.level[worst]}, sigma {check.sigma[worst]:.3g}). Compare the "
+            f"assumptions with the configuration of the program that trained it"
         )
 
 
 def _published(content: Content, ema: bool) -> _Published:
-    """Return the parameters in a file; raise `ValueError` saying why there are none."""
+    """Return the parameters in a file; raise `ValueError` if there are none."""
     value = content.value
     if kind := describe_content(value):
         raise ValueError(f"holds {kind.description}; {kind.remedy or EXPECTED}")
@@ -166,7 +169,7 @@ def _published(content: Content, ema: bool) -> _Published:
     states = _states_of_list(value) if is_list else _states(value)
     taken = states.averaged if ema and states.averaged is not None else states.raw
     if taken is None:
-        raise ValueError("holds averaged parameters only; leave --no-ema out")
+        raise ValueError("holds averaged parameters only; omit --no-ema")
     tensors = plain_parameters(taken)
     sigmas = tensors.pop("sigmas", None)
     if sigmas is None and states.raw is not None:
@@ -191,8 +194,8 @@ def _states(value: Any) -> States:
 
 
 def _states_of_list(parts: list[Any]) -> States:
-    """Return the state dicts in the list that the public programs write."""
-    if len(parts) not in PARTS or not isinstance(parts[0], dict):
+    """Return the state dicts in the list that the public programs save."""
+    if len(parts) not in LIST_LENGTHS or not isinstance(parts[0], dict):
         kinds = ", ".join(abbreviate_names([type(part).__name__ for part in parts])) or "nothing"
         raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
     averaged = parts[4] if len(parts) == 5 else None
@@ -203,7 +206,7 @@ def _states_of_list(parts: list[Any]) -> States:
 
 
 def _ladder(sigmas: Tensor) -> Tensor:
-    """Return a ladder (L,), float64; raise `ValueError` if it is none."""
+    """Return the noise ladder (L,) in float64; raise `ValueError` if it is not valid."""
     if max(sigmas.shape, default=1) != sigmas.numel():
         raise ValueError(f"its ladder (sigmas) has the shape {tuple(sigmas.shape)}; expected (L,)")
     ladder = sigmas.double().reshape(-1)
@@ -219,28 +222,28 @@ def _ladder(sigmas: Tensor) -> Tensor:
     return ladder
 
 
-def _fill(network: ScoreNetwork, found: _Published, file: Path) -> None:
-    """Put the parameters into `network`, after comparing names, shapes and ladder."""
+def _load_parameters(network: ScoreNetwork, published: _Published, file: Path) -> None:
+    """Load the parameters into `network` after comparing names, shapes and noise ladder."""
     if not isinstance(network, RefineNet):
         raise InputError(
             "train.network: only the networks of the published programs can be imported; expected "
             "ncsn, ncsnv2, ncsnv2_deeper or ncsnv2_deepest"
         )
-    _compare_networks(network, found, file)
-    if found.sigmas is not None:
-        _compare_ladders(network.sigmas, found.sigmas, file)
+    _compare_networks(network, published, file)
+    if published.sigmas is not None:
+        _compare_ladders(network.sigmas, published.sigmas, file)
     try:
-        parameters = convert_ncsn_state_dict(found.tensors, network)
+        parameters = convert_ncsn_state_dict(published.tensors, network)
     except ValueError as error:
         raise InputError(f"{file}: does not fit the run's network: {error}") from None
     network.load_state_dict(parameters | {"sigmas": network.sigmas})
 
 
-def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None:
-    """Raise `InputError` if the parameters are those of another network than the run's."""
-    theirs, own = published_options(found.tensors), published_options(to_published(network))
-    if not theirs and not found.tensors.keys() & to_published(network).keys():
-        names = ", ".join(abbreviate_names(found.tensors)) or "nothing"
+def _compare_networks(network: RefineNet, published: _Published, file: Path) -> None:
+    """Raise `InputError` if the parameters belong to a different network."""
+    theirs, own = published_options(published.tensors), published_options(to_published(network))
+    if not theirs and not published.tensors.keys() & to_published(network).keys():
+        names = ", ".join(abbreviate_names(published.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
     wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
     if wrong:
@@ -251,13 +254,13 @@ def _compare_networks(network: RefineNet, found: _Published, file: Path) -> None
 
 
 def _compare_ladders(own: Tensor, theirs: Tensor, file: Path) -> None:
-    """Raise `InputError` where the ladder of the file is not the run's."""
+    """Raise `InputError` if the file's noise ladder differs from the run's."""
     if len(theirs) != len(own):
         raise InputError(
             f"{file}: has a ladder of {len(theirs)} levels; expected the {len(own)} of the run "
             f"(train.noise)"
         )
-    far = ((theirs / own - 1).abs() > CLOSE).nonzero()
+    far = ((theirs / own - 1).abs() > SIGMA_RTOL).nonzero()
     if len(far):
         level = int(far[0])
         raise InputError(

@@ -1,4 +1,4 @@
-"""The files of a run whose network is not trained here: an oracle, or imported weights."""
+"""Write the files of a run without training: an exact score, or imported weights."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from scoresweep.pipeline.training.weights import build_network, save_network
 __all__ = ["make_network", "make_oracle", "write_run_header", "write_run_without_training"]
 
 
-def write_run_header(run: Run, layout: StudyPaths, code: Code | None = None) -> None:
-    """Write the configuration of `run`, and which code makes it (`code`, where that is known)."""
-    with atomic_write(layout.run_config(run.id)) as temporary:
+def write_run_header(run: Run, paths: StudyPaths, code: Code | None = None) -> None:
+    """Write the configuration of `run` and the code that makes it (`code`, if known)."""
+    with atomic_write(paths.run_config(run.id)) as temporary:
         temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
-    append_start(layout.provenance(run.id), layout.code(run.id), code)
+    append_start(paths.provenance(run.id), paths.code(run.id), code)
 
 
-def make_network(run: Run, layout: StudyPaths) -> ScoreNetwork:
-    """Return the network of `run`, as yet without weights, for the shape and ladder of its data.
+def make_network(run: Run, paths: StudyPaths) -> ScoreNetwork:
+    """Return the untrained network of `run`, for the shape and the noise ladder of its data.
 
-    Raises `InputError` where the data is not staged or the network is not for such data.
+    Raises `InputError` if the data is not staged or does not fit the network.
     """
-    store = layout.dataset_store(run.dataset.id)
+    store = paths.dataset_store(run.dataset.id)
     sigmas = resolve_noise_levels(run.train.noise, functools.partial(training_points, store))
     shape = read_split(store, "train").shape
     try:
@@ -51,12 +51,12 @@ def make_network(run: Run, layout: StudyPaths) -> ScoreNetwork:
         raise InputError(f"train.network: does not fit {run.dataset.id}: {error}") from None
 
 
-def make_oracle(run: Run, layout: StudyPaths) -> ScoreNetwork:
-    """Return the exact score of what the data of `run` came from, as `network.of` says.
+def make_oracle(run: Run, paths: StudyPaths) -> ScoreNetwork:
+    """Return the exact score of the mixture or of the training set, as `network.of` asks.
 
-    Raises `InputError` where that is a mixture and the data came from none.
+    Raises `InputError` if it asks for a mixture and the data was not drawn from one.
     """
-    store, network = layout.dataset_store(run.dataset.id), make_network(run, layout)
+    store, network = paths.dataset_store(run.dataset.id), make_network(run, paths)
     assert isinstance(network, Oracle)
     is_mixture = "mixture" in check_store(store)["attributes"]
     if network.of == "mixture" and not is_mixture:
@@ -76,14 +76,14 @@ def make_oracle(run: Run, layout: StudyPaths) -> ScoreNetwork:
 
 def write_run_without_training(
     run: Run,
-    layout: StudyPaths,
+    paths: StudyPaths,
     network: ScoreNetwork,
     facts: dict[str, Any] | None = None,
     note: str = "",
 ) -> None:
-    """Write the products of a run without a training step; the weights come last.
+    """Write the files of a run without training; the weights come last.
 
-    `facts` go into the provenance, `note` is what `scoresweep status` shows beside the run.
+    `facts` go into the provenance; `scoresweep status` shows `note`.
     """
     curves = Curves(network.sigmas.tolist()).dataset()
     curves.attrs = {
@@ -94,15 +94,15 @@ def write_run_without_training(
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "axes": json.dumps(run.axes),
     }
-    with atomic_write(layout.training_curves(run.id)) as temporary:
+    with atomic_write(paths.training_curves(run.id)) as temporary:
         curves.to_netcdf(temporary, engine="h5netcdf")
     code = {MADE_BY: current_code("networks").record()}
-    update_provenance(layout.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
-    write_hparams(layout.tensorboard(run.id), run_hparams(run), {})
-    JobState("done", run.train.steps, run.train.steps, message=note).write(layout.progress(run.id))
-    save_network(layout.weights(run.id), network, run.train.network)
+    update_provenance(paths.provenance(run.id), {"finished": time.time(), **code, **(facts or {})})
+    write_hparams(paths.tensorboard(run.id), run_hparams(run), {})
+    JobState("done", run.train.steps, run.train.steps, message=note).write(paths.progress(run.id))
+    save_network(paths.weights(run.id), network, run.train.network)
     # Imported weights do not depend on the data of the run.
     record = {}
     if not run.train.network.is_trained:
-        record["data"] = dataset_sha256(check_store(layout.dataset_store(run.dataset.id)))
-    write_weights_manifest(layout.weights(run.id), layout.weights_manifest(run.id), record)
+        record["data"] = dataset_sha256(check_store(paths.dataset_store(run.dataset.id)))
+    write_weights_manifest(paths.weights(run.id), paths.weights_manifest(run.id), record)

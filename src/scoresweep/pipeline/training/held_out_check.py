@@ -1,7 +1,7 @@
-"""Does an imported network denoise held-out images better than the simplest denoiser does?
+"""Check that an imported network denoises held-out images better than a Gaussian denoiser.
 
-A file of weights does not say which function they belong to: another activation or another range
-of the data fits as well. What can be checked is what the network does on the staged dataset.
+A weight file does not record the activation or the data range: weights load with the wrong ones,
+too. The check runs the network on the staged dataset instead.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from scoresweep.seeds import generator_for
 __all__ = ["HeldOutCheck", "check_held_out"]
 
 LEVELS = 8
-"""Most levels at which it is checked, the first and the last among them."""
+"""Maximum number of levels checked, including the first and the last."""
 IMAGES = (2, 64)
-"""Least and most test images."""
+"""Minimum and maximum number of test images."""
 OPERATIONS = 1.5e12
-"""Floating-point operations that decide how many images are taken: seconds on a few cores."""
+"""Budget of floating-point operations: a few seconds on a few cores."""
 FITTED = 2**26
-"""Most numbers of training data to which the normal distribution is fitted."""
+"""Maximum number of training values used to fit the normal distribution."""
 MARGIN = 0.05
-"""Share of the noise's variance by which a network has to be worse to be called so.
+"""How much more of the noise variance a network may leave before it counts as worse.
 
-At the largest levels the normal distribution leaves next to nothing, and a network that was trained
-a little already leaves a few hundredths more.
+At the largest levels the normal distribution leaves almost none, and even a good network leaves a
+few hundredths more.
 """
 
 
 @dataclass(frozen=True)
 class HeldOutCheck:
-    """What a network leaves of the noise on held-out images, level by level."""
+    """How much noise a network leaves in held-out images, per level."""
 
     images: int
     level: list[int]
     """Levels that were checked, counted from 1."""
     sigma: list[float]
     noise_left: list[float]
-    """Share of the noise's variance that the network leaves."""
+    """Share of the noise variance that the network leaves."""
     noise_left_by_normal: list[float]
-    """The same of the score of a normal distribution with the data's mean and variance."""
+    """The same for the score of a normal distribution with the data's mean and variance."""
     worse_at: list[int]
     """Levels at which the network is worse, by more than `MARGIN`."""
 
@@ -57,7 +57,7 @@ class HeldOutCheck:
         return asdict(self) | {"verdict": self.verdict}
 
     def table(self) -> str:
-        """Write the shares of every level in one line."""
+        """Return the shares of all levels as one line."""
         return "; ".join(
             f"level {level} (sigma {sigma:.3g}) {own:.2g} / {normal:.2g}"
             for level, sigma, own, normal in zip(
@@ -67,7 +67,7 @@ class HeldOutCheck:
 
     @property
     def verdict(self) -> str:
-        """Say in a few words how the network did."""
+        """Summary of the result."""
         of = f"{len(self.worse_at)} of {len(self.level)} levels"
         better = "nowhere clearly worse than the score of a normal distribution"
         return f"worse than the score of a normal distribution at {of}" if self.worse_at else better
@@ -77,8 +77,8 @@ class HeldOutCheck:
 def check_held_out(network: ScoreNetwork, store: Path) -> HeldOutCheck:
     """Compare `network` with the score of a normal distribution on test images of `store`.
 
-    Both denoise the same images with the same noise, on the CPU. The number of images depends on
-    the network's cost alone. What a network leaves is not finite where its scores are not.
+    Both denoise the same images with the same noise, on the CPU. The number of images depends
+    only on the network's cost. Shares are not finite if the network's scores are not.
     """
     size = math.prod(network.shape)
     normal = normal_score(random_samples(store, "train", max(FITTED // size, 2)))
@@ -88,21 +88,25 @@ def check_held_out(network: ScoreNetwork, store: Path) -> HeldOutCheck:
     affordable = OPERATIONS / max(_operations(network, images[:1]) * len(levels), 1)
     images = images[: max(IMAGES[0], int(affordable))]
     sigmas = [float(network.sigmas[level]) for level in levels]
-    own, others, worse_at = [], [], []
+    own, by_normal, worse_at = [], [], []
     for level, sigma in zip(levels, sigmas, strict=True):
         noise = torch.randn(images.shape, generator=generator_for("held_out_check", level))
-        left, by_normal = (noise_left(score, images, sigma, noise) for score in (network, normal))
+        left, left_by_normal = (
+            noise_left(score, images, sigma, noise) for score in (network, normal)
+        )
         own.append(float(left.mean()))
-        others.append(float(by_normal.mean()))
-        if not own[-1] - others[-1] <= MARGIN:
+        by_normal.append(float(left_by_normal.mean()))
+        if not own[-1] - by_normal[-1] <= MARGIN:
             worse_at.append(level + 1)
-    return HeldOutCheck(len(images), [level + 1 for level in levels], sigmas, own, others, worse_at)
+    return HeldOutCheck(
+        len(images), [level + 1 for level in levels], sigmas, own, by_normal, worse_at
+    )
 
 
 def _operations(network: ScoreNetwork, image: Tensor) -> int:
-    """Return the floating-point operations that the convolutions take for one score.
+    """Return the floating-point operations of the convolutions for one score.
 
-    (PyTorch's own counter imports its compiler, which takes longer than the whole check.)
+    PyTorch's own counter imports its compiler, which takes longer than the whole check.
     """
     counted = []
 

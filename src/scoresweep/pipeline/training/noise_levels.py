@@ -1,4 +1,4 @@
-"""From the `noise` block of a study to noise levels on a dataset."""
+"""Resolve the `noise` block of a study to noise levels for a dataset."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from scoresweep.seeds import generator_for
 
 __all__ = ["resolve_noise_levels", "training_points"]
 
-MOST_POINTS = 60_001
-"""Of more, `noise.max_distance` compares a random part anyway."""
+MAX_POINTS = 60_001
+"""`noise.max_distance` subsamples larger sets anyway."""
 
 
 def training_points(store: Path) -> Tensor:
-    """Return the training samples of a staged dataset, at most `MOST_POINTS`, shape (N, ...)."""
-    return random_samples(store, "train", MOST_POINTS)
+    """Return the training samples of a staged dataset, at most `MAX_POINTS`, shape (N, ...)."""
+    return random_samples(store, "train", MAX_POINTS)
 
 
 def resolve_noise_levels(component: MethodConfig, points: Callable[[], Tensor]) -> Tensor:
     """Return σ_1 > … > σ_L, float64, shape (L,).
 
-    `points` returns training samples, shape (N, ...); it is called where the ladder depends on
-    them. Raises `InputError` where what is measured on the data does not make a ladder (a largest
-    distance below sigma_min, say).
+    `points` returns training samples (N, ...); it is called only if the ladder depends on them.
+    Raises `InputError` if the ladder does not fit the data (a maximum distance below sigma_min,
+    for example).
     """
     options, generator = component.arguments(), generator_for("max_distance")
-    depends = isinstance(options.get("sigma_max"), str) or options.get("levels") == "auto"
-    flat = points().flatten(1) if depends else torch.empty(0, 0)
+    depends_on_data = isinstance(options.get("sigma_max"), str) or options.get("levels") == "auto"
+    flat = points().flatten(1) if depends_on_data else torch.empty(0, 0)
     try:
         return build_ladder(component.load(), options, flat, generator)
     except ValueError as error:

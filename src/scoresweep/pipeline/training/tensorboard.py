@@ -1,4 +1,4 @@
-"""TensorBoard: one history a run, whatever the number of restarts."""
+"""TensorBoard: one continuous history per run, across restarts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from scoresweep.pipeline.system.atomic_files import sync_to_disk
 __all__ = ["Tracker", "image_grid", "run_hparams", "write_hparams"]
 
 COLUMNS = 3
-"""Options of a run, or more where more are swept: each is a column of TensorBoard's HParams tab."""
+"""Minimum number of options in TensorBoard's HParams tab; swept options are always shown."""
 
 GREY = 96
-"""Colour of the lines between samples."""
+"""Grey value of the lines between samples."""
 
 
 class Tracker:
-    """Writes the points of the curves and pictures of samples."""
+    """Writes points of the curves and sample images."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the history in `folder`; what it holds of steps after `step` is hidden."""
+        """Open the history in `folder`, hiding events after `step`."""
         _rename_future_event_files(folder)
         self.writer = SummaryWriter(str(folder), purge_step=step + 1)
 
@@ -41,24 +41,25 @@ class Tracker:
                 self.writer.add_scalar(f"loss_of_level/{level:04d}", float(value), step)
 
     def image(self, step: int, samples: Tensor) -> None:
-        """Write a sheet of samples, shape (N, C, H, W) in [0, 1]."""
+        """Write a grid of samples, (N, C, H, W) in [0, 1]."""
         self.writer.add_image("samples/averaged_weights", image_grid(samples), step)
 
     def flush(self) -> None:
-        """Make the disk hold what was written."""
+        """Flush all events to disk."""
         self.writer.flush()
         sync_to_disk(Path(self.writer.log_dir))
 
     def close(self) -> None:
-        """Write out what is waiting."""
+        """Write buffered events and close the file."""
         self.writer.close()
 
 
 def _rename_future_event_files(folder: Path) -> None:
     """Rename event files that TensorBoard would read after a new one.
 
-    It reads in the order of the names, which hold the second of the start and then the process. Of
-    two starts in one second, or on nodes whose clocks differ, the earlier one can come last.
+    It reads files in the order of their names, which contain the second of the start and then the
+    process. If two starts share a second, or the clocks of two nodes differ, the earlier file can
+    come last.
     """
     latest = int(time.time())
     for file in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
@@ -70,9 +71,9 @@ def _rename_future_event_files(folder: Path) -> None:
 
 
 def image_grid(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Lay out samples (N, C, H, W) in rows with grey lines between them.
+    """Arrange samples (N, C, H, W) in a square grid with grey lines between them.
 
-    Small ones are enlarged, pixel by pixel, so that the longer side has at least 64 points.
+    Small samples are enlarged by repeating pixels, to at least 64 on the longer side.
     """
     count, channels, height, width = samples.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -88,9 +89,9 @@ def image_grid(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def run_hparams(run: Run) -> dict[str, Any]:
-    """Return the options by which people tell a run from others: what is swept comes first.
+    """Return the options that identify a run, the swept ones first.
 
-    Few, so that TensorBoard's table has room for results.
+    There are few, so that TensorBoard's table has room for results.
     """
     train = run.train
     fixed = {"dataset": run.dataset.id, "network": train.network.name}
@@ -101,9 +102,9 @@ def run_hparams(run: Run) -> dict[str, Any]:
 
 
 def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Write what TensorBoard's HParams tab compares: options and final metrics of a run.
+    """Write the options and final metrics of a run for TensorBoard's HParams tab.
 
-    The file is made anew each time, so that a run stays one line of the table.
+    The previous file is replaced, so that a run remains one row of the table.
     """
     for old in folder.glob("events.*.hparams"):
         old.unlink()

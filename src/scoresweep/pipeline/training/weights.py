@@ -1,4 +1,4 @@
-"""The finished product of training: averaged weights that load without anything else."""
+"""Save and load EMA weights, together with the network's options and noise ladder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["build_network", "history_folder", "load_history", "load_network", "s
 
 
 def build_network(component: MethodConfig, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
-    """Return the network that `component` describes, for samples of `shape` and a ladder (L,)."""
+    """Build the network of `component` for samples of `shape` and noise levels `sigmas` (L,)."""
     network: ScoreNetwork = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
     if len(shape) == 3:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -30,10 +30,10 @@ def build_network(component: MethodConfig, shape: tuple[int, ...], sigmas: Tenso
 
 
 def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> None:
-    """Write weights, ladder, options and sample shape to one safetensors file.
+    """Save weights, noise ladder, options and sample shape to one safetensors file.
 
-    Equal weights make equal files: safetensors puts several metadata in random order, so all of it
-    is one.
+    All metadata is in one entry, because safetensors writes several entries in random order, and
+    equal weights must give equal files.
     """
     tensors = network.state_dict()
     model = {
@@ -46,10 +46,10 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
 
 
 def load_network(run_folder: Path) -> ScoreNetwork:
-    """Return the network of a finished run: averaged weights, evaluation mode, no gradients.
+    """Load the network of a finished run: EMA weights, evaluation mode, no gradients.
 
-    It carries its noise ladder as `sigmas` and its sample shape as `shape`. Raises `InputError`
-    where the weights are missing or damaged.
+    Its noise ladder is `sigmas`, its sample shape `shape`. Raises `InputError` if the weights are
+    missing or damaged.
     """
     path = run_folder / "model.safetensors"
     if not path.exists():
@@ -60,7 +60,7 @@ def load_network(run_folder: Path) -> ScoreNetwork:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = json.loads(metadata["model"])
         if sha256_of_tensors(tensors) != model["sha256"]:
-            raise ValueError("it is damaged: its SHA-256 is not the one that it names")
+            raise ValueError("it is damaged: its SHA-256 does not match")
         component: MethodConfig = TypeAdapter(AnyNetwork).validate_python(model["network"])
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)
@@ -68,23 +68,23 @@ def load_network(run_folder: Path) -> ScoreNetwork:
         kind = describe(path)
         reason = f"it is {kind.description}" if kind.name != "safetensors" else _first_line(error)
         raise InputError(
-            f"{path}: does not hold the weights of a network of this program ({reason}); remove it "
-            f"and train the run again, or import weights with `scoresweep import-checkpoint`"
+            f"{path}: expected the weights of a scoresweep network ({reason}); delete the file and "
+            f"train the run again, or import weights with `scoresweep import-checkpoint`"
         ) from None
     return network.eval().requires_grad_(False)
 
 
-def _first_line(error: Exception, most: int = 300) -> str:
-    """Return the beginning of an error, which may list every tensor."""
-    return " ".join(str(error).split())[:most]
+def _first_line(error: Exception, max_length: int = 300) -> str:
+    """Return the start of an error, which may list every tensor."""
+    return " ".join(str(error).split())[:max_length]
 
 
 def history_folder(history: Path, step: int) -> Path:
-    """Return the folder below `history` that keeps the weights after `step` steps."""
+    """Return the folder of the weights after `step` steps."""
     return history / f"step-{step:08d}"
 
 
 def load_history(history: Path) -> dict[int, ScoreNetwork]:
-    """Return the networks that are kept below `history`, by their steps, the first one first."""
+    """Load the networks saved in `history`, by step, ascending."""
     folders = sorted(history.glob("step-*"))
     return {int(path.name.removeprefix("step-")): load_network(path) for path in folders}

@@ -1,4 +1,4 @@
-"""What the tensors of a file belong to, and where its parameters are."""
+"""Recognise the program that wrote a weight file, and find its state dicts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scoresweep.pipeline.system.file_kinds import FileKind, abbreviate_names
 
 __all__ = ["States", "describe_content", "find_states"]
 
-NAMES = 20_000
-"""Most names that are looked at."""
+MAX_NAMES = 20_000
+"""Maximum number of names searched."""
 
 CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
     (
@@ -60,7 +60,7 @@ CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
         FileKind("optimizer", "the state of an optimiser, without the network"),
     ),
 )
-"""Patterns that all must occur among the names of a content, the first row decides."""
+"""Patterns that must all match a name in the file; the first matching row counts."""
 
 RAW = ("state_dict", "model", "model_state_dict", "net", "network", "score")
 AVERAGED = ("ema", "ema_state_dict", "model_ema", "averaged")
@@ -72,16 +72,16 @@ class States:
     """The state dicts of a file."""
 
     raw: Mapping[Any, Any] | None
-    """Parameters as the last step of training left them, or of which the file does not say more."""
+    """Parameters after the last training step, or of unknown origin."""
     averaged: Mapping[Any, Any] | None
     step: int | None
     ignored: tuple[str, ...] = ()
-    """What else the file holds."""
+    """Other keys of the file."""
 
 
 def describe_content(content: Any) -> FileKind | None:
-    """Say which other program wrote `content`; None if no row of `CONTENTS` says so."""
-    names = "\n".join(name for name, _ in zip(_names(content), range(NAMES), strict=False))
+    """Return which program wrote `content`; None if no row of `CONTENTS` matches."""
+    names = "\n".join(name for name, _ in zip(_names(content), range(MAX_NAMES), strict=False))
     for patterns, kind in CONTENTS:
         if all(re.search(pattern, names, re.MULTILINE) for pattern in patterns):
             return kind
@@ -89,7 +89,7 @@ def describe_content(content: Any) -> FileKind | None:
 
 
 def _names(content: Any, above: str = "", depth: int = 4) -> Iterator[str]:
-    """Yield dotted names of what is in nested dictionaries and lists."""
+    """Yield the dotted names of all values in nested dictionaries and lists."""
     if isinstance(content, Mapping):
         parts = [(str(key), value) for key, value in content.items()]
     elif isinstance(content, list | tuple):
@@ -103,10 +103,10 @@ def _names(content: Any, above: str = "", depth: int = 4) -> Iterator[str]:
 
 
 def find_states(content: Any) -> States:
-    """Return the state dicts in `content`: itself, or what it holds under usual names.
+    """Return the state dicts in `content`: itself, or those under common names.
 
     Raises:
-        ValueError: if there is none, or the file does not say which one is meant.
+        ValueError: if there is none or more than one candidate.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"holds a {type(content).__name__}")

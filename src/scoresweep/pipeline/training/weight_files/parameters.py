@@ -1,4 +1,4 @@
-"""From a state dict of another program to named floating-point tensors, each understood exactly."""
+"""Convert a state dict of another program to dense floating-point tensors."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from scoresweep.pipeline.system.file_kinds import abbreviate_names
 __all__ = ["plain_parameters"]
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-"""Parts of names that DataParallel, `torch.compile` and others add."""
+"""Name prefixes added by DataParallel, `torch.compile` and others."""
 FLOATING = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-LARGEST = 1e6
-"""Largest weight that is plausible: a damaged exponent gives far larger ones."""
+MAX_WEIGHT = 1e6
+"""Largest plausible weight: a damaged exponent gives far larger ones."""
 
 
 def plain_parameters(state: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Return the tensors of `state` without the names of wrappers, detached and dense.
+    """Return the tensors of `state`, detached, without wrapper prefixes in their names.
 
     Raises:
-        ValueError: if a name is no text, two names are the same without wrappers, or a value is no
-            tensor of finite, plausible floating-point numbers; the first ones are named.
+        ValueError: if a name is not a string, two names are equal without wrapper prefixes, or a
+            value is not a dense tensor of finite, plausible floating-point numbers. It names the
+            first ones.
     """
-    odd = [repr(name) for name in state if not isinstance(name, str)]
-    if odd:
-        raise ValueError(f"has names that are no texts: {', '.join(abbreviate_names(odd))}")
-    found: dict[str, Tensor] = {}
+    not_strings = [repr(name) for name in state if not isinstance(name, str)]
+    if not_strings:
+        names = ", ".join(abbreviate_names(not_strings))
+        raise ValueError(f"has names that are not strings: {names}")
+    parameters: dict[str, Tensor] = {}
     problems = []
     for name, value in state.items():
         short = ".".join(part for part in name.split(".") if part not in WRAPPERS)
-        if short in found:
-            problems.append(f"{name} occurs with and without the name of a wrapper")
+        if short in parameters:
+            problems.append(f"{name} occurs with and without a wrapper prefix")
         elif problem := _problem(value):
             problems.append(f"{name} {problem}")
         else:
-            found[short] = value.detach()
+            parameters[short] = value.detach()
     if problems:
         raise ValueError("; ".join(abbreviate_names(problems, 3, 120)))
-    return found
+    return parameters
 
 
 def _problem(value: Any) -> str:
-    """Say what is wrong with a parameter, or return ""."""
+    """Return what is wrong with a parameter, or ""."""
     if not isinstance(value, Tensor):
-        return f"is no tensor but {type(value).__name__}"
+        return f"is a {type(value).__name__}, not a tensor"
     if value.is_quantized:
         return "is quantised; save its dequantize()"
     if value.is_nested or value.layout is not torch.strided:
@@ -63,6 +65,6 @@ def _problem(value: Any) -> str:
     low, high = (float(end) for end in value.detach().aminmax())
     if not max(-low, high) < float("inf"):
         return "is not finite"
-    if max(-low, high) > LARGEST:
+    if max(-low, high) > MAX_WEIGHT:
         return f"has a weight of {high if high > -low else low:.3g}, as damaged files have"
     return ""

@@ -1,4 +1,4 @@
-"""Read what a file of weights holds: tensors and plain values, nothing else."""
+"""Read tensors and plain values from a weight file, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from scoresweep.pipeline.system.pickle_globals import pickled_globals
 
 __all__ = ["Content", "read_content"]
 
-AGAIN = "download or copy it again"
-DAMAGED = (
+DOWNLOAD_AGAIN = "download or copy it again"
+DAMAGE_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -44,15 +44,15 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What reading a damaged archive or pickle raises: nearly anything."""
+"""Reading a damaged archive or pickle can raise nearly any error."""
 SAVE_STATE = "in the program that wrote it, save `network.state_dict()` with torch.save"
-PLAIN = re.compile(
+TENSOR_OBJECTS = re.compile(
     r"collections\.OrderedDict|torch\._utils\._rebuild|torch\.\w*Storage|torch\.(Size|device|storage)"
     r"|torch\.serialization|torch\.nn\.parameter|(__builtin__|builtins)\.set"
 )
-"""Objects of PyTorch that belong to tensors."""
+"""Objects that PyTorch needs to rebuild tensors."""
 LEGACY_PICKLES = 4
-"""Number, version and system come before the content in a file of PyTorch before 1.6."""
+"""Pickles before the end of the content in a file of PyTorch before 1.6."""
 SCORESWEEP = FileKind(
     "scoresweep_weights",
     "the weights of a run of this program",
@@ -62,21 +62,22 @@ SCORESWEEP = FileKind(
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of weights holds."""
+    """The content of a weight file."""
 
     value: Any
     kind: FileKind
     has_checksums: bool
-    """Whether the file carries checksums of its content. They were compared."""
+    """Whether the file has checksums, which were verified."""
 
 
 def read_content(path: Path, expected: str) -> Content:
     """Return the tensors and plain values of a file; nothing in it is executed.
 
-    `expected` ends an error about a file of another kind: "expected ...".
+    Errors about a file of another kind end with `expected`: "expected ...".
 
     Raises:
-        InputError: if the file is not one of PyTorch or safetensors, is damaged, or holds objects.
+        InputError: if the file is not a PyTorch or safetensors file, is damaged, or contains other
+            Python objects.
     """
     try:
         kind = describe(path)
@@ -88,37 +89,39 @@ def read_content(path: Path, expected: str) -> Content:
         raise InputError(f"{path}: is {kind.description}; {kind.remedy or expected}")
     if kind.name == "safetensors":
         return Content(_load_safetensors(path), kind, has_checksums=False)
-    has_checksums = kind.name == "torch_zip" and _compare_checksums(path)
+    has_checksums = kind.name == "torch_zip" and _verify_checksums(path)
     return Content(_load_torch(path, kind), kind, has_checksums)
 
 
-def _compare_checksums(path: Path) -> bool:
-    """Compare the archive's checksums; return whether it has any (PyTorch may leave them out)."""
+def _verify_checksums(path: Path) -> bool:
+    """Verify the archive's checksums; return whether it has any (PyTorch may omit them)."""
     try:
         with zipfile.ZipFile(path) as archive:
             if not any(member.CRC for member in archive.infolist()):
                 return False
             damaged = archive.testzip()
-    except DAMAGED as error:
-        raise InputError(f"{path}: is damaged ({error}); {AGAIN}") from None
+    except DAMAGE_ERRORS as error:
+        raise InputError(f"{path}: is damaged ({error}); {DOWNLOAD_AGAIN}") from None
     if damaged is not None:
-        raise InputError(f"{path}: is damaged: the checksum of {damaged} in it is wrong; {AGAIN}")
+        raise InputError(
+            f"{path}: is damaged: the checksum of {damaged} in it is wrong; {DOWNLOAD_AGAIN}"
+        )
     return True
 
 
 def _load_torch(path: Path, kind: FileKind) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of layouts in beta; unusual tensors are refused later
+            warnings.simplefilter("ignore")  # unusual tensors are refused later
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        # PyTorch's message advises to load the file with its objects.
-        objects = [name for name in _objects(path, kind) if not PLAIN.match(name)]
-    except DAMAGED as error:
+        # PyTorch's own message advises to load the file with its objects.
+        objects = [name for name in _objects(path, kind) if not TENSOR_OBJECTS.match(name)]
+    except DAMAGE_ERRORS as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-        raise InputError(f"{path}: is damaged ({reason}); {AGAIN}") from None
+        raise InputError(f"{path}: is damaged ({reason}); {DOWNLOAD_AGAIN}") from None
     if not objects:
-        raise InputError(f"{path}: is damaged (its pickle is not whole); {AGAIN}")
+        raise InputError(f"{path}: is damaged (its pickle is incomplete); {DOWNLOAD_AGAIN}")
     if any(re.match(r"torch_utils\.persistence|dnnlib", name) for name in objects):
         what = "is a checkpoint of EDM (or of another of NVIDIA's programs) with Python objects"
     else:
@@ -130,7 +133,7 @@ def _load_torch(path: Path, kind: FileKind) -> Any:
 
 
 def _objects(path: Path, kind: FileKind) -> list[str]:
-    """Return the names of the Python objects that the content asks for."""
+    """Return the names of the Python objects in the file's pickle."""
     if kind.name == "torch_legacy":
         with path.open("rb") as file:
             return pickled_globals(file, LEGACY_PICKLES)
@@ -147,7 +150,7 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: is damaged ({reason}); {AGAIN}") from None
+        raise InputError(f"{path}: is damaged ({reason}); {DOWNLOAD_AGAIN}") from None
     if is_own:
         raise InputError(f"{path}: is {SCORESWEEP.description}; {SCORESWEEP.remedy}")
     return tensors
