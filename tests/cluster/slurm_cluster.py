@@ -38,7 +38,7 @@ PACKAGES = {
     "munged": ("munge", ["munge"]),
     "mariadbd": ("mariadb-server", ["mariadb"]),
 }
-MARKER = "# Written by scoresweep's test cluster; `make cluster-down` removes it."
+MARKER = "# Written by scoresweep's test cluster; `make cluster-down` takes it away."
 ACCOUNT = "scoresweep"
 OTHER_SLURM = "this machine has a SLURM of its own; nothing was changed"
 LOG_LINES = 30
