@@ -322,8 +322,8 @@ def test_only_inception_features_give_fid() -> None:
     ("count", "options", "message"),
     [
         (1, {}, "1 sample; metrics need .* sample.count"),
-        (5, {"metrics": ["prdc"]}, "prdc on pixels: more samples than the 5"),
-        (50, {"metrics": ["classes"]}, "classes:? needs class probabilities"),
+        (5, {"metrics": ["prdc"]}, "prdc on pixels: .* 5 neighbours"),
+        (50, {"metrics": ["classes"]}, "classes.* class probabilities"),
     ],
 )
 def test_nothing_is_written_if_every_metric_fails(
