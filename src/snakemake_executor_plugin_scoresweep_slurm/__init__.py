@@ -112,7 +112,7 @@ def check_version(found: str) -> None:
         raise WorkflowError(
             f"snakemake-executor-plugin-slurm {found}: expected a version before {bound}; run "
             f"`pip install 'snakemake-executor-plugin-slurm<{bound}'`. To support it, compare its "
-            f"Executor with {__file__}, run `make test-cluster`, then raise FIRST_UNTESTED"
+            f"Executor with {__file__}, run `make test-all`, then raise FIRST_UNTESTED"
         )
 
 
