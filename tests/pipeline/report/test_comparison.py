@@ -361,7 +361,7 @@ def test_reports_need_a_measure_in_common(a: Path, tmp_path: Path) -> None:
             content = tree[group].to_dataset()
             tree[group] = xr.DataTree(content.rename({n: f"{n}_x" for n in _numbers(content)}))
 
-    with pytest.raises(InputError, match=r"no measure in common: .*coverage_classifier.* has .*_x"):
+    with pytest.raises(InputError, match=r"no metric in common: .*coverage_classifier.* has .*_x"):
         both(a, altered(a, tmp_path, rename))
     with pytest.raises(InputError, match="Did you mean 'coverage_classifier'"):
         printed(a, a, "coverage_clasifier")

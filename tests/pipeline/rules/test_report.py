@@ -123,8 +123,8 @@ def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
 
 def test_what_noise_can_win_ranks_nothing(finished: Plan) -> None:
     text = read_page(finished).text
-    best, rest = text.split("Other measures")
-    best = best.split("The best of each measure")[1]
+    best, rest = text.split("Other metrics")
+    best = best.split("The best setting by each metric")[1]
     assert re.search(
         r"coverage \(classifier\) higher is better [^l]* levels 6, step size 2e-5", best
     )

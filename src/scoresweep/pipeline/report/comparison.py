@@ -34,10 +34,10 @@ SEEDS = ("train.seed", "sample.seed")
 """Options that distinguish networks and samplings, swept or not."""
 
 MADE_BY = ("extractor", "resize", "units", "n_real", "n_generated")
-"""Attributes of a measure that must agree for values to be comparable."""
+"""Attributes of a metric that must agree for values to be comparable."""
 
 UNIMPORTANT = frozenset({"metrics", "extractors", "resamplings"})
-"""Options of `evaluate` that affect no value of a measure."""
+"""Options of `evaluate` that affect no value of a metric."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +59,34 @@ class Comparison:
     warnings: list[str]
     """Reasons for caution when values of A and B are compared."""
     incomparable: dict[str, str]
-    """Measures whose values cannot be compared, with the reasons."""
+    """Metrics whose values cannot be compared, with the reasons."""
     tables: dict[str, pd.DataFrame]
-    """A table for each common measure, the main one first: a row for each setting in either report,
+    """A table for each common metric, the main one first: a row for each setting in either report,
     with `A` and `B` (means), `A_low` and so on (95 % intervals), `A_networks` and `A_samplings`
     (how many have a value), `difference` (B − A), `ratio` (B / A), `difference_low` and
     `difference_high`, the source of that interval (`over`: "networks", "samplings" of one network
     or "samples"), and `verdict`. The interval of the difference is corrected for the number of
-    settings in both: all verdicts of a measure hold together in 95 % of cases (Bonferroni)."""
+    settings in both: all verdicts of a metric hold together in 95 % of cases (Bonferroni)."""
     best: dict[str, tuple[pd.Series[Any], pd.Series[Any]]]
-    """For each such measure, the row of the best setting of A and that of B."""
+    """For each such metric, the row of the best setting of A and that of B."""
     alone: tuple[list[str], list[str]]
-    """Measures that only A has, and those that only B has."""
+    """Metrics that only A has, and those that only B has."""
 
     def axes_of(self, measure: str) -> list[str]:
-        """Return the axes of a measure's table."""
+        """Return the axes of a metric's table."""
         return [axis for axis in self.axes if axis in self.tables[measure].columns]
 
 
 def compare(a: Report, b: Report) -> Comparison:
-    """Match the settings of two reports and compare every common measure.
+    """Match the settings of two reports and compare every common metric.
 
-    Raises `InputError` if they have no measure in common.
+    Raises `InputError` if they have no metric in common.
     """
     reports = (a, b)
     common = [name for name in a.measures if name in b.measures]
     if not common:
         has = [f"{r.path} has {', '.join(r.measures) or 'none'}" for r in reports]
-        raise InputError(f"the reports have no measure in common: {'; '.join(has)}")
+        raise InputError(f"the reports have no metric in common: {'; '.join(has)}")
     paths = {path: name for r in (b, a) for path, name in r.axes.items()}
     in_order = dict.fromkeys([*a.axes, *b.axes])
     paths = {p: paths[p] for p in sorted(in_order, key=lambda p: BLOCKS.index(p.split(".")[0]))}
@@ -220,7 +220,7 @@ def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]
 
 
 def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[Difference]) -> str:
-    """Explain why the values of a measure cannot be compared; "" if they can."""
+    """Explain why the values of a metric cannot be compared; "" if they can."""
     reasons = []
     made_by = {key: [r.measures[name].about.get(key, "–") for r in (a, b)] for key in MADE_BY}
     for key, values in {"dataset": [r.options["dataset"] for r in (a, b)], **made_by}.items():

@@ -27,8 +27,8 @@ def write_final_metrics(
 ) -> None:
     """Write options and metrics of each run at its best setting next to its curves.
 
-    The best setting, by the main measure, is written too; values are means over its samplings.
-    `wide` has a row for each measured setting; `metrics` are its measures, the main one first.
+    The best setting, by the main metric, is written too; values are means over its samplings.
+    `wide` has a row for each measured setting; `metrics` lists the metrics, the main one first.
     """
     from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 
@@ -60,7 +60,7 @@ def write_final_metrics(
 def _best(
     rows: pd.DataFrame, metrics: Sequence[RankedMetric], axes: Sequence[str]
 ) -> pd.Series[Any]:
-    """Return the axes and measures of a run's best setting, the mean over its samplings."""
+    """Return the axes and metrics of a run's best setting, the mean over its samplings."""
     names = [metric.name for metric in metrics]
     means = repeat_means(rows, names, [axis for axis in axes if not is_repeat(axis)])
     return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]

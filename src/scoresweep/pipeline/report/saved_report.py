@@ -27,7 +27,7 @@ from scoresweep.pipeline.study.config import hashed_fields
 __all__ = ["SCORE_ERROR", "Report", "format_option", "read_report"]
 
 SCORE_ERROR = "score_error_sigma2"
-"""The measure of a network without sampling: the mean over the levels, on test points."""
+"""The metric of a network without sampling: the mean over the levels, on test points."""
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path, undrawn: 
     report(plan)
     page = plan.paths.report_page.read_text(encoding="utf-8")
     assert "Not computed for 2 settings: kid on inception." in page
-    row = page.split("Failed measures")[1].split("</table>")[0]
+    row = page.split("Failed metrics")[1].split("</table>")[0]
     assert "n is 1 &lt;/script&gt;" in row
     assert f"{plan.runs[0].id} / {plan.settings[0].id}" in row
     assert "and 1 more" in row

@@ -156,7 +156,7 @@ def test_the_map_shows_the_numbers_of_the_report(page: Page, finished: Plan) -> 
     choose(page, title, "levels", "4")
     shown = values.sel(seed=1, levels=4).transpose("denoise", "step_size")
     np.testing.assert_allclose(traces(page, title)[0]["z"], shown, rtol=1e-4)
-    choose(page, title, "Measure", "coverage (classifier)")
+    choose(page, title, "Metric", "coverage (classifier)")
     assert np.max(traces(page, title)[0]["z"]) < 1
 
 
@@ -206,7 +206,7 @@ def test_an_axis_chosen_both_ways_changes_places(page: Page) -> None:
 
 def test_the_scale_can_be_chosen(page: Page) -> None:
     title = "Any two axes"
-    choose(page, title, "Measure", "Fréchet distance (classifier)")
+    choose(page, title, "Metric", "Fréchet distance (classifier)")
     linear = np.array(traces(page, title)[0]["z"])
     choose(page, title, "Colours", "logarithmic")
     np.testing.assert_allclose(traces(page, title)[0]["z"], np.log10(linear), rtol=1e-6)

@@ -140,8 +140,8 @@ def _noise_warning(row: pd.Series[Any], metric: RankedMetric) -> str:
         return ""
     return (
         f"Uniform noise scores {format_number(row['noise'])}, which is as good or better. Either "
-        "the samples are bad or this measure cannot tell them from noise: check the samples and "
-        "the other measures."
+        "the samples are bad or this metric cannot tell them from noise: check the samples and "
+        "the other metrics."
     )
 
 

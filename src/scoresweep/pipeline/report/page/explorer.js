@@ -1,4 +1,4 @@
-// The explorer: a heat map or lines of any measure over any two axes. charts.js calls `explore`.
+// The explorer: a heat map or lines of any metric over any two axes. charts.js calls `explore`.
 // Python has computed a cell for every point (page/explorer.py); this file selects and arranges them.
 "use strict";
 
@@ -130,7 +130,7 @@ function describe(state, cells, note) {
     measure.details,
     note,
     state.scale === "log" && !isLog(measure, cells, state) ? "A logarithmic scale needs positive values." : "",
-    leftOut ? `${leftOut} more measures are in report.nc.` : "",
+    leftOut ? `${leftOut} more metrics are in report.nc.` : "",
   ].filter(Boolean).join(" ");
 }
 
@@ -160,7 +160,7 @@ function explore(root) {
     };
     const focused = [...controls.querySelectorAll("select")].indexOf(document.activeElement);
     controls.replaceChildren();
-    choose(controls, "Measure", measures.map((m, i) => [i, m.title]), state.measure, set("measure"));
+    choose(controls, "Metric", measures.map((m, i) => [i, m.title]), state.measure, set("measure"));
     choose(controls, isMap ? "Across" : "Along", names, state.x, set("x"));
     if (axes.length > 1) choose(controls, isMap ? "Down" : "A line for each", isMap ? names : [["", "–"], ...names], state.y ?? "", set("y"));
     axes.forEach((axis, i) => {

@@ -1,6 +1,6 @@
 """The numbers and texts of the interactive explorer.
 
-Python computes, rounds and formats a cell for every configuration and measure; `explorer.js` only
+Python computes, rounds and formats a cell for every configuration and metric; `explorer.js` only
 selects which of them to show.
 """
 
@@ -23,7 +23,7 @@ from scoresweep.pipeline.report.tables.report_data import ReportData
 __all__ = ["explorer"]
 
 CELLS = 150_000
-"""Maximum number of cells of all measures; of larger studies the last measures are left out."""
+"""Maximum number of cells of all metrics; of larger studies the last metrics are left out."""
 
 ALL = -1
 """Index along an axis of repeats: the mean over all of them."""
@@ -32,9 +32,9 @@ ALL = -1
 def explorer(
     data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> dict[str, Any] | None:
-    """Return axes, points and measures for `explorer.js`; None if no axis varies.
+    """Return axes, points and metrics for `explorer.js`; None if no axis varies.
 
-    A point holds an index along each axis. `left_out` counts the measures beyond `CELLS`.
+    A point holds an index along each axis. `left_out` counts the metrics beyond `CELLS`.
     """
     axes = [axis for axis in data.axes if wide[axis].nunique() > 1] if metrics else []
     varied = [axis for axis in axes if not is_repeat(axis)]
@@ -84,7 +84,7 @@ def _measure(
     slots: dict[str, dict[Any, int]],
     points: dict[tuple[int, ...], int],
 ) -> dict[str, Any]:
-    """Return a measure with its numbers and texts at each of `points`."""
+    """Return a metric with its numbers and texts at each of `points`."""
     columns = ("mean", "low", "high", "text", "interval", "few")
     filled: dict[str, list[Any]] = {column: [None] * len(points) for column in columns}
     means = measure.cells(varied)

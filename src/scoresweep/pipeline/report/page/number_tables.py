@@ -26,13 +26,13 @@ TABLE_ROWS = 200
 """Maximum number of rows of the table of all numbers."""
 
 TABLE_METRICS = 8
-"""Maximum number of measures in the table of all numbers."""
+"""Maximum number of metrics in the table of all numbers."""
 
 COST_ROWS = 30
 """Maximum number of rows of the table of costs."""
 
 SCALE = (
-    " Intervals of positive measures without an upper limit are computed on a logarithmic scale; "
+    " Intervals of positive metrics without an upper limit are computed on a logarithmic scale; "
     "those of shares are cut off at 0 and 1."
 )
 
@@ -50,7 +50,7 @@ BEST_OF = (
 def best_rows(
     data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
-    """Return the best setting by the main measure and by each measure that ranks settings."""
+    """Return the best setting by the main metric and by each metric that ranks settings."""
     return [
         _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
         for metric in metrics
@@ -62,7 +62,7 @@ def best_rows(
 def other_rows(
     data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
-    """Return the values of the best setting on the measures that rank nothing."""
+    """Return the values of the best setting on the metrics that rank nothing."""
     axes, rows = varied_axes(data), []
     for metric in metrics[1:]:
         if metric.caveat:
@@ -82,7 +82,7 @@ def _row(
     note: str,
     most: tuple[int, int],
 ) -> dict[str, str]:
-    """Return a row of a table of measures."""
+    """Return a row of a table of metrics."""
     return {
         "metric": metric.title,
         "note": note,
@@ -145,7 +145,7 @@ def number_table(
     if len(main) > TABLE_ROWS:
         lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
     if len(metrics) > TABLE_METRICS:
-        lead += f" {len(metrics) - TABLE_METRICS} more measures are in metrics.csv."
+        lead += f" {len(metrics) - TABLE_METRICS} more metrics are in metrics.csv."
     titles = [metric.title for metric in shown]
     return {"rows": rows, "axes": [humanize(a) for a in axes], "metrics": titles, "lead": lead}
 

@@ -153,7 +153,7 @@ def to_script(content: dict[str, Any]) -> str:
 
 
 def _cost_measure(explored: dict[str, Any] | None) -> int | None:
-    """Return the index of the first measure that is a network's cost."""
+    """Return the index of the first metric that is a network's cost."""
     titles = [measure["title"] for measure in explored["measures"]] if explored else []
     return next((i for i, title in enumerate(titles) if title.endswith("network cost")), None)
 

@@ -1,4 +1,4 @@
-"""Measures over the axes of a study: heat maps of two axes, or lines along one."""
+"""Metrics over the axes of a study: heat maps of two axes, or lines along one."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _heat_map(measure: Measure, cells: pd.DataFrame, pair: list[str], title: str
 
 
 def _line_chart(measure: Measure, cells: pd.DataFrame, axis: str, title: str) -> LineChart:
-    """Return a measure along one axis, with the value of real samples."""
+    """Return a metric along one axis, with the value of real samples."""
     values = _values(cells, axis)
     cells = cells.set_index(axis).loc[values]
     is_number = all(isinstance(value, int | float) for value in values)

@@ -1,4 +1,4 @@
-"""Every measure of every setting, formatted: what maps and the interactive explorer show."""
+"""Every metric of every setting, formatted: what maps and the interactive explorer show."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ COST_CAPTIONS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure over the settings of a report."""
+    """A metric over the settings of a report."""
 
     metric: RankedMetric
     judge: RankedMetric
-    """The measure that decides which value of an axis is best; a cost ranks no setting itself."""
+    """The metric that decides which value of an axis is best; a cost ranks no setting itself."""
     rows: pd.DataFrame
     """A row for each measured setting."""
     is_exact: bool
@@ -55,7 +55,7 @@ class Measure:
 
     @property
     def ranks(self) -> bool:
-        """Whether the measure says which setting is best."""
+        """Whether the metric says which setting is best."""
         return self.metric is self.judge and not self.metric.caveat
 
     def cells(self, axes: Sequence[str]) -> pd.DataFrame:
@@ -81,7 +81,7 @@ class Measure:
         return cells.drop_duplicates(list(shown)).reset_index(drop=True)
 
     def is_log(self, cells: pd.DataFrame) -> bool:
-        """Return whether values of this measure belong on a logarithmic scale."""
+        """Return whether values of this metric belong on a logarithmic scale."""
         about = self.metric.about
         is_ratio = about.get("valid_min") == 0 and about.get("valid_max") is None
         return is_ratio and is_wide_range(cells["mean"], LOG_FACTOR)
@@ -132,7 +132,7 @@ class Measure:
         return ", cut off at 0 and 1" if is_share else ", on a logarithmic scale"
 
     def best_note(self, cells: pd.DataFrame, axes: Sequence[str]) -> str:
-        """Name the best of the shown cells; "" if the measure ranks nothing."""
+        """Name the best of the shown cells; "" if the metric ranks nothing."""
         if not self.ranks:
             return ""
         if len(cells) > 1 and cells["mean"].nunique() == 1:

@@ -7,7 +7,7 @@ network share the randomness of its training, so they are not independent repeat
   freedom (Student 1908, https://doi.org/10.2307/2331554);
 * one network with two samplings or more: Student's interval of the samplings. It holds for that
   network only;
-* one sampling, or repeats that agree to the last digit: the measure's own interval, from resampling
+* one sampling, or repeats that agree to the last digit: the metric's own interval, from resampling
   the samples.
 
 A difference between two configurations uses the network and sampling seeds that both have, if there

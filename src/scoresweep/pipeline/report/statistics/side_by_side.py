@@ -1,4 +1,4 @@
-"""A measure in two reports, setting by setting, with a verdict for each."""
+"""A metric in two reports, setting by setting, with a verdict for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDES = ("A", "B")
 def side_by_side(
     frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str], incomparable: bool
 ) -> pd.DataFrame:
-    """Join a measure in both reports, setting by setting."""
+    """Join a metric in both reports, setting by setting."""
     sides = []
     kept = {"mean": ""} | {name: f"_{name}" for name in ("low", "high", "networks", "samplings")}
     for side, frame in zip(SIDES, frames, strict=True):

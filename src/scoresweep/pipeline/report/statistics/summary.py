@@ -36,7 +36,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class RankedMetric:
-    """A measure of sample quality with the attributes of its variable."""
+    """A metric of sample quality with the attributes of its variable."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class RankedMetric:
 
     @property
     def caveat(self) -> str:
-        """Bad samples that score well, if there are such; then the measure ranks nothing."""
+        """Bad samples that score well, if there are such; then the metric ranks nothing."""
         return str(self.about.get("caveat", ""))
 
     def count(self, side: str = "") -> str:
@@ -85,10 +85,10 @@ def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) ->
     `frame` has the columns of `label_repeats`. Columns of the result: `axes`, `mean`, `low`,
     `high`, `networks` and `samplings` (how many have a value, samplings of all networks together),
     `level`, `error` and `freedom` (see `Estimate`), `resampling` (the standard error that the
-    measure has itself), `real` and `noise`.
+    metric has itself), `real` and `noise`.
 
     The interval is that of the repeats, within the valid range (`bounded_interval`). If there are
-    no repeats or all agree, it is the measure's own, averaged over the rows.
+    no repeats or all agree, it is the metric's own, averaged over the rows.
     """
     name = metric.name
     measured = frame[frame[name].notna()]
@@ -179,7 +179,7 @@ def most_repeats(summary: pd.DataFrame) -> tuple[int, int]:
 
 
 def main_metric(metrics: Sequence[RankedMetric]) -> RankedMetric | None:
-    """Return the measure that ranks settings, preferably a Fréchet distance.
+    """Return the metric that ranks settings, preferably a Fréchet distance.
 
     `fid` comes first, then other distances on Inception features, then on learned features.
     """

@@ -184,8 +184,8 @@ def _group(
     axes = {k: v for grid in grids for k, v in grid.coordinates.items()}
     if both := sorted(axes.keys() & {str(name) for name in dataset.variables}):
         raise InputError(
-            f"the report's group {part} cannot hold a swept axis and a measure of the same name: "
-            f"{', '.join(both)}. Give the measure another name, or add it to "
+            f"the report's group {part} cannot hold a swept axis and a metric of the same name: "
+            f"{', '.join(both)}. Give the metric another name, or add it to "
             f"scoresweep.pipeline.netcdf_attrs.VARIABLE_ATTRS, and the axis gets a longer one"
         )
     return dataset.assign_coords(axes)

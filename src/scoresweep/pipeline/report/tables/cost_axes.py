@@ -28,7 +28,7 @@ COSTS = {
 
 
 def distances(sampling: xr.Dataset) -> list[str]:
-    """Return the measures that are distances to real samples.
+    """Return the metrics that are distances to real samples.
 
     Those rank settings, are better if lower, and have a value for real test samples.
     """

@@ -1,4 +1,4 @@
-"""The measures of a report that can rank settings, with their titles."""
+"""The metrics of a report that can rank settings, with their titles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ranking_metrics"]
 
 
 def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetric]:
-    """Return the measures of the group `sampling` with a direction, the main one first.
+    """Return the metrics of the group `sampling` with a direction, the main one first.
 
     `rows` is the table of the same report, a row for each measured setting.
     """
