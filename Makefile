@@ -16,11 +16,11 @@ test: export XDG_CONFIG_HOME := $(CURDIR)/.cache
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed  ## Make .venv with everything in it (quick when nothing changed)
+install: .venv/installed  ## Install everything into .venv (quick if nothing changed)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed; name one with make PYTHON=python3.11"; exit 2; }
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; choose one with make PYTHON=python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -30,13 +30,13 @@ study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
 	@scoresweep plan $(STUDY)
 	snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules host reason
 
-test: install lint  ## Check the code and run the tests, in minutes; changes nothing else
+test: install lint  ## Check the code and run the tests, in minutes; writes only to the checkout
 	$(PYTEST) -m 'not ($(EXTRA))'
 
 test-all: test  ## The same, then the slow tests and those that need root on Debian (see below)
 	@echo "Now the slow tests, and those with a real SLURM, a browser and published weights:"
 	@echo "- apt-get installs slurm-wlm, munge, chromium and what they need, if missing"
-	@echo "- a SLURM of four nodes runs on this machine meanwhile (/etc/slurm, /var/spool, cgroups)"
+	@echo "- a four-node SLURM cluster runs on this machine meanwhile (/etc/slurm, /var/spool, cgroups)"
 	@echo "- weights (about 120 MB) are fetched into ~/.cache/scoresweep"
 	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
 	  SCORESWEEP_WEIGHTS_TESTS=require $(PYTEST) -m '$(EXTRA)'
@@ -60,9 +60,9 @@ schema: install  ## Write the JSON schema of study files
 LINK = study=$${run\#results/}; links=results/.tensorboard/$${study%%/*}; \
   mkdir -p $$links && ln -sfn ../../../$$run/tensorboard $$links/$${run\#\#*/}
 
-tensorboard: install  ## Show the curves of all studies, those that run now too
+tensorboard: install  ## Show the curves of all studies, including running ones
 	@ls -d results/*/runs/*/tensorboard > /dev/null 2>&1 || \
-	  { echo "results/ holds no run yet; make study makes some"; exit 2; }
+	  { echo "results/ has no runs yet; run make study first"; exit 2; }
 	@rm -rf results/.tensorboard
 	@link() { for run in results/*/runs/*; do $(LINK); done; }; link; \
 	  while sleep 20; do link; done & trap "kill $$!" EXIT; \
@@ -71,11 +71,11 @@ tensorboard: install  ## Show the curves of all studies, those that run now too
 bench: install  ## Run all benchmarks, in half an hour (PEER=checkout of ermongroup/ncsnv2)
 	python benchmarks/run_all.py $(if $(PEER),--peer $(PEER))
 
-cluster: install  ## Start a SLURM of four nodes on this machine, to try the profile (Debian, root)
+cluster: install  ## Start a four-node SLURM cluster on this machine, to try the profile (Debian, root)
 	python tests/cluster/slurm_cluster.py up
 
-cluster-down: install  ## Stop it and take away all that it wrote
+cluster-down: install  ## Stop that cluster and remove its files
 	python tests/cluster/slurm_cluster.py down
 
-clean:  ## Remove the environment and everything that was made
+clean:  ## Remove .venv, .snakemake, results and data
 	rm -rf .venv .snakemake results data

@@ -1,6 +1,6 @@
 """Limits of samplers' options on a noise ladder, in plain floats.
 
-PyTorch is not imported, so that a study can be planned in a moment. The samplers run the same
+PyTorch is not imported, so that planning a study is fast. The samplers run the same
 checks before their first step.
 
 Levels that are not known yet, because the training data decide them, are given as infinity. A check

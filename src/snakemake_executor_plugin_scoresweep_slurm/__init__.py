@@ -4,9 +4,9 @@ It differs from `slurm` (snakemake-executor-plugin-slurm 2.8.0) in these points:
 
 - While SLURM does not answer, it waits. `slurm` gives up after a number of attempts, then no longer
   tracks the jobs that it submitted, and never ends.
-- It checks its jobs at least once a minute. `slurm` checks every three minutes in the end, by when
-  the queue may have forgotten a job.
-- It remembers how long SLURM keeps ended jobs (`MinJobAge`). `slurm` asks each time; without an
+- It checks its jobs at least once a minute. The interval of `slurm` grows to three minutes, and the
+  queue may drop a job before then.
+- It caches how long SLURM keeps ended jobs (`MinJobAge`). `slurm` asks each time; without an
   answer it queries the accounting, which a site may have switched off.
 - It leaves the default account and partition to SLURM instead of guessing them.
 - It passes commands to `sbatch` as scripts: on a command line, a shell would expand `$` in paths.
@@ -39,7 +39,7 @@ FIRST_UNTESTED = (2, 9)
 """The first version of snakemake-executor-plugin-slurm that this module was not tested with."""
 
 SECONDS_BETWEEN_CHECKS = 60
-"""At most. SLURM keeps ended jobs for `MinJobAge`, 300 s by default."""
+"""Maximum. SLURM keeps ended jobs for `MinJobAge`, 300 s by default."""
 
 common_settings = slurm.common_settings
 
@@ -53,7 +53,7 @@ class ExecutorSettings(slurm.ExecutorSettings):  # type: ignore[misc]
 
 
 class Executor(slurm.Executor):  # type: ignore[misc]
-    """Submit jobs to SLURM and track them, also if SLURM does not answer for a while."""
+    """Submit jobs to SLURM and track them, even if SLURM does not answer for a while."""
 
     def __init__(self, workflow: Any, logger: Any) -> None:
         self._reported: set[int] = set()  # before the parent starts the thread that checks jobs

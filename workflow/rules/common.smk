@@ -180,7 +180,7 @@ def attempt_number(wildcards, attempt):
 
 
 def slurm_options(wildcards, threads, resources):
-    """Return the options by which `scoresweep train` submits its job with the rule's resources."""
+    """Return the options with which `scoresweep train` requests the rule's resources."""
     if not uses_slurm():
         return ""
     if unknown := [name for name in NOT_FOR_TRAINING.split() if resources.get(name)]:

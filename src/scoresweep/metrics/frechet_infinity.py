@@ -91,7 +91,7 @@ def frechet_infinity(
     if sizes[0] < PER_FEATURE * dimension:
         notes.append(
             f"{count} samples for {dimension} features: the distance is not linear in 1/n, so the "
-            "extrapolated value is a rough guess"
+            "extrapolated value is a rough estimate"
         )
     if len(real) <= dimension:
         notes.append(

@@ -1,8 +1,8 @@
 """Parameter names of the public NCSN and NCSNv2 code, and conversion from them.
 
-That is the code of the authors for Song and Ermon (2019, https://github.com/ermongroup/ncsn) and
-(2020, https://github.com/ermongroup/ncsnv2). It has the parameters of the RefineNets here under
-other names, with two more differences: the deepest network numbers its stages 1, 2, 3, 31, 4, 5,
+The code is that of Song and Ermon (2019, https://github.com/ermongroup/ncsn; 2020,
+https://github.com/ermongroup/ncsnv2). It has the parameters of the RefineNets here under other
+names, with two more differences: the deepest network numbers its stages 1, 2, 3, 31, 4, 5,
 and a norm that depends on the level stores γ, α and β in one matrix, (L, 3C).
 """
 

@@ -20,7 +20,7 @@ class InstanceNormPlus(nn.Module):
 
     Args:
         channels: number of channels C of the input (N, C, H, W), 2 or more.
-        levels: number of noise levels L with their own α, γ, β; None: all levels share one.
+        levels: number of noise levels L with their own α, γ, β; None: all levels share one set.
 
     Raises:
         ValueError: if there is one channel only: v is then undefined.

@@ -161,7 +161,7 @@ def test_nothing_in_the_file_is_executed(plan, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        ({"a": torch.ones(1)}, "holds a, of no published network"),
+        ({"a": torch.ones(1)}, "holds a, which match no published network"),
         ([1, 2], "holds a list of int, int"),
         ([{}, {}, 3], "holds a list of dict, dict, int"),
         ([{}, {}, 1, 2, 3], "holds no averaged parameters but int"),

@@ -46,6 +46,6 @@ def test_what_has_no_second_derivative_is_trained_as_if_nothing_were_compiled(
     told = train_run(make_plan("told", **options, compile=True))
     lines = [line for line in capsys.readouterr().err.splitlines() if "compile" in line]
     assert len(lines) == 1
-    assert "going on without it: torch.compile with aot_autograd does not" in lines[0]
+    assert "continuing without it: torch.compile with aot_autograd does not" in lines[0]
     for name, expected in weights(plain).items():
         assert torch.equal(weights(told)[name], expected), name

@@ -1,6 +1,6 @@
 """Methods of resizing images, by name.
 
-Metrics differ more between them than between most samplers.
+The choice affects metrics more than most samplers do.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@
   requeue its job. A job that ended otherwise is submitted again as long as it makes progress.
 - `RunOwnership` ensures that only the latest start of a run writes to it.
 
-`squeue` asks SLURM about jobs, `study_jobs` finds those of a study, and `progress` tells from files
-what each run and setting is doing.
+`squeue` asks SLURM about jobs, `study_jobs` finds those of a study, and `progress` reads the
+state of each run and setting from files.
 """
 
 from scoresweep.pipeline.cluster.resources import Resources

@@ -15,7 +15,7 @@ __all__ = ["JobFailure", "job_failure", "job_succeeded"]
 
 LOG_LINES = 30
 FATAL = "Fatal Python error"
-"""Logged by `faulthandler` for every deadly signal but SIGKILL (a segmentation fault, an abort)."""
+"""Logged by `faulthandler` for every fatal signal except SIGKILL, such as a segmentation fault."""
 
 
 @dataclass(frozen=True)

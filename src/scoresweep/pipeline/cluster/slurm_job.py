@@ -171,7 +171,7 @@ def submit(task: Task, resources: Resources, logs: Path, title: str, path: Path)
     """
     pause, longest = SECONDS_BEFORE_RETRY
     while True:
-        # A new name each time: a job that turns out to be submitted after all finds that it was
+        # A new name each time: a job that was submitted after all finds that it was
         # replaced (`RunOwnership`).
         record = JobRecord.new(title, resources.tasks)
         executor = _executor(resources, logs, record.name)

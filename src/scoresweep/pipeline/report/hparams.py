@@ -48,7 +48,7 @@ def write_final_metrics(
                     continue
                 if isinstance(best[axis], Real):
                     final[f"result/best_{axis}"] = float(best[axis])
-                else:  # results must be numbers, options can be texts
+                else:  # results must be numbers, options can be strings
                     options[f"best_{axis}"] = best[axis]
         final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
         final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}

@@ -1,4 +1,4 @@
-"""Which code computed a result, so that edited code is noticed.
+"""Which code computed a result, to detect edited code.
 
 A result records a hash of the files that compute results of its kind, not of all files: after an
 edit to a sampler, samples are of other code but trained networks are not. JSON files hold the

@@ -1,8 +1,8 @@
-"""`scoresweep import-checkpoint`: weights of the public NCSN and NCSNv2 programs become a run.
+"""`scoresweep import-checkpoint`: import weights of the public NCSN and NCSNv2 programs as a run.
 
 Those programs save a list with `torch.save`: the network's parameters (named "module.…" by
 `DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the averaged
-parameters. A state dict with the same names is read, too, alone or in a dictionary. Only tensors
+parameters. A state dict with the same names is also read, alone or in a dictionary. Only tensors
 and plain values are read; nothing in the file is executed.
 
 A file does not record everything about its network. What it leaves open is listed (`on_trust`), and
@@ -141,7 +141,7 @@ def _report(
 ) -> None:
     """Print what was imported, what is assumed, and the result of the check."""
     what = "averaged parameters" if facts["averaged"] else "parameters"
-    say(f"{run.id}: took the {what} of {file}: {weights}")
+    say(f"{run.id}: imported the {what} of {file}: {weights}")
     trusted = "; ".join(f"{name}: {value}" for name, value in facts["on_trust"].items())
     say(f"Assumed, because the file does not record it: {trusted}")
     if facts["checksums"] != "compared":
@@ -244,7 +244,7 @@ def _compare_networks(network: RefineNet, published: _Published, file: Path) -> 
     theirs, own = published_options(published.tensors), published_options(to_published(network))
     if not theirs and not published.tensors.keys() & to_published(network).keys():
         names = ", ".join(abbreviate_names(published.tensors)) or "nothing"
-        raise InputError(f"{file}: holds {names}, of no published network; {EXPECTED}")
+        raise InputError(f"{file}: holds {names}, which match no published network; {EXPECTED}")
     wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
     if wrong:
         raise InputError(

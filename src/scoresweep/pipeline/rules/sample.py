@@ -34,7 +34,7 @@ from scoresweep.pipeline.training.weights import load_network
 __all__ = ["sample"]
 
 ATTEMPTS = 3
-"""How often chunks that another process deletes are drawn."""
+"""How many times chunks that another process deletes are drawn."""
 
 MAX_NAMED = 3
 """Maximum number of chunks named in a message."""
@@ -167,7 +167,7 @@ def _is_finished(job: SamplingJob) -> bool:
     if changed_inputs(content.get(MADE_FROM, {}), {"data": job.data_sha256}):
         say(f"{job}: the network was trained on other data; drawing samples again: {manifest}")
         return False
-    say(f"{job}: the samples are drawn already: {manifest}")
+    say(f"{job}: the samples are already drawn: {manifest}")
     return True
 
 

@@ -40,7 +40,7 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
     """
     run, paths = plan.run(run_id), plan.paths
     if not this_code and _is_trained(run, paths):
-        say(f"{run.id} is trained already: {paths.weights(run.id)}")
+        say(f"{run.id} is already trained: {paths.weights(run.id)}")
         return
     if not paths.dataset_manifest(run.dataset.id).exists():
         raise InputError(

@@ -74,7 +74,7 @@ KINDS: tuple[tuple[Recogniser, FileKind | Callable[[FileParts], FileKind]], ...]
     ),
     (
         lambda f: f.text_matches("<"),
-        FileKind("xml", "an XML text, as left by a failed download", DOWNLOAD_AGAIN),
+        FileKind("xml", "an XML file, as left by a failed download", DOWNLOAD_AGAIN),
     ),
     (lambda f: f.text_matches(r"version https://git-lfs"), _git_lfs),
     (
@@ -89,8 +89,8 @@ KINDS: tuple[tuple[Recogniser, FileKind | Callable[[FileParts], FileKind]], ...]
         lambda f: f.text_matches(r"\{") and '"weight_map"' in f.text,
         FileKind("index", "the index of a Hugging Face checkpoint in several files"),
     ),
-    (lambda f: f.text_matches(r"[\[{]"), FileKind("json", "a JSON text")),
-    (lambda f: bool(f.text.strip()), FileKind("text", "a text")),
+    (lambda f: f.text_matches(r"[\[{]"), FileKind("json", "a JSON file")),
+    (lambda f: bool(f.text.strip()), FileKind("text", "a text file")),
     (
         lambda f: f.is_zip and f.members is None,
         FileKind(

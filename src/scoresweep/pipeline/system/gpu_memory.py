@@ -13,7 +13,7 @@ from scoresweep.out_of_memory import is_out_of_memory
 __all__ = ["fits_on_gpu", "largest_fitting_size"]
 
 REPEATS = 3
-"""How often a size must fit on a GPU: fragmentation leaves less memory the second time."""
+"""How many times a size must fit on a GPU: fragmentation leaves less memory the second time."""
 
 
 def largest_fitting_size(fits: Callable[[int], bool], size: int) -> int:

@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 600.0
 
 SECONDS_UNTIL_RECORDED = 10.0
-"""Until a lock file surely names its new holder instead of the previous one."""
+"""Seconds after which a lock file names its new holder, no longer the previous one."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Linux only."""

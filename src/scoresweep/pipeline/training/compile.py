@@ -16,9 +16,9 @@ __all__ = ["compile_network"]
 def compile_network(network: nn.Module, attempt: Callable[[], object]) -> bool:
     """Compile the forward pass of `network` in place, or fall back with a message.
 
-    `attempt` does once what follows, with the same shapes: compilation starts at the first call,
-    and only then do errors appear (no second derivative, no C++ compiler). Returns whether the
-    network is compiled. Out-of-memory errors are raised.
+    `attempt` runs the network once with the shapes of later calls, because compilation starts at
+    the first call and errors appear only then (no second derivative, no C++ compiler). Returns
+    whether the network is compiled. Out-of-memory errors are raised.
     """
     network.forward = torch.compile(network.forward, dynamic=False)
     try:
@@ -28,6 +28,6 @@ def compile_network(network: nn.Module, attempt: Callable[[], object]) -> bool:
         if is_out_of_memory(error):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        say(f"compile: true: torch.compile cannot be used here; going on without it: {reason}")
+        say(f"compile: true: torch.compile cannot be used here; continuing without it: {reason}")
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a training reports: curves, TensorBoard, weights along the way, and its state."""
+"""What a training reports: curves, TensorBoard, intermediate weights, and its state."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def best_configurations(
 def best_setting_cards(
     plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, Any]]:
-    """Return the texts of the best configurations by the main metric, which is the first."""
+    """Describe the best configurations by the main metric, the first of `metrics`."""
     if not metrics:
         return []
     found = list(best_configurations(data, wide, metrics[0]))[:MAX_CARDS]

@@ -94,7 +94,7 @@ function drawSettings(root, plot, state, cells) {
     const line = cells.filter((cell) => cell.y === group).sort((a, b) => a.x - b.x);
     return {
       name: group === null ? measure.title : `${axes[state.y].name} ${axes[state.y].values[group]}`,
-      // Over texts, side by side, so that intervals do not hide each other.
+      // Over strings, side by side, so that intervals do not hide each other.
       x: line.map((cell) => (numbers ? numbers[cell.x] : cell.x + (0.4 * (index + 0.5)) / shown.length - 0.2)),
       y: line.map((cell) => cell.mean),
       low: line.map(end("low")),

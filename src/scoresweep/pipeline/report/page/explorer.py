@@ -1,4 +1,4 @@
-"""The numbers and texts of the interactive explorer.
+"""The numbers and text of the interactive explorer.
 
 Python computes, rounds and formats a cell for every configuration and metric; `explorer.js` only
 selects which of them to show.
@@ -23,7 +23,7 @@ from scoresweep.pipeline.report.tables.report_data import ReportData
 __all__ = ["explorer"]
 
 CELLS = 150_000
-"""Maximum number of cells of all metrics; of larger studies the last metrics are left out."""
+"""Maximum number of cells of all metrics; larger studies omit the last metrics."""
 
 ALL = -1
 """Index along an axis of repeats: the mean over all of them."""
@@ -84,7 +84,7 @@ def _measure(
     slots: dict[str, dict[Any, int]],
     points: dict[tuple[int, ...], int],
 ) -> dict[str, Any]:
-    """Return a metric with its numbers and texts at each of `points`."""
+    """Return a metric with its numbers and text at each of `points`."""
     columns = ("mean", "low", "high", "text", "interval", "few")
     filled: dict[str, list[Any]] = {column: [None] * len(points) for column in columns}
     means = measure.cells(varied)

@@ -62,7 +62,7 @@ def best_rows(
 def other_rows(
     data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> list[dict[str, str]]:
-    """Return the values of the best setting on the metrics that rank nothing."""
+    """Return the values of the best setting on the metrics that do not rank settings."""
     axes, rows = varied_axes(data), []
     for metric in metrics[1:]:
         if metric.caveat:

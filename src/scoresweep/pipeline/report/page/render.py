@@ -147,7 +147,7 @@ def _scripts(interactive: dict[str, Any]) -> dict[str, str]:
 
 
 def to_script(content: dict[str, Any]) -> str:
-    """Return JSON that is safe inside <script>, whatever its texts are."""
+    """Return JSON that is safe inside <script>, whatever text it contains."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 

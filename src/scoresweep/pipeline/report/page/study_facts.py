@@ -33,7 +33,7 @@ def study_size(plan: Plan) -> str:
 
 
 def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
-    """Return names and texts of the swept axes, then of the fixed options."""
+    """Return names and values of the swept axes, then of the fixed options."""
     swept: dict[str, list[Any]] = {axis: [] for axis in data.axes}
     points = [
         point.axes for group in (plan.runs, plan.settings, plan.evaluations) for point in group

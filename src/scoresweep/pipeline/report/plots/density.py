@@ -1,4 +1,4 @@
-"""A score on a line and the density whose log it is the slope of."""
+"""A one-dimensional score, and the density that it implies."""
 
 from __future__ import annotations
 

@@ -180,6 +180,6 @@ def _line_chart(measure: Measure, cells: pd.DataFrame, axis: str, title: str) ->
 
 
 def _values(cells: pd.DataFrame, axis: str) -> list[Any]:
-    """Return the values along an axis: numbers in rising order, texts as they come."""
+    """Return the values along an axis: numbers ascending, strings in file order."""
     values = list(dict.fromkeys(cells[axis].tolist()))
     return sorted(values) if cells[axis].dtype.kind in "fiu" else values

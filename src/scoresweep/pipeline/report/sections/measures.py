@@ -45,7 +45,7 @@ class Measure:
 
     metric: RankedMetric
     judge: RankedMetric
-    """The metric that decides which value of an axis is best; a cost ranks no setting itself."""
+    """The metric that decides which value of an axis is best; a cost does not rank settings."""
     rows: pd.DataFrame
     """A row for each measured setting."""
     is_exact: bool
@@ -132,7 +132,7 @@ class Measure:
         return ", cut off at 0 and 1" if is_share else ", on a logarithmic scale"
 
     def best_note(self, cells: pd.DataFrame, axes: Sequence[str]) -> str:
-        """Name the best of the shown cells; "" if the metric ranks nothing."""
+        """Name the best of the shown cells; "" if the metric does not rank settings."""
         if not self.ranks:
             return ""
         if len(cells) > 1 and cells["mean"].nunique() == 1:

@@ -184,7 +184,7 @@ def _split_lines(
 def error_frame(data: ReportData, name: str) -> pd.DataFrame:
     """Return σ and the error `name` of every run and level.
 
-    The exact score is included only for the denoising loss, of which it has the minimum: its other
+    The exact score is included only for the denoising loss, which it minimises: its other
     errors are zero up to rounding. If its loss is nearly zero too (a memorised training set), it is
     left out, since it would squeeze all other lines.
     """

@@ -27,13 +27,13 @@ MAX_NAMES = 3
 
 
 def mixed_code_warning(data: ReportData) -> str:
-    """Name results made by different code, which cannot be compared; "" if there are none."""
+    """Name results made by different code, which are not comparable; "" if there are none."""
     lines = mixed_code_lines(data.codes)
     return f"Made by different code, {'; '.join(lines)}." if lines else ""
 
 
 def provenance_rows(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
-    """Return names and texts of the program, the machines and the data of the report."""
+    """Return names and descriptions of the program, the machines and the data of the report."""
     about = data.tree.attrs
     versions: dict[str, str] = json.loads(about["versions"])
     commit = about["commit"] or "no repository"

@@ -122,7 +122,7 @@ def sample_sheets(
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
-    """Return whether a setting takes the final denoising step; boolean axes hold texts."""
+    """Return whether a setting takes the final denoising step; boolean axes hold strings."""
     return bool(setting.get(DENOISE) == "true")
 
 

@@ -87,13 +87,13 @@ def label_repeats(
         return whole
 
     network, sampling = labels(networks), labels(samplings)
-    seeded = ~sampling.str.strip().isin(["", "none"])  # without a seed samples take the network's
+    seeded = ~sampling.str.strip().isin(["", "none"])  # without a seed: the network's
     sampling = sampling.where(~exact | seeded, network)
     return frame.assign(**{NETWORK: network.mask(exact, "exact"), SAMPLING: sampling})
 
 
 def by_repeat(frame: pd.DataFrame, name: str, axes: Sequence[str]) -> tuple[pd.DataFrame, Array]:
-    """Return the points of `axes` in rising order, and the values at each (points, I, J).
+    """Return the points of `axes` in ascending order, and the values at each (points, I, J).
 
     I and J are the networks and samplings of the whole frame; NaN is missing. What has the same
     network and sampling (evaluation seeds) is averaged.

@@ -48,7 +48,7 @@ class RankedMetric:
 
     @property
     def caveat(self) -> str:
-        """Bad samples that score well, if there are such; then the metric ranks nothing."""
+        """Bad samples that score well, if any; the metric then does not rank settings."""
         return str(self.about.get("caveat", ""))
 
     def count(self, side: str = "") -> str:

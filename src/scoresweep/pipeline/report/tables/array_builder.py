@@ -44,10 +44,10 @@ class ArrayBuilder:
             array[position + (np.ix_(*own) if own else ())] = variable.values
 
     def dataset(self) -> xr.Dataset:
-        """Return the arrays, with the files' dimensions in rising order.
+        """Return the arrays, with the files' dimensions in ascending order.
 
         A dimension without any value is left out, and so are the variables along it. An exact score
-        has no training steps, for example, so a study of nothing else has no training curves.
+        has no training steps, for example, so a study of exact scores only has no training curves.
         """
         outer = tuple(self.shape)
         kept = {dim: slots for dim, slots in self._slots.items() if slots}

@@ -78,7 +78,7 @@ def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid
 
 
 def unique_values(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Return the distinct values: numbers in rising order, texts in the order given."""
+    """Return the distinct values: numbers ascending, strings in the order given."""
     comparable = _comparable(values)
     if comparable.dtype == object:
         return _texts(list(dict.fromkeys(comparable)))
@@ -86,7 +86,7 @@ def unique_values(values: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 
 def _comparable(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Return integers or floats if all values are numbers, texts otherwise."""
+    """Return integers or floats if all values are numbers, strings otherwise."""
     if all(isinstance(value, int) for value in values):
         return np.asarray(values, dtype=np.int64)
     if all(isinstance(value, int | float) for value in values):
