@@ -7,11 +7,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := pytest --numprocesses 2 --dist loadgroup
 EXTRA := slow or cluster or browser or weights
-# Caches of programs that the tests start stay in the checkout.
-test: export XDG_CACHE_HOME := $(CURDIR)/.cache
-test: export XDG_CONFIG_HOME := $(CURDIR)/.cache
+# Caches of the programs that the tests start stay in the checkout.
+CACHES := XDG_CACHE_HOME=$(CURDIR)/.cache XDG_CONFIG_HOME=$(CURDIR)/.cache
 
-.PHONY: help install study test test-all lint format schema tensorboard bench cluster cluster-down clean
+.PHONY: help install study announce test test-all lint format schema tensorboard bench cluster cluster-down clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,13 +30,16 @@ study: install  ## Run a study (STUDY=config/studies/NAME.yaml for another)
 	snakemake --cores $(CORES) --configfile $(STUDY) --quiet rules host reason
 
 test: install lint  ## Check the code and run the tests, in minutes; writes only to the checkout
-	$(PYTEST) -m 'not ($(EXTRA))'
+	$(CACHES) $(PYTEST) -m 'not ($(EXTRA))'
 
-test-all: test  ## The same, then the slow tests and those that need root on Debian (see below)
-	@echo "Now the slow tests, and those with a real SLURM, a browser and published weights:"
+announce:
+	@echo "After the quick tests come the slow ones, and those with a real SLURM, a browser and"
+	@echo "published weights. For these, as root on Debian:"
 	@echo "- apt-get installs slurm-wlm, munge, chromium and what they need, if missing"
 	@echo "- a four-node SLURM cluster runs on this machine meanwhile (/etc/slurm, /var/spool, cgroups)"
 	@echo "- weights (about 120 MB) are fetched into ~/.cache/scoresweep"
+
+test-all: announce test  ## The same, then slow tests and those that need root on Debian
 	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
 	  SCORESWEEP_WEIGHTS_TESTS=require $(PYTEST) -m '$(EXTRA)'
 

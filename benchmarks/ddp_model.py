@@ -24,7 +24,7 @@ import torch
 from harness import flops_of, print_rows
 
 from scoresweep.networks import NCSNv2, NCSNv2Deepest
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.noise import geometric
 
 BUCKET = 25 * 2**20

@@ -21,7 +21,7 @@ import torch
 from harness import Run, begin, command_line, ratio
 from torch import Tensor
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.evaluation.real_features import extract_features
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresweep.networks import NCSNv2
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.noise import geometric
 from scoresweep.pipeline.study.methods.networks import NCSNv2 as Options
 from scoresweep.pipeline.training.weights import build_network

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from scoresweep.metrics import Features
 from scoresweep.metrics.extractors import classifier
-from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.classifier import Classifier
 from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.extractors.inception import Inception, InceptionNetwork
 from scoresweep.metrics.extractors.pixels import Pixels
 from scoresweep.metrics.extractors.resize import RESIZES

@@ -5,7 +5,7 @@ import torch
 
 from scoresweep.metrics import Features, Options, shapes
 from scoresweep.metrics.shape_masks import masks
-from scoresweep.metrics.shapes import likeliest_shape, mass_outside
+from scoresweep.metrics.shape_shares import likeliest_shape, mass_outside
 
 
 def pictures(classes: torch.Tensor, seed: int = 0) -> torch.Tensor:

@@ -15,5 +15,6 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (60, 60)).save(buffer, "PNG")
     for name, content in (("png", buffer.getvalue()), ("pdf", b"")):
         monkeypatch.setattr(
-            f"scoresweep.pipeline.report.sections.base.{name}", lambda figure, c=content: c
+            f"scoresweep.pipeline.report.sections.captioned_figure.{name}",
+            lambda figure, c=content: c,
         )

@@ -18,7 +18,7 @@ from scoresweep.metrics.neighbours import (
 )
 from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import compare_scores, score_error
-from scoresweep.metrics.shapes import shapes
+from scoresweep.metrics.shape_shares import shapes
 from scoresweep.metrics.sliced_wasserstein import sliced_wasserstein, sliced_wasserstein_distance
 from scoresweep.metrics.standard_errors import bounded_interval, half_sample_errors
 

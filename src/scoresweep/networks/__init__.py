@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.mlp import MLP
 from scoresweep.networks.ncsn import NCSN
 from scoresweep.networks.ncsnv2 import NCSNv2, NCSNv2Deeper, NCSNv2Deepest
 from scoresweep.networks.oracle import Oracle
 from scoresweep.networks.plain_mlp import PlainMLP
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.networks.unet import UNet
 
 __all__ = [

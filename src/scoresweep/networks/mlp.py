@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
+from scoresweep.networks.score_network import ScoreNetwork, to_symmetric_range
 from scoresweep.score import expand_sigma
 
 __all__ = ["MLP"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 
 __all__ = ["Oracle"]
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
+from scoresweep.networks.score_network import ScoreNetwork, to_symmetric_range
 from scoresweep.score import expand_sigma
 
 __all__ = ["PlainMLP"]

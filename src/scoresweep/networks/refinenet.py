@@ -14,8 +14,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, elu, interpolate, max_pool2d
 
-from scoresweep.networks.base import ScoreNetwork, to_symmetric_range
 from scoresweep.networks.normalization import InstanceNormPlus
+from scoresweep.networks.score_network import ScoreNetwork, to_symmetric_range
 
 __all__ = ["RefineBlock", "RefineNet", "ResidualBlock"]
 

@@ -17,8 +17,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from typer.testing import CliRunner
 
 from scoresweep.metrics import Features, frechet_distance
-from scoresweep.metrics.extractors.base import Extractor
 from scoresweep.metrics.extractors.efficientnet import EfficientNetLite0
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.extractors.inception import Inception
 from scoresweep.metrics.extractors.resize import antialias
 from scoresweep.pipeline.cli import app

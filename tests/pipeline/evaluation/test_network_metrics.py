@@ -235,9 +235,9 @@ def test_shares_of_shapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["modes"]}, "modes: can only be measured on the dataset 'gaussian_mixture'"),
-        ({"metrics": ["shapes"]}, "shapes: can only be measured on the dataset 'shapes'"),
-        ({"density_bins": 31}, "31 bins need 62 score_error_samples or more, found 60"),
+        ({"metrics": ["modes"]}, "metrics: modes: .*'gaussian_mixture'"),
+        ({"metrics": ["shapes"]}, "metrics: shapes: .*'shapes'"),
+        ({"density_bins": 31}, "score_error_samples .*62, found 60"),
     ],
 )
 def test_metrics_that_need_other_data_are_refused_before_anything_runs(

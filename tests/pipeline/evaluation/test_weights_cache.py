@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.extractors.inception import Inception
 from scoresweep.pipeline.data.fetch import DownloadSpec
 from scoresweep.pipeline.errors import InputError

@@ -14,7 +14,7 @@ from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.sections.provenance import _imports
+from scoresweep.pipeline.report.sections.provenance_table import _imports
 from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.train import train

@@ -10,7 +10,7 @@ from faked_study import CONTENT, fake_plan, fake_study
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.report.sections.networks import final_level_loss
+from scoresweep.pipeline.report.sections.network_figures import final_level_loss
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.report import report

@@ -449,7 +449,7 @@ def test_samples_of_other_weights_are_drawn_again(make, capsys):
     first = draw(plan)
     write_weights(plan, seed=1)
     second = draw(plan)
-    assert "came from other weights" in capsys.readouterr().err
+    assert "other weights" in capsys.readouterr().err
     assert second.attrs["weights_sha256"] != first.attrs["weights_sha256"]
     assert not np.array_equal(second.image, first.image)
 
@@ -569,7 +569,7 @@ def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch)
     setting = replace(setting, sample=setting.sample.model_copy(update={"sampler": sampler}))
     plan = replace(plan, settings=[setting])
     chunks = note_chunks(monkeypatch)
-    message = r"setting \w+ does not fit run seed=0_\w+:.* step_size 0.03 diverges.*below .* = 0.02"
+    message = r"setting \w+ .*run seed=0_\w+: step_size: 0.03: .* 0.02"
     with pytest.raises(InputError, match=message) as error:
         draw(plan)
     assert error.value.exit_code == 2

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.device import (
     CPU,

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from scoresweep.pipeline.study.schema import Optimizer
+from scoresweep.pipeline.study.models import Optimizer
 from scoresweep.pipeline.training.schedule import ema_decay, learning_rate
 
 

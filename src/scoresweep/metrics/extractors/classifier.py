@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, pad, softmax
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.seeds import derive_seed, generator_for
 

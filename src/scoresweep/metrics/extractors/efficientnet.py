@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor, check_channels
+from scoresweep.metrics.extractors.extractor import Extractor, check_channels
 from scoresweep.metrics.extractors.resize import antialias
 from scoresweep.metrics.features import Features
 

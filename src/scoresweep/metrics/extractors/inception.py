@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor, check_channels
+from scoresweep.metrics.extractors.extractor import Extractor, check_channels
 from scoresweep.metrics.extractors.resize import RESIZES
 from scoresweep.metrics.features import Features
 

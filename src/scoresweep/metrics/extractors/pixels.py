@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 
 __all__ = ["Pixels"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.extractor_weights import load_published_weights

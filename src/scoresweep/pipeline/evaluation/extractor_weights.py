@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.data.fetch import DownloadSpec, cache_folder, fetch
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Source

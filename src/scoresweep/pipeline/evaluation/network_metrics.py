@@ -14,7 +14,7 @@ from scoresweep.metrics.asymmetry import ASYMMETRY_NAMES, asymmetry
 from scoresweep.metrics.density_bins import DENSITY_BIN_NAMES, error_by_density
 from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import SCORE_ERROR_NAMES, MeanEstimate, score_error
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.netcdf_attrs import label
 from scoresweep.pipeline.study import Evaluate

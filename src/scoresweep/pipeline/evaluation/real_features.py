@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from scoresweep.metrics.extractors.base import Extractor
+from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError

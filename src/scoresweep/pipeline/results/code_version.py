@@ -45,6 +45,17 @@ READING = tuple(
     for name in ("dataset_store", "exact_score", "split", "store_manifest", "zarr_shards")
 )
 
+METRIC_FILES = (
+    *(
+        "extractor_loading",
+        "extractor_weights",
+        "feature_sets",
+        "measurement_files",
+        "metric_cache",
+    ),
+    *("real_features", "sample_metrics", "subsets", "trajectory_metrics"),
+)
+
 FILES: dict[Kind, tuple[str, ...]] = {
     "data": (
         *READING,
@@ -91,7 +102,8 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("metrics", "pipeline/data/sources/shapes.py", "pipeline/training/weights.py"),
-        *("pipeline/evaluation", "pipeline/rules/evaluate.py", "pipeline/sampling/sample_store.py"),
+        *(f"pipeline/evaluation/{name}.py" for name in METRIC_FILES),
+        *("pipeline/rules/evaluate.py", "pipeline/sampling/sample_store.py"),
     ),
 }
 """Files and folders of the package that compute the numbers of each kind of result."""

@@ -18,13 +18,13 @@ from typing import Any
 
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.ncsn_checkpoints import (
     convert_ncsn_state_dict,
     published_options,
     to_published,
 )
 from scoresweep.networks.refinenet import RefineNet
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.system.atomic_files import sha256_of

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.results.code_version import MADE_BY, join_codes
 from scoresweep.pipeline.results.input_hashes import MADE_FROM, recorded_weights_sha256
 from scoresweep.pipeline.sampling.chunk_files import chunk_code, read_chunk

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.sampling.mixed_precision import score_in_precision
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.study import Sample

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.sampling.chunk_files import write_chunk

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Run, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.tasks import Inpainting

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling, resolve_sampling
 from scoresweep.pipeline.study import Run, Setting, StudyPaths
 

@@ -5,9 +5,9 @@ Nothing here imports torch, numpy or xarray, so that reading and planning a stud
 
 from scoresweep.pipeline.study.load import load_study, parse_study
 from scoresweep.pipeline.study.make_plan import plan_study
+from scoresweep.pipeline.study.models import Evaluate, Sample, Study, Train
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Plan, Run, Setting
-from scoresweep.pipeline.study.schema import Evaluate, Sample, Study, Train
 
 __all__ = [
     "Evaluate",

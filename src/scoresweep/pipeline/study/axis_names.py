@@ -7,7 +7,7 @@ from typing import Any
 
 from scoresweep.pipeline.netcdf_attrs import VARIABLE_ATTRS
 from scoresweep.pipeline.study.config import content_hash
-from scoresweep.pipeline.study.schema import Study
+from scoresweep.pipeline.study.models import Study
 
 __all__ = ["axis_names", "axis_value"]
 

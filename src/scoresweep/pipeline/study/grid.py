@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only
+from scoresweep.pipeline.study.models import Sweep
 from scoresweep.pipeline.study.point import Point, set_point, value_at
-from scoresweep.pipeline.study.schema import Sweep
 from scoresweep.pipeline.study.validation_errors import describe_errors
 
 __all__ = ["Point", "expand", "swept_paths"]

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.schema import Study
+from scoresweep.pipeline.study.models import Study
 from scoresweep.pipeline.study.validation_errors import describe_errors
 from scoresweep.pipeline.study.yaml_loader import Loader
 

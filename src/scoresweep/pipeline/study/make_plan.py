@@ -9,10 +9,10 @@ from pathlib import Path
 from scoresweep.pipeline.study.axis_names import axis_names, axis_value
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point, expand
+from scoresweep.pipeline.study.models import Evaluate, Sample, Study, Train
 from scoresweep.pipeline.study.option_checks import check_plan
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting
-from scoresweep.pipeline.study.schema import Evaluate, Sample, Study, Train
 
 __all__ = ["plan_study"]
 

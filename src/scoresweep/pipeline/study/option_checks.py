@@ -21,8 +21,8 @@ from scoresweep.pipeline.study.methods.tasks import Interpolation
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.methods.noise import NoiseLadder
+    from scoresweep.pipeline.study.models import Train
     from scoresweep.pipeline.study.plan import Plan
-    from scoresweep.pipeline.study.schema import Train
 
 __all__ = ["check_plan"]
 

@@ -10,8 +10,8 @@ from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import content_hash, hashed_fields
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import Dataset
+from scoresweep.pipeline.study.models import NETWORK_OPTIONS, Evaluate, Sample, Study, Train
 from scoresweep.pipeline.study.paths import StudyPaths
-from scoresweep.pipeline.study.schema import NETWORK_OPTIONS, Evaluate, Sample, Study, Train
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting"]
 

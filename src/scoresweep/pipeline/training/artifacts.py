@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import yaml
 
-from scoresweep.networks.base import ScoreNetwork
 from scoresweep.networks.oracle import Oracle
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.store_manifest import check_store

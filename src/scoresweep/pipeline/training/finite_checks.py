@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.training.curves import LossAccumulator, first_nonfinite
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresweep.metrics.noise_left import noise_left, normal_score
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.shard_loader import random_samples
 from scoresweep.seeds import generator_for
 

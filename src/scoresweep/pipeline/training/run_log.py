@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
-from scoresweep.pipeline.study.schema import Train
+from scoresweep.networks.score_network import ScoreNetwork
+from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.training.curves import Curves
 from scoresweep.pipeline.training.schedule import learning_rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scoresweep.pipeline.study.schema import Optimizer
+from scoresweep.pipeline.study.models import Optimizer
 
 __all__ = ["ema_decay", "learning_rate"]
 

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.noise import step_size_by_technique_4
 from scoresweep.pipeline.data.shard_loader import open_loader
 from scoresweep.pipeline.data.store_manifest import check_store

@@ -14,11 +14,11 @@ from collections.abc import Set as AbstractSet
 from accelerate import Accelerator
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import RunError, StoppedError
 from scoresweep.pipeline.results.code_version import MADE_BY, current_code, join_codes, parse_code
-from scoresweep.pipeline.study.schema import Train
+from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.system.atomic_files import remove
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.job_state import JobState

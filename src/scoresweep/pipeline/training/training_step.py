@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.schema import Train
+from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.pipeline.training.curves import LossAccumulator
 from scoresweep.pipeline.training.schedule import ema_decay, learning_rate

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from scoresweep.networks.base import ScoreNetwork
+from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.networks import AnyNetwork

@@ -12,7 +12,7 @@ from faked_study import CONTENT, fake_measurements, fake_metrics, fake_plan, fre
 from scoresweep.pipeline.cluster.progress import collect_jobs
 from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.plots import COLOURS, HeatMap
-from scoresweep.pipeline.report.sections.base import configuration_lines, level_lines
+from scoresweep.pipeline.report.sections.captioned_figure import configuration_lines, level_lines
 from scoresweep.pipeline.report.sections.maps import axis_pairs, metric_maps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect

@@ -13,7 +13,7 @@ from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.system.job_state import JobState
 
 if TYPE_CHECKING:
-    from scoresweep.networks.base import ScoreNetwork
+    from scoresweep.networks.score_network import ScoreNetwork
 
 __all__ = ["Costs", "costs_of_jobs", "network_key", "probe_unknown", "sample_key", "train_key"]
 

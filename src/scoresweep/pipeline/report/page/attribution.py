@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.pipeline.report.format import format_number, format_repeats, humanize
-from scoresweep.pipeline.report.sections.base import varied_axes
+from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
     over_repeats,

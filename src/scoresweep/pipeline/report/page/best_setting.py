@@ -18,7 +18,7 @@ from scoresweep.pipeline.report.format import (
 )
 from scoresweep.pipeline.report.page.attribution import attribution
 from scoresweep.pipeline.report.page.runner_up import runner_up
-from scoresweep.pipeline.report.sections.base import incomparable_axes, varied_axes
+from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes, varied_axes
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from scoresweep.pipeline.report.format import format_number, format_value, humanize, is_repeat
 from scoresweep.pipeline.report.plots import rounded
-from scoresweep.pipeline.report.sections.base import incomparable_axes
+from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes
 from scoresweep.pipeline.report.sections.maps import axis_pairs
 from scoresweep.pipeline.report.sections.measures import Measure, measures_of, subsets
 from scoresweep.pipeline.report.statistics.summary import RankedMetric

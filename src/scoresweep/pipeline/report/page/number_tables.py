@@ -15,7 +15,7 @@ from scoresweep.pipeline.report.format import (
     missing_repeats,
 )
 from scoresweep.pipeline.report.page.best_setting import best_configurations
-from scoresweep.pipeline.report.sections.base import varied_axes
+from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
 from scoresweep.pipeline.report.tables.report_data import ReportData

@@ -36,7 +36,7 @@ from scoresweep.pipeline.report.sections.missing import (
     missing_rows,
     missing_summary,
 )
-from scoresweep.pipeline.report.sections.provenance import mixed_code_warning, provenance_rows
+from scoresweep.pipeline.report.sections.provenance_table import mixed_code_warning, provenance_rows
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan

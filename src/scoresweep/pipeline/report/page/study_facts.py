@@ -10,7 +10,7 @@ from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.grid import swept_paths
-from scoresweep.pipeline.study.schema import SampleBlock, TrainBlock
+from scoresweep.pipeline.study.models import SampleBlock, TrainBlock
 
 __all__ = ["study_facts", "study_size"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from scoresweep.pipeline.report.plots.base import pdf, png
 from scoresweep.pipeline.report.plots.charts import (
     COLOURS,
     Axis,
@@ -13,12 +12,13 @@ from scoresweep.pipeline.report.plots.charts import (
     is_wide_range,
     rounded,
 )
-from scoresweep.pipeline.report.plots.classes import shares
+from scoresweep.pipeline.report.plots.class_shares import shares
 from scoresweep.pipeline.report.plots.density import score_and_density
 from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
 from scoresweep.pipeline.report.plots.fields import fields
 from scoresweep.pipeline.report.plots.images import pairs, side_by_side
 from scoresweep.pipeline.report.plots.scatter import points
+from scoresweep.pipeline.report.plots.style import pdf, png
 from scoresweep.pipeline.report.plots.trajectories import trajectories
 
 __all__ = [

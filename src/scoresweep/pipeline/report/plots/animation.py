@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scoresweep.pipeline.report.plots.base import png
+from scoresweep.pipeline.report.plots.style import png
 
 __all__ = ["animation"]
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from scoresweep.pipeline.report.format import format_number
-from scoresweep.pipeline.report.plots.base import WIDTH, legend, styled
 from scoresweep.pipeline.report.plots.charts import Axis, Cell, HeatMap, Line, LineChart
+from scoresweep.pipeline.report.plots.style import WIDTH, legend, styled
 
 __all__ = ["draw_heat_map", "draw_lines"]
 

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from scoresweep.pipeline.report.format import format_number
-from scoresweep.pipeline.report.plots.base import WIDTH, styled
+from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
 __all__ = ["fields"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import WIDTH, styled
+from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
 __all__ = ["pairs", "side_by_side"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import styled
 from scoresweep.pipeline.report.plots.charts import COLOURS
+from scoresweep.pipeline.report.plots.style import styled
 
 __all__ = ["points"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.plots.base import WIDTH, styled
 from scoresweep.pipeline.report.plots.charts import COLOURS
+from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
 __all__ = ["trajectories"]
 

@@ -1,8 +1,8 @@
 """The figures of a report with their captions."""
 
-from scoresweep.pipeline.report.sections.base import CaptionedFigure
+from scoresweep.pipeline.report.sections.captioned_figure import CaptionedFigure
 from scoresweep.pipeline.report.sections.maps import cost_maps, metric_maps
-from scoresweep.pipeline.report.sections.networks import (
+from scoresweep.pipeline.report.sections.network_figures import (
     density_animations,
     errors_by_density,
     recovered_densities,

@@ -19,7 +19,7 @@ from scoresweep.pipeline.report.plots import (
     is_wide_range,
     rounded,
 )
-from scoresweep.pipeline.report.sections.base import (
+from scoresweep.pipeline.report.sections.captioned_figure import (
     CaptionedFigure,
     captioned,
     file_name,

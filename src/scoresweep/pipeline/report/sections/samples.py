@@ -24,7 +24,7 @@ from scoresweep.pipeline.report.plots.image_grids import (
     trajectory_strip,
 )
 from scoresweep.pipeline.report.plots.trajectories import trajectories as draw_trajectories
-from scoresweep.pipeline.report.sections.base import (
+from scoresweep.pipeline.report.sections.captioned_figure import (
     CaptionedFigure,
     captioned,
     configuration_lines,

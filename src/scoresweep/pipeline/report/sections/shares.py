@@ -10,7 +10,7 @@ import xarray as xr
 
 from scoresweep.pipeline.report import plots
 from scoresweep.pipeline.report.format import format_axes
-from scoresweep.pipeline.report.sections.base import (
+from scoresweep.pipeline.report.sections.captioned_figure import (
     CaptionedFigure,
     captioned,
     file_name,

@@ -30,7 +30,7 @@ METRICS: dict[str, str] = {
     "nearest": "scoresweep.metrics.neighbours:nearest",
     "classes": "scoresweep.metrics.classes:classes",
     "modes": "scoresweep.metrics.modes:modes",
-    "shapes": "scoresweep.metrics.shapes:shapes",
+    "shapes": "scoresweep.metrics.shape_shares:shapes",
 }
 """Metrics of sample quality; `score_error` is a metric of networks."""
 

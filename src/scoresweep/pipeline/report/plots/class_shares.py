@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from scoresweep.pipeline.report.plots.base import WIDTH, styled
 from scoresweep.pipeline.report.plots.charts import COLOURS
+from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
 __all__ = ["shares"]
 

@@ -19,7 +19,7 @@ from scoresweep.pipeline.report.plots import (
     score_and_density,
 )
 from scoresweep.pipeline.report.plots.animation import animation
-from scoresweep.pipeline.report.sections.base import (
+from scoresweep.pipeline.report.sections.captioned_figure import (
     CaptionedFigure,
     by_configuration,
     captioned,
