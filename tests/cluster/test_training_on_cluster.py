@@ -310,7 +310,7 @@ def test_a_second_command_does_not_submit_a_second_job(cluster, root):
     first = Command(root)
     first.saved(100)
     second = Command(root)
-    second.said("another process is training it; waiting for that one")
+    second.said("waiting for another process")
     assert first.ends() == second.ends() == 0
     assert submissions(first) == 1
 
