@@ -24,7 +24,15 @@ ignore_local_modules()
 
 # Rules run the `scoresweep` installed next to this Python, even if no environment is activated.
 BIN = shlex.quote(os.path.dirname(sys.executable)).replace("{", "{{").replace("}", "}}")
-shell.prefix(f"set -euo pipefail; PATH={BIN}:$PATH; ")
+# A command that the kernel kills (exit code 137) cannot say why itself.
+KILLED = (
+    "Error: the process was killed, probably out of memory; give the job more memory "
+    "(--set-resources RULE:mem_mb=MB), lower sample.chunk or raise train.gradient_accumulation"
+)
+shell.prefix(
+    f"set -euo pipefail; PATH={BIN}:$PATH; "
+    f"trap 'if [ $? -eq 137 ]; then echo \"{KILLED}\" >&2; fi' EXIT; "
+)
 
 
 report: "workflow/report/workflow.rst"

@@ -1,5 +1,6 @@
 """`snakemake` on a tiny study: the first run, the second, and runs after a change."""
 
+import contextlib
 import csv
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import xarray as xr
 from checkout import ROOT
@@ -192,3 +194,29 @@ def test_inception_asks_for_hours(staged, tmp_path):
         said = ended.stdout + ended.stderr
         resources = re.search(r"rule reference:.*?resources:([^\n]*)", said, re.DOTALL)
         assert f"runtime={minutes}" in resources[1]
+
+
+@pytest.mark.slow
+def test_a_killed_command_is_reported_as_out_of_memory(folder):
+    for manifest in (folder / "results/tiny/samples").rglob("*.json"):
+        manifest.unlink()
+    started = subprocess.Popen(
+        [*COMMAND, "study.yaml"], cwd=folder, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    while not (samplers := [p for p in children(started.pid) if "sample" in p.cmdline()[2:3]]):
+        assert started.poll() is None
+        time.sleep(0.05)
+    samplers[0].kill()
+    _, errors = started.communicate()
+    assert started.returncode == 1
+    assert "out of memory" in errors
+
+
+def children(pid):
+    """Return the processes below `pid` that still run."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.cmdline()
+            found.append(process)
+    return found

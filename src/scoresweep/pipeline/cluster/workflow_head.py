@@ -72,10 +72,10 @@ class WorkflowHead:
 
     @property
     def _ignores_sigint(self) -> bool:
-        """Whether the process ignores SIGINT; False if the system does not say."""
+        """Whether the process ignores SIGINT; True if the system does not say (macOS)."""
         path = Path(f"/proc/{self.pid}/status")
         ignored = re.search(r"SigIgn:\s*(\w+)", path.read_text() if path.exists() else "")
-        return ignored is not None and bool(int(ignored[1], 16) & 1 << signal.SIGINT - 1)
+        return ignored is None or bool(int(ignored[1], 16) & 1 << signal.SIGINT - 1)
 
 
 def record_workflow_start(paths: StudyPaths, jobs: str) -> None:
