@@ -63,19 +63,20 @@ class GaussianMixture:
             sigma: (N,), zero or more, in units of the data; v_k must be positive.
         """
         flat = x.flatten(1).double() - self.centre
-        top = torch.full_like(flat[:, :1], -math.inf)
-        total = inverse = torch.zeros_like(top)
-        pull = torch.zeros_like(flat)
+        running_max = torch.full_like(flat[:, :1], -math.inf)
+        normaliser = inverse_variance_sum = torch.zeros_like(running_max)
+        weighted_mean_sum = torch.zeros_like(flat)
         for means, variance, logits in self._blocks(flat, sigma):
-            new_top = torch.maximum(top, logits.amax(dim=1, keepdim=True))
-            fade = torch.exp(top - new_top)
-            weight = torch.exp(logits - new_top)
-            total = total * fade + weight.sum(dim=1, keepdim=True)
+            new_max = torch.maximum(running_max, logits.amax(dim=1, keepdim=True))
+            rescale = torch.exp(running_max - new_max)
+            weight = torch.exp(logits - new_max)
+            normaliser = normaliser * rescale + weight.sum(dim=1, keepdim=True)
             weight = weight / variance
-            inverse = inverse * fade + weight.sum(dim=1, keepdim=True)
-            pull = torch.addmm(pull * fade, weight, means)
-            top = new_top
-        return ((pull - inverse * flat) / total).to(x.dtype).reshape(x.shape)
+            inverse_variance_sum = inverse_variance_sum * rescale + weight.sum(dim=1, keepdim=True)
+            weighted_mean_sum = torch.addmm(weighted_mean_sum * rescale, weight, means)
+            running_max = new_max
+        score = (weighted_mean_sum - inverse_variance_sum * flat) / normaliser
+        return score.to(x.dtype).reshape(x.shape)
 
     def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return log q_σ(x) in nats, shape (N,), float64, for `x` (N, ...) and `sigma` (N,)."""

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from scoresweep.metrics import Features, Options, nearest, nearest_distances
-from scoresweep.metrics.memorised import copies, without_duplicates
+from scoresweep.metrics.memorised import find_copies, without_duplicates
 
 DIMENSION, SPACING = 8, 1.5
 """Number of features; also near the median distance of 600 normal points to their neighbours."""
@@ -80,11 +80,11 @@ def test_each_sample_is_kept_once() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     real = torch.cat([REAL, REAL + draw(600, 3, NEAR)])
     x = torch.cat([REAL + draw(600, 2, NEAR), FRESH])
-    found, distance = copies(x, real)
+    found, distance = find_copies(x, real)
     assert 0.55 < found.double().mean() < 0.61
     for module in ("distances", "memorised"):
         monkeypatch.setattr(f"scoresweep.metrics.{module}.BLOCK", 20_000)
-    again, same = copies(x, real)
+    again, same = find_copies(x, real)
     assert torch.equal(again, found)
     torch.testing.assert_close(same, distance, rtol=1e-12, atol=0)
 

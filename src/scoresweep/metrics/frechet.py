@@ -36,8 +36,10 @@ def frechet_distance(first: Features, second: Features) -> float:
     factors = first.covariance_factor, second.covariance_factor
     spread = float(sum(factor.square().sum() for factor in factors))
     overlap = float(torch.linalg.svdvals(factors[0] @ factors[1].T).sum())
-    apart = at_least_zero(spread - 2 * overlap, ROUNDING * first.values.shape[1] * spread)
-    return float((first.mean - second.mean).square().sum()) + apart
+    covariance_distance = at_least_zero(
+        spread - 2 * overlap, ROUNDING * first.values.shape[1] * spread
+    )
+    return float((first.mean - second.mean).square().sum()) + covariance_distance
 
 
 def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001

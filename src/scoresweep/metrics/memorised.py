@@ -25,7 +25,7 @@ from torch import Tensor
 
 from scoresweep.metrics.distances import BLOCK, nearest_points
 
-__all__ = ["copies", "without_duplicates"]
+__all__ = ["find_copies", "without_duplicates"]
 
 COPY_RATIO = 1 / 3
 """Maximum ratio of the distances to the nearest and second nearest sample for a copy."""
@@ -47,7 +47,7 @@ def without_duplicates(points: Tensor) -> Tensor:
     return points if len(first) == len(points) else points[list(first.values())]
 
 
-def copies(x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def find_copies(x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return which of `x` (N, D) are copies of one of the different `points` (M, D).
 
     Returns:
@@ -59,13 +59,13 @@ def copies(x: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     if len(points) < 2:
         raise ValueError(f"expected 2 different samples or more, found {len(points)}")
     distances, index = nearest_points(x, points, min(DUPLICATES + 1, len(points)))
-    apart = distances[:, :1] <= COPY_RATIO * distances[:, 1:]
-    is_copy = apart[:, 0].clone()
+    within_copy_ratio = distances[:, :1] <= COPY_RATIO * distances[:, 1:]
+    is_copy = within_copy_ratio[:, 0].clone()
     # The nearest training samples of these may be near duplicates of each other.
-    unsure = (apart[:, -1] & ~is_copy).nonzero()[:, 0]
+    unsure = (within_copy_ratio[:, -1] & ~is_copy).nonzero()[:, 0]
     for rows in torch.split(unsure, max(1, BLOCK // index[0].numel() // points.shape[1])):
         near = points[index[rows]].double()
         widths = (near - near[:, :1]).norm(dim=2).cummax(dim=1).values
         alike = widths[:, :-1] <= DUPLICATE_RATIO * distances[rows, 1:]
-        is_copy[rows] = (alike & apart[rows]).any(dim=1)
+        is_copy[rows] = (alike & within_copy_ratio[rows]).any(dim=1)
     return is_copy, distances[:, 0]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoresweep.metrics.distances import nearest_distances, squared_distances
 from scoresweep.metrics.features import Features, MetricValue, Options
-from scoresweep.metrics.memorised import copies, without_duplicates
+from scoresweep.metrics.memorised import find_copies, without_duplicates
 from scoresweep.metrics.standard_errors import error_of_mean, error_of_share
 
 __all__ = ["nearest", "prdc", "precision_recall_density_coverage"]
@@ -137,7 +137,7 @@ def _min_error_of_coverage(precision: float, coverage: float, count: int, k: int
 def nearest(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
     """Measure `nearest_distance` and `nearest_memorised`.
 
-    A sample counts as memorised if it is a copy of a training sample (`memorised.copies`),
+    A sample counts as memorised if it is a copy of a training sample (`memorised.find_copies`),
     independently of the scale of the features. Compare the mean distance with that of real test
     samples.
 
@@ -145,7 +145,7 @@ def nearest(real: Features, generated: Features, options: Options) -> dict[str, 
         ValueError: if there are fewer than two different real samples.
     """
     different = real.cached("different", lambda: without_duplicates(real.values))
-    is_copy, distances = copies(generated.values, different)
+    is_copy, distances = find_copies(generated.values, different)
     share = float(is_copy.double().mean())
     return {
         "nearest_distance": MetricValue(

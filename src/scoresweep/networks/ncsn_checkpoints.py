@@ -18,12 +18,12 @@ from scoresweep.networks.refinenet import RefineNet
 
 __all__ = ["convert_ncsn_state_dict", "published_names", "published_options", "to_published"]
 
-ENDS = {"first": "begin_conv", "norm": "normalizer", "last": "end_conv"}
+END_LAYERS = {"first": "begin_conv", "norm": "normalizer", "last": "end_conv"}
 STAGES = {4: ("1", "2", "3", "4"), 5: ("1", "2", "3", "4", "5"), 6: ("1", "2", "3", "31", "4", "5")}
 """Published names of the stages on the way down, by the number of stages."""
-REFINE = {**STAGES, 6: ("1", "2", "31", "3", "4", "5")}
+REFINE_BLOCKS = {**STAGES, 6: ("1", "2", "31", "3", "4", "5")}
 """Published names of the refine blocks, from the deepest up, by the number of stages."""
-EMBEDDED = ("gamma", "alpha", "beta")
+EMBEDDED_PARAMETERS = ("gamma", "alpha", "beta")
 """Order of a norm's parameters in the matrix of all levels."""
 
 MAX_NAMES = 4
@@ -39,8 +39,8 @@ def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -
     """
     names = published_names(network)
     expected = set(names.values())
-    problems = _listed("missing", sorted(expected - set(tensors)))
-    problems += _listed("extra", sorted(set(tensors) - expected))
+    problems = _list_problem("missing", sorted(expected - set(tensors)))
+    problems += _list_problem("extra", sorted(set(tensors) - expected))
     shapes, not_finite = [], []
     converted: dict[str, Tensor] = {}
     for name, parameter in network.named_parameters():
@@ -50,28 +50,28 @@ def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -
         tensor, shape = tensors[published].to(parameter.dtype), tuple(parameter.shape)
         is_part = published.endswith("embed.weight")
         if is_part:
-            shape = (shape[0], len(EMBEDDED) * shape[1])
+            shape = (shape[0], len(EMBEDDED_PARAMETERS) * shape[1])
         if tensor.shape != shape:
             shapes.append(f"{published} {tuple(tensor.shape)}, not {shape}")
         elif not bool(torch.isfinite(tensor).all()):
             not_finite.append(published)
         elif is_part:
             # Clone, because views of one matrix are saved as tied weights.
-            tensor = tensor.chunk(len(EMBEDDED), dim=1)[_part(name)].clone()
+            tensor = tensor.chunk(len(EMBEDDED_PARAMETERS), dim=1)[_embedding_index(name)].clone()
         converted[name] = tensor
-    problems += _listed("of another shape", list(dict.fromkeys(shapes)))
-    problems += _listed("not finite", list(dict.fromkeys(not_finite)))
+    problems += _list_problem("of another shape", list(dict.fromkeys(shapes)))
+    problems += _list_problem("not finite", list(dict.fromkeys(not_finite)))
     if problems:
         raise ValueError("; ".join(problems))
     return converted
 
 
-def _part(name: str) -> int:
+def _embedding_index(name: str) -> int:
     """Return the index of a norm's parameter in the matrix of all levels."""
-    return EMBEDDED.index(name.rsplit(".", 1)[-1])
+    return EMBEDDED_PARAMETERS.index(name.rsplit(".", 1)[-1])
 
 
-def _listed(what: str, names: list[str]) -> list[str]:
+def _list_problem(what: str, names: list[str]) -> list[str]:
     if not names:
         return []
     shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:MAX_NAMES]]
@@ -84,7 +84,8 @@ def to_published(network: RefineNet) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {}
     names = published_names(network)
     by_order = sorted(
-        network.named_parameters(), key=lambda item: _part(item[0]) if item[1].ndim == 2 else 0
+        network.named_parameters(),
+        key=lambda item: _embedding_index(item[0]) if item[1].ndim == 2 else 0,
     )
     for name, parameter in by_order:
         parts.setdefault(names[name], []).append(parameter.detach())
@@ -126,16 +127,16 @@ def published_names(network: RefineNet) -> dict[str, str]:
 def _with_embedding(name: str, parameter: Tensor) -> str:
     """Return the name of the matrix of a norm's parameter, if levels have their own."""
     owner, _, last = name.rpartition(".")
-    return f"{owner}.embed.weight" if last in EMBEDDED and parameter.ndim == 2 else name
+    return f"{owner}.embed.weight" if last in EMBEDDED_PARAMETERS and parameter.ndim == 2 else name
 
 
 def _published(name: str, stages: tuple[str, ...]) -> str:
     part, _, rest = name.partition(".")
-    if part in ENDS:
-        return f"{ENDS[part]}.{rest}"
+    if part in END_LAYERS:
+        return f"{END_LAYERS[part]}.{rest}"
     index, _, rest = rest.partition(".")
     if part == "refine":
-        return f"refine{REFINE[len(stages)][int(index)]}.{_in_refine_block(rest)}"
+        return f"refine{REFINE_BLOCKS[len(stages)][int(index)]}.{_in_refine_block(rest)}"
     rest = re.sub(r"\bnorm(\d)", r"normalize\1", rest)
     if 0 < int(index) < len(stages) - 2:  # it halves the size
         rest = re.sub(r"^0\.(conv2|shortcut)\.", r"0.\1.conv.", rest)

@@ -81,7 +81,7 @@ class UNet(ScoreNetwork):
                 width = channels * multiplier
                 skips.append(width)
             if stage < len(multipliers) - 1:
-                self.down.append(_Halve())
+                self.down.append(_Downsample())
                 skips.append(width)
         self.middle = nn.ModuleList(
             [_Block(width, width, wide, True), _Block(width, width, wide, False)]
@@ -92,7 +92,7 @@ class UNet(ScoreNetwork):
                 self.up.append(_Block(width + skips.pop(), channels * multiplier, wide, attend))
                 width = channels * multiplier
         self.norm = _norm(width)
-        self.last = _zeroed(nn.Conv2d(width, shape[0], 3, padding=1))
+        self.last = _zero_init(nn.Conv2d(width, shape[0], 3, padding=1))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`."""
@@ -145,7 +145,7 @@ class _Block(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.level = nn.Linear(embedding, outputs)
         self.norm2 = _norm(outputs)
-        self.conv2 = _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.conv2 = _zero_init(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
         self.attention = _Attention(outputs) if attend else nn.Identity()
 
@@ -168,7 +168,7 @@ class _Attention(nn.Module):
         super().__init__()
         self.norm = _norm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = _zeroed(nn.Linear(channels, channels))
+        self.out = _zero_init(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = self.norm(x).flatten(2).transpose(1, 2)
@@ -178,7 +178,7 @@ class _Attention(nn.Module):
         return x + h.transpose(1, 2).reshape(x.shape)
 
 
-class _Halve(nn.Module):
+class _Downsample(nn.Module):
     """2×2 average pooling."""
 
     def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, channels // 4, channels), channels)
 
 
-def _zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+def _zero_init(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     """Return `layer` with zero weights, so that its branch starts as zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

@@ -93,19 +93,19 @@ def annealed_langevin(
     # Contiguous whatever the layout of x, so that a generator always gives the same noise.
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for level, (sigma, step) in enumerate(zip(ladder, steps, strict=True)):
-        sigma_n = x.new_full((len(x),), sigma)
+        sigma_batch = x.new_full((len(x),), sigma)
         if known is not None and mask is not None:
             noisy = known + sigma * z.normal_(generator=generator)
             x = torch.where(mask, noisy, x)
         for _ in range(steps_per_level):
-            gradient = score(x, sigma_n)
-            x.add_(gradient, alpha=step).add_(noise(z), alpha=math.sqrt(2 * step))
+            score_x = score(x, sigma_batch)
+            x.add_(score_x, alpha=step).add_(noise(z), alpha=math.sqrt(2 * step))
             if mask is not None:
                 x = torch.where(mask, noisy, x)
         if observe is not None:
-            observe(level, x, gradient)
+            observe(level, x, score_x)
     if denoise:
-        x.add_(score(x, sigma_n), alpha=ladder[-1] ** 2)
+        x.add_(score(x, sigma_batch), alpha=ladder[-1] ** 2)
         if known is not None and mask is not None:
             x = torch.where(mask, known, x)
     return x

@@ -92,16 +92,16 @@ def consistent(
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for i, sigma in enumerate(ladder):
-        sigma_n = x.new_full((len(x),), sigma)
-        gradient = score(x, sigma_n)
+        sigma_batch = x.new_full((len(x),), sigma)
+        score_x = score(x, sigma_batch)
         if observe is not None and i % steps_per_level == 0:
-            observe(i // steps_per_level, x, gradient)
+            observe(i // steps_per_level, x, score_x)
         if denoise and denoise_from == "before_last_step" and i + 1 == len(ladder):
-            return x.add_(gradient, alpha=sigma**2)
-        x.add_(gradient, alpha=a * sigma**2)
+            return x.add_(score_x, alpha=sigma**2)
+        x.add_(score_x, alpha=a * sigma**2)
         if i + 1 < len(ladder):
-            following = ladder[i + 1]
-            x.add_(noise(z), alpha=math.sqrt(following**2 - ((1 - a) * sigma) ** 2))
+            next_sigma = ladder[i + 1]
+            x.add_(noise(z), alpha=math.sqrt(next_sigma**2 - ((1 - a) * sigma) ** 2))
     if denoise:
-        x.add_(score(x, sigma_n), alpha=ladder[-1] ** 2)
+        x.add_(score(x, sigma_batch), alpha=ladder[-1] ** 2)
     return x

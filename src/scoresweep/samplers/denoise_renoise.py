@@ -55,12 +55,12 @@ def denoise_renoise(
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for level, sigma in enumerate(sigmas.tolist()):
-        sigma_n = x.new_full((len(x),), sigma)
+        sigma_batch = x.new_full((len(x),), sigma)
         for _ in range(steps_per_level):
-            gradient = score(x, sigma_n)
-            x.add_(gradient, alpha=sigma**2).add_(noise(z), alpha=factor * sigma)
+            score_x = score(x, sigma_batch)
+            x.add_(score_x, alpha=sigma**2).add_(noise(z), alpha=factor * sigma)
         if observe is not None:
-            observe(level, x, gradient)
+            observe(level, x, score_x)
     if denoise:
-        x.add_(score(x, sigma_n), alpha=sigma**2)
+        x.add_(score(x, sigma_batch), alpha=sigma**2)
     return x

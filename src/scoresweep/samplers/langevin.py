@@ -78,12 +78,12 @@ def langevin(
     sigma, noise = float(sigmas[-1]), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    sigma_n = x.new_full((len(x),), sigma)
+    sigma_batch = x.new_full((len(x),), sigma)
     for _ in range(steps):
-        gradient = score(x, sigma_n)
-        x.add_(gradient, alpha=move).add_(noise(z), alpha=scale)
+        score_x = score(x, sigma_batch)
+        x.add_(score_x, alpha=move).add_(noise(z), alpha=scale)
     if observe is not None:
-        observe(len(sigmas) - 1, x, gradient)
+        observe(len(sigmas) - 1, x, score_x)
     if denoise:
-        x.add_(score(x, sigma_n), alpha=sigma**2)
+        x.add_(score(x, sigma_batch), alpha=sigma**2)
     return x.mul_(2).sub_(1).tanh_().add_(1).div_(2) if tanh else x

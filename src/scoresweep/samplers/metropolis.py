@@ -64,29 +64,29 @@ def metropolis(
         raise ValueError(
             f"metropolis needs a score with log_density, such as an exact score, found {score!r}"
         )
-    sigma_n = x.new_full((len(x),), float(sigmas[-1]))
+    sigma_batch = x.new_full((len(x),), float(sigmas[-1]))
     drift = step_size if proposal == "langevin" else 0.0
     x, noise = x.clone(), independent_noise(generator)
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     uniform = torch.empty(len(x), dtype=torch.float64, device=x.device)
-    log_density = score.log_density(x, sigma_n)
-    gradient = score(x, sigma_n) if drift else torch.zeros_like(x)
+    log_density = score.log_density(x, sigma_batch)
+    score_x = score(x, sigma_batch) if drift else torch.zeros_like(x)
     for _ in range(steps):
-        proposed = x + drift * gradient + math.sqrt(2 * step_size) * noise(z)
-        proposed_density = score.log_density(proposed, sigma_n)
-        proposed_gradient = score(proposed, sigma_n) if drift else gradient
+        proposed = x + drift * score_x + math.sqrt(2 * step_size) * noise(z)
+        proposed_density = score.log_density(proposed, sigma_batch)
+        proposed_score = score(proposed, sigma_batch) if drift else score_x
         # log k(x | x̃) − log k(x̃ | x); for the random walk both are −‖z‖²/2.
-        back = (x - proposed - drift * proposed_gradient).flatten(1).double().square().sum(1)
-        there = z.flatten(1).double().square().sum(1)
-        correction = 0.5 * there - back / (4 * step_size) if drift else 0.0
-        chance = proposed_density - log_density + correction
-        accepted = uniform.uniform_(generator=generator).log() < chance
+        reverse_sq = (x - proposed - drift * proposed_score).flatten(1).double().square().sum(1)
+        forward_sq = z.flatten(1).double().square().sum(1)
+        correction = 0.5 * forward_sq - reverse_sq / (4 * step_size) if drift else 0.0
+        log_acceptance = proposed_density - log_density + correction
+        accepted = uniform.uniform_(generator=generator).log() < log_acceptance
         log_density = torch.where(accepted, proposed_density, log_density)
         accepted = expand_sigma(accepted, x)
         x = torch.where(accepted, proposed, x)
-        gradient = torch.where(accepted, proposed_gradient, gradient) if drift else gradient
+        score_x = torch.where(accepted, proposed_score, score_x) if drift else score_x
     if observe is not None or denoise:
-        gradient = score(x, sigma_n)
+        score_x = score(x, sigma_batch)
     if observe is not None:
-        observe(len(sigmas) - 1, x, gradient)
-    return x.add_(gradient, alpha=float(sigmas[-1]) ** 2) if denoise else x
+        observe(len(sigmas) - 1, x, score_x)
+    return x.add_(score_x, alpha=float(sigmas[-1]) ** 2) if denoise else x

@@ -71,18 +71,18 @@ def predictor_corrector(
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for level, sigma in enumerate(ladder):
-        sigma_n = x.new_full((len(x),), sigma)
+        sigma_batch = x.new_full((len(x),), sigma)
         for _ in range(corrector_steps):
-            gradient = score(x, sigma_n)
-            ratio = noise(z).flatten(1).norm(dim=1) / gradient.flatten(1).norm(dim=1)
+            score_x = score(x, sigma_batch)
+            ratio = noise(z).flatten(1).norm(dim=1) / score_x.flatten(1).norm(dim=1)
             step = expand_sigma(2 * (snr * ratio) ** 2, x)
-            x.add_(step * gradient).add_((2 * step).sqrt() * z)
-        gradient = score(x, sigma_n)
+            x.add_(step * score_x).add_((2 * step).sqrt() * z)
+        score_x = score(x, sigma_batch)
         if observe is not None:
-            observe(level, x, gradient)
+            observe(level, x, score_x)
         if level + 1 < len(ladder):
-            following = ladder[level + 1]
-            variance = sigma**2 - following**2
-            shrink = following / sigma if predictor == "ancestral" else 1.0
-            x.add_(gradient, alpha=variance).add_(noise(z), alpha=shrink * math.sqrt(variance))
-    return x.add_(gradient, alpha=ladder[-1] ** 2) if denoise else x
+            next_sigma = ladder[level + 1]
+            variance = sigma**2 - next_sigma**2
+            shrink = next_sigma / sigma if predictor == "ancestral" else 1.0
+            x.add_(score_x, alpha=variance).add_(noise(z), alpha=shrink * math.sqrt(variance))
+    return x.add_(score_x, alpha=ladder[-1] ** 2) if denoise else x

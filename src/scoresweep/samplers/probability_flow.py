@@ -54,16 +54,18 @@ def probability_flow(
     ladder = sigmas.tolist()
     x = x.clone()
     for level, sigma in enumerate(ladder):
-        gradient = score(x, x.new_full((len(x),), sigma))
+        score_x = score(x, x.new_full((len(x),), sigma))
         if observe is not None:
-            observe(level, x, gradient)
+            observe(level, x, score_x)
         if level + 1 == len(ladder):
             break
-        following = ladder[level + 1]
-        rise = sigma * (sigma - following)
+        next_sigma = ladder[level + 1]
+        step = sigma * (sigma - next_sigma)
         if solver == "euler":
-            x.add_(gradient, alpha=rise)
+            x.add_(score_x, alpha=step)
             continue
-        ahead = score(x + rise * gradient, x.new_full((len(x),), following))
-        x.add_(gradient, alpha=0.5 * rise).add_(ahead, alpha=0.5 * following * (sigma - following))
-    return x.add_(gradient, alpha=ladder[-1] ** 2) if denoise else x
+        next_score = score(x + step * score_x, x.new_full((len(x),), next_sigma))
+        x.add_(score_x, alpha=0.5 * step).add_(
+            next_score, alpha=0.5 * next_sigma * (sigma - next_sigma)
+        )
+    return x.add_(score_x, alpha=ladder[-1] ** 2) if denoise else x

@@ -142,12 +142,12 @@ def _convolution(
     return [nn.Conv2d(maps, outputs, size, stride, padding), nn.ReLU(inplace=True)]
 
 
-def _wide(maps: int, outputs: int, length: int) -> list[nn.Module]:
+def _conv_1xn(maps: int, outputs: int, length: int) -> list[nn.Module]:
     """Return a convolution with a kernel of one row."""
     return _convolution(maps, outputs, (1, length), padding=(0, length // 2))
 
 
-def _high(maps: int, outputs: int, length: int) -> list[nn.Module]:
+def _conv_nx1(maps: int, outputs: int, length: int) -> list[nn.Module]:
     """Return a convolution with a kernel of one column."""
     return _convolution(maps, outputs, (length, 1), padding=(length // 2, 0))
 
@@ -183,13 +183,13 @@ def _block_17(inner: int) -> Branches:
     """Return a block at 17×17 pixels, with `inner` maps inside."""
     return Branches(
         _convolution(768, 192, 1),
-        [*_convolution(768, inner, 1), *_wide(inner, inner, 7), *_high(inner, 192, 7)],
+        [*_convolution(768, inner, 1), *_conv_1xn(inner, inner, 7), *_conv_nx1(inner, 192, 7)],
         [
             *_convolution(768, inner, 1),
-            *_high(inner, inner, 7),
-            *_wide(inner, inner, 7),
-            *_high(inner, inner, 7),
-            *_wide(inner, 192, 7),
+            *_conv_nx1(inner, inner, 7),
+            *_conv_1xn(inner, inner, 7),
+            *_conv_nx1(inner, inner, 7),
+            *_conv_1xn(inner, 192, 7),
         ],
         [nn.AvgPool2d(3, 1, 1, count_include_pad=False), *_convolution(768, 192, 1)],
     )
@@ -201,8 +201,8 @@ def _to_8(maps: int) -> Branches:
         [*_convolution(maps, 192, 1), *_convolution(192, 320, 3, stride=2)],
         [
             *_convolution(maps, 192, 1),
-            *_wide(192, 192, 7),
-            *_high(192, 192, 7),
+            *_conv_1xn(192, 192, 7),
+            *_conv_nx1(192, 192, 7),
             *_convolution(192, 192, 3, stride=2),
         ],
         [nn.MaxPool2d(3, 2)],
@@ -213,11 +213,11 @@ def _block_8(maps: int, pool: nn.Module) -> Branches:
     """Return a block at 8×8 pixels."""
     return Branches(
         _convolution(maps, 320, 1),
-        [*_convolution(maps, 384, 1), Branches(_wide(384, 384, 3), _high(384, 384, 3))],
+        [*_convolution(maps, 384, 1), Branches(_conv_1xn(384, 384, 3), _conv_nx1(384, 384, 3))],
         [
             *_convolution(maps, 448, 1),
             *_convolution(448, 384, 3, padding=1),
-            Branches(_wide(384, 384, 3), _high(384, 384, 3)),
+            Branches(_conv_1xn(384, 384, 3), _conv_nx1(384, 384, 3)),
         ],
         [pool, *_convolution(maps, 192, 1)],
     )

@@ -14,7 +14,7 @@ from scoresweep.pipeline.study import Run, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.tasks import Inpainting
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.samplers import inpainting_mask
-from scoresweep.samplers.positions import last_move, spacing
+from scoresweep.samplers.float_spacing import float_spacing, last_drift
 
 __all__ = ["ResolvedSampling", "resolve_sampling", "step_sizes_for"]
 
@@ -80,7 +80,7 @@ def _check_rounding(
     store = paths.dataset_store(run.dataset.id)
     if not store.exists():
         return
-    gap, move = spacing(training_points(store)), last_move(sigmas, step_sizes)
+    gap, move = float_spacing(training_points(store)), last_drift(sigmas, step_sizes)
     if move < gap / 2:
         raise InputError(
             f"sample.sampler: setting {setting.id}: a step at the last level of {run.id} (sigma "

@@ -14,10 +14,10 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["last_move", "spacing"]
+__all__ = ["float_spacing", "last_drift"]
 
 
-def spacing(x: Tensor) -> float:
+def float_spacing(x: Tensor) -> float:
     """Return the spacing h of floating-point numbers near `x` (N, ...), in the units of `x`.
 
     It is taken at the largest mean absolute value of a feature.
@@ -28,7 +28,7 @@ def spacing(x: Tensor) -> float:
     return math.ldexp(torch.finfo(x.dtype).eps, math.frexp(size)[1] - 1)
 
 
-def last_move(sigmas: Tensor, steps: Tensor) -> float:
+def last_drift(sigmas: Tensor, steps: Tensor) -> float:
     """Return the typical drift of a step at the last level for data narrower than the noise.
 
     That is η_L/σ_L. Without Langevin steps (η is NaN) it is σ_{L−1} − σ_L, covered by the step to
