@@ -38,7 +38,7 @@ def test_every_requirement_is_pinned():
     assert {split(r)[0] for r in wanted} <= pinned
 
 
-def test_the_version_stands_in_one_way():
+def test_the_version_is_the_same_everywhere():
     import scoresweep
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -132,7 +132,7 @@ def test_an_untested_parent_is_refused(version: str) -> None:
         plugin.check_version(version)
 
 
-def test_what_is_overridden_exists_in_the_parent() -> None:
+def test_overridden_methods_exist_in_the_parent() -> None:
     assert callable(parent.get_min_job_age)
     for name in ("check_active_jobs", "report_job_success", "report_job_error"):
         assert callable(getattr(parent.Executor, name))

@@ -79,7 +79,7 @@ def test_a_requeued_job_starts_within_seconds(cluster, tmp_path):
     run("scancel", job)
 
 
-def test_a_dead_node_is_noticed_and_its_job_starts_elsewhere(cluster, tmp_path):
+def test_a_dead_node_is_detected_and_its_job_restarts_elsewhere(cluster, tmp_path):
     starts = tmp_path / "starts"
     script = f"echo $SLURMD_NODENAME $$ >> {starts}; sleep 300"
     job = sbatch("--output=/dev/null", wrap=script)
@@ -100,7 +100,7 @@ def test_a_dead_node_is_noticed_and_its_job_starts_elsewhere(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("daemon", ["slurmctld", "slurmdbd"])
-def test_jobs_outlive_a_daemon_that_hangs(cluster, tmp_path, daemon):
+def test_jobs_survive_a_hanging_daemon(cluster, tmp_path, daemon):
     done = tmp_path / "done"
     job = sbatch("--output=/dev/null", wrap=f"sleep 2; touch {done}")
     wait_for(job, "RUNNING")
@@ -112,7 +112,7 @@ def test_jobs_outlive_a_daemon_that_hangs(cluster, tmp_path, daemon):
     wait_for(job, "COMPLETED")
 
 
-def test_it_is_up_already(cluster):
+def test_up_does_nothing_if_the_cluster_runs(cluster):
     assert Cluster().up() is False
 
 

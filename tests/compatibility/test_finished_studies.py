@@ -24,7 +24,7 @@ def test_a_finished_study_plans_nothing(plan: Plan) -> None:
     assert found.due == []
 
 
-def test_a_deleted_result_is_the_only_one_that_is_made_again(plan: Plan) -> None:
+def test_only_the_deleted_result_is_made_again(plan: Plan) -> None:
     run, setting = plan.runs[0].id, plan.settings[0].id
     plan.paths.metrics(run, setting).unlink()
     due = {key for key, result in examine_results(plan).by_key.items() if result.is_due}

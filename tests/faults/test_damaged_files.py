@@ -64,7 +64,7 @@ FILES = [*(f"{name}.safetensors" for name in CHECKPOINT), "state.json"]
 @pytest.mark.parametrize(
     ("name", "damage"), [("optimizer.safetensors", flip_a_byte), ("state.json", cut_short)]
 )
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
     make_plan, undisturbed, capsys, name, damage
 ):
     plan = make_plan()
@@ -85,7 +85,7 @@ def drawn(plan):
 
 @DAMAGES
 @pytest.mark.parametrize("name", ["image/c/0/0/0/0", "image/zarr.json"])
-def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
+def test_damaged_samples_are_redrawn(plan, undisturbed, name, damage):
     run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
     damage(layout.samples(run, setting) / name)
     with pytest.raises(RunError, match=rf"{setting}\.zarr.*image.* (damaged|bytes|missing)"):
@@ -96,7 +96,7 @@ def test_damaged_samples_are_drawn_again(plan, undisturbed, name, damage):
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
 
 
-def test_a_damaged_path_has_the_samples_drawn_again(plan):
+def test_a_damaged_trajectory_redraws_the_samples(plan):
     content = parse_yaml(TINY, "tiny.yaml")
     content["sample"]["trajectories"] = 4
     plan = plan_study(parse_study(content, "study.yaml"), plan.paths.root)
@@ -110,7 +110,7 @@ def test_a_damaged_path_has_the_samples_drawn_again(plan):
     evaluate(plan, run, setting)
 
 
-def test_a_damaged_copy_of_the_manifest_is_no_manifest(plan, undisturbed):
+def test_a_damaged_copy_of_the_manifest_is_ignored(plan, undisturbed):
     run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
     cut_short(layout.samples_manifest_copy(run, setting))
     layout.samples_manifest(run, setting).unlink()
@@ -118,7 +118,7 @@ def test_a_damaged_copy_of_the_manifest_is_no_manifest(plan, undisturbed):
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
 
 
-def test_the_command_that_draws_finds_damaged_samples_itself(plan, undisturbed, capsys):
+def test_sample_detects_damaged_samples(plan, undisturbed, capsys):
     run, setting = plan.runs[0].id, plan.settings[0].id
     flip_a_byte(plan.paths.samples(run, setting) / "image/c/0/0/0/0")
     sample(plan, run, setting)

@@ -78,9 +78,7 @@ def delete(paths):
 
 @pytest.mark.parametrize("what", DELETED)
 @pytest.mark.parametrize("number", [1, 3])
-def test_chunks_that_vanish_are_named_and_drawn_again(
-    plan, trained, what, number, monkeypatch, capsys
-):
+def test_deleted_chunks_are_named_and_redrawn(plan, trained, what, number, monkeypatch, capsys):
     act = lambda: delete(DELETED[what](plan.paths, names_of(plan)))  # noqa: E731
     after(monkeypatch, chunks_module, "write_chunk", number, act)
     sample(plan, *names_of(plan))
@@ -92,9 +90,7 @@ def test_chunks_that_vanish_are_named_and_drawn_again(
 
 
 @pytest.mark.parametrize("moment", ["sha256_of_tensors", "save_safetensors"])
-def test_a_folder_that_vanishes_while_a_chunk_is_written(
-    plan, trained, moment, monkeypatch, capsys
-):
+def test_a_folder_deleted_while_a_chunk_is_written(plan, trained, moment, monkeypatch, capsys):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, chunk_files, moment, 3, act)
     sample(plan, *names_of(plan))
@@ -102,7 +98,7 @@ def test_a_folder_that_vanishes_while_a_chunk_is_written(
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
 
-def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeypatch):
+def test_samples_deleted_while_their_store_is_written(plan, trained, monkeypatch):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, assemble, "write_samples", 1, act)
     # The store is gone and its manifest alone was written: the next start notices it.
@@ -111,7 +107,7 @@ def test_samples_that_vanish_while_their_store_is_written(plan, trained, monkeyp
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
 
-def test_chunks_that_vanish_again_and_again_end_in_an_error(plan, monkeypatch):
+def test_repeatedly_deleted_chunks_are_an_error(plan, monkeypatch):
     def read(job, chunk):
         delete([job.chunk_folder])
         raise FileNotFoundError(2, "No such file", str(job.chunk_folder))
@@ -126,9 +122,7 @@ def test_chunks_that_vanish_again_and_again_end_in_an_error(plan, monkeypatch):
 # TensorBoard writes in a thread of its own, which ends.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("part", ["", ".owner", "tensorboard"])
-def test_a_run_whose_folder_vanishes_ends_in_an_error_and_starts_again(
-    plan, trained, part, monkeypatch
-):
+def test_a_deleted_run_folder_is_an_error_and_the_run_restarts(plan, trained, part, monkeypatch):
     folder = plan.paths.run(plan.runs[0].id)
     shutil.rmtree(folder)
     after(monkeypatch, TrainingStep, "update", 5, lambda: delete([folder / part]))
@@ -141,7 +135,7 @@ def test_a_run_whose_folder_vanishes_ends_in_an_error_and_starts_again(
     assert plan.paths.weights(plan.runs[0].id).read_bytes() == theirs
 
 
-def test_samples_that_vanish_while_they_are_measured(plan, monkeypatch, tmp_path):
+def test_samples_deleted_during_evaluation(plan, monkeypatch, tmp_path):
     sample(plan, *names_of(plan))
     folder = plan.paths.results / "samples"
     after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
@@ -155,7 +149,7 @@ def test_samples_that_vanish_while_they_are_measured(plan, monkeypatch, tmp_path
         evaluate(plan, *names_of(plan))
 
 
-def test_a_file_that_is_gone_is_named_by_the_command_line(monkeypatch, capsys):
+def test_the_command_line_names_a_deleted_file(monkeypatch, capsys):
     gone = FileNotFoundError("No such file or directory: results/a/x.safetensors")
     monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(gone))
     with pytest.raises(SystemExit) as ended:

@@ -54,7 +54,7 @@ def assert_ended_cleanly(ended, root):
 
 
 @pytest.mark.slow
-def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
+def test_training_keeps_its_last_checkpoint_and_resumes_once_there_is_space(
     staged, small_disk, make_plan, scoresweep, capsys, monkeypatch
 ):
     monkeypatch.setenv("GIT_DIR", "/nowhere")  # what a changed checkout keeps would take room
@@ -75,7 +75,7 @@ def test_training_keeps_its_last_checkpoint_and_goes_on_when_there_is_room(
 
 
 @pytest.mark.slow
-def test_sampling_goes_on_when_there_is_room(staged, small_disk, make_plan, scoresweep):
+def test_sampling_resumes_once_there_is_space(staged, small_disk, make_plan, scoresweep):
     undisturbed = make_plan()
     train_run(undisturbed)
     run, setting = undisturbed.runs[0], undisturbed.settings[0]
@@ -108,9 +108,7 @@ def fill_at_each_removal(folder, monkeypatch, name):
     monkeypatch.setattr("scoresweep.pipeline.system.atomic_files.remove", filling)
 
 
-def test_the_error_that_ended_training_is_told_where_nothing_more_can_be_written(
-    staged, small_disk, monkeypatch
-):
+def test_the_error_of_training_is_reported_on_a_full_disk(staged, small_disk, monkeypatch):
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk, **OFTEN)
     fill_at_each_removal(small_disk, monkeypatch, "step-00000020")
@@ -121,9 +119,7 @@ def test_the_error_that_ended_training_is_told_where_nothing_more_can_be_written
     ]
 
 
-def test_the_error_that_ended_sampling_is_told_where_nothing_more_can_be_written(
-    staged, small_disk, monkeypatch
-):
+def test_the_error_of_sampling_is_reported_on_a_full_disk(staged, small_disk, monkeypatch):
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk)
     train_run(plan)
@@ -132,7 +128,7 @@ def test_the_error_that_ended_sampling_is_told_where_nothing_more_can_be_written
         sample(plan, plan.runs[0].id, plan.settings[0].id)
 
 
-def test_a_limit_on_the_size_of_files_is_a_full_disk(make_plan, capsys):
+def test_a_file_size_limit_is_treated_as_a_full_disk(make_plan, capsys):
     plan = make_plan()
     folder = crash_at(plan, 60)
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))

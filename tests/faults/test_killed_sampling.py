@@ -41,7 +41,7 @@ def identities(folder):
         ("scoresweep.pipeline.sampling.assemble.write_json", 1, 3),
     ],
 )
-def test_a_killed_job_draws_what_is_missing(make_plan, monkeypatch, function, call, chunks):
+def test_a_killed_job_draws_only_missing_samples(make_plan, monkeypatch, function, call, chunks):
     plan = make_plan()
     train_run(plan)
     run, setting = plan.runs[0].id, plan.settings[0].id

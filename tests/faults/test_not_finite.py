@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_other_runs_go_on_and_the_report_covers_them(folder, scoresweep):
+def test_other_runs_continue_and_the_report_covers_them(folder, scoresweep):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--cores", "2", "--configfile", "study.yaml", "--keep-going"]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

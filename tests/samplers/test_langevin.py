@@ -85,7 +85,7 @@ def test_plain_langevin_dynamics_gets_the_weights_of_separated_modes_wrong():
     )
 
 
-def test_plain_langevin_dynamics_reaches_modes_that_are_near_each_other():
+def test_plain_langevin_dynamics_reaches_nearby_modes():
     target = four_modes(distance=1.0, std=0.4)
     x = normal(0.0, 1.0, 4000, 2, seed=6)
     options = {"steps": 800, "step_size": 0.009, "denoise": False, "generator": generator(7)}

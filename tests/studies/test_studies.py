@@ -97,7 +97,7 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_study_plans_and_bears_the_name_of_its_file(name: str) -> None:
+def test_a_study_plans_and_has_the_name_of_its_file(name: str) -> None:
     plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
     assert plan.study.study == name
     assert plan.runs

@@ -94,7 +94,7 @@ def test_a_study_ends_in_a_report(finished):
     assert not [path for path in (finished / "results").rglob("*") if ".part" in path.name]
 
 
-def test_a_second_run_does_nothing_whatever_the_study_file_is_called(folder):
+def test_a_second_run_under_another_file_name_does_nothing(folder):
     (folder / "study.yaml").rename(folder / "renamed.yaml")
     assert planned(folder, study="renamed.yaml") == {}
 
@@ -183,7 +183,7 @@ def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_inception_asks_for_hours(staged, tmp_path):
+def test_inception_requests_hours(staged, tmp_path):
     """Other extractors ask for the default run time: a partition may not allow more."""
     give_data(tmp_path, staged)
     for extractor, minutes in (("pixels", "60"), ("inception_antialias", "240")):

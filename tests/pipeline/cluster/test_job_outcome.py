@@ -48,7 +48,7 @@ def test_a_killed_process_explains_the_errors_of_the_others(job):
     assert re.search("without a result.*the log of process 1", loss.message, re.DOTALL)
 
 
-def test_a_segmentation_fault_is_not_taken_for_a_kill(job):
+def test_a_segmentation_fault_is_not_mistaken_for_a_kill(job):
     folder, job_id, tasks = job(None)
     JobPaths(folder, job_id, 0).stdout.write_text("Fatal Python error: Segmentation fault")
     assert not job_failure(folder, job_id, tasks).killed

@@ -85,7 +85,7 @@ def test_variables_of_launchers_and_accelerates_defaults_are_ignored(tmp_path, m
         (crash, RunError, r"A process failed; its log .*a fault of the program"),
     ],
 )
-def test_a_failure_comes_back(tmp_path, function, error, message):
+def test_a_failure_is_reported(tmp_path, function, error, message):
     import re
 
     with pytest.raises(error) as raised:
@@ -109,7 +109,7 @@ def test_this_machine_is_one_node(tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
-def test_slurm_must_be_there(tmp_path, monkeypatch):
+def test_slurm_must_be_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="cluster: slurm: this machine has no `srun`"):
         launch(crash, resources=Resources(cluster="slurm"), logs=tmp_path)
@@ -168,7 +168,7 @@ def test_a_crash_after_progress_is_retried(tmp_path):
 
 
 @pytest.mark.parametrize(("mask", "seen"), [("3,1", "3,1"), ("", "0,1"), ("GPU-8f", "0,1")])
-def test_the_gpus_that_a_scheduler_has_given_are_used(tmp_path, monkeypatch, mask, seen):
+def test_the_allocated_gpus_are_used(tmp_path, monkeypatch, mask, seen):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
     launch(write_gpus, tmp_path, resources=Resources(gpus=2), logs=tmp_path / "logs")
     assert (tmp_path / "gpus").read_text() == seen
@@ -178,7 +178,7 @@ def write_gpus(folder):
     (folder / "gpus").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 
 
-def test_no_more_gpus_than_were_given(tmp_path, monkeypatch):
+def test_more_gpus_than_allocated_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with pytest.raises(InputError, match=r"gpus: 2: .* expected 1 or fewer"):
         launch(write_gpus, tmp_path, resources=Resources(gpus=2), logs=tmp_path / "logs")

@@ -202,7 +202,7 @@ evaluate: {extractors: [pixels, efficientnet_lite0]}
 """
 
 
-def test_what_stage_has_fetched_is_enough_for_the_rest(
+def test_stage_fetches_everything_that_later_steps_need(
     offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
@@ -223,7 +223,7 @@ def test_what_stage_has_fetched_is_enough_for_the_rest(
     assert attributes["weights_sha256"] == sha256_of_tensors(model.state_dict())
 
 
-def test_stage_says_that_weights_cannot_be_had(
+def test_stage_names_weights_that_cannot_be_fetched(
     offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)

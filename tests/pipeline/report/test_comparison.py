@@ -95,9 +95,7 @@ def by_hand(path: Path, measure: str, **point: Any) -> tuple[float, float, float
     return mean, float(low), float(high)
 
 
-def test_a_setting_that_one_study_sweeps_and_the_other_has_fixed_is_matched(
-    a: Path, b: Path
-) -> None:
+def test_a_setting_swept_by_only_one_study_is_matched(a: Path, b: Path) -> None:
     found = both(a, b)
     assert found.axes == ["levels", "step_size"]
     table = found.tables["coverage_classifier"].set_index(["levels", "step_size"])
@@ -125,7 +123,7 @@ def test_a_setting_that_one_study_sweeps_and_the_other_has_fixed_is_matched(
     assert np.isnan(table.loc[(8, 2e-5), "A"])
 
 
-def test_what_neither_sweeps_and_is_not_the_same_is_listed(a: Path, b: Path) -> None:
+def test_different_options_that_neither_sweeps_are_listed(a: Path, b: Path) -> None:
     found = both(a, b)
     assert [(d.path, d.values) for d in found.differences] == [("train.batch_size", ("16", "32"))]
     assert not found.incomparable
@@ -148,7 +146,7 @@ def test_the_best_of_each(a: Path, b: Path) -> None:
     )
 
 
-def test_the_score_error_of_networks_is_a_measure_too(a: Path, b: Path) -> None:
+def test_the_score_error_of_networks_is_also_a_metric(a: Path, b: Path) -> None:
     found = both(a, b)
     table = found.tables["score_error_sigma2"]
     assert found.axes_of("score_error_sigma2") == ["levels"]
@@ -212,7 +210,7 @@ def test_one_repeat_without_an_interval_of_its_own_has_no_winner(tmp_path: Path)
     ("key", "value"),
     [("extractor", "pixels"), ("resize", "tf1"), ("n_real", 31), ("n_generated", 5000)],
 )
-def test_values_of_another_kind_are_not_compared(
+def test_values_with_different_attributes_are_not_compared(
     a: Path, tmp_path: Path, key: str, value: Any
 ) -> None:
     def tell(tree: xr.DataTree) -> None:
@@ -230,7 +228,7 @@ def test_values_of_another_kind_are_not_compared(
     assert line.endswith(f"| {value}): frechet_classifier")
 
 
-def test_other_data_make_every_measure_another_one(a: Path, tmp_path: Path) -> None:
+def test_with_other_data_no_metric_is_comparable(a: Path, tmp_path: Path) -> None:
     small = {"train": train({"noise.levels": [6, 4]})}
     other = write(tmp_path, "other", dataset={"name": "digits", "subset": 100}, **small)
     found = both(a, other)
@@ -244,7 +242,7 @@ def test_other_data_make_every_measure_another_one(a: Path, tmp_path: Path) -> N
     assert verdicts.to_dict() == {"not apart": 6, "only in B": 6}
 
 
-def test_other_options_of_a_measure_are_warned_of(a: Path, tmp_path: Path) -> None:
+def test_different_options_of_a_metric_give_a_warning(a: Path, tmp_path: Path) -> None:
     def elsewhere(tree: xr.DataTree) -> None:
         tree.attrs["commit"] = "0123456789abcdef"
 
@@ -267,7 +265,7 @@ def test_a_swept_evaluation_is_matched_by_its_value(a: Path, tmp_path: Path) -> 
     assert len(table) == 12
 
 
-def test_two_options_of_one_name_keep_apart(a: Path, tmp_path: Path) -> None:
+def test_two_options_of_the_same_name_are_distinguished(a: Path, tmp_path: Path) -> None:
     """The first sweeps the levels that are trained on, the other those that are walked down."""
     ladder = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.05, "levels": 4}
     sample = {**CONTENT["sample"], "noise": ladder, "grid": {"noise.levels": [4, 5]}}
@@ -275,7 +273,7 @@ def test_two_options_of_one_name_keep_apart(a: Path, tmp_path: Path) -> None:
     assert both(a, other).axes == ["train.noise.levels", "step_size", "sample.noise.levels"]
 
 
-def test_the_exact_score_competes_with_nobody(a: Path, tmp_path: Path) -> None:
+def test_the_exact_score_is_not_ranked(a: Path, tmp_path: Path) -> None:
     def perfect(tree: xr.DataTree) -> None:
         exact = tree["sampling/network"] == "oracle"
         tree["sampling/frechet_classifier"] -= 0.1 * exact
@@ -285,7 +283,7 @@ def test_the_exact_score_competes_with_nobody(a: Path, tmp_path: Path) -> None:
     assert found.best["frechet_classifier"][0]["network"] == "mlp(width=8, blocks=1)"
 
 
-def test_studies_without_a_setting_in_common_say_on_which_axis(a: Path, tmp_path: Path) -> None:
+def test_studies_without_a_common_setting_name_the_axis(a: Path, tmp_path: Path) -> None:
     sample = {**CONTENT["sample"], "grid": {"sampler.step_size": [1e-6]}}
     text = printed(a, write(tmp_path, "other", sample=sample))
     assert "No setting is in both (6 only in A, 2 only in B): no common value of step size" in text
@@ -310,7 +308,7 @@ def test_the_command_prints_settings_and_writes_a_table(a: Path, b: Path, tmp_pa
     assert line["B"] == pytest.approx(by_hand(b, "coverage_classifier", levels=8)[0])
 
 
-def test_the_settings_of_the_main_measure_are_printed(a: Path, b: Path) -> None:
+def test_the_settings_by_the_main_metric_are_printed(a: Path, b: Path) -> None:
     text = printed(a, b)
     mean, _, _ = by_hand(b, "frechet_classifier", levels=4)
     assert "Fréchet distance (classifier) (lower is better): 1 setting in both" in text
@@ -355,7 +353,7 @@ def test_a_report_without_a_measured_setting_is_refused(a: Path, tmp_path: Path)
         read_report(altered(a, tmp_path, empty))
 
 
-def test_reports_need_a_measure_in_common(a: Path, tmp_path: Path) -> None:
+def test_reports_need_a_common_metric(a: Path, tmp_path: Path) -> None:
     def rename(tree: xr.DataTree) -> None:
         for group in ("sampling", "score_error"):
             content = tree[group].to_dataset()

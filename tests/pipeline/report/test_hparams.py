@@ -16,7 +16,7 @@ from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import wide_table
 
 
-def test_the_best_sampler_is_named_and_what_matters_comes_first(tmp_path: Path) -> None:
+def test_the_best_setting_and_the_main_metric_come_first(tmp_path: Path) -> None:
     samplers = [
         {"name": "annealed_langevin", "step_size": 2e-5},
         {"name": "probability_flow", "denoise": False},
@@ -55,7 +55,7 @@ def test_the_best_sampler_is_named_and_what_matters_comes_first(tmp_path: Path) 
     assert [values[tag] for tag in first] == pytest.approx([0.0625, 20, 40])
 
 
-def test_the_best_is_found_over_the_samplings_not_among_them(tmp_path: Path) -> None:
+def test_the_best_is_chosen_by_means_over_samplings(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1]}
     plan = fake_plan(
         tmp_path,

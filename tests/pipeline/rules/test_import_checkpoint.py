@@ -68,7 +68,7 @@ def expected(plan, name, factor):
     ("name", "ema", "factor"), [("ncsn", True, 1), ("ncsnv2", True, 2), ("ncsnv2", False, 1)]
 )
 @pytest.mark.parametrize("zipped", [True, False])
-def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, zipped):
+def test_the_weights_are_imported_into_the_run(plan, tmp_path, capsys, name, ema, factor, zipped):
     study = plan(name)
     file = checkpoint(tmp_path / "checkpoint.pth", name, zipped=zipped)
     assert zipfile.is_zipfile(file) == zipped
@@ -99,7 +99,7 @@ def test_the_weights_become_the_runs(plan, tmp_path, capsys, name, ema, factor, 
     assert check["sigma"] == LADDER
 
 
-def test_without_averages_the_last_parameters_are_taken(plan, tmp_path):
+def test_without_averages_the_last_parameters_are_used(plan, tmp_path):
     study = plan()
     import_checkpoint(study, study.runs[0].id, checkpoint(tmp_path / "c.pth", ema=False))
     found = load_network(study.paths.run(study.runs[0].id)).first.bias
@@ -175,7 +175,7 @@ def test_other_contents_are_refused(plan, tmp_path, content, found):
     refused(plan(), tmp_path / "c.pth", f"c.pth: {found}")
 
 
-def test_files_that_are_no_checkpoint_are_named(plan, tmp_path):
+def test_files_that_are_not_checkpoints_are_named(plan, tmp_path):
     refused(plan(), tmp_path / "c.pth", r"c.pth: there is no such file")
     (tmp_path / "c.pth").write_bytes(b"<!DOCTYPE html><html><title>404</title></html>")
     refused(plan(), tmp_path / "c.pth", r"c.pth: is an HTML page")
@@ -226,7 +226,7 @@ def test_state_dicts_alone_or_by_name_are_read(plan, tmp_path):
     assert about["checksums"] == "none in a safetensors file"
 
 
-def test_without_ema_averages_alone_are_not_taken(plan, tmp_path):
+def test_without_ema_a_file_of_averages_only_is_refused(plan, tmp_path):
     torch.save({"ema": parts_of(tmp_path / "c.pth")[4]}, tmp_path / "c.pth")
     study = plan()
     with pytest.raises(InputError, match="averaged parameters only"):
@@ -245,14 +245,14 @@ def test_without_ema_averages_alone_are_not_taken(plan, tmp_path):
         ([8, 4, 2, 1, 1], "module.sigmas is of the type int64"),
     ],
 )
-def test_ladders_that_are_none_are_refused(plan, tmp_path, sigmas, found):
+def test_invalid_ladders_are_refused(plan, tmp_path, sigmas, found):
     content = parts_of(tmp_path / "c.pth")
     content[0]["module.sigmas"] = torch.tensor(sigmas)
     torch.save(content, tmp_path / "c.pth")
     refused(plan(), tmp_path / "c.pth", found)
 
 
-def test_a_ladder_with_axes_of_one_is_the_same(plan, tmp_path):
+def test_a_ladder_with_axes_of_length_one_is_accepted(plan, tmp_path):
     content = parts_of(tmp_path / "c.pth")
     content[0]["module.sigmas"] = torch.tensor(LADDER).double().reshape(-1, 1, 1, 1)
     torch.save(content, tmp_path / "c.pth")
@@ -267,7 +267,7 @@ def test_a_tensor_of_any_other_shape_is_named(plan, tmp_path, name):
         refused(plan(), file, "c.pth: (does not fit|holds)")
 
 
-def test_a_long_list_of_problems_is_capped(plan, tmp_path):
+def test_a_long_list_of_problems_is_shortened(plan, tmp_path):
     shapes = {name: value.shape for name, value in published_weights("ncsnv2", 1).items()}
     changes = {name: torch.ones(3, *shape) for name, shape in shapes.items()}
     study = plan()
@@ -283,14 +283,14 @@ def test_a_norm_of_another_width_is_named(plan, tmp_path):
     )
 
 
-def test_weights_that_give_no_finite_score_are_refused(plan, tmp_path):
+def test_weights_that_give_non_finite_scores_are_refused(plan, tmp_path):
     shapes = {name: value.shape for name, value in published_weights("ncsnv2", 1).items()}
     large = {name: torch.full(shapes[name], 9e5) for name in shapes if name.startswith("refine")}
     file = checkpoint(tmp_path / "c.pth", ema=False, **large)
     refused(plan(), file, "scores that are not finite")
 
 
-def test_what_is_known_of_imported_weights_is_shown(plan, tmp_path, capsys):
+def test_facts_about_imported_weights_are_shown(plan, tmp_path, capsys):
     study = plan()
     run = study.runs[0]
     import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))

@@ -76,7 +76,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
-def test_needs_nothing_beside_it(finished: Plan) -> None:
+def test_the_page_needs_no_other_file(finished: Plan) -> None:
     page = read_page(finished)
     sources = [value for name, value in page.attributes if name in ("src", "href")]
     assert sources
@@ -86,7 +86,7 @@ def test_needs_nothing_beside_it(finished: Plan) -> None:
     assert "@import" not in style
 
 
-def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
+def test_every_figure_is_saved_as_png(finished: Plan) -> None:
     sources = [value for name, value in read_page(finished).attributes if name == "src"]
     embedded = {base64.b64decode(source.split(",")[1]) for source in sources}
     for content in embedded:
@@ -103,7 +103,7 @@ def test_every_figure_is_a_png_and_lies_beside_the_page(finished: Plan) -> None:
     assert (len(on_disk), len(vector)) == (29, 16)
 
 
-def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
+def test_the_best_setting_has_its_interval(finished: Plan) -> None:
     setting = next(s for s in finished.settings if s.axes["step_size"] == 2e-5)
     runs = [run for run in finished.runs if run.axes["levels"] == 6]
     values = [frechet(run, setting) for run in runs]
@@ -121,7 +121,7 @@ def test_the_best_setting_stands_with_its_interval(finished: Plan) -> None:
     assert "Missing or failed" not in text
 
 
-def test_what_noise_can_win_ranks_nothing(finished: Plan) -> None:
+def test_metrics_that_noise_can_win_do_not_rank(finished: Plan) -> None:
     text = read_page(finished).text
     best, rest = text.split("Other metrics")
     best = best.split("The best setting by each metric")[1]
@@ -134,7 +134,7 @@ def test_what_noise_can_win_ranks_nothing(finished: Plan) -> None:
     assert "Higher is better, but copies reach 1, too." in rest
 
 
-def test_what_is_missing_is_named_on_the_terminal(
+def test_missing_results_are_named_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
 ) -> None:
     plan = fake_plan(tmp_path)
@@ -172,7 +172,9 @@ def test_files_hold_the_same_numbers(finished: Plan) -> None:
     assert left == set()
 
 
-def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path, undrawn: None) -> None:
+def test_a_failed_setting_is_named_and_the_others_are_reported(
+    tmp_path: Path, undrawn: None
+) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
     run, setting = plan.runs[2], plan.settings[0]
@@ -192,7 +194,7 @@ def test_one_that_failed_is_named_and_the_rest_reported(tmp_path: Path, undrawn:
         assert int((tree["sampling/state"] == "done").sum()) == 11
 
 
-def test_the_page_says_what_every_stage_took(finished: Plan) -> None:
+def test_the_page_shows_the_time_of_every_stage(finished: Plan) -> None:
     text = read_page(finished).text
     for stage, work in (
         ("training", "0.00444 core-hours (4 jobs, 8 s in total)"),
@@ -241,7 +243,7 @@ def test_axes_that_vary_together_have_no_map(tmp_path: Path, undrawn: None) -> N
     assert names == {f"metric_frechet_classifier_{axis}" for axis in axes}
 
 
-def test_settings_that_are_alike_have_no_best_one(tmp_path: Path, undrawn: None) -> None:
+def test_equal_settings_have_no_best_one(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
     fake_measurements(plan)
     for setting in plan.settings:
@@ -260,7 +262,7 @@ def test_settings_that_are_alike_have_no_best_one(tmp_path: Path, undrawn: None)
     assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}
 
 
-def test_works_without_samples_and_data(tmp_path: Path, undrawn: None) -> None:
+def test_the_report_works_without_samples_and_data(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path)
     fake_run(plan, plan.runs[0])
     fake_metrics(plan, plan.runs[0], plan.settings[0])

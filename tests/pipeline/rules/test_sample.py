@@ -153,7 +153,7 @@ def test_samples_and_diagnostics_are_those_of_the_library(make):
     np.testing.assert_array_equal(found.chunk_seed, np.repeat(seeds, (20, 20, 10)))
 
 
-def test_what_the_store_says_of_itself(make):
+def test_the_store_describes_its_contents(make):
     plan = make()
     found = draw(plan)
     run, setting = plan.runs[0], plan.settings[0]
@@ -172,7 +172,7 @@ def test_what_the_store_says_of_itself(make):
 
 
 @pytest.mark.parametrize("start", ["uniform", "normal", "data_plus_noise"])
-def test_the_start_is_the_one_asked_for(make, start):
+def test_samples_start_from_the_chosen_distribution(make, start):
     sampler = {"name": "annealed_langevin", "step_size": 1e-14, "steps_per_level": 1}
     plan = make(initial=start, sampler=sampler)
     found = draw(plan).trajectory[:, 0].values
@@ -185,14 +185,14 @@ def test_the_start_is_the_one_asked_for(make, start):
         assert found.std() == pytest.approx(8, rel=0.05)
 
 
-def test_a_ladder_of_its_own(make):
+def test_a_setting_can_have_another_ladder(make):
     noise = {"name": "uniform", "sigma_max": 4.0, "sigma_min": 0.2, "levels": 3}
     found = draw(make(noise=noise))
     np.testing.assert_array_equal(found.sigma, uniform(4.0, 0.2, 3))
     assert found.sizes["level"] == 3
 
 
-def test_a_ladder_of_its_own_may_be_measured_on_the_data(make):
+def test_the_ladder_of_a_setting_can_depend_on_the_data(make):
     noise = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.2, "levels": 3}
     plan = make(noise=noise)
     points = read_split(plan.paths.dataset_store("digits"), "train").model_space().flatten(1)
@@ -210,7 +210,7 @@ def test_an_automatic_step_size_is_technique_4s(make):
     )
 
 
-def test_trajectories_end_in_the_samples_where_nothing_is_denoised(make):
+def test_trajectories_end_in_the_samples_without_denoising(make):
     sampler = {"name": "annealed_langevin", "step_size": 2e-3, "denoise": False}
     found = draw(make(sampler=sampler, trajectories=50))
     assert found.sizes["path"] == 50
@@ -219,7 +219,7 @@ def test_trajectories_end_in_the_samples_where_nothing_is_denoised(make):
     assert "trajectory" not in draw(make("none", trajectories=0))
 
 
-def test_mixed_precision_is_close_and_not_the_same(make):
+def test_mixed_precision_is_close_but_not_equal(make):
     # Steps this small do not carry differences on.
     sampler = {"name": "annealed_langevin", "step_size": 1e-5}
     full, mixed = (
@@ -267,7 +267,7 @@ def without_name(options):
     ],
     ids=str,
 )
-def test_how_chunks_are_shared_out_makes_no_difference(make, monkeypatch, changes):
+def test_the_distribution_of_chunks_makes_no_difference(make, monkeypatch, changes):
     one = draw(make("one", **changes))
 
     def drawn_apart(work, chunks):
@@ -293,7 +293,7 @@ def test_options_that_do_not_fit_the_ladder_of_a_trained_run_are_refused(make, m
     assert chunks == []
 
 
-def test_a_precision_that_a_gpu_lacks_is_noted_as_the_failure_of_the_setting(make, monkeypatch):
+def test_an_unsupported_precision_is_recorded_as_the_failure_of_the_setting(make, monkeypatch):
     answers = {"device_count": 1, "get_device_name": "V100", "get_device_capability": (7, 0)}
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
@@ -315,7 +315,7 @@ def test_in_painting_keeps_the_known_part_of_test_samples(make):
     assert found.attrs["task"] == "inpainting"
 
 
-def test_test_samples_are_taken_again_where_there_are_not_enough(make):
+def test_test_samples_are_reused_if_there_are_too_few(make):
     plan = make(task={"name": "inpainting", "mask": "centre"}, count=400, chunk=400)
     found = draw(plan)
     available = len(read_split(plan.paths.dataset_store("digits"), "test").model_space())
@@ -323,7 +323,7 @@ def test_test_samples_are_taken_again_where_there_are_not_enough(make):
     assert available < 400
 
 
-def test_interpolation_draws_rows_that_turn_from_one_sample_into_another(make):
+def test_interpolation_draws_rows_that_change_from_one_sample_to_another(make):
     # The walk that small steps make from one start is driven by the noise alone.
     sampler = {"name": "annealed_langevin", "step_size": 1e-6, "denoise": False}
     plan = make(task={"name": "interpolation", "steps": 5}, sampler=sampler, trajectories=40)
@@ -347,7 +347,7 @@ def test_interpolation_draws_rows_that_turn_from_one_sample_into_another(make):
         {"task": {"name": "interpolation", "steps": 4}},
     ],
 )
-def test_what_is_drawn_can_be_measured(make, changes):
+def test_all_kinds_of_samples_can_be_evaluated(make, changes):
     plan = make(**changes)
     draw(plan)
     reference(plan, "digits", "pixels")
@@ -393,7 +393,7 @@ def test_without_a_seed_repeats_of_the_run_are_independent(make):
     )
 
 
-def test_a_seed_of_its_own_counts_for_every_run(make):
+def test_the_seed_of_a_setting_applies_to_every_run(make):
     plan = make(seed=0)
     first, second = draw(plan, 0), draw(plan, 1)
     np.testing.assert_array_equal(first.image, second.image)  # the weights are equal here
@@ -416,7 +416,7 @@ def test_two_processes_draw_the_same_as_one(make):
     assert (state.state, state.step, state.steps) == ("done", 3, 3)
 
 
-def test_a_stop_costs_the_chunk_that_it_interrupts(make, monkeypatch):
+def test_a_stop_loses_only_the_interrupted_chunk(make, monkeypatch):
     undisturbed = draw(make("undisturbed"))
     plan = make()
     with monkeypatch.context() as patch:
@@ -436,7 +436,7 @@ def test_a_stop_costs_the_chunk_that_it_interrupts(make, monkeypatch):
     assert not plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id).exists()
 
 
-def test_samples_that_are_drawn_are_left_alone(make, monkeypatch):
+def test_finished_samples_are_not_redrawn(make, monkeypatch):
     plan = make()
     draw(plan)
     chunks = note_chunks(monkeypatch)
@@ -444,7 +444,7 @@ def test_samples_that_are_drawn_are_left_alone(make, monkeypatch):
     assert chunks == []
 
 
-def test_samples_of_other_weights_are_drawn_again(make, capsys):
+def test_samples_of_other_weights_are_redrawn(make, capsys):
     plan = make()
     first = draw(plan)
     write_weights(plan, seed=1)
@@ -455,7 +455,7 @@ def test_samples_of_other_weights_are_drawn_again(make, capsys):
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:0], lambda b: b[:1000], lambda b: b[:-1] + b"?"])
-def test_a_damaged_chunk_is_named_and_drawn_again(make, monkeypatch, capsys, damage):
+def test_a_damaged_chunk_is_named_and_redrawn(make, monkeypatch, capsys, damage):
     undisturbed = draw(make("undisturbed"))
     plan = make()
     with monkeypatch.context() as patch:
@@ -543,7 +543,7 @@ def test_the_other_workers_stop_after_their_chunk_if_one_fails(make, fast_worker
     assert len(list(parts.glob("chunk-*"))) < 2500
 
 
-def test_no_worker_outlives_the_process_that_started_it(make, fast_workers):
+def test_workers_end_with_the_process_that_started_them(make, fast_workers):
     plan = make(count=100_000)
     parent = multiprocessing.get_context("fork").Process(
         target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, 2)
@@ -606,7 +606,7 @@ def test_samples_that_are_not_finite_are_named(make, monkeypatch):
     assert not plan.paths.samples_manifest(run, setting).exists()
 
 
-def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
+def test_non_finite_samples_after_the_last_step_are_named(make, monkeypatch):
     plan = make()
     calls = []
 
@@ -622,7 +622,7 @@ def test_samples_that_the_last_step_spoils_are_named_too(make, monkeypatch):
         draw(plan)
 
 
-def test_a_run_that_is_not_trained_is_named(make):
+def test_an_untrained_run_is_named(make):
     plan = make()
     plan.paths.weights(plan.runs[0].id).unlink()
     with pytest.raises(InputError, match=r"model.safetensors: is missing; train the run first"):
@@ -630,13 +630,13 @@ def test_a_run_that_is_not_trained_is_named(make):
     assert state_of(plan).state == "failed"
 
 
-def test_more_gpus_than_there_are_is_refused(make):
+def test_more_gpus_than_available_are_refused(make):
     gpus = torch.cuda.device_count() + 1
     with pytest.raises(InputError, match=f"gpus: {gpus}: expected {gpus - 1} or fewer"):
         draw(make(), gpus=gpus)
 
 
-def test_gpus_are_shared_out_in_turn(make):
+def test_gpus_are_assigned_round_robin(make):
     plan = make()
 
     def work(processes):

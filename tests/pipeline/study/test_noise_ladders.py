@@ -40,7 +40,7 @@ def test_known_levels_are_those_of_the_library(options):
 
 
 @pytest.mark.parametrize("unknown", [{"sigma_max": "max_rms"}, {"levels": "auto"}])
-def test_of_a_ladder_from_data_the_last_level_is_known(unknown):
+def test_the_last_level_of_a_ladder_from_data_is_known(unknown):
     assert parse({"name": "geometric", **ENDS} | unknown).known_sigmas() == [inf, 0.1]
 
 

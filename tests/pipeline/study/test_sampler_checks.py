@@ -66,7 +66,7 @@ def test_a_sampler_within_its_range_is_planned(sampler, noise):
     assert plan(sampler, noise).settings[0].sample.sampler.name == sampler["name"]
 
 
-def test_the_ladders_of_all_runs_are_looked_at():
+def test_the_ladders_of_all_runs_are_checked():
     content = parse_yaml(TINY, "tiny.yaml")
     content["train"]["grid"] = {"noise.levels": [5, 50]}
     content["sample"] |= {"grid": {}, "sampler": {"name": "consistent", "step_size": 0.005}}
@@ -93,7 +93,7 @@ def test_the_ladders_of_all_runs_are_looked_at():
         (ANNEALED, {"task": {"name": "interpolation", "steps": 1}}, r"steps: 1"),
     ],
 )
-def test_a_task_that_cannot_be_done_is_refused(sampler, sample, message):
+def test_an_unsupported_task_is_refused(sampler, sample, message):
     with pytest.raises(InputError, match=message):
         plan(sampler, **sample)
 

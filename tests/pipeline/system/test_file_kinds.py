@@ -98,14 +98,14 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_is_known_by_its_content(tmp_path, kind):
+def test_a_file_is_recognised_by_its_content(tmp_path, kind):
     (tmp_path / "checkpoint.pth").write_bytes(FILES[kind])
     found = describe(tmp_path / "checkpoint.pth")
     assert found.name == kind
     assert (kind in READABLE) == (kind in {"torch_zip", "torch_legacy", "safetensors"})
 
 
-def test_torchscript_is_not_taken_for_weights(tmp_path):
+def test_torchscript_is_not_mistaken_for_weights(tmp_path):
     (tmp_path / "a.pt").write_bytes(
         archive(a__code__m="x", **{"a/data.pkl": b"", "a/constants.pkl": b""})
     )
@@ -139,13 +139,13 @@ def test_what_the_description_names(tmp_path):
         ([], "folder"),
     ],
 )
-def test_a_folder_is_known_by_its_files(tmp_path, files, kind):
+def test_a_folder_is_recognised_by_its_files(tmp_path, files, kind):
     for name in files:
         (tmp_path / name).touch()
     assert describe(tmp_path).name == kind
 
 
-def test_a_folder_says_which_checkpoints_are_in_it(tmp_path):
+def test_a_folder_lists_the_checkpoints_in_it(tmp_path):
     for number in range(7):
         (tmp_path / f"checkpoint_{number}.pth").touch()
     mend = describe(tmp_path).remedy
@@ -153,7 +153,7 @@ def test_a_folder_says_which_checkpoints_are_in_it(tmp_path):
     assert "and 4 more" in mend
 
 
-def test_objects_of_a_pickle_are_named_and_not_made():
+def test_objects_of_a_pickle_are_named_but_not_created():
     class_twice = [nn.Linear(1, 1), nn.Linear(1, 1), np.float64(2)]
     for protocol in (2, 4, 5):
         found = pickled_globals(io.BytesIO(pickle.dumps(class_twice, protocol)))
@@ -163,7 +163,7 @@ def test_objects_of_a_pickle_are_named_and_not_made():
     assert "torch.nn.modules.linear.Linear" in pickled_globals(io.BytesIO(cut))
 
 
-def test_lists_are_capped():
+def test_long_lists_are_shortened():
     assert abbreviate_names("abc", 5) == ["a", "b", "c"]
     assert abbreviate_names("abcdefg", 5) == ["a", "b", "c", "d", "e", "and 2 more"]
     assert abbreviate_names(["x" * 100], 5, 10) == ["xxxxxxx..."]

@@ -19,20 +19,20 @@ def checkpoint(step: int) -> Checkpoint:
     )
 
 
-def test_what_was_saved_comes_back(tmp_path):
+def test_a_saved_state_is_restored(tmp_path):
     found = load_checkpoint(save_checkpoint(tmp_path, checkpoint(7), keep=2))
     assert found.step == 7
     assert found.values == {"seconds": 1.5, "data": "digits"}
     assert torch.equal(found.tensors["network"]["w"], torch.full((3,), 7.0))
 
 
-def test_only_the_newest_are_kept_and_nothing_half_written(tmp_path):
+def test_only_the_newest_are_kept_without_partial_files(tmp_path):
     for step in (5, 10, 100, 2000):
         save_checkpoint(tmp_path, checkpoint(step), keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000100", "step-00002000"]
 
 
-def test_what_a_killed_process_has_half_written_is_removed(tmp_path):
+def test_partial_files_of_a_killed_process_are_removed(tmp_path):
     left = tmp_path / ".step-00000005.12345.part"
     left.mkdir()
     (left / "network.safetensors").write_bytes(b"half")
@@ -72,7 +72,7 @@ def drop_a_key(path):
 @pytest.mark.parametrize(
     "damage", [cut_short, flip_a_byte, change_the_state, lose_a_file, empty_the_state, drop_a_key]
 )
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(tmp_path, damage):
     save_checkpoint(tmp_path, checkpoint(10), keep=3)
     damage(save_checkpoint(tmp_path, checkpoint(20), keep=3))
     found, unusable = newest_checkpoint(tmp_path, "digits")
@@ -88,7 +88,7 @@ def test_a_checkpoint_of_other_data_is_not_used(tmp_path):
     assert unusable == {path: "the dataset has changed since"}
 
 
-def test_the_optimiser_goes_on_exactly_in_channels_last(tmp_path):
+def test_the_optimiser_resumes_exactly_in_channels_last(tmp_path):
     def make():
         torch.manual_seed(0)
         network = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)

@@ -22,7 +22,7 @@ def weights(folder):
 
 
 @pytest.mark.slow
-def test_a_compiled_run_trains_as_a_plain_one(make_plan, capsys):
+def test_a_compiled_run_trains_like_an_uncompiled_one(make_plan, capsys):
     """With the real compiler, in bf16, in which Accelerate wraps the forward pass, too."""
     options = SHORT | {"precision": "bf16"}
     plain = train_run(make_plan("plain", **options))
@@ -32,9 +32,7 @@ def test_a_compiled_run_trains_as_a_plain_one(make_plan, capsys):
     assert abs(losses[1] / losses[0] - 1).max() < 0.02
 
 
-def test_what_has_no_second_derivative_is_trained_as_if_nothing_were_compiled(
-    make_plan, capsys, monkeypatch
-):
+def test_a_network_that_cannot_be_compiled_is_trained_without(make_plan, capsys, monkeypatch):
     """Sliced score matching differentiates the score, which AOTAutograd cannot do twice.
 
     No machine code is made, which would take long: that comes after AOTAutograd.

@@ -21,7 +21,7 @@ def filled():
     return curves
 
 
-def test_a_point_is_the_mean_over_samples_and_over_those_of_each_level():
+def test_a_point_is_the_mean_over_samples_in_total_and_per_level():
     data = filled().dataset()
     assert data.step.values.tolist() == [10, 20]
     assert data.level.values.tolist() == [1, 2, 3]
@@ -41,7 +41,7 @@ def test_every_variable_has_a_name_and_a_unit():
     assert data.images_per_second.attrs["units"] == "samples/s"
 
 
-def test_the_state_brings_the_same_curves_back():
+def test_saved_curves_are_restored():
     curves = filled()
     again = Curves([4.0, 2.0, 1.0])
     again.load_state({name: value.clone() for name, value in curves.state().items()})
@@ -56,7 +56,7 @@ def test_curves_without_a_point_can_be_saved():
     assert again.dataset().sizes == {"step": 0, "level": 2}
 
 
-def test_losses_are_added_up_in_double_precision_and_without_a_graph():
+def test_losses_are_summed_in_float64_without_a_graph():
     sums = LossAccumulator(4, 1, CPU)
     losses = torch.full((1000,), 0.1, requires_grad=True)
     for _ in range(100):
@@ -66,7 +66,7 @@ def test_losses_are_added_up_in_double_precision_and_without_a_graph():
     assert sums.sums[1].tolist() == [100_000]
 
 
-def test_the_first_step_that_is_not_finite_and_its_levels_are_found():
+def test_the_first_non_finite_step_and_its_levels_are_found():
     sums = LossAccumulator(4, 3, CPU)
     for step in range(4, 8):
         sums.begin(step)

@@ -66,7 +66,7 @@ def test_another_activation_is_worse(store, right, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [logit, lambda x: 2 * x - 1], ids=["logit", "rescaled"])
-def test_another_range_of_the_data_is_worse(store, change):
+def test_another_data_range_is_worse(store, change):
     network = trained(change(read_split(store, "train").model_space()))
     assert check_held_out(network, store).worse_at[:2] == [1, 2]
 

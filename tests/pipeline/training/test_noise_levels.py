@@ -18,7 +18,7 @@ def unread():
     raise AssertionError("the data need not be read")
 
 
-def test_numbers_are_taken_as_they_are():
+def test_given_numbers_are_not_changed():
     found = resolve_noise_levels(Explicit(name="explicit", sigmas=[4.0, 2.0, 0.5]), unread)
     assert found.dtype == torch.float64
     assert found.tolist() == [4.0, 2.0, 0.5]
@@ -60,7 +60,7 @@ def test_a_ladder_that_does_not_fit_the_data_is_named(component, points, reason)
         resolve_noise_levels(component, lambda: points)
 
 
-def test_the_training_samples_are_read_in_model_space_each_once(staged):
+def test_training_samples_are_read_once_each_in_model_space(staged):
     store = staged / "data" / "digits.zarr"
     found = training_points(store)
     wanted = read_split(store, "train").model_space()
@@ -69,7 +69,7 @@ def test_the_training_samples_are_read_in_model_space_each_once(staged):
     assert torch.equal(found[order[0]], wanted[order[1]])
 
 
-def test_of_very_many_samples_a_part_is_read(tmp_path, monkeypatch):
+def test_only_a_part_of_a_very_large_dataset_is_read(tmp_path, monkeypatch):
     points = np.arange(40, dtype=np.float32).reshape(20, 2)
     write_store(tmp_path / "many.zarr", {"train": Split(points)}, {})
     monkeypatch.setattr(noise_levels, "MAX_POINTS", 6)

@@ -8,7 +8,7 @@ from scoresweep.pipeline.training.step_noise import BLOCK, StepNoise
 CPU = torch.device("cpu")
 
 
-def test_any_cut_of_a_batch_gives_the_same_numbers():
+def test_any_slicing_of_a_batch_gives_the_same_numbers():
     draws = StepNoise(3, (2,), 7, CPU, projections=3, distribution="normal")
     levels, noise, directions = draws(5, 0, 100)
     assert directions.shape == (3, 100, 2)

@@ -23,7 +23,7 @@ def read(folder):
     return events
 
 
-def test_samples_stand_in_rows_and_what_is_left_over_is_black():
+def test_samples_are_in_rows_and_unused_cells_are_black():
     samples = torch.arange(1, 6).reshape(5, 1, 1, 1).expand(5, 1, 64, 32) / 255
     sheet = image_grid(samples)
     assert sheet.shape == (1, 2 * 65 - 1, 3 * 33 - 1)
@@ -35,7 +35,7 @@ def test_samples_stand_in_rows_and_what_is_left_over_is_black():
     assert (sheet[0, :, 32] == GREY).all()
 
 
-def test_small_samples_are_enlarged_pixel_by_pixel_and_colours_kept():
+def test_small_samples_are_enlarged_by_repeating_pixels():
     sample = torch.rand(1, 3, 5, 7)
     sheet = image_grid(sample)
     assert sheet.shape == (3, 50, 70)  # 10 times: the longer side is 64 or more
@@ -70,7 +70,7 @@ def test_points_are_written_under_their_names(tmp_path):
     assert [e.step for e in events.Images("samples/averaged_weights")] == [10]
 
 
-def test_what_a_lost_start_wrote_after_the_checkpoint_is_hidden(tmp_path):
+def test_events_after_the_checkpoint_are_hidden(tmp_path):
     first = Tracker(tmp_path, 0)
     for step in (10, 20, 30):
         first.point(step, {"loss": 1.0}, [])
@@ -83,7 +83,7 @@ def test_what_a_lost_start_wrote_after_the_checkpoint_is_hidden(tmp_path):
     assert found == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
 
 
-def test_starts_are_read_in_their_order_whatever_their_clocks_and_processes(tmp_path):
+def test_starts_are_read_in_order_despite_clocks_and_process_ids(tmp_path):
     """On one node whose clock is an hour ahead, then two starts within a second elsewhere."""
     for start in range(4):
         tracker = Tracker(tmp_path, 10 * start)
@@ -124,7 +124,7 @@ def test_writing_the_options_again_replaces_them(tmp_path):
     assert [e.value for e in read(tmp_path).Scalars("loss/all_levels")] == [1.0]
 
 
-def test_options_that_are_no_plain_values_are_written_as_text(tmp_path):
+def test_options_that_are_not_plain_values_are_written_as_text(tmp_path):
     write_hparams(tmp_path, {"clip": None, "sigmas": [2.0, 1.0]}, {"result/loss": 3.0})
     (options,) = sessions(tmp_path)
     assert options["clip"].string_value == "None"
@@ -132,7 +132,7 @@ def test_options_that_are_no_plain_values_are_written_as_text(tmp_path):
     assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [pytest.approx(3.0)]
 
 
-def test_a_run_is_described_by_what_is_swept_and_then_by_its_main_parts(tmp_path):
+def test_a_run_is_described_by_swept_options_and_then_by_its_main_options(tmp_path):
     (run, *_) = tiny_plan(tmp_path).runs
     assert run_hparams(run) == {"seed": 0, "dataset": "digits", "network": "mlp"}
     grid = {"noise.levels": [5, 6], "steps": [1, 2], "ema": [0.9, 0.99], "batch_size": [32, 64]}

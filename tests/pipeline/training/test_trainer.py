@@ -174,7 +174,7 @@ def test_several_processes_poll_every_five_seconds_or_at_every_point(monkeypatch
     assert polls == [40, *range(41, 100, between)]
 
 
-def test_nothing_is_written_for_a_run_that_belongs_to_another_job(make_plan, monkeypatch):
+def test_a_run_that_belongs_to_another_job_is_not_written(make_plan, monkeypatch):
     plan = make_plan()
     run, paths, owned_to = plan.runs[0], plan.paths, SimpleNamespace(step=100)
     monkeypatch.setattr(run_log, "STATE_SECONDS", 0.0)  # the state is written at every point
@@ -211,7 +211,7 @@ def test_a_resumed_run_counts_its_restarts_and_all_its_seconds(make_plan, monkey
     assert (attributes["device"], attributes["devices"]) == ("cpu", torch.get_num_threads())
 
 
-def test_a_run_is_saved_every_few_minutes_too(make_plan, monkeypatch):
+def test_a_run_is_also_saved_every_few_minutes(make_plan, monkeypatch):
     plan = make_plan(checkpoint={"steps": 1000, "minutes": 0.1, "keep": 9})
     clock, update = SimpleNamespace(seconds=1000.0), TrainingStep.update
 
@@ -254,7 +254,7 @@ def test_options_reach_optimiser_and_loader(make_plan, monkeypatch):
 
 
 @pytest.mark.parametrize("parts", [4])
-def test_gradient_accumulation_changes_the_order_of_sums_alone(make_plan, undisturbed, parts):
+def test_gradient_accumulation_changes_only_the_order_of_sums(make_plan, undisturbed, parts):
     ours = curves(train_run(make_plan(gradient_accumulation=parts)))
     np.testing.assert_allclose(ours.loss, curves(undisturbed).loss, rtol=1e-4)
 
@@ -291,7 +291,7 @@ def test_a_run_whose_data_changed_starts_from_scratch(make_plan, capsys):
     assert_same_run(folder, train_run(new))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monkeypatch):
+def test_a_non_finite_loss_stops_the_run_and_names_step_and_level(make_plan, monkeypatch):
     plan = make_plan()
     draw, bad = StepNoise.__call__, []
 
@@ -320,7 +320,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(make_plan, monke
     assert not paths.weights(run.id).exists()
 
 
-def test_weights_that_are_not_finite_are_not_saved(make_plan, monkeypatch):
+def test_non_finite_weights_are_not_saved(make_plan, monkeypatch):
     plan = make_plan()
     norm = TrainingStep._gradient_norm
 
@@ -407,7 +407,7 @@ def test_fp16_without_a_gpu_is_refused(make_plan):
 
 
 @pytest.mark.parametrize(("gpus", "processes"), [(4, 1), (2, 4)])
-def test_another_number_of_processes_than_of_gpus_is_refused(make_plan, gpus, processes):
+def test_a_number_of_processes_other_than_of_gpus_is_refused(make_plan, gpus, processes):
     plan = make_plan()
     expected = (
         f"--gpus {gpus} --processes {processes}: .*: --gpus {gpus} --processes {gpus} "
@@ -443,7 +443,7 @@ def test_clipping_bounds_the_gradient(make_plan, undisturbed):
     assert clipped.loss[-1] > 1.2 * free.loss[-1]
 
 
-def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):
+def test_averaged_weights_are_the_exponential_moving_average(make_plan, monkeypatch):
     seen = []
     average = TrainingStep._average
 
@@ -470,7 +470,7 @@ def test_averaged_weights_are_the_exponential_mean(make_plan, monkeypatch):
     torch.testing.assert_close(weights["first.weight"].double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_along_the_way_are_kept(make_plan, undisturbed):
+def test_intermediate_weights_are_kept(make_plan, undisturbed):
     folder = train_run(make_plan(log={"scalars": 25, "image_count": 0, "weights": 50}))
     history = load_history(folder / "history")
     assert list(history) == [0, 50, 100, 120]
@@ -482,7 +482,7 @@ def test_weights_along_the_way_are_kept(make_plan, undisturbed):
     assert not (undisturbed / "history").exists()
 
 
-def test_pictures_are_drawn_in_the_precision_of_the_run(make_plan):
+def test_sample_images_are_drawn_in_the_precision_of_the_run(make_plan):
     plan, seen = make_plan(precision="bf16"), []
     trainer = make_trainer(plan.runs[0], plan.paths, gpus=0)
 
@@ -495,7 +495,7 @@ def test_pictures_are_drawn_in_the_precision_of_the_run(make_plan):
     assert set(seen) == {torch.bfloat16}
 
 
-def test_tensorboard_shows_curves_pictures_and_the_options(undisturbed):
+def test_tensorboard_shows_curves_images_and_options(undisturbed):
     events = EventAccumulator(str(undisturbed / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     tags = events.Tags()

@@ -27,7 +27,7 @@ def saved(folder, component=CASES[1][0], shape=(1, 8, 8)):
 
 
 @pytest.mark.parametrize(("component", "shape"), CASES)
-def test_what_was_saved_comes_back(tmp_path, component, shape):
+def test_a_saved_state_is_restored(tmp_path, component, shape):
     network = saved(tmp_path, component, shape)
     found = load_network(tmp_path)
     assert type(found) is type(network)
@@ -39,7 +39,7 @@ def test_what_was_saved_comes_back(tmp_path, component, shape):
     assert not any(parameter.requires_grad for parameter in found.parameters())
 
 
-def test_images_are_worked_on_in_channels_last():
+def test_networks_process_images_in_channels_last():
     network = build_network(CASES[2][0], (1, 8, 8), SIGMAS)
     weights = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
     assert weights
@@ -56,7 +56,7 @@ def test_equal_weights_make_equal_files(tmp_path):
 
 
 @pytest.mark.parametrize("left", [0, 5, 200, -1])
-def test_a_file_that_was_cut_short_is_named(tmp_path, left):
+def test_a_truncated_file_is_named(tmp_path, left):
     saved(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:left])
@@ -64,7 +64,7 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, left):
         load_network(tmp_path)
 
 
-def test_a_changed_byte_is_found(tmp_path):
+def test_a_changed_byte_is_detected(tmp_path):
     saved(tmp_path)
     path = tmp_path / "model.safetensors"
     content = bytearray(path.read_bytes())
@@ -90,6 +90,6 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_network(tmp_path)
 
 
-def test_weights_that_are_not_there_say_what_to_do(tmp_path):
+def test_missing_weights_name_the_next_step(tmp_path):
     with pytest.raises(InputError, match=r"model.safetensors: is missing; train the run first"):
         load_network(tmp_path)

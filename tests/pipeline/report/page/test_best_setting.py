@@ -58,7 +58,7 @@ def test_networks_are_compared_in_pairs() -> None:
     assert table.loc[2, "gap_low"] < 0
 
 
-def test_errors_of_single_measurements_add_as_squares() -> None:
+def test_errors_of_single_measurements_add_in_quadrature() -> None:
     frame = labelled(pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]}))
     frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])
     share = RankedMetric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
@@ -82,7 +82,7 @@ def said(plan: Plan) -> dict[str, object]:
     return answer
 
 
-def test_the_answer_says_how_sure_it_is(tmp_path: Path) -> None:
+def test_the_text_states_the_uncertainty(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_measurements(plan)
     answer = said(plan)
@@ -106,7 +106,7 @@ def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> Non
     assert "one network, one sampling" in answer["detail"]
 
 
-def test_samplings_of_the_exact_score_are_of_no_network(tmp_path: Path) -> None:
+def test_samplings_of_the_exact_score_count_no_network(tmp_path: Path) -> None:
     train = {key: CONTENT["train"][key] for key in ("noise", "steps", "batch_size")}
     sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1, 2]}}
     plan = fake_plan(tmp_path, train=train | {"network": {"name": "oracle"}}, sample=sample)
@@ -153,7 +153,7 @@ def answered(
     return answer
 
 
-def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, ReportData]) -> None:
+def test_a_lead_over_only_the_second_best_is_not_a_lead(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [0.5, 2.5]])
     assert answer["verdict"] == ("unsure", "not ahead of all")
     assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
@@ -161,7 +161,7 @@ def test_a_lead_over_the_next_alone_is_none_over_all(steps: tuple[Plan, ReportDa
     assert answer["warning"] == ""
 
 
-def test_a_lead_over_those_that_could_be_tested_is_none_over_all(
+def test_a_lead_over_only_the_tested_settings_is_not_a_lead(
     steps: tuple[Plan, ReportData],
 ) -> None:
     answer = answered(steps, [[1.0, 1.0], [1.1, 1.101], [2.5, math.nan]], low=None, high=None)
@@ -183,19 +183,19 @@ def test_a_best_at_the_edge_of_the_grid_is_named(steps: tuple[Plan, ReportData])
     assert "Step size 3e-5 is the largest value tried" in answer["edge"]
 
 
-def test_settings_alike_are_counted(steps: tuple[Plan, ReportData]) -> None:
+def test_equal_settings_are_counted(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     assert answer["where"] == "Step size 2e-5 (and 1 more with the same value)"
     assert answer["verdict"] == ("unsure", "too close to call")
     assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
 
 
-def test_a_best_that_noise_reaches_is_a_warning(steps: tuple[Plan, ReportData]) -> None:
+def test_a_best_value_no_better_than_noise_gives_a_warning(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
     assert answer["warning"].startswith("Uniform noise scores 9.90")
 
 
-def test_a_value_of_one_network_is_called_so(steps: tuple[Plan, ReportData]) -> None:
+def test_a_value_of_one_network_is_labelled(steps: tuple[Plan, ReportData]) -> None:
     values = [[1.0, math.nan], [2.0, 2.2], [4.0, 4.5]]
     answer = answered(steps, values, low=None, high=None)
     assert "one network, one sampling (1 of 2 networks)" in answer["detail"]
@@ -229,7 +229,7 @@ def test_many_values_of_an_axis_are_counted() -> None:
     assert _listed([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
 
 
-def test_sheets_are_counted_by_what_was_sampled() -> None:
+def test_sheets_count_the_sampled_settings() -> None:
     # Two points of the evaluation grid.
     wide = pd.DataFrame({"run": "a", "setting": [*range(36), *range(36)]})
     assert "the best 24 of 36" in _sheets_lead(Sheets([], 24), wide)
@@ -237,7 +237,7 @@ def test_sheets_are_counted_by_what_was_sampled() -> None:
     assert "framed" not in _sheets_lead(Sheets([], 0), wide[:0])
 
 
-def test_measures_that_could_not_be_computed_are_named(tmp_path: Path, undrawn: None) -> None:
+def test_metrics_that_failed_are_named(tmp_path: Path, undrawn: None) -> None:
     plan = fake_plan(tmp_path)
     fake_measurements(plan)
     for run in plan.runs[:2]:
@@ -256,7 +256,7 @@ def test_measures_that_could_not_be_computed_are_named(tmp_path: Path, undrawn: 
     assert "and 1 more" in row
 
 
-def test_what_waits_for_a_training_is_counted_not_listed() -> None:
+def test_results_that_wait_for_a_training_are_only_counted() -> None:
     untrained = "its network is not trained (failed)"
     gaps = [
         MissingResult("training", "a", None, "failed", "the loss is not finite"),

@@ -183,7 +183,7 @@ def test_lines_have_the_intervals_of_the_report(page: Page, finished: Plan) -> N
     assert names == ["levels 4", "levels 6", "real test samples"]
 
 
-def test_no_button_sends_the_numbers_away(page: Page) -> None:
+def test_no_button_uploads_the_numbers(page: Page) -> None:
     for title in CHARTS:
         buttons = chart(page, title).locator(".modebar-btn")
         names = buttons.evaluate_all("all => all.map((button) => button.dataset.title)")
@@ -194,7 +194,7 @@ def test_no_button_sends_the_numbers_away(page: Page) -> None:
     assert bar.evaluate("bar => getComputedStyle(bar).opacity") == "1"
 
 
-def test_an_axis_chosen_both_ways_changes_places(page: Page) -> None:
+def test_choosing_the_same_axis_twice_swaps_the_axes(page: Page) -> None:
     title = "Along an axis"
     choose(page, title, "A line for each", "–")
     choose(page, title, "A line for each", "step size")
@@ -266,7 +266,7 @@ def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> N
     page.context.close()
 
 
-def test_a_choice_changes_the_lines(page: Page, finished: Plan) -> None:
+def test_clicking_a_name_hides_its_line(page: Page, finished: Plan) -> None:
     title = "Score error by noise level"
     choose(page, title, "Show", "Score error")
     lines = [trace for trace in traces(page, title) if trace.get("name")]
@@ -305,7 +305,7 @@ def test_a_dark_page_has_bright_text(page: Page) -> None:
     page.emulate_media(color_scheme="light")
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, finished: Plan) -> None:
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, finished: Plan) -> None:
     page, wrong = opened(browser, finished, viewport={"width": 360, "height": 740}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     for title in CHARTS:
@@ -325,7 +325,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, finished: Plan) -
     page.context.close()
 
 
-def test_paper_shows_pictures_in_place_of_charts(browser: Browser, finished: Plan) -> None:
+def test_printed_pages_show_images_instead_of_charts(browser: Browser, finished: Plan) -> None:
     page, _ = opened(browser, finished)
     printed = page.pdf()
     assert printed.startswith(b"%PDF")
@@ -337,7 +337,7 @@ def test_paper_shows_pictures_in_place_of_charts(browser: Browser, finished: Pla
     page.context.close()
 
 
-def test_pictures_are_there_without_javascript(browser: Browser, finished: Plan) -> None:
+def test_images_are_shown_without_javascript(browser: Browser, finished: Plan) -> None:
     page, _ = opened(browser, finished, java_script_enabled=False)
     assert page.locator(".panel:visible").count() == 0
     pictures = page.locator("figure.charted img")

@@ -153,7 +153,7 @@ def test_a_wide_range_is_positive(values: list[float], wide: bool) -> None:
     assert plots.is_wide_range(values, 8) == wide
 
 
-def test_class_shares_stand_beside_real_ones() -> None:
+def test_class_shares_are_beside_real_ones() -> None:
     drawn, real = pd.Series([0.75, 0.25], ["cat", "dog"]), pd.Series([0.5, 0.5], ["cat", "dog"])
     axes = plots.shares(pd.DataFrame({"drawn": drawn, "real": real}), "class").axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0.75, 0.25, 0.5, 0.5]
@@ -179,7 +179,7 @@ def test_fields_show_both_scores_and_their_distance() -> None:
     assert figure.axes[3].get_title(loc="left") == "network, σ = 0.500"
 
 
-def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
+def test_scores_are_the_slopes_of_the_log_densities() -> None:
     x = np.linspace(-3, 3, 601)
     exact, found = np.exp(-(x**2) / 2), np.exp(-(x**2))
     left, right = plots.score_and_density(x, found, exact, "score after 5 steps").axes
@@ -189,7 +189,7 @@ def test_a_fit_shows_the_slopes_of_the_log_densities() -> None:
     np.testing.assert_array_equal(right.lines[0].get_ydata(), found)
 
 
-def test_a_fit_of_a_density_of_zero_far_from_its_modes() -> None:
+def test_a_density_of_zero_far_from_its_modes_is_drawn() -> None:
     x = np.linspace(-100, 100, 501)
     exact = np.exp(-(x**2) / 2)
     assert exact[0] == 0
@@ -201,7 +201,7 @@ def test_a_fit_of_a_density_of_zero_far_from_its_modes() -> None:
     assert np.isfinite(nothing.get_ylim()).all()
 
 
-def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
+def test_trajectories_on_a_line_go_from_large_to_small_noise() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3, 1))
     panel = plots.trajectories(states, [4.0, 2.0, 1.0]).axes[0]
     left, right = panel.get_xlim()
@@ -210,14 +210,14 @@ def test_walks_on_a_line_go_from_large_to_small_noise() -> None:
         np.testing.assert_array_equal(line.get_xydata(), np.stack([[4.0, 2.0, 1.0], way], axis=1))
 
 
-def test_walks_in_the_plane_end_in_dots() -> None:
+def test_trajectories_in_the_plane_end_in_dots() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3, 2))
     panel = plots.trajectories(states, [4.0, 2.0, 1.0]).axes[0]
     np.testing.assert_array_equal(panel.collections[0].get_offsets(), states[:, -1])
     np.testing.assert_array_equal(panel.lines[1].get_xydata(), states[1])
 
 
-def test_a_film_shows_the_first_state_and_the_last() -> None:
+def test_a_sheet_shows_the_first_and_the_last_state() -> None:
     states = np.linspace(0, 1, 19)[None, :, None, None, None] * np.ones((2, 19, 1, 4, 4))
     picture = np.asarray(Image.open(io.BytesIO(trajectory_strip(states))))
     factor = picture.shape[1] // (10 * (4 + GAP) + GAP)
@@ -241,7 +241,7 @@ def test_an_animation_has_a_frame_for_each_figure() -> None:
     assert not np.array_equal(frames[0][1], frames[1][1])
 
 
-def test_sheets_show_every_pixel_as_it_is() -> None:
+def test_sheets_show_every_pixel_unchanged() -> None:
     values = np.random.default_rng(0).integers(0, 17, (8, 5, 4, 1)).astype(np.uint8)
     split = Split(values, pixel_range=(0.0, 16.0))
     sheet = tile(split)
@@ -287,7 +287,7 @@ def test_points_in_many_dimensions_show_the_features_that_vary_most() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["real", "drawn"]
 
 
-def test_the_nearest_image_is_found_whatever_the_range_of_pixels() -> None:
+def test_the_nearest_image_is_found_for_any_pixel_range() -> None:
     draw = np.random.default_rng(0)
     real = Split(draw.integers(0, 17, (BLOCK + 9, 2, 2, 1)).astype(np.uint8), pixel_range=(0, 16))
     wanted = [3, BLOCK + 4, 700]
@@ -296,7 +296,7 @@ def test_the_nearest_image_is_found_whatever_the_range_of_pixels() -> None:
     assert (real.values[found] == real.values[wanted]).all()
 
 
-def test_pairs_stand_one_over_the_other() -> None:
+def test_pairs_are_one_above_the_other() -> None:
     grey = np.arange(COLUMNS + 1, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 3, 1))
     sheet = tile_pairs(Split(grey, pixel_range=(0, 255)), Split(grey + 100, pixel_range=(0, 255)))
     middles = sheet[GAP + 1 :: 3 + GAP, GAP + 1 :: 3 + GAP].tolist()
@@ -308,7 +308,7 @@ def test_pairs_stand_one_over_the_other() -> None:
     assert [label.get_text() for label in panel.get_yticklabels()] == ["drawn", "nearest"] * 2
 
 
-def test_matplotlib_is_left_as_it_was() -> None:
+def test_settings_of_matplotlib_are_restored() -> None:
     before = dict(matplotlib.rcParams)
     plots.png(plots.draw_lines(chart(LINE)))
     assert dict(matplotlib.rcParams) == before

@@ -59,7 +59,7 @@ def the_map(plan: Plan) -> Any:
     return figure
 
 
-def test_a_map_shows_the_best_of_the_axes_it_leaves_out(tmp_path: Path) -> None:
+def test_a_map_shows_the_best_over_the_other_axes(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [8e-5, 2e-5], "sampler.denoise": [True, False]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     fake_measurements(plan)

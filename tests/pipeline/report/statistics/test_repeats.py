@@ -60,7 +60,7 @@ def test_the_interval_is_that_of_the_upper_level(
 
 
 @pytest.mark.parametrize("values", [[[3.0]], [[3.0, 3.0]], [[3.0, 3.0], [3.0, 3.0]]])
-def test_repeats_that_agree_do_not_tell_their_scatter(values: list[list[float]]) -> None:
+def test_equal_repeats_give_no_error(values: list[list[float]]) -> None:
     row = summarise(table(np.array(values)), PLAIN, []).iloc[0]
     assert (row["level"], row["low"], row["high"]) == ("samples", pytest.approx(1.04), 4.96)
     bare = table(np.array(values))[["seed", "sample_seed", "value", "_network", "_sampling"]]
@@ -102,7 +102,7 @@ def test_differences_are_paired_by_network_and_sampling() -> None:
     assert found[:3] == pytest.approx((1.25, stats.sem([1.0, 1.5]), 1))
 
 
-def test_differences_of_other_networks_are_welchs() -> None:
+def test_differences_without_common_networks_have_welchs_interval() -> None:
     a, b = [1.0, 2.0, 4.0], [0.0, 0.5]
     found = gap([[v] for v in [*a, NAN, NAN]], [[v] for v in [NAN, NAN, NAN, *b]])
     test = stats.ttest_ind(a, b, equal_var=False)
@@ -123,7 +123,7 @@ def test_one_network_each_is_compared_by_its_samplings_or_samples() -> None:
     assert math.isnan(gap([[1.0], [NAN], [NAN]], [[NAN], [0.0], [2.0]])[1])
 
 
-def test_differences_that_agree_but_for_rounding_do_not_tell_their_scatter() -> None:
+def test_differences_equal_up_to_rounding_give_no_error() -> None:
     values = 1e4 + np.array([[0.1], [0.3], [0.7]])
     found = gap((values + 0.1).tolist(), values.tolist(), own=2.0)
     assert found[1:3] == (math.hypot(2, 2), math.inf)
@@ -192,7 +192,7 @@ def test_the_best_of_twelve_equal_settings_is_no_better(networks: int, samplings
     assert claims.mean() < BAND[1]
 
 
-def test_a_lead_that_is_one_is_found() -> None:
+def test_a_true_lead_is_found() -> None:
     values = np.random.default_rng(0).normal(size=(3, 5, 2))
     values += np.array([0.0, 100.0, 200.0])[:, None, None]
     ranking = ranking_with_gaps(table(values, "setting"), PLAIN, ["setting"])

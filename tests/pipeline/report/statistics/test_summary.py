@@ -43,7 +43,7 @@ def test_seeds_give_students_interval_and_one_keeps_its_own() -> None:
     assert math.isnan(table.loc[10, "noise"])
 
 
-def test_what_is_positive_has_a_positive_interval() -> None:
+def test_positive_metrics_have_positive_intervals() -> None:
     metric = RankedMetric("distance", "distance", "lower", {"valid_min": 0.0})
     near = FRAME.assign(distance=[1.4, 1.6, 0.5, math.nan])
     row = summarise(near, metric, ["levels"]).set_index("levels").loc[10]
@@ -57,7 +57,7 @@ def test_what_is_positive_has_a_positive_interval() -> None:
     assert row["high"] == pytest.approx(math.e * half)
 
 
-def test_a_share_stays_a_share() -> None:
+def test_intervals_of_shares_stay_between_0_and_1() -> None:
     metric = RankedMetric("distance", "share", "higher", {"valid_min": 0.0, "valid_max": 1.0})
     frame = FRAME.assign(distance=[0.5, 0.9, 0.5, math.nan])
     row = summarise(frame, metric, ["levels"]).set_index("levels").loc[10]
@@ -70,7 +70,7 @@ def test_a_share_stays_a_share() -> None:
     )
 
 
-def test_references_tell_their_numbers_of_samples() -> None:
+def test_references_state_their_numbers_of_samples() -> None:
     metric = RankedMetric("distance", "distance", "lower", {}, {"": [100, 1000], "real": 360})
     assert metric.count() == "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100 or 1,000"
     row = {"real": 0.107, "noise": 9.9}
@@ -81,7 +81,7 @@ def test_references_tell_their_numbers_of_samples() -> None:
     assert metric.references({"real": math.nan, "noise": math.nan}) == []
 
 
-def test_best_goes_by_what_is_better() -> None:
+def test_the_best_depends_on_the_direction_of_the_metric() -> None:
     table = summarise(FRAME, DISTANCE, ["levels"])
     assert best(table, DISTANCE)["levels"] == 30
     assert best(table, RankedMetric("distance", "", "higher", {}))["levels"] == 10

@@ -7,13 +7,13 @@ import numpy as np
 from scoresweep.pipeline.report.tables.axes import grid_of, unique_values
 
 
-def test_numbers_rise_and_texts_keep_their_order() -> None:
+def test_numbers_are_sorted_and_strings_keep_their_order() -> None:
     assert unique_values([8e-5, 5e-6, 8e-5]).tolist() == [5e-6, 8e-5]
     assert unique_values([30, 10]).dtype == np.int64
     assert unique_values(["uniform", "normal"]).tolist() == ["uniform", "normal"]
 
 
-def test_numbers_beside_a_text_become_texts() -> None:
+def test_numbers_mixed_with_strings_become_strings() -> None:
     values = unique_values([2e-5, "auto"])
     assert values.dtype == object
     assert values.tolist() == ["2e-05", "auto"]

@@ -72,7 +72,7 @@ def test_every_value_is_found_by_its_axes(plan: Plan, reopened: xr.DataTree) -> 
             assert reopened["sampling/setting"].sel(setting.axes).item() == setting.id
 
 
-def test_the_reports_questions_are_one_line(reopened: xr.DataTree) -> None:
+def test_each_question_takes_one_line(reopened: xr.DataTree) -> None:
     distance = reopened["sampling/frechet_classifier"]
     mean = distance.mean("seed")
     assert mean.sel(levels=6).idxmin().item() == 2e-5
@@ -80,7 +80,7 @@ def test_the_reports_questions_are_one_line(reopened: xr.DataTree) -> None:
     assert mean.sel(levels=4, step_size=2e-5).item() == pytest.approx(0.2 + 0.3 / 4 + 0.025)
 
 
-def test_attributes_say_what_was_measured(plan: Plan, reopened: xr.DataTree) -> None:
+def test_attributes_describe_the_measurement(plan: Plan, reopened: xr.DataTree) -> None:
     about = reopened["sampling/frechet_classifier"].attrs
     assert about["long_name"] == "Fréchet distance"
     assert about["extractor"] == "classifier"
@@ -91,7 +91,7 @@ def test_attributes_say_what_was_measured(plan: Plan, reopened: xr.DataTree) -> 
     assert "torch" in reopened.attrs["versions"]
 
 
-def test_everything_says_what_it_is_and_in_what_unit(plan: Plan, reopened: xr.DataTree) -> None:
+def test_every_variable_has_a_long_name_and_units(plan: Plan, reopened: xr.DataTree) -> None:
     assert not without_label(reopened)
     training, sampling = reopened["training"], reopened["sampling"]
     assert sampling["step_size"].attrs == {
@@ -105,7 +105,7 @@ def test_everything_says_what_it_is_and_in_what_unit(plan: Plan, reopened: xr.Da
     assert "units" not in sampling["run"].attrs
 
 
-def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
+def test_repeats_are_named_in_the_attributes(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [8e-5, 2e-5], "seed": [0, 1, 2]}
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     fake_measurements(plan)
@@ -127,7 +127,7 @@ def test_it_says_which_axes_are_repeats(tmp_path: Path) -> None:
     assert set(rows["samplings"][~lost]) == {6}
 
 
-def test_it_tells_what_was_spent(plan: Plan, reopened: xr.DataTree) -> None:
+def test_the_compute_cost_is_recorded(plan: Plan, reopened: xr.DataTree) -> None:
     point = {**plan.runs[0].axes, **plan.settings[0].axes}
     training, sampling = reopened["training"], reopened["sampling"]
     assert training["seconds"].dims == ("levels", "seed")
@@ -154,7 +154,7 @@ def test_shorter_ladders_are_padded(plan: Plan, reopened: xr.DataTree) -> None:
     )
 
 
-def test_training_curves_keep_their_steps_and_holes(reopened: xr.DataTree) -> None:
+def test_training_curves_keep_steps_and_gaps(reopened: xr.DataTree) -> None:
     training = reopened["training"]
     assert training["step"].values.tolist() == [25, 50, 75, 100]
     assert training["loss"].sel(levels=4, seed=0, step=50).item() == 50.0
@@ -162,7 +162,7 @@ def test_training_curves_keep_their_steps_and_holes(reopened: xr.DataTree) -> No
     assert training["level_loss"].sel(levels=6, seed=0, step=50, level=6).item() == 75.0
 
 
-def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> None:
+def test_a_swept_option_and_a_curve_of_the_same_name_are_kept(tmp_path: Path) -> None:
     grid = {"optimizer.learning_rate": [0.01, 0.002], "seed": [0, 1]}
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": grid})
     fake_measurements(plan)
@@ -174,7 +174,7 @@ def test_a_swept_option_and_the_curve_of_its_name_both_stay(tmp_path: Path) -> N
     assert distance["optimizer_learning_rate"].values.tolist() == [0.002, 0.01]
 
 
-def test_a_measure_named_like_an_axis_is_refused(tmp_path: Path) -> None:
+def test_a_metric_named_like_an_axis_is_refused(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     fake_measurements(plan)
     path = plan.paths.metrics(plan.runs[0].id, plan.settings[0].id)
@@ -186,7 +186,7 @@ def test_a_measure_named_like_an_axis_is_refused(tmp_path: Path) -> None:
         collect(plan, collect_jobs(plan))
 
 
-def test_what_is_missing_is_nan_and_has_a_state(tmp_path: Path) -> None:
+def test_missing_results_are_nan_and_have_a_state(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     for run in plan.runs[:3]:
         fake_run(plan, run)
@@ -281,7 +281,7 @@ def test_a_study_without_axes_has_one_row(tmp_path: Path) -> None:
     assert set(long_table(data)["metric"]) >= {"frechet_classifier", "score_error"}
 
 
-def test_the_exact_score_is_one_whatever_its_seeds(tmp_path: Path) -> None:
+def test_the_exact_score_counts_as_one_network(tmp_path: Path) -> None:
     train = CONTENT["train"] | {"network": {"name": "oracle"}, "grid": {"seed": [0, 1]}}
     plan = fake_plan(tmp_path, train=train)
     fake_measurements(plan)

@@ -67,7 +67,7 @@ def test_costs_add_up(tmp_path: Path) -> None:
     assert "better" not in network.attrs
 
 
-def test_an_exact_score_sampled_once_stands_beside_all_networks(tmp_path: Path) -> None:
+def test_an_exact_score_sampled_once_is_compared_with_all_networks(tmp_path: Path) -> None:
     """The oracle needs no repeats and no training steps: it has one of each."""
     plan = make_plan(
         tmp_path,
@@ -86,7 +86,7 @@ def test_an_exact_score_sampled_once_stands_beside_all_networks(tmp_path: Path) 
             np.testing.assert_allclose(cost, content["far"].sel(run.axes) - exact)
 
 
-def test_studies_without_both_have_no_such_costs(tmp_path: Path) -> None:
+def test_studies_without_an_exact_score_or_networks_have_no_cost_axes(tmp_path: Path) -> None:
     trained = make_plan(tmp_path, {"network": MLPS, "seed": [0, 1]})
     assert not split_costs(sampling(trained), grid(trained), trained.runs)
     exact = make_plan(tmp_path, {"seed": [0, 1]}, network=ORACLE)

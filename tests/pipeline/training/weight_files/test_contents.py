@@ -40,14 +40,14 @@ OPTIMIZER = {"state": {0: {"step": ONE}}, "param_groups": [{"lr": 1e-4}]}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_other_programs_are_known_by_names(content, name):
+def test_other_programs_are_recognised_by_parameter_names(content, name):
     assert describe_content(content).name == name
 
 
 @pytest.mark.parametrize(
     "content", [[{"module.begin_conv.weight": ONE}, OPTIMIZER], {"model": {"a": ONE}}, ONE, None, 3]
 )
-def test_what_no_row_knows_has_no_name(content):
+def test_unknown_contents_have_no_name(content):
     assert describe_content(content) is None
 
 
@@ -71,6 +71,6 @@ def test_state_dicts_are_found():
         ({f"part{i}": 1 for i in range(99)}, "and 94 more"),
     ],
 )
-def test_what_is_not_clear_is_refused(content, named):
+def test_ambiguous_contents_are_refused(content, named):
     with pytest.raises(ValueError, match=named):
         find_states(content)

@@ -29,7 +29,7 @@ def same(found, state=STATE):
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_what_was_saved_is_read_and_whether_it_has_checksums_is_known(tmp_path, kind):
+def test_saved_tensors_are_read_and_checksums_verified(tmp_path, kind):
     path = tmp_path / "a.pth"
     if kind == "safetensors":
         save_file(STATE, path)
@@ -40,7 +40,7 @@ def test_what_was_saved_is_read_and_whether_it_has_checksums_is_known(tmp_path, 
     assert content.has_checksums == (kind == "zip")
 
 
-def test_an_archive_without_checksums_is_known_as_such(tmp_path):
+def test_an_archive_without_checksums_is_recognised(tmp_path):
     torch.serialization.set_crc32_options(False)
     try:
         path = saved(tmp_path / "a.pth")
@@ -65,7 +65,7 @@ def test_a_flipped_bit_in_a_tensor_or_in_the_pickle_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_whatever_byte_is_damaged_the_file_is_refused_or_its_tensors_are_read(tmp_path, kind):
+def test_with_any_damaged_byte_the_file_is_refused_or_its_tensors_are_read(tmp_path, kind):
     """Of a zip archive the tensors are the right ones; the other formats have no checksums."""
     path = tmp_path / "a.pth"
     if kind == "safetensors":
@@ -91,7 +91,7 @@ def test_whatever_byte_is_damaged_the_file_is_refused_or_its_tensors_are_read(tm
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.999])
-def test_a_file_that_was_cut_short_is_refused(tmp_path, zipped, share):
+def test_a_truncated_file_is_refused(tmp_path, zipped, share):
     path = saved(tmp_path / "a.pth", zipped=zipped)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_edm_is_named(tmp_path):
         read_content(path, EXPECTED)
 
 
-def test_other_kinds_say_what_was_expected_or_what_to_do(tmp_path):
+def test_files_of_other_kinds_are_refused_with_advice(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"\x82\xa6params\x81\xa1a\xc0")
     with pytest.raises(InputError, match=r"a.pth: is a Flax checkpoint .*; expected weights$"):
         read_content(tmp_path / "a.pth", EXPECTED)
@@ -181,14 +181,14 @@ ODD = {
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_tensor_is_refused_by_name(tmp_path, name):
+def test_an_unsupported_tensor_is_refused_by_name(tmp_path, name):
     make, what = ODD[name]
     path = saved(tmp_path / "a.pth", {"right": torch.ones(2), f"the.{name}": make()})
     with pytest.raises(ValueError, match=f"^the.{name} .*{what}"):
         plain_parameters(read_content(path, EXPECTED).value)
 
 
-def test_unusual_tensors_that_are_exact_are_read(tmp_path):
+def test_exactly_convertible_tensors_are_read(tmp_path):
     values = torch.tensor([[0.5, -1.25], [2.0, 3.0]])
     state = {
         "expanded": torch.tensor([0.5]).expand(3),
@@ -210,7 +210,7 @@ def test_unusual_tensors_that_are_exact_are_read(tmp_path):
     assert not found["parameter"].requires_grad
 
 
-def test_names_of_wrappers_are_left_out():
+def test_wrapper_prefixes_are_removed():
     network = nn.Sequential(nn.Linear(2, 1))
     expected = network.state_dict()
     assert same(plain_parameters(nn.DataParallel(network).state_dict()), expected)
@@ -219,14 +219,14 @@ def test_names_of_wrappers_are_left_out():
     assert same(plain_parameters(compiled), expected)
 
 
-def test_names_that_cannot_be_told_apart_are_refused():
+def test_names_equal_without_prefixes_are_refused():
     with pytest.raises(ValueError, match=r"^module.a "):
         plain_parameters({"a": torch.ones(1), "module.a": torch.ones(1)})
     with pytest.raises(ValueError, match=r"names .*: 0, 1$"):
         plain_parameters({0: torch.ones(1), 1: torch.ones(1)})
 
 
-def test_many_problems_are_capped():
+def test_a_long_list_of_problems_is_shortened():
     state = {f"layer{i}": None for i in range(1000)}
     with pytest.raises(ValueError, match=r"and 997 more$") as raised:
         plain_parameters(state)
