@@ -139,6 +139,13 @@ def test_technique_4_brings_the_variance_nearest_to_one(levels, steps):
     assert step_size_by_technique_4(sigmas, steps) / 0.25 == pytest.approx(best, abs=2e-5)
 
 
+def test_technique_4_needs_two_levels_and_a_step():
+    with pytest.raises(ValueError, match=r"step_size: 'auto': .*two levels"):
+        step_size_by_technique_4(explicit([0.05]), 3)
+    with pytest.raises(ValueError, match="steps_per_level: 0: "):
+        step_size_by_technique_4(explicit([2.0, 1.0]), 0)
+
+
 def test_one_level_is_a_ladder():
     assert torch.equal(explicit([0.05]), torch.tensor([0.05], dtype=torch.float64))
 

@@ -7,11 +7,73 @@ import sys
 from math import inf
 
 import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
 
+from scoresweep import samplers
+from scoresweep.pipeline.study.methods.samplers import AnySampler
 from scoresweep.sampler_limits import check_annealed_langevin, check_consistent, check_langevin
 
 LADDER = [8.0, 2.0, 0.5]
 UNKNOWN = [inf, 0.5]
+
+VALID = {
+    "annealed_langevin": {"step_size": 0.1},
+    "consistent": {"step_size": 0.25},
+    "denoise_renoise": {},
+    "langevin": {"step_size": 0.1, "steps": 1},
+    "metropolis": {"step_size": 0.1, "steps": 1},
+    "predictor_corrector": {},
+    "probability_flow": {},
+}
+DRIFT = {"step_size": None, "drift": 0.1, "noise_scale": 0.1}
+
+INVALID = [
+    ("annealed_langevin", "step_size", {"step_size": -1}),
+    ("annealed_langevin", "step_size", {"step_size": 0}),
+    ("annealed_langevin", "step_size", {"step_size": -1, "step_rule": "denoise"}),
+    ("annealed_langevin", "steps_per_level", {"steps_per_level": 0}),
+    ("annealed_langevin", "steps_per_level", {"steps_per_level": 0, "step_size": "auto"}),
+    ("annealed_langevin", "step_rule", {"step_rule": "foo"}),
+    ("annealed_langevin", "step_rule", {"step_rule": "foo", "step_size": "auto"}),
+    ("consistent", "step_size", {"step_size": -1}),
+    ("consistent", "steps_per_level", {"steps_per_level": 0}),
+    ("consistent", "denoise_from", {"denoise_from": "foo"}),
+    ("denoise_renoise", "steps_per_level", {"steps_per_level": 0}),
+    ("denoise_renoise", "added_variance", {"added_variance": -1}),
+    ("langevin", "steps", {"steps": 0}),
+    ("langevin", "step_size", {"step_size": -1}),
+    ("langevin", "step_size", {"step_size": 0}),
+    ("langevin", "drift", DRIFT | {"drift": -1}),
+    ("langevin", "noise_scale", DRIFT | {"noise_scale": -1}),
+    ("metropolis", "step_size", {"step_size": 0}),
+    ("metropolis", "steps", {"steps": 0}),
+    ("metropolis", "proposal", {"proposal": "foo"}),
+    ("predictor_corrector", "predictor", {"predictor": "foo"}),
+    ("predictor_corrector", "corrector_steps", {"corrector_steps": -1}),
+    ("predictor_corrector", "snr", {"snr": -1}),
+    ("predictor_corrector", "snr", {"snr": 0}),
+    ("probability_flow", "solver", {"solver": "foo"}),
+]
+"""Sampler, the option that is invalid, and options that differ from `VALID`."""
+
+
+@pytest.mark.parametrize(("name", "option", "options"), INVALID)
+def test_a_sampler_refuses_an_option_before_any_work(name, option, options):
+    def score(x, sigma):
+        pytest.fail("the score was called")
+
+    x, sampler = torch.zeros(2, 1), getattr(samplers, name)
+    with pytest.raises(ValueError, match=rf"^{option}: {options[option]!r}: .*expected "):
+        sampler(score, x, torch.tensor(LADDER), **VALID[name] | options)
+
+
+@pytest.mark.parametrize(("name", "option", "options"), INVALID)
+def test_a_study_file_has_the_same_bounds(name, option, options):
+    study = TypeAdapter(AnySampler)
+    study.validate_python({"name": name} | VALID[name])
+    with pytest.raises(ValidationError, match=rf"\b{option}\b"):
+        study.validate_python({"name": name} | VALID[name] | options)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +125,9 @@ def test_consistent_sampling_has_a_range(sigmas, steps, low, high):
 @pytest.mark.parametrize("sigmas", [LADDER, UNKNOWN, [0.5]])
 def test_langevin_must_not_diverge(sigmas):
     for name, more in (("step_size", {}), ("drift", {"noise_scale": 0.0})):
-        check_langevin(sigmas, **{name: 0.499}, **more)
+        check_langevin(sigmas, steps=1, **{name: 0.499}, **more)
         with pytest.raises(ValueError, match=rf"^{name}: 0\.5: .* = 0\.5$"):
-            check_langevin(sigmas, **{name: 0.5}, **more)
+            check_langevin(sigmas, steps=1, **{name: 0.5}, **more)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +141,7 @@ def test_langevin_must_not_diverge(sigmas):
 )
 def test_langevin_has_one_step_size(options):
     with pytest.raises(ValueError, match=r"^step_size: .*drift and noise_scale"):
-        check_langevin(LADDER, **options)
+        check_langevin(LADDER, steps=1, **options)
 
 
 def test_the_checks_need_no_torch():

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scoresweep.sampler_limits import check_annealed_langevin
+
 __all__ = [
     "build_ladder",
     "cosine",
@@ -181,10 +183,14 @@ def step_size_by_technique_4(sigmas: Tensor, steps_per_level: int) -> float:
 
     Args:
         sigmas: the ladder, (L,), of two levels or more.
-        steps_per_level: T.
+        steps_per_level: T, 1 or more.
+
+    Raises:
+        ValueError: if there is a single level or no step.
     """
     from scipy.optimize import minimize_scalar
 
+    check_annealed_langevin(sigmas.tolist(), step_size="auto", steps_per_level=steps_per_level)
     first, last = float(sigmas[0]), float(sigmas[-1])
     gamma2 = (first / last) ** (2 / (len(sigmas) - 1))
 

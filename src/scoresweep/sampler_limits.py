@@ -1,7 +1,7 @@
-"""Limits of samplers' options on a noise ladder, in plain floats.
+"""Limits of samplers' options, in plain floats.
 
-PyTorch is not imported, so that planning a study is fast. The samplers run the same
-checks before their first step.
+PyTorch is not imported, so that planning a study is fast. The samplers run the same checks before
+their first step. An error says "option: value: expected ...".
 
 Levels that are not known yet, because the training data decide them, are given as infinity. A check
 then raises only if the option is invalid for every ladder with the known levels.
@@ -12,21 +12,39 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["StepRule", "check_annealed_langevin", "check_consistent", "check_langevin"]
+__all__ = [
+    "DenoiseFrom",
+    "Predictor",
+    "Proposal",
+    "Solver",
+    "StepRule",
+    "check_annealed_langevin",
+    "check_consistent",
+    "check_denoise_renoise",
+    "check_langevin",
+    "check_metropolis",
+    "check_predictor_corrector",
+    "check_probability_flow",
+]
 
 StepRule = Literal["variance", "linear", "constant", "denoise"]
+DenoiseFrom = Literal["after_last_step", "before_last_step"]
+Predictor = Literal["reverse_diffusion", "ancestral"]
+Solver = Literal["heun", "euler"]
+Proposal = Literal["random_walk", "langevin"]
 
 
 def check_annealed_langevin(
     sigmas: Sequence[float],
     *,
     step_size: float | Literal["auto"],
+    steps_per_level: int = 5,
     step_rule: StepRule = "variance",
     **_: object,
 ) -> None:
-    """Check that no step η_i reaches 2σ_i².
+    """Check the options, and that no step η_i reaches 2σ_i².
 
     Where the data are narrower than the noise, a step multiplies distances by |1 − η_i/σ_i²|, so
     beyond that limit samples diverge. Under every rule η_i/σ_i² is largest at the last level.
@@ -34,12 +52,15 @@ def check_annealed_langevin(
     Args:
         sigmas: σ_1 > … > σ_L, (L,), in units of the data.
         step_size: ε, or "auto" for Technique 4.
+        steps_per_level: T, 1 or more.
         step_rule: how η_i follows from ε (see `scoresweep.samplers.step_sizes`).
 
     Raises:
-        ValueError: if a step diverges, or `step_size` is "auto" with another rule than "variance"
-            or on a single level.
+        ValueError: if an option is outside its range, a step diverges, or `step_size` is "auto"
+            with another rule than "variance" or on a single level.
     """
+    require_choice("step_rule", step_rule, StepRule)
+    require("steps_per_level", steps_per_level, steps_per_level >= 1, "1 or more")
     if step_size == "auto":
         if step_rule != "variance":
             raise ValueError(
@@ -49,6 +70,7 @@ def check_annealed_langevin(
         if len(sigmas) < 2:
             raise ValueError("step_size: 'auto': needs two levels or more; expected a number")
         return
+    require("step_size", step_size, step_size > 0, "more than 0")
     first, last = sigmas[0], sigmas[-1]
     formula, limit = {
         "variance": ("2 sigma_min^2", 2 * last**2),
@@ -64,19 +86,27 @@ def check_annealed_langevin(
 
 
 def check_consistent(
-    sigmas: Sequence[float], *, step_size: float, steps_per_level: int = 1, **_: object
+    sigmas: Sequence[float],
+    *,
+    step_size: float,
+    steps_per_level: int = 1,
+    denoise_from: DenoiseFrom = "after_last_step",
+    **_: object,
 ) -> None:
-    """Check that the noise to add has a positive variance at every level.
+    """Check the options, and that the noise to add has a positive variance at every level.
 
     Args:
         sigmas: σ_1 > … > σ_L, (L,), in units of the data.
         step_size: ε.
-        steps_per_level: steps from each level to the next, by equal factors.
+        steps_per_level: steps from each level to the next, by equal factors, 1 or more.
+        denoise_from: "after_last_step" or "before_last_step".
 
     Raises:
-        ValueError: unless σ_L²(1 − γ) < ε < σ_L²(1 + γ), where γ is the smallest ratio σ_{i+1}/σ_i
-            of the refined ladder.
+        ValueError: if an option is outside its range. That of ε is σ_L²(1 − γ) < ε < σ_L²(1 + γ),
+            where γ is the smallest ratio σ_{i+1}/σ_i of the refined ladder.
     """
+    require("steps_per_level", steps_per_level, steps_per_level >= 1, "1 or more")
+    require_choice("denoise_from", denoise_from, DenoiseFrom)
     ratios = [low / high for high, low in pairwise(sigmas) if math.isfinite(high)]
     gamma = min(ratios, default=1.0) ** (1 / steps_per_level)
     low, high = sigmas[-1] ** 2 * (1 - gamma), sigmas[-1] ** 2 * (1 + gamma)
@@ -92,32 +122,87 @@ def check_consistent(
 def check_langevin(
     sigmas: Sequence[float],
     *,
+    steps: int,
     step_size: float | None = None,
     drift: float | None = None,
     noise_scale: float | None = None,
     **_: object,
 ) -> None:
-    """Check that Langevin dynamics at the last level has one step size that does not diverge.
+    """Check the options, and that there is one step size, which does not diverge.
 
     Args:
         sigmas: σ_1 > … > σ_L, (L,), in units of the data.
-        step_size: η.
-        drift: d, given with `noise_scale` in place of `step_size`.
-        noise_scale: c.
+        steps: T, 1 or more.
+        step_size: η, above 0.
+        drift: d, above 0, given with `noise_scale` in place of `step_size`.
+        noise_scale: c, 0 or more.
 
     Raises:
-        ValueError: unless either `step_size` or both `drift` and `noise_scale` are given, or if the
-            drift reaches 2σ_L² (see `check_annealed_langevin`).
+        ValueError: if an option is outside its range, or the drift reaches 2σ_L² (see
+            `check_annealed_langevin`). Either `step_size`, or both `drift` and `noise_scale` are
+            required.
     """
+    require("steps", steps, steps >= 1, "1 or more")
     if (step_size is None) == (drift is None) or (drift is None) != (noise_scale is None):
         raise ValueError(
             f"step_size: {step_size}: expected either step_size, or both drift and noise_scale; "
             f"found drift {drift} and noise_scale {noise_scale}"
         )
+    if noise_scale is not None:
+        require("noise_scale", noise_scale, noise_scale >= 0, "0 or more")
     name, value = ("drift", drift) if step_size is None else ("step_size", step_size)
+    assert value is not None
+    require(name, value, value > 0, "more than 0")
     limit = 2 * sigmas[-1] ** 2
-    if value is not None and value >= limit:
+    if value >= limit:
         raise ValueError(
             f"{name}: {value:g}: diverges where the data are narrower than the noise; expected "
             f"less than 2 sigma_min^2 = {limit:g}"
         )
+
+
+def check_denoise_renoise(
+    *, steps_per_level: int = 1, added_variance: float = 2.0, **_: object
+) -> None:
+    """Raise ValueError if an option is outside its range."""
+    require("steps_per_level", steps_per_level, steps_per_level >= 1, "1 or more")
+    require("added_variance", added_variance, added_variance >= 0, "0 or more")
+
+
+def check_predictor_corrector(
+    *,
+    predictor: Predictor = "reverse_diffusion",
+    corrector_steps: int = 1,
+    snr: float = 0.16,
+    **_: object,
+) -> None:
+    """Raise ValueError if an option is outside its range."""
+    require_choice("predictor", predictor, Predictor)
+    require("corrector_steps", corrector_steps, corrector_steps >= 0, "0 or more")
+    require("snr", snr, snr > 0, "more than 0")
+
+
+def check_probability_flow(*, solver: Solver = "heun", **_: object) -> None:
+    """Raise ValueError if there is no such solver."""
+    require_choice("solver", solver, Solver)
+
+
+def check_metropolis(
+    *, step_size: float, steps: int, proposal: Proposal = "random_walk", **_: object
+) -> None:
+    """Raise ValueError if an option is outside its range."""
+    require("step_size", step_size, step_size > 0, "more than 0")
+    require("steps", steps, steps >= 1, "1 or more")
+    require_choice("proposal", proposal, Proposal)
+
+
+def require(option: str, value: object, condition: bool, expected: str) -> None:
+    """Raise ValueError unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{option}: {value!r}: expected {expected}")
+
+
+def require_choice(option: str, value: object, choices: Any) -> None:
+    """Raise ValueError unless `value` is in the Literal `choices`."""
+    values = get_args(choices)
+    require(option, value, value in values, " or ".join(map(repr, values)))

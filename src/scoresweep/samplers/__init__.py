@@ -2,7 +2,8 @@
 
 Each module has one sampler, `sampler(score, x, sigmas, *, generator, observe, **options)`, and its
 `schedule(sigmas, **options)`, which returns the step size η of each level (NaN if it has none).
-Both raise ValueError if the options do not fit the ladder (see `scoresweep.sampler_limits`).
+The sampler raises ValueError if an option is outside its range or does not fit the ladder (see
+`scoresweep.sampler_limits`); so does `schedule` for the options that it uses.
 """
 
 from __future__ import annotations

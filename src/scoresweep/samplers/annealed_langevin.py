@@ -39,8 +39,10 @@ def schedule(
     Raises:
         ValueError: if the options do not fit the ladder (see `check_annealed_langevin`).
     """
+    check_annealed_langevin(
+        sigmas.tolist(), step_size=step_size, steps_per_level=steps_per_level, step_rule=step_rule
+    )
     if step_size == "auto":
-        check_annealed_langevin(sigmas.tolist(), step_size=step_size, step_rule=step_rule)
         step_size = step_size_by_technique_4(sigmas, steps_per_level)
     return step_sizes(step_rule, sigmas, step_size)
 

@@ -21,18 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from scoresweep.sampler_limits import check_consistent
+from scoresweep.sampler_limits import DenoiseFrom, check_consistent
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
 __all__ = ["consistent", "refine_levels", "schedule"]
-
-DenoiseFrom = Literal["after_last_step", "before_last_step"]
 
 
 def refine_levels(sigmas: Tensor, steps_per_level: int) -> Tensor:
@@ -84,9 +81,14 @@ def consistent(
             there. x is overwritten by later steps: copy it to keep it.
 
     Raises:
-        ValueError: if ε is outside its range on this ladder (see `check_consistent`).
+        ValueError: if an option is outside its range on this ladder (see `check_consistent`).
     """
-    check_consistent(sigmas.tolist(), step_size=step_size, steps_per_level=steps_per_level)
+    check_consistent(
+        sigmas.tolist(),
+        step_size=step_size,
+        steps_per_level=steps_per_level,
+        denoise_from=denoise_from,
+    )
     ladder = refine_levels(sigmas, steps_per_level).tolist()
     a, noise = step_size / ladder[-1] ** 2, independent_noise(generator)
     x = x.clone()

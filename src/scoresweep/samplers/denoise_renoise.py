@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scoresweep.sampler_limits import check_denoise_renoise
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
@@ -50,7 +51,11 @@ def denoise_renoise(
         generator: source of random numbers, on the device of `x`.
         observe: called after each level with its index (from 0), x and the last score. x is
             overwritten by later steps: copy it to keep it.
+
+    Raises:
+        ValueError: if an option is outside its range (see `check_denoise_renoise`).
     """
+    check_denoise_renoise(steps_per_level=steps_per_level, added_variance=added_variance)
     noise, factor = independent_noise(generator), math.sqrt(added_variance)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -73,7 +73,7 @@ def langevin(
         ValueError: if the options do not fit together or the ladder (see `check_langevin`).
     """
     options = {"step_size": step_size, "drift": drift, "noise_scale": noise_scale}
-    move = float(schedule(sigmas, **options)[-1])
+    move = float(schedule(sigmas, steps=steps, **options)[-1])
     scale = math.sqrt(2 * move) if noise_scale is None else noise_scale
     sigma, noise = float(sigmas[-1]), independent_noise(generator)
     x = x.clone()

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from scoresweep.sampler_limits import Proposal, check_metropolis
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma, has_log_density
@@ -26,8 +27,13 @@ from scoresweep.score import Score, expand_sigma, has_log_density
 __all__ = ["metropolis", "schedule"]
 
 
-def schedule(sigmas: Tensor, *, step_size: float, **_: object) -> Tensor:
-    """Return η at the last level and NaN at the others, (L,), float64."""
+def schedule(sigmas: Tensor, *, step_size: float, **options: Any) -> Tensor:
+    """Return η at the last level and NaN at the others, (L,), float64.
+
+    Raises:
+        ValueError: if an option is outside its range (see `check_metropolis`).
+    """
+    check_metropolis(step_size=step_size, **options)
     return last_level_only(sigmas, step_size)
 
 
@@ -39,7 +45,7 @@ def metropolis(
     *,
     step_size: float,
     steps: int,
-    proposal: Literal["random_walk", "langevin"] = "random_walk",
+    proposal: Proposal = "random_walk",
     denoise: bool = True,
     generator: torch.Generator | None = None,
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -58,8 +64,10 @@ def metropolis(
         observe: called once, with L − 1, x after the last proposal and the score there.
 
     Raises:
-        ValueError: if the score has no `log_density`.
+        ValueError: if an option is outside its range (see `check_metropolis`), or the score has no
+            `log_density`.
     """
+    check_metropolis(step_size=step_size, steps=steps, proposal=proposal)
     if not has_log_density(score):
         raise ValueError(
             f"metropolis needs a score with log_density, such as an exact score, found {score!r}"

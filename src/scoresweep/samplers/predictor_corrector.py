@@ -21,18 +21,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from scoresweep.sampler_limits import Predictor, check_predictor_corrector
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma
 
 __all__ = ["predictor_corrector", "schedule"]
-
-Predictor = Literal["reverse_diffusion", "ancestral"]
 
 
 def schedule(sigmas: Tensor, **_: object) -> Tensor:
@@ -66,7 +64,11 @@ def predictor_corrector(
         generator: source of random numbers, on the device of `x`.
         observe: called at each level with its index (from 0), x after the corrector and the score
             there. x is overwritten by later steps: copy it to keep it.
+
+    Raises:
+        ValueError: if an option is outside its range (see `check_predictor_corrector`).
     """
+    check_predictor_corrector(predictor=predictor, corrector_steps=corrector_steps, snr=snr)
     ladder, noise = sigmas.tolist(), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -12,11 +12,11 @@ The denoising step x + σ_L² s is Euler's step to σ = 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from scoresweep.sampler_limits import Solver, check_probability_flow
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score
 
@@ -34,7 +34,7 @@ def probability_flow(
     x: Tensor,
     sigmas: Tensor,
     *,
-    solver: Literal["heun", "euler"] = "heun",
+    solver: Solver = "heun",
     denoise: bool = True,
     generator: torch.Generator | None = None,  # noqa: ARG001 - the signature of all samplers
     observe: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -50,7 +50,11 @@ def probability_flow(
         generator: not used; the ODE is deterministic.
         observe: called at each level with its index (from 0), x and the score there. x is
             overwritten by later steps: copy it to keep it.
+
+    Raises:
+        ValueError: if an option is outside its range (see `check_probability_flow`).
     """
+    check_probability_flow(solver=solver)
     ladder = sigmas.tolist()
     x = x.clone()
     for level, sigma in enumerate(ladder):

@@ -29,7 +29,8 @@ def step_sizes(rule: StepRule, sigmas: Tensor, step_size: float) -> Tensor:
         step_size: ε.
 
     Raises:
-        ValueError: if a step diverges (see `check_annealed_langevin`).
+        ValueError: if there is no such rule, or ε is not above 0, or a step diverges (see
+            `check_annealed_langevin`).
     """
     sigmas = sigmas.double().cpu()
     check_annealed_langevin(sigmas.tolist(), step_size=step_size, step_rule=rule)

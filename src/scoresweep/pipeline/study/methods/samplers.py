@@ -11,6 +11,10 @@ from pydantic import Field
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.sampler_limits import (
+    DenoiseFrom,
+    Predictor,
+    Proposal,
+    Solver,
     StepRule,
     check_annealed_langevin,
     check_consistent,
@@ -19,6 +23,8 @@ from scoresweep.sampler_limits import (
 
 __all__ = ["AnySampler"]
 
+# `scoresweep.sampler_limits` decides which options are valid. The bounds of the fields repeat it
+# for the JSON schema, so that editors show them; a test compares both.
 StepSize = Annotated[float, Field(gt=0)]
 
 
@@ -108,7 +114,7 @@ class Consistent(Sampler):
     σ_L²(1 − γ) and σ_L²(1 + γ), where γ is the smallest σ_{i+1}/σ_i."""
     steps_per_level: int = Field(1, ge=1)
     """Number of steps from each level to the next; the ladder is refined by equal factors."""
-    denoise_from: Literal["after_last_step", "before_last_step"] = "after_last_step"
+    denoise_from: DenoiseFrom = "after_last_step"
     """State that `denoise` starts from. The authors' program denoises the state before the last
     step, whose noise is σ_L."""
 
@@ -182,7 +188,7 @@ class PredictorCorrector(Sampler):
 
     target: ClassVar[str] = "scoresweep.samplers.predictor_corrector:predictor_corrector"
     name: Literal["predictor_corrector"]
-    predictor: Literal["reverse_diffusion", "ancestral"] = "reverse_diffusion"
+    predictor: Predictor = "reverse_diffusion"
     """Step from a level to the next."""
     corrector_steps: int = Field(1, ge=0)
     """Number of Langevin steps at each level, before the predictor step."""
@@ -199,7 +205,7 @@ class ProbabilityFlow(Sampler):
 
     target: ClassVar[str] = "scoresweep.samplers.probability_flow:probability_flow"
     name: Literal["probability_flow"]
-    solver: Literal["heun", "euler"] = "heun"
+    solver: Solver = "heun"
     """Method of the step from a level to the next."""
 
     def num_score_evaluations(self, levels: int) -> int:
@@ -217,7 +223,7 @@ class Metropolis(Sampler):
     """η of the proposal x + √(2η) z, or x + η s + √(2η) z."""
     steps: int = Field(ge=1)
     """Number of proposals."""
-    proposal: Literal["random_walk", "langevin"] = "random_walk"
+    proposal: Proposal = "random_walk"
     """Whether a proposal follows the score (the Metropolis-adjusted Langevin algorithm)."""
 
     def num_score_evaluations(self, levels: int) -> int:  # noqa: ARG002 - one level is used
