@@ -1,4 +1,4 @@
-"""The browser of the tests: Debian's Chromium, installed by apt-get where that can be done."""
+"""The browser of the tests: Debian's Chromium, installed by apt-get if possible."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["UnavailableError", "chromium"]
 
 
 class UnavailableError(Exception):
-    """There is no Chromium, and it cannot be installed."""
+    """Chromium is missing and cannot be installed."""
 
 
 def chromium() -> str:
-    """Return the path of Chromium; where it is missing, root installs the Debian package."""
+    """Return the path of Chromium; if it is missing, root installs the Debian package."""
     with (Path(tempfile.gettempdir()) / "scoresweep-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' SLURM is installed by apt-get, too
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests' SLURM is also installed by apt-get
         found = shutil.which("chromium")
         if found is None:
             _install()

@@ -1,4 +1,4 @@
-"""What several tests need: a staged dataset, small studies, the command line."""
+"""Shared fixtures: a staged dataset, small studies, the command line."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ from scoresweep.pipeline.study import Plan
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-# What runs in the background of a script ignores Ctrl-C, and so would everything started here.
+# Background processes of scripts ignore Ctrl-C, and so would everything started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# A machine under load is slow, and that is no fault of what is tested.
+# Tests must not fail because the machine is busy.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
@@ -51,7 +51,7 @@ def make_plan(staged: Path, tmp_path: Path) -> Callable[..., Plan]:
 
 @pytest.fixture
 def fresh_process() -> Iterator[None]:
-    """Undo what training leaves behind: Accelerate keeps its precision, signals are noted."""
+    """Undo side effects of training: Accelerate's precision and the signal handlers."""
     from accelerate.state import AcceleratorState
 
     from scoresweep.pipeline.training.stop_requests import SIGNALS
@@ -78,8 +78,10 @@ def scoresweep() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def read_only() -> Iterator[Callable[..., Path]]:
-    """Return a copy of a folder in which nothing can be written, not even by root; what is named
-    besides cannot be read either."""
+    """Return a copy of a folder in which nobody can write, not even root.
+
+    Further paths that are given cannot be read either.
+    """
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / "copy"

@@ -48,7 +48,7 @@ CONTENT: dict[str, Any] = {
 }
 
 REAL, NOISE = 0.1, 9.9
-"""What real samples and uniform noise score on the Fréchet distance."""
+"""Fréchet distance of real samples and of uniform noise."""
 
 SPLITS = {"train": 50, "test": 40}
 """Samples of the staged dataset."""
@@ -83,7 +83,7 @@ def fake_measurements(plan: Plan) -> None:
 
 
 def fake_study(plan: Plan) -> None:
-    """Write every file that the stages before the report leave behind."""
+    """Write every file that the stages before the report write."""
     for dataset in plan.study.dataset:
         if not plan.paths.dataset_manifest(dataset.id).exists():
             fake_dataset(plan, dataset.id)
@@ -110,7 +110,7 @@ def pixels(count: int) -> np.ndarray[Any, Any]:
 
 
 def fake_reference(path: Path) -> None:
-    """Write what the features of real samples cost, and none of them."""
+    """Write the cost of the features of real samples, without the features."""
     cost = {"seconds": 6.0, "device": "cpu", "devices": 2}
     xr.Dataset(attrs=cost).to_netcdf(_parent(path), engine="h5netcdf")
 
@@ -221,7 +221,7 @@ def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:
 
 
 def fake_report(plan: Plan) -> None:
-    """Write the files of a report of what is there, without its content."""
+    """Write empty files of a report of the existing results."""
     layout = plan.paths
     layout.figures.mkdir()
     for path in (layout.metrics_table, layout.report_page):
@@ -231,7 +231,7 @@ def fake_report(plan: Plan) -> None:
 
 
 def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str, str]:
-    """What a result of a run, or the metrics of a setting, is made from."""
+    """Return the inputs of a run's result or a setting's metrics."""
     data = recorded_dataset(plan.paths, run.dataset.id)
     network = network_state(plan.paths, run.id, data)
     hashes = data.hashes | network.hashes
@@ -241,7 +241,7 @@ def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str,
 
 
 def label(long_name: str) -> dict[str, str]:
-    """Say what a plain number is."""
+    """Return the attributes of a plain number."""
     return {"long_name": long_name, "units": "1"}
 
 

@@ -39,7 +39,7 @@ def real_digits(root: Path, split: str) -> Tensor:
 
 
 def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
-    """Write `samples` as what the plan's one setting has drawn from its one run."""
+    """Write `samples` as those of the plan's only setting and run."""
     store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
     described = write_samples(
         store,

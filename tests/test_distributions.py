@@ -164,7 +164,7 @@ def test_exact_distances_are_differentiable_in_blocks(
     draw = torch.Generator().manual_seed(0)
     data = SmoothedData(1e3 * torch.randn(40, 3, generator=draw, dtype=torch.float64))
     x = (data.means + 1e-4 * torch.randn(40, 3, generator=draw)).requires_grad_()
-    # In one batch with points whose expanded distances are good enough.
+    # In one batch with points whose expanded distances are exact enough.
     sigmas = torch.tensor([1e-4, 3e2], dtype=torch.float64).repeat(20)
     (gradient,) = torch.autograd.grad(data.log_density(x, sigmas).sum(), x)
     whole = data(x.detach(), sigmas)

@@ -37,7 +37,7 @@ evaluate:
 
 
 def give_data(root: Path, staged: Path) -> None:
-    """Give `root` the data of `staged`, as its own: what is added to it reaches no other test."""
+    """Copy the data of `staged` to `root`, so that additions affect no other test."""
     shutil.copytree(staged / "data", root / "data")
 
 

@@ -1,4 +1,4 @@
-"""A real SLURM of four nodes on this machine, from Debian packages, for tests and experiments.
+"""A real four-node SLURM cluster on this machine, from Debian packages, for tests and trials.
 
     python tests/cluster/slurm_cluster.py up      (or: make cluster)
     python tests/cluster/slurm_cluster.py down    (or: make cluster-down)
@@ -40,7 +40,7 @@ PACKAGES = {
 }
 MARKER = "# Written by scoresweep's test cluster; `make cluster-down` takes it away."
 ACCOUNT = "scoresweep"
-OTHER_SLURM = "this machine has a SLURM of its own; nothing was changed"
+OTHER_SLURM = "this machine already has SLURM; nothing was changed"
 LOG_LINES = 30
 SECONDS_TO_START = 60
 

@@ -43,7 +43,7 @@ def plan(cluster, staged, tmp_path):
 def head(plan, *arguments, programs="/nowhere"):
     """Start `snakemake --profile slurm` as a terminal does, in a process group of its own.
 
-    What lies in the folder `programs` takes the place of the programs of that name.
+    Files in the folder `programs` replace programs of the same name.
     """
     command = [*SNAKEMAKE, "--configfile", "study.yaml", *ON_SLURM, *arguments]
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -138,7 +138,7 @@ def test_an_interrupted_head_says_what_continues(plan):
 
 
 def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
-    """The jobs of the killed head continue; those of the new one take turns with them."""
+    """The jobs of the killed head continue; those of the new one wait for them."""
     scoresweep(plan.paths.root, "train", "study.yaml")
     first = head(plan)
     run, setting = plan.runs[0].id, plan.settings[0].id

@@ -1,4 +1,4 @@
-"""The test cluster is a real SLURM: it runs jobs, notices dead nodes, cleans up."""
+"""The test cluster is a real SLURM: it runs jobs, detects dead nodes, cleans up."""
 
 import os
 import re

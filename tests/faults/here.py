@@ -1,4 +1,4 @@
-"""Training in the process of the test itself, which takes no time to start."""
+"""Training in the process of the test, without start-up time."""
 
 from __future__ import annotations
 

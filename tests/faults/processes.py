@@ -106,7 +106,7 @@ def finish(plan: Plan, processes: int = 2) -> Path:
 
 
 def die_in(name: str, call: int) -> None:
-    """Have this process kill itself in the `call`-th call of the function `name`.
+    """Kill this process in the `call`-th call of the function `name`.
 
     Of a file that `save_safetensors` writes, half has been written then.
     """

@@ -1,4 +1,4 @@
-"""Files that were cut short or changed: detected, named, and the one before used or made again."""
+"""Truncated or changed files are detected, named, and replaced or made again."""
 
 import re
 import shutil
@@ -90,7 +90,9 @@ def test_damaged_samples_are_redrawn(plan, undisturbed, name, damage):
     damage(layout.samples(run, setting) / name)
     with pytest.raises(RunError, match=rf"{setting}\.zarr.*image.* (damaged|bytes|missing)"):
         evaluate(plan, run, setting)
-    assert not layout.samples_manifest(run, setting).exists()  # so that the workflow redoes it
+    assert not layout.samples_manifest(
+        run, setting
+    ).exists()  # so that the workflow draws them again
     sample(plan, run, setting)
     evaluate(plan, run, setting)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))

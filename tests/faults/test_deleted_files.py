@@ -1,4 +1,4 @@
-"""Files that something else deletes while a job works on them."""
+"""Files that are deleted while a job uses them."""
 
 import shutil
 
@@ -101,7 +101,7 @@ def test_a_folder_deleted_while_a_chunk_is_written(plan, trained, moment, monkey
 def test_samples_deleted_while_their_store_is_written(plan, trained, monkeypatch):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, assemble, "write_samples", 1, act)
-    # The store is gone and its manifest alone was written: the next start notices it.
+    # Only the manifest was written, without the store: the next start detects it.
     sample(plan, *names_of(plan))
     sample(plan, *names_of(plan))
     xr.testing.assert_identical(drawn(plan), drawn(trained))

@@ -1,4 +1,4 @@
-"""A disk that is full ends each command cleanly; where there is room again it goes on."""
+"""On a full disk each command ends cleanly and resumes once there is space."""
 
 import functools
 import resource
@@ -57,7 +57,7 @@ def assert_ended_cleanly(ended, root):
 def test_training_keeps_its_last_checkpoint_and_resumes_once_there_is_space(
     staged, small_disk, make_plan, scoresweep, capsys, monkeypatch
 ):
-    monkeypatch.setenv("GIT_DIR", "/nowhere")  # what a changed checkout keeps would take room
+    monkeypatch.setenv("GIT_DIR", "/nowhere")  # a snapshot of a changed checkout would take space
     give_data(small_disk, staged)
     plan = tiny_plan(small_disk, **OFTEN)
     run, layout = plan.runs[0], plan.paths
@@ -98,7 +98,7 @@ def test_sampling_resumes_once_there_is_space(staged, small_disk, make_plan, sco
 
 
 def fill_at_each_removal(folder, monkeypatch, name):
-    """Let others take the room that is left, from the first writing of a file or folder on."""
+    """Fill the remaining space before each write, from the first file or folder on."""
 
     def filling(path):
         remove(path)
@@ -132,7 +132,7 @@ def test_a_file_size_limit_is_treated_as_a_full_disk(make_plan, capsys):
     plan = make_plan()
     folder = crash_at(plan, 60)
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
-    time.sleep(1)  # by the second TensorBoard puts starts of different processes in order
+    time.sleep(1)  # TensorBoard orders starts of different processes by the second
     assert end(start(plan, 1, faults={0: limit})) == [1]
     assert "step-00000080: could not be written (File too large)" in log(plan, 0).read_text()
     assert [path.name for path in folder.iterdir()] == ["step-00000040"]

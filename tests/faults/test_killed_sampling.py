@@ -1,4 +1,4 @@
-"""A sampling job that is killed draws only what is missing when it is started again."""
+"""A killed sampling job draws only the missing chunks when it is started again."""
 
 import functools
 import multiprocessing
@@ -26,7 +26,7 @@ def drawn(plan):
 
 
 def identities(folder):
-    """Which file each one is, and when it was written."""
+    """Return inode and modification time of each file."""
     return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.glob("chunk-*")}
 
 

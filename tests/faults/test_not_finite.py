@@ -25,7 +25,7 @@ COUNT, BATCH, STEP = 6400, 64, 59
 
 @pytest.fixture
 def folder(tmp_path):
-    """A study on two datasets; one of them has a point that no network can take, at step 60."""
+    """A study on two datasets; one of them has a point that makes the loss infinite at step 60."""
     points = np.random.default_rng(0).normal(size=(COUNT, 2)).astype(np.float32)
     numbers = Split(np.arange(COUNT, dtype=np.float32)[:, None])
     taken = InMemoryLoader(numbers, BATCH, seed=0).rows(BATCH * STEP, BATCH * (STEP + 1))

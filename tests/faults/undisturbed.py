@@ -1,4 +1,4 @@
-"""What every fault must end in: the run that was never disturbed, to the last bit.
+"""After every fault, the result must equal that of an undisturbed run, bit by bit.
 
 Import it as `from faults.undisturbed import assert_same_run`.
 """
@@ -17,7 +17,7 @@ __all__ = ["assert_same_run", "curves", "history"]
 
 
 def curves(folder: Path) -> xr.Dataset:
-    """Return the curves of the run in `folder`, but for its speed."""
+    """Return the curves of the run in `folder`, except its speed."""
     return xr.load_dataset(folder / "training.nc").drop_vars("images_per_second")
 
 

@@ -34,7 +34,7 @@ NEAR = 0.02 * SPACING / DIMENSION**0.5
 def test_copies_of_repeated_samples_are_copies(times: int, off: float) -> None:
     real = REAL.repeat(times, 1)
     assert memorised(real, REAL + draw(600, 2, off)) == 1
-    # Fresh samples are no more memorised than where nothing is repeated.
+    # Fresh samples count as memorised no more often than without duplicates.
     assert memorised(real, FRESH) == memorised(REAL, FRESH)
 
 

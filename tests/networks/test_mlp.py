@@ -59,7 +59,7 @@ def test_the_ladder_is_kept_and_saved():
 
 
 def test_it_learns_the_score_of_a_gaussian():
-    # Two coordinates do not tell σ, so it has to be an input.
+    # Two coordinates do not determine σ, so it has to be an input.
     net = network((2,), width=32, conditioning="input")
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(net.parameters(), 5e-3)

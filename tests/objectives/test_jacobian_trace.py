@@ -24,7 +24,7 @@ def network(request):
     torch.manual_seed(0)
     network = NETWORKS[request.param]().double()
     for parameter in network.parameters():
-        if not parameter.any():  # what begins at zero would hide mistakes
+        if not parameter.any():  # weights initialised to zero would hide mistakes
             torch.nn.init.normal_(parameter, std=0.3)
     layout = torch.channels_last if network.shape == IMAGE else torch.contiguous_format
     return network.to(memory_format=layout)

@@ -1,4 +1,4 @@
-"""What several tests of the pipeline need."""
+"""Shared fixtures of the pipeline's tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write blank figures: a page in half the time, for tests of its texts."""
+    """Write blank figures, which halves the time of tests of the page's text."""
     buffer = io.BytesIO()
     Image.new("L", (60, 60)).save(buffer, "PNG")
     for name, content in (("png", buffer.getvalue()), ("pdf", b"")):

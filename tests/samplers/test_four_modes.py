@@ -55,7 +55,7 @@ def test_a_corrector_in_many_dimensions_keeps_the_modes():
 
 
 def test_denoise_renoise_makes_the_weights_too_equal():
-    # With η = σ² a level holds more noise than q_σ (up to 2σ²), and the modes part too early.
+    # With η = σ² a level holds more noise than q_σ (up to 2σ²), and the modes separate too early.
     target = four_modes()
     x = target.score.sample(12_000, 8.0, generator(8))
     sigmas = geometric(8.0, LAST, 60)

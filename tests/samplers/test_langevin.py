@@ -70,14 +70,14 @@ def test_it_agrees_with_the_tutorial_in_its_space():
 
 
 def test_plain_langevin_dynamics_gets_the_weights_of_separated_modes_wrong():
-    # Song and Ermon 2019, section 3.2.2 and figure 3: near each mode the score hardly knows the
-    # weights, 0.1 to 0.4 here, so that samples stay where they began, a quarter of them in each.
+    # Song and Ermon 2019, section 3.2.2 and figure 3: near each mode the score hardly depends on
+    # the weights, 0.1 to 0.4 here, so a quarter of the samples starts and stays at each mode.
     target = four_modes(distance=4.0, std=0.5)
     x = 16 * torch.rand(4000, 2, dtype=torch.float64, generator=generator(6)) - 8
     options = {"steps": 250, "step_size": 0.05, "denoise": False, "generator": generator(7)}
     found = langevin(target.score, x, explicit([0.3]), **options)
     assert target.shares(found).tolist() == pytest.approx([0.25] * 4, abs=4 * 0.0069)
-    # Within the modes it is right, to the bias 1/(1 − η/2v) of its step size.
+    # Within the modes it is right, except for the bias 1/(1 − η/2v) of its step size.
     near = target.means[(found > 0).long() @ torch.tensor([2, 1])]
     v = 0.5**2 + 0.3**2
     assert float((found - near).square().mean()) == pytest.approx(

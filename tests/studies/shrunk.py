@@ -1,4 +1,4 @@
-"""A study cut down to seconds: the same parts and the same grid, of everything almost nothing."""
+"""A study reduced to seconds: the same parts and grid, with minimal sizes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST: dict[str, Any] = {
     "trajectories": 2,
     "width": 4,
 }
-"""Name of an option to the most that is left of it, or what stands in its place."""
+"""Name of an option to its maximum, or its replacement."""
 
 MEASURED = {
     "kid_subset_size": 3,
@@ -40,13 +40,13 @@ MEASURED = {
     "resamplings": 2,
     "score_error_samples": 8,
 }
-"""How samples and networks are measured, whatever the study says."""
+"""How samples and networks are evaluated in every study."""
 
 NEEDY = {"classes", "frechet_infinity"}
 """Metrics that need a classifier or more samples than there are."""
 
 VALUES = 2
-"""Values that are left of a swept option."""
+"""Maximum number of values of a swept option."""
 
 NOT_HERE = {
     "cifar10": (16, 16, 3),
@@ -54,15 +54,15 @@ NOT_HERE = {
     "folder": (16, 16, 3),
     "mnist": (16, 16, 1),
 }
-"""Datasets that are fetched or people's own, and (H, W, C) of the noise in their place."""
+"""Fetched and user datasets, and (H, W, C) of the noise that replaces them."""
 
 
 def shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the study file `study` with steps, counts, widths, levels and grids cut.
 
-    The step from a level to the next stays what it is, and so does the range of valid step sizes.
-    Features are pixels: a classifier is fitted for half a minute. Data that cannot be had here is
-    noise, written to `folder`.
+    The ratio of neighbouring levels does not change, nor does the range of valid step sizes.
+    Features are pixels: fitting a classifier takes half a minute. Unavailable data are
+    replaced by noise, written to `folder`.
     """
     cut: dict[str, Any] = _cut(study)
     _scale_steps(cut["sample"], study["train"]["noise"], cut["train"]["noise"])
@@ -110,7 +110,7 @@ def _ladder(noise: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scale_steps(sample: dict[str, Any], whole: dict[str, Any], cut: dict[str, Any]) -> None:
-    """Keep the steps of the rule "linear" at the levels that are left: they go by the first."""
+    """Keep the steps of the rule "linear" at the remaining levels: they depend on the first."""
     top, left = whole.get("sigma_max"), cut.get("sigma_max")
     if isinstance(top, str) or top == left:
         return

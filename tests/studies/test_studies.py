@@ -1,4 +1,4 @@
-"""Every study of `config/studies`: it plans as it stands, and runs, cut down, to its report."""
+"""Every study of `config/studies` plans unchanged and, reduced, runs to its report."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ SHOWN = {
     "shapes": {"overview", "shape_shares"},
     "shapes_imbalanced": {"overview", "shape_shares_shapes_"},
 }
-"""How the names of the figures begin that a study is for."""
+"""Beginnings of the names of a study's main figures."""
 
 MEASURED = {
     "denoiser_view_truth": {"mode_error", "energy_distance_pixels", "sliced_wasserstein_pixels"},
@@ -93,7 +93,7 @@ MEASURED = {
     "sampler_or_network_digits": {f"frechet_pixels_{cost}" for cost in COSTS},
     "shapes_imbalanced": {"shape_asked", "shape_share", "shape_share_real", "shape_mass_outside"},
 }
-"""Variables of the report that a study is for."""
+"""Main variables of a study's report."""
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -139,7 +139,7 @@ def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
             assert "long_name" in values.attrs, f"{group}/{variable}"
             assert "units" in values.attrs or values.dtype.kind != "f", f"{group}/{variable}"
     sampling = tree["sampling"].to_dataset()
-    # A grid that is no full product has places without a setting; their state is empty.
+    # A grid that is not a full product has cells without a setting; their state is empty.
     states = sampling["state"].values.ravel().tolist()
     assert set(states) - {""} == {"done"}
     assert states.count("done") == len(plan.runs) * len(plan.settings)

@@ -39,7 +39,7 @@ def test_success(job):
 
 
 def test_a_killed_process_explains_the_errors_of_the_others(job):
-    """They are only the consequence: the job was lost, it did not crash."""
+    """They are only a consequence: the job was lost, it did not crash."""
     where = job(CRASHED, None, CRASHED)
     assert not job_succeeded(*where)
     loss = job_failure(*where)

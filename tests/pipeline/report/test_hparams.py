@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams tab is told of the runs of a study."""
+"""The contents of TensorBoard's HParams tab for the runs of a study."""
 
 from __future__ import annotations
 
@@ -68,7 +68,12 @@ def test_the_best_is_chosen_by_means_over_samplings(tmp_path: Path) -> None:
         fake_metrics(plan, run, setting)
     tables = collect(plan, collect_jobs(plan))
     wide = wide_table(tables).sort_values(["step_size", "seed"])
-    wide["frechet_classifier"] = [3.0, 4.0, 1.0, 9.0]  # 2e-5 twice, then 8e-5: the luckiest, too
+    wide["frechet_classifier"] = [
+        3.0,
+        4.0,
+        1.0,
+        9.0,
+    ]  # 2e-5 twice, then 8e-5, including the luckiest
     plan.paths.tensorboard(run.id).mkdir()
     metric = RankedMetric("frechet_classifier", "", "lower", {})
     write_final_metrics(plan, tables, wide, [metric])

@@ -69,7 +69,7 @@ def test_the_reference_holds_features_and_accuracy(digits: Path) -> None:
 
 
 def test_metrics_of_real_digits(digits: Path) -> None:
-    """Training digits as samples: copies are detected, real digits and noise are told apart."""
+    """Training digits as samples: copies are detected, real digits and noise are distinguished."""
     plan = make_plan(
         digits,
         metrics=["frechet", "frechet_infinity", "kid", "prdc", "nearest", "classes"],

@@ -1,4 +1,4 @@
-"""Checkpoints as the public programs write them become runs."""
+"""Checkpoints of the public programs are imported as runs."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def plan(make_plan):
 
 
 def checkpoint(path, name="ncsnv2", ema=True, zipped=True, **changes):
-    """Write what the authors' programs write of a network of waves; averages are twice as large.
+    """Write a checkpoint of a network of waves as the authors' programs do; averages are doubled.
 
     PyTorch before 1.6, NCSN's, wrote pickles that are not `zipped`.
     """
@@ -56,7 +56,7 @@ def checkpoint(path, name="ncsnv2", ema=True, zipped=True, **changes):
 
 
 def expected(plan, name, factor):
-    """The score of the wave network, by the parameters themselves."""
+    """The score of the wave network, computed from its parameters."""
     run = plan.runs[0]
     network = make_network(run, plan.paths)
     tensors = {k: (factor * v).float() for k, v in published_weights(name, 1).items()}
@@ -90,7 +90,7 @@ def test_the_weights_are_imported_into_the_run(plan, tmp_path, capsys, name, ema
         "ignored": [],
         "checksums": "compared" if zipped else "none in a file of torch.save before PyTorch 1.6",
     }
-    # NCSN's program keeps no ladder with the parameters.
+    # NCSN's program does not save the ladder.
     open_points = {"activation", "data range", "training data"}
     assert trusted.keys() == open_points | ({"ladder"} if name == "ncsn" else set())
     assert all(f"{point}: {value}" in said for point, value in trusted.items())
@@ -191,7 +191,7 @@ def test_other_networks_and_data_that_is_not_staged_are_refused(make_plan, plan,
     refused(study, file, "is not staged; run `scoresweep stage` first")
 
 
-# ── what files of one network may look like ─────────────────────────────────────────────────────
+# ── layouts of files ─────────────────────────────────────────────────────
 
 
 def parts_of(path):

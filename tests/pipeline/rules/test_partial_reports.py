@@ -1,4 +1,4 @@
-"""Every valid study gets a report, whatever is missing, failed or not finite."""
+"""Every valid study gets a report, even if results are missing, failed or not finite."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ def test_the_best_setting_has_its_interval(finished: Plan) -> None:
     values = [frechet(run, setting) for run in runs]
     mean, error = sum(values) / 2, stats.sem(values)
     half = stats.t.ppf(0.975, 1) * error
-    assert half > mean  # two networks: the upper end goes on along the tangent
-    # The worse end allows for its choice as the best of six.
+    assert half > mean  # two networks: the upper end continues along the tangent
+    # The worse end is corrected for choosing the best of six.
     worse = stats.t.ppf(1 - 0.025 / 6, 1) * error
     low, high = mean * math.exp(-half / mean), math.e * worse
     text = read_page(finished).text
@@ -311,7 +311,7 @@ def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan, undr
         folder = finished.paths.tensorboard(run.id)
         folder.mkdir(exist_ok=True)
     report(finished)
-    report(finished)  # again: a run stays one line of the table
+    report(finished)  # again: a run remains one row of the table
     for run in finished.runs:
         folder = finished.paths.tensorboard(run.id)
         assert len(list(folder.glob("*.hparams"))) == 1

@@ -1,4 +1,4 @@
-"""Samples are a function of (weights, setting, seed, sample index), however they are drawn."""
+"""Samples are a function of (weights, setting, seed, sample index) only."""
 
 import functools
 import multiprocessing
@@ -75,7 +75,7 @@ def names(folder):
 
 
 def draw(plan, run=0, **options):
-    """Draw the samples of one run; return what is in the store."""
+    """Draw the samples of one run; return the content of the store."""
     run, setting = plan.runs[run], plan.settings[0]
     sample(plan, run.id, setting.id, **options)
     return drawn(plan, run, setting)
@@ -109,11 +109,11 @@ def note_chunks(monkeypatch, stop_before=None):
     return chunks
 
 
-# ── what is drawn ───────────────────────────────────────────────────────────────────────────────
+# ── samples ───────────────────────────────────────────────────────────────────────────────
 
 
 def by_hand(plan, start="uniform", step_size=2e-3, seed=0):
-    """Draw the samples of a tiny setting with the library alone, and watch them."""
+    """Draw the samples of a tiny setting with the library alone, and observe them."""
     run, options = plan.runs[0], plan.settings[0].sample
     network = load_network(plan.paths.run(run.id))
     sigmas = network.sigmas.double()
@@ -220,7 +220,7 @@ def test_trajectories_end_in_the_samples_without_denoising(make):
 
 
 def test_mixed_precision_is_close_but_not_equal(make):
-    # Steps this small do not carry differences on.
+    # With steps this small, differences do not grow.
     sampler = {"name": "annealed_langevin", "step_size": 1e-5}
     full, mixed = (
         draw(make(precision, precision=precision, sampler=sampler)) for precision in ("no", "bf16")
@@ -324,7 +324,7 @@ def test_test_samples_are_reused_if_there_are_too_few(make):
 
 
 def test_interpolation_draws_rows_that_change_from_one_sample_to_another(make):
-    # The walk that small steps make from one start is driven by the noise alone.
+    # Small steps from one starting point follow the noise alone.
     sampler = {"name": "annealed_langevin", "step_size": 1e-6, "denoise": False}
     plan = make(task={"name": "interpolation", "steps": 5}, sampler=sampler, trajectories=40)
     found = draw(plan)
@@ -373,12 +373,12 @@ def test_metropolis_draws_from_the_energy_of_an_oracle(make, precision):
     sample_ = plan.settings[0].sample.model_copy(update=changes)
     plan = replace(plan, settings=[replace(plan.settings[0], sample=sample_)])
     found = draw(plan).trajectory[:, -1].values.ravel()
-    # N(0.3, 0.5²) in 64 dimensions, from where 50 samples have gone far by 200 proposals.
+    # N(0.3, 0.5²) in 64 dimensions, from which 50 samples have moved far after 200 proposals.
     assert found.mean() == pytest.approx(0.3, abs=0.1)
     assert found.std() == pytest.approx(0.5, rel=0.1)
 
 
-# ── from which seed ─────────────────────────────────────────────────────────────────────────────
+# ── seeds ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_without_a_seed_repeats_of_the_run_are_independent(make):
@@ -405,7 +405,7 @@ def test_more_samples_begin_with_the_same_ones(make):
     np.testing.assert_array_equal(few.image, many.image[:33])
 
 
-# ── in which processes, after which stops ───────────────────────────────────────────────────────
+# ── processes and stops ───────────────────────────────────────────────────────
 
 
 def test_two_processes_draw_the_same_as_one(make):
@@ -495,7 +495,7 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
 
 @pytest.fixture
 def fast_workers(monkeypatch):
-    """Start workers by forking, without importing torch anew."""
+    """Start workers by forking, without importing torch again."""
     monkeypatch.setattr(worker_pool, "START_METHOD", "fork")
 
 
@@ -559,12 +559,12 @@ def test_workers_end_with_the_process_that_started_them(make, fast_workers):
     assert alive == []
 
 
-# ── what is refused, what fails ─────────────────────────────────────────────────────────────────
+# ── refusals and failures ─────────────────────────────────────────────────────────────────
 
 
 def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch):
     plan = make()
-    setting = plan.settings[0]  # what the study's own check lets pass
+    setting = plan.settings[0]  # not covered by the study's own check
     sampler = setting.sample.sampler.model_copy(update={"step_size": 0.03})
     setting = replace(setting, sample=setting.sample.model_copy(update={"sampler": sampler}))
     plan = replace(plan, settings=[setting])
@@ -648,7 +648,7 @@ def test_gpus_are_assigned_round_robin(make):
 
 
 def test_a_compiled_network_draws_the_same_samples(make, monkeypatch):
-    """Once for all chunks; without machine code, which takes half a minute to make."""
+    """It is compiled once for all chunks; without machine code, which takes half a minute."""
     calls = []
 
     def count(graph, _inputs):

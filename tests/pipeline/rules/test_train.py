@@ -32,7 +32,7 @@ def test_a_setting_that_does_not_fit_a_measured_ladder_fails_before_the_first_st
 ):
     plan = make_plan(noise=LADDER, grid={})
     run, fitting = plan.runs[0], plan.settings[0]
-    assert list(sampler.problems(run.train.noise)) == []  # the plan cannot tell
+    assert list(sampler.problems(run.train.noise)) == []  # unknown to the plan
     wrong = replace(
         fitting, id="wrong", sample=fitting.sample.model_copy(update={"sampler": sampler})
     )
@@ -46,7 +46,7 @@ def test_a_setting_that_does_not_fit_a_measured_ladder_fails_before_the_first_st
 
 
 def test_the_failure_of_a_process_other_than_the_main_one_is_recorded(make_plan, monkeypatch):
-    """The main process fails, too, with an error that does not name the reason."""
+    """The main process also fails, with an error that does not name the reason."""
     plan = make_plan(precision="fp16", grid={})
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(InputError, match=r"train.precision: 'fp16': CPU") as raised:

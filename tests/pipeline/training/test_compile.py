@@ -1,4 +1,4 @@
-"""Compiled networks give the same numbers; what cannot be compiled is trained without it."""
+"""Compiled networks give the same numbers; others are trained uncompiled."""
 
 import functools
 
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 pytestmark = [
     pytest.mark.usefixtures("fresh_process"),
-    # PyTorch's own compiler uses what PyTorch has deprecated.
+    # PyTorch's compiler uses deprecated functions of PyTorch.
     pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning"),
 ]
 
@@ -23,7 +23,7 @@ def weights(folder):
 
 @pytest.mark.slow
 def test_a_compiled_run_trains_like_an_uncompiled_one(make_plan, capsys):
-    """With the real compiler, in bf16, in which Accelerate wraps the forward pass, too."""
+    """With the real compiler and bf16, for which Accelerate also wraps the forward pass."""
     options = SHORT | {"precision": "bf16"}
     plain = train_run(make_plan("plain", **options))
     compiled = train_run(make_plan("compiled", **options, compile=True))

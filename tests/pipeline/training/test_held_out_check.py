@@ -1,4 +1,4 @@
-"""Trained networks, and the same weights in functions that they do not belong to."""
+"""Trained networks pass; their weights in other functions do not."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def trained(data, steps=250):
 
 
 def logit(x, least=1e-6):
-    """Return what the authors' programs make of images for `logit_transform`."""
+    """Transform images as the authors' programs do for `logit_transform`."""
     x = least + (1 - 2 * least) * x
     return x.log() - (-x).log1p()
 

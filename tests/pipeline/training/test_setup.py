@@ -10,7 +10,7 @@ from scoresweep.pipeline.training.setup import make_accelerator
 @pytest.mark.skipif(torch.cuda.is_available(), reason="Accelerate uses the GPU here")
 @pytest.mark.usefixtures("fresh_process")
 def test_processes_that_do_not_find_each_other_are_stopped(monkeypatch):
-    """Accelerate counts one where it is not told that there is no GPU; they meet in vain."""
+    """If Accelerate is not set to use CPUs, each process counts itself only."""
     for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr("torch.distributed.init_process_group", lambda **_: None)

@@ -44,7 +44,7 @@ def test_on_a_gpu_a_size_that_fits_is_named(make_plan, monkeypatch):
 
 
 def test_trying_sizes_does_not_disturb_shared_gradients(make_plan, tmp_path):
-    """A backward pass that failed has marked some gradients; a second one would be an error."""
+    """A failed backward pass has marked some gradients; a second one would be an error."""
     plan = make_plan()
     step = make_trainer(plan.runs[0], plan.paths, gpus=0).training_step
     store = f"file://{tmp_path / 'store'}"

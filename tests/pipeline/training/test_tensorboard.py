@@ -92,7 +92,7 @@ def test_starts_are_read_in_order_despite_clocks_and_process_ids(tmp_path):
         file = Path(tracker.writer.file_writer.event_writer._file_name)
         tracker.close()
         ahead = 3600 if start == 1 else 0
-        # The later the start, the smaller the process number: names alone would turn them round.
+        # Later starts have smaller process ids, so names alone would reverse the order.
         file.rename(tmp_path / f"events.out.tfevents.{int(time.time()) + ahead}.node.{9 - start}.0")
     found = [(e.step, e.value) for e in read(tmp_path).Scalars("loss/all_levels")]
     assert found == [(10, 0.0), (20, 1.0), (30, 2.0), (40, 3.0), (50, 3.0)]
@@ -118,7 +118,7 @@ def test_writing_the_options_again_replaces_them(tmp_path):
     (options,) = sessions(tmp_path)
     assert set(options) == {"seed", "flip", "noise"}
     assert options["seed"].number_value == 1
-    assert options["flip"].number_value == 1  # as TensorBoard writes truth values
+    assert options["flip"].number_value == 1  # as TensorBoard writes booleans
     assert options["noise"].string_value == "cosine"
     assert [e.value for e in read(tmp_path).Scalars("result/loss")] == [2.0]
     assert [e.value for e in read(tmp_path).Scalars("loss/all_levels")] == [1.0]

@@ -1,4 +1,4 @@
-"""The loop's promises: exact resume, independence of the number of processes, no silent failure."""
+"""The training loop: exact resume, any number of processes, no silent failure."""
 
 import json
 import os
@@ -37,7 +37,7 @@ from scoresweep.pipeline.training.weights import load_history
 from scoresweep.seeds import derive_seed
 
 HERE = Resources()
-# What is started in the background of a script ignores SIGINT.
+# Background processes of scripts ignore SIGINT.
 MAIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -351,7 +351,7 @@ def test_bf16_trains_as_well_as_float32(make_plan, undisturbed):
 
 @pytest.fixture
 def half_precision(monkeypatch):
-    """Make Accelerate train in fp16 with a loss scaler on a CPU, which it refuses to by itself.
+    """Make Accelerate train in fp16 with a loss scaler on a CPU, which it refuses to do.
 
     Returns the steps that the scaler skipped.
     """

@@ -1,4 +1,4 @@
-"""How far the best setting is ahead, and the texts about it."""
+"""How far the best setting is ahead, and how the page describes it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_text_states_the_uncertainty(tmp_path: Path) -> None:
     fake_measurements(plan)
     answer = said(plan)
     assert answer["where"] == "Levels 6, step size 2e-5"
-    # Levels 4 are worse by 0.3/4 − 0.3/6 with either seed: such pairs do not tell their scatter.
+    # Levels 4 are worse by 0.3/4 − 0.3/6 with either seed: such pairs give no error.
     assert answer["verdict"] == ("sure", "ahead on these networks only")
     assert str(answer["next"]).startswith("0.300, 0.0250 higher: levels 4, step size 2e-5. ")
     # ‖s − s*‖² of the faked runs is 1/(64 σ) of ‖s*‖² on training points.
@@ -141,7 +141,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, ReportData]:
 def answered(
     study: tuple[Plan, ReportData], distances: list[list[float]], **more: list[float] | None
 ) -> dict[str, Any]:
-    """Return what is said of the distances, step size by step size and seed by seed."""
+    """Return the page's description of distances by step size and seed."""
     plan, data = study
     wide = wide_table(data).sort_values(["step_size", "seed"])
     wide = wide.assign(frechet_classifier=np.ravel(distances))
@@ -170,7 +170,7 @@ def test_a_lead_over_only_the_tested_settings_is_not_a_lead(
 
 
 def test_a_best_at_the_edge_of_the_grid_is_named(steps: tuple[Plan, ReportData]) -> None:
-    """Each of two values is an edge, and texts have none."""
+    """Both of two values are edges; strings have no edges."""
     part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
     part["steps"] = [1, 2, 2]
     axes = ["step_size", "levels", "denoise", "steps"]

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws what the tables hold, offline, on a phone and on paper."""
+"""The page in a real browser draws the numbers of the tables: offline, on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
     except UnavailableError as error:
         if os.environ.get("SCORESWEEP_BROWSER_TESTS") == "require":
             pytest.fail(f"SCORESWEEP_BROWSER_TESTS=require: {error}")
-        pytest.skip(f"THE BROWSER TESTS WERE LEFT OUT: {error}")
+        pytest.skip(f"BROWSER TESTS SKIPPED: {error}")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield started
@@ -75,7 +75,7 @@ def browser() -> Iterator[Browser]:
 
 
 def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str]]:
-    """Open the report without a network; the list gets all that goes wrong in the page."""
+    """Open the report without a network; the list receives all errors of the page."""
     page = browser.new_context(offline=True, **options).new_page()
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
@@ -88,7 +88,7 @@ def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str
 
 
 def ok(url: str) -> bool:
-    """Tell whether an address leads out of the page."""
+    """Return whether an address is outside the page."""
     return not url.startswith(("data:", "blob:"))
 
 
@@ -139,7 +139,7 @@ def test_everything_is_drawn_without_a_network(page: Page, finished: Plan) -> No
 
 def test_the_map_shows_the_numbers_of_the_report(page: Page, finished: Plan) -> None:
     title, values = "Any two axes", distances(finished)
-    # Of an axis that is not shown the best value counts; seeds are averaged.
+    # Values are the best over hidden axes, and means over seeds.
     best = values.mean("seed").min("denoise").transpose("levels", "step_size")
     np.testing.assert_allclose(traces(page, title)[0]["z"], best, rtol=1e-4)
     text = chart(page, title).locator(".caption").inner_text()
@@ -188,7 +188,7 @@ def test_no_button_uploads_the_numbers(page: Page) -> None:
         buttons = chart(page, title).locator(".modebar-btn")
         names = buttons.evaluate_all("all => all.map((button) => button.dataset.title)")
         assert names == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
-    # Those of the keyboard's user are seen.
+    # They are visible to keyboard users.
     bar, button = page.locator(".modebar").first, page.locator(".modebar-btn").first
     button.focus()
     assert bar.evaluate("bar => getComputedStyle(bar).opacity") == "1"
@@ -216,7 +216,7 @@ def test_the_scale_can_be_chosen(page: Page) -> None:
 
 
 def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
-    """Not the least one: a sampler that ruins the samples leaves the network nothing to cost."""
+    """Not the lowest cost: if the sampler ruins the samples, the network cost is near zero."""
     axes = [
         {"name": "x", "values": ["1", "2"], "repeat": False},
         {"name": "denoise", "values": ["true", "false"], "repeat": False},
@@ -274,7 +274,7 @@ def test_clicking_a_name_hides_its_line(page: Page, finished: Plan) -> None:
     assert [line["name"] for line in lines] == names
     run = next(run for run in finished.runs if run.axes["levels"] == 6)
     np.testing.assert_allclose(sorted(lines[3]["y"]), sorted(2 / sigmas(run)), rtol=1e-4)
-    # A line goes at a click on its name.
+    # A click on its name hides a line.
     legend = chart(page, title).locator(".legendtoggle")
     assert legend.count() == 4
     legend.first.click()
@@ -312,11 +312,11 @@ def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, finished: Plan)
         box = chart(page, title).locator(".plot svg").first.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= 360, title
-        # Nothing lies on the chart, and no name is hidden below another.
+        # Nothing covers the chart, and no name covers another.
         assert chart(page, title).locator(".modebar-btn").count() == 0
         hidden = chart(page, title).locator(".legend .scrollbar[height]:not([height='0'])")
         assert hidden.count() == 0, title
-    # Value and interval are seen without scrolling the table.
+    # Value and interval are visible without scrolling the table.
     for cell in page.locator("#best tbody tr").first.locator(".n").all()[:2]:
         place = cell.bounding_box()
         assert place is not None

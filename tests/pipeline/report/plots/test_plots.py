@@ -1,4 +1,4 @@
-"""The figures show the numbers that they are given and leave matplotlib as it was."""
+"""The figures show the given numbers and do not change matplotlib's settings."""
 
 from __future__ import annotations
 

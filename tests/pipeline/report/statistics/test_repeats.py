@@ -74,7 +74,7 @@ def test_training_seeds_of_the_exact_score_are_samplings() -> None:
     _, values = by_repeat(labelled[exact], "value", [])
     assert values.shape == (1, 1, 2)
     assert by_repeat(labelled[~exact], "value", [])[1].shape == (1, 2, 1)
-    # With a seed of their own the samples are the same, whatever the training seed.
+    # With their own seed, samples are the same for every training seed.
     labelled = label_repeats(frame.assign(own=7), ["seed"], ["own"], exact)
     assert by_repeat(labelled[exact], "value", [])[1].tolist() == [[[1.5]]]
 
@@ -160,7 +160,7 @@ BAND = (
 
 
 def simulated(settings: int, networks: int, samplings: int, between: float) -> pd.DataFrame:
-    """Return equally good settings; of one network the truth is that network's own value, 0."""
+    """Return equally good settings; for one network the truth is that network's value, 0."""
     draw = np.random.default_rng([settings, networks, samplings])
     size = (REPETITIONS, settings, networks, samplings)
     scatter = between * draw.normal(size=(*size[:3], 1)) if networks > 1 else 0.0

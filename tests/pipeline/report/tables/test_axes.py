@@ -1,4 +1,4 @@
-"""Where the points of a sweep lie in arrays."""
+"""Positions of the points of a sweep in arrays."""
 
 from __future__ import annotations
 

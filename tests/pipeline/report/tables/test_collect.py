@@ -1,4 +1,4 @@
-"""What is put into the files of a study comes out of the tree under its labels."""
+"""The tree holds the numbers of a study's files under their labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reopened(data: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def without_label(tree: xr.DataTree) -> list[str]:
-    """Name every variable and coordinate without a long name, and every measure without a unit."""
+    """Return the variables and coordinates without a long name, and the metrics without a unit."""
     return [
         f"{group}/{name}"
         for group in tree.groups

@@ -1,4 +1,4 @@
-"""A distance is that of real samples and what sampler and network cost, added up."""
+"""A distance is the sum of that of real samples, the sampler's cost and the network's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contents of other programs are named; state dicts are found under usual names or refused."""
+"""Files of other programs are named; state dicts are found under common names or refused."""
 
 import pytest
 import torch

@@ -66,7 +66,7 @@ def test_a_flipped_bit_in_a_tensor_or_in_the_pickle_is_named(tmp_path):
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_with_any_damaged_byte_the_file_is_refused_or_its_tensors_are_read(tmp_path, kind):
-    """Of a zip archive the tensors are the right ones; the other formats have no checksums."""
+    """Tensors of a zip archive are correct; other formats have no checksums."""
     path = tmp_path / "a.pth"
     if kind == "safetensors":
         save_file(STATE, path)
@@ -120,7 +120,7 @@ def test_objects_are_named_and_the_advice_of_pytorch_is_not_repeated(
 
 
 def test_a_checkpoint_of_edm_is_named(tmp_path):
-    """torch.save writes a pickle with the names of its objects, of which only these are needed."""
+    """torch.save writes a pickle with the names of its objects; only those are needed here."""
     path = saved(tmp_path / "a.pt", [STATE, Namespace(a=1)])
     content = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(content, "w") as copy:
