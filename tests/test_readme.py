@@ -8,7 +8,7 @@ import yaml
 from checkout import ROOT
 from faked_study import CONTENT, fake_metrics, fake_plan, fake_run, fake_score_error
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.study import parse_study, plan_study
 

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def brought_up(request: pytest.FixtureRequest) -> Iterator[bool]:
+def started_cluster(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the cluster was started for these tests; then they stop it again.
 
     Two test runs on one machine take turns, since some tests kill nodes.
@@ -43,6 +43,6 @@ def brought_up(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 
 @pytest.fixture(scope="session")
-def cluster(brought_up: bool) -> Cluster:
+def cluster(started_cluster: bool) -> Cluster:
     """The four-node cluster, up."""
     return Cluster()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from faults.undisturbed import assert_same_run
+from faults.run_comparison import assert_same_run
 from slurm_cluster import wait_until
 from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
 from tiny_study import TINY, give_data
@@ -196,5 +196,5 @@ def test_a_site_without_accounting(plan, tmp_path):
     assert process.wait(PATIENCE) == 0, said(plan)
     assert not (tmp_path / "asked").exists()
     assert (plan.paths.root / target).exists()
-    start, end = plan.paths.slurm_runs.read_text().splitlines()
+    start, end = plan.paths.workflow_heads.read_text().splitlines()
     assert end == f"{start.split()[0]} ended"

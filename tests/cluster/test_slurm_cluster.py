@@ -116,8 +116,8 @@ def test_up_does_nothing_if_the_cluster_runs(cluster):
     assert Cluster().up() is False
 
 
-def test_it_goes_down_and_up_again(brought_up, cluster):
-    if not brought_up:
+def test_it_goes_down_and_up_again(started_cluster, cluster):
+    if not started_cluster:
         pytest.skip("the cluster was up before these tests: it is left as it is")
     assert cluster.down()
     assert not cluster.state.exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from faults.processes import finish
-from faults.undisturbed import assert_same_run
+from faults.run_comparison import assert_same_run
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.cluster.job_record import JobRecord

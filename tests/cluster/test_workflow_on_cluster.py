@@ -259,7 +259,7 @@ def test_killed_sampling_draws_only_missing_chunks(cluster, tmp_path):
 
     def chunks():
         """Return the inode of each chunk."""
-        files = plan.paths.samples_parts(*killed).glob("chunk-*.safetensors")
+        files = plan.paths.chunk_folder(*killed).glob("chunk-*.safetensors")
         return {path.name: path.stat().st_ino for path in files}
 
     targets = [str(path.relative_to(folder)) for path in manifests]

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import xarray as xr
-from faults.here import crash_at, train_run
-from faults.undisturbed import assert_same_run
+from faults.in_process import crash_at, train_run
+from faults.run_comparison import assert_same_run
 from tiny_study import TINY, give_data, tiny_plan
 
 from scoresweep.pipeline.errors import InputError, RunError

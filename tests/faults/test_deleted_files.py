@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import xarray as xr
-from faults.here import train_run
+from faults.in_process import train_run
 from tiny_study import tiny_plan
 
 from scoresweep.pipeline import cli
@@ -65,8 +65,8 @@ def after(monkeypatch, module, name, number, act):
 
 
 DELETED = {
-    "one chunk": lambda layout, names: [next(layout.samples_parts(*names).glob("*000000.*"))],
-    "all chunks": lambda layout, names: [layout.samples_parts(*names)],
+    "one chunk": lambda layout, names: [next(layout.chunk_folder(*names).glob("*000000.*"))],
+    "all chunks": lambda layout, names: [layout.chunk_folder(*names)],
     "all samples": lambda layout, names: [layout.results / "samples"],
 }
 
@@ -86,7 +86,7 @@ def test_deleted_chunks_are_named_and_redrawn(plan, trained, what, number, monke
     assert "chunk-000000.safetensors" in said
     assert "of 3 chunks" in said
     xr.testing.assert_identical(drawn(plan), drawn(trained))
-    assert not plan.paths.samples_parts(*names_of(plan)).exists()
+    assert not plan.paths.chunk_folder(*names_of(plan)).exists()
 
 
 @pytest.mark.parametrize("moment", ["sha256_of_tensors", "save_safetensors"])
@@ -94,7 +94,7 @@ def test_a_folder_deleted_while_a_chunk_is_written(plan, trained, moment, monkey
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, chunk_files, moment, 3, act)
     sample(plan, *names_of(plan))
-    assert plan.paths.samples_parts(*names_of(plan)).name in capsys.readouterr().err
+    assert plan.paths.chunk_folder(*names_of(plan)).name in capsys.readouterr().err
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 import xarray as xr
-from faults.here import crash_at, train_run
+from faults.in_process import crash_at, train_run
 from faults.processes import end, log, start
-from faults.undisturbed import assert_same_run
+from faults.run_comparison import assert_same_run
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.errors import RunError

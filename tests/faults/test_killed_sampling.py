@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import xarray as xr
-from faults.here import train_run
+from faults.in_process import train_run
 from faults.processes import PRELOAD, die_in
 
 from scoresweep.pipeline.rules import sample as module
@@ -52,7 +52,7 @@ def test_a_killed_job_draws_only_missing_samples(make_plan, monkeypatch, functio
     job.join(60)
     assert job.exitcode == -signal.SIGKILL
     assert not plan.paths.samples_manifest(run, setting).exists()
-    parts = plan.paths.samples_parts(run, setting)
+    parts = plan.paths.chunk_folder(run, setting)
     kept, used, write = identities(parts), {}, module.assemble
     assert len(kept) == chunks
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from faults.processes import die_in, end, finish, start, wait
-from faults.undisturbed import assert_same_run, curves
+from faults.run_comparison import assert_same_run, curves
 from tiny_study import give_data, tiny_plan
 
 SHORT = {

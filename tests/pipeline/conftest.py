@@ -9,7 +9,7 @@ from PIL import Image
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write blank figures, which halves the time of tests of the page's text."""
     buffer = io.BytesIO()
     Image.new("L", (60, 60)).save(buffer, "PNG")

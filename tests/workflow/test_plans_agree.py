@@ -25,7 +25,7 @@ from checkout import ROOT
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
 from rich.console import Console
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.stage import stage

@@ -23,7 +23,7 @@ from faked_study import fake_plan, fake_run
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
-from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.cluster.workflow_head import record_workflow_end, record_workflow_start
 from scoresweep.pipeline.commands.cancel import cancel
 from scoresweep.pipeline.commands.status import status
@@ -297,7 +297,7 @@ def test_cancel_stops_this_studys_jobs_and_no_others(
     JobRecord("faked.removed.89ab", "13", 1).write(plan.paths.job_record("removed"))
     JobRecord("faked.ended.cdef", "14", 1).write(plan.paths.job_record(plan.runs[1].id))
     JobRecord("faked.reused.cdef", "20", 1).write(plan.paths.job_record(plan.runs[2].id))
-    plan.paths.slurm_runs.write_text("uuid-1 login2 12 1700000000\n")  # of a head that is gone
+    plan.paths.workflow_heads.write_text("uuid-1 login2 12 1700000000\n")  # of a head that is gone
     queue(
         RUNNING,
         "13|PENDING||Resources|faked.removed.89ab|(null)",
@@ -377,7 +377,9 @@ def head(plan: Plan, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[
             command = [sys.executable, "-c", HEAD, plan.paths.root, tmp_path / "bin/answer"]
             process = stack.enter_context(subprocess.Popen([*command, *arguments]))
             stack.callback(process.kill)
-            while not (plan.paths.slurm_runs.exists() and plan.paths.slurm_runs.read_text()):
+            while not (
+                plan.paths.workflow_heads.exists() and plan.paths.workflow_heads.read_text()
+            ):
                 assert process.poll() is None
                 time.sleep(0.01)
             return process
@@ -449,8 +451,8 @@ def test_another_process_with_the_pid_of_a_head_is_left_alone(
     plan: Plan, queue: Queue, head: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = head()
-    *words, created = plan.paths.slurm_runs.read_text().split()
-    plan.paths.slurm_runs.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
+    *words, created = plan.paths.workflow_heads.read_text().split()
+    plan.paths.workflow_heads.write_text(" ".join([*words, f"{int(created) - 60}\n"]))
     queue()
     cancel(plan)
     assert "snakemake" not in capsys.readouterr().err
@@ -459,7 +461,7 @@ def test_another_process_with_the_pid_of_a_head_is_left_alone(
 
 def test_a_truncated_line_is_ignored(plan: Plan, queue: Queue, tmp_path: Path) -> None:
     plan.paths.results.mkdir(parents=True)
-    plan.paths.slurm_runs.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
+    plan.paths.workflow_heads.write_text("uuid-1 n1 12 1700000000\nuuid-2 n1")
     queue("15|RUNNING|n3|None|uuid-1|rule_sample", "16|RUNNING|n3|None|uuid-2|rule_sample")
     cancel(plan)
     assert (tmp_path / "cancelled").read_text() == "15\n"

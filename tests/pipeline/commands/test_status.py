@@ -22,7 +22,7 @@ from faked_study import (
 )
 from rich.console import Console
 
-from scoresweep.pipeline.cluster.progress import Job, collect_jobs
+from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json

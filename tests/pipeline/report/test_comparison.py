@@ -18,7 +18,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from scoresweep.pipeline.cli import app
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.compare import compare as compare_files
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.comparison import Comparison, compare

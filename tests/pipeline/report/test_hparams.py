@@ -9,7 +9,7 @@ from faked_study import CONTENT, fake_metrics, fake_plan, fake_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect

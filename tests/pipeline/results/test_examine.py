@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.here import train_run
+from faults.in_process import train_run
 from tiny_study import TINY
 
 from scoresweep.pipeline.errors import InputError

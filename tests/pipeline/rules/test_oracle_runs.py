@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from faults.here import train_run
+from faults.in_process import train_run
 from rich.console import Console
 from scipy.special import softmax
 from tiny_study import TINY, give_data

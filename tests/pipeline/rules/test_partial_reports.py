@@ -32,7 +32,7 @@ def results(plan: Plan) -> list[Path]:
     return [layout.training_curves(run), layout.score_error(run), layout.metrics(run, setting)]
 
 
-def test_a_study_of_only_the_exact_score(tmp_path: Path, staged: Path, undrawn: None) -> None:
+def test_a_study_of_only_the_exact_score(tmp_path: Path, staged: Path, blank_figures: None) -> None:
     """It has five levels but no training steps and so no losses."""
     give_data(tmp_path, staged)
     content = parse_yaml(TINY, "tiny.yaml")
@@ -57,7 +57,7 @@ def test_a_study_of_only_the_exact_score(tmp_path: Path, staged: Path, undrawn: 
     assert len(list(plan.paths.tensorboard(run).glob("*.hparams"))) == 1
 
 
-def test_a_study_without_finite_values(tmp_path: Path, undrawn: None) -> None:
+def test_a_study_without_finite_values(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     fake_study(plan)
     plan.paths.tensorboard(plan.runs[0].id).mkdir()
@@ -82,7 +82,7 @@ def test_a_study_without_finite_values(tmp_path: Path, undrawn: None) -> None:
     assert not drawn & {"training_loss", "level_loss", "score_error_sigma2", "class_shares"}
 
 
-def test_a_study_in_which_everything_failed(tmp_path: Path, undrawn: None) -> None:
+def test_a_study_in_which_everything_failed(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path, **ONE)
     JobState("failed", 10, 100, message="loss is nan").write(plan.paths.progress(plan.runs[0].id))
     report(plan)

@@ -135,7 +135,7 @@ def test_metrics_that_noise_can_win_do_not_rank(finished: Plan) -> None:
 
 
 def test_missing_results_are_named_on_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], undrawn: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blank_figures: None
 ) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
@@ -173,7 +173,7 @@ def test_files_hold_the_same_numbers(finished: Plan) -> None:
 
 
 def test_a_failed_setting_is_named_and_the_others_are_reported(
-    tmp_path: Path, undrawn: None
+    tmp_path: Path, blank_figures: None
 ) -> None:
     plan = fake_plan(tmp_path)
     fake_study(plan)
@@ -206,7 +206,7 @@ def test_the_page_shows_the_time_of_every_stage(finished: Plan) -> None:
         assert f"time: {stage} {work}" in text
 
 
-def test_one_network_shows_its_own_interval(tmp_path: Path, undrawn: None) -> None:
+def test_one_network_shows_its_own_interval(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {"noise.levels": [4, 6]}})
     fake_measurements(plan)
     report(plan)
@@ -218,7 +218,7 @@ def test_one_network_shows_its_own_interval(tmp_path: Path, undrawn: None) -> No
     assert "one network, one sampling (another training seed" in text
 
 
-def test_a_study_of_one_setting_has_a_report(tmp_path: Path, undrawn: None) -> None:
+def test_a_study_of_one_setting_has_a_report(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(
         tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=CONTENT["sample"] | {"grid": {}}
     )
@@ -229,7 +229,7 @@ def test_a_study_of_one_setting_has_a_report(tmp_path: Path, undrawn: None) -> N
     assert f"{format_number(frechet(plan.runs[0], plan.settings[0]))} Fréchet distance" in text
 
 
-def test_axes_that_vary_together_have_no_map(tmp_path: Path, undrawn: None) -> None:
+def test_axes_that_vary_together_have_no_map(tmp_path: Path, blank_figures: None) -> None:
     zipped = {"sampler.step_size": [8e-5, 2e-5], "sampler.steps_per_level": [1, 4]}
     plan = fake_plan(
         tmp_path,
@@ -243,7 +243,7 @@ def test_axes_that_vary_together_have_no_map(tmp_path: Path, undrawn: None) -> N
     assert names == {f"metric_frechet_classifier_{axis}" for axis in axes}
 
 
-def test_equal_settings_have_no_best_one(tmp_path: Path, undrawn: None) -> None:
+def test_equal_settings_have_no_best_one(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}})
     fake_measurements(plan)
     for setting in plan.settings:
@@ -262,7 +262,7 @@ def test_equal_settings_have_no_best_one(tmp_path: Path, undrawn: None) -> None:
     assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}
 
 
-def test_the_report_works_without_samples_and_data(tmp_path: Path, undrawn: None) -> None:
+def test_the_report_works_without_samples_and_data(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path)
     fake_run(plan, plan.runs[0])
     fake_metrics(plan, plan.runs[0], plan.settings[0])
@@ -272,7 +272,7 @@ def test_the_report_works_without_samples_and_data(tmp_path: Path, undrawn: None
     assert not list(plan.paths.figures.glob("samples_*"))
 
 
-def test_several_datasets_are_never_averaged(tmp_path: Path, undrawn: None) -> None:
+def test_several_datasets_are_never_averaged(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path, dataset=[{"name": "digits"}, {"name": "digits", "subset": 20}])
     fake_measurements(plan)
     report(plan)
@@ -293,7 +293,7 @@ def test_nothing_to_report_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_numbers_measured_with_other_options_are_not_reported(
-    finished: Plan, undrawn: None
+    finished: Plan, blank_figures: None
 ) -> None:
     changed = CONTENT["evaluate"] | {"neighbours": 3}
     plan = fake_plan(finished.paths.root, evaluate=changed)
@@ -305,7 +305,9 @@ def test_numbers_measured_with_other_options_are_not_reported(
     assert "outdated: measured with other options" in page.text
 
 
-def test_tensorboard_compares_the_best_settings_of_the_runs(finished: Plan, undrawn: None) -> None:
+def test_tensorboard_compares_the_best_settings_of_the_runs(
+    finished: Plan, blank_figures: None
+) -> None:
     finals = {}
     for run in finished.runs:
         folder = finished.paths.tensorboard(run.id)

@@ -433,7 +433,7 @@ def test_a_stop_loses_only_the_interrupted_chunk(make, monkeypatch):
     state = state_of(plan)
     assert (state.state, state.step, state.restarts) == ("done", 3, 1)
     assert state.seconds > 1000  # those before the stop are counted
-    assert not plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id).exists()
+    assert not plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id).exists()
 
 
 def test_finished_samples_are_not_redrawn(make, monkeypatch):
@@ -462,7 +462,7 @@ def test_a_damaged_chunk_is_named_and_redrawn(make, monkeypatch, capsys, damage)
         note_chunks(patch, stop_before=2)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
     damaged = sorted(parts.iterdir())[1]
     damaged.write_bytes(damage(damaged.read_bytes()))
     chunks = note_chunks(monkeypatch)
@@ -482,7 +482,7 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
         note_chunks(patch, stop_before=0)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
     assert list(parts.iterdir()) == []
     chunks = note_chunks(monkeypatch)
     ours = draw(plan)
@@ -509,7 +509,7 @@ def wait_for(condition):
 
 def test_a_killed_worker_is_reported_as_probably_out_of_memory(make, fast_workers):
     plan = make(count=100_000)
-    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
 
     def kill():
         wait_for(lambda: any(parts.glob("chunk-*")))
@@ -528,7 +528,7 @@ def test_a_killed_worker_is_reported_as_probably_out_of_memory(make, fast_worker
 def test_the_other_workers_stop_after_their_chunk_if_one_fails(make, fast_workers):
     """Each has 2,500 chunks to draw; one may open no more files."""
     plan = make(count=100_000)
-    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
 
     def forbid():
         wait_for(lambda: len({int(path.stem[-6:]) % 2 for path in parts.glob("chunk-*")}) == 2)
@@ -549,7 +549,7 @@ def test_workers_end_with_the_process_that_started_them(make, fast_workers):
         target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, 2)
     )
     parent.start()
-    parts = plan.paths.samples_parts(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
     wait_for(lambda: len(list(parts.glob("chunk-*"))) > 2)
     workers = psutil.Process(parent.pid).children()
     parent.kill()

@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 import xarray as xr
-from faults.here import train_run
+from faults.in_process import train_run
 from safetensors.torch import load_file
 
 pytestmark = [

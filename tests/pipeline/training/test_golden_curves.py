@@ -2,7 +2,7 @@
 
 import pytest
 import xarray as xr
-from faults.here import train_run
+from faults.in_process import train_run
 
 NETWORKS = {
     "mlp": {"width": 16, "blocks": 1},

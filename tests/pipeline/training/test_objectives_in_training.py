@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from faults.here import crash_at, train_run
+from faults.in_process import crash_at, train_run
 from faults.processes import finish
-from faults.undisturbed import assert_same_run, curves
+from faults.run_comparison import assert_same_run, curves
 from tiny_study import TINY
 
 from scoresweep.pipeline.errors import InputError

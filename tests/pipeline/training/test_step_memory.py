@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from faults.here import train_run
+from faults.in_process import train_run
 from torch.nn.parallel import DistributedDataParallel
 
 from scoresweep.pipeline.errors import RunError

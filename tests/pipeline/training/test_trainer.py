@@ -15,9 +15,9 @@ import pytest
 import torch
 import xarray as xr
 from accelerate import Accelerator
-from faults.here import crash_at, train_run
+from faults.in_process import crash_at, train_run
 from faults.processes import finish
-from faults.undisturbed import assert_same_run, curves
+from faults.run_comparison import assert_same_run, curves
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_study import give_data, tiny_plan
@@ -32,7 +32,7 @@ from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
 from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.stop_requests import RequestPoll
 from scoresweep.pipeline.training.trainer import Trainer
-from scoresweep.pipeline.training.training_step import TrainingStep, share_of_batch
+from scoresweep.pipeline.training.training_step import TrainingStep, local_batch_size
 from scoresweep.pipeline.training.weights import load_history
 from scoresweep.seeds import derive_seed
 
@@ -419,10 +419,10 @@ def test_a_number_of_processes_other_than_of_gpus_is_refused(make_plan, gpus, pr
 
 def test_a_batch_that_cannot_be_split_evenly_is_refused(make_plan):
     train = make_plan(gradient_accumulation=4).runs[0].train
-    assert share_of_batch(train, 8) == 8
+    assert local_batch_size(train, 8) == 8
     message = r"batch_size: 64: expected a multiple of 12 "
     with pytest.raises(InputError, match=message):
-        share_of_batch(train, 3)
+        local_batch_size(train, 3)
 
 
 def test_a_batch_larger_than_the_dataset_is_refused(make_plan):

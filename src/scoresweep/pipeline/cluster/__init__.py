@@ -10,7 +10,7 @@
   requeue its job. A job that ended otherwise is submitted again as long as it makes progress.
 - `RunOwnership` ensures that only the latest start of a run writes to it.
 
-`squeue` asks SLURM about jobs, `study_jobs` finds those of a study, and `progress` reads the
+`squeue` asks SLURM about jobs, `study_jobs` finds those of a study, and `job_table` reads the
 state of each run and setting from files.
 """
 

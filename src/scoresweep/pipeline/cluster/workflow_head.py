@@ -82,7 +82,7 @@ def record_workflow_start(paths: StudyPaths, jobs: str) -> None:
     """Record that this process is the head of the workflow, whose jobs are named `jobs`."""
     paths.results.mkdir(parents=True, exist_ok=True)
     host, pid, created = _this_process()
-    with paths.slurm_runs.open("a", encoding="utf-8") as file:
+    with paths.workflow_heads.open("a", encoding="utf-8") as file:
         file.write(f"{jobs} {host} {pid} {created:.0f}\n")
 
 
@@ -90,7 +90,7 @@ def record_workflow_end(paths: StudyPaths) -> None:
     """Record that this process, if it is a recorded head, submits no more jobs."""
     for head in workflow_heads(paths):
         if (head.host, head.pid, head.created) == _this_process():
-            with paths.slurm_runs.open("a", encoding="utf-8") as file:
+            with paths.workflow_heads.open("a", encoding="utf-8") as file:
                 file.write(f"{head.jobs} {ENDED}\n")
 
 
@@ -101,9 +101,9 @@ def _this_process() -> tuple[str, int, float]:
 
 def workflow_heads(paths: StudyPaths) -> list[WorkflowHead]:
     """Return the recorded heads; ignore a truncated line."""
-    if not paths.slurm_runs.exists():
+    if not paths.workflow_heads.exists():
         return []
-    lines = paths.slurm_runs.read_text(encoding="utf-8").splitlines()
+    lines = paths.workflow_heads.read_text(encoding="utf-8").splitlines()
     ended = {line.removesuffix(f" {ENDED}") for line in lines if line.endswith(f" {ENDED}")}
     starts = [found.groups() for line in lines if (found := START_LINE.fullmatch(line))]
     locked = any((paths.root / ".snakemake/locks").glob("*"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import Costs, costs_of_jobs, probe_unknown
 from scoresweep.pipeline.commands.estimate.disk_space import (
     bytes_of_study,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.cluster.study_jobs import study_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, parse_study, plan_study

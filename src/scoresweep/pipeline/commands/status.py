@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scoresweep.pipeline.cluster.progress import STALE_AFTER, Job, State, collect_jobs
+from scoresweep.pipeline.cluster.job_table import STALE_AFTER, Job, State, collect_jobs
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live
 from scoresweep.pipeline.cluster.study_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.pipeline.errors import RunError

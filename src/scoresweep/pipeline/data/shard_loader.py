@@ -68,7 +68,7 @@ def random_samples(store: Path, split: str, most: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Block:
+class ShardBlock:
     """The samples of some shards, and a random order of them."""
 
     values: Tensor
@@ -98,7 +98,7 @@ class ShardLoader(BatchSource):
         # Reused: allocating fresh memory takes longer than reading into it.
         self._buffers = [np.empty((most, *array.shape[1:]), array.dtype) for _ in range(2)]
         self._reader = ThreadPoolExecutor(max_workers=1)
-        self._blocks: dict[tuple[int, int], tuple[int, Future[Block]]] = {}
+        self._blocks: dict[tuple[int, int], tuple[int, Future[ShardBlock]]] = {}
         self._plans: dict[int, list[list[tuple[int, int]]]] = {}
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ class ShardLoader(BatchSource):
         number = next(i for i, block_end in enumerate(ends) if offset < block_end)
         return number, ends[number] - sizes[number]
 
-    def _block(self, epoch: int, number: int) -> Block:
+    def _block(self, epoch: int, number: int) -> ShardBlock:
         """Return a block, and start reading the next one into the free buffer."""
         last = number + 1 == len(self._plan(epoch))
         wanted = [(epoch, number), (epoch + 1, 0) if last else (epoch, number + 1)]
@@ -158,8 +158,12 @@ class ShardLoader(BatchSource):
                 self._blocks[key] = buffer, read
         return self._blocks[wanted[0]][1].result()
 
-    def _read(self, buffer: int, shards: list[tuple[int, int]], epoch: int, number: int) -> Block:
+    def _read(
+        self, buffer: int, shards: list[tuple[int, int]], epoch: int, number: int
+    ) -> ShardBlock:
         values = self._buffers[buffer][: sum(stop - start for start, stop in shards)]
         read_shards(self._array, shards, values, self._store)
         generator = generator_for(self.seed, "order", epoch, number)
-        return Block(torch.from_numpy(values), torch.randperm(len(values), generator=generator))
+        return ShardBlock(
+            torch.from_numpy(values), torch.randperm(len(values), generator=generator)
+        )

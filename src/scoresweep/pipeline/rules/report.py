@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.page.render import Figures, render_page

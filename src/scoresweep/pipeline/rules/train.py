@@ -152,7 +152,7 @@ def train_here(
     with _training_lock(paths.training_lock(run.id)) if is_main else contextlib.nullcontext():
         if _is_trained(run, paths):
             return
-        owner = RunOwnership(paths.owner_mark(run.id), paths.job_record(run.id))
+        owner = RunOwnership(paths.owner_token(run.id), paths.job_record(run.id))
         if is_main:
             owner.acquire()
             write_run_header(run, paths, code)

@@ -94,7 +94,7 @@ class StudyPaths:
         """Lock held by the command that starts training and waits for it."""
         return self.run(run) / ".launch.lock"
 
-    def owner_mark(self, run: str) -> Path:
+    def owner_token(self, run: str) -> Path:
         """Token of the process that may write to the run."""
         return self.run(run) / ".owner"
 
@@ -130,7 +130,7 @@ class StudyPaths:
         """Progress of sampling, for `scoresweep status`."""
         return self.results / "samples" / run / f"{setting}.progress.json"
 
-    def samples_parts(self, run: str, setting: str) -> Path:
+    def chunk_folder(self, run: str, setting: str) -> Path:
         """Finished chunks, until all are drawn."""
         return self.results / "samples" / run / f"{setting}.parts"
 
@@ -143,8 +143,8 @@ class StudyPaths:
         return self.results / "metrics" / run / f"{setting}.nc"
 
     @property
-    def slurm_runs(self) -> Path:
-        """Snakemake's names for the study's SLURM jobs, one for each start of the workflow."""
+    def workflow_heads(self) -> Path:
+        """Starts of the workflow, with Snakemake's names for their SLURM jobs."""
         return self.results / "slurm_runs.txt"
 
     @property

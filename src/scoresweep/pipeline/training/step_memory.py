@@ -19,7 +19,7 @@ def step_memory_advice(step: TrainingStep) -> str:
     On a GPU, smaller steps are tried and a size that fits is named.
     """
     train, device = step.train, step.accelerator.device
-    size = step.share // train.gradient_accumulation
+    size = step.local_batch_size // train.gradient_accumulation
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else device.type
     problem = (
@@ -38,7 +38,9 @@ def _suggestion(step: TrainingStep, fitting: int) -> str:
     if not fitting:
         return "No smaller size fits either: use a smaller network or a GPU with more memory."
     parts = next(
-        d for d in range(1, step.share + 1) if step.share // d <= fitting and step.share % d == 0
+        d
+        for d in range(1, step.local_batch_size + 1)
+        if step.local_batch_size // d <= fitting and step.local_batch_size % d == 0
     )
     smaller = fitting * step.train.gradient_accumulation * step.accelerator.num_processes
     return (

@@ -22,7 +22,7 @@ from scoresweep.pipeline.training.weights import build_network
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 
-__all__ = ["TrainingStep", "share_of_batch"]
+__all__ = ["TrainingStep", "local_batch_size"]
 
 
 class TrainingStep:
@@ -36,7 +36,7 @@ class TrainingStep:
         self.train = train
         self.loader = loader
         self.accelerator = accelerator
-        self.share = share_of_batch(train, accelerator.num_processes)
+        self.local_batch_size = local_batch_size(train, accelerator.num_processes)
         self.sigmas = sigmas.to(device, torch.float32)
         torch.manual_seed(derive_seed(train.seed, "weights"))
         self.network = build_network(train.network, loader.shape, sigmas).to(device)
@@ -72,7 +72,7 @@ class TrainingStep:
     def _compile(self, step: int) -> None:
         def attempt() -> None:
             with self.accelerator.autocast():
-                _, losses = self.losses(self.network, step, 0, self._part_size)
+                _, losses = self.losses(self.network, step, 0, self._micro_batch_size)
             losses.mean().backward()  # type: ignore[no-untyped-call]
 
         compile_network(self.network, attempt)
@@ -83,12 +83,12 @@ class TrainingStep:
         rate = learning_rate(self.train.optimizer, step, self.train.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        parts = self.train.gradient_accumulation
+        micro_batches = self.train.gradient_accumulation
         self.accumulator.begin(step)
-        for part in range(parts):
-            is_last = part == parts - 1
+        for index in range(micro_batches):
+            is_last = index == micro_batches - 1
             with nullcontext() if is_last else self.accelerator.no_sync(self.model):
-                self.accelerator.backward(self._loss(step, part) / parts)
+                self.accelerator.backward(self._loss(step, index) / micro_batches)
         norm = self._gradient_norm(step)
         before = self._steps_taken() if self.accelerator.scaler else None
         self.prepared_optimizer.step()
@@ -97,13 +97,15 @@ class TrainingStep:
         return norm
 
     @property
-    def _part_size(self) -> int:
-        return self.share // self.train.gradient_accumulation
+    def _micro_batch_size(self) -> int:
+        return self.local_batch_size // self.train.gradient_accumulation
 
-    def _loss(self, step: int, part: int) -> Tensor:
-        """Return the mean loss of one part of this process's share of the batch."""
-        start = self.accelerator.process_index * self.share + part * self._part_size
-        levels, losses = self.losses(self.model, step, start, self._part_size)
+    def _loss(self, step: int, index: int) -> Tensor:
+        """Return the mean loss of micro-batch `index` of this process."""
+        start = (
+            self.accelerator.process_index * self.local_batch_size + index * self._micro_batch_size
+        )
+        levels, losses = self.losses(self.model, step, start, self._micro_batch_size)
         self.accumulator.add(step, levels, losses)
         return losses.mean()
 
@@ -151,15 +153,15 @@ class TrainingStep:
             torch._foreach_lerp_(averaged, weights, [move * taken] * len(weights))
 
 
-def share_of_batch(train: Train, processes: int) -> int:
+def local_batch_size(train: Train, processes: int) -> int:
     """Return how many samples of a batch each process gets.
 
     Raises `InputError` if the batch cannot be split evenly.
     """
-    parts = processes * train.gradient_accumulation
-    if train.batch_size % parts:
+    divisor = processes * train.gradient_accumulation
+    if train.batch_size % divisor:
         raise InputError(
-            f"train.batch_size: {train.batch_size}: expected a multiple of {parts} "
+            f"train.batch_size: {train.batch_size}: expected a multiple of {divisor} "
             f"({processes} processes x train.gradient_accumulation: {train.gradient_accumulation})"
         )
     return train.batch_size // processes

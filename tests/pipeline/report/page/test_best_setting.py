@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_measurements, fake_plan
 from scipy import stats
-
 from scoresweep.pipeline.cluster.progress import collect_jobs
+
 from scoresweep.pipeline.report.page.best_setting import (
     best_setting_cards,
     grid_edges,
@@ -237,7 +237,7 @@ def test_sheets_count_the_sampled_settings() -> None:
     assert "framed" not in _sheets_lead(Sheets([], 0), wide[:0])
 
 
-def test_metrics_that_failed_are_named(tmp_path: Path, undrawn: None) -> None:
+def test_metrics_that_failed_are_named(tmp_path: Path, blank_figures: None) -> None:
     plan = fake_plan(tmp_path)
     fake_measurements(plan)
     for run in plan.runs[:2]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from faked_study import CONTENT, fake_measurements, fake_metrics, fake_plan, frechet
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.plots import COLOURS, HeatMap
 from scoresweep.pipeline.report.sections.captioned_figure import configuration_lines, level_lines

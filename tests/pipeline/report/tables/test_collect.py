@@ -22,7 +22,7 @@ from faked_study import (
     sigmas,
 )
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, wide_table

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_measurements, fake_plan
 
-from scoresweep.pipeline.cluster.progress import collect_jobs
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.tables.axes import Grid, grid_of
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.cost_axes import split_costs
@@ -111,7 +111,7 @@ def finished(tmp_path: Path) -> Plan:
     return plan
 
 
-def test_the_report_separates_sampler_and_network(finished: Plan, undrawn: None) -> None:
+def test_the_report_separates_sampler_and_network(finished: Plan, blank_figures: None) -> None:
     data = collect(finished, collect_jobs(finished))
     found = data.tree["sampling"].to_dataset()["frechet_classifier_network_cost"]
     assert found.sizes == {"network": 2, "seed": 2, "step_size": 3}

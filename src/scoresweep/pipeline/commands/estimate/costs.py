@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.system.job_state import JobState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key, train_key
 from scoresweep.pipeline.results import RULES, Results
 from scoresweep.pipeline.study import Plan

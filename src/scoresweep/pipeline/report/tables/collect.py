@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from scoresweep.pipeline.cluster.progress import Job
+from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.netcdf_attrs import label, label_of_option
 from scoresweep.pipeline.report.format import is_repeat

@@ -1,6 +1,6 @@
 """After every fault, the result must equal that of an undisturbed run, bit by bit.
 
-Import it as `from faults.undisturbed import assert_same_run`.
+Import it as `from faults.run_comparison import assert_same_run`.
 """
 
 from __future__ import annotations
