@@ -164,7 +164,7 @@ def _fetch_from(source: Source, spec: DownloadSpec, folder: Path) -> CachedFiles
 
 
 def _collect(source: Source, spec: DownloadSpec, scratch: Path) -> dict[str, Path]:
-    """Return the files of a source, archives unpacked, by normalized name."""
+    """Return the files of a source, archives unpacked, by normalised name."""
     if source.path is not None:
         root = source.path
         if not root.exists():

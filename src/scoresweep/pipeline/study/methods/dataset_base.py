@@ -46,7 +46,7 @@ class Dataset(MethodConfig):
     name: str
     subset: int | None = Field(None, ge=2)
     """Keep only the first `subset` training samples and as many test samples; for user data, the
-    first ones of each class. null: all."""
+    first ones of each class, in proportion. null: all."""
 
     published_size: ClassVar[Size | None] = None
 

@@ -67,7 +67,7 @@ class RefineNet(Network):
     """Number of stages that halve the feature maps."""
     channels: int = Field(128, ge=2)
     """Feature maps of the first stage; later stages have 2 or 4 times as many. At least 2, because
-    the normalization takes a variance over them."""
+    the normalisation takes a variance over them."""
 
     @property
     def smallest_side(self) -> int:
@@ -76,7 +76,7 @@ class RefineNet(Network):
 
 
 class NCSN(RefineNet):
-    """The conditional RefineNet of NCSN (Song and Ermon 2019), with normalization parameters for
+    """The conditional RefineNet of NCSN (Song and Ermon 2019), with normalisation parameters for
     each level."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsn:NCSN"

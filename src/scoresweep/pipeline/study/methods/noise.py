@@ -111,7 +111,7 @@ class Karras(Ladder):
     target: ClassVar[str] = "scoresweep.noise:karras"
     name: Literal["karras"]
     rho: float = Field(7.0, gt=0)
-    """Exponent ρ: the larger, the more levels near sigma_min."""
+    """Exponent ρ; a larger ρ puts more levels near sigma_min."""
 
     def known_sigmas(self) -> list[float]:
         """Return σ_1 … σ_L, with infinity for levels that the data decide."""

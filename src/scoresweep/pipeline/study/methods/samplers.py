@@ -134,7 +134,7 @@ class Consistent(Sampler):
 
 
 class Langevin(Sampler):
-    """Langevin dynamics at one level, the ladder's last."""
+    """Langevin dynamics at the last level of the ladder."""
 
     target: ClassVar[str] = "scoresweep.samplers.langevin:langevin"
     name: Literal["langevin"]
@@ -171,7 +171,7 @@ class DenoiseRenoise(Sampler):
     steps_per_level: int = Field(1, ge=1)
     """Number of steps at each level."""
     added_variance: float = Field(2.0, ge=0)
-    """Variance c of the noise that is added, in units of σ_i²; 2 is Langevin dynamics."""
+    """Variance c of the added noise, in units of σ_i²; 2 is Langevin dynamics."""
 
     @property
     def is_langevin(self) -> bool:
@@ -214,7 +214,7 @@ class ProbabilityFlow(Sampler):
 
 
 class Metropolis(Sampler):
-    """The Metropolis algorithm at one level, the ladder's last, for targets with an energy."""
+    """The Metropolis algorithm at the last level of the ladder; needs an exact score."""
 
     target: ClassVar[str] = "scoresweep.samplers.metropolis:metropolis"
     needs_energy: ClassVar[bool] = True

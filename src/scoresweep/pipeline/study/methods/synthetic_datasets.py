@@ -46,7 +46,7 @@ class GaussianMixtureData(SyntheticData):
     )
     name: Literal["gaussian_mixture"]
     weights: list[Positive] | None = None
-    """Weight of each component, normalized to sum to 1; null: equal weights."""
+    """Weight of each component, normalised to sum to 1; null: equal weights."""
     means: Points | None = None
     """Mean of each component; null: (±3, ±3), four modes in two dimensions."""
     stds: Positive | list[Positive] = 0.5
