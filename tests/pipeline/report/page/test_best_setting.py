@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_measurements, fake_plan
 from scipy import stats
-from scoresweep.pipeline.cluster.progress import collect_jobs
 
+from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.page.best_setting import (
     best_setting_cards,
     grid_edges,
