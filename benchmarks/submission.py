@@ -1,6 +1,6 @@
 """Rate at which SLURM accepts and runs jobs: one `sbatch` per job, compared with one array.
 
-The jobs do nothing, so only SLURM's own cost remains. This needs a SLURM; `make cluster` starts one
+The jobs do nothing, so only SLURM's own cost remains. This needs SLURM; `make cluster` starts one
 on a Debian machine, whose controller shares its cores with four nodes.
 
     python benchmarks/submission.py --output submission.json
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     benchmark = begin(command_line(__doc__), arguments)
     if shutil.which("sbatch") is None:
-        raise SystemExit("sbatch: not found; this needs a SLURM (`make cluster` starts one)")
+        raise SystemExit("sbatch: not found; this needs SLURM (`make cluster` starts one)")
     with tempfile.TemporaryDirectory() as folder:
         measure(benchmark, Path(folder), 10 if benchmark.options.quick else 100)
     benchmark.finish()

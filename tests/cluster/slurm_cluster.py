@@ -170,7 +170,7 @@ class Cluster:
         return True
 
     def refuse_foreign(self) -> None:
-        """Raise `UnavailableError` if the machine has a SLURM that this file did not set up."""
+        """Raise `UnavailableError` if the machine has SLURM that this file did not set up."""
         conf = self.etc / "slurm.conf"
         elsewhere = os.environ.get("SLURM_CONF", str(conf))
         if elsewhere != str(conf):

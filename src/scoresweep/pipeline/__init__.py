@@ -1,1 +1,1 @@
-"""One file per rule of the workflow: read files, call the library, write files."""
+"""Rules and commands: read files, call the library, write files."""

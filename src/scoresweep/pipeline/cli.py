@@ -139,7 +139,7 @@ def train(
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Train networks; resumes from the latest checkpoint or waits for a running SLURM job."""
+    """Train networks; resume from the latest checkpoint, or wait for a running SLURM job."""
     from scoresweep.pipeline.cluster import Resources
     from scoresweep.pipeline.rules.train import train as run_train
 

@@ -1,4 +1,4 @@
-"""The best setting: what it is, how sure that is, and how far ahead of the next one."""
+"""The best setting, its uncertainty, and its lead over the second best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the study is: its size, its swept axes and its fixed options."""
+"""The study: its size, its swept axes and its fixed options."""
 
 from __future__ import annotations
 

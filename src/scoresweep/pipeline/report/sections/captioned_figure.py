@@ -1,4 +1,4 @@
-"""What the figures of a report have in common."""
+"""Figures of a report with their captions, and what they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report lacks: missing and failed results, and metrics that failed."""
+"""Missing and failed results, and metrics that failed."""
 
 from __future__ import annotations
 
