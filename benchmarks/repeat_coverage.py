@@ -1,11 +1,11 @@
 """Coverage of intervals over repeats, and the rate of false leads.
 
 Tables like a report's are simulated with a known truth and passed to the report's own functions:
-`summarise`, `chosen` and `ranking_with_gaps`. A value is mean + network + network × setting +
-sampling, all normal; `between` is the standard deviation of the two network terms, relative to that
-of a sampling. All settings are equally good: the truth is their mean over networks or, with one
-network, that network's value, the same for all settings. A metric's own interval is that of its
-sampling deviation.
+`summarise`, `best_with_selection_interval` and `ranking_with_gaps`. A value is mean + network +
+network × setting + sampling, all normal; `between` is the standard deviation of the two network
+terms, relative to that of a sampling. All settings are equally good: the truth is their mean over
+networks or, with one network, that network's value, the same for all settings. A metric's own
+interval is that of its sampling deviation.
 
 `covered` and `best_covered`: share of intervals that contain the truth, of a setting and of the
 best one. `ahead`: how often the best is called better than all others; `behind`: how often any
@@ -24,9 +24,13 @@ from harness import Benchmark, begin, command_line
 from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
+from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, chosen, summarise
+from scoresweep.pipeline.report.statistics.summary import (
+    RankedMetric,
+    best_with_selection_interval,
+    summarise,
+)
 
 NETWORKS = (1, 2, 3, 5)
 SAMPLINGS = (1, 5, 10)
@@ -79,7 +83,7 @@ def measure(
     frame, truth = draw(benchmark.options.repeats, shape, between, law, RANDOM)
     metric = LAWS[law][0]
     summary = summarise(frame, metric, ["repetition", "setting"])
-    top = chosen(summary, metric, ["repetition"])
+    top = best_with_selection_interval(summary, metric, ["repetition"])
     ranking = ranking_with_gaps(frame, metric, ["setting"], ["repetition"])
     groups = ranking.groupby("repetition")
     ahead, behind = groups["ahead"].any(), groups["behind"].any()

@@ -59,9 +59,9 @@ def both(a: Path, b: Path) -> Comparison:
     return compare(read(a), read(b))
 
 
-def printed(a: Path, b: Path, *measures: str) -> str:
+def printed(a: Path, b: Path, *metrics: str) -> str:
     console = Console(file=io.StringIO(), width=200)
-    compare_files(a, b, measures, console=console)
+    compare_files(a, b, metrics, console=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -86,10 +86,10 @@ def b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(root, "second", lower, train=train(grid, batch_size=32), sample=sample)
 
 
-def by_hand(path: Path, measure: str, **point: Any) -> tuple[float, float, float]:
+def by_hand(path: Path, metric: str, **point: Any) -> tuple[float, float, float]:
     """Return mean and Student's interval over the seeds, from the file alone."""
     with xr.open_datatree(path, engine="h5netcdf") as tree:
-        values = tree[f"sampling/{measure}"].sel(point).values
+        values = tree[f"sampling/{metric}"].sel(point).values
     mean = float(values.mean())
     low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
     return mean, float(low), float(high)
@@ -128,7 +128,7 @@ def test_different_options_that_neither_sweeps_are_listed(a: Path, b: Path) -> N
     assert [(d.path, d.values) for d in found.differences] == [("train.batch_size", ("16", "32"))]
     assert not found.incomparable
     assert not found.warnings
-    assert found.alone == ([], [])
+    assert found.only_in == ([], [])
     assert both(a, a).differences == []
 
 

@@ -258,8 +258,8 @@ def test_equal_settings_have_no_best_one(tmp_path: Path, blank_figures: None) ->
         r"coverage \(classifier\) higher is better [^c]* all settings alike", read_page(plan).text
     )
     names = {path.stem for path in plan.paths.figures.glob("metric_*.png")}
-    measures = ("frechet", "precision")
-    assert names == {f"metric_{measure}_classifier_step_size" for measure in measures}
+    metrics = ("frechet", "precision")
+    assert names == {f"metric_{metric}_classifier_step_size" for metric in metrics}
 
 
 def test_the_report_works_without_samples_and_data(tmp_path: Path, blank_figures: None) -> None:

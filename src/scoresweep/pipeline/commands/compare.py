@@ -34,49 +34,49 @@ COLOURS = {"A better": "cyan", "B better": "magenta", "not comparable": "red"}
 def compare(
     a: Path,
     b: Path,
-    measures: Sequence[str] = (),
+    metrics: Sequence[str] = (),
     output: Path | None = None,
     console: Console | None = None,
 ) -> Comparison:
-    """Print two reports side by side: each setting by `measures`, or by the main metric.
+    """Print two reports side by side: each setting by `metrics`, or by the main metric.
 
     If `output` is given, all settings and metrics are written to it as CSV. Raises `InputError` if
     a file is not a report, or a metric is not in both reports.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    found = compare_reports(read_report(a), read_report(b))
-    for name in measures:
-        if name not in found.tables:
+    comparison = compare_reports(read_report(a), read_report(b))
+    for name in metrics:
+        if name not in comparison.tables:
             raise InputError(
-                f"metric {name!r} is not in both reports.{did_you_mean(name, found.tables)} "
-                f"Expected one of {', '.join(found.tables)}."
+                f"metric {name!r} is not in both reports.{did_you_mean(name, comparison.tables)} "
+                f"Expected one of {', '.join(comparison.tables)}."
             )
-    console.print(_studies(found))
-    for line in _warning_lines(found):
+    console.print(_studies(comparison))
+    for line in _warning_lines(comparison):
         console.print(line, style="bold red", markup=False, soft_wrap=True)
-    if found.differences:
-        console.print(_differences(found))
-    for name in measures or [next(iter(found.tables))]:
-        console.print(_settings(found, name), markup=True)
-    console.print(_best(found))
-    for side, names in zip(SIDES, found.alone, strict=True):
+    if comparison.differences:
+        console.print(_differences(comparison))
+    for name in metrics or [next(iter(comparison.tables))]:
+        console.print(_settings(comparison, name), markup=True)
+    console.print(_best(comparison))
+    for side, names in zip(SIDES, comparison.only_in, strict=True):
         if names:
             console.print(f"metrics only in {side}: {', '.join(names)}", markup=False)
     if output:
         with atomic_write(output) as temporary:
-            _long(found).to_csv(temporary, index=False)
-        say(f"{output}: written, all settings and {len(found.tables)} metrics")
-    return found
+            _long_table(comparison).to_csv(temporary, index=False)
+        say(f"{output}: written, all settings and {len(comparison.tables)} metrics")
+    return comparison
 
 
-def _warning_lines(found: Comparison) -> Iterable[str]:
+def _warning_lines(comparison: Comparison) -> Iterable[str]:
     """Return lines about metrics that cannot be compared, and other warnings."""
     reasons: dict[str, list[str]] = {}
-    for name, why in found.incomparable.items():
+    for name, why in comparison.incomparable.items():
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
         yield f"NOT COMPARABLE ({why}): {', '.join(names)}"
-    yield from (f"WARNING: {warning}" for warning in found.warnings)
+    yield from (f"WARNING: {warning}" for warning in comparison.warnings)
 
 
 def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
@@ -87,16 +87,16 @@ def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     return table
 
 
-def _studies(found: Comparison) -> Table:
+def _studies(comparison: Comparison) -> Table:
     """Return a table of the two reports, one column each."""
     table = _table("Two studies", "", *SIDES)
-    facts = [_facts(report) for report in found.reports]
+    facts = [_report_facts(report) for report in comparison.reports]
     for key in facts[0]:
         table.add_row(key, *(fact[key] for fact in facts))
     return table
 
 
-def _facts(report: Report) -> dict[str, str]:
+def _report_facts(report: Report) -> dict[str, str]:
     """Return the facts about a report: study, file, commit, swept values."""
     about, plan = report.about, report.plan
     changed = " and changes" if about.get("uncommitted_changes") == "true" else ""
@@ -119,46 +119,48 @@ def _facts(report: Report) -> dict[str, str]:
     }
 
 
-def _differences(found: Comparison) -> Table:
+def _differences(comparison: Comparison) -> Table:
     """Return a table of the options that differ and that neither study sweeps."""
     table = _table("Options that differ", "option", *SIDES)
-    for difference in found.differences:
+    for difference in comparison.differences:
         table.add_row(difference.path, *difference.values)
     return table
 
 
-def _settings(found: Comparison, name: str) -> Table | str:
+def _settings(comparison: Comparison, name: str) -> Table | str:
     """Return a table of one metric for the settings in both reports, or why there are none."""
-    rows, axes = found.tables[name], found.axes_of(name)
+    rows, axes = comparison.tables[name], comparison.axes_of(name)
     both = rows[~rows["verdict"].str.startswith("only")]
     counts = [f"{(rows['verdict'] == f'only in {s}').sum():,} only in {s}" for s in SIDES]
     if both.empty:
-        return f"No setting is in both ({', '.join(counts)}): {_apart(rows, axes)}\n"
+        return f"No setting is in both ({', '.join(counts)}): {_no_overlap_reason(rows, axes)}\n"
     varied = [axis for axis in axes if both[axis].nunique() > 1]
-    measure = found.reports[0].measures[name]
+    metric = comparison.reports[0].metrics[name]
     headings = [*map(humanize, varied), *SIDES, "B − A", "B / A", "verdict"]
-    title = f"{measure.title} ({measure.better} is better): {_count(len(both))} in both"
+    title = f"{metric.title} ({metric.better} is better): {_count(len(both))} in both"
     table = _table(title, *headings, numbers=[*SIDES, "B − A", "B / A"])
     for _, row in both.iterrows():
         values = [_with_interval(row, side) for side in SIDES]
         change = [_with_interval(row, "difference"), format_number(row["ratio"])]
         table.add_row(*(format_value(row[a]) for a in varied), *values, *change, _verdict(row))
     same = format_axes({axis: both[axis].iloc[0] for axis in axes if axis not in varied})
-    parts = [*counts, *([same] if same else []), _repeats(both), *_tested(both)]
+    parts = [*counts, *([same] if same else []), _repeats(both), *_interval_sources(both)]
     table.caption, table.caption_justify = "; ".join(parts), "left"
     return table
 
 
 def _repeats(rows: pd.DataFrame) -> str:
     """Return the number of networks and samplings behind the means."""
-    said = []
+    parts = []
     for side in SIDES:
         counts = rows[[f"{side}_networks", f"{side}_samplings"]].drop_duplicates()
-        said.append(f"{' or '.join(format_repeats(*pair) for pair in counts.to_numpy())} in {side}")
-    return "; ".join(said)
+        parts.append(
+            f"{' or '.join(format_repeats(*pair) for pair in counts.to_numpy())} in {side}"
+        )
+    return "; ".join(parts)
 
 
-def _tested(rows: pd.DataFrame) -> Iterable[str]:
+def _interval_sources(rows: pd.DataFrame) -> Iterable[str]:
     """Return the source of the intervals of the differences."""
     levels = {
         "networks": "networks",
@@ -171,11 +173,15 @@ def _tested(rows: pd.DataFrame) -> Iterable[str]:
         yield f"intervals of B − A come from {', or '.join(sources)}{settings}"
 
 
-def _apart(rows: pd.DataFrame, axes: Sequence[str]) -> str:
+def _no_overlap_reason(rows: pd.DataFrame, axes: Sequence[str]) -> str:
     """Return why no setting is in both: axes without a common value."""
     values = {a: [set(rows[a][rows[side].notna()]) for side in SIDES] for a in axes}
-    apart = [humanize(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
-    return f"no common value of {', '.join(apart)}" if apart else "no common combination of values"
+    distinct = [humanize(axis) for axis, (ours, theirs) in values.items() if not ours & theirs]
+    return (
+        f"no common value of {', '.join(distinct)}"
+        if distinct
+        else "no common combination of values"
+    )
 
 
 def _count(settings: int) -> str:
@@ -189,11 +195,11 @@ def _verdict(row: pd.Series[Any]) -> str:
 
 def _with_interval(row: pd.Series[Any], side: str) -> str:
     """Return a value with its interval, such as "0.213 (0.188 to 0.238)"."""
-    between = format_interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
-    return f"{format_number(row[side])} ({between})" if between else format_number(row[side])
+    interval = format_interval({end: row[f"{side}_{end}"] for end in ("low", "high")})
+    return f"{format_number(row[side])} ({interval})" if interval else format_number(row[side])
 
 
-def _best(found: Comparison) -> Table:
+def _best(comparison: Comparison) -> Table:
     """Return a table of the best setting of each study, and the number of verdicts, by metric."""
     headings = ["metric", "best in A", "best in B", "A better", "B better", "not apart"]
     table = _table(
@@ -201,26 +207,28 @@ def _best(found: Comparison) -> Table:
         *headings,
         numbers=headings[3:],
     )
-    for name, rows in found.tables.items():
-        cells, measure = [], found.reports[0].measures[name]
-        for row, report in zip(found.best[name], found.reports, strict=True):
-            own = [a for a in found.axes_of(name) if a in report.axes.values()]
-            where = format_axes({axis: row[axis] for axis in own})
-            between = f" ({format_interval(row)})" if format_interval(row) else ""
-            cells.append(f"{format_number(row['mean'])}{between}" + (f"\n{where}" if where else ""))
+    for name, rows in comparison.tables.items():
+        cells, metric = [], comparison.reports[0].metrics[name]
+        for row, report in zip(comparison.best[name], comparison.reports, strict=True):
+            axes = [a for a in comparison.axes_of(name) if a in report.axes.values()]
+            where = format_axes({axis: row[axis] for axis in axes})
+            interval = f" ({format_interval(row)})" if format_interval(row) else ""
+            cells.append(
+                f"{format_number(row['mean'])}{interval}" + (f"\n{where}" if where else "")
+            )
         counts = [str((rows["verdict"] == verdict).sum()) for verdict in headings[3:]]
-        if name in found.incomparable:
+        if name in comparison.incomparable:
             counts = ["–"] * 3
-        table.add_row(f"{name}\n({measure.better} is better)", *cells, *counts)
+        table.add_row(f"{name}\n({metric.better} is better)", *cells, *counts)
     return table
 
 
-def _long(found: Comparison) -> pd.DataFrame:
+def _long_table(comparison: Comparison) -> pd.DataFrame:
     """Return all settings and metrics as one long table."""
     parts = [
-        rows.assign(measure=name, incomparable=found.incomparable.get(name, ""))
-        for name, rows in found.tables.items()
+        rows.assign(measure=name, incomparable=comparison.incomparable.get(name, ""))
+        for name, rows in comparison.tables.items()
     ]
     table = pd.concat(parts, ignore_index=True)
-    first = ["measure", *found.axes]
+    first = ["measure", *comparison.axes]
     return table[[*first, *(column for column in table if column not in first)]]

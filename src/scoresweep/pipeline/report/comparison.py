@@ -69,12 +69,12 @@ class Comparison:
     settings in both: all verdicts of a metric hold together in 95 % of cases (Bonferroni)."""
     best: dict[str, tuple[pd.Series[Any], pd.Series[Any]]]
     """For each such metric, the row of the best setting of A and that of B."""
-    alone: tuple[list[str], list[str]]
+    only_in: tuple[list[str], list[str]]
     """Metrics that only A has, and those that only B has."""
 
-    def axes_of(self, measure: str) -> list[str]:
+    def axes_of(self, metric: str) -> list[str]:
         """Return the axes of a metric's table."""
-        return [axis for axis in self.axes if axis in self.tables[measure].columns]
+        return [axis for axis in self.axes if axis in self.tables[metric].columns]
 
 
 def compare(a: Report, b: Report) -> Comparison:
@@ -83,9 +83,9 @@ def compare(a: Report, b: Report) -> Comparison:
     Raises `InputError` if they have no metric in common.
     """
     reports = (a, b)
-    common = [name for name in a.measures if name in b.measures]
+    common = [name for name in a.metrics if name in b.metrics]
     if not common:
-        has = [f"{r.path} has {', '.join(r.measures) or 'none'}" for r in reports]
+        has = [f"{r.path} has {', '.join(r.metrics) or 'none'}" for r in reports]
         raise InputError(f"the reports have no metric in common: {'; '.join(has)}")
     paths = {path: name for r in (b, a) for path, name in r.axes.items()}
     in_order = dict.fromkeys([*a.axes, *b.axes])
@@ -97,16 +97,16 @@ def compare(a: Report, b: Report) -> Comparison:
     differences = _differences(a, b, list(paths))
     incomparable = {name: _incomparable_reason(name, a, b, differences) for name in common}
     incomparable = {name: why for name, why in incomparable.items() if why}
-    main = main_metric([a.measures[name] for name in common])
+    main = main_metric([a.metrics[name] for name in common])
     tables, winners = {}, {}
     for name in sorted(common, key=lambda name: main is None or name != main.name):
-        measure, axes, kept = a.measures[name], list(names.values()), frames
+        metric, axes, metric_frames = a.metrics[name], list(names.values()), frames
         if name == SCORE_ERROR:
             axes = [name for path, name in names.items() if path.startswith(("dataset", "train."))]
-            kept = [frame.drop_duplicates("run") for frame in frames]
-        tables[name] = side_by_side(kept, measure, axes, name in incomparable)
-        competing = [_ranked(r, frame) for r, frame in zip(reports, kept, strict=True)]
-        rows = [best(summarise(frame, measure, axes), measure) for frame in competing]
+            metric_frames = [frame.drop_duplicates("run") for frame in frames]
+        tables[name] = side_by_side(metric_frames, metric, axes, name in incomparable)
+        competing = [_ranked(r, frame) for r, frame in zip(reports, metric_frames, strict=True)]
+        rows = [best(summarise(frame, metric, axes), metric) for frame in competing]
         winners[name] = (rows[0], rows[1])
     return Comparison(
         reports=reports,
@@ -116,9 +116,9 @@ def compare(a: Report, b: Report) -> Comparison:
         incomparable=incomparable,
         tables=tables,
         best=winners,
-        alone=(
-            [name for name in a.measures if name not in common],
-            [name for name in b.measures if name not in common],
+        only_in=(
+            [name for name in a.metrics if name not in common],
+            [name for name in b.metrics if name not in common],
         ),
     )
 
@@ -153,7 +153,7 @@ def _with_repeats(
     reports: Sequence[Report], frames: Sequence[pd.DataFrame], paths: Sequence[str]
 ) -> list[pd.DataFrame]:
     """Return the rows with their repeats labelled by the seeds at `paths`."""
-    found = []
+    labelled = []
     for report, frame in zip(reports, frames, strict=True):
         seeds = pd.DataFrame({path: _column(report, path) for path in paths}, frame.index)
         trained, sampled = (
@@ -161,8 +161,8 @@ def _with_repeats(
         )
         exact = frame["run"].str[-8:].isin(report.exact)
         labels = label_repeats(seeds, trained, sampled, exact)
-        found.append(frame.assign(**{c: labels[c] for c in (NETWORK, SAMPLING)}))
-    return found
+        labelled.append(frame.assign(**{c: labels[c] for c in (NETWORK, SAMPLING)}))
+    return labelled
 
 
 def _column(report: Report, path: str) -> list[Any]:
@@ -171,7 +171,9 @@ def _column(report: Report, path: str) -> list[Any]:
     runs = {run.id[-8:]: run for run in plan.runs}
     settings = {setting.id[-8:]: setting for setting in plan.settings}
     axes = list(plan.evaluations[0].axes)
-    evaluations = {tuple(map(format_value, one.axes.values())): one for one in plan.evaluations}
+    evaluations = {
+        tuple(map(format_value, point.axes.values())): point for point in plan.evaluations
+    }
     asked = rows[axes].itertuples(index=False) if axes else [()] * len(rows)
     try:
         return [
@@ -209,20 +211,20 @@ def _value(path: str, run: Run, setting: Setting, evaluation: Evaluation) -> Any
 
 def _differences(a: Report, b: Report, swept: Sequence[str]) -> list[Difference]:
     """Return the options that neither study sweeps and that differ between A and B."""
-    found = []
+    differences = []
     for path in dict.fromkeys([*a.options, *b.options]):
         if any(f"{path}.".startswith(f"{axis}.") for axis in swept):
             continue
         ours, theirs = (report.options.get(path, ["–"]) for report in (a, b))
         if ours != theirs:
-            found.append(Difference(path, (", ".join(ours), ", ".join(theirs))))
-    return found
+            differences.append(Difference(path, (", ".join(ours), ", ".join(theirs))))
+    return differences
 
 
 def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[Difference]) -> str:
     """Explain why the values of a metric cannot be compared; "" if they can."""
     reasons = []
-    made_by = {key: [r.measures[name].about.get(key, "–") for r in (a, b)] for key in MADE_BY}
+    made_by = {key: [r.metrics[name].about.get(key, "–") for r in (a, b)] for key in MADE_BY}
     for key, values in {"dataset": [r.options["dataset"] for r in (a, b)], **made_by}.items():
         ours, theirs = (np.atleast_1d(value).tolist() for value in values)
         # If a side has several values (datasets, say), rows are matched by them.
@@ -240,14 +242,14 @@ def _incomparable_reason(name: str, a: Report, b: Report, differences: Sequence[
 
 def _warnings(a: Report, b: Report, differences: Sequence[Difference]) -> list[str]:
     """Return reasons for caution when values are compared."""
-    found = []
+    warnings = []
     for difference in differences:
         block, _, option = difference.path.partition(".")
         if block == "evaluate" and option not in UNIMPORTANT:
-            found.append(
+            warnings.append(
                 f"measured with different {difference.path}: {' | '.join(difference.values)}"
             )
     commits = [str(r.about.get("commit", ""))[:12] or "unknown" for r in (a, b)]
     if commits[0] != commits[1]:
-        found.append(f"reported by different commits: {' | '.join(commits)}")
-    return found
+        warnings.append(f"reported by different commits: {' | '.join(commits)}")
+    return warnings

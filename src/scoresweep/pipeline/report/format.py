@@ -26,9 +26,9 @@ def is_repeat(axis: str) -> bool:
     return axis == "seed" or axis.endswith("_seed")
 
 
-def missing_repeats(row: Mapping[Any, Any] | pd.Series[Any], most: tuple[int, int]) -> str:
+def missing_repeats(row: Mapping[Any, Any] | pd.Series[Any], max_repeats: tuple[int, int]) -> str:
     """Return "1 of 2 networks" if a row has fewer repeats than others have; "" if not."""
-    for name, count in zip(("networks", "samplings"), most, strict=True):
+    for name, count in zip(("networks", "samplings"), max_repeats, strict=True):
         if row[name] < count:
             return f"{row[name]:.0f} of {count} {name}"
     return ""

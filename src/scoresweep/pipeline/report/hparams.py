@@ -40,8 +40,8 @@ def write_final_metrics(
         quality, final = {}, dict[str, float]()
         if metrics and len(rows):
             best = _best(rows, metrics, [*data.setting_axes, *data.evaluation_axes])
-            found = {metric.name: float(best[metric.name]) for metric in metrics}
-            quality = {f"result/{name}": x for name, x in found.items() if not math.isnan(x)}
+            values = {metric.name: float(best[metric.name]) for metric in metrics}
+            quality = {f"result/{name}": x for name, x in values.items() if not math.isnan(x)}
             final = dict(list(quality.items())[:1])
             for axis in plan.settings[0].axes:
                 if is_repeat(axis):

@@ -40,7 +40,7 @@ class Report:
     plan: Plan
     rows: pd.DataFrame
     """A row for each measured setting, as `wide_table` gives it."""
-    measures: dict[str, RankedMetric]
+    metrics: dict[str, RankedMetric]
     exact: frozenset[str]
     """Hashes (the ends of ids) of runs with the exact score, which are not ranked."""
 
@@ -57,7 +57,7 @@ class Report:
             "": [{"dataset": run.dataset.id} for run in plan.runs],
             "train.": [hashed_fields(run.train) for run in plan.runs],
             "sample.": [hashed_fields(setting.sample) for setting in plan.settings],
-            "evaluate.": [hashed_fields(one.evaluate) for one in plan.evaluations],
+            "evaluate.": [hashed_fields(evaluation.evaluate) for evaluation in plan.evaluations],
         }
         return {
             f"{block}{path}": list({format_option(value): None for value in values})
@@ -95,26 +95,26 @@ def read_report(path: Path) -> Report:
     rows = wide_table(ReportData(tree, [], on_runs, on_settings, on_evaluations))
     if rows.empty:
         raise InputError(f"{path}: no measured setting, so there is nothing to compare")
-    measures = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
+    metrics = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
     errors = _network_errors(groups["score_error"])
     if errors:
         rows[SCORE_ERROR] = rows["run"].map(errors)
         title = "score error σ² of the network, mean over levels"
-        measures[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
-    return Report(path, about, plan, rows, measures, exact)
+        metrics[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
+    return Report(path, about, plan, rows, metrics, exact)
 
 
 def _check_version(path: Path, about: Mapping[str, Any]) -> None:
     """Raise `InputError` unless the file is a report of the current version."""
-    found = about.get("schema_version")
-    if found is None or "config" not in about:
+    version = about.get("schema_version")
+    if version is None or "config" not in about:
         raise InputError(
             f"{path}: not a report of scoresweep (attribute schema_version or config is missing); "
             f"expected the report.nc of a study"
         )
-    if found != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise InputError(
-            f"{path}: schema_version is {found}, expected {SCHEMA_VERSION}; another version of "
+            f"{path}: schema_version is {version}, expected {SCHEMA_VERSION}; another version of "
             f"scoresweep wrote it. Write it again with this version: `scoresweep report STUDY`"
         )
 

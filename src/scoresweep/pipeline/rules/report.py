@@ -18,7 +18,7 @@ from scoresweep.pipeline.report.sections import (
     neighbours,
     overview,
     recovered_densities,
-    sample_sheets,
+    sample_grids,
     score_errors,
     shares,
     signals_to_noise,
@@ -111,7 +111,7 @@ def _figures(
         maps=[*metric_maps(data, ranked, metrics), *signals_to_noise(data)],
         costs=list(cost_maps(data, ranked, metrics)),
         score_errors=[figure for section in networks for figure in section(data)],
-        sheets=sample_sheets(plan.paths, data, wide, main, datasets),
+        sample_grids=sample_grids(plan.paths, data, wide, main, datasets),
         samples=[
             *neighbours(plan.paths, data, ranked, main, datasets),
             *trajectory_figures(plan.paths, data, ranked, main),

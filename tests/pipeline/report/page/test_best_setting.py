@@ -20,12 +20,12 @@ from scoresweep.pipeline.report.page.best_setting import (
     grid_edges,
 )
 from scoresweep.pipeline.report.page.number_tables import interval_note
-from scoresweep.pipeline.report.page.render import _sheets_lead, to_script
+from scoresweep.pipeline.report.page.render import _sample_grids_lead, to_script
 from scoresweep.pipeline.report.page.study_facts import _listed
-from scoresweep.pipeline.report.sections import Sheets
+from scoresweep.pipeline.report.sections import SampleGrids
 from scoresweep.pipeline.report.sections.maps import metric_maps
 from scoresweep.pipeline.report.sections.missing import blocked_note, missing_rows
-from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
+from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect
@@ -229,12 +229,12 @@ def test_many_values_of_an_axis_are_counted() -> None:
     assert _listed([str(n) for n in range(1000)]) == "1,000 values: 0, 1, …, 999"
 
 
-def test_sheets_count_the_sampled_settings() -> None:
+def test_grids_count_the_sampled_settings() -> None:
     # Two points of the evaluation grid.
     wide = pd.DataFrame({"run": "a", "setting": [*range(36), *range(36)]})
-    assert "the best 24 of 36" in _sheets_lead(Sheets([], 24), wide)
-    assert "every setting" in _sheets_lead(Sheets([], 36), wide)
-    assert "framed" not in _sheets_lead(Sheets([], 0), wide[:0])
+    assert "the best 24 of 36" in _sample_grids_lead(SampleGrids([], 24), wide)
+    assert "every setting" in _sample_grids_lead(SampleGrids([], 36), wide)
+    assert "framed" not in _sample_grids_lead(SampleGrids([], 0), wide[:0])
 
 
 def test_metrics_that_failed_are_named(tmp_path: Path, blank_figures: None) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
+from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
     differences,
@@ -17,7 +17,12 @@ from scoresweep.pipeline.report.statistics.repeats import (
     over_repeats,
     student_half_width,
 )
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, chosen, summarise
+from scoresweep.pipeline.report.statistics.summary import (
+    RankedMetric,
+    best,
+    best_with_selection_interval,
+    summarise,
+)
 
 PLAIN = RankedMetric("value", "value", "lower", {})
 NAN = math.nan
@@ -184,7 +189,9 @@ def test_false_leads_and_missed_truths_are_5_percent(networks: int, samplings: i
 @pytest.mark.parametrize(("networks", "samplings"), [(1, 1), (1, 5), (2, 1), (3, 2), (5, 1)])
 def test_the_best_of_twelve_equal_settings_is_no_better(networks: int, samplings: int) -> None:
     frame = simulated(12, networks, samplings, 1.0)
-    top = chosen(summarise(frame, PLAIN, ["repetition", "setting"]), PLAIN, ["repetition"])
+    top = best_with_selection_interval(
+        summarise(frame, PLAIN, ["repetition", "setting"]), PLAIN, ["repetition"]
+    )
     assert len(top) == REPETITIONS
     assert ((top["low"] <= 0) & (top["high"] >= 0)).mean() > 1 - BAND[1]
     ranking = ranking_with_gaps(frame, PLAIN, ["setting"], ["repetition"])

@@ -90,10 +90,10 @@ def _larger_part(sampler: float, network: float) -> str:
 
 def _uncertainty(measured: pd.DataFrame) -> str:
     """Say if repeats disagree on which part is larger; `_difference` is network minus sampler."""
-    found = over_repeats(by_repeat(measured, "_difference", [])[1][0])
-    if not abs(found.mean) <= student_half_width(found.error, found.freedom):
+    difference = over_repeats(by_repeat(measured, "_difference", [])[1][0])
+    if not abs(difference.mean) <= student_half_width(difference.error, difference.freedom):
         return ""
-    over = format_repeats(int(found.networks), int(found.samplings))
+    over = format_repeats(int(difference.networks), int(difference.samplings))
     return f", but over {over} it is uncertain which part is larger"
 
 
@@ -104,8 +104,8 @@ def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
         return "The score error was not measured."
     places = np.argwhere(np.isin(errors["run"].values.astype(str), rows["run"].unique()))
     points = [dict(zip(errors["run"].dims, place, strict=True)) for place in places.tolist()]
-    found = [errors[[name, "sigma"]].isel(point).sel(split="train") for point in points]
-    frames = [one.to_dataframe().reset_index().dropna() for one in found]
+    parts = [errors[[name, "sigma"]].isel(point).sel(split="train") for point in points]
+    frames = [part.to_dataframe().reset_index().dropna() for part in parts]
     levels = pd.concat(frames).groupby("level")[["sigma", name]].mean() if frames else None
     if levels is None or levels.empty:
         return "The score error was not measured."

@@ -44,7 +44,7 @@ class BestConfiguration(NamedTuple):
     """Its axes, formatted."""
     part: pd.DataFrame
     """The measured rows of all configurations that it was chosen from."""
-    most: tuple[int, int]
+    max_repeats: tuple[int, int]
     """Maximum number of networks, and of samplings, of a configuration."""
     of: int
     """Number of configurations that it was chosen from."""
@@ -54,21 +54,21 @@ def best_configurations(
     data: ReportData, wide: pd.DataFrame, metric: RankedMetric
 ) -> Iterator[BestConfiguration]:
     """Yield the best configuration of each dataset and point of the evaluation grid."""
-    measured, axes, apart = (
+    measured, axes, incomparable = (
         wide[wide[metric.name].notna()],
         varied_axes(data),
         incomparable_axes(data),
     )
-    for key, part in group_by_axes(measured, apart):
+    for key, part in group_by_axes(measured, incomparable):
         summary = summarise(part, metric, axes)
         if summary.empty:
             continue
         top = best(summary, metric)
         if len(summary) > 1 and summary["mean"].nunique() == 1:
-            point = format_axes(dict(zip(apart, key, strict=True)))
+            point = format_axes(dict(zip(incomparable, key, strict=True)))
             where = ", ".join(part for part in (point, "all settings alike") if part)
         else:
-            named = [axis for axis in axes if axis in apart or measured[axis].nunique() > 1]
+            named = [axis for axis in axes if axis in incomparable or measured[axis].nunique() > 1]
             where = format_axes({axis: top[axis] for axis in named}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more with the same value)" if alike else ""
@@ -81,8 +81,8 @@ def best_setting_cards(
     """Describe the best configurations by the main metric, the first of `metrics`."""
     if not metrics:
         return []
-    found = list(best_configurations(data, wide, metrics[0]))[:MAX_CARDS]
-    return [_card(plan, data, top, metrics[0]) for top in found]
+    configurations = list(best_configurations(data, wide, metrics[0]))[:MAX_CARDS]
+    return [_card(plan, data, top, metrics[0]) for top in configurations]
 
 
 def _card(
@@ -126,8 +126,8 @@ def _repeats(top: BestConfiguration, is_exact: bool) -> str:
     networks, samplings = int(top.row["networks"]), int(top.row["samplings"])
     if is_exact:
         return f"exact score, {samplings} sampling{'s' * (samplings != 1)}"
-    few = missing_repeats(top.row, top.most)
-    counts = format_repeats(networks, samplings) + (f" ({few})" if few else "")
+    missing = missing_repeats(top.row, top.max_repeats)
+    counts = format_repeats(networks, samplings) + (f" ({missing})" if missing else "")
     if networks > 1:
         return f"mean of {counts}"
     return f"{counts} (another training seed may give other values)"
@@ -152,15 +152,15 @@ def grid_edges(
 
     Maps each axis to the formatted value and "smallest" or "largest".
     """
-    found = {}
+    edges = {}
     for axis in axes:
         values = part[axis].dropna().unique()
         if len(values) < 3 or not pd.api.types.is_numeric_dtype(values):
             continue
         for end, word in ((values.min(), "smallest"), (values.max(), "largest")):
             if row[axis] == end:
-                found[axis] = (format_value(end), word)
-    return found
+                edges[axis] = (format_value(end), word)
+    return edges
 
 
 def _edge_warning(edges: dict[str, tuple[str, str]]) -> str:

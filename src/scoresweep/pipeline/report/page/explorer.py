@@ -15,7 +15,7 @@ from scoresweep.pipeline.report.format import format_number, format_value, human
 from scoresweep.pipeline.report.plots import rounded
 from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes
 from scoresweep.pipeline.report.sections.maps import axis_pairs
-from scoresweep.pipeline.report.sections.measures import Measure, measures_of, subsets
+from scoresweep.pipeline.report.sections.metric_data import MetricData, metrics_of, subsets
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.report_data import ReportData
@@ -41,28 +41,30 @@ def explorer(
     if not varied:
         return None
     values = {axis: unique_values(wide[axis].tolist()).tolist() for axis in axes}
-    slots = {axis: {v: i for i, v in enumerate(found)} for axis, found in values.items()}
+    index = {axis: {value: i for i, value in enumerate(v)} for axis, v in values.items()}
     repeats = [axis for axis in axes if is_repeat(axis)]
     points: dict[tuple[int, ...], int] = {}
     for shown in subsets(repeats):
         for key in wide[[*varied, *shown]].drop_duplicates().to_dict("records"):
-            points[_point(key, slots)] = len(points)
-    measures = list(measures_of(wide, metrics, data.exact_runs))
-    held = measures[: max(1, CELLS // len(points))]
+            points[_point(key, index)] = len(points)
+    metrics_data = list(metrics_of(wide, metrics, data.exact_runs))
+    shown_metrics = metrics_data[: max(1, CELLS // len(points))]
     x, *y = next(iter(axis_pairs(data, wide, metrics[0].name)), varied)[:2]
     return {
         "axes": [_axis(axis, values[axis], axis in incomparable_axes(data)) for axis in axes],
         "points": list(points),
-        "measures": [_measure(held, m, varied, repeats, slots, points) for m in held],
-        "left_out": len(measures) - len(held),
+        "measures": [
+            _metric_json(m, shown_metrics, varied, repeats, index, points) for m in shown_metrics
+        ],
+        "left_out": len(metrics_data) - len(shown_metrics),
         "x": axes.index(x),
         "y": axes.index(y[0]) if y else None,
     }
 
 
-def _point(key: dict[Any, Any], slots: dict[str, dict[Any, int]]) -> tuple[int, ...]:
+def _point(key: dict[Any, Any], index: dict[str, dict[Any, int]]) -> tuple[int, ...]:
     """Return the index of `key` along each axis."""
-    return tuple(slot[key[axis]] if axis in key else ALL for axis, slot in slots.items())
+    return tuple(positions[key[axis]] if axis in key else ALL for axis, positions in index.items())
 
 
 def _axis(axis: str, values: list[Any], is_incomparable: bool) -> dict[str, Any]:
@@ -76,35 +78,36 @@ def _axis(axis: str, values: list[Any], is_incomparable: bool) -> dict[str, Any]
     }
 
 
-def _measure(
-    measures: list[Measure],
-    measure: Measure,
+def _metric_json(
+    metric_data: MetricData,
+    shown_metrics: list[MetricData],
     varied: list[str],
     repeats: list[str],
-    slots: dict[str, dict[Any, int]],
+    index: dict[str, dict[Any, int]],
     points: dict[tuple[int, ...], int],
 ) -> dict[str, Any]:
     """Return a metric with its numbers and text at each of `points`."""
-    columns = ("mean", "low", "high", "text", "interval", "few")
-    filled: dict[str, list[Any]] = {column: [None] * len(points) for column in columns}
-    means = measure.cells(varied)
+    columns = {key: key for key in ("mean", "low", "high", "text", "interval")}
+    columns |= {"few": "missing_repeats"}
+    filled: dict[str, list[Any]] = {key: [None] * len(points) for key in columns}
+    means = metric_data.cells(varied)
     for shown in subsets(repeats):
-        cells = measure.cells([*varied, *shown]) if shown else means
+        cells = metric_data.cells([*varied, *shown]) if shown else means
         for cell in cells.to_dict("records"):
-            at = points[_point({axis: cell[axis] for axis in (*varied, *shown)}, slots)]
-            for column in columns:
+            at = points[_point({axis: cell[axis] for axis in (*varied, *shown)}, index)]
+            for key, column in columns.items():
                 value = cell[column]
-                filled[column][at] = rounded(value) if isinstance(value, float) else value
+                filled[key][at] = rounded(value) if isinstance(value, float) else value
     real = float(means["real"].mean())
-    judges = [each.metric for each in measures]
+    metrics = [other.metric for other in shown_metrics]
     return {
-        "title": measure.metric.title,
-        "lower": measure.metric.better == "lower",
-        "ranks": measure.ranks,
-        "judge": judges.index(measure.judge),
-        "log": measure.is_log(means),
-        "lead": measure.lead,
-        "details": measure.details(means),
+        "title": metric_data.metric.title,
+        "lower": metric_data.metric.better == "lower",
+        "ranks": metric_data.ranks,
+        "judge": metrics.index(metric_data.ranked_by),
+        "log": metric_data.is_log(means),
+        "lead": metric_data.lead,
+        "details": metric_data.details(means),
         "real": rounded(real),
         "realText": f"real test samples {format_number(real)}",
         **filled,

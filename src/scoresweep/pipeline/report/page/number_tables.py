@@ -52,7 +52,7 @@ def best_rows(
 ) -> list[dict[str, str]]:
     """Return the best setting by the main metric and by each metric that ranks settings."""
     return [
-        _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.most)
+        _row(metric, top.row, top.where, str(metric.about.get("note", "")), top.max_repeats)
         for metric in metrics
         if metric is metrics[0] or not metric.caveat
         for top in best_configurations(data, wide, metric)
@@ -80,7 +80,7 @@ def _row(
     row: Mapping[Any, Any] | pd.Series[Any],
     where: str,
     note: str,
-    most: tuple[int, int],
+    max_repeats: tuple[int, int],
 ) -> dict[str, str]:
     """Return a row of a table of metrics."""
     return {
@@ -89,7 +89,7 @@ def _row(
         "better": metric.better,
         "where": where,
         "mean": format_number(row["mean"]),
-        "n": ", ".join(t for t in (metric.count(), missing_repeats(row, most)) if t),
+        "n": ", ".join(t for t in (metric.count(), missing_repeats(row, max_repeats)) if t),
         "interval": format_interval(row) or "–",
         "real": format_number(row["real"]),
         "n_real": metric.count("real"),
@@ -133,11 +133,11 @@ def number_table(
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
-    most = [most_repeats(summary) for summary in summaries]
+    max_repeats = [most_repeats(summary) for summary in summaries]
     rows = [
         {
             "axes": [format_value(value) for value in key],
-            "cells": [_cell(by.get(key), n) for by, n in zip(cells, most, strict=True)],
+            "cells": [_cell(by.get(key), n) for by, n in zip(cells, max_repeats, strict=True)],
         }
         for key in keys
     ]
@@ -155,10 +155,10 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
     return [tuple(key) for key in summary[list(axes)].to_numpy(dtype=object).tolist()]
 
 
-def _cell(row: Mapping[Hashable, Any] | None, most: tuple[int, int]) -> dict[str, Any]:
+def _cell(row: Mapping[Hashable, Any] | None, max_repeats: tuple[int, int]) -> dict[str, Any]:
     if row is None:
         return {"mean": "–", "notes": []}
-    notes = format_interval(row), missing_repeats(row, most)
+    notes = format_interval(row), missing_repeats(row, max_repeats)
     return {"mean": format_number(row["mean"]), "notes": [note for note in notes if note]}
 
 
@@ -196,5 +196,5 @@ def interval_note(data: ReportData, wide: pd.DataFrame) -> str:
 
 def _max_repeats(rows: pd.DataFrame, axes: Sequence[str], column: str) -> int:
     """Return the maximum number of values of a column at a point of `axes`."""
-    found = rows.groupby(list(axes))[column].nunique() if axes else rows[[column]].nunique()
-    return int(found.max()) if len(rows) else 0
+    counts = rows.groupby(list(axes))[column].nunique() if axes else rows[[column]].nunique()
+    return int(counts.max()) if len(rows) else 0

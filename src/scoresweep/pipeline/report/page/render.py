@@ -28,7 +28,7 @@ from scoresweep.pipeline.report.page.number_tables import (
 )
 from scoresweep.pipeline.report.page.study_facts import study_facts, study_size
 from scoresweep.pipeline.report.plots import LineChart
-from scoresweep.pipeline.report.sections import CaptionedFigure, Sheets
+from scoresweep.pipeline.report.sections import CaptionedFigure, SampleGrids
 from scoresweep.pipeline.report.sections.missing import (
     MAX_MISSING_ROWS,
     blocked_note,
@@ -43,7 +43,7 @@ from scoresweep.pipeline.study import Plan
 
 __all__ = ["Figures", "render_page", "to_script"]
 
-WHOLE = re.compile(r"−?\d[\d.]*(?:e-?\d+)?(?: %)|−?\d[\d.]*e-\d+|σ = [\d.e-]*\d")
+UNBREAKABLE = re.compile(r"−?\d[\d.]*(?:e-?\d+)?(?: %)|−?\d[\d.]*e-\d+|σ = [\d.e-]*\d")
 """Numbers that a browser would break at a hyphen or a space."""
 
 
@@ -54,15 +54,15 @@ class Figures(NamedTuple):
     maps: list[CaptionedFigure]
     costs: list[CaptionedFigure]
     score_errors: list[CaptionedFigure]
-    sheets: Sheets
+    sample_grids: SampleGrids
     samples: list[CaptionedFigure]
     curves: list[CaptionedFigure]
 
     def all(self) -> list[CaptionedFigure]:
         """Return every figure."""
-        sheets = [figure for row in self.sheets.rows for figure in row]
+        sample_grids = [figure for row in self.sample_grids.rows for figure in row]
         lists = (self.overview, self.maps, self.costs, self.score_errors, self.samples)
-        return [*itertools.chain(*lists), *sheets, *self.curves]
+        return [*itertools.chain(*lists), *sample_grids, *self.curves]
 
 
 def render_page(
@@ -78,7 +78,7 @@ def render_page(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["data_url"] = _data_url
-    environment.filters["whole"] = _whole
+    environment.filters["nowrap"] = _nowrap
     template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
     ranked = data.ranked(wide)
     panels = _panels(figures)
@@ -101,8 +101,8 @@ def render_page(
         facts=study_facts(plan, data),
         **figures._asdict(),
         cost_table=cost_table(data, wide, metrics),
-        cost_measure=_cost_measure(explored),
-        sheets_lead=_sheets_lead(figures.sheets, wide),
+        cost_metric=_cost_metric(explored),
+        sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
         table=table,
         missing=missing[:MAX_MISSING_ROWS],
         more_missing=max(0, len(missing) - MAX_MISSING_ROWS),
@@ -152,15 +152,15 @@ def to_script(content: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _cost_measure(explored: dict[str, Any] | None) -> int | None:
+def _cost_metric(explored: dict[str, Any] | None) -> int | None:
     """Return the index of the first metric that is a network's cost."""
     titles = [measure["title"] for measure in explored["measures"]] if explored else []
     return next((i for i, title in enumerate(titles) if title.endswith("network cost")), None)
 
 
-def _whole(text: str) -> str:
+def _nowrap(text: str) -> str:
     """Return HTML that keeps each number on one line: "2e-5" would break at its hyphen."""
-    return WHOLE.sub(r'<span class="whole">\g<0></span>', escape(text))
+    return UNBREAKABLE.sub(r'<span class="nowrap">\g<0></span>', escape(text))
 
 
 def _data_url(png: bytes) -> str:
@@ -175,18 +175,18 @@ def _contents(figures: Figures, table: bool, missing: bool) -> list[tuple[str, s
         ("maps", "Every setting", bool(figures.maps)),
         ("costs", "Sampler or network", bool(figures.costs)),
         ("score-error", "Score error", bool(figures.score_errors)),
-        ("samples", "Samples", bool(figures.sheets.rows or figures.samples)),
+        ("samples", "Samples", bool(figures.sample_grids.rows or figures.samples)),
         ("training", "Training", bool(figures.curves)),
         ("table", "All numbers", table),
         ("missing", "Missing or failed", missing),
         ("provenance", "Provenance", True),
     ]
-    return [(anchor, title) for anchor, title, there in sections if there]
+    return [(anchor, title) for anchor, title, is_present in sections if is_present]
 
 
-def _sheets_lead(sheets: Sheets, wide: pd.DataFrame) -> str:
+def _sample_grids_lead(sample_grids: SampleGrids, wide: pd.DataFrame) -> str:
     """Say which settings have samples on the page; `wide` may have several rows of one."""
-    shown, settings = sheets.settings, len(wide.drop_duplicates(["run", "setting"]))
+    shown, settings = sample_grids.settings, len(wide.drop_duplicates(["run", "setting"]))
     if not shown:
         return "Real samples. There are no samples of measured settings yet."
     which = f"the best {shown} of {settings:,} settings" if shown < settings else "every setting"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.pipeline.report.format import format_axes, format_number
-from scoresweep.pipeline.report.statistics.leads import ranking_with_gaps
+from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 
 __all__ = ["Verdict", "runner_up"]
@@ -71,17 +71,17 @@ def _distance(ranking: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) 
     return f"{format_number(second['mean'])}, {gap}: {where}."
 
 
-def _interval(second: pd.Series[Any], one: str) -> str:
-    """Write the interval of the difference and its source; `one` is what has many samplings."""
+def _interval(second: pd.Series[Any], sampled: str) -> str:
+    """Write the interval of the difference and its source; `sampled` is what has many samplings."""
     span = f"{format_number(second['gap_low'])} to {format_number(second['gap_high'])}"
     sources = {
         "networks": f"over {second['pairs']:.0f} networks",
-        "samplings": f"over {second['sampling_pairs']:.0f} samplings of {one}",
+        "samplings": f"over {second['sampling_pairs']:.0f} samplings of {sampled}",
         "samples": "from resampling the samples",
     }
     text = f"95 % interval of the difference, {sources[second['gap_level']]}: {span}."
-    few = second["gap_level"] == "networks" and second["pairs"] == 2
-    return text + (" More than two networks would narrow it." if few else "")
+    has_two_networks = second["gap_level"] == "networks" and second["pairs"] == 2
+    return text + (" More than two networks would narrow it." if has_two_networks else "")
 
 
 def _scope(others: pd.DataFrame, is_one: bool) -> tuple[str, str]:

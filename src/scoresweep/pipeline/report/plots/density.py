@@ -27,10 +27,10 @@ def score_and_density(
     figure = Figure(figsize=(1.3 * WIDTH, 2.9))
     left, right = figure.subplots(1, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        truth, found = (np.gradient(np.log(each), x) for each in (exact, density))
+        truth, learned = (np.gradient(np.log(values), x) for values in (exact, density))
     known = truth[np.isfinite(truth)]  # far from all data the density is 0 in float64
     left.plot(x, truth, color="#999999", label="exact")
-    left.plot(x, found, color=COLOURS[0], label="network")
+    left.plot(x, learned, color=COLOURS[0], label="network")
     left.set(xlabel="x", title=title)
     if known.size and np.ptp(known):
         room = 0.2 * np.ptp(known)

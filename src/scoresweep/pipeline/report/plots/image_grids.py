@@ -39,15 +39,15 @@ def sample_grid(split: Split) -> bytes:
 
 def nearest_images(drawn: Split, real: Split) -> np.ndarray[Any, Any]:
     """Return the index of the nearest real image in pixel space, for each drawn image (N,)."""
-    wanted = _grey_values(drawn, slice(None))
-    nearest, least = np.zeros(len(wanted), np.intp), np.full(len(wanted), np.inf)
+    targets = _grey_values(drawn, slice(None))
+    nearest, least = np.zeros(len(targets), np.intp), np.full(len(targets), np.inf)
     for start in range(0, len(real.values), BLOCK):
         block = _grey_values(real, slice(start, start + BLOCK))
         # ‖x − y‖² minus ‖x‖², which is constant in y.
-        squares = (block**2).sum(axis=1) - 2 * wanted @ block.T
-        found = squares.min(axis=1)
-        nearest = np.where(found < least, start + squares.argmin(axis=1), nearest)
-        least = np.minimum(found, least)
+        squares = (block**2).sum(axis=1) - 2 * targets @ block.T
+        closest = squares.min(axis=1)
+        nearest = np.where(closest < least, start + squares.argmin(axis=1), nearest)
+        least = np.minimum(closest, least)
     return nearest
 
 
@@ -70,12 +70,12 @@ def trajectory_strip(states: np.ndarray[Any, Any]) -> bytes:
     return _png(_drop_channels(_tile(images, count)))
 
 
-def _png(sheet: np.ndarray[Any, Any]) -> bytes:
+def _png(grid: np.ndarray[Any, Any]) -> bytes:
     """Enlarge a grid by an integer factor and encode it."""
-    factor = max(1, round(SIDE / sheet.shape[1]))
-    sheet = sheet.repeat(factor, axis=0).repeat(factor, axis=1)
+    factor = max(1, round(SIDE / grid.shape[1]))
+    grid = grid.repeat(factor, axis=0).repeat(factor, axis=1)
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG")
+    Image.fromarray(grid).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -102,9 +102,9 @@ def _bytes(split: Split) -> np.ndarray[Any, Any]:
     return images.round().clip(0, 255).astype(np.uint8)
 
 
-def _drop_channels(sheet: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _drop_channels(grid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Drop the channel axis of a grey image and the opacity of a coloured one."""
-    return sheet[..., 0] if sheet.shape[-1] == 1 else sheet[..., :3]
+    return grid[..., 0] if grid.shape[-1] == 1 else grid[..., :3]
 
 
 def _tile(images: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
@@ -112,9 +112,9 @@ def _tile(images: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     shape = (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels)
-    sheet = np.full(shape, 128, dtype=np.uint8)
+    grid = np.full(shape, 128, dtype=np.uint8)
     for index, image in enumerate(images):
         top = index // columns * (height + GAP) + GAP
         left = index % columns * (width + GAP) + GAP
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+        grid[top : top + height, left : left + width] = image
+    return grid

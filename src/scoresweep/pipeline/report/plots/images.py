@@ -14,12 +14,12 @@ __all__ = ["pairs", "side_by_side"]
 
 
 @styled
-def pairs(sheet: np.ndarray[Any, Any], rows: int) -> Figure:
-    """Draw a sheet (H, W[, 3]) of `rows` rows of images, each over a row of their neighbours."""
-    figure = Figure(figsize=(WIDTH, 0.85 * WIDTH * sheet.shape[0] / sheet.shape[1]))
+def pairs(grid: np.ndarray[Any, Any], rows: int) -> Figure:
+    """Draw a grid (H, W[, 3]) of `rows` rows of images, each over a row of their neighbours."""
+    figure = Figure(figsize=(WIDTH, 0.85 * WIDTH * grid.shape[0] / grid.shape[1]))
     panel = figure.add_subplot()
-    panel.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    centres = (np.arange(2 * rows) + 0.5) * sheet.shape[0] / (2 * rows)
+    panel.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    centres = (np.arange(2 * rows) + 0.5) * grid.shape[0] / (2 * rows)
     panel.set_yticks(centres, ["drawn", "nearest"] * rows)
     panel.set_xticks([])
     panel.tick_params(length=0)

@@ -11,10 +11,10 @@ from scoresweep.pipeline.report.sections.network_figures import (
     vector_fields,
 )
 from scoresweep.pipeline.report.sections.samples import (
-    Sheets,
+    SampleGrids,
     neighbours,
     overview,
-    sample_sheets,
+    sample_grids,
     signals_to_noise,
     trajectory_figures,
 )
@@ -22,7 +22,7 @@ from scoresweep.pipeline.report.sections.shares import shares
 
 __all__ = [
     "CaptionedFigure",
-    "Sheets",
+    "SampleGrids",
     "cost_maps",
     "density_animations",
     "errors_by_density",
@@ -30,7 +30,7 @@ __all__ = [
     "neighbours",
     "overview",
     "recovered_densities",
-    "sample_sheets",
+    "sample_grids",
     "score_errors",
     "shares",
     "signals_to_noise",

@@ -47,7 +47,7 @@ class CaptionedFigure(NamedTuple):
     caption: str
     png: bytes
     pdf: bytes = b""
-    """Empty for sheets of images."""
+    """Empty for grids of images."""
     panel: str = ""
     """Title of the interactive panel that shows `chart`; other figures are shown as they are."""
     chart: LineChart | HeatMap | None = None
@@ -145,16 +145,16 @@ def _shade(share: float) -> str:
 
 def evenly_spaced(items: list[Any]) -> list[Any]:
     """Return at most as many items as there are colours, evenly spaced over the list."""
-    most = len(COLOURS)
-    if len(items) <= most:
+    limit = len(COLOURS)
+    if len(items) <= limit:
         return items
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+    return [items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit)]
 
 
 def incomparable_axes(data: ReportData) -> list[str]:
     """Return the axes whose values cannot be averaged or compared."""
-    apart = ("dataset", *data.evaluation_axes)
-    return [axis for axis in data.axes if axis in apart and not is_repeat(axis)]
+    incomparable = ("dataset", *data.evaluation_axes)
+    return [axis for axis in data.axes if axis in incomparable and not is_repeat(axis)]
 
 
 def varied_axes(data: ReportData) -> list[str]:
@@ -163,12 +163,12 @@ def varied_axes(data: ReportData) -> list[str]:
 
 
 def by_configuration(
-    data: ReportData, frame: pd.DataFrame, column: str, most: int = CONFIGURATIONS
+    data: ReportData, frame: pd.DataFrame, column: str, max_count: int = CONFIGURATIONS
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the axes and rows of the first configurations of trained networks."""
     trained = frame[~frame["run"].isin(data.exact_runs) & frame[column].notna()]
     axes = [a for a in varied_axes(data) if a in frame and trained[a].nunique() > 1]
-    for key, part in itertools.islice(group_by_axes(trained, axes), most):
+    for key, part in itertools.islice(group_by_axes(trained, axes), max_count):
         yield dict(zip(axes, key, strict=True)), part
 
 

@@ -26,7 +26,12 @@ from scoresweep.pipeline.report.sections.captioned_figure import (
     incomparable_axes,
     varied_axes,
 )
-from scoresweep.pipeline.report.sections.measures import LOG_FACTOR, Measure, measures_of, spread
+from scoresweep.pipeline.report.sections.metric_data import (
+    LOG_FACTOR,
+    MetricData,
+    explained_std,
+    metrics_of,
+)
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, best_first, group_by_axes
 from scoresweep.pipeline.report.tables.frames import planned_table
 from scoresweep.pipeline.report.tables.report_data import ReportData
@@ -51,9 +56,9 @@ def metric_maps(
     Each dataset and each point of the evaluation grid has maps of its own.
     """
     for metric in metrics:
-        most = MAPS if metric is metrics[0] else 1
+        max_maps = MAPS if metric is metrics[0] else 1
         exact = set(wide["run"]) <= data.exact_runs
-        yield from _maps(data, Measure(metric, metric, wide, exact), most)
+        yield from _maps(data, MetricData(metric, metric, wide, exact), max_maps)
 
 
 def cost_maps(
@@ -61,20 +66,22 @@ def cost_maps(
 ) -> Iterator[CaptionedFigure]:
     """Yield maps of the sampler's and the network's part of the first metrics."""
     split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
-    for measure in measures_of(wide, split[:COST_METRICS], data.exact_runs):
-        if measure.note:
-            yield from _maps(data, measure, 1)
+    for metric_data in metrics_of(wide, split[:COST_METRICS], data.exact_runs):
+        if metric_data.note:
+            yield from _maps(data, metric_data, 1)
 
 
-def _maps(data: ReportData, measure: Measure, most: int) -> Iterator[CaptionedFigure]:
-    name, apart = measure.metric.name, incomparable_axes(data)
-    for key, part in group_by_axes(measure.rows[measure.rows[name].notna()], apart):
+def _maps(data: ReportData, metric_data: MetricData, max_maps: int) -> Iterator[CaptionedFigure]:
+    name, incomparable = metric_data.metric.name, incomparable_axes(data)
+    for key, part in group_by_axes(metric_data.rows[metric_data.rows[name].notna()], incomparable):
         if part[name].nunique() == 1:
             continue  # a map of one value shows nothing
-        where = dict(zip(apart, key, strict=True))
-        here = Measure(measure.metric, measure.judge, part, measure.is_exact, measure.note)
-        for pair in axis_pairs(data, part, name)[:most]:
-            yield _map(data, here, pair, where)
+        where = dict(zip(incomparable, key, strict=True))
+        part_data = MetricData(
+            metric_data.metric, metric_data.ranked_by, part, metric_data.is_exact, metric_data.note
+        )
+        for pair in axis_pairs(data, part, name)[:max_maps]:
+            yield _map(data, part_data, pair, where)
 
 
 def axis_pairs(data: ReportData, rows: pd.DataFrame, metric: str) -> list[list[str]]:
@@ -91,7 +98,7 @@ def axis_pairs(data: ReportData, rows: pd.DataFrame, metric: str) -> list[list[s
     any_two = [[a, b] for b, a in itertools.combinations(varied, 2)]
     for pairs in (crossed, any_two):
         if independent := [pair for pair in pairs if not _vary_together(rows, pair)]:
-            return sorted(independent, key=lambda pair: -spread(rows, metric, pair))
+            return sorted(independent, key=lambda pair: -explained_std(rows, metric, pair))
     return [[axis] for axis in varied]
 
 
@@ -101,26 +108,30 @@ def _vary_together(rows: pd.DataFrame, pair: list[str]) -> bool:
 
 
 def _map(
-    data: ReportData, measure: Measure, pair: list[str], where: dict[str, Any]
+    data: ReportData, metric_data: MetricData, pair: list[str], where: dict[str, Any]
 ) -> CaptionedFigure:
-    cells = measure.best_of_others(varied_axes(data), pair)
+    cells = metric_data.best_over_other_axes(varied_axes(data), pair)
     others = [axis for axis in varied_axes(data) if axis not in (*pair, *where)]
-    others = [humanize(axis) for axis in others if measure.rows[axis].nunique() > 1]
-    title = ", ".join(part for part in (measure.metric.title, format_axes(where)) if part)
-    sentences = [measure.lead, measure.best_note(cells, pair[::-1])]
+    others = [humanize(axis) for axis in others if metric_data.rows[axis].nunique() > 1]
+    title = ", ".join(part for part in (metric_data.metric.title, format_axes(where)) if part)
+    sentences = [metric_data.lead, metric_data.best_note(cells, pair[::-1])]
     if others:
-        by = "" if measure.metric is measure.judge else f", by {measure.judge.title}"
+        by = (
+            ""
+            if metric_data.metric is metric_data.ranked_by
+            else f", by {metric_data.ranked_by.title}"
+        )
         sentences.append(f"Each value is at the best {' and '.join(others)}{by}.")
-    sentences.append(measure.details(cells))
+    sentences.append(metric_data.details(cells))
     chart: HeatMap | LineChart
     if len(pair) == 2:
         missing = _missing_cells(data, cells, pair, where)
         if len(cells) + len(missing) < math.prod(cells[axis].nunique() for axis in pair):
             sentences.append("The study has no settings at empty cells.")
-        chart = _heat_map(measure, pd.concat([cells, missing]), pair, title)
+        chart = _heat_map(metric_data, pd.concat([cells, missing]), pair, title)
     else:
-        chart = _line_chart(measure, cells, pair[0], title)
-    name = file_name("metric", measure.metric.name, *pair, *where.values())
+        chart = _line_chart(metric_data, cells, pair[0], title)
+    name = file_name("metric", metric_data.metric.name, *pair, *where.values())
     return captioned(name, title, " ".join(s for s in sentences if s), chart)
 
 
@@ -140,10 +151,10 @@ def _missing_cells(
     )
 
 
-def _heat_map(measure: Measure, cells: pd.DataFrame, pair: list[str], title: str) -> HeatMap:
+def _heat_map(metric_data: MetricData, cells: pd.DataFrame, pair: list[str], title: str) -> HeatMap:
     x, y = pair
     columns, rows = _values(cells, x), _values(cells, y)
-    best = best_first(cells, measure.metric).iloc[0]
+    best = best_first(cells, metric_data.metric).iloc[0]
     return HeatMap(
         title=title,
         x=humanize(x),
@@ -156,21 +167,21 @@ def _heat_map(measure: Measure, cells: pd.DataFrame, pair: list[str], title: str
             )
             for c in cells.to_dict("records")
         ],
-        lower_is_better=measure.metric.better == "lower",
-        log=measure.is_log(cells.dropna(subset="mean")),
-        best=(columns.index(best[x]), rows.index(best[y])) if measure.ranks else None,
+        lower_is_better=metric_data.metric.better == "lower",
+        log=metric_data.is_log(cells.dropna(subset="mean")),
+        best=(columns.index(best[x]), rows.index(best[y])) if metric_data.ranks else None,
     )
 
 
-def _line_chart(measure: Measure, cells: pd.DataFrame, axis: str, title: str) -> LineChart:
+def _line_chart(metric_data: MetricData, cells: pd.DataFrame, axis: str, title: str) -> LineChart:
     """Return a metric along one axis, with the value of real samples."""
     values = _values(cells, axis)
     cells = cells.set_index(axis).loc[values]
     is_number = all(isinstance(value, int | float) for value in values)
     x = [float(v) for v in values] if is_number else [float(i) for i in range(len(values))]
     low, high = (cells[side].fillna(cells["mean"]).tolist() for side in ("low", "high"))
-    lines = [Line(measure.metric.title, x, cells["mean"].tolist(), low, high)]
-    references = measure.metric.references(cells[["real", "noise"]].mean())
+    lines = [Line(metric_data.metric.title, x, cells["mean"].tolist(), low, high)]
+    references = metric_data.metric.references(cells[["real", "noise"]].mean())
     if cells["real"].notna().any():
         real = [float(cells["real"].mean())] * 2
         lines.append(Line(references[0], [x[0], x[-1]], real, colour="#666666", dash="dot"))

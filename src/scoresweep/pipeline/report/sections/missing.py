@@ -22,18 +22,18 @@ MAX_MISSING_ROWS = 100
 def missing_summary(plan: Plan, data: ReportData) -> str:
     """Count what is missing; "" if nothing is."""
     missing, failures = data.missing, data.failures
-    parts: Counter[str] = Counter(one.part for one in missing)
+    parts: Counter[str] = Counter(result.part for result in missing)
     totals = {"training": len(plan.runs), "score error": len(plan.runs)}
     totals["sampling"] = len(plan.runs) * len(plan.settings)
     names = {"training": "trainings", "score error": "score errors", "sampling": "settings"}
     counts = [f"{parts[part]:,} of {totals[part]:,} {names[part]}" for part in names if parts[part]]
-    failed = sum(one.state == "failed" for one in missing)
+    failed = sum(result.state == "failed" for result in missing)
     text = f"Without a result: {', '.join(counts)}." if missing else ""
     text += f" Failed: {failed:,}." if failed else ""
     if failures:
         settings = len({(failure.run, failure.setting) for failure in failures})
-        measures = ", ".join(sorted({failure.metric for failure in failures}))
-        text += f" Not computed for {settings:,} setting{'s' * (settings != 1)}: {measures}."
+        metrics = ", ".join(sorted({failure.metric for failure in failures}))
+        text += f" Not computed for {settings:,} setting{'s' * (settings != 1)}: {metrics}."
     return text.strip()
 
 
@@ -55,9 +55,9 @@ def _is_blocked(result: MissingResult) -> bool:
 
 def failure_rows(failures: Sequence[MetricFailure]) -> list[dict[str, str]]:
     """Return each metric that failed, with the reason and the settings."""
-    found: dict[tuple[str, str], list[MetricFailure]] = {}
+    groups: dict[tuple[str, str], list[MetricFailure]] = {}
     for failure in failures:
-        found.setdefault((failure.metric, failure.reason), []).append(failure)
+        groups.setdefault((failure.metric, failure.reason), []).append(failure)
     return [
         {
             "metric": metric,
@@ -65,7 +65,7 @@ def failure_rows(failures: Sequence[MetricFailure]) -> list[dict[str, str]]:
             "first": f"{alike[0].run} / {alike[0].setting}",
             "more": f"and {len(alike) - 1:,} more" if len(alike) > 1 else "",
         }
-        for (metric, reason), alike in found.items()
+        for (metric, reason), alike in groups.items()
     ][:MAX_MISSING_ROWS]
 
 

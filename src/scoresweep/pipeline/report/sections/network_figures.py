@@ -79,7 +79,7 @@ SCORE_ERRORS = {
 }
 """Variable to title, formula and caption."""
 
-SQUEEZED = 0.05
+MIN_EXACT_LOSS = 0.05
 """Fraction of a network's least loss below which the loss of the exact score is not drawn."""
 
 CURVES = {
@@ -107,13 +107,13 @@ def training_curves(data: ReportData) -> Iterator[CaptionedFigure]:
         if variable in dataset and dataset[variable].notnull().any():
             frame = to_frame(dataset[[variable]]).dropna()
             lines = configuration_lines(frame, "step", variable, data.run_axes)
-            chart = LineChart(Axis("step"), _ranged(title.lower(), lines), lines)
+            chart = LineChart(Axis("step"), _value_axis(title.lower(), lines), lines)
             yield captioned(name, title, caption, chart, "Training curves")
     if "loss" in dataset and dataset["loss"].notnull().any():
         yield from _level_losses(data, dataset)
 
 
-def _ranged(title: str, lines: list[Line]) -> Axis:
+def _value_axis(title: str, lines: list[Line]) -> Axis:
     """Return an axis that is logarithmic if the values of `lines` span a wide range."""
     values = [value for line in lines for value in (*line.y, *(line.low or ()))]
     return Axis(title, is_wide_range(values, LOG_FACTOR))
@@ -124,13 +124,15 @@ def _level_losses(data: ReportData, dataset: xr.Dataset) -> Iterator[CaptionedFi
     if frame.empty:
         return
     lines = configuration_lines(frame, "sigma", "level_loss", data.run_axes)
-    chart = LineChart(Axis("noise level σ", log=True), _ranged("loss of the level", lines), lines)
+    chart = LineChart(
+        Axis("noise level σ", log=True), _value_axis("loss of the level", lines), lines
+    )
     caption = "Mean over the last fifth of the training, for each noise level."
     yield captioned("level_loss", "Loss at the end of the training", caption, chart, panel)
     history = to_frame(dataset[["run", "sigma", "level_loss"]])
     for where, part in by_configuration(data, history, "level_loss"):
         lines = level_lines(part, "step", "level_loss", "step")
-        chart = LineChart(Axis("step"), _ranged("loss of the level", lines), lines)
+        chart = LineChart(Axis("step"), _value_axis("loss of the level", lines), lines)
         title = f"Loss during training{title_suffix(where)}"
         caption = f"Loss of single levels{title_suffix(where)}, at most eight of them."
         yield captioned(
@@ -190,8 +192,8 @@ def error_frame(data: ReportData, name: str) -> pd.DataFrame:
     """
     frame = to_frame(data.tree["score_error"].to_dataset()[["sigma", name, "run"]])
     networks = frame[~frame["run"].isin(data.exact_runs)]
-    squeezed = frame[name].min() < SQUEEZED * networks[name].min()
-    return networks if name != "dsm_loss" or squeezed else frame
+    is_too_low = frame[name].min() < MIN_EXACT_LOSS * networks[name].min()
+    return networks if name != "dsm_loss" or is_too_low else frame
 
 
 def errors_by_density(data: ReportData) -> Iterator[CaptionedFigure]:
@@ -212,7 +214,7 @@ def errors_by_density(data: ReportData) -> Iterator[CaptionedFigure]:
             )
             name = file_name("score_error_by_density", *where.values(), split)
             title = f"{points[0].upper()}{points[1:]}{title_suffix(where)}"
-            y = _ranged("½ E‖s − s*‖²", lines)
+            y = _value_axis("½ E‖s − s*‖²", lines)
             chart = LineChart(Axis("log density of the bin"), y, lines)
             yield captioned(name, title, caption, chart, "Score error by density")
 
@@ -224,10 +226,10 @@ def recovered_densities(data: ReportData) -> Iterator[CaptionedFigure]:
         return
     names = ["density_x", "density", "density_exact"]
     frame = to_frame(dataset[[*names, "density_tv"]]).dropna(subset=names)
-    apart = [axis for axis in incomparable_axes(data) if axis in frame]
-    axes = [axis for axis in data.axes if axis in frame and axis not in apart]
-    for key, part in group_by_axes(frame, apart):
-        where = dict(zip(apart, key, strict=True))
+    incomparable = [axis for axis in incomparable_axes(data) if axis in frame]
+    axes = [axis for axis in data.axes if axis in frame and axis not in incomparable]
+    for key, part in group_by_axes(frame, incomparable):
+        where = dict(zip(incomparable, key, strict=True))
         x, at = "density_x", "density_point"
         exact = mean_line(part, x, "density_exact", at, "exact", colour="#999999", filled=True)
         lines = [exact, *configuration_lines(part, x, "density", axes, at)]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from scoresweep.pipeline.report.format import format_number
-from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT
+from scoresweep.pipeline.report.tables.compute_cost import COST_FIELDS, EVALUATE_PREFIX
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.results.code_summary import code_rows, mixed_code_lines
 from scoresweep.pipeline.study import Plan
@@ -51,7 +51,7 @@ def provenance_rows(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
         *_runs(plan, about["commit"]),
         *_imports(plan),
         *code_rows(data.codes),
-        *_spent(data),
+        *_compute_times(data),
         *_datasets(plan),
     ]
 
@@ -103,17 +103,17 @@ def _counted(names: Counter[str]) -> str:
     return "; ".join([*shown, *([f"and {more:,} more"] if more else [])])
 
 
-def _spent(data: ReportData) -> Iterator[tuple[str, str]]:
+def _compute_times(data: ReportData) -> Iterator[tuple[str, str]]:
     """Yield the time of each stage on each kind of device."""
     for name, stage, prefix in (
         ("training", "training", ""),
         ("sampling", "sampling", ""),
-        ("measuring samples", "sampling", MEASURING),
+        ("measuring samples", "sampling", EVALUATE_PREFIX),
         ("score error", "score_error", ""),
         ("features of real samples", "reference", ""),
     ):
         group = data.tree[stage].to_dataset()
-        work = xr.Dataset({key: group[prefix + key] for key in SPENT})
+        work = xr.Dataset({key: group[prefix + key] for key in COST_FIELDS})
         exists = group["state"] == "done" if "state" in group else xr.ones_like(work["seconds"])
         text = _times(work, exists.astype(bool))
         if text or name in ("training", "sampling"):

@@ -45,10 +45,10 @@ from scoresweep.pipeline.sampling.sample_store import read_samples, read_traject
 from scoresweep.pipeline.study import StudyPaths
 
 __all__ = [
-    "Sheets",
+    "SampleGrids",
     "neighbours",
     "overview",
-    "sample_sheets",
+    "sample_grids",
     "signals_to_noise",
     "trajectory_figures",
 ]
@@ -59,7 +59,7 @@ POINTS = 2000
 LONG_TITLE = 34
 """Maximum letters of a title over one of two images."""
 
-SHEETS = 24
+MAX_GRIDS = 24
 """Maximum number of settings whose samples are shown."""
 
 NEIGHBOURS = 12
@@ -69,7 +69,7 @@ DENOISE = "denoise"
 """Axis of the final denoising step."""
 
 
-class Sheets(NamedTuple):
+class SampleGrids(NamedTuple):
     """Grids of samples and the number of settings that they show."""
 
     rows: list[tuple[CaptionedFigure, ...]]
@@ -77,32 +77,32 @@ class Sheets(NamedTuple):
     settings: int
 
 
-def sample_sheets(
+def sample_grids(
     paths: StudyPaths,
     data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
     datasets: list[str],
-) -> Sheets:
+) -> SampleGrids:
     """Return a grid of real samples for each dataset, and one for each setting.
 
-    If there are more than `SHEETS` settings, the best by `metric` are shown. Settings whose samples
-    are missing or incomplete are left out.
+    If there are more than `MAX_GRIDS` settings, the best by `metric` are shown. Settings whose
+    samples are missing or incomplete are left out.
     """
     real = {dataset: _real(paths, dataset) for dataset in datasets}
     rows: list[tuple[CaptionedFigure, ...]] = []
     for dataset, split in real.items():
         if split:
             name = file_name("samples_real", dataset)
-            picture = CaptionedFigure(name, f"Real: {dataset}", "test set", _sheet(split))
+            picture = CaptionedFigure(name, f"Real: {dataset}", "test set", _grid(split))
             rows.append((picture._replace(pixels=split.pixel_range is not None),))
     shown, settings = wide.drop_duplicates(["run", "setting"]), 0
-    if metric and len(shown) > SHEETS:
+    if metric and len(shown) > MAX_GRIDS:
         shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
     axes = [axis for axis in data.axes if axis not in data.evaluation_axes]
     same = [axis for axis in axes if axis != DENOISE]
     for _, group in shown.groupby(["run", *same], sort=False):
-        if settings >= SHEETS:
+        if settings >= MAX_GRIDS:
             break
         row: list[CaptionedFigure] = []
         for _, setting in sorted(group.iterrows(), key=lambda each: not _is_denoised(each[1])):
@@ -114,11 +114,11 @@ def sample_sheets(
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {format_number(setting[metric.name])}" if metric else ""
                 reference = real[setting.get("dataset", datasets[0])]
-                picture = CaptionedFigure(name, title, caption, _sheet(drawn, reference))
+                picture = CaptionedFigure(name, title, caption, _grid(drawn, reference))
                 row.append(picture._replace(pixels=drawn.pixel_range is not None))
         rows += [tuple(row)] if row else []
         settings += len(row)
-    return Sheets(rows, settings)
+    return SampleGrids(rows, settings)
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
@@ -231,8 +231,8 @@ def trajectory_figures(
             continue
         count = len(trajectories.states)
         caption = f"States of {count} samples at the end of each level{title_suffix(where)}"
-        apart = (where[axis] for axis in where if axis in incomparable_axes(data))
-        name, title = file_name("walks", *apart), "Trajectories along the noise ladder"
+        incomparable = (where[axis] for axis in where if axis in incomparable_axes(data))
+        name, title = file_name("walks", *incomparable), "Trajectories along the noise ladder"
         if trajectories.states.ndim == 5:
             strip = trajectory_strip(trajectories.states)
             caption += ", the first level on the left."
@@ -258,7 +258,7 @@ def _drawn(paths: StudyPaths, row: pd.Series[Any]) -> Split | None:
         return None
 
 
-def _sheet(split: Split, real: Split | None = None) -> bytes:
+def _grid(split: Split, real: Split | None = None) -> bytes:
     """Return a grid of the first images, or a plot of points over `real` ones, as a PNG file."""
     if split.pixel_range is not None:
         return sample_grid(split)

@@ -51,11 +51,11 @@ def shares(data: ReportData, wide: pd.DataFrame, metric: RankedMetric) -> Iterat
     Each dataset and each point of the evaluation grid has figures of its own.
     """
     sampling = data.tree["sampling"].to_dataset()
-    axes, apart = varied_axes(data), incomparable_axes(data)
+    axes, incomparable = varied_axes(data), incomparable_axes(data)
     for name in SHARES.keys() & sampling.keys():
-        for key, part in group_by_axes(wide[wide[metric.name].notna()], apart):
+        for key, part in group_by_axes(wide[wide[metric.name].notna()], incomparable):
             top = best(summarise(part, metric, axes), metric)
-            where = dict(zip(apart, key, strict=True))
+            where = dict(zip(incomparable, key, strict=True))
             yield _shares(sampling, name, {axis: top[axis] for axis in axes}, where)
 
 
@@ -66,13 +66,13 @@ def _shares(
     names = [n for n in (name, *references) if n in sampling]
     (along,) = {"class", "mode"} & set(sampling[name].dims)
     frame = to_frame(sampling[names])
-    here = frame[[axis for axis in top if axis in frame]]
-    same = (here == pd.Series(top)[here.columns]).all(axis="columns")
-    found = frame[same].groupby(along, sort=False)[names].mean()
-    figure = plots.shares(found.rename(columns={name: "drawn", **references}), kind)
+    axes = [axis for axis in top if axis in frame]
+    is_best = (frame[axes] == pd.Series(top)[axes]).all(axis="columns")
+    means = frame[is_best].groupby(along, sort=False)[names].mean()
+    figure = plots.shares(means.rename(columns={name: "drawn", **references}), kind)
     caption = (
         f"Samples of the best setting{title_suffix(top)}, assigned by {classifier}. Least "
-        f"frequent: {kind} {found[name].idxmin()} with {100 * found[name].min():.1f} %."
+        f"frequent: {kind} {means[name].idxmin()} with {100 * means[name].min():.1f} %."
     )
     title = f"Share of each {kind}" + (f", {format_axes(where)}" if where else "")
     file = file_name(f"{name}s", *where.values())

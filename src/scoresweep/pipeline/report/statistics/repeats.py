@@ -127,9 +127,9 @@ def over_repeats(values: Array, scale: Array | float = 0.0) -> Estimate:
 
     `scale` (...) is the size of the numbers that `values` are differences of, if they are.
     """
-    means, there = _means(values)
+    means, counts = _means(values)
     mean, networks = _means(means)
-    samplings = there.sum(axis=-1)
+    samplings = counts.sum(axis=-1)
     between = _error(means, scale)
     # One network has all values: along its samplings.
     within = _error(_means(np.swapaxes(values, -1, -2))[0], scale)
@@ -139,36 +139,39 @@ def over_repeats(values: Array, scale: Array | float = 0.0) -> Estimate:
     return Estimate(mean, error, freedom, networks, samplings)
 
 
-def differences(values: Array, other: Array, own: Array, others_own: Array) -> Estimate:
+def differences(
+    values: Array, other: Array, resampling_error: Array, other_resampling_error: Array
+) -> Estimate:
     """Return the estimate of `values` − `other`, both (..., I, J) over the same repeats.
 
-    `own` and `others_own` (...) are standard errors from resampling the samples, used for one
-    network each if repeats do not determine the error. `networks` and `samplings` of the estimate
-    count pairs, or the smaller side if there are none.
+    `resampling_error` and `other_resampling_error` (...) are standard errors from resampling the
+    samples, used for one network each if repeats do not determine the error. `networks` and
+    `samplings` of the estimate count pairs, or the smaller side if there are none.
     """
-    apart = values - other
+    paired_values = values - other
     means, other_means = _means(values)[0], _means(other)[0]
     # Networks that both have, sampled with no common seed.
-    matched = np.isfinite(apart).any(axis=-1)
-    apart[..., 0] = np.where(matched, apart[..., 0], means - other_means)
+    matched = np.isfinite(paired_values).any(axis=-1)
+    paired_values[..., 0] = np.where(matched, paired_values[..., 0], means - other_means)
     a, b = over_repeats(values), over_repeats(other)
-    paired = over_repeats(apart, np.fmax(np.abs(a.mean), np.abs(b.mean)))
+    paired = over_repeats(paired_values, np.fmax(np.abs(a.mean), np.abs(b.mean)))
     fewest = np.minimum(a.networks, b.networks)
-    alone = (a.networks == 1) & (b.networks == 1)
+    single_network = (a.networks == 1) & (b.networks == 1)
     in_pairs = (paired.networks > 1) | ((paired.samplings > 1) & (fewest == 1))
-    unpaired = ~in_pairs & ((fewest > 1) | (alone & (np.minimum(a.samplings, b.samplings) > 1)))
+    fewest_samplings = np.minimum(a.samplings, b.samplings)
+    unpaired = ~in_pairs & ((fewest > 1) | (single_network & (fewest_samplings > 1)))
     squares = a.error**2, b.error**2
     with np.errstate(divide="ignore", invalid="ignore"):
         welch = sum(squares) ** 2 / (squares[0] ** 2 / a.freedom + squares[1] ** 2 / b.freedom)
     error = np.where(in_pairs, paired.error, np.where(unpaired, np.sqrt(sum(squares)), np.nan))
     freedom = np.where(in_pairs, paired.freedom, welch)
-    undetermined = ~np.isfinite(error) & ((paired.networks > 0) | alone)
+    undetermined = ~np.isfinite(error) & ((paired.networks > 0) | single_network)
     return Estimate(
         np.where(in_pairs | (~unpaired & (paired.networks > 0)), paired.mean, a.mean - b.mean),
-        np.where(undetermined, np.hypot(own, others_own), error),
+        np.where(undetermined, np.hypot(resampling_error, other_resampling_error), error),
         np.where(undetermined, np.inf, freedom),
         np.where(in_pairs, paired.networks, fewest),
-        np.where(in_pairs, paired.samplings, np.minimum(a.samplings, b.samplings)),
+        np.where(in_pairs, paired.samplings, fewest_samplings),
     )
 
 
@@ -186,9 +189,9 @@ def student_half_width(
 
 def _means(values: Array) -> tuple[Array, Array]:
     """Return the means along the last axis without NaN, and the numbers of values."""
-    there = np.isfinite(values)
-    count = there.sum(axis=-1)
-    total = np.where(there, values, 0.0).sum(axis=-1)
+    is_finite = np.isfinite(values)
+    count = is_finite.sum(axis=-1)
+    total = np.where(is_finite, values, 0.0).sum(axis=-1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
 
 

@@ -17,59 +17,60 @@ SIDES = ("A", "B")
 
 
 def side_by_side(
-    frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str], incomparable: bool
+    frames: Sequence[pd.DataFrame], metric: RankedMetric, axes: list[str], incomparable: bool
 ) -> pd.DataFrame:
     """Join a metric in both reports, setting by setting."""
     sides = []
-    kept = {"mean": ""} | {name: f"_{name}" for name in ("low", "high", "networks", "samplings")}
+    names = ("low", "high", "networks", "samplings")
+    suffixes = {"mean": ""} | {name: f"_{name}" for name in names}
     for side, frame in zip(SIDES, frames, strict=True):
-        summary = summarise(frame, measure, axes)
+        summary = summarise(frame, metric, axes)
         indexed = summary.set_index(axes) if axes else summary
-        columns = {name: f"{side}{suffix}" for name, suffix in kept.items()}
+        columns = {name: f"{side}{suffix}" for name, suffix in suffixes.items()}
         sides.append(indexed[list(columns)].rename(columns=columns))
     table = sides[0].join(sides[1], how="outer").sort_index()
-    tested = _differences_of(frames, measure, axes)
-    table = table.join(tested.set_index(axes) if axes else tested)
+    differences_in_both = _differences_of(frames, metric, axes)
+    table = table.join(differences_in_both.set_index(axes) if axes else differences_in_both)
     ratio = table["B"] / table["A"].where(table["A"] != 0)
     table["ratio"] = np.nan if incomparable else ratio
     if incomparable:
         table[["difference", "difference_low", "difference_high"]] = np.nan
     table["over"] = table["over"].fillna("")
-    table["verdict"] = _verdicts(table, measure, incomparable)
+    table["verdict"] = _verdicts(table, metric, incomparable)
     return table.reset_index() if axes else table.reset_index(drop=True)
 
 
 def _differences_of(
-    frames: Sequence[pd.DataFrame], measure: RankedMetric, axes: list[str]
+    frames: Sequence[pd.DataFrame], metric: RankedMetric, axes: list[str]
 ) -> pd.DataFrame:
     """Return B − A of the settings in both, with its interval and the source of that."""
     both = pd.concat(
         [frame.assign(_side=side) for side, frame in zip(SIDES, frames, strict=True)],
         ignore_index=True,
     )
-    both = both[both[measure.name].notna()]
-    summary = summarise(both, measure, [*axes, "_side"])
-    values = by_repeat(both, measure.name, [*axes, "_side"])[1]
+    both = both[both[metric.name].notna()]
+    summary = summarise(both, metric, [*axes, "_side"])
+    values = by_repeat(both, metric.name, [*axes, "_side"])[1]
     b = np.flatnonzero(summary["_side"] == "B")
     follows = summary[axes].shift().eq(summary[axes]).all(axis=1) if axes else summary.index > 0
     b = b[np.asarray(follows)[b]]  # A of the same setting is in the row before
     a, resampling = b - 1, summary["resampling"].to_numpy()
-    found = differences(values[b], values[a], resampling[b], resampling[a])
-    half = student_half_width(found.error, found.freedom, 0.025 / max(1, len(b)))
+    difference = differences(values[b], values[a], resampling[b], resampling[a])
+    half_width = student_half_width(difference.error, difference.freedom, 0.025 / max(1, len(b)))
     settings: pd.DataFrame = summary.loc[b, axes]
     return settings.assign(
-        difference=found.mean,
-        difference_low=found.mean - half,
-        difference_high=found.mean + half,
-        over=found.level,
+        difference=difference.mean,
+        difference_low=difference.mean - half_width,
+        difference_high=difference.mean + half_width,
+        over=difference.level,
     )
 
 
 def _verdicts(
-    table: pd.DataFrame, measure: RankedMetric, incomparable: bool
+    table: pd.DataFrame, metric: RankedMetric, incomparable: bool
 ) -> np.ndarray[Any, np.dtype[np.str_]]:
     """Return the better side of each row if the interval of the difference excludes 0."""
-    b_wins = (table["difference"] < 0) == (measure.better == "lower")
+    b_wins = (table["difference"] < 0) == (metric.better == "lower")
     verdicts = {
         "only in B": table["A"].isna(),
         "only in A": table["B"].isna(),

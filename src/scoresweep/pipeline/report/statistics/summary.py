@@ -22,7 +22,7 @@ __all__ = [
     "RankedMetric",
     "best",
     "best_first",
-    "chosen",
+    "best_with_selection_interval",
     "group_by_axes",
     "main_metric",
     "most_repeats",
@@ -93,34 +93,40 @@ def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) ->
     name = metric.name
     measured = frame[frame[name].notna()]
     points, values = by_repeat(measured, name, axes)
-    found = over_repeats(values)
+    estimate = over_repeats(values)
     sides = {s: f"{name}_{s}" for s in ("low", "high", "real", "noise") if f"{name}_{s}" in frame}
     means = repeat_means(measured, list(sides.values()), axes)
-    beside = {s: means[sides[s]].to_numpy() if s in sides else np.nan for s in ("real", "noise")}
+    references = {
+        side: means[sides[side]].to_numpy() if side in sides else np.nan
+        for side in ("real", "noise")
+    }
     ends = bounded_interval(
-        found.mean, student_half_width(found.error, found.freedom), *_limits(metric)
+        estimate.mean, student_half_width(estimate.error, estimate.freedom), *_limits(metric)
     )
-    undetermined = ~np.isfinite(found.error)
+    undetermined = ~np.isfinite(estimate.error)
     resampling = np.full(len(points), np.nan)
     if {"low", "high"} <= sides.keys():
-        own = means[sides["low"]].to_numpy(), means[sides["high"]].to_numpy()
-        resampling = _resampling_error(found.mean, *own, metric)
-        ends = np.where(undetermined, own[0], ends[0]), np.where(undetermined, own[1], ends[1])
-    found = found._replace(
-        error=np.where(undetermined, resampling, found.error),
-        freedom=np.where(undetermined, np.inf, found.freedom),
+        resampled = means[sides["low"]].to_numpy(), means[sides["high"]].to_numpy()
+        resampling = _resampling_error(estimate.mean, *resampled, metric)
+        ends = (
+            np.where(undetermined, resampled[0], ends[0]),
+            np.where(undetermined, resampled[1], ends[1]),
+        )
+    estimate = estimate._replace(
+        error=np.where(undetermined, resampling, estimate.error),
+        freedom=np.where(undetermined, np.inf, estimate.freedom),
     )
     return points.assign(
-        mean=found.mean,
+        mean=estimate.mean,
         low=ends[0],
         high=ends[1],
-        networks=found.networks,
-        samplings=found.samplings,
-        level=found.level,
-        error=found.error,
-        freedom=found.freedom,
+        networks=estimate.networks,
+        samplings=estimate.samplings,
+        level=estimate.level,
+        error=estimate.error,
+        freedom=estimate.freedom,
         resampling=resampling,
-        **beside,
+        **references,
     )
 
 
@@ -145,12 +151,14 @@ def best_first(summary: pd.DataFrame, metric: RankedMetric) -> pd.DataFrame:
 def best(summary: pd.DataFrame, metric: RankedMetric) -> pd.Series[Any]:
     """Return the row of a summary with the best mean, the first if several are equal.
 
-    Its interval is corrected for the choice (`chosen`).
+    Its interval is corrected for the choice (`best_with_selection_interval`).
     """
-    return chosen(summary, metric).iloc[0]
+    return best_with_selection_interval(summary, metric).iloc[0]
 
 
-def chosen(summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = ()) -> pd.DataFrame:
+def best_with_selection_interval(
+    summary: pd.DataFrame, metric: RankedMetric, within: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the best row of a summary, or of each point of `within`, with a corrected interval.
 
     The best of K is partly the luckiest: its true value tends to be worse than its mean. So the

@@ -57,21 +57,20 @@ def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid
     instead, with `ids` as labels, and the axes are coordinates along it.
     """
     values = {axis: unique_values([point[axis] for point in points]) for axis in points[0]}
+    comparable = {axis: _comparable([point[axis] for point in points]) for axis in points[0]}
     cells = math.prod(len(v) for v in values.values())
     if cells > max(SPARSE * len(points), SMALL):
-        along = {axis: _comparable([point[axis] for point in points]) for axis in points[0]}
         return Grid(
             {dimension: len(points)},
-            {name: (dimension, v) for name, v in {dimension: _texts(ids), **along}.items()},
+            {name: (dimension, v) for name, v in {dimension: _texts(ids), **comparable}.items()},
             [(index,) for index in range(len(points))],
         )
-    slots = {axis: {value: i for i, value in enumerate(v)} for axis, v in values.items()}
-    comparable = {axis: _comparable([point[axis] for point in points]) for axis in points[0]}
+    index_of = {axis: {value: i for i, value in enumerate(v)} for axis, v in values.items()}
     return Grid(
         {axis: len(v) for axis, v in values.items()},
         {axis: (axis, v) for axis, v in values.items()},
         [
-            tuple(slots[axis][comparable[axis][index]] for axis in values)
+            tuple(index_of[axis][comparable[axis][index]] for axis in values)
             for index in range(len(points))
         ],
     )

@@ -22,11 +22,11 @@ from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.tables.array_builder import ArrayBuilder
 from scoresweep.pipeline.report.tables.axes import Grid, axis_options, grid_of, unique_values
 from scoresweep.pipeline.report.tables.compute_cost import (
-    MEASURING,
+    EVALUATE_PREFIX,
     compute_cost_dataset,
     read_cost,
 )
-from scoresweep.pipeline.report.tables.cost_axes import split_costs
+from scoresweep.pipeline.report.tables.error_split import split_errors
 from scoresweep.pipeline.report.tables.netcdf_reader import NetcdfReader, OutdatedError, Variable
 from scoresweep.pipeline.report.tables.report_data import (
     SCHEMA_VERSION,
@@ -104,7 +104,7 @@ def collect(
     facts = [(position, read_cost(path)) for position, path in drawn]
     sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, facts))
     groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
-        split_costs(sampling, runs, plan.runs)
+        split_errors(sampling, runs, plan.runs)
     )
     named = {name: _labelled(group, axis_options(plan.study)) for name, group in groups.items()}
     run_axes, setting_axes, evaluation_axes = (
@@ -132,7 +132,7 @@ def _label_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) ->
 
 def _references(plan: Plan) -> xr.Dataset:
     """Return the cost of the features of real samples, which all studies share."""
-    datasets, extractors = [one.id for one in plan.study.dataset], plan.extractors
+    datasets, extractors = [dataset.id for dataset in plan.study.dataset], plan.extractors
     facts = [
         ((row, column), read_cost(plan.reference(dataset, extractor)))
         for row, dataset in enumerate(datasets)
@@ -170,14 +170,14 @@ def _group(
             missing.append(result)
             state[source.position] = result.state
             continue
-        builder.add(source.position, _thinned(variables, curve_points))
+        builder.add(source.position, _subsample_curves(variables, curve_points))
         for metric, reason in reader.problems.pop(source.path, {}).items():
             failures.append(MetricFailure(metric, source.job.run, source.job.setting or "", reason))
         state[source.position] = "done"
-    cost = [(source.position, reader.spent.get(source.path, {})) for source in sources]
+    cost = [(source.position, reader.compute_cost.get(source.path, {})) for source in sources]
     dataset = builder.dataset().assign(state=(tuple(shape), state))
     dataset = dataset.assign(
-        compute_cost_dataset(shape, cost, MEASURING if part == "sampling" else "")
+        compute_cost_dataset(shape, cost, EVALUATE_PREFIX if part == "sampling" else "")
     )
     for name in set(dataset.variables) & set(reader.attributes):
         dataset[name].attrs |= reader.attributes[str(name)]
@@ -191,7 +191,7 @@ def _group(
     return dataset.assign_coords(axes)
 
 
-def _thinned(variables: dict[str, Variable], points: int) -> dict[str, Variable]:
+def _subsample_curves(variables: dict[str, Variable], points: int) -> dict[str, Variable]:
     """Keep every k-th point along `step`, the last included, so that at most `points` remain."""
     steps = variables["step"].values.size if "step" in variables else 0
     every = -(-steps // points)

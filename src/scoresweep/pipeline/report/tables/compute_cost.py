@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 import xarray as xr
 
-__all__ = ["MEASURING", "SPENT", "compute_cost_dataset", "read_cost", "spent_in"]
+__all__ = ["COST_FIELDS", "EVALUATE_PREFIX", "compute_cost_dataset", "cost_attributes", "read_cost"]
 
-SPENT = ("seconds", "devices", "device")
+COST_FIELDS = ("seconds", "devices", "device")
 """Variables and attributes of the cost; seconds times devices are device-seconds."""
 
-MEASURING = "evaluate_"
+EVALUATE_PREFIX = "evaluate_"
 """Prefix of the cost of evaluating samples; the cost of drawing them has none."""
 
 Facts = Mapping[str, Any]
@@ -37,7 +37,7 @@ def compute_cost_dataset(
         devices[position] = cost.get("devices", np.nan)
         device[position] = str(cost.get("device", ""))
     values = {"seconds": seconds, "devices": devices, "device": device}
-    return xr.Dataset({prefix + name: (tuple(shape), values[name]) for name in SPENT})
+    return xr.Dataset({prefix + name: (tuple(shape), values[name]) for name in COST_FIELDS})
 
 
 def read_cost(path: Path) -> dict[str, Any]:
@@ -46,13 +46,13 @@ def read_cost(path: Path) -> dict[str, Any]:
         if path.suffix == ".json":
             return dict(json.loads(path.read_text(encoding="utf-8")))
         with h5py.File(path, "r") as file:
-            return spent_in(file)
+            return cost_attributes(file)
     except (OSError, ValueError):
         return {}
 
 
-def spent_in(file: h5py.File) -> dict[str, Any]:
+def cost_attributes(file: h5py.File) -> dict[str, Any]:
     """Return the attributes of a NetCDF file that record its cost."""
     # Numbers in NetCDF are arrays of size 1.
-    names = [name for name in SPENT if name in file.attrs]
+    names = [name for name in COST_FIELDS if name in file.attrs]
     return {name: np.asarray(file.attrs[name]).flat[0] for name in names}

@@ -9,7 +9,7 @@ import xarray as xr
 
 from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
-from scoresweep.pipeline.report.tables.compute_cost import MEASURING, SPENT
+from scoresweep.pipeline.report.tables.compute_cost import COST_FIELDS, EVALUATE_PREFIX
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
 __all__ = ["long_table", "metric_names", "planned_table", "wide_table"]
@@ -30,7 +30,13 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     return [
         name
         for name in names
-        if name not in ("sigma", "n_generated", *SPENT, *(MEASURING + one for one in SPENT))
+        if name
+        not in (
+            "sigma",
+            "n_generated",
+            *COST_FIELDS,
+            *(EVALUATE_PREFIX + field for field in COST_FIELDS),
+        )
         and not _is_companion(name, names)
         and FIGURE_DIMS.isdisjoint(dataset[name].dims)
     ]
@@ -71,13 +77,13 @@ def long_table(data: ReportData) -> pd.DataFrame:
     inner = [name for name in INNER if name in table]
     columns = ["run", "setting", *data.axes, *inner, "metric", "value", *COMPANIONS]
     table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
-    kept = [axis for axis in [*data.axes, *inner] if not is_repeat(axis)]
+    configuration = [axis for axis in [*data.axes, *inner] if not is_repeat(axis)]
     # Score errors are of networks: they have no setting, and no samplings.
-    drawn = table["run"].astype(str) + " " + table["setting"].astype(str)
-    table["samplings"] = drawn.where(table["setting"].notna())
+    sampling = table["run"].astype(str) + " " + table["setting"].astype(str)
+    table["samplings"] = sampling.where(table["setting"].notna())
     # The exact score counts as one network, whatever its training seeds.
     table["networks"] = table["run"].mask(table["run"].isin(data.exact_runs), "exact")
-    points = table.groupby([*kept, "metric"], dropna=False)
+    points = table.groupby([*configuration, "metric"], dropna=False)
     table["networks"] = points["networks"].transform("nunique")
     table["samplings"] = points["samplings"].transform("nunique")
     return table

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from h5py import h5d, h5s
 
-from scoresweep.pipeline.report.tables.compute_cost import spent_in
+from scoresweep.pipeline.report.tables.compute_cost import cost_attributes
 
 __all__ = ["NetcdfReader", "OutdatedError", "Variable"]
 
@@ -44,7 +44,7 @@ class NetcdfReader:
     """Variable name to attributes; one that differs between kinds of file is a list of values."""
     problems: dict[Path, dict[str, str]] = field(default_factory=dict)
     """File to the metrics that failed and the reasons (its attribute `problems`)."""
-    spent: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    compute_cost: dict[Path, dict[str, Any]] = field(default_factory=dict)
     """File to its recorded cost."""
     _kinds: dict[str, np.dtype[Any]] = field(default_factory=dict)
     _dims: dict[tuple[Layout, str], dict[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class NetcdfReader:
                 raise OutdatedError("measured with other options")
             if "problems" in file.attrs:
                 self.problems[path] = json.loads(file.attrs["problems"])
-            self.spent[path] = spent_in(file)
+            self.compute_cost[path] = cost_attributes(file)
             arrays = {name: self._read_array(file, name) for name in file}
         key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
         if key not in self._dims:

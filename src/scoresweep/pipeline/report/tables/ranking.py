@@ -19,7 +19,7 @@ def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetr
 
     `rows` is the table of the same report, a row for each measured setting.
     """
-    found = []
+    metrics = []
     for name in metric_names(sampling):
         about = {str(key): value for key, value in sampling[name].attrs.items()}
         if name in rows and "better" in about:
@@ -29,9 +29,9 @@ def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetr
                 for side, variable in sides.items()
                 if variable in sampling and "n_generated" in sampling[variable].attrs
             }
-            found.append(RankedMetric(name, _title(name, about), about["better"], about, sizes))
-    main = main_metric(found)
-    return sorted(found, key=lambda metric: metric is not main)
+            metrics.append(RankedMetric(name, _title(name, about), about["better"], about, sizes))
+    main = main_metric(metrics)
+    return sorted(metrics, key=lambda metric: metric is not main)
 
 
 def _title(name: str, about: Mapping[str, Any]) -> str:

@@ -38,22 +38,25 @@ def ranking_with_gaps(
     best_of, size = first[group], size[group]
     values = values[summary.index]
     resampling = summary["resampling"].to_numpy()
-    found = differences(values, values[best_of], resampling, resampling[best_of])
-    half = student_half_width(found.error, found.freedom)
-    most = student_half_width(found.error, found.freedom, 0.05 / np.maximum(2, size * (size - 1)))
+    difference = differences(values, values[best_of], resampling, resampling[best_of])
+    half_width = student_half_width(difference.error, difference.freedom)
+    corrected_half_width = student_half_width(
+        difference.error, difference.freedom, 0.05 / np.maximum(2, size * (size - 1))
+    )
     is_best = best_of == np.arange(len(summary))
-    beaten = np.add.reduceat((found.mean - half > 0) & ~is_best, first, dtype=int)[group]
+    is_significant = (difference.mean - half_width > 0) & ~is_best
+    significant = np.add.reduceat(is_significant, first, dtype=int)[group]
     return (
         summary.drop(columns="place")
         .assign(
-            gap=found.mean,
-            gap_low=found.mean - half,
-            gap_high=found.mean + half,
-            gap_level=found.level,
-            pairs=found.networks,
-            sampling_pairs=found.samplings,
-            behind=(found.mean > most) & ~is_best,
-            ahead=(size > 1) & (beaten == size - 1),
+            gap=difference.mean,
+            gap_low=difference.mean - half_width,
+            gap_high=difference.mean + half_width,
+            gap_level=difference.level,
+            pairs=difference.networks,
+            sampling_pairs=difference.samplings,
+            behind=(difference.mean > corrected_half_width) & ~is_best,
+            ahead=(size > 1) & (significant == size - 1),
         )
         .reset_index(drop=True)
     )

@@ -14,7 +14,7 @@ from faked_study import CONTENT, fake_measurements, fake_plan
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.tables.axes import Grid, grid_of
 from scoresweep.pipeline.report.tables.collect import collect
-from scoresweep.pipeline.report.tables.cost_axes import split_costs
+from scoresweep.pipeline.report.tables.error_split import split_errors
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 
@@ -49,7 +49,7 @@ def sampling(plan: Plan) -> xr.Dataset:
 def test_costs_add_up(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"network": [*MLPS, ORACLE], "seed": [0, 1]})
     content = sampling(plan)
-    costs = split_costs(content, grid(plan), plan.runs)
+    costs = split_errors(content, grid(plan), plan.runs)
     assert set(costs) == {"far_sampler_cost", "far_network_cost"}
     sampler, network = costs["far_sampler_cost"], costs["far_network_cost"]
     assert sampler.dims == ("seed", "step_size")
@@ -76,7 +76,7 @@ def test_an_exact_score_sampled_once_is_compared_with_all_networks(tmp_path: Pat
         network=MLPS[0],
     )
     where, content = grid(plan), sampling(plan)
-    costs = split_costs(content, where, plan.runs)
+    costs = split_errors(content, where, plan.runs)
     alone = next(run for run in plan.runs if run.train.network.name == "oracle").axes
     assert costs["far_sampler_cost"].dims == ("seed", "step_size") or alone["seed"] == 0
     exact = content["far"].sel(alone)
@@ -88,9 +88,9 @@ def test_an_exact_score_sampled_once_is_compared_with_all_networks(tmp_path: Pat
 
 def test_studies_without_an_exact_score_or_networks_have_no_cost_axes(tmp_path: Path) -> None:
     trained = make_plan(tmp_path, {"network": MLPS, "seed": [0, 1]})
-    assert not split_costs(sampling(trained), grid(trained), trained.runs)
+    assert not split_errors(sampling(trained), grid(trained), trained.runs)
     exact = make_plan(tmp_path, {"seed": [0, 1]}, network=ORACLE)
-    costs = split_costs(sampling(exact), grid(exact), exact.runs)
+    costs = split_errors(sampling(exact), grid(exact), exact.runs)
     assert costs["far_sampler_cost"].dims == ("seed", "step_size")
     assert costs["far_network_cost"].isnull().all()
 

@@ -26,7 +26,7 @@ from scoresweep.pipeline.report.statistics.summary import (
     summarise,
 )
 
-__all__ = ["COST_CAPTIONS", "Measure", "measures_of"]
+__all__ = ["COST_CAPTIONS", "MetricData", "metrics_of"]
 
 LOG_FACTOR = 8
 """Values that span more than this factor are shown on a logarithmic scale."""
@@ -40,11 +40,11 @@ COST_CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricData:
     """A metric over the settings of a report."""
 
     metric: RankedMetric
-    judge: RankedMetric
+    ranked_by: RankedMetric
     """The metric that decides which value of an axis is best; a cost does not rank settings."""
     rows: pd.DataFrame
     """A row for each measured setting."""
@@ -56,26 +56,26 @@ class Measure:
     @property
     def ranks(self) -> bool:
         """Whether the metric says which setting is best."""
-        return self.metric is self.judge and not self.metric.caveat
+        return self.metric is self.ranked_by and not self.metric.caveat
 
     def cells(self, axes: Sequence[str]) -> pd.DataFrame:
         """Return a row for each point of `axes`: `summarise` with formatted columns.
 
-        `text`, `interval` and `few` ("1 of 2 networks" if repeats are missing) are strings; `rank`
-        is lower for a better point.
+        `text`, `interval` and `missing_repeats` ("1 of 2 networks", or "") are strings; `rank` is
+        lower for a better point.
         """
-        sign = 1 if self.judge.better == "lower" else -1
-        judged = summarise(self.rows[self.rows[self.metric.name].notna()], self.judge, axes)
+        sign = 1 if self.ranked_by.better == "lower" else -1
+        ranking = summarise(self.rows[self.rows[self.metric.name].notna()], self.ranked_by, axes)
         cells = summarise(self.rows, self.metric, axes)
-        most = most_repeats(cells)
+        max_repeats = most_repeats(cells)
         return cells.assign(
-            rank=sign * judged["mean"],
+            rank=sign * ranking["mean"],
             text=[format_number(mean) for mean in cells["mean"]],
             interval=[format_interval(row) for row in cells.to_dict("records")],
-            few=[missing_repeats(row, most) for row in cells.to_dict("records")],
+            missing_repeats=[missing_repeats(row, max_repeats) for row in cells.to_dict("records")],
         )
 
-    def best_of_others(self, axes: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
+    def best_over_other_axes(self, axes: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
         """Return one cell for each point of `shown`: the best over the other `axes`."""
         cells = self.cells(axes).sort_values("rank", kind="stable")
         return cells.drop_duplicates(list(shown)).reset_index(drop=True)
@@ -89,7 +89,7 @@ class Measure:
     @cached_property
     def lead(self) -> str:
         """First sentence of a caption: what is better, or what a cost is."""
-        if self.metric is not self.judge:
+        if self.metric is not self.ranked_by:
             return self.note
         caveat = f", but {self.metric.caveat}" if self.metric.caveat else ""
         return f"{self.metric.better.capitalize()} is better{caveat}."
@@ -109,13 +109,13 @@ class Measure:
     def _repeats(self, cells: pd.DataFrame) -> list[str]:
         """Describe what the means and their intervals are computed from."""
         networks, samplings = most_repeats(cells)
-        one = "the exact score" if self.is_exact else "one network"
+        sampled = "the exact score" if self.is_exact else "one network"
         only = "" if self.is_exact else ", valid for that network only"
         parts = []
         if networks > 1:
             parts.append(f"Mean of {format_repeats(networks, samplings)}.")
         elif samplings > 1:
-            parts.append(f"Mean of {samplings} samplings of {one}.")
+            parts.append(f"Mean of {samplings} samplings of {sampled}.")
         levels = set(cells.loc[cells["interval"] != "", "level"])
         for level, source in {
             "networks": "Student's 95 % interval over networks",
@@ -141,20 +141,20 @@ class Measure:
         return f"Best: {format_axes({a: best[a] for a in axes})} with {best['text']}."
 
 
-def measures_of(
+def metrics_of(
     rows: pd.DataFrame, metrics: Sequence[RankedMetric], exact_runs: frozenset[str]
-) -> Iterator[Measure]:
+) -> Iterator[MetricData]:
     """Yield each metric, followed by what the sampler and the network contribute to it."""
     is_exact = set(rows["run"]) <= exact_runs
     for metric in metrics:
-        yield Measure(metric, metric, rows, is_exact)
+        yield MetricData(metric, metric, rows, is_exact)
         for suffix, caption in COST_CAPTIONS.items():
             name = f"{metric.name}_{suffix}"
             if name in rows and rows[name].notna().any():
                 title = f"{metric.title}: {humanize(suffix)}"
                 about = {"units": metric.about.get("units", "1")}
                 cost = RankedMetric(name, title, "lower", about, metric.sizes)
-                yield Measure(cost, metric, rows, is_exact, caption)
+                yield MetricData(cost, metric, rows, is_exact, caption)
 
 
 def subsets(items: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -163,7 +163,7 @@ def subsets(items: Sequence[str]) -> Iterator[tuple[str, ...]]:
     return itertools.chain.from_iterable(itertools.combinations(items, n) for n in sizes)
 
 
-def spread(rows: pd.DataFrame, metric: str, axes: Sequence[str]) -> float:
+def explained_std(rows: pd.DataFrame, metric: str, axes: Sequence[str]) -> float:
     """Return the standard deviation of a metric that `axes` explain.
 
     That is the deviation of the means over them, weighted by settings, of logarithms if all are

@@ -18,7 +18,7 @@ import xarray as xr
 from scoresweep.pipeline.report.tables.axes import Grid
 from scoresweep.pipeline.study import Run
 
-__all__ = ["COSTS", "distances", "split_costs"]
+__all__ = ["COSTS", "distances", "split_errors"]
 
 COSTS = {
     "sampler_cost": "what the sampler costs: exact score minus real test samples",
@@ -41,7 +41,7 @@ def distances(sampling: xr.Dataset) -> list[str]:
     ]
 
 
-def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dataset:
+def split_errors(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dataset:
     """Return `<metric>_sampler_cost` and `<metric>_network_cost` of every distance.
 
     The sampler's cost lacks the dimensions that distinguish the exact score from trained networks;
@@ -55,17 +55,17 @@ def split_costs(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dat
     trained = xr.DataArray(np.zeros(tuple(grid.shape.values()), dtype=bool), dims=tuple(grid.shape))
     for position, is_exact in zip(grid.positions, exact, strict=True):
         trained.values[position] = not is_exact
-    found = {}
+    parts = {}
     for name in distances(sampling):
         value = sampling[name]
-        at_best = value.isel(point, drop=True)
-        sampler = at_best - sampling[f"{name}_real"].isel(point, drop=True)
-        network = (value - at_best).where(trained).transpose(*value.dims)
+        of_exact = value.isel(point, drop=True)
+        sampler = of_exact - sampling[f"{name}_real"].isel(point, drop=True)
+        network = (value - of_exact).where(trained).transpose(*value.dims)
         for suffix, cost in (("sampler_cost", sampler), ("network_cost", network)):
-            kept = {k: v for k, v in value.attrs.items() if k in ("units", "extractor", "seed")}
+            attrs = {k: v for k, v in value.attrs.items() if k in ("units", "extractor", "seed")}
             long_name = f"{value.attrs.get('long_name', name)}, {COSTS[suffix]}"
-            found[f"{name}_{suffix}"] = cost.drop_attrs().assign_attrs(kept, long_name=long_name)
-    return xr.Dataset(found)
+            parts[f"{name}_{suffix}"] = cost.drop_attrs().assign_attrs(attrs, long_name=long_name)
+    return xr.Dataset(parts)
 
 
 def _point(grid: Grid, exact: Sequence[bool]) -> dict[str, int] | None:
