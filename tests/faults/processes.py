@@ -21,6 +21,7 @@ from scoresweep.pipeline.study import Plan
 __all__ = ["die_in", "end", "finish", "start", "wait"]
 
 PRELOAD = [
+    "scoresweep.pipeline.training.artifacts",
     "scoresweep.pipeline.training.setup",
     "scoresweep.pipeline.rules.train",
     "torch._dynamo",  # AdamW imports it

@@ -10,7 +10,7 @@ from exact_targets import MEAN, Gaussian, assert_normal, generator, normal
 
 from scoresweep.noise import geometric, step_size_by_technique_4
 from scoresweep.samplers import annealed_langevin, step_sizes
-from scoresweep.samplers.annealed_langevin import schedule
+from scoresweep.samplers.annealed_langevin import level_step_sizes
 from scoresweep.score import expand_sigma
 
 SPREAD = 0.6
@@ -125,7 +125,9 @@ def test_around_a_point_the_variance_is_technique_4s_formula(steps):
 def test_an_automatic_step_size_is_technique_4s():
     sigmas = geometric(5.0, 0.4, 6)
     expected = step_size_by_technique_4(sigmas, 3) * (sigmas / 0.4) ** 2
-    torch.testing.assert_close(schedule(sigmas, step_size="auto", steps_per_level=3), expected)
+    torch.testing.assert_close(
+        level_step_sizes(sigmas, step_size="auto", steps_per_level=3), expected
+    )
     x = normal(0.0, 5.0, 4, 2)
     automatic, by_hand = (
         annealed_langevin(

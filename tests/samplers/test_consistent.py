@@ -8,7 +8,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, assert_normal, generator, norm
 
 from scoresweep.noise import explicit, geometric, uniform
 from scoresweep.samplers import consistent
-from scoresweep.samplers.consistent import refine_levels, schedule
+from scoresweep.samplers.consistent import level_step_sizes, refine_levels
 
 N = 100_000
 
@@ -93,11 +93,11 @@ def test_the_refined_ladder_has_equal_factors_and_the_levels_of_the_given_one():
 
 def test_the_published_settings_for_cifar10_are_valid():
     sigmas = geometric(50.0, 0.01, 232)
-    steps = schedule(sigmas, step_size=5.6e-6, steps_per_level=1)
+    steps = level_step_sizes(sigmas, step_size=5.6e-6, steps_per_level=1)
     torch.testing.assert_close(steps, 5.6e-6 * (sigmas / 0.01) ** 2)
-    schedule(sigmas, step_size=1.1e-6, steps_per_level=5)
+    level_step_sizes(sigmas, step_size=1.1e-6, steps_per_level=5)
     with pytest.raises(ValueError, match=r"step_size: 1\.1e-06:"):
-        schedule(sigmas, step_size=1.1e-6, steps_per_level=1)
+        level_step_sizes(sigmas, step_size=1.1e-6, steps_per_level=1)
 
 
 @pytest.mark.parametrize("sigmas", [[8.0, 4.0, 2.0], [8.0, 7.0, 3.5, 2.0]])
@@ -116,4 +116,4 @@ def test_a_step_outside_the_valid_range_is_refused_before_any_work(sigmas, end):
 
 
 def test_one_level_is_enough():
-    assert float(schedule(explicit([2.0]), step_size=1.0)[0]) == 1.0
+    assert float(level_step_sizes(explicit([2.0]), step_size=1.0)[0]) == 1.0

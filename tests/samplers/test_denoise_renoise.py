@@ -10,7 +10,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, assert_normal, generator, norm
 
 from scoresweep.noise import explicit, geometric
 from scoresweep.samplers import annealed_langevin, denoise_renoise
-from scoresweep.samplers.denoise_renoise import schedule
+from scoresweep.samplers.denoise_renoise import level_step_sizes
 
 
 @pytest.mark.parametrize("added", [2.0, 1.0, 0.0])
@@ -67,4 +67,4 @@ def test_denoising_ends_at_the_posterior_mean():
 
 def test_the_step_sizes_are_the_variances():
     sigmas = geometric(3.0, 0.5, 3)
-    torch.testing.assert_close(schedule(sigmas), sigmas**2)
+    torch.testing.assert_close(level_step_sizes(sigmas), sigmas**2)

@@ -10,7 +10,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, assert_normal, four_modes, gen
 
 from scoresweep.noise import explicit, geometric
 from scoresweep.samplers import langevin
-from scoresweep.samplers.langevin import schedule
+from scoresweep.samplers.langevin import level_step_sizes
 
 SIGMA = 0.5
 LADDER = explicit([4.0, SIGMA])
@@ -107,7 +107,7 @@ def test_only_the_last_level_is_used_and_observed():
     assert [level for level, _, _ in seen] == [1]
     assert torch.equal(seen[0][1], end)
     assert torch.equal(x, torch.ones(3, 2))
-    steps = schedule(geometric(4.0, 0.5, 3), steps=1, step_size=0.1)
+    steps = level_step_sizes(geometric(4.0, 0.5, 3), steps=1, step_size=0.1)
     assert steps.isnan().tolist() == [True, True, False]
     assert float(steps[-1]) == 0.1
 

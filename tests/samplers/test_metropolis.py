@@ -11,7 +11,7 @@ from exact_targets import Gaussian, assert_normal, four_modes, generator, normal
 from scoresweep.distributions import GaussianMixture
 from scoresweep.noise import explicit
 from scoresweep.samplers import metropolis
-from scoresweep.samplers.metropolis import schedule
+from scoresweep.samplers.metropolis import level_step_sizes
 
 SIGMA = 0.3
 LADDER = explicit([2.0, SIGMA])
@@ -69,7 +69,7 @@ def test_a_score_without_a_density_is_refused():
 
 
 def test_only_the_last_level_has_a_step_size():
-    steps = schedule(LADDER, step_size=0.1, steps=1)
+    steps = level_step_sizes(LADDER, step_size=0.1, steps=1)
     assert steps.isnan().tolist() == [True, False]
     assert steps[-1] == 0.1
 

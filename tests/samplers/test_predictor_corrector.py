@@ -10,7 +10,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, assert_normal, generator, norm
 
 from scoresweep.noise import explicit, geometric
 from scoresweep.samplers import predictor_corrector
-from scoresweep.samplers.predictor_corrector import schedule
+from scoresweep.samplers.predictor_corrector import level_step_sizes
 
 SIGMAS = geometric(3.0, 0.4, 6)
 
@@ -92,4 +92,4 @@ def test_corrector_and_predictor_together_reach_a_gaussian():
 
 
 def test_levels_have_no_step_size():
-    assert schedule(SIGMAS).isnan().tolist() == [True] * 6
+    assert level_step_sizes(SIGMAS).isnan().tolist() == [True] * 6

@@ -11,7 +11,7 @@ from exact_targets import MEAN, SPREAD, Gaussian, normal
 
 from scoresweep.noise import geometric
 from scoresweep.samplers import probability_flow
-from scoresweep.samplers.probability_flow import schedule
+from scoresweep.samplers.probability_flow import level_step_sizes
 
 
 def carried(solver, levels, denoise=False):
@@ -55,4 +55,4 @@ def test_every_level_is_observed_with_its_score():
     assert [level for level, _, _ in seen] == list(range(5))
     for (_, x, score), sigma in zip(seen, sigmas.tolist(), strict=True):
         torch.testing.assert_close(score, (MEAN - x) / (SPREAD**2 + sigma**2))
-    assert schedule(sigmas).isnan().all()
+    assert level_step_sizes(sigmas).isnan().all()

@@ -1,9 +1,9 @@
 """Samplers: from a score and starting points to samples, most of them along a noise ladder.
 
-Each module has one sampler, `sampler(score, x, sigmas, *, generator, observe, **options)`, and its
-`schedule(sigmas, **options)`, which returns the step size η of each level (NaN if it has none).
+Each module has one sampler, `sampler(score, x, sigmas, *, generator, observe, **options)`, and
+`level_step_sizes(sigmas, **options)`, which returns the step size η of each level (NaN if none).
 The sampler raises ValueError if an option is outside its range or does not fit the ladder (see
-`scoresweep.sampler_limits`); so does `schedule` for the options that it uses.
+`scoresweep.sampler_limits`); so does `level_step_sizes` for the options that it uses.
 """
 
 from __future__ import annotations

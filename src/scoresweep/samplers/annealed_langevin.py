@@ -23,10 +23,10 @@ from scoresweep.samplers.noise_sources import Noise, independent_noise
 from scoresweep.samplers.step_sizes import step_sizes
 from scoresweep.score import Score
 
-__all__ = ["annealed_langevin", "schedule"]
+__all__ = ["annealed_langevin", "level_step_sizes"]
 
 
-def schedule(
+def level_step_sizes(
     sigmas: Tensor,
     *,
     step_size: float | Literal["auto"],
@@ -87,7 +87,7 @@ def annealed_langevin(
     """
     if (known is None) != (mask is None):
         raise ValueError("in-painting needs both known and mask, found only one of them")
-    steps = schedule(
+    steps = level_step_sizes(
         sigmas, step_size=step_size, steps_per_level=steps_per_level, step_rule=step_rule
     ).tolist()
     ladder, noise = sigmas.tolist(), noise or independent_noise(generator)

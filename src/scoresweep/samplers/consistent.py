@@ -29,7 +29,7 @@ from scoresweep.sampler_limits import DenoiseFrom, check_consistent
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
-__all__ = ["consistent", "refine_levels", "schedule"]
+__all__ = ["consistent", "level_step_sizes", "refine_levels"]
 
 
 def refine_levels(sigmas: Tensor, steps_per_level: int) -> Tensor:
@@ -42,7 +42,9 @@ def refine_levels(sigmas: Tensor, steps_per_level: int) -> Tensor:
     return torch.cat([between.flatten(), logs[-1:]]).exp()
 
 
-def schedule(sigmas: Tensor, *, step_size: float, steps_per_level: int = 1, **_: object) -> Tensor:
+def level_step_sizes(
+    sigmas: Tensor, *, step_size: float, steps_per_level: int = 1, **_: object
+) -> Tensor:
     """Return η_i = ε σ_i²/σ_L², (L,), float64.
 
     Raises:

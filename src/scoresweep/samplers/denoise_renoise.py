@@ -19,10 +19,10 @@ from scoresweep.sampler_limits import check_denoise_renoise
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score
 
-__all__ = ["denoise_renoise", "schedule"]
+__all__ = ["denoise_renoise", "level_step_sizes"]
 
 
-def schedule(sigmas: Tensor, **_: object) -> Tensor:
+def level_step_sizes(sigmas: Tensor, **_: object) -> Tensor:
     """Return η_i = σ_i², (L,), float64."""
     return sigmas.double().cpu() ** 2
 

@@ -24,10 +24,10 @@ from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score
 
-__all__ = ["langevin", "schedule"]
+__all__ = ["langevin", "level_step_sizes"]
 
 
-def schedule(
+def level_step_sizes(
     sigmas: Tensor, *, step_size: float | None = None, drift: float | None = None, **options: Any
 ) -> Tensor:
     """Return the drift at the last level and NaN at the others, (L,), float64.
@@ -73,15 +73,15 @@ def langevin(
         ValueError: if the options do not fit together or the ladder (see `check_langevin`).
     """
     options = {"step_size": step_size, "drift": drift, "noise_scale": noise_scale}
-    move = float(schedule(sigmas, steps=steps, **options)[-1])
-    scale = math.sqrt(2 * move) if noise_scale is None else noise_scale
+    drift = float(level_step_sizes(sigmas, steps=steps, **options)[-1])
+    scale = math.sqrt(2 * drift) if noise_scale is None else noise_scale
     sigma, noise = float(sigmas[-1]), independent_noise(generator)
     x = x.clone()
     z = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sigma_batch = x.new_full((len(x),), sigma)
     for _ in range(steps):
         score_x = score(x, sigma_batch)
-        x.add_(score_x, alpha=move).add_(noise(z), alpha=scale)
+        x.add_(score_x, alpha=drift).add_(noise(z), alpha=scale)
     if observe is not None:
         observe(len(sigmas) - 1, x, score_x)
     if denoise:

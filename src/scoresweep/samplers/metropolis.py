@@ -24,10 +24,10 @@ from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma, has_log_density
 
-__all__ = ["metropolis", "schedule"]
+__all__ = ["level_step_sizes", "metropolis"]
 
 
-def schedule(sigmas: Tensor, *, step_size: float, **options: Any) -> Tensor:
+def level_step_sizes(sigmas: Tensor, *, step_size: float, **options: Any) -> Tensor:
     """Return η at the last level and NaN at the others, (L,), float64.
 
     Raises:

@@ -30,10 +30,10 @@ from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score, expand_sigma
 
-__all__ = ["predictor_corrector", "schedule"]
+__all__ = ["level_step_sizes", "predictor_corrector"]
 
 
-def schedule(sigmas: Tensor, **_: object) -> Tensor:
+def level_step_sizes(sigmas: Tensor, **_: object) -> Tensor:
     """Return NaN for each level, (L,), float64: every sample has its own step size."""
     return last_level_only(sigmas)
 

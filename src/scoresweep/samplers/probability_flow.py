@@ -20,10 +20,10 @@ from scoresweep.sampler_limits import Solver, check_probability_flow
 from scoresweep.samplers.step_sizes import last_level_only
 from scoresweep.score import Score
 
-__all__ = ["probability_flow", "schedule"]
+__all__ = ["level_step_sizes", "probability_flow"]
 
 
-def schedule(sigmas: Tensor, **_: object) -> Tensor:
+def level_step_sizes(sigmas: Tensor, **_: object) -> Tensor:
     """Return NaN for each level, (L,), float64: there is no Langevin step."""
     return last_level_only(sigmas)
 

@@ -61,7 +61,9 @@ COMPUTES_NOTHING = (
 
 ENTRIES = {
     "data": ["scoresweep.pipeline.rules.stage"],
-    "networks": ["scoresweep.pipeline.training.setup", "scoresweep.pipeline.training.artifacts"],
+    "networks": [
+        f"scoresweep.pipeline.training.{name}" for name in ("setup", "network_setup", "artifacts")
+    ],
     "samples": ["scoresweep.pipeline.rules.sample"],
     "features": ["scoresweep.pipeline.rules.reference"],
     "score_error": [

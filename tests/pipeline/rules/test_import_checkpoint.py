@@ -19,7 +19,7 @@ from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.train import train
 from scoresweep.pipeline.system.atomic_files import sha256_of
-from scoresweep.pipeline.training.artifacts import make_network
+from scoresweep.pipeline.training.network_setup import make_network
 from scoresweep.pipeline.training.weights import load_network
 
 LADDER = [8.0, 4.0, 2.0, 1.0, 0.5]

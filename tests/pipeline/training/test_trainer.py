@@ -27,8 +27,9 @@ from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.errors import InputError, RunError, StoppedError
 from scoresweep.pipeline.rules.train import train
 from scoresweep.pipeline.training import run_log, setup, stop_requests
+from scoresweep.pipeline.training.artifacts import write_artifacts
 from scoresweep.pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
+from scoresweep.pipeline.training.setup import make_trainer
 from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.stop_requests import RequestPoll
 from scoresweep.pipeline.training.trainer import Trainer

@@ -31,12 +31,9 @@ from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.file_kinds import abbreviate_names
 from scoresweep.pipeline.system.locks import file_lock
-from scoresweep.pipeline.training.artifacts import (
-    make_network,
-    write_run_header,
-    write_run_without_training,
-)
+from scoresweep.pipeline.training.artifacts import write_run_header, write_run_without_training
 from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
+from scoresweep.pipeline.training.network_setup import make_network
 from scoresweep.pipeline.training.weight_files.contents import States, describe_content, find_states
 from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
 from scoresweep.pipeline.training.weight_files.read import Content, read_content

@@ -105,11 +105,8 @@ def _discard_other_code(run: Run, paths: StudyPaths) -> None:
 
 
 def _write_oracle(run: Run, paths: StudyPaths) -> None:
-    from scoresweep.pipeline.training.artifacts import (
-        make_oracle,
-        write_run_header,
-        write_run_without_training,
-    )
+    from scoresweep.pipeline.training.artifacts import write_run_header, write_run_without_training
+    from scoresweep.pipeline.training.network_setup import make_oracle
 
     try:
         oracle = make_oracle(run, paths)
@@ -143,8 +140,8 @@ def train_here(
     from scoresweep.pipeline.system.device import check_precision
     from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
     from scoresweep.pipeline.system.process import set_up_process
-    from scoresweep.pipeline.training.artifacts import write_run_header
-    from scoresweep.pipeline.training.setup import make_trainer, write_artifacts
+    from scoresweep.pipeline.training.artifacts import write_artifacts, write_run_header
+    from scoresweep.pipeline.training.setup import make_trainer
     from scoresweep.pipeline.training.step_memory import step_memory_advice
 
     set_up_process(resources.threads)

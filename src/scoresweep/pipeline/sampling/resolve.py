@@ -60,9 +60,9 @@ def step_sizes_for(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
     Raises `InputError` if the sampler's options do not fit that ladder.
     """
     sampler = setting.sample.sampler
-    schedule = pkgutil.resolve_name(sampler.schedule)
+    level_step_sizes = pkgutil.resolve_name(sampler.level_step_sizes)
     try:
-        step_sizes: Tensor = schedule(sigmas, **sampler.arguments())
+        step_sizes: Tensor = level_step_sizes(sigmas, **sampler.arguments())
     except ValueError as error:
         raise InputError(
             f"sample.sampler: setting {setting.id} does not fit run {run.id}: {error}"
@@ -80,11 +80,11 @@ def _check_rounding(
     store = paths.dataset_store(run.dataset.id)
     if not store.exists():
         return
-    gap, move = float_spacing(training_points(store)), last_drift(sigmas, step_sizes)
-    if move < gap / 2:
+    gap, drift = float_spacing(training_points(store)), last_drift(sigmas, step_sizes)
+    if drift < gap / 2:
         raise InputError(
             f"sample.sampler: setting {setting.id}: a step at the last level of {run.id} (sigma "
-            f"{float(sigmas[-1]):g}) moves samples by about {move:.2g}, but float32 numbers as "
+            f"{float(sigmas[-1]):g}) moves samples by about {drift:.2g}, but float32 numbers as "
             f"large as the data of {run.dataset.id} are {gap:.2g} apart, so the drift is rounded "
             f"away and the variance becomes too large. Subtract the mean from the data, or raise "
             f"the step size or sigma_min"

@@ -1,14 +1,11 @@
-"""Build the trainer of a run, and write the files of a trained run."""
+"""Build the trainer of a run."""
 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
-import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,26 +17,16 @@ from scoresweep.noise import step_size_by_technique_4
 from scoresweep.pipeline.data.shard_loader import open_loader
 from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.results.code_version import MADE_BY
-from scoresweep.pipeline.results.input_hashes import (
-    dataset_sha256,
-    training_sha256,
-    write_weights_manifest,
-)
+from scoresweep.pipeline.results.input_hashes import training_sha256
 from scoresweep.pipeline.study import Run, StudyPaths
-from scoresweep.pipeline.system.atomic_files import atomic_write
-from scoresweep.pipeline.system.provenance import update_provenance
-from scoresweep.pipeline.training.checkpoint import prune_checkpoints
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.pipeline.training.run_log import RunFolders
 from scoresweep.pipeline.training.stop_requests import record_signals
-from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
 from scoresweep.pipeline.training.trainer import Trainer
-from scoresweep.pipeline.training.weights import save_network
 from scoresweep.samplers import annealed_langevin, initial_samples
 from scoresweep.seeds import generator_for
 
-__all__ = ["make_accelerator", "make_trainer", "write_artifacts"]
+__all__ = ["make_accelerator", "make_trainer"]
 
 
 def make_accelerator(precision: str, gpus: int) -> Accelerator:
@@ -128,46 +115,3 @@ def _draw_samples(
         step_rule="variance",
         denoise=True,
     )
-
-
-def write_artifacts(trainer: Trainer, run: Run, paths: StudyPaths) -> None:
-    """Write curves, provenance, TensorBoard's HParams and, last, the averaged weights."""
-    trainer.check_owner()
-    log, device = trainer.log, trainer.accelerator.device
-    attributes = _curve_attributes(trainer, run)
-    curves = log.curves.dataset()
-    curves.attrs = attributes
-    with atomic_write(paths.training_curves(run.id)) as temporary:
-        curves.to_netcdf(temporary, engine="h5netcdf")
-    facts = {key: attributes[key] for key in ("processes", "seconds", "restarts")}
-    facts |= {"device": str(device), "finished": time.time(), MADE_BY: trainer.made_by.record()}
-    update_provenance(paths.provenance(run.id), facts)
-    final = {"result/training_loss": log.curves.scalars["loss"][-1]}
-    write_hparams(paths.tensorboard(run.id), run_hparams(run), final)
-    trainer.job_state("done").write(paths.progress(run.id))
-    save_network(paths.weights(run.id), trainer.averaged, run.train.network)
-    record = {"training_data": trainer.data_sha256}
-    data = check_store(paths.dataset_store(run.dataset.id))
-    if training_sha256(data) == trainer.data_sha256:  # otherwise it was staged again meanwhile
-        record["data"] = dataset_sha256(data)
-    write_weights_manifest(paths.weights(run.id), paths.weights_manifest(run.id), record)
-    prune_checkpoints(paths.checkpoints(run.id), keep=1)
-
-
-def _curve_attributes(trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Return the attributes of `training.nc`."""
-    processes, device = trainer.accelerator.num_processes, trainer.accelerator.device
-    on_gpu = device.type == "cuda"
-    return {
-        "run": run.id,
-        "dataset": run.dataset.id,
-        "steps": run.train.steps,
-        "seconds": trainer.log.seconds,
-        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "devices": processes if on_gpu else processes * torch.get_num_threads(),
-        "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
-        "precision": run.train.precision,
-        "processes": processes,
-        "restarts": trainer.log.restarts,
-        "axes": json.dumps(run.axes),
-    }

@@ -125,6 +125,6 @@ def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
     """Return the exact score of a run that uses one; None before its data are staged."""
     if run.train.network.is_trained or not plan.paths.dataset_manifest(run.dataset.id).exists():
         return None
-    from scoresweep.pipeline.training.artifacts import make_oracle
+    from scoresweep.pipeline.training.network_setup import make_oracle
 
     return make_oracle(run, plan.paths)

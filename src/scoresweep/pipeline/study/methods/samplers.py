@@ -41,9 +41,9 @@ class Sampler(MethodConfig):
     """End with the step x + σ_L² s(x, σ_L), without noise."""
 
     @property
-    def schedule(self) -> str:
+    def level_step_sizes(self) -> str:
         """The "module:function" that returns the step size of each level of a ladder."""
-        return f"{self.target.split(':')[0]}:schedule"
+        return f"{self.target.split(':')[0]}:level_step_sizes"
 
     @property
     def needs_intermediate_levels(self) -> bool:
