@@ -255,7 +255,7 @@ def test_equal_settings_have_no_best_one(tmp_path: Path, blank_figures: None) ->
         alike.to_netcdf(path, engine="h5netcdf")
     report(plan)
     assert re.search(
-        r"coverage \(classifier\) higher is better [^c]* all settings alike", read_page(plan).text
+        r"coverage \(classifier\) higher is better [^c]* all settings equal", read_page(plan).text
     )
     names = {path.stem for path in plan.paths.figures.glob("metric_*.png")}
     metrics = ("frechet", "precision")

@@ -47,7 +47,7 @@ CPUINFO = Path("/proc/cpuinfo")
 """Linux only."""
 
 CODE_FOLDERS = ("src", "workflow")
-"""Folders of the checkout whose untracked files count as code, too."""
+"""Folders of the checkout whose untracked files also count as code."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def best_configurations(
         top = best(summary, metric)
         if len(summary) > 1 and summary["mean"].nunique() == 1:
             point = format_axes(dict(zip(incomparable, key, strict=True)))
-            where = ", ".join(part for part in (point, "all settings alike") if part)
+            where = ", ".join(part for part in (point, "all settings equal") if part)
         else:
             named = [axis for axis in axes if axis in incomparable or measured[axis].nunique() > 1]
             where = format_axes({axis: top[axis] for axis in named}) or "the only setting"

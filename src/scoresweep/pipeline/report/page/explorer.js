@@ -125,7 +125,7 @@ function describe(state, cells, note) {
   const judge = measure.judge === state.measure ? "" : `, by ${measures[measure.judge].title}`;
   return [
     measure.lead,
-    alike ? `All alike: ${best.text}.` : measure.ranks ? `Best: ${best.where.join(", ")} with ${best.text}${best.interval && ` (${best.interval})`}.` : "",
+    alike ? `All equal: ${best.text}.` : measure.ranks ? `Best: ${best.where.join(", ")} with ${best.text}${best.interval && ` (${best.interval})`}.` : "",
     picked.length ? `Each value is at the best ${picked.join(" and ")}${judge}.` : "",
     measure.details,
     note,

@@ -136,7 +136,7 @@ class MetricData:
         if not self.ranks:
             return ""
         if len(cells) > 1 and cells["mean"].nunique() == 1:
-            return f"All alike: {cells['text'].iloc[0]}."
+            return f"All equal: {cells['text'].iloc[0]}."
         best = best_first(cells, self.metric).iloc[0]
         return f"Best: {format_axes({a: best[a] for a in axes})} with {best['text']}."
 
