@@ -129,7 +129,7 @@ def _network_errors(score_error: xr.Dataset) -> dict[str, float]:
 
 
 def format_option(value: Any) -> str:
-    """Write the value of an option; "–" where there is no such option."""
+    """Write the value of an option; "–" if there is no such option."""
     if isinstance(value, float) and np.isnan(value):
         return "–"
     return format_value(axis_value(value))

@@ -94,7 +94,7 @@ POINTS = {
     "test": ("test points with noise", ""),
     "uniform": (
         "uniform points",
-        " They fill twice the width of the data, so most of them lie where data is rare.",
+        " They fill twice the width of the data, so most of them lie far from the data.",
     ),
 }
 """Value of `split` to its name and a remark."""
@@ -296,7 +296,7 @@ def vector_fields(data: ReportData) -> Iterator[CaptionedFigure]:
 def _first_seeds(
     data: ReportData, dataset: xr.Dataset, name: str, along: str
 ) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
-    """Yield each configuration and its first seed, where the variable `name` has values."""
+    """Yield each configuration and its first seed, if the variable `name` has values."""
     runs = to_frame(dataset[["run"]]).assign(exists=1)
     outer = [str(dim) for dim in dataset[name].dims if dim in dataset["run"].dims]
     for where, part in by_configuration(data, runs, "exists"):

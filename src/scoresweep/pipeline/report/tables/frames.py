@@ -21,7 +21,7 @@ COMPANIONS = ("low", "high", "real", "noise")
 """`frechet_pixels_low` goes with `frechet_pixels`, and so on: interval and reference values."""
 
 FIGURE_DIMS = frozenset({"density_point", "field_point"})
-"""Dimensions of what is stored for a figure and is no measurement."""
+"""Dimensions of variables stored for figures, which are not measurements."""
 
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
