@@ -3,10 +3,8 @@
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"];
-const DASHES = ["solid", "dash", "dot"];
+const { colours: COLOURS, dashes: DASHES, outline: OUTLINE, max_annotated: MAX_ANNOTATED, max_marked_points: MAX_MARKED_POINTS } = data.constants;
 const MAX_LINES = COLOURS.length * DASHES.length;
-const MAX_ANNOTATED = 120;
 const TOUCH = matchMedia("(pointer: coarse)").matches;
 // A touch screen has no hovering, so the buttons would always cover the chart.
 // Plotly's default buttons include one that uploads the numbers to its makers.
@@ -116,7 +114,7 @@ function lineTraces(root, line, index, errorBars) {
     y: line.y,
     name: folded(root, line.name),
     legendgroup: index,
-    mode: line.filled ? "lines" : line.mode ?? (line.x.length === 1 ? "markers" : line.x.length <= 60 ? "lines+markers" : "lines"),
+    mode: line.filled ? "lines" : line.mode ?? (line.x.length === 1 ? "markers" : line.x.length <= MAX_MARKED_POINTS ? "lines+markers" : "lines"),
     marker: { size: errorBars ? 8 : 5 },
     line: { color: stroke, dash: line.dash, width: 2 },
     customdata: line.labels,

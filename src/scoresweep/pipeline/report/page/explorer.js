@@ -72,7 +72,7 @@ function drawMap(root, plot, state, cells) {
     colorbar: { thickness: 12, outlinewidth: 0, tickvals: shownEnds.map(scaled), ticktext: shownEnds.map((cell) => cell.text) },
   };
   const best = bestOf(cells, measure);
-  const outline = { type: "rect", x0: best.x - 0.5, x1: best.x + 0.5, y0: best.y - 0.5, y1: best.y + 0.5, line: { color: "#D55E00", width: 4 } };
+  const outline = { type: "rect", x0: best.x - 0.5, x1: best.x + 0.5, y0: best.y - 0.5, y1: best.y + 0.5, line: { color: OUTLINE, width: 4 } };
   const height = Math.max(260, Math.min(700, 130 + 56 * down.values.length));
   const axis = (one, room) => {
     const shown = labels(one, room);

@@ -27,7 +27,7 @@ from scoresweep.pipeline.report.page.number_tables import (
     other_rows,
 )
 from scoresweep.pipeline.report.page.study_facts import study_facts, study_size
-from scoresweep.pipeline.report.plots import LineChart
+from scoresweep.pipeline.report.plots import LineChart, chart_constants
 from scoresweep.pipeline.report.sections import CaptionedFigure, SampleGrids
 from scoresweep.pipeline.report.sections.missing import (
     MAX_MISSING_ROWS,
@@ -73,24 +73,13 @@ def render_page(
     figures: Figures,
 ) -> str:
     """Return the page; `metrics` are those of `wide`, the main one first."""
-    folder = files("scoresweep.pipeline.report.page")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["data_url"] = _data_url
-    environment.filters["nowrap"] = _nowrap
-    template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
     ranked = data.ranked(wide)
     panels = _panels(figures)
     table = number_table(data, wide, metrics)
     missing = missing_rows(data.missing)
     explored = explorer(data, ranked, metrics)
-    interactive = {
-        "explorer": explored,
-        "panels": list(panels.values()),
-    }
-    return template.render(
-        style=folder.joinpath("style.css").read_text(encoding="utf-8"),
+    return _template().render(
+        style=_read_text("style.css"),
         study=plan.study.study,
         lead=study_size(plan),
         contents=_contents(figures, bool(table["rows"]), bool(data.missing or data.failures)),
@@ -114,8 +103,22 @@ def render_page(
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
         panels=list(panels),
         explorer=explored,
-        **_scripts(interactive),
+        **_scripts({"explorer": explored, "panels": list(panels.values())}),
     )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["data_url"] = _data_url
+    environment.filters["nowrap"] = _nowrap
+    return environment.from_string(_read_text("template.html"))
+
+
+def _read_text(name: str) -> str:
+    """Return the text of a file in this folder."""
+    return files("scoresweep.pipeline.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _panels(figures: Figures) -> dict[str, list[dict[str, Any]]]:
@@ -132,17 +135,15 @@ def _scripts(interactive: dict[str, Any]) -> dict[str, str]:
     """Return numbers, Plotly and our own code; empty without any chart."""
     if not any(interactive.values()):
         return {"numbers": "", "plotly": "", "script": ""}
-    folder = files("scoresweep.pipeline.report.page")
-    own = [folder.joinpath(name).read_text("utf-8") for name in ("explorer.js", "charts.js")]
     # Importing Plotly's Python half takes a second.
     spec = find_spec("plotly")
     assert spec is not None
     assert spec.origin is not None
     library = Path(spec.origin).parent / "package_data" / "plotly.min.js"
     return {
-        "numbers": to_script(interactive),
+        "numbers": to_script(interactive | {"constants": chart_constants()}),
         "plotly": library.read_text("utf-8"),
-        "script": "\n".join(own),
+        "script": "\n".join(map(_read_text, ("explorer.js", "charts.js"))),
     }
 
 

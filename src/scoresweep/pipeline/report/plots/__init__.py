@@ -9,6 +9,7 @@ from scoresweep.pipeline.report.plots.charts import (
     HeatMap,
     Line,
     LineChart,
+    chart_constants,
     is_wide_range,
     rounded,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "HeatMap",
     "Line",
     "LineChart",
+    "chart_constants",
     "draw_heat_map",
     "draw_lines",
     "fields",

@@ -11,10 +11,32 @@ import pandas as pd
 
 from scoresweep.pipeline.report.format import format_number
 
-__all__ = ["COLOURS", "Axis", "Cell", "HeatMap", "Line", "LineChart", "is_wide_range", "rounded"]
+__all__ = [
+    "COLOURS",
+    "Axis",
+    "Cell",
+    "HeatMap",
+    "Line",
+    "LineChart",
+    "chart_constants",
+    "is_wide_range",
+    "rounded",
+]
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
 """Okabe and Ito's colours, which colour-blind people can tell apart."""
+
+OUTLINE = "#D55E00"
+"""Colour around the best cell of a heat map."""
+
+DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+"""Plotly's name of a dash to matplotlib's."""
+
+MAX_ANNOTATED = 120
+"""Maximum number of cells of a heat map that show their value."""
+
+MAX_MARKED_POINTS = 60
+"""Maximum number of points of a line that have a marker each."""
 
 DIGITS = 5
 """Significant digits of a number in a chart."""
@@ -96,6 +118,17 @@ class HeatMap:
     log: bool
     best: tuple[int, int] | None = None
     """Column and row of the cell to outline."""
+
+
+def chart_constants() -> dict[str, Any]:
+    """Return the constants that `page/charts.js` and `page/explorer.js` share with `plots.draw`."""
+    return {
+        "colours": COLOURS,
+        "dashes": list(DASHES),
+        "outline": OUTLINE,
+        "max_annotated": MAX_ANNOTATED,
+        "max_marked_points": MAX_MARKED_POINTS,
+    }
 
 
 def is_wide_range(values: Sequence[float] | pd.Series[float], factor: float) -> bool:

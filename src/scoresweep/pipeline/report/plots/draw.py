@@ -12,7 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from scoresweep.pipeline.report.format import format_number
-from scoresweep.pipeline.report.plots.charts import Axis, Cell, HeatMap, Line, LineChart
+from scoresweep.pipeline.report.plots.charts import (
+    DASHES,
+    MAX_ANNOTATED,
+    MAX_MARKED_POINTS,
+    OUTLINE,
+    Axis,
+    Cell,
+    HeatMap,
+    Line,
+    LineChart,
+)
 from scoresweep.pipeline.report.plots.style import WIDTH, legend, styled
 
 __all__ = ["draw_heat_map", "draw_lines"]
@@ -20,19 +30,11 @@ __all__ = ["draw_heat_map", "draw_lines"]
 LETTERS_PER_INCH = 12
 """Letters of a tick label that fit into an inch."""
 
-ANNOTATED = 120
-"""Maximum number of cells that show their value."""
-
 ANNOTATED_COLUMNS = 8
 """Maximum number of columns whose cells are wide enough for an interval."""
 
 LONG_INTERVAL = 17
 """Letters of an interval above which it takes two lines."""
-
-MARKED_POINTS = 60
-"""Maximum number of points of a line that have a marker each."""
-
-DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
 @styled
@@ -54,7 +56,7 @@ def draw_lines(chart: LineChart) -> Figure:
 
 
 def _draw_line(panel: Axes, line: Line, error_bars: bool) -> None:
-    marker = "o" if len(line.x) == 1 else "." if len(line.x) <= MARKED_POINTS else ""
+    marker = "o" if len(line.x) == 1 else "." if len(line.x) <= MAX_MARKED_POINTS else ""
     look: dict[str, Any] = {"color": line.colour, "linestyle": DASHES[line.dash]}
     if line.filled:
         panel.fill_between(line.x, line.y, color=line.colour, alpha=0.3, linewidth=0)
@@ -103,12 +105,12 @@ def draw_heat_map(chart: HeatMap) -> Figure:
     bar.outline.set_visible(False)
     bar.ax.minorticks_off()
     bar.set_ticks(list(np.unique(ends)), labels=[format_number(end) for end in np.unique(ends)])
-    if values.size <= ANNOTATED:
+    if values.size <= MAX_ANNOTATED:
         for cell in chart.cells:
             _annotate(panel, cell, norm, chart, len(columns) <= ANNOTATED_COLUMNS)
     if chart.best:
         corner = chart.best[0] - 0.5, chart.best[1] - 0.5
-        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
+        panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=OUTLINE, linewidth=3))
     return figure
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,55 +70,81 @@ def collect(
     `outdated` maps files to leave out to the reasons. The cost is linear in the number of files.
     Raises `InputError` if a file has a variable with the name of a swept axis.
     """
-    paths, missing, failures = plan.paths, list[MissingResult](), list[MetricFailure]()
     run_jobs = {job.run: job for job in jobs if job.setting is None}
+    setting_jobs = {(job.run, job.setting): job for job in jobs if job.setting is not None}
+    setting_ids = [setting.id for setting in plan.settings]
     runs = grid_of([run.axes for run in plan.runs], list(run_jobs), "run")
-    names = [setting.id for setting in plan.settings]
-    settings = grid_of([setting.axes for setting in plan.settings], names, "setting")
-    trained, measured, sampled, drawn = [], [], [], []
-    errors, metrics = plan.score_error_hash(), plan.evaluate_hash()
-    for run, at in zip(plan.runs, runs.positions, strict=True):
-        job, kind = run_jobs[run.id], run.dataset.id
-        trained.append(_Source(at, paths.training_curves(run.id), kind, job))
-        measured.append(_Source(at, paths.score_error(run.id), kind, job, errors))
-    setting_jobs = {(job.run, job.setting): job for job in jobs}
-    for run, at in zip(plan.runs, runs.positions, strict=True):
-        for setting, along in zip(plan.settings, settings.positions, strict=True):
-            path, job = paths.metrics(run.id, setting.id), setting_jobs[run.id, setting.id]
-            kind = f"{run.dataset.id} {setting.sample.count}"
-            sampled.append(_Source(at + along, path, kind, job, metrics))
-            drawn.append((at + along, paths.samples_manifest(run.id, setting.id)))
-    ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
-    if not plan.measures_score_error:
-        measured = []
-    old = outdated or {}
-    points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
+    settings = grid_of([setting.axes for setting in plan.settings], setting_ids, "setting")
+    run_ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
+    ids = run_ids | {"setting": (tuple(settings.shape), settings.labels(setting_ids))}
+    reader = _GroupReader(run_jobs, outdated or {})
     groups = {
-        "training": _group([runs], trained, "training", run_jobs, missing, failures, old, points),
-        "score_error": _group([runs], measured, "score error", run_jobs, missing, failures, old),
+        "training": _training(plan, reader, runs).assign(run_ids),
+        "score_error": _score_errors(plan, reader, runs).assign(run_ids),
+        "reference": _references(plan),
+        "sampling": _sampling(plan, reader, setting_jobs, runs, settings, ids),
     }
-    groups = {name: group.assign(ids) for name, group in groups.items()}
-    groups["reference"] = _references(plan)
-    ids["setting"] = (tuple(settings.shape), settings.labels(names))
-    sampling = _group([runs, settings], sampled, "sampling", run_jobs, missing, failures, old)
-    sampling = sampling.assign(ids)
-    facts = [(position, read_cost(path)) for position, path in drawn]
-    sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, facts))
-    groups["sampling"] = sampling.assign(n_generated=_counts(plan, settings)).assign(
-        split_errors(sampling, runs, plan.runs)
-    )
-    named = {name: _labelled(group, axis_options(plan.study)) for name, group in groups.items()}
+    options = axis_options(plan.study)
+    groups = {name: _labelled(group, options) for name, group in groups.items()}
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
     levels = {"networks": run_axes, "samplings": setting_axes, "evaluations": evaluation_axes}
-    _label_repeats(named["sampling"], levels)
+    _label_repeats(groups["sampling"], levels)
     codes = count_codes(plan)
-    made = {"code": json.dumps(code_records(codes))}
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan) | made), **named})
-    exact = frozenset(run.id for run in plan.runs if not run.train.network.is_trained)
-    axes = run_axes, setting_axes, evaluation_axes
-    return ReportData(tree, missing, *axes, exact, failures, codes)
+    attrs = _attributes(plan) | {"code": json.dumps(code_records(codes))}
+    return ReportData(
+        tree=xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **groups}),
+        missing=reader.missing,
+        run_axes=run_axes,
+        setting_axes=setting_axes,
+        evaluation_axes=evaluation_axes,
+        exact_runs=frozenset(run.id for run in plan.runs if not run.train.network.is_trained),
+        failures=reader.failures,
+        codes=codes,
+    )
+
+
+def _training(plan: Plan, reader: _GroupReader, runs: Grid) -> xr.Dataset:
+    """Return the training curves and the cost of each run."""
+    sources = [
+        _Source(at, plan.paths.training_curves(run.id), run.dataset.id, reader.run_jobs[run.id])
+        for run, at in zip(plan.runs, runs.positions, strict=True)
+    ]
+    points = max(10, min(CURVE_POINTS, ALL_CURVE_POINTS // len(plan.runs)))
+    return reader.read("training", [runs], sources, points)
+
+
+def _score_errors(plan: Plan, reader: _GroupReader, runs: Grid) -> xr.Dataset:
+    """Return the score errors of each run; no values if the study does not measure them."""
+    measured, paths = plan.score_error_hash(), plan.paths
+    sources = [
+        _Source(at, paths.score_error(run.id), run.dataset.id, reader.run_jobs[run.id], measured)
+        for run, at in zip(plan.runs, runs.positions, strict=True)
+    ]
+    return reader.read("score error", [runs], sources if plan.measures_score_error else [])
+
+
+def _sampling(
+    plan: Plan,
+    reader: _GroupReader,
+    jobs: Mapping[tuple[str, str], Job],
+    runs: Grid,
+    settings: Grid,
+    ids: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return the metrics, the parts of the error, and the cost of each setting of each run."""
+    sources, costs, measured = [], [], plan.evaluate_hash()
+    for run, run_position in zip(plan.runs, runs.positions, strict=True):
+        for setting, setting_position in zip(plan.settings, settings.positions, strict=True):
+            at, path = run_position + setting_position, plan.paths.metrics(run.id, setting.id)
+            kind = f"{run.dataset.id} {setting.sample.count}"
+            sources.append(_Source(at, path, kind, jobs[run.id, setting.id], measured))
+            costs.append((at, read_cost(plan.paths.samples_manifest(run.id, setting.id))))
+    sampling = reader.read("sampling", [runs, settings], sources).assign(ids)
+    sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, costs))
+    parts = split_errors(sampling, runs, plan.runs)
+    return sampling.assign(n_generated=_counts(plan, settings)).assign(parts)
 
 
 def _label_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) -> None:
@@ -143,52 +170,66 @@ def _references(plan: Plan) -> xr.Dataset:
     return compute_cost_dataset(shape, facts).assign_coords(names)
 
 
-def _group(
-    grids: Sequence[Grid],
-    sources: Sequence[_Source],
-    part: Part,
-    runs: Mapping[str, Job],
-    missing: list[MissingResult],
-    failures: list[MetricFailure],
-    outdated: Mapping[Path, str],
-    curve_points: int = CURVE_POINTS,
-) -> xr.Dataset:
-    """Read `sources` into arrays over `grids`.
+@dataclass
+class _GroupReader:
+    """Reads result files into arrays, and lists those that are missing."""
 
-    Missing results are appended to `missing`, metrics that failed to `failures`.
-    """
-    shape = {dim: size for grid in grids for dim, size in grid.shape.items()}
-    state = np.full(tuple(shape.values()), "", dtype=object)
-    builder, reader = ArrayBuilder(shape), NetcdfReader()
-    for source in sources:
-        try:
-            if source.path in outdated:
-                raise OutdatedError(outdated[source.path])
-            variables = reader.read(source.path, source.kind, source.measured)
-        except OSError as error:
-            result = _missing(part, source, runs[source.job.run], error)
-            missing.append(result)
-            state[source.position] = result.state
-            continue
-        builder.add(source.position, _subsample_curves(variables, curve_points))
+    run_jobs: Mapping[str, Job]
+    outdated: Mapping[Path, str]
+    """Files to leave out, with the reasons."""
+    missing: list[MissingResult] = field(default_factory=list)
+    failures: list[MetricFailure] = field(default_factory=list)
+
+    def read(
+        self,
+        part: Part,
+        grids: Sequence[Grid],
+        sources: Sequence[_Source],
+        curve_points: int = CURVE_POINTS,
+    ) -> xr.Dataset:
+        """Read `sources` into arrays over `grids`."""
+        shape = {dim: size for grid in grids for dim, size in grid.shape.items()}
+        state = np.full(tuple(shape.values()), "", dtype=object)
+        builder, reader = ArrayBuilder(shape), NetcdfReader()
+        for source in sources:
+            try:
+                variables = self._read_source(reader, source)
+            except OSError as error:
+                result = _missing(part, source, self.run_jobs[source.job.run], error)
+                self.missing.append(result)
+                state[source.position] = result.state
+                continue
+            builder.add(source.position, _subsample_curves(variables, curve_points))
+            state[source.position] = "done"
+        prefix = EVALUATE_PREFIX if part == "sampling" else ""
+        costs = [(source.position, reader.compute_cost.get(source.path, {})) for source in sources]
+        dataset = builder.dataset().assign(state=(tuple(shape), state))
+        dataset = dataset.assign(compute_cost_dataset(shape, costs, prefix))
+        for name in set(dataset.variables) & set(reader.attributes):
+            dataset[name].attrs |= reader.attributes[str(name)]
+        axes = {k: v for grid in grids for k, v in grid.coordinates.items()}
+        _check_names(part, axes, dataset)
+        return dataset.assign_coords(axes)
+
+    def _read_source(self, reader: NetcdfReader, source: _Source) -> dict[str, Variable]:
+        """Read one file, and list its metrics that failed."""
+        if source.path in self.outdated:
+            raise OutdatedError(self.outdated[source.path])
+        variables = reader.read(source.path, source.kind, source.measured)
+        run, setting = source.job.run, source.job.setting or ""
         for metric, reason in reader.problems.pop(source.path, {}).items():
-            failures.append(MetricFailure(metric, source.job.run, source.job.setting or "", reason))
-        state[source.position] = "done"
-    cost = [(source.position, reader.compute_cost.get(source.path, {})) for source in sources]
-    dataset = builder.dataset().assign(state=(tuple(shape), state))
-    dataset = dataset.assign(
-        compute_cost_dataset(shape, cost, EVALUATE_PREFIX if part == "sampling" else "")
-    )
-    for name in set(dataset.variables) & set(reader.attributes):
-        dataset[name].attrs |= reader.attributes[str(name)]
-    axes = {k: v for grid in grids for k, v in grid.coordinates.items()}
+            self.failures.append(MetricFailure(metric, run, setting, reason))
+        return variables
+
+
+def _check_names(part: Part, axes: Mapping[str, Any], dataset: xr.Dataset) -> None:
+    """Raise `InputError` if a variable has the name of a swept axis."""
     if both := sorted(axes.keys() & {str(name) for name in dataset.variables}):
         raise InputError(
             f"the report's group {part} cannot hold a swept axis and a metric of the same name: "
             f"{', '.join(both)}. Give the metric another name, or add it to "
             f"scoresweep.pipeline.netcdf_attrs.VARIABLE_ATTRS, and the axis gets a longer one"
         )
-    return dataset.assign_coords(axes)
 
 
 def _subsample_curves(variables: dict[str, Variable], points: int) -> dict[str, Variable]:
