@@ -61,6 +61,6 @@ def squared_distances(x: Tensor, points: Tensor) -> Iterator[tuple[slice, slice,
         squares = part.square().sum(dim=1)
         for rows in (slice(start, min(start + size, len(x))) for start in starts):
             block = x[rows].double() - centre
-            own = block.square().sum(dim=1, keepdim=True)
-            distances = (own + squares).addmm_(block, part.T, alpha=-2)
-            yield rows, columns, distances.masked_fill_(distances <= ROUNDING * own, 0)
+            row_squares = block.square().sum(dim=1, keepdim=True)
+            distances = (row_squares + squares).addmm_(block, part.T, alpha=-2)
+            yield rows, columns, distances.masked_fill_(distances <= ROUNDING * row_squares, 0)

@@ -42,8 +42,10 @@ class InstanceNormPlus(nn.Module):
         """
         mean, var = _PixelMoments.apply(x)  # type: ignore[no-untyped-call]
         v, m = torch.var_mean(mean, dim=1, keepdim=True)
-        own = (self.gamma, self.alpha, self.beta)
-        gamma, alpha, beta = ((p if level is None else p[level])[..., None, None] for p in own)
+        parameters = (self.gamma, self.alpha, self.beta)
+        gamma, alpha, beta = (
+            (p if level is None else p[level])[..., None, None] for p in parameters
+        )
         scale = gamma * torch.rsqrt(var + 1e-5)
         shift = beta + gamma * alpha * (mean - m) * torch.rsqrt(v + 1e-5) - mean * scale
         return torch.addcmul(shift, x, scale).to(x.dtype)

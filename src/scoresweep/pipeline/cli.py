@@ -100,8 +100,8 @@ def reference(
     plan = _plan(study, root)
     _set_up_process(threads)
     for name in _datasets(plan, dataset):
-        for one in [plan.extractor(extractor)] if extractor else plan.extractors:
-            run_reference(plan, name, one, gpus)
+        for extractor_name in [plan.extractor(extractor)] if extractor else plan.extractors:
+            run_reference(plan, name, extractor_name, gpus)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -205,8 +205,8 @@ def sample(
 
     plan = _plan(study, root)
     for name in _runs(plan, run):
-        for one in _settings(plan, setting):
-            run_sample(plan, name, one, processes, threads, gpus, this_code=this_code)
+        for setting_id in _settings(plan, setting):
+            run_sample(plan, name, setting_id, processes, threads, gpus, this_code=this_code)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -225,19 +225,21 @@ def evaluate(
 
     plan = _plan(study, root)
     _set_up_process(threads)
-    pairs = [(name, one) for name in _runs(plan, run) for one in _settings(plan, setting)]
+    pairs = [
+        (name, setting_id) for name in _runs(plan, run) for setting_id in _settings(plan, setting)
+    ]
     failed = []
-    for name, one in pairs:
-        if is_measured(plan, name, one, this_code=this_code):
-            say(f"{name} / {one}: metrics are up to date")
+    for name, setting_id in pairs:
+        if is_measured(plan, name, setting_id, this_code=this_code):
+            say(f"{name} / {setting_id}: metrics are up to date")
             continue
         try:
-            run_evaluate(plan, name, one, gpus)
+            run_evaluate(plan, name, setting_id, gpus)
         except ScoresweepError as error:
             if len(pairs) == 1:
                 raise
-            say(f"{name} / {one}: failed: {error}")
-            failed.append(f"{name} / {one}")
+            say(f"{name} / {setting_id}: failed: {error}")
+            failed.append(f"{name} / {setting_id}")
     if failed:
         raise RunError(
             f"{len(failed)} of {len(pairs)} settings failed, for the reasons above: "

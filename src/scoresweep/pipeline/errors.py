@@ -46,8 +46,8 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-def join_names(names: Iterable[object], most: int = 12) -> str:
-    """Join names with commas; a long list is cut after `most` and counted: "a, b and 3 more"."""
+def join_names(names: Iterable[object], limit: int = 12) -> str:
+    """Join names with commas; a long list is cut after `limit` and counted: "a, b and 3 more"."""
     texts = [str(name) for name in names]
-    rest = len(texts) - most
-    return ", ".join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+    rest = len(texts) - limit
+    return ", ".join(texts[:limit]) + (f" and {rest:,} more" if rest > 0 else "")

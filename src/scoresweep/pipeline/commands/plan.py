@@ -91,7 +91,7 @@ def _table(rules: Sequence[RuleProgress]) -> Table:
 
 def _print_reasons(results: Results, console: Console) -> None:
     """Print why existing results are recomputed, the most frequent reasons first."""
-    reasons = Counter((one.rule, one.reason) for one in results.due if one.state != "missing")
+    reasons = Counter((job.rule, job.reason) for job in results.due if job.state != "missing")
     for (rule, reason), count in reasons.most_common(MAX_REASONS):
         console.print(f"  {rule}: {count:,} to rerun: {reason}", markup=False, soft_wrap=True)
 

@@ -110,8 +110,8 @@ def _chunk_and_shard(count: int, sample_bytes: int) -> tuple[int, int]:
     """Return the samples per chunk and per shard, which is a multiple of the first."""
     small, large = (max(size // sample_bytes, 1) for size in CHUNK_BYTES)
     chunk = max(1, min(count, SHARD, large, max(CHUNK, small)))
-    most = min(SHARD, SHARD_BYTES // sample_bytes, -(-count // chunk) * chunk)
-    return chunk, max(chunk, most // chunk * chunk)
+    max_shard = min(SHARD, SHARD_BYTES // sample_bytes, -(-count // chunk) * chunk)
+    return chunk, max(chunk, max_shard // chunk * chunk)
 
 
 def consolidate_metadata(store: Path) -> None:

@@ -58,13 +58,13 @@ def open_loader(
     return ShardLoader(store, array, batch_size, seed, device, flip, memory_limit)
 
 
-def random_samples(store: Path, split: str, most: int) -> Tensor:
-    """Return at most `most` random samples of a staged split in model space, (N, ...).
+def random_samples(store: Path, split: str, max_count: int) -> Tensor:
+    """Return at most `max_count` random samples of a staged split in model space, (N, ...).
 
     The choice is always the same.
     """
-    loader = open_loader(store, split, most, seed=0)
-    return loader.batch(0, 0, min(len(loader), most))
+    loader = open_loader(store, split, max_count, seed=0)
+    return loader.batch(0, 0, min(len(loader), max_count))
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class ShardLoader(BatchSource):
         self._shards = shard_ranges(array)
         shard_bytes = self._shards[0][1] * array.nbytes // self._count
         self._shards_per_block = max(1, memory_limit // (BLOCKS * shard_bytes))
-        most = min(self._shards_per_block * self._shards[0][1], self._count)
+        max_block = min(self._shards_per_block * self._shards[0][1], self._count)
         # Reused: allocating fresh memory takes longer than reading into it.
-        self._buffers = [np.empty((most, *array.shape[1:]), array.dtype) for _ in range(2)]
+        self._buffers = [np.empty((max_block, *array.shape[1:]), array.dtype) for _ in range(2)]
         self._reader = ThreadPoolExecutor(max_workers=1)
         self._blocks: dict[tuple[int, int], tuple[int, Future[ShardBlock]]] = {}
         self._plans: dict[int, list[list[tuple[int, int]]]] = {}

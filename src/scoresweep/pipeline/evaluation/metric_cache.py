@@ -32,7 +32,7 @@ PARTS = "parts"
 MAX_EARLIER_FILES = 3
 """Maximum number of files per setting that are kept after a change of options."""
 
-OPTION_NAMES = frozenset(each.name for each in dataclasses.fields(Options))
+OPTION_NAMES = frozenset(option.name for option in dataclasses.fields(Options))
 KID_OPTIONS = frozenset({"kid_subsets", "kid_subset_size"})
 """Read together: the subsets of random halves depend on both."""
 COMMON_OPTIONS = frozenset({"seed", "resamplings"})
@@ -132,8 +132,8 @@ class MetricCache:
         for file in self._read()[:1]:
             before = str(file.content.attrs["measured"])
             if file.path == self.path and before != options:
-                kept = self._folder / f"{file.path.stem}.{before}.nc"
-                with atomic_write(kept) as temporary:
+                earlier = self._folder / f"{file.path.stem}.{before}.nc"
+                with atomic_write(earlier) as temporary:
                     shutil.copy2(file.path, temporary)
         for old in self._earlier_paths()[MAX_EARLIER_FILES:]:
             old.unlink(missing_ok=True)

@@ -150,7 +150,7 @@ def _bin_dataset(
     """Return the variables (split, level, density_bin) of `bins[split][level][name][bin]`."""
     content = xr.Dataset(coords=_coordinates(list(bins), levels))
     for name, long_name in DENSITY_BIN_NAMES.items():
-        values = [[level[name] for level in each] for each in bins.values()]
+        values = [[level[name] for level in levels_of_split] for levels_of_split in bins.values()]
         dims = ("split", "level", "density_bin")
         content.update(_variables(name, long_name, dims, values, attributes))
     numbers = np.arange(1, content.sizes["density_bin"] + 1)
@@ -210,7 +210,7 @@ def _history_dataset(
 ) -> xr.Dataset:
     """Return the recovered densities of a network during training."""
     recovered = [recover_density(network, exact, train, sigma) for network in history.values()]
-    densities = np.stack([each.density.numpy() for each in recovered])
+    densities = np.stack([estimate.density.numpy() for estimate in recovered])
     about = label("density_history") | {"sigma": sigma}
     return xr.Dataset(
         {"density_history": (("kept_step", "density_point"), densities, about)},

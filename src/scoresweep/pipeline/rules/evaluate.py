@@ -197,8 +197,8 @@ def _add_trajectory_error(
 ) -> list[tuple[xr.Dataset, Point]]:
     """Add the error to the grid points that measure the score error."""
     return [
-        (content.merge(error) if "score_error" in each.evaluate.metrics else content, axes)
-        for each, (content, axes) in zip(plan.evaluations, parts, strict=True)
+        (content.merge(error) if "score_error" in point.evaluate.metrics else content, axes)
+        for point, (content, axes) in zip(plan.evaluations, parts, strict=True)
     ]
 
 

@@ -238,29 +238,30 @@ def _load_parameters(network: ScoreNetwork, published: _Published, file: Path) -
 
 def _compare_networks(network: RefineNet, published: _Published, file: Path) -> None:
     """Raise `InputError` if the parameters belong to a different network."""
-    theirs, own = published_options(published.tensors), published_options(to_published(network))
+    theirs = published_options(published.tensors)
+    expected = published_options(to_published(network))
     if not theirs and not published.tensors.keys() & to_published(network).keys():
         names = ", ".join(abbreviate_names(published.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, which match no published network; {EXPECTED}")
-    wrong = [key for key in theirs if key in own and own[key] != theirs[key]]
+    wrong = [key for key in theirs if key in expected and expected[key] != theirs[key]]
     if wrong:
         raise InputError(
             f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
-            + ", ".join(f"{key} {theirs[key]}, in the run {own[key]}" for key in wrong)
+            + ", ".join(f"{key} {theirs[key]}, in the run {expected[key]}" for key in wrong)
         )
 
 
-def _compare_ladders(own: Tensor, theirs: Tensor, file: Path) -> None:
+def _compare_ladders(expected: Tensor, theirs: Tensor, file: Path) -> None:
     """Raise `InputError` if the file's noise ladder differs from the run's."""
-    if len(theirs) != len(own):
+    if len(theirs) != len(expected):
         raise InputError(
-            f"{file}: has a ladder of {len(theirs)} levels; expected the {len(own)} of the run "
-            f"(train.noise)"
+            f"{file}: has a ladder of {len(theirs)} levels; expected the {len(expected)} of the "
+            f"run (train.noise)"
         )
-    far = ((theirs / own - 1).abs() > SIGMA_RTOL).nonzero()
+    far = ((theirs / expected - 1).abs() > SIGMA_RTOL).nonzero()
     if len(far):
         level = int(far[0])
         raise InputError(
             f"{file}: has another ladder than the run (train.noise): its level {level + 1} is "
-            f"{float(theirs[level]):.7g}; expected {float(own[level]):.7g}"
+            f"{float(theirs[level]):.7g}; expected {float(expected[level]):.7g}"
         )

@@ -236,8 +236,8 @@ def _describe_folder(path: Path) -> FileKind:
     return FileKind("folder", "a folder", f"name the checkpoint in it{found}")
 
 
-def abbreviate_names(names: Iterable[str], most: int = 5, width: int = 60) -> list[str]:
-    """Return the first `most` names, each cut to `width` letters, and the number of the others."""
+def abbreviate_names(names: Iterable[str], limit: int = 5, width: int = 60) -> list[str]:
+    """Return the first `limit` names, each cut to `width` letters, and the number of the others."""
     listed = list(names)
-    shown = [name if len(name) <= width else f"{name[: width - 3]}..." for name in listed[:most]]
-    return shown + ([f"and {len(listed) - most:,} more"] if len(listed) > most else [])
+    shown = [name if len(name) <= width else f"{name[: width - 3]}..." for name in listed[:limit]]
+    return shown + ([f"and {len(listed) - limit:,} more"] if len(listed) > limit else [])

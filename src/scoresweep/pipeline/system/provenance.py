@@ -247,7 +247,9 @@ def _environment() -> bytes:
     """Return one line each for Python, the torch build and every installed package."""
     torch = _torch_build()
     distributions = importlib.metadata.distributions()
-    packages = sorted({f"{each.name}=={each.version}" for each in distributions}, key=str.lower)
+    packages = sorted(
+        {f"{package.name}=={package.version}" for package in distributions}, key=str.lower
+    )
     lines = [
         f"# Python {platform.python_version()}",
         f"# torch {torch['__version__']}, CUDA {torch['cuda']}, {torch['git_version']}",

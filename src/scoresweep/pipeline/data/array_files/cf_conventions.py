@@ -49,6 +49,6 @@ def decoded_values(variable: xr.Variable | xr.DataArray) -> Array:
 
 def inherit_attributes(*levels: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of an array, given those of its groups (root first) and its own."""
-    *groups, own = levels
-    found = {key: group[key] for group in groups for key in INHERITED if key in group}
-    return {**found, **own}
+    *groups, array = levels
+    inherited = {key: group[key] for group in groups for key in INHERITED if key in group}
+    return {**inherited, **array}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoresweep.pipeline.data.array_files.variables import Array, Variable
+from scoresweep.pipeline.data.array_files.variables import Array, FileVariable
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["check_not_empty", "infer_axes", "to_standard_order"]
@@ -34,7 +34,7 @@ MOST_CHANNELS = 4
 
 
 def infer_axes(
-    path: Path, variable: Variable, layout: str | None = None, like: str | None = None
+    path: Path, variable: FileVariable, layout: str | None = None, like: str | None = None
 ) -> str:
     """Return the letter of each axis of an array of samples.
 
@@ -73,11 +73,11 @@ def to_standard_order(values: Array, axes: str) -> Array:
     return values[..., None] if set(axes) == set("NHW") else values
 
 
-def _names(variable: Variable) -> str:
+def _names(variable: FileVariable) -> str:
     return f"({', '.join(variable.dimensions or ())})"
 
 
-def _from_names(path: Path, variable: Variable) -> str | None:
+def _from_names(path: Path, variable: FileVariable) -> str | None:
     """Infer the axes from the dimension names; None if no name is known."""
     names = variable.dimensions or ()
     letters = [LETTER.get(name.lower()) for name in names]
@@ -99,7 +99,7 @@ def _from_names(path: Path, variable: Variable) -> str | None:
     return axes
 
 
-def _from_shape(path: Path, variable: Variable) -> str:
+def _from_shape(path: Path, variable: FileVariable) -> str:
     """Infer the axes from the shape alone."""
     shape = variable.shape
     if len(shape) == 2:
@@ -132,14 +132,14 @@ def _from_shape(path: Path, variable: Variable) -> str:
     )
 
 
-def _ambiguous(path: Path, variable: Variable, why: str, example: str) -> InputError:
+def _ambiguous(path: Path, variable: FileVariable, why: str, example: str) -> InputError:
     return InputError(
         f"{path}: {variable}: {why}. Set the order of the axes in the study, for example "
         f"dataset.layout: {example} (N sample, H row, W column, C channel)."
     )
 
 
-def check_not_empty(path: Path, variable: Variable) -> None:
+def check_not_empty(path: Path, variable: FileVariable) -> None:
     """Raise `InputError` if an array has no values."""
     if 0 in variable.shape:
         raise InputError(f"{path}: {variable}: is empty; expected at least one value on each axis.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoresweep.pipeline.data.array_files.dimension_order import infer_axes
-from scoresweep.pipeline.data.array_files.variables import Variable
+from scoresweep.pipeline.data.array_files.variables import FileVariable
 from scoresweep.pipeline.data.split_names import SPLIT_WORDS, VALIDATION_IS_TEST
 from scoresweep.pipeline.errors import InputError, did_you_mean, join_names
 from scoresweep.pipeline.system.console import say
@@ -37,10 +37,10 @@ KEYS_EXAMPLE = "dataset.keys: {image: NAME, label: NAME}"
 class SplitArrays:
     """The arrays of one split."""
 
-    samples: Variable
+    samples: FileVariable
     axes: str
     """Letter of each axis of the samples: N, H, W, C, D (see `dimension_order`)."""
-    labels: Variable | None
+    labels: FileVariable | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _ParsedName:
 
 def find_samples(
     path: Path,
-    variables: Sequence[Variable],
+    variables: Sequence[FileVariable],
     keys: Mapping[str, str] | None = None,
     layout: str | None = None,
 ) -> tuple[dict[str, SplitArrays], list[str]]:
@@ -101,7 +101,7 @@ def _parse_name(name: str) -> _ParsedName:
 
 
 def _find_by_name(
-    path: Path, variables: Sequence[Variable], layout: str | None
+    path: Path, variables: Sequence[FileVariable], layout: str | None
 ) -> dict[str, SplitArrays]:
     """Find the arrays by the rules for names."""
     names = {v.name: _parse_name(v.name) for v in variables}
@@ -121,10 +121,10 @@ def _find_by_name(
 
 
 def _find_splits(
-    path: Path, variables: Sequence[Variable], names: Mapping[str, _ParsedName]
-) -> dict[str, tuple[str | None, Variable]]:
+    path: Path, variables: Sequence[FileVariable], names: Mapping[str, _ParsedName]
+) -> dict[str, tuple[str | None, FileVariable]]:
     """Return the samples of `train` and `test`, with the split in their names."""
-    by_split: dict[str | None, list[Variable]] = {}
+    by_split: dict[str | None, list[FileVariable]] = {}
     for split in ("train", "test", "validation", None):
         ranked = [(rank, v) for v in variables if (rank := _rank(v, names, split)) is not None]
         best = min((rank for rank, _ in ranked), default=OTHER)
@@ -140,7 +140,9 @@ def _find_splits(
     return found
 
 
-def _rank(variable: Variable, names: Mapping[str, _ParsedName], split: str | None) -> int | None:
+def _rank(
+    variable: FileVariable, names: Mapping[str, _ParsedName], split: str | None
+) -> int | None:
     """Return the rank of an array as the samples of a split; None if it cannot be."""
     name = names[variable.name]
     if name.split != split or variable.is_index or len(variable.shape) < 2:
@@ -154,7 +156,9 @@ def _rank(variable: Variable, names: Mapping[str, _ParsedName], split: str | Non
     return OTHER if name.split_from_group or split is None else None
 
 
-def _require_one(path: Path, found: Sequence[Variable], variables: Sequence[Variable]) -> Variable:
+def _require_one(
+    path: Path, found: Sequence[FileVariable], variables: Sequence[FileVariable]
+) -> FileVariable:
     """Return the only array; raise `InputError` if there are none or several."""
     if len(found) == 1:
         return found[0]
@@ -170,13 +174,13 @@ def _require_one(path: Path, found: Sequence[Variable], variables: Sequence[Vari
     )
 
 
-def _kind(variable: Variable) -> str:
+def _kind(variable: FileVariable) -> str:
     """Return the key of samples in `dataset.keys`."""
     return "point" if len(variable.shape) == 2 else "image"
 
 
 def _check_same_content(
-    path: Path, train: Variable, test: Variable, names: Mapping[str, _ParsedName]
+    path: Path, train: FileVariable, test: FileVariable, names: Mapping[str, _ParsedName]
 ) -> None:
     """Raise `InputError` if arrays in the groups of two splits have different names."""
     first = names[train.name]
@@ -187,7 +191,7 @@ def _check_same_content(
         )
 
 
-def _refuse_numbered(path: Path, variables: Sequence[Variable]) -> None:
+def _refuse_numbered(path: Path, variables: Sequence[FileVariable]) -> None:
     """Raise `InputError` for unnamed arrays, unless they are one of samples and one of labels."""
     if len(variables) > 2 or any(v.name == "arr_1" and len(v.shape) > 2 for v in variables):
         raise InputError(
@@ -198,8 +202,8 @@ def _refuse_numbered(path: Path, variables: Sequence[Variable]) -> None:
 
 
 def _label_candidates(
-    variables: Sequence[Variable], names: Mapping[str, _ParsedName], split: str | None
-) -> list[Variable]:
+    variables: Sequence[FileVariable], names: Mapping[str, _ParsedName], split: str | None
+) -> list[FileVariable]:
     """Return the arrays named like labels of a split, the preferred name first."""
     found = [
         v
@@ -211,7 +215,7 @@ def _label_candidates(
     return sorted(found, key=lambda v: LABELS.index(names[v.name].content))
 
 
-def _labels_match(path: Path, labels: Variable, samples: Variable, axes: str) -> bool:
+def _labels_match(path: Path, labels: FileVariable, samples: FileVariable, axes: str) -> bool:
     """Return whether an array named like labels belongs to the samples.
 
     A coordinate of pixels, such as `y`, does not. Raises `InputError` for a wrong number of labels.
@@ -238,7 +242,7 @@ def _labels_match(path: Path, labels: Variable, samples: Variable, axes: str) ->
 
 
 def _find_by_keys(
-    path: Path, variables: Sequence[Variable], keys: Mapping[str, str], layout: str | None
+    path: Path, variables: Sequence[FileVariable], keys: Mapping[str, str], layout: str | None
 ) -> dict[str, SplitArrays]:
     """Find the arrays named in the study."""
     kind = "image" if "image" in keys else "point"
@@ -267,13 +271,13 @@ def _find_by_keys(
 
 
 def _find_key(
-    path: Path, variables: Sequence[Variable], key: str, name: str
-) -> dict[str, Variable]:
+    path: Path, variables: Sequence[FileVariable], key: str, name: str
+) -> dict[str, FileVariable]:
     """Return the arrays that a key names, by split: one array, or one in each split's group."""
     by_name = {v.name: v for v in variables}
     if name in by_name:
         return {"test" if key.startswith("test_") else "train": by_name[name]}
-    grouped: dict[str, Variable] = {}
+    grouped: dict[str, FileVariable] = {}
     for word, split in SPLIT_WORDS.items():
         for variable in variables:
             group, _, base = variable.name.rpartition("/")

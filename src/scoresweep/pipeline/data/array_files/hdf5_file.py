@@ -20,7 +20,7 @@ from scoresweep.pipeline.data.array_files.cf_conventions import (
     decoded_values,
     inherit_attributes,
 )
-from scoresweep.pipeline.data.array_files.variables import Array, Variable
+from scoresweep.pipeline.data.array_files.variables import Array, FileVariable
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["open_hdf5", "open_netcdf3"]
@@ -30,7 +30,7 @@ PURE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
 
 
 @contextlib.contextmanager
-def open_hdf5(path: Path) -> Iterator[list[Variable]]:
+def open_hdf5(path: Path) -> Iterator[list[FileVariable]]:
     """Yield the arrays of an HDF5 or netCDF 4 file, including those in groups."""
     try:
         file = h5py.File(path, "r")
@@ -64,14 +64,14 @@ def open_hdf5(path: Path) -> Iterator[list[Variable]]:
 
 
 @contextlib.contextmanager
-def open_netcdf3(path: Path) -> Iterator[list[Variable]]:
+def open_netcdf3(path: Path) -> Iterator[list[FileVariable]]:
     """Yield the arrays of a netCDF 3 file."""
     try:
         opened = xr.open_dataset(path, engine="scipy", decode_times=False)
     except DAMAGED as error:
         raise _unreadable(path, "netCDF", error) from error
 
-    def variable(name: str, found: xr.Variable) -> Variable:
+    def variable(name: str, found: xr.Variable) -> FileVariable:
         def read() -> Array:
             try:
                 return decoded_values(found)
@@ -80,7 +80,7 @@ def open_netcdf3(path: Path) -> Iterator[list[Variable]]:
 
         attributes = inherit_attributes(opened.attrs, found.attrs)
         dimensions = tuple(map(str, found.dims))
-        return Variable(name, found.shape, found.dtype, read, dimensions, attributes)
+        return FileVariable(name, found.shape, found.dtype, read, dimensions, attributes)
 
     with opened:
         yield [variable(str(name), found) for name, found in opened.variables.items()]
@@ -90,7 +90,7 @@ def _is_pure_dimension(dataset: h5py.Dataset) -> bool:
     return bytes(dataset.attrs.get("NAME", b"")).startswith(PURE_DIMENSION)
 
 
-def _variable(path: Path, file: h5py.File, name: str, dataset: h5py.Dataset) -> Variable:
+def _variable(path: Path, file: h5py.File, name: str, dataset: h5py.Dataset) -> FileVariable:
     """Describe one array."""
     group, _, base = name.rpartition("/")
     parents = [file[str(p)] if str(p) != "." else file for p in PurePosixPath(name).parents]
@@ -117,7 +117,7 @@ def _variable(path: Path, file: h5py.File, name: str, dataset: h5py.Dataset) -> 
         except DAMAGED as error:
             raise _damaged(path, name, error) from error
 
-    return Variable(name, shape, dataset.dtype, read, dimensions, attributes)
+    return FileVariable(name, shape, dataset.dtype, read, dimensions, attributes)
 
 
 def _dimensions(dataset: h5py.Dataset) -> tuple[tuple[str, ...] | None, bool]:

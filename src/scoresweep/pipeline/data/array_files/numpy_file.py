@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from scoresweep.pipeline.data.array_files.variables import Array, Variable
+from scoresweep.pipeline.data.array_files.variables import Array, FileVariable
 from scoresweep.pipeline.errors import InputError
 
 __all__ = ["open_npy", "open_npz"]
@@ -24,13 +24,13 @@ Open = Callable[[], IO[bytes]]
 
 
 @contextlib.contextmanager
-def open_npy(path: Path) -> Iterator[list[Variable]]:
+def open_npy(path: Path) -> Iterator[list[FileVariable]]:
     """Yield the array of an `.npy` file, named `x`."""
     yield [_variable(path, "x", lambda: path.open("rb"))]
 
 
 @contextlib.contextmanager
-def open_npz(path: Path) -> Iterator[list[Variable]]:
+def open_npz(path: Path) -> Iterator[list[FileVariable]]:
     """Yield the arrays of an `.npz` file; other members of the archive are ignored."""
     try:
         archive = zipfile.ZipFile(path)
@@ -46,7 +46,7 @@ def open_npz(path: Path) -> Iterator[list[Variable]]:
         ]
 
 
-def _variable(path: Path, name: str, opened: Open) -> Variable:
+def _variable(path: Path, name: str, opened: Open) -> FileVariable:
     """Describe an array by its header."""
 
     def read() -> Array:
@@ -73,7 +73,7 @@ def _variable(path: Path, name: str, opened: Open) -> Variable:
             shape, dtype = _header(file)
     except DAMAGED as error:
         raise _damaged(path, name, error) from error
-    return Variable(name, shape, dtype, read)
+    return FileVariable(name, shape, dtype, read)
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Variable"]
+__all__ = ["Array", "FileVariable"]
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Variable:
+class FileVariable:
     """One array of a file."""
 
     name: str

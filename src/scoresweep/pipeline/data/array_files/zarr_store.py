@@ -23,7 +23,7 @@ from scoresweep.pipeline.data.array_files.cf_conventions import (
     decoded_values,
     inherit_attributes,
 )
-from scoresweep.pipeline.data.array_files.variables import Array, Variable
+from scoresweep.pipeline.data.array_files.variables import Array, FileVariable
 from scoresweep.pipeline.data.array_files.zarr_chunks import check_chunks
 from scoresweep.pipeline.data.file_formats import ZARR_FILES
 from scoresweep.pipeline.errors import InputError
@@ -36,7 +36,7 @@ Store = LocalStore | ZipStore
 
 
 @contextlib.contextmanager
-def open_zarr_store(path: Path) -> Iterator[list[Variable]]:
+def open_zarr_store(path: Path) -> Iterator[list[FileVariable]]:
     """Yield the arrays of a store, including those in groups."""
     store, prefix = _open(path)
     try:
@@ -88,7 +88,7 @@ def _variable(
     array: zarr.Array[Any],
     attributes: dict[str, Any],
     others: list[str],
-) -> Variable:
+) -> FileVariable:
     """Describe one array."""
     if isinstance(array.metadata, ArrayV3Metadata):
         names = array.metadata.dimension_names
@@ -119,4 +119,4 @@ def _variable(
                 f"{path}: the array {name} is damaged ({error}). Copy or save it again."
             ) from error
 
-    return Variable(name, array.shape, array.dtype, read, dimensions, attributes)
+    return FileVariable(name, array.shape, array.dtype, read, dimensions, attributes)

@@ -16,7 +16,7 @@ from scoresweep.pipeline.data.array_files.find_samples import SplitArrays, find_
 from scoresweep.pipeline.data.array_files.hdf5_file import open_hdf5, open_netcdf3
 from scoresweep.pipeline.data.array_files.numpy_file import open_npy, open_npz
 from scoresweep.pipeline.data.array_files.stored_values import convert_images, convert_points
-from scoresweep.pipeline.data.array_files.variables import Array, Variable
+from scoresweep.pipeline.data.array_files.variables import Array, FileVariable
 from scoresweep.pipeline.data.array_files.zarr_store import open_zarr_store
 from scoresweep.pipeline.data.file_formats import HDF5, NETCDF3, NPY, NPZ, require_format
 from scoresweep.pipeline.data.loaded_dataset import LoadedDataset, user_dataset
@@ -26,7 +26,7 @@ from scoresweep.pipeline.system.console import say
 
 __all__ = ["read_array", "read_zarr"]
 
-OPENERS: dict[str, Callable[[Path], AbstractContextManager[list[Variable]]]] = {
+OPENERS: dict[str, Callable[[Path], AbstractContextManager[list[FileVariable]]]] = {
     NPY: open_npy,
     NPZ: open_npz,
     HDF5: open_hdf5,
@@ -69,7 +69,7 @@ def read_zarr(
 
 def _load(
     path: Path,
-    variables: list[Variable],
+    variables: list[FileVariable],
     test_fraction: float,
     keys: Any,
     layout: str | None,
@@ -124,7 +124,7 @@ def _read_samples(
 
 
 def _pixel_range(
-    path: Path, samples: list[Variable], from_study: tuple[float, float] | None
+    path: Path, samples: list[FileVariable], from_study: tuple[float, float] | None
 ) -> tuple[float, float] | None:
     """Return the values of black and white, from the study or the attribute `pixel_range`.
 
@@ -181,7 +181,7 @@ def _read_labels(
     return dict(zip(variables, classes.values(), strict=True)), names
 
 
-def _class_names(path: Path, labels: Variable) -> list[str] | None:
+def _class_names(path: Path, labels: FileVariable) -> list[str] | None:
     """Return the attribute `class_names` of labels; None if there is none."""
     value = labels.attributes.get("class_names")
     if value is None:
