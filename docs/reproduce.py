@@ -5,8 +5,9 @@ python docs/reproduce.py results STUDY ...
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -273,8 +274,8 @@ STUDIES: Mapping[str, Callable[[xr.DataTree], Rows]] = {
 } | {"sampler_or_network_digits": sampler_or_network, "shapes_imbalanced": shapes}
 
 
-def main(results: Path, *names: str) -> None:
-    """Print the table of each study below `results`."""
+def main(results: Path, names: Sequence[str]) -> None:
+    """Print the table of each study in the folder `results`."""
     for name in names or STUDIES:
         with xr.open_datatree(results / name / "report.nc", engine="h5netcdf") as tree:
             rows = STUDIES[name](tree.load())
@@ -284,4 +285,8 @@ def main(results: Path, *names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    parser = argparse.ArgumentParser(description="Compare reports with published numbers.")
+    parser.add_argument("results", type=Path, help="folder that contains STUDY/report.nc")
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
+    arguments = parser.parse_args()
+    main(arguments.results, arguments.studies)
