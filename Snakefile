@@ -26,8 +26,7 @@ ignore_local_modules()
 BIN = shlex.quote(os.path.dirname(sys.executable)).replace("{", "{{").replace("}", "}}")
 # A command that the kernel kills (exit code 137) cannot say why itself.
 KILLED = (
-    "Error: the process was killed, probably out of memory; give the job more memory "
-    "(--set-resources RULE:mem_mb=MB), lower sample.chunk or raise train.gradient_accumulation"
+    "Error: killed, probably out of memory: --set-resources RULE:mem_mb=MB gives more"
 )
 shell.prefix(
     f"set -euo pipefail; PATH={BIN}:$PATH; "
