@@ -6,7 +6,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := pytest --numprocesses 2 --dist loadgroup
-EXTRA := slow or cluster or browser or weights
+EXTRA := slow or cluster or browser or download
 # Caches of the programs that the tests start stay in the checkout.
 CACHES := XDG_CACHE_HOME=$(CURDIR)/.cache XDG_CONFIG_HOME=$(CURDIR)/.cache
 
@@ -33,15 +33,15 @@ test: install lint  ## Check the code and run the tests, in minutes; writes only
 	$(CACHES) $(PYTEST) -m 'not ($(EXTRA))'
 
 announce:
-	@echo "After the quick tests come the slow ones, and those with a real SLURM, a browser and"
-	@echo "published weights. For these, as root on Debian:"
-	@echo "- apt-get installs slurm-wlm, munge, chromium and what they need, if missing"
-	@echo "- a four-node SLURM cluster runs on this machine meanwhile (/etc/slurm, /var/spool, cgroups)"
-	@echo "- weights (about 120 MB) are fetched into ~/.cache/scoresweep"
+	@echo "All tests run, also slow ones. As root on Debian, these change the machine:"
+	@echo "- apt-get installs slurm-wlm, slurmdbd, munge, mariadb-server and chromium, if missing"
+	@echo "- a four-node SLURM cluster runs meanwhile: /etc/slurm, /var/lib/scoresweep-cluster, and"
+	@echo "  its nodes in /etc/hosts; it is removed afterwards"
+	@echo "- published datasets and weights (0.4 GB) are downloaded to ~/.cache/scoresweep"
 
-test-all: announce test  ## The same, then slow tests and those that need root on Debian
+test-all: announce install lint  ## The same with all tests: slow, SLURM, browser, downloads (Debian, root)
 	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
-	  SCORESWEEP_WEIGHTS_TESTS=require $(PYTEST) -m '$(EXTRA)'
+	  SCORESWEEP_DOWNLOAD_TESTS=require $(PYTEST)
 
 lint: install
 	ruff check .

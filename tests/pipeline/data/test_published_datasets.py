@@ -7,7 +7,6 @@ import os
 import numpy as np
 import pytest
 
-from scoresweep.pipeline.data.fetch import cache_folder
 from scoresweep.pipeline.data.sources.cifar10 import read_cifar10
 from scoresweep.pipeline.data.sources.mnist import read_fashion_mnist, read_mnist
 from scoresweep.pipeline.errors import InputError
@@ -25,19 +24,17 @@ DATASETS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["mnist", "fashion_mnist", pytest.param("cifar10", marks=pytest.mark.slow)]
-)
+@pytest.mark.download
+@pytest.mark.parametrize("name", DATASETS)
 def test_the_published_data(name):
     read, mean, deviation, first = DATASETS[name]
-    is_allowed = "SCORESWEEP_TEST_CIFAR10" in os.environ or (cache_folder() / name).is_dir()
-    if name == "cifar10" and not is_allowed:
-        pytest.skip("139 MB, and not in the cache; set SCORESWEEP_TEST_CIFAR10=1 to fetch it")
     try:
         staged = read()
     except InputError as error:
         if not str(error).startswith("cannot get the files"):
             raise
+        if os.environ.get("SCORESWEEP_DOWNLOAD_TESTS") == "require":
+            pytest.fail(f"SCORESWEEP_DOWNLOAD_TESTS=require: {error}")
         pytest.skip(str(error))
     images = staged.train.values
     assert (len(images), len(staged.test.values)) == (

@@ -38,14 +38,14 @@ from scoresweep.pipeline.system.safetensors_io import sha256_of_tensors
 CACHE = cache_folder()
 
 # Together on one process, so that nothing is fetched twice.
-pytestmark = [pytest.mark.weights, pytest.mark.xdist_group("published weights")]
+pytestmark = [pytest.mark.download, pytest.mark.xdist_group("published weights")]
 
 
 @functools.cache
 def published(kind: type[Extractor]) -> Extractor:
     """Return an extractor with its weights; skip if they cannot be fetched.
 
-    SCORESWEEP_WEIGHTS_TESTS=require makes that a failure.
+    SCORESWEEP_DOWNLOAD_TESTS=require makes that a failure.
     """
     model = kind((3, 8, 8), 0).eval().requires_grad_(False)
     try:
@@ -53,8 +53,8 @@ def published(kind: type[Extractor]) -> Extractor:
     except InputError as error:
         if not str(error).startswith("cannot get the files"):
             raise
-        if os.environ.get("SCORESWEEP_WEIGHTS_TESTS") == "require":
-            pytest.fail(f"SCORESWEEP_WEIGHTS_TESTS=require: {error}")
+        if os.environ.get("SCORESWEEP_DOWNLOAD_TESTS") == "require":
+            pytest.fail(f"SCORESWEEP_DOWNLOAD_TESTS=require: {error}")
         pytest.skip(str(error))
     return model
 
