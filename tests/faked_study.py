@@ -171,7 +171,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     """Write the samples of a setting: grey 8×8 images."""
     count = setting.sample.count
     described = write_samples(
-        plan.paths.samples(run.id, setting.id),
+        plan.paths.samples(run.id, setting.store),
         torch.from_numpy(pixels(count)).permute(0, 3, 1, 2) / 255,
         chunk_seed=torch.zeros(count, dtype=torch.int64),
         levels={"sigma": torch.from_numpy(sigmas(run))},
@@ -182,7 +182,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     manifest = (
         {"count": count, "shape": [1, 8, 8], MADE_FROM: made_from(plan, run)} | spent | described
     )
-    write_json(plan.paths.samples_manifest(run.id, setting.id), manifest)
+    write_json(plan.paths.samples_manifest(run.id, setting.store), manifest)
 
 
 def fake_metrics(plan: Plan, run: Run, setting: Setting) -> None:

@@ -40,7 +40,7 @@ def real_digits(root: Path, split: str) -> Tensor:
 
 def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
     """Write `samples` as those of the plan's only setting and run."""
-    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
     described = write_samples(
         store,
         samples,

@@ -154,7 +154,7 @@ def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
     shutil.copytree(plan.paths.run(run), root / plan.paths.run(run).relative_to(plan.paths.root))
     scoresweep(root, "sample", "study.yaml")
     for setting in plan.settings:
-        manifest = plan.paths.samples_manifest(run, setting.id)
+        manifest = plan.paths.samples_manifest(run, setting.store)
         theirs = root / manifest.relative_to(plan.paths.root)
         assert (
             json.loads(manifest.read_text())["sha256"] == json.loads(theirs.read_text())["sha256"]
@@ -165,7 +165,7 @@ def test_the_end_of_a_failed_jobs_log_is_shown(plan):
     weights = plan.paths.weights(plan.runs[0].id)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"no weights")
-    manifest = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    manifest = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].store)
     process = head(plan, "--retries", "0", "--", str(manifest.relative_to(plan.paths.root)))
     message = f"{weights.name}: expected the weights of a scoresweep network"
     wait_until(lambda: message in said(plan), "the message", PATIENCE)

@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
 
 
 def drawn(plan):
-    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
     return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
 
 

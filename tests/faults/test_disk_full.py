@@ -87,11 +87,11 @@ def test_sampling_resumes_once_there_is_space(staged, small_disk, make_plan, sco
     fill(small_disk, leave_kibibytes=24)
     command = ("sample", "study.yaml", "--run", run.id, "--setting", setting.id)
     assert_ended_cleanly(scoresweep(*command, cwd=small_disk), small_disk)
-    assert not plan.paths.samples_manifest(run.id, setting.id).exists()
+    assert not plan.paths.samples_manifest(run.id, setting.store).exists()
     grow(small_disk)
     sample(plan, run.id, setting.id)
     found = [
-        xr.load_dataset(p.paths.samples(run.id, setting.id), engine="zarr", consolidated=False)
+        xr.load_dataset(p.paths.samples(run.id, setting.store), engine="zarr", consolidated=False)
         for p in (plan, undisturbed)
     ]
     xr.testing.assert_identical(*(data.assign_attrs(seconds=0) for data in found))

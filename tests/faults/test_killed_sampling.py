@@ -21,7 +21,7 @@ def dying(plan, fault):
 
 
 def drawn(plan):
-    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
     return xr.load_dataset(store, engine="zarr", consolidated=False).assign_attrs(seconds=0)
 
 

@@ -99,8 +99,8 @@ def plan(finished: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 def test_deleted_results_are_made_again(plan: Plan) -> None:
     paths, (a, b, c, d), (x, y, z) = plan.paths, plan.runs, plan.settings
     shutil.rmtree(paths.run(a.id))
-    shutil.rmtree(paths.samples(b.id, x.id))  # its manifest is left
-    paths.samples_manifest(b.id, y.id).unlink()
+    shutil.rmtree(paths.samples(b.id, x.store))  # its manifest is left
+    paths.samples_manifest(b.id, y.store).unlink()
     paths.metrics(b.id, z.id).unlink()
     paths.score_error(c.id).unlink()
     paths.weights(d.id).unlink()  # its manifest is left

@@ -195,7 +195,7 @@ def test_a_setting_is_stale_once_its_job_is_gone(plan: Plan, queue: Queue) -> No
     record_workflow_start(plan.paths, "uuid-1")
     run, setting = plan.runs[1], plan.settings[2]
     state = JobState("running", 1, 4, host="n3", job_id="15_2", nodes="n3")
-    state.write(plan.paths.samples_progress(run.id, setting.id))
+    state.write(plan.paths.samples_progress(run.id, setting.store))
     queue("15_2|RUNNING|n3|None|uuid-1|rule_sample")
     (job,) = (job for job in printed(plan)[0] if job.progress)
     assert (job.state, job.name) == ("running", f"{run.id} / {setting.id}")

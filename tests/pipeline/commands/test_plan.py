@@ -75,7 +75,7 @@ def test_earlier_jobs_give_the_time_without_a_probe(
     fake_run(plan, plan.runs[0])  # 100 steps in 2 s
     fake_samples(plan, plan.runs[0], plan.settings[0])
     state = JobState("done", 1, 1, seconds=31.0)  # 20 samples of 31 evaluations: 0.05 s each
-    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id))
+    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].store))
     rules, text = printed(plan, probe=True)
     assert probed == []
     assert rules["train"].done == 1

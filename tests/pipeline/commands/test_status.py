@@ -120,7 +120,7 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     fake_samples(plan, run, one)
     fake_metrics(plan, run, one)
     fake_samples(plan, run, two)
-    JobState("running", 1, 4).write(plan.paths.samples_progress(run.id, three.id))
+    JobState("running", 1, 4).write(plan.paths.samples_progress(run.id, three.store))
     states = {
         job.setting: job.state for job in collect_jobs(plan) if job.run == run.id and job.setting
     }
@@ -210,7 +210,7 @@ def test_long_tables_list_urgent_jobs_and_count_the_rest(tmp_path: Path) -> None
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     run, setting = plan.runs[3], plan.settings[400]
     JobState("failed", 1, 4, message="diverged").write(
-        plan.paths.samples_progress(run.id, setting.id)
+        plan.paths.samples_progress(run.id, setting.store)
     )
     started = time.process_time()
     text = printed(plan, limit=5)

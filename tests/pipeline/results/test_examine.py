@@ -47,7 +47,7 @@ def test_changed_data_retrain_and_resample_once(plan: Plan) -> None:
         stage(plan, data.id)
         train_run(plan)
         sample(plan, run.id, setting.id)
-        manifest = paths.samples_manifest(run.id, setting.id)
+        manifest = paths.samples_manifest(run.id, setting.store)
         return paths.weights(run.id).read_bytes(), manifest.read_bytes()
 
     before = make_all()

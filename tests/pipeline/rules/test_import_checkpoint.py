@@ -112,7 +112,7 @@ def test_the_run_samples_like_any_other(plan, tmp_path):
     import_checkpoint(study, run.id, checkpoint(tmp_path / "c.pth"))
     train(study, run.id, Resources())  # there is nothing left to train
     sample(study, run.id, setting.id)
-    assert study.paths.samples_manifest(run.id, setting.id).exists()
+    assert study.paths.samples_manifest(run.id, setting.store).exists()
     with pytest.raises(InputError, match="has weights already"):
         import_checkpoint(study, run.id, tmp_path / "c.pth")
 

@@ -179,9 +179,9 @@ def test_a_failed_setting_is_named_and_the_others_are_reported(
     fake_study(plan)
     run, setting = plan.runs[2], plan.settings[0]
     plan.paths.metrics(run.id, setting.id).unlink()
-    plan.paths.samples_manifest(run.id, setting.id).unlink()
+    plan.paths.samples_manifest(run.id, setting.store).unlink()
     state = JobState("failed", 1, 2, message="</td><script>not finite</script>")
-    state.write(plan.paths.samples_progress(run.id, setting.id))
+    state.write(plan.paths.samples_progress(run.id, setting.store))
     report(plan)
     text = read_page(plan).text
     assert "Without a result: 1 of 12 settings. Failed: 1." in text

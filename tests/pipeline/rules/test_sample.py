@@ -82,12 +82,12 @@ def draw(plan, run=0, **options):
 
 
 def drawn(plan, run, setting):
-    store = plan.paths.samples(run.id, setting.id)
+    store = plan.paths.samples(run.id, setting.store)
     return xr.load_dataset(store, engine="zarr", consolidated=False)
 
 
 def state_of(plan, run=0):
-    path = plan.paths.samples_progress(plan.runs[run].id, plan.settings[0].id)
+    path = plan.paths.samples_progress(plan.runs[run].id, plan.settings[0].store)
     return JobState.read(path)
 
 
@@ -162,7 +162,9 @@ def test_the_store_describes_its_contents(make):
     wanted |= {"weights_sha256": digest, "sample": setting.sample.model_dump_json()}
     assert {key: found.attrs[key] for key in wanted} == wanted
     assert found.attrs["seconds"] > 0
-    manifest = parse_yaml(plan.paths.samples_manifest(run.id, setting.id).read_text(), "manifest")
+    manifest = parse_yaml(
+        plan.paths.samples_manifest(run.id, setting.store).read_text(), "manifest"
+    )
     assert manifest["count"] == 50
     assert manifest["shape"] == [1, 8, 8]
     assert manifest["seconds"] == found.attrs["seconds"]
@@ -426,14 +428,14 @@ def test_a_stop_loses_only_the_interrupted_chunk(make, monkeypatch):
     state = state_of(plan)
     assert (state.state, state.step, state.steps) == ("running", 2, 3)
     state.seconds = 1000.0
-    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id))
+    state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].store))
     chunks = note_chunks(monkeypatch)
     assert_same_samples(draw(plan), undisturbed)
     assert chunks == [2]
     state = state_of(plan)
     assert (state.state, state.step, state.restarts) == ("done", 3, 1)
     assert state.seconds > 1000  # those before the stop are counted
-    assert not plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id).exists()
+    assert not plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store).exists()
 
 
 def test_finished_samples_are_not_redrawn(make, monkeypatch):
@@ -462,7 +464,7 @@ def test_a_damaged_chunk_is_named_and_redrawn(make, monkeypatch, capsys, damage)
         note_chunks(patch, stop_before=2)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)
     damaged = sorted(parts.iterdir())[1]
     damaged.write_bytes(damage(damaged.read_bytes()))
     chunks = note_chunks(monkeypatch)
@@ -482,7 +484,7 @@ def test_chunks_of_other_weights_are_not_used(make, monkeypatch):
         note_chunks(patch, stop_before=0)
         with pytest.raises(KeyboardInterrupt):
             draw(plan)
-    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)
     assert list(parts.iterdir()) == []
     chunks = note_chunks(monkeypatch)
     ours = draw(plan)
@@ -509,7 +511,7 @@ def wait_for(condition):
 
 def test_a_killed_worker_is_reported_as_probably_out_of_memory(make, fast_workers):
     plan = make(count=100_000)
-    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)
 
     def kill():
         wait_for(lambda: any(parts.glob("chunk-*")))
@@ -528,7 +530,7 @@ def test_a_killed_worker_is_reported_as_probably_out_of_memory(make, fast_worker
 def test_the_other_workers_stop_after_their_chunk_if_one_fails(make, fast_workers):
     """Each has 2,500 chunks to draw; one may open no more files."""
     plan = make(count=100_000)
-    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)
 
     def forbid():
         wait_for(lambda: len({int(path.stem[-6:]) % 2 for path in parts.glob("chunk-*")}) == 2)
@@ -549,7 +551,7 @@ def test_workers_end_with_the_process_that_started_them(make, fast_workers):
         target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, 2)
     )
     parent.start()
-    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].id)
+    parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)
     wait_for(lambda: len(list(parts.glob("chunk-*"))) > 2)
     workers = psutil.Process(parent.pid).children()
     parent.kill()
@@ -576,7 +578,7 @@ def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch)
     assert chunks == []
     state = state_of(plan)
     assert (state.state, state.message) == ("failed", str(error.value))
-    folder = plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].id).parent
+    folder = plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].store).parent
     setting = plan.settings[0].id
     assert names(folder) == [f".{setting}.lock", f"{setting}.progress.json"]
 

@@ -63,7 +63,7 @@ def test_steps_near_zero_or_larger_steps_are_allowed(
     tmp_path: Path, mean: float, sampler: dict[str, Any]
 ) -> None:
     plan = draw_samples(tmp_path, mean, sampler)
-    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].id)
+    store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
     with xr.open_zarr(store, consolidated=False) as content:
         points = content["point"].to_numpy()
     assert points.shape == (20, 2)

@@ -156,10 +156,10 @@ def test_adding_an_axis_keeps_existing_ids(tmp_path):
     for run in before.runs:
         before.paths.run(run.id).mkdir(parents=True)
         for setting in before.settings:
-            before.paths.samples_manifest(run.id, setting.id).parent.mkdir(
+            before.paths.samples_manifest(run.id, setting.store).parent.mkdir(
                 parents=True, exist_ok=True
             )
-            before.paths.samples_manifest(run.id, setting.id).touch()
+            before.paths.samples_manifest(run.id, setting.store).touch()
     after = plan(
         tmp_path,
         train={"grid": {"seed": [0, 1], "noise.levels": [5, 9]}},

@@ -122,7 +122,7 @@ def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
     for setting in plan.settings:
         samples = results["sample", run, setting.id]
         metrics = results["evaluate", run, setting.id]
-        progress = paths.samples_progress(run, setting.id)
+        progress = paths.samples_progress(run, setting.store)
         if not metrics.is_due:
             yield Job(run, setting.id, "done")
         elif metrics.is_damaged:

@@ -79,7 +79,7 @@ def _code_records_of(plan: Plan) -> Iterator[tuple[Kind, Path]]:
         if plan.measures_score_error:
             yield "score_error", paths.score_error(run.id)
         for setting in plan.settings:
-            yield "samples", paths.samples_manifest(run.id, setting.id)
+            yield "samples", paths.samples_manifest(run.id, setting.store)
             yield "metrics", paths.metrics(run.id, setting.id)
 
 

@@ -41,7 +41,7 @@ def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
         sample_files = list_names(paths.results / "samples" / run.id)
         metric_files = list_names(paths.results / "metrics" / run.id)
         for setting in plan.settings:
-            samples = samples_state(paths, run.id, setting.id, network, data, sample_files)
+            samples = samples_state(paths, run.id, setting, network, data, sample_files)
             by_key["sample", run.id, setting.id] = samples
             metrics = metrics_state(plan, run.id, setting.id, samples, data, metric_files, options)
             by_key["evaluate", run.id, setting.id] = metrics
@@ -66,7 +66,7 @@ def is_measured(
         measured = score_error_state(plan, run_id, network, data)
         used, kind = [measured], "score_error"
     else:
-        samples = samples_state(plan.paths, run_id, setting_id, network, data)
+        samples = samples_state(plan.paths, run_id, plan.setting(setting_id), network, data)
         measured = metrics_state(plan, run_id, setting_id, samples, data)
         used, kind = [network, samples, measured], "metrics"
     if any(result.state != "done" for result in used):

@@ -20,7 +20,7 @@ from scoresweep.pipeline.results.input_hashes import (
     training_sha256,
 )
 from scoresweep.pipeline.results.result import INPUT_NAMES, Result
-from scoresweep.pipeline.study import Plan, StudyPaths
+from scoresweep.pipeline.study import Plan, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
 from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
 
@@ -110,13 +110,13 @@ def score_error_state(plan: Plan, run: str, network: Result, data: Result) -> Re
 def samples_state(
     paths: StudyPaths,
     run: str,
-    setting: str,
+    setting: Setting,
     network: Result,
     data: Result,
     names: set[str] | None = None,
 ) -> Result:
     """Return the state of a setting's samples; `names` lists their folder, if known."""
-    manifest, store = paths.samples_manifest(run, setting), paths.samples(run, setting)
+    manifest, store = paths.samples_manifest(run, setting.store), paths.samples(run, setting.store)
     names = list_names(manifest.parent) if names is None else names
     result = Result("sample", manifest)
     content = _read(manifest) if manifest.name in names else {}

@@ -123,7 +123,7 @@ def _input_hashes(plan: Plan, run: Run, setting: Setting) -> Hashes:
     """Return the hashes of the samples, of their inputs and of the data."""
     data = recorded_dataset(plan.paths, run.dataset.id)
     network = network_state(plan.paths, run.id, data)
-    samples = samples_state(plan.paths, run.id, setting.id, network, data)
+    samples = samples_state(plan.paths, run.id, setting, network, data)
     return samples.hashes | {"data": data.sha256}
 
 
@@ -143,7 +143,7 @@ def _read_samples(
 
     Damaged or non-finite samples lose their manifest, so that the workflow draws them again.
     """
-    store = plan.paths.samples(run.id, setting.id)
+    store = plan.paths.samples(run.id, setting.store)
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
     if not manifest.exists():
         raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
@@ -153,7 +153,7 @@ def _read_samples(
         _check_finite(samples, where, setting.sample.chunk)
     except (InputError, RunError, FileNotFoundError) as error:
         manifest.unlink(missing_ok=True)
-        plan.paths.samples_manifest_copy(run.id, setting.id).unlink(missing_ok=True)
+        plan.paths.samples_manifest_copy(run.id, setting.store).unlink(missing_ok=True)
         raise RunError(f"{error} Re-running the study also redraws them.") from error
     if len(samples) < 2:
         raise InputError(

@@ -107,14 +107,14 @@ def _figures(
         vector_fields,
     )
     return Figures(
-        overview=list(overview(plan.paths, data, ranked, main, datasets)),
+        overview=list(overview(plan, data, ranked, main, datasets)),
         maps=[*metric_maps(data, ranked, metrics), *signals_to_noise(data)],
         costs=list(cost_maps(data, ranked, metrics)),
         score_errors=[figure for section in networks for figure in section(data)],
-        sample_grids=sample_grids(plan.paths, data, wide, main, datasets),
+        sample_grids=sample_grids(plan, data, wide, main, datasets),
         samples=[
-            *neighbours(plan.paths, data, ranked, main, datasets),
-            *trajectory_figures(plan.paths, data, ranked, main),
+            *neighbours(plan, data, ranked, main, datasets),
+            *trajectory_figures(plan, data, ranked, main),
             *(shares(data, ranked, main) if main else ()),
         ],
         curves=list(training_curves(data)),

@@ -68,7 +68,7 @@ def sample(
     data = recorded_dataset(paths, run.dataset.id).sha256
     processes = min(processes, -(-setting.sample.count // setting.sample.chunk))
     job = SamplingJob(run, setting, paths, processes, threads, gpus, digest, data, this_code)
-    with file_lock(paths.samples_lock(run.id, setting.id)):
+    with file_lock(paths.samples_lock(run.id, setting.store)):
         if this_code:
             _discard_other_code(job)
         if not _is_finished(job):
@@ -77,8 +77,8 @@ def sample(
 
 def _discard_other_code(job: SamplingJob) -> None:
     """Delete the manifest of samples that other code drew, so that they are redrawn."""
-    manifest = job.paths.samples_manifest(job.run.id, job.setting.id)
-    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.id)
+    manifest = job.paths.samples_manifest(job.run.id, job.setting.store)
+    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.store)
     if not manifest.exists():
         copy.unlink(missing_ok=True)
     remove_if_other_code("samples", manifest, copy)
@@ -87,7 +87,7 @@ def _discard_other_code(job: SamplingJob) -> None:
 def _sample(job: SamplingJob) -> None:
     """Draw and write the samples; keep the job's state file up to date."""
     state = JobState("running", 0, job.chunks)
-    state_path = job.paths.samples_progress(job.run.id, job.setting.id)
+    state_path = job.paths.samples_progress(job.run.id, job.setting.store)
     try:
         _draw_and_write(job, state, state_path)
     except ScoresweepError as error:
@@ -152,11 +152,11 @@ def _describe_missing(job: SamplingJob, error: Exception) -> str:
 
 def _is_finished(job: SamplingJob) -> bool:
     """Return whether all samples were drawn with these weights; report what is there."""
-    manifest = job.paths.samples_manifest(job.run.id, job.setting.id)
+    manifest = job.paths.samples_manifest(job.run.id, job.setting.store)
     if not manifest.exists() and not _restore(job, manifest):
         return False
     try:
-        read_samples(job.paths.samples(job.run.id, job.setting.id))
+        read_samples(job.paths.samples(job.run.id, job.setting.store))
         content = json.loads(manifest.read_text(encoding="utf-8"))
     except InputError as error:
         say(f"{error} Drawing them again.")
@@ -173,7 +173,7 @@ def _is_finished(job: SamplingJob) -> bool:
 
 def _restore(job: SamplingJob, manifest: Path) -> bool:
     """Restore a missing manifest from its copy, if these weights drew the samples."""
-    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.id)
+    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.store)
     try:
         content = json.loads(copy.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -24,12 +24,12 @@ def assemble(
     job: SamplingJob, resolved: ResolvedSampling, network: ScoreNetwork, seconds: float
 ) -> None:
     """Write the sample store and then its manifest; `seconds` is the time that drawing took."""
-    run, setting = job.run.id, job.setting.id
+    run, store = job.run.id, job.setting.store
     tensors = [read_chunk(job, chunk) for chunk in range(job.chunks)]
     code = join_codes(chunk_code(job, chunk) for chunk in range(job.chunks))
     attributes = _attributes(job, seconds)
     description = write_samples(
-        job.paths.samples(run, setting),
+        job.paths.samples(run, store),
         **_arrays(job, tensors),
         levels=_levels(tensors, resolved),
         attributes=attributes,
@@ -44,8 +44,8 @@ def assemble(
         MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256},
         MADE_BY: code.record(),
     }
-    write_json(job.paths.samples_manifest_copy(run, setting), manifest)
-    write_json(job.paths.samples_manifest(run, setting), manifest)
+    write_json(job.paths.samples_manifest_copy(run, store), manifest)
+    write_json(job.paths.samples_manifest(run, store), manifest)
 
 
 def _arrays(job: SamplingJob, tensors: list[dict[str, Tensor]]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class SamplingJob:
     @property
     def chunk_folder(self) -> Path:
         """Folder of the chunk files."""
-        return self.paths.chunk_folder(self.run.id, self.setting.id)
+        return self.paths.chunk_folder(self.run.id, self.setting.store)
 
     @property
     def chunks(self) -> int:

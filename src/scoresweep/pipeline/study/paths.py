@@ -98,9 +98,9 @@ class StudyPaths:
         """Token of the process that may write to the run."""
         return self.run(run) / ".owner"
 
-    def samples_lock(self, run: str, setting: str) -> Path:
+    def samples_lock(self, run: str, store: str) -> Path:
         """Lock held by the process that draws samples."""
-        return self.results / "samples" / run / f".{setting}.lock"
+        return self.results / "samples" / run / f".{store}.lock"
 
     def provenance(self, run: str) -> Path:
         """Provenance of a run: code, versions and machine."""
@@ -114,25 +114,25 @@ class StudyPaths:
         """Record of the SLURM job that trains or trained a run."""
         return self.run(run) / "job.json"
 
-    def samples(self, run: str, setting: str) -> Path:
+    def samples(self, run: str, store: str) -> Path:
         """Zarr store of samples."""
-        return self.results / "samples" / run / f"{setting}.zarr"
+        return self.results / "samples" / run / f"{store}.zarr"
 
-    def samples_manifest(self, run: str, setting: str) -> Path:
+    def samples_manifest(self, run: str, store: str) -> Path:
         """Manifest of the samples, written last: if it exists, the store is complete."""
-        return self.results / "samples" / run / f"{setting}.json"
+        return self.results / "samples" / run / f"{store}.json"
 
-    def samples_manifest_copy(self, run: str, setting: str) -> Path:
+    def samples_manifest_copy(self, run: str, store: str) -> Path:
         """Copy of the manifest: Snakemake deletes the original of a job that looks interrupted."""
-        return self.results / "samples" / run / f".{setting}.manifest"
+        return self.results / "samples" / run / f".{store}.manifest"
 
-    def samples_progress(self, run: str, setting: str) -> Path:
+    def samples_progress(self, run: str, store: str) -> Path:
         """Progress of sampling, for `scoresweep status`."""
-        return self.results / "samples" / run / f"{setting}.progress.json"
+        return self.results / "samples" / run / f"{store}.progress.json"
 
-    def chunk_folder(self, run: str, setting: str) -> Path:
+    def chunk_folder(self, run: str, store: str) -> Path:
         """Finished chunks, until all are drawn."""
-        return self.results / "samples" / run / f"{setting}.parts"
+        return self.results / "samples" / run / f"{store}.parts"
 
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, independent of sampler settings."""

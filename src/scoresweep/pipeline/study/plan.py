@@ -41,8 +41,12 @@ class Setting:
     """One point of the sampling grid, applied to every run."""
 
     id: str
+    """Id of its metrics."""
     sample: Sample
     axes: Point
+    """Swept values by axis name."""
+    store: str
+    """Name of its sample store, which settings that differ in `count` only share."""
 
 
 R = TypeVar("R", Run, Setting)

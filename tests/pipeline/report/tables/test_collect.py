@@ -194,7 +194,7 @@ def test_missing_results_are_nan_and_have_a_state(tmp_path: Path) -> None:
             fake_metrics(plan, run, setting)
     damaged = plan.paths.metrics(plan.runs[0].id, plan.settings[0].id)
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    drawn = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].id)
+    drawn = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].store)
     drawn.parent.mkdir(parents=True)
     drawn.write_text('{"seconds": 5.0, "devi')
     data = collect(plan, collect_jobs(plan))

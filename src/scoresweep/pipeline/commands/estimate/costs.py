@@ -83,7 +83,7 @@ def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
         job, key = next(remaining), sample_key(run, setting)
         if key in costs.sample_seconds or job.state == "waiting":
             continue
-        progress = JobState.read(plan.paths.samples_progress(run.id, setting.id))
+        progress = JobState.read(plan.paths.samples_progress(run.id, setting.store))
         evaluations = costs.evaluations_per_sample(plan, run, setting)
         if progress and progress.step and progress.seconds and evaluations:
             drawn = min(setting.sample.count, progress.step * setting.sample.chunk)

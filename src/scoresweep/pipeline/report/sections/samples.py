@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -42,7 +43,7 @@ from scoresweep.pipeline.report.statistics.summary import (
 )
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.sampling.sample_store import read_samples, read_trajectories
-from scoresweep.pipeline.study import StudyPaths
+from scoresweep.pipeline.study import Plan
 
 __all__ = [
     "SampleGrids",
@@ -78,7 +79,7 @@ class SampleGrids(NamedTuple):
 
 
 def sample_grids(
-    paths: StudyPaths,
+    plan: Plan,
     data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
@@ -89,7 +90,7 @@ def sample_grids(
     If there are more than `MAX_GRIDS` settings, the best by `metric` are shown. Settings whose
     samples are missing or incomplete are left out.
     """
-    real = {dataset: _real(paths, dataset) for dataset in datasets}
+    real = {dataset: _real(plan, dataset) for dataset in datasets}
     rows: list[tuple[CaptionedFigure, ...]] = []
     for dataset, split in real.items():
         if split:
@@ -106,7 +107,7 @@ def sample_grids(
             break
         row: list[CaptionedFigure] = []
         for _, setting in sorted(group.iterrows(), key=lambda each: not _is_denoised(each[1])):
-            drawn = _drawn(paths, setting)
+            drawn = _drawn(plan, setting)
             if drawn:
                 name = file_name("samples", setting["run"], setting["setting"])
                 title = format_axes({axis: setting[axis] for axis in same}) or "samples"
@@ -127,7 +128,7 @@ def _is_denoised(setting: pd.Series[Any]) -> bool:
 
 
 def overview(
-    paths: StudyPaths,
+    plan: Plan,
     data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
@@ -136,7 +137,7 @@ def overview(
     """Yield samples of the first dataset next to those of its best configuration (first seed)."""
     first = wide[wide["dataset"] == datasets[0]] if "dataset" in wide else wide
     for where, row in itertools.islice(_best_settings(data, first, metric), 1):
-        real, drawn = _real(paths, datasets[0]), _drawn(paths, row)
+        real, drawn = _real(plan, datasets[0]), _drawn(plan, row)
         if not real or not drawn:
             return
         name = format_axes(where) or "samples"
@@ -170,7 +171,7 @@ def _best_settings(
 
 
 def neighbours(
-    paths: StudyPaths,
+    plan: Plan,
     data: ReportData,
     wide: pd.DataFrame,
     metric: RankedMetric | None,
@@ -179,12 +180,12 @@ def neighbours(
     """Yield the first images of the best configurations over their nearest training images."""
     seen = set()
     for where, row in _best_settings(data, wide, metric):
-        drawn = _drawn(paths, row)
+        drawn = _drawn(plan, row)
         if (row["run"], row["setting"]) in seen or not drawn or drawn.pixel_range is None:
             continue
         seen.add((row["run"], row["setting"]))
         dataset = row.get("dataset", datasets[0])
-        real = _real(paths, dataset, "train")
+        real = _real(plan, dataset, "train")
         if not real:
             continue
         first = drawn.first(NEIGHBOURS)
@@ -220,13 +221,13 @@ def signals_to_noise(data: ReportData) -> Iterator[CaptionedFigure]:
 
 
 def trajectory_figures(
-    paths: StudyPaths, data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
+    plan: Plan, data: ReportData, wide: pd.DataFrame, metric: RankedMetric | None
 ) -> Iterator[CaptionedFigure]:
     """Yield the stored trajectories of the best configurations."""
     for where, row in _best_settings(data, wide, metric):
-        if not _drawn(paths, row):
+        if not _drawn(plan, row):
             continue
-        trajectories = read_trajectories(paths.samples(row["run"], row["setting"]))
+        trajectories = read_trajectories(_store(plan, row))
         if trajectories is None:
             continue
         count = len(trajectories.states)
@@ -242,20 +243,24 @@ def trajectory_figures(
             yield captioned(name, title, f"{caption}.", figure)
 
 
-def _real(paths: StudyPaths, dataset: str, split: str = "test") -> Split | None:
+def _real(plan: Plan, dataset: str, split: str = "test") -> Split | None:
     """Return real samples; None if they are missing."""
     try:
-        return read_split(paths.dataset_store(dataset), split)
+        return read_split(plan.paths.dataset_store(dataset), split)
     except InputError:
         return None
 
 
-def _drawn(paths: StudyPaths, row: pd.Series[Any]) -> Split | None:
+def _drawn(plan: Plan, row: pd.Series[Any]) -> Split | None:
     """Return the samples of a setting; None if they are missing."""
     try:
-        return read_samples(paths.samples(row["run"], row["setting"]))
+        return read_samples(_store(plan, row))
     except InputError:
         return None
+
+
+def _store(plan: Plan, row: pd.Series[Any]) -> Path:
+    return plan.paths.samples(row["run"], plan.setting(row["setting"]).store)
 
 
 def _grid(split: Split, real: Split | None = None) -> bytes:

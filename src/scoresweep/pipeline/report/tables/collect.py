@@ -140,7 +140,7 @@ def _sampling(
             at, path = run_position + setting_position, plan.paths.metrics(run.id, setting.id)
             kind = f"{run.dataset.id} {setting.sample.count}"
             sources.append(_Source(at, path, kind, jobs[run.id, setting.id], measured))
-            costs.append((at, read_cost(plan.paths.samples_manifest(run.id, setting.id))))
+            costs.append((at, read_cost(plan.paths.samples_manifest(run.id, setting.store))))
     sampling = reader.read("sampling", [runs, settings], sources).assign(ids)
     sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, costs))
     parts = split_errors(sampling, runs, plan.runs)
