@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -220,11 +221,14 @@ def evaluate(
     root: Root = Path(),
 ) -> None:
     """Compute the metrics of samples; settings that fail are reported at the end."""
+    from scoresweep.pipeline.evaluation.real_data import RealData
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.evaluate import evaluate as run_evaluate
+    from scoresweep.pipeline.system.device import select_device
 
     plan = _plan(study, root)
     _set_up_process(threads)
+    real = cache(lambda dataset: RealData(plan, dataset, select_device(gpus)))
     pairs = [
         (name, setting_id) for name in _runs(plan, run) for setting_id in _settings(plan, setting)
     ]
@@ -234,7 +238,7 @@ def evaluate(
             say(f"{name} / {setting_id}: metrics are up to date")
             continue
         try:
-            run_evaluate(plan, name, setting_id, gpus)
+            run_evaluate(plan, name, setting_id, gpus, real(plan.run(name).dataset.id))
         except ScoresweepError as error:
             if len(pairs) == 1:
                 raise

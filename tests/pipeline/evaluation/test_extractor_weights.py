@@ -219,7 +219,7 @@ def test_stage_fetches_everything_that_later_steps_need(
     form = PUBLISHED_WEIGHTS["efficientnet_lite0"].download.file_sets[0]
     assert {attributes["weights_file"]: attributes["weights_file_sha256"]} == form
     train = read_split(plan.paths.dataset_store(name), "train")
-    model = load_extractor(plan, plan.runs[0], "efficientnet_lite0", train)
+    model = load_extractor(plan, plan.runs[0].dataset.id, "efficientnet_lite0", train)
     assert attributes["weights_sha256"] == sha256_of_tensors(model.state_dict())
 
 

@@ -59,7 +59,7 @@ def root(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_file_holds_the_moments_of_the_training_features(root: Path) -> None:
     plan = plan_of(root)
-    sets = read_reference(plan, plan.runs[0], "pixels")
+    sets = read_reference(plan, "digits", "pixels")
     train = read_split(root / "data" / "digits.zarr", "train").model_space().flatten(1)
     assert torch.equal(sets["train"].values, train)
     assert sets["train"].moments is not None
@@ -75,7 +75,7 @@ def test_noise_is_uniform_and_the_same_in_all_files(root: Path) -> None:
     train = read_split(root / "data" / "digits.zarr", "train")
     noise = uniform_noise(train, 1000)
     plan = plan_of(root)
-    sets = read_reference(plan, plan.runs[0], "pixels")
+    sets = read_reference(plan, "digits", "pixels")
     assert torch.equal(sets["noise"].values, noise.flatten(1))
     assert noise.shape == (1000, 1, 8, 8)
     assert 0 <= float(noise.amin()) < 0.01 < 0.99 < float(noise.amax()) <= 1
@@ -118,7 +118,7 @@ def test_a_file_of_an_older_version_must_be_computed_again(root: Path, tmp_path:
     with xr.open_dataset(plan_of(root).reference("digits", "pixels"), engine="h5netcdf") as file:
         file.load().drop_vars("train_mean").to_netcdf(made, engine="h5netcdf")
     with pytest.raises(InputError, match=r"train_mean.*`scoresweep reference STUDY`"):
-        read_reference(plan, plan.runs[0], "pixels")
+        read_reference(plan, "digits", "pixels")
 
 
 def test_features_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +151,9 @@ def fitted(staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def use(plan: Plan) -> Extractor:
     """Load features and extractor as `evaluate` does."""
-    run = plan.runs[0]
-    read_reference(plan, run, "classifier")
+    read_reference(plan, "digits", "classifier")
     train = read_split(plan.paths.dataset_store("digits"), "train")
-    return load_extractor(plan, run, "classifier", train)
+    return load_extractor(plan, "digits", "classifier", train)
 
 
 def test_files_of_all_counts_share_the_extractor(
@@ -169,7 +168,7 @@ def test_files_of_all_counts_share_the_extractor(
     assert weights.read_bytes() == before
     use(some)
     test = read_split(every.paths.dataset_store("digits"), "test").model_space()
-    expected = read_reference(every, every.runs[0], "classifier")["test"].values
+    expected = read_reference(every, "digits", "classifier")["test"].values
     torch.testing.assert_close(extract_features(use(every), test, "test").values, expected)
 
 
@@ -262,4 +261,4 @@ def test_features_of_another_dataset_or_extractor_are_refused(
     with xr.open_dataset(plan_of(root).reference("digits", "pixels"), engine="h5netcdf") as file:
         file.load().assign_attrs({name: "other"}).to_netcdf(made, engine="h5netcdf")
     with pytest.raises(InputError, match=f"its {name} is other, expected"):
-        read_reference(plan, plan.runs[0], "pixels")
+        read_reference(plan, "digits", "pixels")

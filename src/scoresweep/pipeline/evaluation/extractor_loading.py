@@ -16,7 +16,7 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.extractor_weights import load_published_weights
 from scoresweep.pipeline.evaluation.real_features import read_attribute, unusable_reference
-from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.system.atomic_files import atomic_write
@@ -110,14 +110,14 @@ def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
         ) from error
 
 
-def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
+def load_extractor(plan: Plan, dataset: str, name: str, train: Split) -> Extractor:
     """Return an extractor with the weights that computed the features of the real samples.
 
     Raises:
         InputError: if its weights have changed since, or a file is missing or damaged.
     """
-    model = make_extractor(name, train, run.dataset.id)
-    path = plan.paths.extractor_weights(run.dataset.id, name)
+    model = make_extractor(name, train, dataset)
+    path = plan.paths.extractor_weights(dataset, name)
     if model.weights is not None:
         load_published_weights(model)
     elif model.state_dict():
@@ -127,7 +127,7 @@ def load_extractor(plan: Plan, run: Run, name: str, train: Split) -> Extractor:
             raise unusable_reference(path, error) from error
     else:
         return model
-    reference = plan.reference(run.dataset.id, name)
+    reference = plan.reference(dataset, name)
     current = _attributes_of(model)["weights_sha256"]
     recorded = read_attribute(reference, "weights_sha256")
     if current != recorded:

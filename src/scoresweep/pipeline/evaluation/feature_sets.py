@@ -9,18 +9,10 @@ from torch import Tensor
 
 from scoresweep.distributions import GaussianMixture
 from scoresweep.metrics.features import Features
-from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.sources.shapes import class_shares
-from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
-from scoresweep.pipeline.evaluation.real_features import (
-    extract_features,
-    read_reference,
-    uniform_noise,
-)
-from scoresweep.pipeline.evaluation.subsets import random_subset
-from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.evaluation.real_data import RealData
+from scoresweep.pipeline.evaluation.real_features import extract_features
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData, Shapes
 
 __all__ = [
@@ -60,39 +52,31 @@ class DatasetFacts:
     """Requested share of each class (K,), if the data are shapes."""
 
 
-def dataset_facts(plan: Plan, run: Run, train: Split) -> DatasetFacts:
-    """Return what is known about the dataset of a run."""
+def dataset_facts(real: RealData) -> DatasetFacts:
+    """Return what is known about a dataset."""
     mixture = shares = None
-    if isinstance(run.dataset, GaussianMixtureData):
-        mixture = load_exact_score(plan.paths.dataset_store(run.dataset.id))
-    if isinstance(run.dataset, Shapes):
-        requested = (run.dataset.shares or {}).items()
+    if isinstance(real.dataset, GaussianMixtureData):
+        mixture = load_exact_score(real.plan.paths.dataset_store(real.dataset.id))
+    if isinstance(real.dataset, Shapes):
+        requested = (real.dataset.shares or {}).items()
         shares = torch.from_numpy(class_shares({str(name): share for name, share in requested}))
-    return DatasetFacts(train.class_names, mixture, shares)
+    return DatasetFacts(real.train.class_names, mixture, shares)
 
 
-def extract_feature_sets(
-    plan: Plan, run: Run, extractor: str, train: Split, samples: Tensor, device: torch.device
-) -> FeatureSets:
+def extract_feature_sets(real: RealData, extractor: str, samples: Tensor) -> FeatureSets:
     """Return the features of generated samples, and of the real ones to compare them with.
 
     For `NO_EXTRACTOR`, the samples themselves are the features.
     """
+    count = len(samples)
     if extractor == NO_EXTRACTOR:
-        return _samples_as_features(plan, run, train, samples)
-    real = read_reference(plan, run, extractor)
-    model = load_extractor(plan, run, extractor, train)
-    test, noise = (
-        real[part][random_subset(len(real[part]), len(samples), part)] for part in ("test", "noise")
-    )
+        train, test, noise = (
+            real.samples_as_features(part, count) for part in ("train", "test", "noise")
+        )
+        return FeatureSets(train, Features(samples.flatten(1)), test, noise, resize="none")
+    train = real.features(extractor)["train"]
+    test, noise = (real.some_features(extractor, part, count) for part in ("test", "noise"))
+    model = real.extractor(extractor)
     title = f"{extractor} of generated samples"
-    generated = extract_features(model, samples, title, device)
-    return FeatureSets(real["train"], generated, test, noise, model.resize)
-
-
-def _samples_as_features(plan: Plan, run: Run, train: Split, samples: Tensor) -> FeatureSets:
-    test = read_split(plan.paths.dataset_store(run.dataset.id), "test").model_space()
-    test = test[random_subset(len(test), len(samples), "test")]
-    parts = (train.model_space(), samples, test, uniform_noise(train, len(samples)))
-    real, generated, tested, noise = (Features(part.flatten(1)) for part in parts)
-    return FeatureSets(real, generated, tested, noise, resize="none")
+    generated = extract_features(model, samples, title, real.device)
+    return FeatureSets(train, generated, test, noise, model.resize)

@@ -12,7 +12,7 @@ from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import CPU
 from scoresweep.seeds import generator_for
@@ -58,17 +58,17 @@ def extract_features(
     return Features.join(parts)
 
 
-def read_reference(plan: Plan, run: Run, extractor: str) -> dict[str, Features]:
+def read_reference(plan: Plan, dataset: str, extractor: str) -> dict[str, Features]:
     """Return the features of "train" and "test" samples and of uniform "noise".
 
     Raises:
         InputError: if the file is missing, damaged, or of another dataset or extractor.
     """
-    path = plan.reference(run.dataset.id, extractor)
+    path = plan.reference(dataset, extractor)
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
             content = file.load()
-        for name, expected in (("dataset", run.dataset.id), ("extractor", extractor)):
+        for name, expected in (("dataset", dataset), ("extractor", extractor)):
             if content.attrs.get(name) != expected:
                 raise ValueError(f"its {name} is {content.attrs.get(name)}, expected {expected}")
         tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}

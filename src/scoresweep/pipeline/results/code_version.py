@@ -53,7 +53,7 @@ METRIC_FILES = (
         "measurement_files",
         "metric_cache",
     ),
-    *("real_features", "sample_metrics", "subsets", "trajectory_metrics"),
+    *("real_data", "real_features", "sample_metrics", "subsets", "trajectory_metrics"),
 )
 
 FILES: dict[Kind, tuple[str, ...]] = {

@@ -14,7 +14,6 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics.score_error import compare_scores
-from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError
@@ -30,12 +29,12 @@ from scoresweep.pipeline.evaluation.measurement_files import (
     write_dataset,
 )
 from scoresweep.pipeline.evaluation.metric_cache import MetricCache
-from scoresweep.pipeline.evaluation.real_features import read_attribute
+from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
 from scoresweep.pipeline.evaluation.trajectory_metrics import snr_dataset, trajectory_error_dataset
 from scoresweep.pipeline.results import network_state, recorded_dataset, samples_state
-from scoresweep.pipeline.results.code_version import MADE_BY, current_code
-from scoresweep.pipeline.results.input_hashes import MADE_FROM, made_from_attribute
+from scoresweep.pipeline.results.code_version import current_code
+from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.sampling.sample_store import (
     Trajectories,
     read_levels,
@@ -57,7 +56,9 @@ MAX_LISTED = 3
 Hashes = Mapping[str, str | None]
 
 
-def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
+def evaluate(
+    plan: Plan, run_id: str, setting_id: str, gpus: int = 0, real: RealData | None = None
+) -> None:
     """Write every metric of the samples that a setting drew from a run's network.
 
     A metric that fails, for example because there are too few samples, is skipped; the others are
@@ -65,18 +66,21 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
     "METRIC on EXTRACTOR", and they are printed. If any sample is not finite, nothing is computed,
     because metrics of a subset would be biased.
 
+    `real` is the data of the run's dataset, if another setting has loaded it.
+
     Raises:
         InputError: if files are missing, every metric fails, or there is no GPU.
         RunError: if the samples are damaged or not finite.
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
+    real = real or RealData(plan, run.dataset.id, device)
     hashes = _input_hashes(plan, run, setting)
     samples, trajectories, levels = _read_samples(plan, run, setting)
     earlier = MetricCache(
-        plan.paths.metrics(run.id, setting.id), cache(partial(_metric_inputs, plan, run, hashes))
+        plan.paths.metrics(run.id, setting.id), partial(_metric_inputs, real, hashes)
     )
-    parts, problems = _measure_grid(plan, run, samples, earlier, device)
+    parts, problems = _measure_grid(plan, real, samples, earlier)
     if trajectories is not None and plan.measures_score_error:
         error = _trajectory_error(plan, run, trajectories, device)
         parts = _add_trajectory_error(plan, parts, error)
@@ -97,15 +101,14 @@ def evaluate(plan: Plan, run_id: str, setting_id: str, gpus: int = 0) -> None:
 
 
 def _measure_grid(
-    plan: Plan, run: Run, samples: Tensor, earlier: MetricCache, device: torch.device
+    plan: Plan, real: RealData, samples: Tensor, earlier: MetricCache
 ) -> tuple[list[tuple[xr.Dataset, Point]], dict[str, str]]:
     """Compute the metrics at each point of the evaluation grid, and the reasons for failures."""
-    train = read_split(plan.paths.dataset_store(run.dataset.id), "train")
-    facts = dataset_facts(plan, run, train)
+    facts = dataset_facts(real)
 
     @cache
     def sets(extractor: str) -> FeatureSets:
-        return extract_feature_sets(plan, run, extractor, train, samples, device)
+        return extract_feature_sets(real, extractor, samples)
 
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:
@@ -127,13 +130,12 @@ def _input_hashes(plan: Plan, run: Run, setting: Setting) -> Hashes:
     return samples.hashes | {"data": data.sha256}
 
 
-def _metric_inputs(plan: Plan, run: Run, hashes: Hashes, extractor: str) -> str:
+def _metric_inputs(real: RealData, hashes: Hashes, extractor: str) -> str:
     """Return a hash of the inputs of all metrics on an extractor, apart from their options."""
     if extractor == NO_EXTRACTOR:
         return content_hash(dict(hashes))
-    path = plan.reference(run.dataset.id, extractor)
-    real = [str(read_attribute(path, name)) for name in ("weights_sha256", MADE_FROM, MADE_BY)]
-    return content_hash(dict(hashes), path.name, real)
+    file, *content = real.identity(extractor).values()
+    return content_hash(dict(hashes), file, content)
 
 
 def _read_samples(
