@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.report.format import format_value, is_repeat
+from scoresweep.pipeline.report.format import format_value
 from scoresweep.pipeline.report.saved_report import SCORE_ERROR, Report
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, label_repeats
 from scoresweep.pipeline.report.statistics.side_by_side import SIDES, side_by_side
 from scoresweep.pipeline.report.statistics.summary import best, main_metric, summarise
 from scoresweep.pipeline.study import Run, Setting
-from scoresweep.pipeline.study.axis_names import axis_value
+from scoresweep.pipeline.study.axis_names import axis_value, is_repeat
 from scoresweep.pipeline.study.config import Config
 from scoresweep.pipeline.study.plan import Evaluation
 

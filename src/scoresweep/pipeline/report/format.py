@@ -16,14 +16,8 @@ __all__ = [
     "format_repeats",
     "format_value",
     "humanize",
-    "is_repeat",
     "missing_repeats",
 ]
-
-
-def is_repeat(axis: str) -> bool:
-    """Return whether an axis repeats measurements (a seed)."""
-    return axis == "seed" or axis.endswith("_seed")
 
 
 def missing_repeats(row: Mapping[Any, Any] | pd.Series[Any], max_repeats: tuple[int, int]) -> str:

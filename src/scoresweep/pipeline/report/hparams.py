@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
-from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 if TYPE_CHECKING:
     from pandas.core.groupby import SeriesGroupBy

@@ -9,7 +9,7 @@ from scoresweep.pipeline.netcdf_attrs import VARIABLE_ATTRS
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.models import Study
 
-__all__ = ["axis_names", "axis_value"]
+__all__ = ["axis_names", "axis_value", "is_repeat"]
 
 RESERVED = {"sample", "metric", "value", "interval", *VARIABLE_ATTRS} | {
     *("mean", "low", "high", "n", "real", "noise"),
@@ -46,6 +46,11 @@ def axis_names(
             names[block][path] = next(name for name in candidates if name not in taken)
             taken.add(names[block][path])
     return names
+
+
+def is_repeat(axis: str) -> bool:
+    """Return whether an axis repeats measurements (a seed)."""
+    return axis == "seed" or axis.endswith("_seed")
 
 
 def axis_value(value: Any) -> Any:

@@ -49,7 +49,11 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     for point, setting in sample:
         axes = axes_of("sample", point)
         store_axes = axes_of("sample", {path: point[path] for path in point if path != "count"})
-        id_ = find_id(axes, content_hash(setting))
-        settings.append(Setting(id_, setting, axes, find_store(store_axes, setting)))
+        ids = {
+            count: find_id(axes, content_hash(setting.model_copy(update={"count": count})))
+            for count in (study.sample.halving.counts if study.sample.halving else ())
+        }
+        id_, store = find_id(axes, content_hash(setting)), find_store(store_axes, setting)
+        settings.append(Setting(id_, setting, axes, store, ids))
     evaluations = [Evaluation(options, axes_of("evaluate", point)) for point, options in evaluate]
     return check_plan(Plan(study, paths, runs, settings, evaluations), where)

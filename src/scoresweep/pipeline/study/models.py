@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoints",
     "Evaluate",
     "EvaluateBlock",
+    "Halving",
     "Logging",
     "Optimizer",
     "Sample",
@@ -212,8 +214,36 @@ class TrainBlock(Train, Sweep):
     """The `train` block: how networks are trained, and its sweep."""
 
 
+class Halving(Config):
+    """Successive halving: draw more samples of the best settings only.
+
+    Every setting is drawn and measured at the first count; the best go on to the next one.
+    """
+
+    measure: str
+    """Value that ranks the settings, such as `fid` or `frechet_classifier`."""
+    counts: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
+    """Rising numbers of samples, below `sample.count`, after each of which settings are dropped.
+    Multiples of `sample.chunk` avoid drawing a chunk twice."""
+    keep: float = Field(gt=0, lt=1)
+    """Share of the settings that go on, rounded up. Settings that differ in a seed only go on
+    together."""
+    over: Literal["run", "study"] = "run"
+    """Which settings compete: "run": those of each run; "study": those of all runs on a dataset."""
+
+    @field_validator("counts")
+    @classmethod
+    def _rising(cls, value: list[int]) -> list[int]:
+        if any(a >= b for a, b in itertools.pairwise(value)):
+            raise ValueError("rising numbers")
+        return value
+
+
 class SampleBlock(Sample, Sweep):
     """The `sample` block: how samples are drawn, and its sweep."""
+
+    halving: Halving | None = Field(None, json_schema_extra=NO_EFFECT)
+    """Successive halving over the settings; null: every setting is drawn in full."""
 
 
 class EvaluateBlock(Evaluate, Sweep):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.data_checks import shape_problems
+from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
 from scoresweep.pipeline.study.methods.metrics import (
     CLASS_EXTRACTORS,
     CLASS_METRICS,
     DATASET_METRICS,
+    EXTRACTORS,
+    METRICS,
+    Better,
+    ranking_measures,
 )
 from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, Oracle
 from scoresweep.pipeline.study.methods.tasks import Interpolation
@@ -39,6 +44,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _tasks,
         _class_metrics,
         _dataset_metrics,
+        _halving,
     )
     problems = [problem for check in checks for problem in check(plan)]
     if problems:
@@ -173,3 +179,44 @@ def _dataset_metrics(plan: Plan) -> Iterable[str]:
                     f"evaluate.metrics: {metric}: is defined for the dataset "
                     f"{DATASET_METRICS[metric]!r} only, found {dataset.name!r}; remove the metric"
                 )
+
+
+def _halving(plan: Plan) -> Iterable[str]:
+    """Yield what is wrong with successive halving."""
+    halving, count = plan.halving, plan.study.sample.count
+    if halving is None:
+        return
+    if halving.counts[-1] >= count:
+        yield (
+            f"sample.halving.counts: {halving.counts}: expected numbers below sample.count, {count}"
+        )
+    if "count" in swept_paths(plan.study.sample):
+        yield (
+            "sample.grid.count: cannot be swept with sample.halving, which draws each setting at "
+            "several counts; remove one of the two"
+        )
+    if len(plan.evaluations) > 1:
+        yield (
+            f"evaluate.grid: {len(plan.evaluations)} points, but sample.halving needs one value of "
+            f"its measure for each setting; expected an evaluate block without a sweep"
+        )
+    options = plan.evaluations[0].evaluate
+    measures = ranking_measures(options.metrics, options.extractors)
+    if halving.measure not in measures:
+        every = ranking_measures(list(METRICS), list(EXTRACTORS))
+        named = ", ".join(measures) or "none"
+        yield (
+            f"sample.halving.measure: {halving.measure}: expected a value that ranks settings and "
+            f"that the study measures: {named}.{did_you_mean(halving.measure, measures)} "
+            + _how_to_measure(halving.measure, every)
+        )
+
+
+def _how_to_measure(measure: str, every: Mapping[str, Better]) -> str:
+    """Say how a study measures a value, or that it does not rank settings."""
+    if measure in every:
+        return "Add its metric to evaluate.metrics and its extractor to evaluate.extractors."
+    return (
+        "Values without a direction, or that bad samples can score well on (precision, recall, "
+        "density), do not rank settings; the score error does not depend on them."
+    )

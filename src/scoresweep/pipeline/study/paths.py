@@ -134,6 +134,10 @@ class StudyPaths:
         """Finished chunks, until all are drawn."""
         return self.results / "samples" / run / f"{store}.parts"
 
+    def halving_choice(self, group: str, count: int) -> Path:
+        """Which settings of a group of runs go on to `count` samples, and why."""
+        return self.results / "halving" / group / f"{count}.json"
+
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, independent of sampler settings."""
         return self.results / "metrics" / run / "score_error.nc"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +12,14 @@ from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import content_hash, hashed_fields
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import Dataset
-from scoresweep.pipeline.study.models import NETWORK_OPTIONS, Evaluate, Sample, Study, Train
+from scoresweep.pipeline.study.models import (
+    NETWORK_OPTIONS,
+    Evaluate,
+    Halving,
+    Sample,
+    Study,
+    Train,
+)
 from scoresweep.pipeline.study.paths import StudyPaths
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting"]
@@ -47,6 +56,15 @@ class Setting:
     """Swept values by axis name."""
     store: str
     """Name of its sample store, which settings that differ in `count` only share."""
+    ids: Mapping[int, str] = field(default_factory=dict)
+    """Ids of this setting at the counts of successive halving."""
+
+    def at(self, count: int) -> Setting:
+        """Return this setting at one of the counts of successive halving."""
+        if count == self.sample.count:
+            return self
+        sample = self.sample.model_copy(update={"count": count})
+        return replace(self, id=self.ids[count], sample=sample)
 
 
 R = TypeVar("R", Run, Setting)
@@ -76,7 +94,35 @@ class Plan:
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""
-        return _find(self.settings, setting_id, "setting")
+        return _find(self.settings, setting_id, "setting", self._earlier_stages())
+
+    @property
+    def halving(self) -> Halving | None:
+        """The options of successive halving; None without it."""
+        return self.study.sample.halving
+
+    @property
+    def counts(self) -> list[int]:
+        """The counts of successive halving, the last one included; empty without it."""
+        return [*self.halving.counts, self.study.sample.count] if self.halving else []
+
+    def halving_groups(self) -> dict[str, list[Run]]:
+        """Return the runs whose settings compete in successive halving, by the name of the group.
+
+        Over a study, exact scores compete among themselves: they are the reference for networks.
+        """
+        groups: dict[str, list[Run]] = {}
+        for run in self.runs if self.halving else ():
+            name = run.id
+            if self.halving and self.halving.over == "study":
+                name = run.dataset.id + ("" if run.train.network.is_trained else ".exact")
+            groups.setdefault(name, []).append(run)
+        return groups
+
+    def _earlier_stages(self) -> Iterator[Setting]:
+        """Yield the settings at the counts of successive halving below the last."""
+        for setting in self.settings:
+            yield from (setting.at(count) for count in setting.ids)
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return the dataset with this id; raise `InputError` if there is none."""
@@ -143,9 +189,9 @@ def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     return [{name: options[name] for name in sorted(further)}] if further else []
 
 
-def _find(items: list[R], wanted: str, kind: str) -> R:
-    """Return the item whose id or hash is `wanted`."""
-    for item in items:
+def _find(items: list[R], wanted: str, kind: str, others: Iterable[R] = ()) -> R:
+    """Return the item whose id or hash is `wanted`; error messages do not list `others`."""
+    for item in itertools.chain(items, others):
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
     ids = [item.id for item in items]

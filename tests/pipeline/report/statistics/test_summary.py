@@ -14,10 +14,10 @@ from scoresweep.pipeline.report.format import (
     format_interval,
     format_number,
     format_value,
-    is_repeat,
 )
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, best, main_metric, summarise
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 ROWS = pd.DataFrame(
     {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from scoresweep.pipeline.report.format import format_number, format_value, humanize, is_repeat
+from scoresweep.pipeline.report.format import format_number, format_value, humanize
 from scoresweep.pipeline.report.plots import rounded
 from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes
 from scoresweep.pipeline.report.sections.maps import axis_pairs
@@ -19,6 +19,7 @@ from scoresweep.pipeline.report.sections.metric_data import MetricData, metrics_
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 __all__ = ["explorer"]
 

@@ -10,11 +10,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from scoresweep.pipeline.report.format import format_axes, is_repeat
+from scoresweep.pipeline.report.format import format_axes
 from scoresweep.pipeline.report.plots import COLOURS, HeatMap, Line, LineChart, pdf, png, rounded
 from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
 from scoresweep.pipeline.report.statistics.summary import group_by_axes
 from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 __all__ = [
     "CaptionedFigure",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from scoresweep.pipeline.report.format import format_axes, format_value, humanize, is_repeat
+from scoresweep.pipeline.report.format import format_axes, format_value, humanize
 from scoresweep.pipeline.report.plots import (
     Axis,
     Cell,
@@ -35,6 +35,7 @@ from scoresweep.pipeline.report.sections.metric_data import (
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, best_first, group_by_axes
 from scoresweep.pipeline.report.tables.frames import planned_table
 from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 __all__ = ["axis_pairs", "cost_maps", "metric_maps"]
 

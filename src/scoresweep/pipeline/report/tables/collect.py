@@ -19,7 +19,6 @@ import xarray as xr
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.netcdf_attrs import label, label_of_option
-from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.tables.array_builder import ArrayBuilder
 from scoresweep.pipeline.report.tables.axes import Grid, axis_options, grid_of, unique_values
 from scoresweep.pipeline.report.tables.compute_cost import (
@@ -39,6 +38,7 @@ from scoresweep.pipeline.report.tables.report_data import (
 )
 from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.axis_names import is_repeat
 from scoresweep.pipeline.system.provenance import provenance
 
 __all__ = ["collect"]

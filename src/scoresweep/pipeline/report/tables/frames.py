@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import pandas as pd
 import xarray as xr
 
-from scoresweep.pipeline.report.format import is_repeat
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.tables.compute_cost import COST_FIELDS, EVALUATE_PREFIX
 from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 __all__ = ["long_table", "metric_names", "planned_table", "wide_table"]
 

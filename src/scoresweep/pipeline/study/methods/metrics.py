@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from scoresweep.metric_names import metric_name
 from scoresweep.pipeline.errors import did_you_mean
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     "EXTRACTORS",
     "IMAGE_EXTRACTORS",
     "METRICS",
+    "Better",
     "ExtractorName",
     "MetricName",
+    "ranking_measures",
 ]
 
 METRICS: dict[str, str] = {
@@ -47,6 +51,22 @@ EXTRACTORS: dict[str, str] = {
 DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
 """Metrics defined for one dataset only; they use the samples directly, without extractor."""
 
+Better = Literal["lower", "higher"]
+
+RANKING: dict[str, dict[str, Better]] = {
+    "frechet": {"frechet": "lower"},
+    "frechet_infinity": {"frechet_infinity": "lower"},
+    "kid": {"kid": "lower"},
+    "mmd": {"mmd": "lower"},
+    "energy_distance": {"energy_distance": "lower"},
+    "sliced_wasserstein": {"sliced_wasserstein": "lower"},
+    "prdc": {"coverage": "higher"},
+    "modes": {"mode_error": "lower"},
+    "shapes": {"shape_error": "lower", "shape_mass_outside": "lower"},
+}
+"""Values of each metric that rank settings, and their direction. The others have no direction, or
+bad samples can score well."""
+
 CLASS_METRICS = frozenset({"classes"})
 """Metrics that need class probabilities from an extractor."""
 
@@ -55,6 +75,16 @@ CLASS_EXTRACTORS = frozenset({"classifier"})
 
 IMAGE_EXTRACTORS = frozenset(EXTRACTORS) - {"pixels"}
 """Extractors that need images, not points."""
+
+
+def ranking_measures(metrics: Sequence[str], extractors: Sequence[str]) -> dict[str, Better]:
+    """Return the names of the measured values that rank settings, and their direction."""
+    return {
+        value if metric in DATASET_METRICS else metric_name(value, extractor): better
+        for metric in metrics
+        for value, better in RANKING.get(metric, {}).items()
+        for extractor in extractors
+    }
 
 
 def _one_of(*names: str) -> Any:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoresweep.metrics.display_names import metric_name, metric_title
+from scoresweep.metric_names import metric_name, metric_title
 
 
 @pytest.mark.parametrize(

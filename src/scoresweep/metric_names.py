@@ -1,4 +1,4 @@
-"""Names of metrics, which state the extractor.
+"""Names of metrics, which state the extractor; imports no torch, so that studies use it.
 
 `fid` means the features of the Inception network of 2015-12-05 with TensorFlow 1's resize. Another
 resize is part of the name, and so is any other extractor.
