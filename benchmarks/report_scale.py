@@ -20,7 +20,7 @@ import yaml
 from harness import Benchmark, begin, command_line, python
 from planning import report_growth, study_of
 
-from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study import Plan, Setting, parse_study, plan_study
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -52,17 +52,18 @@ def write_study(folder: Path, settings: int) -> None:
             faked_study.fake_samples(plan, run, setting)
             faked_study.fake_metrics(plan, run, setting)
         for i, setting in enumerate(plan.settings[ORIGINALS:]):
-            copy(plan, run.id, plan.settings[i % ORIGINALS].id, setting.id)
+            copy(plan, run.id, plan.settings[i % ORIGINALS], setting)
 
 
-def copy(plan: Plan, run: str, old: str, new: str) -> None:
+def copy(plan: Plan, run: str, old: Setting, new: Setting) -> None:
     """Copy the files of the setting `old` to the setting `new`."""
     paths = plan.paths
-    shutil.copytree(paths.samples(run, old), paths.samples(run, new), copy_function=os.link)
-    manifest = paths.samples_manifest(run, old).read_text(encoding="utf-8")
-    text = manifest.replace(old, new)
-    paths.samples_manifest(run, new).write_text(text, encoding="utf-8")
-    shutil.copyfile(paths.metrics(run, old), paths.metrics(run, new))
+    original, store = paths.samples(run, old.store), paths.samples(run, new.store)
+    shutil.copytree(original, store, copy_function=os.link)
+    manifest = paths.samples_manifest(run, old.store).read_text(encoding="utf-8")
+    text = manifest.replace(old.store, new.store)
+    paths.samples_manifest(run, new.store).write_text(text, encoding="utf-8")
+    shutil.copyfile(paths.metrics(run, old.id), paths.metrics(run, new.id))
 
 
 def measure(benchmark: Benchmark, sizes: Sequence[int]) -> None:

@@ -236,7 +236,7 @@ def made_from(plan: Plan, run: Run, setting: Setting | None = None) -> dict[str,
     network = network_state(plan.paths, run.id, data)
     hashes = data.hashes | network.hashes
     if setting:
-        hashes |= samples_state(plan.paths, run.id, setting.id, network, data).hashes
+        hashes |= samples_state(plan.paths, run.id, setting, network, data).hashes
     return {name: sha256 for name, sha256 in hashes.items() if sha256}
 
 

@@ -141,8 +141,8 @@ def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
     """The jobs of the killed head continue; those of the new one wait for them."""
     scoresweep(plan.paths.root, "train", "study.yaml")
     first = head(plan)
-    run, setting = plan.runs[0].id, plan.settings[0].id
-    lock = plan.paths.samples_lock(run, setting)
+    run = plan.runs[0].id
+    lock = plan.paths.samples_lock(run, plan.settings[0].store)
     wait_until(lambda: is_locked(lock), "sampling", PATIENCE)
     dies(first)
     unlock(plan)

@@ -253,7 +253,7 @@ def test_killed_sampling_draws_only_missing_chunks(cluster, tmp_path):
     folder = work_folder(tmp_path / "work", study)
     snakemake(folder, "--cores", "2", "--until", "train")
     plan = plan_study(load_study(folder / "study.yaml"), folder)
-    killed, other = ((plan.runs[0].id, setting.id) for setting in plan.settings)
+    killed, other = ((plan.runs[0].id, setting.store) for setting in plan.settings)
     manifests = [plan.paths.samples_manifest(*one) for one in (killed, other)]
     progress = plan.paths.samples_progress(*killed)
 

@@ -9,6 +9,7 @@ from faults.in_process import crash_at, train_run
 from faults.run_comparison import assert_same_run
 from tiny_study import TINY, give_data, tiny_plan
 
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.rules.evaluate import evaluate
@@ -87,12 +88,11 @@ def drawn(plan):
 @pytest.mark.parametrize("name", ["image/c/0/0/0/0", "image/zarr.json"])
 def test_damaged_samples_are_redrawn(plan, undisturbed, name, damage):
     run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
-    damage(layout.samples(run, setting) / name)
-    with pytest.raises(RunError, match=rf"{setting}\.zarr.*image.* (damaged|bytes|missing)"):
+    store = layout.samples(run, plan.settings[0].store)
+    damage(store / name)
+    with pytest.raises(RunError, match=rf"{store.name}.*image.* (damaged|bytes|missing)"):
         evaluate(plan, run, setting)
-    assert not layout.samples_manifest(
-        run, setting
-    ).exists()  # so that the workflow draws them again
+    assert not manifest_path(store).exists()  # so that the workflow draws them again
     sample(plan, run, setting)
     evaluate(plan, run, setting)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
@@ -102,9 +102,9 @@ def test_a_damaged_trajectory_redraws_the_samples(plan):
     content = parse_yaml(TINY, "tiny.yaml")
     content["sample"]["trajectories"] = 4
     plan = plan_study(parse_study(content, "study.yaml"), plan.paths.root)
-    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
+    run, setting = plan.runs[0].id, plan.settings[0].id
     sample(plan, run, setting)
-    chunks = (layout.samples(run, setting) / "trajectory/c").rglob("*")
+    chunks = (plan.paths.samples(run, plan.settings[0].store) / "trajectory/c").rglob("*")
     flip_a_byte(next(path for path in chunks if path.is_file()))
     with pytest.raises(RunError, match=r"trajectory is damaged"):
         evaluate(plan, run, setting)
@@ -113,16 +113,16 @@ def test_a_damaged_trajectory_redraws_the_samples(plan):
 
 
 def test_a_damaged_copy_of_the_manifest_is_ignored(plan, undisturbed):
-    run, setting, layout = plan.runs[0].id, plan.settings[0].id, plan.paths
-    cut_short(layout.samples_manifest_copy(run, setting))
-    layout.samples_manifest(run, setting).unlink()
-    sample(plan, run, setting)
+    names, layout = (plan.runs[0].id, plan.settings[0].store), plan.paths
+    cut_short(layout.samples_manifest_copy(*names))
+    layout.samples_manifest(*names).unlink()
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
 
 
 def test_sample_detects_damaged_samples(plan, undisturbed, capsys):
     run, setting = plan.runs[0].id, plan.settings[0].id
-    flip_a_byte(plan.paths.samples(run, setting) / "image/c/0/0/0/0")
+    flip_a_byte(plan.paths.samples(run, plan.settings[0].store) / "image/c/0/0/0/0")
     sample(plan, run, setting)
     assert re.search(r"image is damaged", capsys.readouterr().err)
     xr.testing.assert_identical(drawn(plan), drawn(undisturbed))

@@ -41,7 +41,8 @@ def plan(trained, tmp_path):
 
 
 def names_of(plan):
-    return plan.runs[0].id, plan.settings[0].id
+    """Return the names of the run and of its sample store."""
+    return plan.runs[0].id, plan.settings[0].store
 
 
 def drawn(plan):
@@ -81,7 +82,7 @@ def delete(paths):
 def test_deleted_chunks_are_named_and_redrawn(plan, trained, what, number, monkeypatch, capsys):
     act = lambda: delete(DELETED[what](plan.paths, names_of(plan)))  # noqa: E731
     after(monkeypatch, chunks_module, "write_chunk", number, act)
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     said = capsys.readouterr().err
     assert "chunk-000000.safetensors" in said
     assert "of 3 chunks" in said
@@ -93,7 +94,7 @@ def test_deleted_chunks_are_named_and_redrawn(plan, trained, what, number, monke
 def test_a_folder_deleted_while_a_chunk_is_written(plan, trained, moment, monkeypatch, capsys):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, chunk_files, moment, 3, act)
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     assert plan.paths.chunk_folder(*names_of(plan)).name in capsys.readouterr().err
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
@@ -102,8 +103,8 @@ def test_samples_deleted_while_their_store_is_written(plan, trained, monkeypatch
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
     after(monkeypatch, assemble, "write_samples", 1, act)
     # Only the manifest was written, without the store: the next start detects it.
-    sample(plan, *names_of(plan))
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     xr.testing.assert_identical(drawn(plan), drawn(trained))
 
 
@@ -114,9 +115,9 @@ def test_repeatedly_deleted_chunks_are_an_error(plan, monkeypatch):
 
     monkeypatch.setattr(assemble, "read_chunk", read)
     with pytest.raises(RunError, match=r"\.parts: .* deleted 3 times"):
-        sample(plan, *names_of(plan))
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
     monkeypatch.undo()
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
 
 
 # TensorBoard writes in a thread of its own, which ends.
@@ -136,13 +137,13 @@ def test_a_deleted_run_folder_is_an_error_and_the_run_restarts(plan, trained, pa
 
 
 def test_samples_deleted_during_evaluation(plan, monkeypatch, tmp_path):
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     folder = plan.paths.results / "samples"
     after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
     with pytest.raises(RunError, match=r"\.zarr"):
         evaluate(plan, *names_of(plan))
     monkeypatch.undo()
-    sample(plan, *names_of(plan))
+    sample(plan, plan.runs[0].id, plan.settings[0].id)
     after(monkeypatch, evaluate_module, "_check_finite", 1, lambda: delete([folder]))
     evaluate(plan, *names_of(plan))  # they are in memory
     with pytest.raises(InputError, match="there are no samples here"):

@@ -44,15 +44,15 @@ def identities(folder):
 def test_a_killed_job_draws_only_missing_samples(make_plan, monkeypatch, function, call, chunks):
     plan = make_plan()
     train_run(plan)
-    run, setting = plan.runs[0].id, plan.settings[0].id
+    names, setting = (plan.runs[0].id, plan.settings[0].store), plan.settings[0].id
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     job = context.Process(target=dying, args=(plan, functools.partial(die_in, function, call)))
     job.start()
     job.join(60)
     assert job.exitcode == -signal.SIGKILL
-    assert not plan.paths.samples_manifest(run, setting).exists()
-    parts = plan.paths.chunk_folder(run, setting)
+    assert not plan.paths.samples_manifest(*names).exists()
+    parts = plan.paths.chunk_folder(*names)
     kept, used, write = identities(parts), {}, module.assemble
     assert len(kept) == chunks
 
@@ -61,12 +61,12 @@ def test_a_killed_job_draws_only_missing_samples(make_plan, monkeypatch, functio
         write(work, *rest)
 
     monkeypatch.setattr(module, "assemble", noting)
-    sample(plan, run, setting)
+    sample(plan, names[0], setting)
     assert len(used) == 3
     assert {name: used[name] for name in kept} == kept
     again = drawn(plan)
-    plan.paths.samples_manifest(run, setting).unlink()
-    sample(plan, run, setting)  # all of it, undisturbed
+    plan.paths.samples_manifest(*names).unlink()
+    sample(plan, names[0], setting)  # all of it, undisturbed
     xr.testing.assert_identical(again, drawn(plan))
-    folder = plan.paths.samples(run, setting).parent
+    folder = plan.paths.samples(*names).parent
     assert [path.name for path in folder.iterdir() if "part" in path.name] == []

@@ -81,7 +81,7 @@ def measured(plan: Plan) -> xr.Dataset:
 
 def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
     run, setting = plan.runs[0].id, plan.settings[0].id
-    store = plan.paths.samples(run, setting)
+    store = plan.paths.samples(run, plan.settings[0].store)
     described = write_samples(
         store,
         samples,

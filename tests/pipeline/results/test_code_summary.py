@@ -42,7 +42,7 @@ def mark(path, code):
 
 
 def samples(plan):
-    return [plan.paths.samples_manifest(r.id, s.id) for r in plan.runs for s in plan.settings]
+    return [plan.paths.samples_manifest(r.id, s.store) for r in plan.runs for s in plan.settings]
 
 
 def mark_all(plan):

@@ -237,7 +237,7 @@ def test_samples_that_are_not_finite_are_named(points: Plan) -> None:
     with pytest.raises(RunError, match=message):
         measure(points, samples)
     assert not points.paths.metrics(run, setting).exists()
-    assert not manifest_path(points.paths.samples(run, setting)).exists()
+    assert not manifest_path(points.paths.samples(run, points.settings[0].store)).exists()
 
 
 def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> None:

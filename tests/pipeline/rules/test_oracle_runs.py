@@ -101,7 +101,8 @@ def test_results_of_other_code_are_recomputed_on_request(study, tmp_path, monkey
     root = Path(shutil.copytree(study.paths.root, tmp_path / "copy"))
     plan = replace(study, paths=replace(study.paths, root=root))
     names = plan.runs[0].id, plan.settings[0].id
-    manifest, layout = plan.paths.samples_manifest(*names), plan.paths
+    layout = plan.paths
+    manifest = layout.samples_manifest(names[0], plan.settings[0].store)
     before = sha256_of(manifest), sha256_of(layout.weights(names[0]))
     edit(tmp_path / "scoresweep", "networks/mlp.py", monkeypatch)
     sample(plan, *names)

@@ -605,7 +605,7 @@ def test_samples_that_are_not_finite_are_named(make, monkeypatch):
         draw(plan)
     assert error.value.exit_code == 1
     assert state_of(plan).state == "failed"
-    assert not plan.paths.samples_manifest(run, setting).exists()
+    assert not plan.paths.samples_manifest(run, plan.settings[0].store).exists()
 
 
 def test_non_finite_samples_after_the_last_step_are_named(make, monkeypatch):
