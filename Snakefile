@@ -60,6 +60,7 @@ wildcard_constraints:
     dataset="[^/]+",
     extractor="[a-z0-9_]+",
     run="[^/]+",
+    store="[^/]+",
     # `score_error.nc` and `SETTING.nc` are in the same folder.
     setting=r"(?!score_error\.nc$)[^/]+",
 

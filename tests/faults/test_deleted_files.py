@@ -141,13 +141,13 @@ def test_samples_deleted_during_evaluation(plan, monkeypatch, tmp_path):
     folder = plan.paths.results / "samples"
     after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
     with pytest.raises(RunError, match=r"\.zarr"):
-        evaluate(plan, *names_of(plan))
+        evaluate(plan, plan.runs[0].id, plan.settings[0].id)
     monkeypatch.undo()
     sample(plan, plan.runs[0].id, plan.settings[0].id)
     after(monkeypatch, evaluate_module, "_check_finite", 1, lambda: delete([folder]))
-    evaluate(plan, *names_of(plan))  # they are in memory
+    evaluate(plan, plan.runs[0].id, plan.settings[0].id)  # they are in memory
     with pytest.raises(InputError, match="there are no samples here"):
-        evaluate(plan, *names_of(plan))
+        evaluate(plan, plan.runs[0].id, plan.settings[0].id)
 
 
 def test_the_command_line_names_a_deleted_file(monkeypatch, capsys):

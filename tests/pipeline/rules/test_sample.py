@@ -579,8 +579,8 @@ def test_a_step_size_that_diverges_is_refused_before_any_work(make, monkeypatch)
     state = state_of(plan)
     assert (state.state, state.message) == ("failed", str(error.value))
     folder = plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].store).parent
-    setting = plan.settings[0].id
-    assert names(folder) == [f".{setting}.lock", f"{setting}.progress.json"]
+    store = plan.settings[0].store
+    assert names(folder) == [f".{store}.lock", f"{store}.progress.json"]
 
 
 def test_samples_that_are_not_finite_are_named(make, monkeypatch):

@@ -38,6 +38,10 @@ def ids(found):
     return [run.id for run in found.runs], [setting.id for setting in found.settings]
 
 
+def stores(found):
+    return {setting.store for setting in found.settings}
+
+
 def test_the_grid_is_the_product():
     found = plan(train={"grid": {"noise.levels": [5, 9], "seed": [0, 1, 2]}})
     assert [run.axes for run in found.runs] == [
@@ -156,10 +160,13 @@ def test_adding_an_axis_keeps_existing_ids(tmp_path):
     for run in before.runs:
         before.paths.run(run.id).mkdir(parents=True)
         for setting in before.settings:
-            before.paths.samples_manifest(run.id, setting.store).parent.mkdir(
-                parents=True, exist_ok=True
-            )
-            before.paths.samples_manifest(run.id, setting.store).touch()
+            layout = before.paths
+            for path in (
+                layout.samples_manifest(run.id, setting.store),
+                layout.metrics(run.id, setting.id),
+            ):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
     after = plan(
         tmp_path,
         train={"grid": {"seed": [0, 1], "noise.levels": [5, 9]}},
@@ -167,6 +174,7 @@ def test_adding_an_axis_keeps_existing_ids(tmp_path):
     )
     assert set(ids(before)[0]) < set(ids(after)[0])
     assert set(ids(before)[1]) < set(ids(after)[1])
+    assert stores(before) < stores(after)
     assert after.run(before.runs[0].id).axes == {"seed": 0, "levels": 5}
 
 
