@@ -19,7 +19,9 @@ from scoresweep.pipeline.system.atomic_files import write_json
 SIGMAS = [5.0, 0.5, 0.05]
 
 
-def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any) -> Plan:
+def make_plan(
+    root: Path, dataset: dict[str, Any] | None = None, count: int = 50, **options: Any
+) -> Plan:
     study = {
         "study": "measured",
         "dataset": dataset or {"name": "digits"},
@@ -28,7 +30,7 @@ def make_plan(root: Path, dataset: dict[str, Any] | None = None, **options: Any)
             "noise": {"name": "explicit", "sigmas": SIGMAS},
             "steps": 1,
         },
-        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}, "count": 50},
+        "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}, "count": count},
         "evaluate": {"resamplings": 4, "kid_subsets": 5, "score_error_samples": 40} | options,
     }
     return plan_study(parse_study(study, "study.yaml"), root)

@@ -12,6 +12,8 @@ from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples,
 from rich.console import Console
 
 from scoresweep.pipeline.commands.estimate import probe as probe_module
+from scoresweep.pipeline.commands.estimate.costs import Costs
+from scoresweep.pipeline.commands.estimate.disk_space import bytes_of_features, bytes_of_study
 from scoresweep.pipeline.commands.estimate.probe import StepTimes, probe
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
 from scoresweep.pipeline.commands.plan import print_plan
@@ -65,7 +67,22 @@ def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -
     assert "random data" in text
     # 1,797 digits, 12 × 20 samples, and weights with one checkpoint of 1,000 parameters.
     size = 64 * (1797 + 240) + 4 * 1000 * (4 + 16)
+    # 64 features and a hash of each sample.
+    features = 240 * (64 * 4 + 16)
+    assert f"{(size + features) / 1000:.0f} kB" in text
+    assert f"{features / 1000:.1f} kB" in text
+    _, text = printed(fake_plan(tmp_path, evaluate={"keep_features": False}), probe=True)
     assert f"{size / 1000:.0f} kB" in text
+    assert "keep_features" not in text
+
+
+def test_settings_that_share_a_store_count_its_samples_once(tmp_path: Path) -> None:
+    sample = CONTENT["sample"] | {"grid": {"count": [20, 100]}}
+    one = fake_plan(tmp_path, sample=CONTENT["sample"] | {"count": 100, "grid": {}})
+    two = fake_plan(tmp_path, sample=sample)
+    assert len(two.settings) == 2
+    assert bytes_of_study(two, Costs()) == bytes_of_study(one, Costs())
+    assert bytes_of_features(two) == bytes_of_features(one) == 4 * 100 * (64 * 4 + 16)
 
 
 def test_earlier_jobs_give_the_time_without_a_probe(

@@ -46,6 +46,7 @@ class Classifier(Extractor):
     name = "classifier"
     needs_images = True
     needs_labels = True
+    batch_size = BATCH_SIZE
     temperature: Tensor
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:

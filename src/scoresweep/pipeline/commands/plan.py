@@ -11,6 +11,7 @@ from rich.table import Table
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import Costs, costs_of_jobs, probe_unknown
 from scoresweep.pipeline.commands.estimate.disk_space import (
+    bytes_of_features,
     bytes_of_study,
     files_of_study,
     format_bytes,
@@ -97,10 +98,17 @@ def _print_reasons(results: Results, console: Console) -> None:
 
 
 def _print_files(plan: Plan, costs: Costs, console: Console) -> None:
-    size = bytes_of_study(plan, costs)
-    console.print(
-        f"Files: about {files_of_study(plan):,}" + (f", {format_bytes(size)}" if size else "")
-    )
+    """Print the number and the size of files, and how much of it are features."""
+    size, features = bytes_of_study(plan, costs), bytes_of_features(plan)
+    text = f"Files: about {files_of_study(plan):,}"
+    if size:
+        text += f", {format_bytes(size)}"
+    if features:
+        text += (
+            f"; {format_bytes(features)} of it are features of samples, which "
+            f"`evaluate: {{keep_features: false}}` leaves out"
+        )
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _print_time(rules: Sequence[RuleProgress], source: str, console: Console) -> None:

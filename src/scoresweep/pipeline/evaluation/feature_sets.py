@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from scoresweep.distributions import GaussianMixture
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.data.sources.shapes import class_shares
+from scoresweep.pipeline.evaluation.kept_features import KeptFeatures, hash_samples
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.evaluation.real_features import extract_features
+from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData, Shapes
 
 __all__ = [
@@ -63,10 +66,13 @@ def dataset_facts(real: RealData) -> DatasetFacts:
     return DatasetFacts(real.train.class_names, mixture, shares)
 
 
-def extract_feature_sets(real: RealData, extractor: str, samples: Tensor) -> FeatureSets:
+def extract_feature_sets(
+    real: RealData, extractor: str, samples: Tensor, kept: Path | None = None
+) -> FeatureSets:
     """Return the features of generated samples, and of the real ones to compare them with.
 
-    For `NO_EXTRACTOR`, the samples themselves are the features.
+    For `NO_EXTRACTOR`, the samples themselves are the features. `kept` is the file that keeps the
+    features of the generated samples, if any.
     """
     count = len(samples)
     if extractor == NO_EXTRACTOR:
@@ -76,7 +82,29 @@ def extract_feature_sets(real: RealData, extractor: str, samples: Tensor) -> Fea
         return FeatureSets(train, Features(samples.flatten(1)), test, noise, resize="none")
     train = real.features(extractor)["train"]
     test, noise = (real.some_features(extractor, part, count) for part in ("test", "noise"))
-    model = real.extractor(extractor)
+    generated = _generated_features(real, extractor, samples, kept)
+    return FeatureSets(train, generated, test, noise, real.extractor_class(extractor).resize)
+
+
+def _generated_features(
+    real: RealData, extractor: str, samples: Tensor, kept: Path | None
+) -> Features:
+    """Return the features of `samples`; only those that are not in the file `kept` are computed."""
     title = f"{extractor} of generated samples"
-    generated = extract_features(model, samples, title, real.device)
-    return FeatureSets(train, generated, test, noise, model.resize)
+    if kept is None:
+        return extract_features(real.extractor(extractor), samples, title, real.device)
+    weights = real.identity(extractor)["weights_sha256"]
+    code = current_code("features").code
+    file = KeptFeatures(kept, {"extractor": extractor, "weights_sha256": weights, "code": code})
+    hashes = hash_samples(samples)
+    earlier = file.read(hashes)
+    if earlier is not None and len(earlier) == len(samples):
+        return earlier
+    model = real.extractor(extractor)
+    # Whole batches only, so that features do not depend on when they were computed.
+    first = 0 if earlier is None else len(earlier) // model.batch_size * model.batch_size
+    features = extract_features(model, samples[first:], title, real.device)
+    if earlier is not None:
+        features = Features.join([earlier[torch.arange(first)], features])
+    file.write(features, hashes)
+    return features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.results.code_version import MADE_BY
 from scoresweep.pipeline.results.input_hashes import MADE_FROM
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.system.device import CPU
 
 __all__ = ["RealData"]
@@ -86,6 +88,11 @@ class RealData:
             ("extractor", name),
             lambda: load_extractor(self.plan, self.dataset.id, name, self.train),
         )
+
+    def extractor_class(self, name: str) -> type[Extractor]:
+        """Return the class of an extractor, without its weights."""
+        kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+        return kind
 
     def identity(self, extractor: str) -> dict[str, str]:
         """Return what identifies the features of the real samples: file, weights, data and code."""

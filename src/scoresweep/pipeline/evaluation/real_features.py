@@ -41,21 +41,29 @@ def extract_features(
 ) -> Features:
     """Return the features of `samples`, computed in batches on `device`.
 
-    Shows a progress bar with the title `title`.
+    All batches have the same shape, because rounding depends on it: the features of a sample are
+    the same bits however many samples follow it. Shows a progress bar with the title `title`.
     """
     parts = []
     model.to(device)
     with torch.no_grad(), progress(title, len(samples)) as advance:
         for batch in torch.split(samples, model.batch_size):
-            features = model(batch.to(device))
-            probabilities = features.probabilities
-            parts.append(
-                Features(
-                    features.values.cpu(), None if probabilities is None else probabilities.cpu()
-                )
-            )
+            features = model(_pad(batch, model.batch_size).to(device))
+            values, probabilities = features.values[: len(batch)].cpu(), features.probabilities
+            if probabilities is not None:
+                probabilities = probabilities[: len(batch)].cpu()
+            parts.append(Features(values, probabilities))
             advance(len(batch))
     return Features.join(parts)
+
+
+def _pad(batch: Tensor, size: int) -> Tensor:
+    """Return `batch` followed by zeros, `size` samples in all, in the same memory format."""
+    if len(batch) == size:
+        return batch
+    padded = batch.new_empty_strided((size, *batch.shape[1:]), batch.stride()).zero_()
+    padded[: len(batch)] = batch
+    return padded
 
 
 def read_reference(plan: Plan, dataset: str, extractor: str) -> dict[str, Features]:

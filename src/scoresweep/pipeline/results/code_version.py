@@ -50,6 +50,7 @@ METRIC_FILES = (
         "extractor_loading",
         "extractor_weights",
         "feature_sets",
+        "kept_features",
         "measurement_files",
         "metric_cache",
     ),

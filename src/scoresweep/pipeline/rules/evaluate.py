@@ -44,6 +44,7 @@ from scoresweep.pipeline.sampling.sample_store import (
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.training.weights import load_network
@@ -80,7 +81,7 @@ def evaluate(
     earlier = MetricCache(
         plan.paths.metrics(run.id, setting.id), partial(_metric_inputs, real, hashes)
     )
-    parts, problems = _measure_grid(plan, real, samples, earlier)
+    parts, problems = _measure_grid(real, run, setting, samples, earlier)
     if trajectories is not None and plan.measures_score_error:
         error = _trajectory_error(plan, run, trajectories, device)
         parts = _add_trajectory_error(plan, parts, error)
@@ -101,14 +102,16 @@ def evaluate(
 
 
 def _measure_grid(
-    plan: Plan, real: RealData, samples: Tensor, earlier: MetricCache
+    real: RealData, run: Run, setting: Setting, samples: Tensor, earlier: MetricCache
 ) -> tuple[list[tuple[xr.Dataset, Point]], dict[str, str]]:
     """Compute the metrics at each point of the evaluation grid, and the reasons for failures."""
-    facts = dataset_facts(real)
+    plan, facts = real.plan, dataset_facts(real)
 
     @cache
     def sets(extractor: str) -> FeatureSets:
-        return extract_feature_sets(real, extractor, samples)
+        keeps = plan.study.evaluate.keep_features and extractor in NUM_FEATURES
+        file = plan.paths.features(run.id, setting.store, extractor) if keeps else None
+        return extract_feature_sets(real, extractor, samples, file)
 
     parts, problems = [], dict[str, str]()
     for evaluation in plan.evaluations:

@@ -175,6 +175,10 @@ class Evaluate(Config):
     intervals."""
     seed: int = Field(0, ge=0)
     """Seed of subsets, noisy points, random vectors and resamplings."""
+    keep_features: bool = Field(True, json_schema_extra=NO_EFFECT)
+    """Keep the features of generated samples in `results/STUDY/features/`, so that further metrics,
+    other options and more samples need not extract them again; `scoresweep plan` shows their
+    size."""
 
     @field_validator("resamplings")
     @classmethod

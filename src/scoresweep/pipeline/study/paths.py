@@ -138,6 +138,10 @@ class StudyPaths:
         """Which settings of a group of runs go on to `count` samples, and why."""
         return self.results / "halving" / group / f"{count}.json"
 
+    def features(self, run: str, store: str, extractor: str) -> Path:
+        """Features of generated samples, kept so that other metrics need not extract them again."""
+        return self.results / "features" / run / f"{store}.{extractor}.safetensors"
+
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, independent of sampler settings."""
         return self.results / "metrics" / run / "score_error.nc"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
-from scoresweep.pipeline.study.config import content_hash, hashed_fields
+from scoresweep.pipeline.study.config import content_hash, hashed_fields, is_runtime_only
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.models import (
@@ -161,8 +161,10 @@ class Plan:
 
     def evaluate_hash(self) -> str:
         """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
+        others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
         options = [
-            (e.evaluate.model_dump(exclude=set(NETWORK_OPTIONS)), e.axes) for e in self.evaluations
+            (e.evaluate.model_dump(exclude=others | NETWORK_OPTIONS), e.axes)
+            for e in self.evaluations
         ]
         return content_hash(options)
 

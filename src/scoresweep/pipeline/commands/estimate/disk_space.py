@@ -7,8 +7,9 @@ import math
 from scoresweep.pipeline.commands.estimate.costs import Costs, network_key
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.dataset_size import dataset_size
+from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 
-__all__ = ["bytes_of_study", "files_of_study", "format_bytes"]
+__all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_bytes"]
 
 FILES_PER_RUN, FILES_PER_SETTING = 25, 18
 """Approximate number of files of a run, and of a setting of a run."""
@@ -17,14 +18,20 @@ CHECKPOINT_BYTES = 16
 """Bytes of a checkpoint per parameter: float32 weights, EMA and Adam's two moments."""
 
 
+BYTES_PER_FEATURE, HASH_BYTES = 4, 16
+"""Bytes of a kept feature, and of the hash of its sample."""
+
+
 def files_of_study(plan: Plan) -> int:
     """Return the approximate number of files that the study writes."""
-    return len(plan.runs) * (FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING)
+    features = len(_samples_by_store(plan)) * len(_kept_extractors(plan))
+    return len(plan.runs) * (FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING + features)
 
 
 def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
-    """Return the bytes of data, networks and samples; None if a sample shape is unknown."""
-    total = 0.0
+    """Return the bytes of data, networks, samples and features; None if a shape is unknown."""
+    total = float(bytes_of_features(plan))
+    drawn = sum(_samples_by_store(plan).values())
     for dataset in plan.study.dataset:
         size = dataset_size(plan.paths, dataset)
         if size is None:
@@ -32,11 +39,34 @@ def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
         shape, count = size
         bytes_per_sample = math.prod(shape) * (1 if len(shape) == 3 else 4)
         runs = [run for run in plan.runs if run.dataset.id == dataset.id]
-        drawn = sum(setting.sample.count for setting in plan.settings)
         total += bytes_per_sample * (count + len(runs) * drawn)
         parameters = sum(costs.parameters.get(network_key(run), 0) for run in runs)
         total += parameters * (4 + CHECKPOINT_BYTES)
     return total
+
+
+def bytes_of_features(plan: Plan) -> int:
+    """Return the bytes of the features of generated samples that the study keeps."""
+    drawn = sum(_samples_by_store(plan).values())
+    numbers = [
+        NUM_FEATURES[name] * BYTES_PER_FEATURE + HASH_BYTES for name in _kept_extractors(plan)
+    ]
+    return len(plan.runs) * drawn * sum(numbers)
+
+
+def _samples_by_store(plan: Plan) -> dict[str, int]:
+    """Return the number of samples in each store of a run; settings may share a store."""
+    counts: dict[str, int] = {}
+    for setting in plan.settings:
+        counts[setting.store] = max(counts.get(setting.store, 0), setting.sample.count)
+    return counts
+
+
+def _kept_extractors(plan: Plan) -> list[str]:
+    """Return the extractors whose features are kept."""
+    if not plan.study.evaluate.keep_features:
+        return []
+    return [name for name in plan.extractors if name in NUM_FEATURES]
 
 
 def format_bytes(size: float) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "EXTRACTORS",
     "IMAGE_EXTRACTORS",
     "METRICS",
+    "NUM_FEATURES",
     "Better",
     "ExtractorName",
     "MetricName",
@@ -47,6 +48,16 @@ EXTRACTORS: dict[str, str] = {
     "efficientnet_lite0": "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
 }
 """Feature extractors; the metric `frechet` with the extractor `pixels` is `frechet_pixels`."""
+
+NUM_FEATURES: dict[str, int] = {
+    "classifier": 64,
+    "inception": 2048,
+    "inception_half_pixel": 2048,
+    "inception_antialias": 2048,
+    "efficientnet_lite0": 1280,
+}
+"""Number of features of a sample, for the extractors whose features are kept in files; those of
+`pixels` are the samples themselves."""
 
 DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
 """Metrics defined for one dataset only; they use the samples directly, without extractor."""
