@@ -119,7 +119,7 @@ def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
     logs = paths.results / "logs" / "evaluate" / run
     evaluation_logs = _file_names(logs)
     sample_files = _file_names(paths.results / "samples" / run)
-    for setting in plan.settings:
+    for setting in results.settings[run]:
         samples = results["sample", run, setting.id]
         metrics = results["evaluate", run, setting.id]
         progress = paths.samples_progress(run, setting.store)

@@ -37,6 +37,7 @@ def write_final_metrics(
         rows, options = wide[wide["run"] == run.id], run_hparams(run)
         if metrics:
             rows = rows[rows[metrics[0].name].notna()]
+        rows = data.finalists(rows)
         quality, final = {}, dict[str, float]()
         if metrics and len(rows):
             best = _best(rows, metrics, [*data.setting_axes, *data.evaluation_axes])

@@ -39,7 +39,8 @@ class Report:
     """Attributes of the file: commit, versions, machine."""
     plan: Plan
     rows: pd.DataFrame
-    """A row for each measured setting, as `wide_table` gives it."""
+    """A row for each measured setting, as `wide_table` gives it. Those that successive halving
+    dropped are left out: values of unequal count are not compared."""
     metrics: dict[str, RankedMetric]
     exact: frozenset[str]
     """Hashes (the ends of ids) of runs with the exact score, which are not ranked."""
@@ -92,7 +93,8 @@ def read_report(path: Path) -> Report:
     exact = frozenset(run.id[-8:] for run in plan.runs if not run.train.network.is_trained)
     tree, swept = xr.DataTree.from_dict(groups), (run.axes, setting.axes, evaluation.axes)
     on_runs, on_settings, on_evaluations = (list(axes) for axes in swept)
-    rows = wide_table(ReportData(tree, [], on_runs, on_settings, on_evaluations))
+    data = ReportData(tree, [], on_runs, on_settings, on_evaluations)
+    rows = data.finalists(wide_table(data)).reset_index(drop=True)
     if rows.empty:
         raise InputError(f"{path}: no measured setting, so there is nothing to compare")
     metrics = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}

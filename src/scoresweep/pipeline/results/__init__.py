@@ -8,6 +8,8 @@ counts as done. Each folder is listed once, and only small files are read.
 """
 
 from scoresweep.pipeline.results.examine import examine_results
+from scoresweep.pipeline.results.halving_choice import Choice
+from scoresweep.pipeline.results.halving_stages import Outcome, outcomes
 from scoresweep.pipeline.results.report_state import outdated_measurements
 from scoresweep.pipeline.results.result import RULES, Result, Results
 from scoresweep.pipeline.results.states import (
@@ -23,6 +25,8 @@ from scoresweep.pipeline.results.states import (
 
 __all__ = [
     "RULES",
+    "Choice",
+    "Outcome",
     "Result",
     "Results",
     "dataset_state",
@@ -30,6 +34,7 @@ __all__ = [
     "is_imported",
     "metrics_state",
     "network_state",
+    "outcomes",
     "outdated_measurements",
     "recorded_dataset",
     "reference_state",

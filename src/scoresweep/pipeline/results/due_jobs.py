@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 from scoresweep.pipeline.results.code_version import Kind, describe_other_code
-from scoresweep.pipeline.results.result import Result, Results
+from scoresweep.pipeline.results.result import Key, Result, Results
 from scoresweep.pipeline.results.states import is_imported
 from scoresweep.pipeline.study import Plan, Run
 
@@ -22,9 +23,9 @@ KINDS: dict[str, Kind] = {
 """Rule to the kind of result that it computes."""
 
 
-def mark_other_code(plan: Plan, results: Results) -> None:
+def mark_other_code(plan: Plan, results: Mapping[Key, Result]) -> None:
     """Mark results of other code as outdated, except imported networks."""
-    for (rule, *ids), result in results.by_key.items():
+    for (rule, *ids), result in results.items():
         if result.state != "done" or rule == "report":
             continue
         if rule == "train" and is_imported(plan.paths, ids[0]):
@@ -64,7 +65,7 @@ def _mark_run(plan: Plan, results: Results, run: Run) -> bool:
         score_error.mark_due(retraining, data_change)
         affected.append(score_error)
     evaluates = False
-    for setting in plan.settings:
+    for setting in results.settings[run.id]:
         samples = results["sample", run.id, setting.id]
         metrics = results["evaluate", run.id, setting.id]
         samples.mark_due(retraining)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from scoresweep.pipeline.results.code_version import Kind, describe_other_code
 from scoresweep.pipeline.results.due_jobs import mark_due_jobs, mark_other_code
+from scoresweep.pipeline.results.halving_stages import first_stage, next_stage, stages
 from scoresweep.pipeline.results.report_state import report_state
-from scoresweep.pipeline.results.result import Results
+from scoresweep.pipeline.results.result import Key, Result, Results
 from scoresweep.pipeline.results.states import (
     dataset_state,
     list_names,
@@ -16,7 +21,7 @@ from scoresweep.pipeline.results.states import (
     samples_state,
     score_error_state,
 )
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study import Plan, Run, Setting
 
 __all__ = ["examine_results", "is_measured"]
 
@@ -26,30 +31,88 @@ def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
 
     With `this_code`, results computed by other code count as outdated.
     """
-    paths, options, results = plan.paths, plan.evaluate_hash(), Results()
+    results = Results()
     by_key = results.by_key
     for dataset in plan.study.dataset:
-        data = by_key["stage", dataset.id] = dataset_state(paths, dataset)
+        data = by_key["stage", dataset.id] = dataset_state(plan.paths, dataset)
         for extractor in plan.extractors:
             reference = reference_state(plan, dataset.id, extractor, data)
             by_key["reference", dataset.id, extractor] = reference
     for run in plan.runs:
         data = by_key["stage", run.dataset.id]
-        network = by_key["train", run.id] = network_state(paths, run.id, data)
+        network = by_key["train", run.id] = network_state(plan.paths, run.id, data)
         if plan.measures_score_error:
             by_key["score_error", run.id] = score_error_state(plan, run.id, network, data)
-        sample_files = list_names(paths.results / "samples" / run.id)
-        metric_files = list_names(paths.results / "metrics" / run.id)
-        for setting in plan.settings:
-            samples = samples_state(paths, run.id, setting, network, data, sample_files)
-            by_key["sample", run.id, setting.id] = samples
-            metrics = metrics_state(plan, run.id, setting.id, samples, data, metric_files, options)
-            by_key["evaluate", run.id, setting.id] = metrics
     if this_code:
-        mark_other_code(plan, results)
-    mark_due_jobs(plan, results)
+        mark_other_code(plan, by_key)
+    files = {run.id: _Files.of(plan, run.id) for run in plan.runs}
+    _examine_settings(plan, results, first_stage(plan), files, this_code)
+    for counts in stages(plan):
+        _examine_settings(plan, results, next_stage(plan, results, counts), files, this_code)
+    _add_measured(plan, results, files)
     by_key["report",] = report_state(plan, results)
     return results
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Names of the files of a run, listed once."""
+
+    samples: set[str]
+    metrics: set[str]
+
+    @classmethod
+    def of(cls, plan: Plan, run: str) -> _Files:
+        folders = (plan.paths.results / part / run for part in ("samples", "metrics"))
+        return cls(*map(list_names, folders))
+
+
+def _examine_settings(
+    plan: Plan,
+    results: Results,
+    settings: Mapping[str, list[Setting]],
+    files: Mapping[str, _Files],
+    this_code: bool,
+) -> None:
+    """Add the states of settings, by run, and mark the jobs that are due."""
+    options, found = plan.evaluate_hash(), dict[Key, Result]()
+    for run in plan.runs:
+        added = settings.get(run.id, [])
+        results.settings.setdefault(run.id, []).extend(added)
+        for setting in added:
+            found |= _setting_states(plan, results, run, setting, files[run.id], options)
+    if this_code:
+        mark_other_code(plan, found)
+    results.by_key |= found
+    mark_due_jobs(plan, results)
+
+
+def _setting_states(
+    plan: Plan, results: Results, run: Run, setting: Setting, files: _Files, options: str
+) -> dict[Key, Result]:
+    """Return the states of the samples and the metrics of a setting of a run."""
+    network, data = results["train", run.id], results["stage", run.dataset.id]
+    samples = samples_state(plan.paths, run.id, setting, network, data, files.samples)
+    metrics = metrics_state(plan, run.id, setting.id, samples, data, files.metrics, options)
+    return {("sample", run.id, setting.id): samples, ("evaluate", run.id, setting.id): metrics}
+
+
+def _add_measured(plan: Plan, results: Results, files: Mapping[str, _Files]) -> None:
+    """Add what earlier choices of successive halving have measured and this one does not need.
+
+    The choice changes if settings are added; values that are up to date stay in the report.
+    """
+    options = plan.evaluate_hash()
+    for run, setting, count in itertools.product(plan.runs, plan.settings, plan.counts[1:]):
+        at = setting.at(count)
+        name = plan.paths.metrics(run.id, at.id).name
+        if ("evaluate", run.id, at.id) in results.by_key or name not in files[run.id].metrics:
+            continue
+        states = _setting_states(plan, results, run, at, files[run.id], options)
+        needed = [results["train", run.id], results["stage", run.dataset.id], *states.values()]
+        if all(result.state == "done" and not result.is_due for result in needed):
+            results.by_key |= states
+            results.settings[run.id].append(at)
 
 
 def is_measured(

@@ -26,7 +26,7 @@ def outdated_measurements(plan: Plan, results: Results) -> dict[Path, str]:
         if plan.measures_score_error:
             error = results["score_error", run.id]
             used[error.output] = [network, error]
-        for setting in plan.settings:
+        for setting in results.settings[run.id]:
             samples = results["sample", run.id, setting.id]
             metrics = results["evaluate", run.id, setting.id]
             used[metrics.output] = [network, samples, metrics]

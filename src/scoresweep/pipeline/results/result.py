@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.input_hashes import changed_inputs
+from scoresweep.pipeline.study import Setting
 
 __all__ = ["INPUT_NAMES", "RULES", "Key", "Result", "Results", "Rule", "State"]
 
@@ -74,9 +76,18 @@ class Results:
     """All results of a study."""
 
     by_key: dict[Key, Result] = field(default_factory=dict)
+    settings: dict[str, list[Setting]] = field(default_factory=dict)
+    """Settings that have results here, by run. With successive halving, a setting is listed at
+    every count that it goes on to, as far as that is known, or has been measured at."""
+    choices: dict[tuple[str, int], Choice] = field(default_factory=dict)
+    """Known choices of successive halving, by group and by the count that settings go on to."""
 
     def __getitem__(self, key: Key) -> Result:
         return self.by_key[key]
+
+    def settings_at(self, run: str, count: int) -> list[Setting]:
+        """Return the settings of a run with `count` samples."""
+        return [setting for setting in self.settings.get(run, ()) if setting.sample.count == count]
 
     def of(self, rule: Rule) -> list[Result]:
         """Return the results of one rule."""

@@ -52,7 +52,8 @@ def report(plan: Plan) -> None:
     """
     paths = plan.paths
     results = examine_results(plan)
-    data = collect(plan, collect_jobs(plan, results), outdated_measurements(plan, results))
+    outdated = outdated_measurements(plan, results)
+    data = collect(plan, collect_jobs(plan, results), outdated, results)
     data.tree.attrs |= made_from_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
     if is_empty and all(result.state != "failed" for result in data.missing):
@@ -98,6 +99,7 @@ def _figures(
     plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> Figures:
     ranked, main = data.ranked(wide), metrics[0] if metrics else None
+    finalists = data.finalists(ranked)
     datasets = [dataset.id for dataset in plan.study.dataset]
     networks = (
         score_errors,
@@ -107,15 +109,15 @@ def _figures(
         vector_fields,
     )
     return Figures(
-        overview=list(overview(plan, data, ranked, main, datasets)),
+        overview=list(overview(plan, data, finalists, main, datasets)),
         maps=[*metric_maps(data, ranked, metrics), *signals_to_noise(data)],
         costs=list(cost_maps(data, ranked, metrics)),
         score_errors=[figure for section in networks for figure in section(data)],
         sample_grids=sample_grids(plan, data, wide, main, datasets),
         samples=[
-            *neighbours(plan, data, ranked, main, datasets),
-            *trajectory_figures(plan, data, ranked, main),
-            *(shares(data, ranked, main) if main else ()),
+            *neighbours(plan, data, finalists, main, datasets),
+            *trajectory_figures(plan, data, finalists, main),
+            *(shares(data, finalists, main) if main else ()),
         ],
         curves=list(training_curves(data)),
     )

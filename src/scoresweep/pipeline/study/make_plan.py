@@ -11,7 +11,7 @@ from scoresweep.pipeline.study.ids import IdFinder, StoreFinder
 from scoresweep.pipeline.study.models import Evaluate, Sample, Study, Train
 from scoresweep.pipeline.study.option_checks import check_plan
 from scoresweep.pipeline.study.paths import StudyPaths
-from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting
+from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting, halving_counts
 
 __all__ = ["plan_study"]
 
@@ -51,7 +51,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
         store_axes = axes_of("sample", {path: point[path] for path in point if path != "count"})
         ids = {
             count: find_id(axes, content_hash(setting.model_copy(update={"count": count})))
-            for count in (study.sample.halving.counts if study.sample.halving else ())
+            for count in halving_counts(study.sample)
         }
         id_, store = find_id(axes, content_hash(setting)), find_store(store_axes, setting)
         settings.append(Setting(id_, setting, axes, store, ids))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +16,13 @@ from scoresweep.pipeline.study.models import (
     Evaluate,
     Halving,
     Sample,
+    SampleBlock,
     Study,
     Train,
 )
 from scoresweep.pipeline.study.paths import StudyPaths
 
-__all__ = ["Evaluation", "Plan", "Run", "Setting"]
+__all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Setting:
     store: str
     """Name of its sample store, which settings that differ in `count` only share."""
     ids: Mapping[int, str] = field(default_factory=dict)
-    """Ids of this setting at the counts of successive halving."""
+    """Ids of this setting at every count of successive halving; empty without it."""
 
     def at(self, count: int) -> Setting:
         """Return this setting at one of the counts of successive halving."""
@@ -94,7 +94,11 @@ class Plan:
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""
-        return _find(self.settings, setting_id, "setting", self._earlier_stages())
+        for setting in self.settings:
+            for count, id_ in setting.ids.items():
+                if id_[-8:] == setting_id[-8:]:
+                    return setting.at(count)
+        return _find(self.settings, setting_id, "setting")
 
     @property
     def halving(self) -> Halving | None:
@@ -104,7 +108,7 @@ class Plan:
     @property
     def counts(self) -> list[int]:
         """The counts of successive halving, the last one included; empty without it."""
-        return [*self.halving.counts, self.study.sample.count] if self.halving else []
+        return halving_counts(self.study.sample)
 
     def halving_groups(self) -> dict[str, list[Run]]:
         """Return the runs whose settings compete in successive halving, by the name of the group.
@@ -118,11 +122,6 @@ class Plan:
                 name = run.dataset.id + ("" if run.train.network.is_trained else ".exact")
             groups.setdefault(name, []).append(run)
         return groups
-
-    def _earlier_stages(self) -> Iterator[Setting]:
-        """Yield the settings at the counts of successive halving below the last."""
-        for setting in self.settings:
-            yield from (setting.at(count) for count in setting.ids)
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return the dataset with this id; raise `InputError` if there is none."""
@@ -184,6 +183,11 @@ class Plan:
         )
 
 
+def halving_counts(sample: SampleBlock) -> list[int]:
+    """Return the counts of successive halving, the last one included; empty without it."""
+    return [*sample.halving.counts, sample.count] if sample.halving else []
+
+
 def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     """Return the non-default options of further network metrics, as a list of at most one."""
     options = hashed_fields(evaluate, defaults=False)
@@ -191,9 +195,9 @@ def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     return [{name: options[name] for name in sorted(further)}] if further else []
 
 
-def _find(items: list[R], wanted: str, kind: str, others: Iterable[R] = ()) -> R:
-    """Return the item whose id or hash is `wanted`; error messages do not list `others`."""
-    for item in itertools.chain(items, others):
+def _find(items: list[R], wanted: str, kind: str) -> R:
+    """Return the item whose id or hash is `wanted`."""
+    for item in items:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
     ids = [item.id for item in items]

@@ -18,6 +18,7 @@ from scoresweep.pipeline.report.page.best_setting import best_configurations
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT, IN_DOUBT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
 __all__ = ["best_rows", "cost_table", "interval_note", "number_table", "other_rows"]
@@ -131,23 +132,37 @@ def number_table(
     summaries = [summarise(wide, metric, axes) for metric in shown]
     main = summaries[0]
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
+    if COUNT in axes:  # values of unequal count are not compared
+        ordered = ordered.sort_values(COUNT, ascending=False, kind="stable")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
     max_repeats = [most_repeats(summary) for summary in summaries]
+    marks = _halving_marks(wide, axes)
     rows = [
         {
             "axes": [format_value(value) for value in key],
+            "mark": marks.get(key, ""),
             "cells": [_cell(by.get(key), n) for by, n in zip(cells, max_repeats, strict=True)],
         }
         for key in keys
     ]
-    lead = f"Means, each with its own 95 % interval, sorted by {shown[0].title}."
+    lead = f"Means, each with its own 95 % interval, sorted by {shown[0].title}"
+    lead += " within each count." if COUNT in axes else "."
     if len(main) > TABLE_ROWS:
         lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
     if len(metrics) > TABLE_METRICS:
         lead += f" {len(metrics) - TABLE_METRICS} more metrics are in metrics.csv."
     titles = [metric.title for metric in shown]
     return {"rows": rows, "axes": [humanize(a) for a in axes], "metrics": titles, "lead": lead}
+
+
+def _halving_marks(wide: pd.DataFrame, axes: Sequence[str]) -> dict[tuple[Any, ...], str]:
+    """Return which configurations successive halving dropped, and if that is in doubt."""
+    if DROPPED_AT not in wide:
+        return {}
+    dropped = wide[wide[DROPPED_AT] > 0].drop_duplicates(list(axes))
+    texts = {"yes": "dropped, in doubt", "no": "dropped", "unknown": "dropped"}
+    return dict(zip(_keys(dropped, axes), dropped[IN_DOUBT].map(texts), strict=True))
 
 
 def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:

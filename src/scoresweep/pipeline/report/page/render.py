@@ -19,6 +19,7 @@ import yaml
 
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.explorer import explorer
+from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import (
     best_rows,
     cost_table,
@@ -74,6 +75,7 @@ def render_page(
 ) -> str:
     """Return the page; `metrics` are those of `wide`, the main one first."""
     ranked = data.ranked(wide)
+    finalists = data.finalists(ranked)
     panels = _panels(figures)
     table = number_table(data, wide, metrics)
     missing = missing_rows(data.missing)
@@ -82,16 +84,21 @@ def render_page(
         style=_read_text("style.css"),
         study=plan.study.study,
         lead=study_size(plan),
-        contents=_contents(figures, bool(table["rows"]), bool(data.missing or data.failures)),
-        best_setting_cards=best_setting_cards(plan, data, ranked, metrics),
-        best_rows=best_rows(data, ranked, metrics),
-        other_rows=other_rows(data, ranked, metrics),
+        contents=_contents(
+            figures, bool(data.choices), bool(table["rows"]), bool(data.missing or data.failures)
+        ),
+        best_setting_cards=best_setting_cards(plan, data, finalists, metrics),
+        best_rows=best_rows(data, finalists, metrics),
+        other_rows=other_rows(data, finalists, metrics),
         interval_note=interval_note(data, wide),
         facts=study_facts(plan, data),
         **figures._asdict(),
         cost_table=cost_table(data, wide, metrics),
         cost_metric=_cost_metric(explored),
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
+        halving_rows=halving_rows(data.choices),
+        halving_measure=plan.halving.measure if plan.halving else "",
+        doubt_note=doubt_note(data.choices),
         table=table,
         missing=missing[:MAX_MISSING_ROWS],
         more_missing=max(0, len(missing) - MAX_MISSING_ROWS),
@@ -168,11 +175,12 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _contents(figures: Figures, table: bool, missing: bool) -> list[tuple[str, str]]:
+def _contents(figures: Figures, halving: bool, table: bool, missing: bool) -> list[tuple[str, str]]:
     """Return anchor and title of each section of the page."""
     sections = [
         ("best", "Best setting", True),
         ("study", "The study", True),
+        ("halving", "Successive halving", halving),
         ("maps", "Every setting", bool(figures.maps)),
         ("costs", "Sampler or network", bool(figures.costs)),
         ("score-error", "Score error", bool(figures.score_errors)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from scoresweep.pipeline.report.format import format_axes, format_value, humanize
 from scoresweep.pipeline.report.tables.axes import unique_values
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.grid import swept_paths
@@ -38,6 +39,8 @@ def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
     points = [
         point.axes for group in (plan.runs, plan.settings, plan.evaluations) for point in group
     ]
+    if plan.halving:
+        swept[COUNT] = list(plan.counts)
     for point in points:
         for axis, value in point.items():
             swept[axis].append(value)
@@ -56,9 +59,20 @@ def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
         "training": f"{train['steps']} steps of {train['batch_size']} samples, averaged weights "
         f"{train['ema']}, mixed precision {train['precision']}",
         "sampler": _format_block(sample["sampler"]),
-        "samples": f"{sample['count']} for each setting",
+        "samples": _counts(plan, sample["count"]),
     }
     return [*axes.items(), *fixed.items()]
+
+
+def _counts(plan: Plan, count: Any) -> str:
+    """Return how many samples of each setting are drawn."""
+    if plan.halving is None:
+        return f"{count} for each setting"
+    first, *rest = (f"{count:,}" for count in plan.counts)
+    return (
+        f"{first} for each setting; {' and '.join(rest)} for those that go on, the best "
+        f"{plan.halving.keep:.0%} by {plan.halving.measure}"
+    )
 
 
 def _listed(values: Sequence[str]) -> str:

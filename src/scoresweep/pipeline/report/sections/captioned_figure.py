@@ -14,6 +14,7 @@ from scoresweep.pipeline.report.format import format_axes
 from scoresweep.pipeline.report.plots import COLOURS, HeatMap, Line, LineChart, pdf, png, rounded
 from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
 from scoresweep.pipeline.report.statistics.summary import group_by_axes
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study.axis_names import is_repeat
 
@@ -154,7 +155,7 @@ def evenly_spaced(items: list[Any]) -> list[Any]:
 
 def incomparable_axes(data: ReportData) -> list[str]:
     """Return the axes whose values cannot be averaged or compared."""
-    incomparable = ("dataset", *data.evaluation_axes)
+    incomparable = ("dataset", COUNT, *data.evaluation_axes)
     return [axis for axis in data.axes if axis in incomparable and not is_repeat(axis)]
 
 

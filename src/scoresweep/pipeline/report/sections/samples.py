@@ -41,6 +41,7 @@ from scoresweep.pipeline.report.statistics.summary import (
     group_by_axes,
     summarise,
 )
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.sampling.sample_store import read_samples, read_trajectories
 from scoresweep.pipeline.study import Plan
@@ -100,6 +101,8 @@ def sample_grids(
     shown, settings = wide.drop_duplicates(["run", "setting"]), 0
     if metric and len(shown) > MAX_GRIDS:
         shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
+        if COUNT in shown:  # values of unequal count are not compared
+            shown = shown.sort_values(COUNT, ascending=False, kind="stable")
     axes = [axis for axis in data.axes if axis not in data.evaluation_axes]
     same = [axis for axis in axes if axis != DENOISE]
     for _, group in shown.groupby(["run", *same], sort=False):

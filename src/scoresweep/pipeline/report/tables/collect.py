@@ -27,6 +27,7 @@ from scoresweep.pipeline.report.tables.compute_cost import (
     read_cost,
 )
 from scoresweep.pipeline.report.tables.error_split import split_errors
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, HalvingCoordinates
 from scoresweep.pipeline.report.tables.netcdf_reader import NetcdfReader, OutdatedError, Variable
 from scoresweep.pipeline.report.tables.report_data import (
     SCHEMA_VERSION,
@@ -36,6 +37,7 @@ from scoresweep.pipeline.report.tables.report_data import (
     Part,
     ReportData,
 )
+from scoresweep.pipeline.results import Outcome, Results, examine_results, outcomes
 from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
@@ -63,11 +65,16 @@ class _Source(NamedTuple):
 
 
 def collect(
-    plan: Plan, jobs: Sequence[Job], outdated: Mapping[Path, str] | None = None
+    plan: Plan,
+    jobs: Sequence[Job],
+    outdated: Mapping[Path, str] | None = None,
+    results: Results | None = None,
 ) -> ReportData:
     """Read every existing result file; `jobs` are the states of all runs and settings.
 
-    `outdated` maps files to leave out to the reasons. The cost is linear in the number of files.
+    `outdated` maps files to leave out to the reasons; `results` are those of the plan, if known.
+    With successive halving, a setting is read at the largest count that it reached. The cost is
+    linear in the number of files.
     Raises `InputError` if a file has a variable with the name of a swept axis.
     """
     run_jobs = {job.run: job for job in jobs if job.setting is None}
@@ -78,17 +85,20 @@ def collect(
     run_ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     ids = run_ids | {"setting": (tuple(settings.shape), settings.labels(setting_ids))}
     reader = _GroupReader(run_jobs, outdated or {})
+    results = results or (examine_results(plan) if plan.halving else Results())
+    reached = outcomes(results)
     groups = {
         "training": _training(plan, reader, runs).assign(run_ids),
         "score_error": _score_errors(plan, reader, runs).assign(run_ids),
         "reference": _references(plan),
-        "sampling": _sampling(plan, reader, setting_jobs, runs, settings, ids),
+        "sampling": _sampling(plan, reader, setting_jobs, runs, settings, reached).assign(ids),
     }
     options = axis_options(plan.study)
     groups = {name: _labelled(group, options) for name, group in groups.items()}
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
+    setting_axes += [COUNT] if plan.halving else []
     levels = {"networks": run_axes, "samplings": setting_axes, "evaluations": evaluation_axes}
     _label_repeats(groups["sampling"], levels)
     codes = count_codes(plan)
@@ -102,6 +112,7 @@ def collect(
         exact_runs=frozenset(run.id for run in plan.runs if not run.train.network.is_trained),
         failures=reader.failures,
         codes=codes,
+        choices=list(results.choices.values()),
     )
 
 
@@ -131,20 +142,27 @@ def _sampling(
     jobs: Mapping[tuple[str, str], Job],
     runs: Grid,
     settings: Grid,
-    ids: Mapping[str, Any],
+    reached: Mapping[tuple[str, str], Outcome],
 ) -> xr.Dataset:
     """Return the metrics, the parts of the error, and the cost of each setting of each run."""
     sources, costs, measured = [], [], plan.evaluate_hash()
+    halving = HalvingCoordinates(runs.shape | settings.shape)
     for run, run_position in zip(plan.runs, runs.positions, strict=True):
         for setting, setting_position in zip(plan.settings, settings.positions, strict=True):
-            at, path = run_position + setting_position, plan.paths.metrics(run.id, setting.id)
-            kind = f"{run.dataset.id} {setting.sample.count}"
-            sources.append(_Source(at, path, kind, jobs[run.id, setting.id], measured))
+            at = run_position + setting_position
+            outcome = reached.get((run.id, setting.store), Outcome(setting))
+            halving.add(at, outcome)
+            shown = outcome.setting
+            path = plan.paths.metrics(run.id, shown.id)
+            kind = f"{run.dataset.id} {shown.sample.count}"
+            sources.append(_Source(at, path, kind, jobs[run.id, shown.id], measured))
             costs.append((at, read_cost(plan.paths.samples_manifest(run.id, setting.store))))
-    sampling = reader.read("sampling", [runs, settings], sources).assign(ids)
+    sampling = reader.read("sampling", [runs, settings], sources)
     sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, costs))
-    parts = split_errors(sampling, runs, plan.runs)
-    return sampling.assign(n_generated=_counts(plan, settings)).assign(parts)
+    counts = halving.counts() if plan.halving else _counts(plan, settings)
+    parts = split_errors(sampling, runs, plan.runs, counts if plan.halving else None)
+    sampling = sampling.assign(n_generated=counts.astype(np.float64)).assign(parts)
+    return sampling.assign_coords(halving.coordinates()) if plan.halving else sampling
 
 
 def _label_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) -> None:

@@ -41,12 +41,15 @@ def distances(sampling: xr.Dataset) -> list[str]:
     ]
 
 
-def split_errors(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Dataset:
+def split_errors(
+    sampling: xr.Dataset, grid: Grid, runs: Sequence[Run], counts: xr.DataArray | None = None
+) -> xr.Dataset:
     """Return `<metric>_sampler_cost` and `<metric>_network_cost` of every distance.
 
     The sampler's cost lacks the dimensions that distinguish the exact score from trained networks;
     the network's is NaN for the exact score. The result is empty if no run has the exact score, or
-    if its settings cannot be matched with those of networks.
+    if its settings cannot be matched with those of networks. A network's cost is NaN if
+    `counts`, the numbers of samples, differ between it and the exact score.
     """
     exact = [not run.train.network.is_trained for run in runs]
     point = _point(grid, exact)
@@ -55,6 +58,8 @@ def split_errors(sampling: xr.Dataset, grid: Grid, runs: Sequence[Run]) -> xr.Da
     trained = xr.DataArray(np.zeros(tuple(grid.shape.values()), dtype=bool), dims=tuple(grid.shape))
     for position, is_exact in zip(grid.positions, exact, strict=True):
         trained.values[position] = not is_exact
+    if counts is not None:
+        trained = trained & (counts == counts.isel(point, drop=True))
     parts = {}
     for name in distances(sampling):
         value = sampling[name]

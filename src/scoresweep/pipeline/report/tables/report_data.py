@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import xarray as xr
 
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT
+from scoresweep.pipeline.results import Choice
 from scoresweep.pipeline.results.code_summary import CodeCounts
 
 __all__ = ["SCHEMA_VERSION", "UNTRAINED", "MetricFailure", "MissingResult", "Part", "ReportData"]
@@ -56,7 +58,7 @@ class ReportData:
     run_axes: list[str]
     """Swept axes of the training grid, the dataset included."""
     setting_axes: list[str]
-    """Swept axes of the sampling grid."""
+    """Swept axes of the sampling grid, and `count` with successive halving."""
     evaluation_axes: list[str]
     """Swept axes of the evaluation grid."""
     exact_runs: frozenset[str] = frozenset()
@@ -65,6 +67,19 @@ class ReportData:
     """Metrics that could not be computed."""
     codes: CodeCounts = field(default_factory=dict)
     """Number of results of each kind by the code that made them."""
+
+    choices: Sequence[Choice] = ()
+    """Choices of successive halving."""
+
+    def finalists(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return those of `rows` with the largest count of their dataset, in successive halving.
+
+        Values of unequal count cannot be compared.
+        """
+        if DROPPED_AT not in rows:
+            return rows
+        groups = rows.groupby("dataset") if "dataset" in rows else rows.groupby(lambda _: 0)
+        return rows[rows[COUNT] == groups[COUNT].transform("max")]
 
     def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `wide` to rank: those of networks, or all if there are none.

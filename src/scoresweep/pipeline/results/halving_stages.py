@@ -1,0 +1,74 @@
+"""Which settings each stage of successive halving works on, as far as that is known."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from scoresweep.pipeline.results.halving_choice import Measured, find_choice
+from scoresweep.pipeline.results.result import Results
+from scoresweep.pipeline.study import Plan, Setting
+
+__all__ = ["Outcome", "first_stage", "next_stage", "outcomes", "stages"]
+
+SettingsByRun = Mapping[str, list[Setting]]
+
+
+class Outcome(NamedTuple):
+    """How far a setting of a run came in successive halving."""
+
+    setting: Setting
+    """The setting at the largest count at which it is measured, or else at the first."""
+    is_dropped: bool = False
+    in_doubt: bool | None = None
+    """Whether it was dropped though its interval overlaps that of one that was kept; None if that
+    is not known."""
+
+
+def stages(plan: Plan) -> list[tuple[int, int]]:
+    """Return the numbers of samples before and after each choice; none without halving."""
+    return list(itertools.pairwise(plan.counts))
+
+
+def first_stage(plan: Plan) -> SettingsByRun:
+    """Return what is drawn in any case: all settings, at the first count of halving."""
+    settings = [s.at(plan.counts[0]) for s in plan.settings] if plan.halving else plan.settings
+    return {run.id: list(settings) for run in plan.runs}
+
+
+def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> SettingsByRun:
+    """Return the settings that go on from `counts[0]` to `counts[1]` samples, by run.
+
+    A group of runs is left out while one of its settings has to be measured. Its choice is unknown.
+    """
+    stage: dict[str, list[Setting]] = {}
+    for group, runs in plan.halving_groups().items():
+        pairs = [(run, s) for run in runs for s in results.settings_at(run.id, counts[0])]
+        metrics = [results["evaluate", run.id, setting.id] for run, setting in pairs]
+        if not pairs or any(result.is_due for result in metrics):
+            continue
+        measured = [Measured(*pair, m.sha256) for pair, m in zip(pairs, metrics, strict=True)]
+        choice = results.choices[group, counts[1]] = find_choice(plan, group, measured, counts)
+        for run, setting in pairs:
+            if choice.is_kept(run.id, setting):
+                stage.setdefault(run.id, []).append(setting.at(counts[1]))
+    return stage
+
+
+def outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
+    """Return how far each setting came, by run and by the name of its sample store."""
+    found: dict[tuple[str, str], Outcome] = {}
+    at: dict[tuple[str, str], tuple[str, str]] = {}
+    for run, settings in results.settings.items():
+        for setting in sorted(settings, key=lambda setting: setting.sample.count):
+            place = at[run, setting.id] = run, setting.store
+            if place not in found or results["evaluate", run, setting.id].state == "done":
+                found[place] = Outcome(setting)
+    for choice in results.choices.values():
+        for made in choice.configurations:
+            for one in made.settings if not made.kept else ():
+                place = at[one.run, one.setting]
+                if found[place].setting.sample.count == choice.count:
+                    found[place] = found[place]._replace(is_dropped=True, in_doubt=made.in_doubt)
+    return found

@@ -1,0 +1,159 @@
+"""The report of successive halving: counts, marks, and no comparison of unequal counts."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, frechet
+from halved_study import STEPS, halving_plan, measure_due, prepare
+
+from scoresweep.pipeline.cluster.job_table import collect_jobs
+from scoresweep.pipeline.report.page.best_setting import best_configurations
+from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
+from scoresweep.pipeline.report.page.number_tables import number_table
+from scoresweep.pipeline.report.saved_report import read_report
+from scoresweep.pipeline.report.sections import metric_maps
+from scoresweep.pipeline.report.tables.collect import collect
+from scoresweep.pipeline.report.tables.frames import long_table, wide_table
+from scoresweep.pipeline.report.tables.ranking import ranking_metrics
+from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.rules.report import report
+from scoresweep.pipeline.study import Plan
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    study = halving_plan(tmp_path_factory.mktemp("study"))
+    prepare(study)
+    measure_due(study)
+    return study
+
+
+@pytest.fixture(scope="module")
+def data(plan: Plan) -> ReportData:
+    return collect(plan, collect_jobs(plan))
+
+
+def test_every_setting_has_its_value_and_its_count(plan, data):
+    sampling = data.tree["sampling"].to_dataset()
+    assert sampling["frechet_classifier"].dims == ("levels", "step_size")
+    assert sampling.coords["count"].dims == ("levels", "step_size")
+    assert (sampling["state"] == "done").all()
+    for run, setting in itertools.product(plan.runs, plan.settings):
+        at = sampling.sel(run.axes).sel(setting.axes)
+        assert at["frechet_classifier"].item() == frechet(run, setting)
+    six = sampling.sel(levels=6)
+    counts = dict(zip(six["step_size"].values, six["count"].values, strict=True))
+    assert counts == {8e-5: 10, 5e-6: 10, 1e-6: 10, 2e-5: 20, 1e-5: 20, 4e-5: 15}
+    dropped = dict(zip(six["step_size"].values, six["dropped_at"].values, strict=True))
+    assert dropped == {8e-5: 10, 5e-6: 10, 1e-6: 10, 2e-5: 0, 1e-5: 0, 4e-5: 15}
+    doubt = dict(zip(six["step_size"].values, six["dropped_in_doubt"].values, strict=True))
+    assert doubt == {8e-5: "no", 5e-6: "no", 1e-6: "no", 2e-5: "", 1e-5: "", 4e-5: "yes"}
+    assert np.array_equal(sampling["n_generated"], sampling["count"])
+
+
+def test_the_table_of_all_numbers_has_counts_and_marks(data):
+    table = long_table(data)
+    rows = table[(table["metric"] == "frechet_classifier") & (table["levels"] == 6)]
+    by_step = rows.set_index("step_size")
+    assert by_step.loc[4e-5, ["count", "dropped_at", "dropped_in_doubt"]].tolist() == [
+        15,
+        15,
+        "yes",
+    ]
+    assert by_step.loc[2e-5, ["count", "dropped_at", "dropped_in_doubt"]].tolist() == [20, 0, ""]
+
+
+def test_only_settings_of_the_largest_count_are_best(data):
+    wide = wide_table(data)
+    # The best value of all is one that was dropped at a smaller count.
+    wide.loc[wide["dropped_at"] == 10, "frechet_classifier"] = 0.001
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    finalists = data.finalists(data.ranked(wide))
+    assert set(finalists["count"]) == {20}
+    (top,) = best_configurations(data, finalists, metrics[0])
+    assert (top.row["step_size"], top.row["count"], top.of) == (2e-5, 20, 4)
+
+
+def test_each_count_has_maps_of_its_own(data):
+    wide = wide_table(data)
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)[:1]
+    names = [figure.name for figure in metric_maps(data, wide, metrics)]
+    assert {name.rpartition("_")[2] for name in names} == {"10", "20", "15"}
+
+
+def test_the_numbers_on_the_page_are_sorted_within_each_count(data):
+    wide = wide_table(data)
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    table = number_table(data, wide, metrics)
+    at = table["axes"].index("count")
+    counts = [int(row["axes"][at]) for row in table["rows"]]
+    assert counts == sorted(counts, reverse=True)
+    means = [float(row["cells"][0]["mean"]) for row in table["rows"]]
+    for count in set(counts):
+        part = [mean for mean, n in zip(means, counts, strict=True) if n == count]
+        assert part == sorted(part)
+    marks = [row["mark"] for row in table["rows"]]
+    assert marks == [""] * 4 + ["dropped, in doubt"] * 2 + ["dropped"] * 6
+
+
+def test_the_page_lists_the_choices(data):
+    rows = halving_rows(data.choices)
+    assert [(row["count"], row["measured"], row["kept"], row["in_doubt"]) for row in rows] == [
+        ("10", "6", "3", "0"),
+        ("10", "6", "3", "0"),
+        ("15", "3", "2", "1"),
+        ("15", "3", "2", "1"),
+    ]
+    assert doubt_note(data.choices).startswith("2 of 8 ")
+
+
+def test_costs_of_unequal_counts_are_not_computed(tmp_path):
+    networks = [{"name": "mlp", "width": 8, "blocks": 1}, {"name": "oracle"}]
+    study = halving_plan(tmp_path)
+    train = CONTENT["train"] | {"grid": {"network": networks}}
+    study = fake_plan(
+        tmp_path, train=train, sample=study.study.sample.model_dump(exclude_unset=True)
+    )
+    prepare(study)
+    network, oracle = study.runs
+    for count, kept in ((10, STEPS), (15, STEPS), (20, STEPS)):
+        for setting in study.settings:
+            if setting.axes["step_size"] in kept:
+                fake_metrics(study, network, setting.at(count))
+            if count == 10 or setting.axes["step_size"] == 2e-5:
+                fake_metrics(study, oracle, setting.at(count))
+    sampling = collect(study, collect_jobs(study)).tree["sampling"].to_dataset()
+    cost = sampling["frechet_classifier_network_cost"].sel(network=sampling["network"][0])
+    known = dict(zip(cost["step_size"].values, cost.notnull().values, strict=True))
+    assert known == {step: step == 2e-5 for step in STEPS}
+
+
+def test_the_whole_report(plan):
+    report(plan)
+    with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
+        assert tree["sampling"].coords["count"].attrs["long_name"]
+        assert tree["sampling"].coords["dropped_at"].sel(levels=6, step_size=4e-5).item() == 15
+    page = plan.paths.report_page.read_text()
+    assert 'id="halving"' in page
+    assert set(pd.read_csv(plan.paths.metrics_table)["count"].dropna()) == {10, 15, 20}
+    saved = read_report(plan.paths.report)
+    assert set(saved.rows["count"]) == {20}
+
+
+def test_a_swept_count_is_not_compared(tmp_path: Path):
+    study = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": {"count": [10, 20]}})
+    prepare(study)
+    for run, setting in itertools.product(study.runs, study.settings):
+        fake_samples(study, run, setting)
+        fake_metrics(study, run, setting)
+    data = collect(study, collect_jobs(study))
+    wide = wide_table(data)
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    best = list(best_configurations(data, data.finalists(wide), metrics[0]))
+    assert [top.row["count"] for top in best] == [10, 20]
