@@ -17,6 +17,7 @@ from scoresweep.pipeline.cluster.environment import (
     remove_launcher_variables,
 )
 from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.study.batches import check_settings_per_job
 
 min_version("9.9")
 remove_launcher_variables()
@@ -38,10 +39,12 @@ report: "workflow/report/workflow.rst"
 
 
 # `configfile:` is not used: it would merge the default study into the one on the command line.
-if workflow.config_settings.config:
+OPTIONS = dict(workflow.config_settings.config)
+SETTINGS_PER_JOB = OPTIONS.pop("settings_per_job", None)
+if OPTIONS:
     raise WorkflowError(
-        f"--config {' '.join(workflow.config_settings.config)}: only the study file configures a "
-        f"study; edit a copy of it and pass that with --configfile"
+        f"--config {' '.join(OPTIONS)}: expected only settings_per_job, since the study file "
+        f"configures a study; edit a copy of it and pass that with --configfile"
     )
 if len(workflow.configfiles) > 1:
     raise WorkflowError(
@@ -50,6 +53,7 @@ if len(workflow.configfiles) > 1:
     )
 STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])
 try:
+    check_settings_per_job(SETTINGS_PER_JOB)
     plan = plan_study(load_study(Path(STUDY)), where=STUDY)
 except ScoresweepError as error:
     raise WorkflowError(str(error))
@@ -60,18 +64,14 @@ wildcard_constraints:
     dataset="[^/]+",
     extractor="[a-z0-9_]+",
     run="[^/]+",
-    store="[^/]+",
-    # `score_error.nc` and `SETTING.nc` are in the same folder.
-    setting=r"(?!score_error\.nc$)[^/]+",
+    batch=r"\d+-of-\d+",
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/stage.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/train.smk"
-include: "workflow/rules/score_error.smk"
-include: "workflow/rules/sample.smk"
-include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/sweep.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -198,7 +198,15 @@ def test_bugs_keep_their_traceback(study, monkeypatch):
 
 
 def test_ids_select_jobs_and_the_default_is_all(study, monkeypatch):
-    from scoresweep.pipeline.rules import evaluate, reference, sample, score_error, stage, train
+    from scoresweep.pipeline.rules import (
+        evaluate,
+        reference,
+        sample,
+        score_error,
+        stage,
+        sweep,
+        train,
+    )
 
     calls = []
     for module, name in (
@@ -208,6 +216,7 @@ def test_ids_select_jobs_and_the_default_is_all(study, monkeypatch):
         (score_error, "score_error"),
         (sample, "sample"),
         (evaluate, "evaluate"),
+        (sweep, "sweep"),
     ):
         monkeypatch.setattr(module, name, lambda plan, *rest, **_: calls.append(rest))
 
@@ -230,6 +239,9 @@ def test_ids_select_jobs_and_the_default_is_all(study, monkeypatch):
     chosen = ("--run", runs[1][-8:], "--setting", settings[1][-8:])
     on = ("--processes", "3", "--threads", "2", "--gpus", "1")
     assert called("sample", study, *chosen, *on) == [(*pairs[3], 3, 2, 1)]
+    assert called("sweep", study) == [(run, "1-of-1", 1, 1, 0) for run in runs]
+    chosen = ("--run", runs[1][-8:], "--batch", "2-of-3")
+    assert called("sweep", study, *chosen, *on) == [(runs[1], "2-of-3", 3, 2, 1)]
     (first, second) = called("train", study, "--processes", "2", "--threads", "3", "--gpus", "1")
     assert (first[0], second[0]) == tuple(runs)
     resources = first[1]

@@ -6,6 +6,7 @@ They decide from the content of files. The studies are fake; only plans are comp
 from __future__ import annotations
 
 import io
+import math
 import os
 import random
 import re
@@ -27,24 +28,29 @@ from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.plan import print_plan
-from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results import batch_results, examine_results
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.batches import split_into_batches
 
-ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12}
+CORES = 2
+ALL = {"train": 4, "score_error": 4, "sample": 12, "evaluate": 12, "sweep": 4}
 
 
 def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
-    """Return the number of due jobs of each rule; check that all three agree."""
+    """Return the number of due jobs and tasks of each rule; check that all three agree."""
     root = plan.paths.root
     content = CONTENT | changes
     (root / "study.yaml").write_text(yaml.safe_dump(content))
     os.chdir(root)
     here = fake_plan(Path(), **changes)
-    due = examine_results(here).due
+    results = examine_results(here)
+    results.by_key |= batch_results(here, results, split_into_batches(here, CORES))
+    due = results.due
     planned = {result.rule: 0 for result in due}
     printed = io.StringIO()
-    for rule in print_plan(here, False, Console(file=printed)):
+    size = math.ceil((len(here.settings) + 1) * len(here.runs) / (2 * CORES))
+    for rule in print_plan(here, False, Console(file=printed), size):
         if rule.total - rule.done:
             planned[rule.name] = rule.total - rule.done
     assert planned == Counter(result.rule for result in due)
@@ -54,14 +60,14 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     settings = Counter(job.state for job in states if job.setting is not None)
     assert planned.get("evaluate", 0) == settings.total() - settings["done"]
     assert planned.get("sample", 0) == settings.total() - settings["done"] - settings["sampled"]
-    assert dry_run(*targets) == {str(result.output) for result in due}
+    assert dry_run(*targets) == {str(result.output) for result in results.due_jobs}
     return planned
 
 
 def dry_run(*targets: str) -> set[str]:
     """Return the first output of each job of `snakemake -n`."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--cores", "2", "--configfile", "study.yaml", "--dry-run", "--", *targets]
+    command += ["--cores", str(CORES), "--configfile", "study.yaml", "--dry-run", "--", *targets]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     output = ended.stdout + ended.stderr
     assert ended.returncode == 0, output
@@ -111,6 +117,7 @@ def test_deleted_results_are_made_again(plan: Plan) -> None:
         "score_error": 3,
         "sample": 8,
         "evaluate": 9,
+        "sweep": 4,
         "report": 1,
     }
 
@@ -124,6 +131,7 @@ def test_a_renamed_copy_has_nothing_to_do_and_needs_no_data(plan: Plan) -> None:
         "stage": 1,
         "reference": 1,
         "evaluate": 12,
+        "sweep": 4,
         "report": 1,
     }
 
@@ -138,9 +146,9 @@ def test_other_weights_outdate_dependent_results(plan: Plan) -> None:
     shutil.copy(plan.paths.weights(one.id), plan.paths.weights(two.id))
     for path in plan.paths.results.rglob("*"):
         os.utime(path, (1, 1))
-    assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
-    score_error = plan.paths.score_error(two.id).relative_to(plan.paths.root)
-    assert dry_run(str(score_error)) == {str(score_error)}, "a target of its own"
+    assert to_do(plan) == {"score_error": 1, "sample": 3, "evaluate": 3, "sweep": 1, "report": 1}
+    batch = plan.paths.batch(two.id, "1-of-1").relative_to(plan.paths.root)
+    assert dry_run(str(batch)) == {str(batch)}, "a target of its own"
 
 
 def without_records(plan: Plan) -> None:

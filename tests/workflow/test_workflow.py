@@ -75,9 +75,9 @@ def folder(finished, tmp_path):
 def test_the_default_study_plans_all_of_its_jobs(tmp_path):
     # Not in the checkout, where the study may have run.
     jobs = planned(tmp_path, study=str(ROOT / "config" / "config.yaml"))
-    settings = jobs.pop("sample")
-    assert settings == jobs.pop("evaluate") > 4
-    assert jobs == {"stage": 1, "reference": 2, "train": 4, "score_error": 4, "report": 1}
+    assert jobs == {"stage": 1, "reference": 2, "train": 4, "sweep": 4, "report": 1}
+    few = ("--config", "settings_per_job=3")  # of 4 settings of each run, and its score error
+    assert planned(tmp_path, *few, study=str(ROOT / "config" / "config.yaml"))["sweep"] == 8
 
 
 def test_a_study_ends_in_a_report(finished):
@@ -103,7 +103,7 @@ def test_an_added_point_computes_that_point(folder):
     text = STUDY.replace("seed: [0]", "seed: [0, 1]").replace("[2e-3]", "[2e-3, 3e-3]")
     (folder / "study.yaml").write_text(text)
     jobs = planned(folder)
-    assert jobs == {"train": 1, "score_error": 1, "sample": 3, "evaluate": 3, "report": 1}
+    assert jobs == {"train": 1, "sweep": 3, "report": 1}  # of the finished run, one batch of two
 
 
 def test_a_failed_setting_is_named_and_the_report_covers_the_rest(folder, scoresweep):
@@ -126,34 +126,34 @@ def test_a_failed_setting_is_named_and_the_report_covers_the_rest(folder, scores
 @pytest.mark.slow
 def test_a_job_that_outlives_its_snakemake_is_not_run_again(folder):
     results = folder / "results/tiny"
-    (log,) = (results / "logs/sample").glob("seed=0*/step_size=0.002*.log")
-    manifest = results / "samples" / log.parent.name / f"{log.stem}.json"
-    metrics = results / "metrics" / log.parent.name / f"{log.stem}.nc"
-    shutil.rmtree(manifest.with_suffix(".zarr"))
-    copy = manifest.with_name(f".{log.stem}.manifest")
-    for path in (log, manifest, copy, metrics, results / "report.nc"):
+    (metrics,) = (results / "metrics").glob("seed=0*/step_size=0.002*.nc")
+    for path in (metrics, results / "report.nc"):
         path.unlink()
-    command = [*COMMAND, "study.yaml", "--until", "sample"]
+    shutil.rmtree(results / "batches")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [*COMMAND, "study.yaml", "--until", "sweep"]
     with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, **quiet) as head:
-        while not log.exists():
+        while not list((results / "batches").rglob("*.progress.json")):
             assert head.poll() is None
             time.sleep(0.01)
         head.kill()
-    while not manifest.exists():
+    while not metrics.exists():
         time.sleep(0.1)
     assert snakemake(folder, "--unlock").returncode == 0
-    assert planned(folder) == {"evaluate": 1, "report": 1}
+    assert planned(folder) == {"report": 1}
 
 
-@pytest.mark.slow
-def test_samples_whose_manifest_snakemake_deleted_are_not_drawn_again(folder):
-    (manifest,) = (folder / "results/tiny/samples").glob("*/*step_size*[0-9a-f].json")
-    content, samples = manifest.read_text(), manifest.with_suffix(".zarr").stat()
-    manifest.unlink()
-    assert snakemake(folder, "--", str(manifest.relative_to(folder))).returncode == 0
-    assert manifest.read_text() == content
-    assert manifest.with_suffix(".zarr").stat().st_ino == samples.st_ino
+def test_the_size_of_batches_reruns_nothing(folder):
+    for size in (1, 2, 100):
+        assert planned(folder, "--config", f"settings_per_job={size}") == {}
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "2.5", "many", "true"])
+def test_a_wrong_size_of_batches_is_refused(tmp_path, size):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    ended = snakemake(tmp_path, "--dry-run", "--config", f"settings_per_job={size}")
+    assert ended.returncode == 1
+    assert "settings_per_job=" in ended.stdout + ended.stderr
 
 
 def test_a_wrong_study_ends_before_any_job(tmp_path):
@@ -198,12 +198,11 @@ def test_inception_requests_hours(staged, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_command_is_reported_as_out_of_memory(folder):
-    for manifest in (folder / "results/tiny/samples").rglob("*.json"):
-        manifest.unlink()
+    shutil.rmtree(folder / "results/tiny/samples")
     started = subprocess.Popen(
         [*COMMAND, "study.yaml"], cwd=folder, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
-    while not (samplers := [p for p in children(started.pid) if "sample" in p.cmdline()[2:3]]):
+    while not (samplers := [p for p in children(started.pid) if "sweep" in p.cmdline()[2:3]]):
         assert started.poll() is None
         time.sleep(0.05)
     samplers[0].kill()

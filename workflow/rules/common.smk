@@ -1,4 +1,5 @@
 import functools
+import math
 import shlex
 import tempfile
 import time
@@ -30,10 +31,25 @@ OUTDATED = str(Path(MARKERS.name, "outdated")) if MARKERS else "outdated"
 
 @functools.cache
 def results():
-    """Return the state of every result of the study."""
-    from scoresweep.pipeline.results import examine_results
+    """Return the state of every result of the study, and of every batch."""
+    from scoresweep.pipeline.results import batch_results, examine_results
 
-    return examine_results(plan, this_code=reruns_for_code())
+    found = examine_results(plan, this_code=reruns_for_code())
+    found.by_key |= batch_results(plan, found, batches())
+    return found
+
+
+@functools.cache
+def batches():
+    """Return the batches of settings, one for each job of the rule `sweep`."""
+    from scoresweep.pipeline.study.batches import (
+        SETTINGS_PER_JOB_ON_SLURM,
+        split_into_batches,
+    )
+
+    cores = workflow.resource_settings.cores  # None on clusters
+    size = SETTINGS_PER_JOB or (None if cores else SETTINGS_PER_JOB_ON_SLURM)
+    return split_into_batches(plan, cores or 1, size)
 
 
 def reruns_for_code():
@@ -93,15 +109,15 @@ DEPENDENCIES = {
     "stage": lambda dataset: [],
     "reference": lambda dataset, extractor: [("stage", dataset)],
     "train": lambda run: [dataset_key(run)],
-    "score_error": lambda run: [("train", run), dataset_key(run)],
-    "sample": lambda run, setting: [("train", run), dataset_key(run)],
-    "evaluate": lambda run, setting: [
-        ("sample", run, setting),
+    "sweep": lambda run, batch: [
+        ("train", run),
         dataset_key(run),
         *reference_keys(run),
     ],
     "report": lambda: [
-        key for key in results().by_key if key[0] in ("score_error", "evaluate")
+        key
+        for key, found in results().by_key.items()
+        if key[0] == "sweep" and found.is_due
     ],
 }
 
@@ -110,7 +126,7 @@ def all_targets(wildcards):
     """Return the report and all results that are due."""
     if not workflow.is_main_process:
         return []
-    due = results().due
+    due = results().due_jobs
     outdated = [OUTDATED] if any(result.output.exists() for result in due) else []
     return [paths.report, *(result.output for result in due), *outdated]
 
@@ -139,6 +155,34 @@ def code_option(wildcards):
 
 def threads_per_process(wildcards, threads, resources):
     return max(1, threads // resources.processes)
+
+
+DEFAULT_MINUTES = 60
+"""Run time of a job if the profile has no default."""
+SHARE_OF_FURTHER_TASKS = 1 / 6
+"""Of the default run time: what each task of a batch adds, after the first."""
+
+
+def sweep_minutes(wildcards):
+    """Return the run time of a batch, which grows with the number of tasks that are due.
+
+    A batch that needs more is retried, and continues where it was stopped.
+    """
+    default = workflow.resource_settings._parsed_default_resources.get("runtime")
+    known = default is not None and not default.is_evaluable()
+    minutes = (default.value if known else None) or DEFAULT_MINUTES
+    if not workflow.is_main_process:
+        return minutes
+    due = number_of_due_tasks()[wildcards.run, wildcards.batch]
+    return math.ceil(minutes * (1 + SHARE_OF_FURTHER_TASKS * max(0, due - 1)))
+
+
+@functools.cache
+def number_of_due_tasks():
+    """Return the number of tasks to compute, by run and name of the batch."""
+    from scoresweep.pipeline.results import due_tasks
+
+    return {(b.run, b.name): len(due_tasks(results(), b)) for b in batches()}
 
 
 # SLURM

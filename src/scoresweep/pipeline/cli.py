@@ -168,6 +168,33 @@ def import_checkpoint(
     run_import(_plan(study, root), run, file, ema)
 
 
+@app.command(rich_help_panel=STEPS)
+def sweep(
+    study: StudyFile,
+    run: RunId = None,
+    batch: Annotated[
+        str, typer.Option(help="Part of the settings of each run, such as 3-of-40. Default: all.")
+    ] = "1-of-1",
+    processes: Processes = 1,
+    gpus: Gpus = 0,
+    threads: Threads = 1,
+    this_code: ThisCode = False,
+    root: Root = Path(),
+) -> None:
+    """Draw and measure settings, and measure score errors; skip what is up to date."""
+    from scoresweep.pipeline.rules.sweep import sweep as run_sweep
+
+    plan, failures = _plan(study, root), list[str]()
+    _set_up_process(threads)
+    for name in _runs(plan, run):
+        try:
+            run_sweep(plan, name, batch, processes, threads, gpus, this_code=this_code)
+        except RunError as error:
+            failures.append(str(error))
+    if failures:
+        raise RunError(" ".join(failures))
+
+
 @app.command("score-error", rich_help_panel=STEPS)
 def score_error(
     study: StudyFile,
@@ -265,6 +292,10 @@ def plan(
     probe: Annotated[
         bool, typer.Option(help="Time a few steps if no earlier run shows the cost.")
     ] = True,
+    settings_per_job: Annotated[
+        int | None,
+        typer.Option(min=1, help="As for snakemake. Default: keeps this machine's cores busy."),
+    ] = None,
     root: Root = Path(),
 ) -> None:
     """Print the jobs of a study, and estimate its files and its time."""
@@ -273,7 +304,7 @@ def plan(
 
     found = _plan(study, root)
     check_data(found, str(study))
-    print_plan(found, probe=probe)
+    print_plan(found, probe=probe, settings_per_job=settings_per_job)
 
 
 @app.command(rich_help_panel=INSPECT)

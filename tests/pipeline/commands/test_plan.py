@@ -23,7 +23,7 @@ from scoresweep.pipeline.system.job_state import JobState
 
 def printed(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]:
     console = Console(file=io.StringIO(), width=160)
-    rules = print_plan(plan, probe, console)
+    rules = print_plan(plan, probe, console, settings_per_job=3)
     assert isinstance(console.file, io.StringIO)
     return {rule.name: rule for rule in rules}, console.file.getvalue()
 
@@ -50,6 +50,7 @@ def test_counts_every_job(tmp_path: Path) -> None:
         "score_error": (4, 0),
         "sample": (12, 0),
         "evaluate": (12, 0),
+        "sweep": (8, 0),  # of 3 settings and a score error of each run
         "report": (1, 0),
     }
     assert "4 runs × 3 settings = 12 sets of samples" in text
@@ -65,6 +66,8 @@ def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -
     evaluations = 2 * (6 * 5 + 1) + 2 * (4 * 5 + 1)
     assert rules["sample"].seconds == pytest.approx(20 * 3 * evaluations * 1e-3)
     assert "random data" in text
+    assert rules["sweep"].seconds == rules["sample"].seconds
+    assert "8 sweep jobs of up to 2 tasks" in text
     # 1,797 digits, 12 × 20 samples, and weights with one checkpoint of 1,000 parameters.
     size = 64 * (1797 + 240) + 4 * 1000 * (4 + 16)
     # 64 features and a hash of each sample.

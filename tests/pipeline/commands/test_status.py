@@ -26,6 +26,7 @@ from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
 from scoresweep.pipeline.commands.status import status
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
 
@@ -146,39 +147,48 @@ def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> No
     assert states[two.id].state == "waiting"
 
 
-@pytest.mark.parametrize(
-    ("text", "state", "message"),
-    [
-        ("", "sampled", "evaluation: started"),
-        ("Error: no room\n", "failed", "evaluation: Error: no room"),
-        ("Traceback (most recent\n  ...\nOh: no\n", "failed", "evaluation: Oh: no"),
-    ],
-)
-def test_failed_evaluation_is_found_by_its_log(
-    plan: Plan, text: str, state: str, message: str
-) -> None:
-    run, setting = plan.runs[1], plan.settings[0]
+def write_batch(plan: Plan, run: str, **changes: object) -> Path:
+    """Write the progress file of the only batch of a run, and return its log."""
+    state = BatchState("running", 0, 4, **changes)
+    progress = plan.paths.batch_progress(run, "1-of-1")
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    state.write(progress)
+    log = plan.paths.batch_log(run, "1-of-1")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    return log
+
+
+def test_a_batch_tells_what_it_measures_and_what_failed(plan: Plan) -> None:
+    run, (one, two, three) = plan.runs[1].id, plan.settings
+    fake_run(plan, plan.runs[1])
+    for setting in (one, two):
+        fake_samples(plan, plan.runs[1], setting)
+    log = write_batch(plan, run, failed={one.id: "no room", three.id: "no GPU"}, current=two.id)
+    found = {job.setting: job for job in collect_jobs(plan) if job.run == run}
+    assert (found[one.id].state, found[one.id].message) == ("failed", "evaluation: no room")
+    assert (found[two.id].state, found[two.id].message) == ("sampled", "evaluation: started")
+    assert (found[three.id].state, found[three.id].message) == ("failed", "no GPU")
+    assert printed(plan).count(f"log: {log}\n") == 1
+
+
+def test_an_earlier_batch_says_nothing_about_new_samples(plan: Plan) -> None:
+    run, (one, two, _) = plan.runs[1], plan.settings
     fake_run(plan, run)
-    fake_samples(plan, run, setting)
-    log = plan.paths.results / "logs/evaluate" / run.id / f"{setting.id}.log"
-    log.parent.mkdir(parents=True)
-    log.write_text(text)
-    (job,) = (job for job in collect_jobs(plan) if job.state == state)
-    assert (job.setting, job.message) == (setting.id, message)
-    assert f"log: {log}\n" in printed(plan)
-    os.utime(log, (0, 0))  # older than the samples
-    (job,) = (job for job in collect_jobs(plan) if job.state == "sampled")
-    assert job.message == "not evaluated yet"
+    write_batch(plan, run.id, failed={one.id: "no room"}, current=two.id)
+    time.sleep(0.02)
+    for setting in (one, two):
+        fake_samples(plan, run, setting)
+    found = {job.setting: job for job in collect_jobs(plan) if job.run == run.id}
+    assert {found[s.id].message for s in (one, two)} == {"not evaluated yet"}
     assert "log: " not in printed(plan)
 
 
-def test_failed_score_error_is_found_by_its_log(plan: Plan) -> None:
+def test_a_failed_score_error_makes_its_run_fail(plan: Plan) -> None:
     run = plan.runs[0]
     fake_run(plan, run)
-    log = plan.paths.results / "logs/score_error" / f"{run.id}.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("Error: no weights\n")
-    assert (first(plan).state, first(plan).message) == ("failed", "score error: Error: no weights")
+    log = write_batch(plan, run.id, failed={"score_error": "no weights"})
+    assert (first(plan).state, first(plan).message) == ("failed", "score error: no weights")
     assert f"log: {log}\n" in printed(plan)
     fake_score_error(plan, run)
     assert (first(plan).state, first(plan).message) == ("done", "")

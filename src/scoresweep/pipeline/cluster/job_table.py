@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import psutil
 
 from scoresweep.pipeline.cluster.squeue import QueuedJob
 from scoresweep.pipeline.results import Result, Results, examine_results
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.batches import SCORE_ERROR
+from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
 
-__all__ = ["Job", "State", "collect_jobs"]
+__all__ = ["BegunTask", "Job", "State", "begun_tasks", "collect_jobs"]
 
 State = Literal["failed", "stale", "running", "queued", "sampled", "outdated", "waiting", "done"]
 """`stale`: started, but shows no activity; `queued`: waits in SLURM's queue; `sampled`: not yet
 evaluated; `outdated`: the next `snakemake` replaces its result."""
 
-
-FAILURES = ("Error: ", "Traceback ")
-"""Beginnings of log lines that report a failure."""
 
 STALE_AFTER = 300.0
 """Seconds without activity after which a running job is stale."""
@@ -44,7 +43,7 @@ class Job:
     slurm: QueuedJob | None = None
     """The SLURM job, if queued or running."""
     log: Path | None = None
-    """Log of the evaluation that has started or failed."""
+    """Log of the measurement that has started or failed."""
 
     @property
     def name(self) -> str:
@@ -66,13 +65,33 @@ def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
     `results` are those of the plan (`examine_results`), if known.
     """
     results = results or examine_results(plan)
-    jobs = [_run(plan, run.id, results) for run in plan.runs]
+    begun = {run.id: begun_tasks(plan, run.id) for run in plan.runs}
+    jobs = [_run(plan, run.id, results, begun[run.id]) for run in plan.runs]
     for run in plan.runs:
-        jobs.extend(_settings(plan, run.id, results))
+        jobs.extend(_settings(plan, run.id, results, begun[run.id]))
     return jobs
 
 
-def _run(plan: Plan, run: str, results: Results) -> Job:
+class BegunTask(NamedTuple):
+    """A task of a run that a batch has begun."""
+
+    batch: BatchState
+    log: Path
+    """Log of the job of the batch."""
+
+
+def begun_tasks(plan: Plan, run: str) -> dict[str, BegunTask]:
+    """Return the last batch that began each task of a run."""
+    begun = []
+    for path in plan.paths.batches(run).glob("*.progress.json"):
+        if state := BatchState.read(path):
+            log = plan.paths.batch_log(run, path.name.removesuffix(".progress.json"))
+            begun.append(BegunTask(state, log))
+    begun.sort(key=lambda task: task.batch.updated)
+    return {name: task for task in begun for name in task.batch.tasks}
+
+
+def _run(plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask]) -> Job:
     paths, network = plan.paths, results["train", run]
     if network.is_due:
         return _mark_outdated(_unfinished(run, None, paths.progress(run)), network)
@@ -80,8 +99,7 @@ def _run(plan: Plan, run: str, results: Results) -> Job:
     done = Job(run, None, "done", progress.message if progress else "", progress)
     if not plan.measures_score_error or not results["score_error", run].is_due:
         return done
-    log = paths.results / "logs" / "score_error" / f"{run}.log"
-    job = _add_evaluation_log(done, "score error", log, paths.weights(run))
+    job = _add_measurement(done, "score error", begun.get(SCORE_ERROR), paths.weights(run))
     error = results["score_error", run]
     if job is not done or error.state == "missing":
         return job
@@ -97,27 +115,26 @@ def _mark_outdated(job: Job, result: Result) -> Job:
     return replace(job, state="outdated", message=result.reason)
 
 
-def _add_evaluation_log(job: Job, what: str, log: Path, evaluated: Path) -> Job:
-    """Return `job` with the state of its evaluation, from a log newer than the file `evaluated`.
+def _add_measurement(job: Job, what: str, task: BegunTask | None, measured: Path) -> Job:
+    """Return `job` with the state of its measurement, if a batch began it later than `measured`.
 
-    An evaluation writes no other file until it is done.
+    A measurement writes no other file until it is done.
     """
-    try:
-        if log.stat().st_mtime_ns < evaluated.stat().st_mtime_ns:
-            return job
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    name = job.setting or SCORE_ERROR
+    if task is None or task.batch.updated < measured.stat().st_mtime:
         return job
-    if not any(line.startswith(FAILURES) for line in lines):
-        return replace(job, message=f"{what}: started", log=log)
-    error = next((line for line in lines if line.startswith(FAILURES[0])), lines[-1])
-    return replace(job, state="failed", message=f"{what}: {error}", log=log)
+    if name in task.batch.failed:
+        message = f"{what}: {task.batch.failed[name]}"
+        return replace(job, state="failed", message=message, log=task.log)
+    if task.batch.current == name and not _has_ended(task.batch):
+        return replace(job, message=f"{what}: started", log=task.log)
+    return job
 
 
-def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
+def _settings(
+    plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask]
+) -> Iterator[Job]:
     paths = plan.paths
-    logs = paths.results / "logs" / "evaluate" / run
-    evaluation_logs = _file_names(logs)
     sample_files = _file_names(paths.results / "samples" / run)
     for setting in results.settings[run]:
         samples = results["sample", run, setting.id]
@@ -132,14 +149,13 @@ def _settings(plan: Plan, run: str, results: Results) -> Iterator[Job]:
             if metrics.state != "missing":
                 yield Job(run, setting.id, "sampled", f"outdated: {metrics.reason}")
                 continue
-            job, log = Job(run, setting.id, "sampled", "not evaluated yet"), f"{setting.id}.log"
-            yield (
-                _add_evaluation_log(job, "evaluation", logs / log, samples.output)
-                if log in evaluation_logs
-                else job
-            )
+            job = Job(run, setting.id, "sampled", "not evaluated yet")
+            yield _add_measurement(job, "evaluation", begun.get(setting.id), samples.output)
         elif progress.name in sample_files:
             yield _mark_outdated(_unfinished(run, setting.id, progress), samples)
+        elif (task := begun.get(setting.id)) and setting.id in task.batch.failed:
+            job = Job(run, setting.id, "failed", task.batch.failed[setting.id], log=task.log)
+            yield _mark_outdated(job, samples)
         else:
             yield _mark_outdated(Job(run, setting.id, "waiting"), samples)
 
@@ -168,7 +184,12 @@ def _stale_reason(progress: JobState) -> str:
     """Return why a job that claims to be running looks stale, or ""."""
     if progress.state == "done":
         return "it ended without its result"
-    if progress.host == socket.gethostname() and not psutil.pid_exists(progress.pid):
+    if _has_ended(progress):
         return "its process is gone"
     age = time.time() - progress.updated
     return f"no activity for {duration(age)}" if age > STALE_AFTER else ""
+
+
+def _has_ended(progress: JobState) -> bool:
+    """Return whether a process of this machine has ended."""
+    return progress.host == socket.gethostname() and not psutil.pid_exists(progress.pid)

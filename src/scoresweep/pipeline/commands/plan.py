@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +16,30 @@ from scoresweep.pipeline.commands.estimate.disk_space import (
     files_of_study,
     format_bytes,
 )
-from scoresweep.pipeline.commands.estimate.remaining import RuleProgress, progress_of_rules
-from scoresweep.pipeline.results import Results, examine_results
+from scoresweep.pipeline.commands.estimate.remaining import (
+    RuleProgress,
+    progress_of_rules,
+    sampling_seconds,
+)
+from scoresweep.pipeline.results import (
+    TASKS,
+    Results,
+    batch_results,
+    due_tasks,
+    examine_results,
+)
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.batches import Batch, split_into_batches
 from scoresweep.pipeline.system.console import duration
+from scoresweep.pipeline.system.provenance import usable_cores
 
 __all__ = ["print_plan"]
+
+TASK_NAMES: dict[str, str] = {
+    "score_error": "score errors",
+    "sample": "settings drawn",
+    "evaluate": "settings measured",
+}
 
 MAX_VALUES = 10
 """Number of values of an axis to print."""
@@ -31,15 +49,21 @@ MAX_REASONS = 10
 
 
 def print_plan(
-    plan: Plan, probe: bool = True, console: Console | None = None
+    plan: Plan,
+    probe: bool = True,
+    console: Console | None = None,
+    settings_per_job: int | None = None,
 ) -> list[RuleProgress]:
     """Print the runs, settings, jobs, files and time of a study; return the jobs of each rule.
 
     Times come from earlier jobs of the study. If there are none and `probe` is true, a few steps
-    are timed on this machine, on random data.
+    are timed on this machine, on random data. By default, `settings_per_job` keeps the cores of
+    this machine busy.
     """
     console = console or Console(highlight=False)
     results = examine_results(plan)
+    batches = split_into_batches(plan, usable_cores(), settings_per_job)
+    results.by_key |= batch_results(plan, results, batches)
     jobs = collect_jobs(plan, results)
     costs = costs_of_jobs(plan, jobs)
     sources = ["from earlier jobs of this study"] if costs.step_seconds else []
@@ -52,6 +76,7 @@ def print_plan(
     console.print(_table(rules))
     _print_reasons(results, console)
     _print_files(plan, costs, console)
+    _print_batches(batches, results, sampling_seconds(plan, jobs, costs), console)
     _print_time(rules, " and ".join(sources), console)
     return rules
 
@@ -80,14 +105,21 @@ def _table(rules: Sequence[RuleProgress]) -> Table:
     table.add_column("rule")
     for heading in ("jobs", "done", "to do", "time to do"):
         table.add_column(heading, justify="right")
-    for rule in rules:
-        remaining = rule.total - rule.done
-        time = duration(rule.seconds) if rule.seconds is not None and remaining else ""
-        table.add_row(rule.name, f"{rule.total:,}", f"{rule.done:,}", f"{remaining:,}", time)
-    total, done = sum(rule.total for rule in rules), sum(rule.done for rule in rules)
+    jobs = [rule for rule in rules if rule.name not in TASKS]
+    for rule in jobs:
+        table.add_row(*_row(rule, rule.name))
+        for task in [task for task in rules if rule.name == "sweep" and task.name in TASKS]:
+            table.add_row(*_row(task, f"  {TASK_NAMES[task.name]}"), style="dim")
+    total, done = sum(rule.total for rule in jobs), sum(rule.done for rule in jobs)
     table.add_section()
     table.add_row("all", f"{total:,}", f"{done:,}", f"{total - done:,}", "")
     return table
+
+
+def _row(rule: RuleProgress, name: str) -> list[str]:
+    remaining = rule.total - rule.done
+    time = duration(rule.seconds) if rule.seconds is not None and remaining else ""
+    return [name, f"{rule.total:,}", f"{rule.done:,}", f"{remaining:,}", time]
 
 
 def _print_reasons(results: Results, console: Console) -> None:
@@ -95,6 +127,25 @@ def _print_reasons(results: Results, console: Console) -> None:
     reasons = Counter((job.rule, job.reason) for job in results.due if job.state != "missing")
     for (rule, reason), count in reasons.most_common(MAX_REASONS):
         console.print(f"  {rule}: {count:,} to rerun: {reason}", markup=False, soft_wrap=True)
+
+
+def _print_batches(
+    batches: Sequence[Batch],
+    results: Results,
+    seconds: Mapping[tuple[str, str], float] | None,
+    console: Console,
+) -> None:
+    """Print the number of batches to do, their size and how long drawing takes in each."""
+    due = {(batch.run, batch.name): due_tasks(results, batch) for batch in batches}
+    due = {key: tasks for key, tasks in due.items() if tasks}
+    if not due:
+        return
+    text = f"Batches: {len(due):,} sweep jobs of up to {max(map(len, due.values())):,} tasks"
+    if seconds is not None:
+        each = [sum(seconds.get((run, t), 0.0) for t in tasks) for (run, _), tasks in due.items()]
+        text += f", about {duration(sum(each) / len(each))} of drawing each"
+        text += f", {duration(max(each))} at most" * (max(each) > 1.1 * min(each))
+    console.print(f"{text} (settings_per_job sets their size)", soft_wrap=True)
 
 
 def _print_files(plan: Plan, costs: Costs, console: Console) -> None:

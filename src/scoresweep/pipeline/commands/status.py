@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scoresweep.pipeline.cluster.job_table import STALE_AFTER, Job, State, collect_jobs
+from scoresweep.pipeline.cluster.job_table import STALE_AFTER, Job, State, begun_tasks, collect_jobs
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live
 from scoresweep.pipeline.cluster.study_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.pipeline.errors import RunError
@@ -124,17 +125,21 @@ def _live(job: Job, slurm: QueuedJob) -> Job:
 
 
 def _logs(plan: Plan, jobs: Iterable[Job]) -> list[str]:
-    """Return lines that name the logs of failed and stale jobs, then of running evaluations."""
-    folder, urgent, others = plan.paths.results / "logs" / "sample", [], []
-    for job in jobs:
-        if job.state in ("failed", "stale"):
-            run = plan.paths.run(job.run) / "logs" / "latest.log"
-            log = run if job.setting is None else folder / job.run / f"{job.setting}.log"
-            urgent.append(job.log or log)
-        elif job.log:
-            others.append(job.log)
-    existing = [path for path in [*urgent, *others][:MAX_LOGS] if path.exists()]
-    return [f"log: {path}" for path in existing]
+    """Return lines that name the logs of failed and stale jobs, then of running measurements."""
+    urgent = [job for job in jobs if job.state in ("failed", "stale")]
+    others = [job for job in jobs if job.log and job not in urgent]
+    paths = dict.fromkeys(
+        path for job in [*urgent, *others][:MAX_LOGS] if (path := _log(plan, job))
+    )
+    return [f"log: {path}" for path in paths if path.exists()]
+
+
+def _log(plan: Plan, job: Job) -> Path | None:
+    """Return the log of a job, if known."""
+    if job.log or job.setting is None:
+        return job.log or plan.paths.run(job.run) / "logs" / "latest.log"
+    begun = begun_tasks(plan, job.run).get(job.setting)
+    return begun.log if begun else None
 
 
 def _row(job: Job) -> list[str]:

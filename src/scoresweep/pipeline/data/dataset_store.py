@@ -29,6 +29,7 @@ from scoresweep.pipeline.data.store_manifest import (
 from scoresweep.pipeline.data.zarr_shards import COMPRESSION_LEVEL, read_shard, write_shard
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.atomic_files import atomic_write, write_json
+from scoresweep.pipeline.system.file_cache import load_once
 
 __all__ = [
     "DIMENSIONS",
@@ -180,10 +181,15 @@ def read_split(store: Path, split: str) -> Split:
         raise InputError(
             f"{store}: has no split {split!r}, only {', '.join(described)}. {REPAIR_HINT}"
         )
+    files = (manifest_path(store),)
+    return load_once(f"split {split}", files, lambda: _read_split(store, split, described[split]))
+
+
+def _read_split(store: Path, split: str, described: Mapping[str, Any]) -> Split:
     group = zarr.open_group(store, path=split, mode="r")
-    arrays = {name: read_zarr_array(group, name, store) for name in described[split]}
+    arrays = {name: read_zarr_array(group, name, store) for name in described}
     for name, values in arrays.items():
-        verify_array(store, f"{split}/{name}", values, described[split][name]["sha256"])
+        verify_array(store, f"{split}/{name}", values, described[name]["sha256"])
     return to_split(group, arrays)
 
 

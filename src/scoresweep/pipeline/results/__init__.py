@@ -7,11 +7,12 @@ that computed it (`code_version.py`). A result without such a record, from an ea
 counts as done. Each folder is listed once, and only small files are read.
 """
 
+from scoresweep.pipeline.results.due_batches import batch_results, due_tasks
 from scoresweep.pipeline.results.examine import examine_results
 from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.halving_stages import Outcome, outcomes
 from scoresweep.pipeline.results.report_state import outdated_measurements
-from scoresweep.pipeline.results.result import RULES, Result, Results
+from scoresweep.pipeline.results.result import RULES, TASKS, Result, Results, Rule
 from scoresweep.pipeline.results.states import (
     dataset_state,
     is_imported,
@@ -25,11 +26,15 @@ from scoresweep.pipeline.results.states import (
 
 __all__ = [
     "RULES",
+    "TASKS",
     "Choice",
     "Outcome",
     "Result",
     "Results",
+    "Rule",
+    "batch_results",
     "dataset_state",
+    "due_tasks",
     "examine_results",
     "is_imported",
     "metrics_state",

@@ -10,7 +10,7 @@ from scoresweep.pipeline.results.result import Key, Result, Results
 from scoresweep.pipeline.results.states import is_imported
 from scoresweep.pipeline.study import Plan, Run
 
-__all__ = ["mark_due_jobs", "mark_other_code"]
+__all__ = ["is_of_other_code", "mark_due_jobs", "mark_other_code"]
 
 KINDS: dict[str, Kind] = {
     "stage": "data",
@@ -36,6 +36,11 @@ def mark_other_code(plan: Plan, results: Mapping[Key, Result]) -> None:
         # Staging again may give the same data, so data of other code do not outdate results.
         if result.other_code and rule != "stage":
             result.state, result.reason = "outdated", result.other_code
+
+
+def is_of_other_code(result: Result) -> bool:
+    """Return whether other code than this computed a result that exists."""
+    return bool(describe_other_code(result.output, KINDS[result.rule]))
 
 
 def mark_due_jobs(plan: Plan, results: Results) -> None:

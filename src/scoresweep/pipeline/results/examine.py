@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scoresweep.pipeline.results.code_version import Kind, describe_other_code
-from scoresweep.pipeline.results.due_jobs import mark_due_jobs, mark_other_code
+from scoresweep.pipeline.results.due_jobs import is_of_other_code, mark_due_jobs, mark_other_code
 from scoresweep.pipeline.results.halving_stages import first_stage, next_stage, stages
 from scoresweep.pipeline.results.report_state import report_state
-from scoresweep.pipeline.results.result import Key, Result, Results
+from scoresweep.pipeline.results.result import Key, Result, Results, Rule
 from scoresweep.pipeline.results.states import (
     dataset_state,
     list_names,
@@ -23,7 +22,7 @@ from scoresweep.pipeline.results.states import (
 )
 from scoresweep.pipeline.study import Plan, Run, Setting
 
-__all__ = ["examine_results", "is_measured"]
+__all__ = ["due_rules", "examine_results", "is_measured"]
 
 
 def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
@@ -122,16 +121,32 @@ def is_measured(
 
     With `this_code`, they must also have been computed by this code.
     """
+    *used, measured = _task_results(plan, run_id, setting_id)
+    if any(result.state != "done" for result in (*used, measured)):
+        return False
+    return not (this_code and is_of_other_code(measured))
+
+
+def due_rules(
+    plan: Plan, run_id: str, setting_id: str | None = None, *, this_code: bool = False
+) -> list[Rule]:
+    """Return what must be computed for a setting of a run, or for its score error, in order.
+
+    With `this_code`, results of other code must be computed again.
+    """
+    network, *results = _task_results(plan, run_id, setting_id)
+    is_due, rules = network.state != "done", list[Rule]()
+    for result in results:
+        is_due = is_due or result.state != "done" or (this_code and is_of_other_code(result))
+        rules += [result.rule] * is_due
+    return rules
+
+
+def _task_results(plan: Plan, run_id: str, setting_id: str | None) -> list[Result]:
+    """Return the network and what is made from it, the measurements last."""
     data = recorded_dataset(plan.paths, plan.run(run_id).dataset.id)
     network = network_state(plan.paths, run_id, data)
-    kind: Kind
     if setting_id is None:
-        measured = score_error_state(plan, run_id, network, data)
-        used, kind = [measured], "score_error"
-    else:
-        samples = samples_state(plan.paths, run_id, plan.setting(setting_id), network, data)
-        measured = metrics_state(plan, run_id, setting_id, samples, data)
-        used, kind = [network, samples, measured], "metrics"
-    if any(result.state != "done" for result in used):
-        return False
-    return not (this_code and describe_other_code(measured.output, kind))
+        return [network, score_error_state(plan, run_id, network, data)]
+    samples = samples_state(plan.paths, run_id, plan.setting(setting_id), network, data)
+    return [network, samples, metrics_state(plan, run_id, setting_id, samples, data)]

@@ -13,16 +13,20 @@ from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.input_hashes import changed_inputs
 from scoresweep.pipeline.study import Setting
 
-__all__ = ["INPUT_NAMES", "RULES", "Key", "Result", "Results", "Rule", "State"]
+__all__ = ["INPUT_NAMES", "RULES", "TASKS", "Key", "Result", "Results", "Rule", "State"]
 
 State = Literal["done", "missing", "outdated"]
 """`outdated`: made from inputs that have changed since; kept until it is replaced."""
 
-Rule = Literal["stage", "reference", "train", "score_error", "sample", "evaluate", "report"]
+Rule = Literal[
+    "stage", "reference", "train", "score_error", "sample", "evaluate", "sweep", "report"
+]
 RULES: tuple[Rule, ...] = get_args(Rule)
+TASKS: tuple[Rule, ...] = ("score_error", "sample", "evaluate")
+"""Commands whose work the jobs of the rule `sweep` do."""
 
 Key = tuple[str, ...]
-"""A rule and the ids of its job: ("sample", RUN, SETTING)."""
+"""A rule and the ids of its job: ("sweep", RUN, BATCH); or a task: ("sample", RUN, SETTING)."""
 
 INPUT_NAMES = {
     **dict.fromkeys(("data", "training_data"), "its data"),
@@ -34,11 +38,11 @@ INPUT_NAMES = {
 
 @dataclass
 class Result:
-    """The result of one job."""
+    """The result of one job, or of one task of a batch."""
 
     rule: Rule
     output: Path
-    """The file that the rule declares to Snakemake."""
+    """The file that shows that it is done; the one that a rule declares to Snakemake."""
     state: State = "done"
     reason: str = ""
     """Why it is not `done`, or why its job is due."""
@@ -95,8 +99,13 @@ class Results:
 
     @property
     def due(self) -> list[Result]:
-        """The results whose jobs the next `snakemake` runs."""
+        """The results that the next `snakemake` computes."""
         return [result for result in self.by_key.values() if result.is_due]
+
+    @property
+    def due_jobs(self) -> list[Result]:
+        """Those that are jobs of their own, not tasks of a batch."""
+        return [result for result in self.due if result.rule not in TASKS]
 
     def content_sha256(self) -> str:
         """Return a hash of the results that a report is made from."""

@@ -27,6 +27,7 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import remove, sha256_of, write_json
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
+from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.weights import load_network
@@ -64,7 +65,7 @@ def sample(
         available = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {available} or fewer, the GPUs of this machine")
     weights = paths.weights(run.id)
-    digest = sha256_of(weights) if weights.exists() else ""
+    digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
     data = recorded_dataset(paths, run.dataset.id).sha256
     processes = min(processes, -(-setting.sample.count // setting.sample.chunk))
     job = SamplingJob(run, setting, paths, processes, threads, gpus, digest, data, this_code)

@@ -78,7 +78,8 @@ def _load(job: SamplingJob, device: str) -> _Inputs:
 
 
 def _compile(job: SamplingJob, inputs: _Inputs) -> None:
-    """Compile the network for the shape of a chunk."""
+    """Compile the network for the shape of a chunk, as if no setting had been drawn before."""
+    torch.compiler.reset()
     options, network = job.setting.sample, inputs.network
     x = torch.zeros(options.chunk, *network.shape, device=inputs.device)
 

@@ -150,6 +150,22 @@ class StudyPaths:
         """All metrics of a setting."""
         return self.results / "metrics" / run / f"{setting}.nc"
 
+    def batch(self, run: str, batch: str) -> Path:
+        """What a finished batch of settings computed; the declared output of the rule `sweep`."""
+        return self.batches(run) / f"{batch}.json"
+
+    def batch_progress(self, run: str, batch: str) -> Path:
+        """Progress of a batch, for `scoresweep status`; not declared to Snakemake."""
+        return self.batches(run) / f"{batch}.progress.json"
+
+    def batches(self, run: str) -> Path:
+        """Folder of the batches of a run."""
+        return self.results / "batches" / run
+
+    def batch_log(self, run: str, batch: str) -> Path:
+        """Log of the job of a batch."""
+        return self.results / "logs" / "sweep" / run / f"{batch}.log"
+
     @property
     def workflow_heads(self) -> Path:
         """Starts of the workflow, with Snakemake's names for their SLURM jobs."""

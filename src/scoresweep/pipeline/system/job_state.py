@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from scoresweep.pipeline.system.atomic_files import write_json
 
@@ -61,7 +62,7 @@ class JobState:
         write_json(path, dataclasses.asdict(self), durable=False)
 
     @classmethod
-    def read(cls, path: Path) -> JobState | None:
+    def read(cls, path: Path) -> Self | None:
         """Return the state in `path`, or None if it is missing or damaged."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))

@@ -27,6 +27,7 @@ __all__ = [
     "provenance",
     "snapshot_code",
     "update_provenance",
+    "usable_cores",
 ]
 
 PACKAGES = (
@@ -79,7 +80,7 @@ def _describe(commit: str, uncommitted_changes: bool) -> dict[str, Any]:
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
 
@@ -273,7 +274,7 @@ def _version(package: str) -> str:
         return ""
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -15,6 +15,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
 from scoresweep.pipeline.system.atomic_files import atomic_write
+from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.file_kinds import describe
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
@@ -52,6 +53,10 @@ def load_network(run_folder: Path) -> ScoreNetwork:
     missing or damaged.
     """
     path = run_folder / "model.safetensors"
+    return load_once("network", (path,), lambda: _load_network(path), copies=True)
+
+
+def _load_network(path: Path) -> ScoreNetwork:
     if not path.exists():
         raise InputError(f"{path}: is missing; train the run first (`scoresweep train`)")
     try:

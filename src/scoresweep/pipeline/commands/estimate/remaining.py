@@ -10,11 +10,11 @@ from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key, train
 from scoresweep.pipeline.results import RULES, Results
 from scoresweep.pipeline.study import Plan
 
-__all__ = ["RuleProgress", "progress_of_rules"]
+__all__ = ["RuleProgress", "progress_of_rules", "sampling_seconds"]
 
 
 class RuleProgress(NamedTuple):
-    """The jobs of one rule."""
+    """The jobs of one rule, or the tasks of its batches."""
 
     name: str
     total: int
@@ -26,10 +26,12 @@ class RuleProgress(NamedTuple):
 def progress_of_rules(
     plan: Plan, jobs: Sequence[Job], results: Results, costs: Costs
 ) -> list[RuleProgress]:
-    """Return the number of jobs of each rule, and the time of those that remain."""
+    """Return the number of jobs and tasks of each rule, and the time of those that remain."""
+    sampling = sampling_seconds(plan, jobs, costs)
+    total = None if sampling is None else sum(sampling.values())
     seconds = {
         "train": _training_seconds(plan, [job for job in jobs if job.setting is None], costs),
-        "sample": _sampling_seconds(plan, [job for job in jobs if job.setting is not None], costs),
+        **dict.fromkeys(("sample", "sweep"), total),
     }
     rules = []
     for name in RULES:
@@ -50,10 +52,14 @@ def _training_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | 
     return total
 
 
-def _sampling_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | None:
+def sampling_seconds(
+    plan: Plan, jobs: Sequence[Job], costs: Costs
+) -> dict[tuple[str, str], float] | None:
+    """Return the time to draw the missing samples, by run and setting; None if unknown."""
     pairs = [(run, setting) for run in plan.runs for setting in plan.settings]
-    total = 0.0
-    for (run, setting), job in zip(pairs, jobs, strict=True):
+    of_settings = [job for job in jobs if job.setting is not None]
+    found = {}
+    for (run, setting), job in zip(pairs, of_settings, strict=True):
         if job.state in ("sampled", "done"):
             continue
         seconds = costs.sample_seconds.get(sample_key(run, setting))
@@ -61,8 +67,9 @@ def _sampling_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | 
         if seconds is None or evaluations is None:
             return None
         drawn = _steps_done(job) * setting.sample.chunk
-        total += seconds * evaluations * max(0, setting.sample.count - drawn)
-    return total
+        missing = max(0, setting.sample.count - drawn)
+        found[run.id, setting.id] = seconds * evaluations * missing
+    return found
 
 
 def _steps_done(job: Job) -> int:

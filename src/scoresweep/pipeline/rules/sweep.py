@@ -1,0 +1,137 @@
+"""Rule `sweep`: draw and measure a batch of settings of one run, and its score error.
+
+What they have in common (network, real samples and their features, extractors) is loaded once. A
+task that fails does not stop the others; running the same batch again computes what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import traceback
+from dataclasses import dataclass
+from functools import cached_property
+
+from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.evaluation.real_data import RealData
+from scoresweep.pipeline.results import Rule
+from scoresweep.pipeline.results.examine import due_rules
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study.batches import SCORE_ERROR, find_batch
+from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.batch_state import BatchState
+from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.device import select_device
+from scoresweep.pipeline.system.file_cache import keep_loaded
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    plan: Plan,
+    run_id: str,
+    batch_name: str,
+    processes: int = 1,
+    threads: int = 1,
+    gpus: int = 0,
+    *,
+    this_code: bool = False,
+) -> None:
+    """Draw and measure the settings of a batch that have no valid results.
+
+    Samples are drawn in `processes` processes. With `this_code`, results of other code are not
+    valid.
+
+    Raises:
+        InputError: if there is no such batch.
+        RunError: at the end, if tasks failed.
+    """
+    run = plan.run(run_id)
+    with keep_loaded():
+        _Batch(plan, run, batch_name, processes, threads, gpus, this_code).compute()
+
+
+@dataclass
+class _Batch:
+    """A batch that is being computed."""
+
+    plan: Plan
+    run: Run
+    name: str
+    processes: int
+    threads: int
+    gpus: int
+    this_code: bool
+
+    def __post_init__(self) -> None:
+        tasks = find_batch(self.plan, self.run, self.name).tasks
+        self.due = [task for task in tasks if self._due_rules(task)]
+        self.state = BatchState("running", 0, len(self.due))
+
+    @cached_property
+    def real(self) -> RealData:
+        """What the samples of all settings are compared with."""
+        return RealData(self.plan, self.run.dataset.id, select_device(min(self.gpus, 1)))
+
+    def compute(self) -> None:
+        """Compute what is due; raise `RunError` at the end if tasks failed."""
+        state, started = self.state, time.monotonic()
+        for task in self.due:
+            state.current = task
+            before = time.monotonic()
+            if reason := self._try(task):
+                state.failed[task] = reason
+            else:
+                state.seconds_by_task[task] = round(time.monotonic() - before, 3)
+            state.step += 1
+        state.current, state.state = "", "failed" if state.failed else "done"
+        state.seconds = time.monotonic() - started
+        self._write_progress()
+        if state.failed:
+            raise RunError(
+                f"{len(state.failed)} of {len(self.due)} tasks of run {self.run.id} failed, for "
+                f"the reasons above: {', '.join(state.failed)}"
+            )
+        write_json(self.plan.paths.batch(self.run.id, self.name), dataclasses.asdict(state))
+
+    def _try(self, task: str) -> str:
+        """Compute one task; if it fails, print and return the reason."""
+        try:
+            self._compute(task)
+            return ""
+        except (ScoresweepError, OSError) as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - of a plugin, or a bug: the other tasks go on
+            say(traceback.format_exc())
+            reason = f"{type(error).__name__}: {error}"
+        say(f"{self.run.id} / {task}: failed: {reason}")
+        return reason
+
+    def _compute(self, task: str) -> None:
+        self._write_progress()
+        plan, run, gpu = self.plan, self.run.id, min(self.gpus, 1)
+        due = self._due_rules(task)
+        if "sample" in due:
+            numbers = self.processes, self.threads, self.gpus
+            sample(plan, run, task, *numbers, this_code=self.this_code)
+            due = self._due_rules(task)  # another process may have measured it
+            self._write_progress()
+        if "evaluate" in due:
+            evaluate(plan, run, task, gpu, self.real)
+        if "score_error" in due:
+            score_error(plan, run, gpu)
+
+    def _due_rules(self, task: str) -> list[Rule]:
+        setting = None if task == SCORE_ERROR else task
+        return due_rules(self.plan, self.run.id, setting, this_code=self.this_code)
+
+    def _write_progress(self) -> None:
+        """Write the progress file; on a full disk, the tasks report the error."""
+        progress = self.plan.paths.batch_progress(self.run.id, self.name)
+        with contextlib.suppress(RunError, OSError):
+            progress.parent.mkdir(parents=True, exist_ok=True)
+            self.state.write(progress)

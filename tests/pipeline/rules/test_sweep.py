@@ -1,0 +1,158 @@
+"""A batch of settings, drawn and measured by one process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import xarray as xr
+import yaml
+from tiny_study import TINY, give_data
+
+from scoresweep.pipeline.cluster.job_table import collect_jobs
+from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.rules.sweep import sweep
+from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.batches import SCORE_ERROR
+from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
+from scoresweep.pipeline.training.weights import build_network, save_network
+
+DIVERGES = {"sampler": {"name": "predictor_corrector", "snr": 1e30}}
+
+
+@pytest.fixture
+def make(staged: Path, tmp_path: Path) -> Callable[..., Plan]:
+    """Make a plan of one run with random weights; keywords replace parts of `sample`."""
+
+    def plan_in(folder: str = "work", **changes: object) -> Plan:
+        root = tmp_path / folder
+        is_new = not root.exists()
+        if is_new:
+            give_data(root, staged)
+        content = parse_yaml(TINY, "tiny.yaml")
+        content["train"]["grid"] = {}
+        content["sample"] |= {"initial": "data_plus_noise"} | changes
+        (root / "study.yaml").write_text(yaml.safe_dump(content))
+        plan = plan_study(parse_study(content, "study.yaml"), root)
+        if is_new:
+            reference(plan, "digits", "pixels")
+            run = plan.runs[0]
+            torch.manual_seed(0)
+            sigmas = resolve_noise_levels(run.train.noise, lambda: torch.zeros(1, 1))
+            network = build_network(run.train.network, (1, 8, 8), sigmas)
+            save_network(plan.paths.weights(run.id), network, run.train.network)
+        return plan
+
+    return plan_in
+
+
+def contents(plan: Plan) -> dict[str, xr.Dataset]:
+    """Return the content of every store and every file of measurements, without costs."""
+    run, found = plan.runs[0].id, {}
+    for setting in plan.settings:
+        found[f"{setting.id} samples"] = xr.open_zarr(
+            plan.paths.samples(run, setting.store), consolidated=False
+        ).load()
+    for path in [*(plan.paths.metrics(run, s.id) for s in plan.settings)]:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            found[path.name] = file.load()
+    with xr.open_dataset(plan.paths.score_error(run), engine="h5netcdf") as file:
+        found[SCORE_ERROR] = file.load()
+    return found
+
+
+def test_results_do_not_depend_on_batches(make: Callable[..., Plan]) -> None:
+    """They equal those of the commands for one setting."""
+    plans = [make(folder) for folder in ("whole", "parts", "commands")]
+    run, settings = plans[0].runs[0].id, plans[0].settings
+    sweep(plans[0], run, "1-of-1")
+    for number in (3, 1, 2):
+        sweep(plans[1], run, f"{number}-of-3")
+    for setting in settings:
+        sample(plans[2], run, setting.id)
+        evaluate(plans[2], run, setting.id)
+    score_error(plans[2], run)
+    first, *others = (contents(plan) for plan in plans)
+    assert len(first) == 2 * len(settings) + 1
+    for other in others:
+        assert first.keys() == other.keys()
+        for name, content in first.items():
+            xr.testing.assert_equal(content, other[name])
+
+
+def test_only_due_tasks_are_computed(make: Callable[..., Plan]) -> None:
+    plan = make()
+    run, (one, two) = plan.runs[0].id, plan.settings
+    sweep(plan, run, "1-of-1")
+    record = json.loads(plan.paths.batch(run, "1-of-1").read_text())
+    assert record["seconds_by_task"].keys() == {one.id, two.id, SCORE_ERROR}
+    files = [plan.paths.samples_manifest(run, s.store) for s in (one, two)]
+    files += [plan.paths.metrics(run, two.id), plan.paths.score_error(run)]
+    before = [path.stat().st_mtime_ns for path in files]
+    plan.paths.metrics(run, one.id).unlink()
+    sweep(plan, run, "1-of-1")
+    record = json.loads(plan.paths.batch(run, "1-of-1").read_text())
+    assert record["seconds_by_task"].keys() == {one.id}
+    assert [path.stat().st_mtime_ns for path in files] == before
+    grown = make(grid={"sampler.step_size": [2e-3, 4e-3, 6e-3]})
+    sweep(grown, run, "1-of-1")
+    record = json.loads(plan.paths.batch(run, "1-of-1").read_text())
+    assert record["seconds_by_task"].keys() == {grown.settings[2].id}
+    assert {result.rule for result in examine_results(grown).due} == {"report"}
+
+
+def test_a_failed_task_does_not_stop_the_others(
+    make: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make(include=[DIVERGES])
+    run, bad = plan.runs[0].id, plan.settings[2]
+    with pytest.raises(RunError) as raised:
+        sweep(plan, run, "1-of-1")
+    assert f"1 of 4 tasks of run {run} failed" in str(raised.value)
+    assert bad.id in str(raised.value)
+    assert f"{run} / {bad.id}: failed: " in capsys.readouterr().err
+    assert not plan.paths.batch(run, "1-of-1").exists()
+    due = {key for key, result in examine_results(plan).by_key.items() if result.is_due}
+    assert due == {("sample", run, bad.id), ("evaluate", run, bad.id), ("report",)}
+    state = {job.setting: job.state for job in collect_jobs(plan)}
+    assert state == {None: "done", bad.id: "failed"} | {s.id: "done" for s in plan.settings[:2]}
+    others = [plan.paths.metrics(run, s.id).stat().st_mtime_ns for s in plan.settings[:2]]
+    with pytest.raises(RunError, match="1 of 1 tasks"):
+        sweep(plan, run, "1-of-1")
+    assert [plan.paths.metrics(run, s.id).stat().st_mtime_ns for s in plan.settings[:2]] == others
+
+
+def test_a_bug_in_one_setting_does_not_stop_the_others(
+    make: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make()
+    run, (one, two) = plan.runs[0].id, plan.settings
+
+    def fails(*arguments: object, **options: object) -> None:
+        if arguments[2] == one.id:
+            raise ZeroDivisionError("of a plugin")
+        sample(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("scoresweep.pipeline.rules.sweep.sample", fails)
+    with pytest.raises(RunError):
+        sweep(plan, run, "1-of-1")
+    assert "Traceback" in capsys.readouterr().err
+    assert plan.paths.metrics(run, two.id).exists()
+    progress = json.loads(plan.paths.batch_progress(run, "1-of-1").read_text())
+    assert progress["failed"] == {one.id: "ZeroDivisionError: of a plugin"}
+
+
+def test_a_batch_that_does_not_exist(make: Callable[..., Plan]) -> None:
+    plan = make()
+    with pytest.raises(InputError, match="--batch 3-of-2"):
+        sweep(plan, plan.runs[0].id, "3-of-2")
+    assert not plan.paths.batches(plan.runs[0].id).exists()
