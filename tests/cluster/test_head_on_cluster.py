@@ -165,8 +165,7 @@ def test_the_end_of_a_failed_jobs_log_is_shown(plan):
     weights = plan.paths.weights(plan.runs[0].id)
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"no weights")
-    manifest = plan.paths.samples_manifest(plan.runs[0].id, plan.settings[0].store)
-    process = head(plan, "--retries", "0", "--", str(manifest.relative_to(plan.paths.root)))
+    process = head(plan, "--retries", "0", "--until", "sweep")
     message = f"{weights.name}: expected the weights of a scoresweep network"
     wait_until(lambda: message in said(plan), "the message", PATIENCE)
     dies(process)

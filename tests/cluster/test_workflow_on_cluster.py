@@ -18,6 +18,7 @@ from slurm_cluster import run, wait_until
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.study.batches import tasks_of
 from scoresweep.pipeline.system.job_state import JobState
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
@@ -193,14 +194,10 @@ def test_every_job_is_in_the_accounting(on_cluster):
     jobs = jobs_in_accounting(on_cluster)
     assert {(state, partition) for _, _, state, _, partition in jobs} == {("COMPLETED", "short")}
     assert sorted((rule, nodes) for rule, _, _, nodes, _ in jobs) == [
-        ("evaluate", 1),
-        ("evaluate", 1),
         ("reference", 1),
         ("report", 1),
-        ("sample", 1),
-        ("sample", 1),
-        ("score_error", 1),
         ("stage", 1),
+        ("sweep", 1),  # of two settings and a score error
         ("train", 2),
     ]
     assert not any("_" in number for _, number, *_ in jobs)
@@ -227,56 +224,51 @@ def test_nothing_is_run_twice(on_cluster):
 
 
 def test_a_job_that_fails_leaves_the_others(cluster, tmp_path):
+    """Of three settings in two jobs, as the command line asks for instead of the profile."""
     study = default_study(metrics=["frechet"])
     study["sample"]["include"] = [{"sampler": {"name": "predictor_corrector", "snr": 1e30}}]
     folder = work_folder(tmp_path / "work", study)
-    with started(folder, "--profile", "slurm", *QUICK, "--retries=0") as head:
+    options = ("--profile", "slurm", *QUICK, "--retries=0", "--config", "settings_per_job=2")
+    with started(folder, *options) as head:
         assert head.wait(PATIENCE) != 0
     said = (folder / "output").read_text()
     metrics = {path.name.split("_sampler")[0] for path in folder.glob("results/*/metrics/*/*.nc")}
     assert metrics == {"step_size=0.0005", "step_size=0.003"}, said
-    jobs = jobs_in_accounting(folder)
-    ends = [(rule, state) for rule, _, state, *_ in jobs if rule in ("evaluate", "sample")]
-    assert sorted(ends) == [
-        ("evaluate", "COMPLETED"),
-        ("evaluate", "COMPLETED"),
-        ("sample", "COMPLETED"),
-        ("sample", "COMPLETED"),
-        ("sample", "FAILED"),
-    ]
+    ends = [(rule, state) for rule, _, state, *_ in jobs_in_accounting(folder) if rule == "sweep"]
+    assert sorted(ends) == [("sweep", "COMPLETED"), ("sweep", "FAILED")]
 
 
-def test_killed_sampling_draws_only_missing_chunks(cluster, tmp_path):
-    study = default_study()
+def test_a_killed_batch_computes_only_what_is_missing(cluster, tmp_path):
+    """Of the setting that it was drawing, only the missing chunks."""
+    study = default_study(metrics=["frechet"])
     study["sample"] |= {"count": 200, "chunk": 20}
     study["sample"]["sampler"]["steps_per_level"] = 300
     folder = work_folder(tmp_path / "work", study)
     snakemake(folder, "--cores", "2", "--until", "train")
     plan = plan_study(load_study(folder / "study.yaml"), folder)
-    killed, other = ((plan.runs[0].id, setting.store) for setting in plan.settings)
-    manifests = [plan.paths.samples_manifest(*one) for one in (killed, other)]
-    progress = plan.paths.samples_progress(*killed)
+    run, (finished, killed) = plan.runs[0].id, map(plan.setting, tasks_of(plan, plan.runs[0]))
+    progress = plan.paths.samples_progress(run, killed.store)
 
     def chunks():
         """Return the inode of each chunk."""
-        files = plan.paths.chunk_folder(*killed).glob("chunk-*.safetensors")
+        files = plan.paths.chunk_folder(run, killed.store).glob("chunk-*.safetensors")
         return {path.name: path.stat().st_ino for path in files}
 
-    targets = [str(path.relative_to(folder)) for path in manifests]
-    with started(folder, "--profile", "slurm", *QUICK, "--", *targets) as head:
+    with started(folder, "--profile", "slurm", *QUICK, "--until", "sweep") as head:
         wait_until(lambda: len(chunks()) >= 2, "two chunks", PATIENCE)
         os.kill(JobState.read(progress).pid, signal.SIGKILL)
         kept = chunks()
         assert len(kept) < 10
+        drawn = plan.paths.samples(run, finished.store).stat().st_ino
+        measured = plan.paths.metrics(run, finished.id).stat().st_ino
         wait_until(lambda: JobState.read(progress).restarts == 1, "the second start", PATIENCE)
         assert kept.items() <= chunks().items()
-        wait_until(manifests[1].exists, "the other setting", PATIENCE)
-        drawn = plan.paths.samples(*other).stat().st_ino
         assert head.wait(PATIENCE) == 0, (folder / "output").read_text()
-    assert manifests[0].exists()
-    assert plan.paths.samples(*other).stat().st_ino == drawn
-    ends = [state for rule, _, state, *_ in jobs_in_accounting(folder) if rule == "sample"]
-    assert sorted(ends) == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert plan.paths.metrics(run, killed.id).exists()
+    assert plan.paths.samples(run, finished.store).stat().st_ino == drawn
+    assert plan.paths.metrics(run, finished.id).stat().st_ino == measured
+    ends = [state for rule, _, state, *_ in jobs_in_accounting(folder) if rule == "sweep"]
+    assert sorted(ends) == ["COMPLETED", "FAILED"]
 
 
 def test_a_partition_and_an_account_in_the_profile_are_used(cluster, tmp_path):
