@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +23,14 @@ from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.rules.sweep import sweep
+from scoresweep.pipeline.sampling import worker_pool
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, save_network
 
+SLOW = {"name": "annealed_langevin", "step_size": 2e-3, "steps_per_level": 4000}
 DIVERGES = {"sampler": {"name": "predictor_corrector", "snr": 1e30}}
 
 
@@ -87,6 +92,53 @@ def test_results_do_not_depend_on_batches(make: Callable[..., Plan]) -> None:
         assert first.keys() == other.keys()
         for name, content in first.items():
             xr.testing.assert_equal(content, other[name])
+
+
+@pytest.mark.slow
+def test_processes_are_started_once_and_give_the_same_samples(
+    make: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    original = worker_pool.Workers.__init__
+
+    def count(self: worker_pool.Workers, processes: int) -> None:
+        started.append(processes)
+        original(self, processes)
+
+    monkeypatch.setattr(worker_pool.Workers, "__init__", count)
+    include = [{"chunk": 20}, {"chunk": 10}, {"count": 20}]  # 3, 5 and 1 chunk
+    plans = [make(folder, grid={}, include=include) for folder in ("one", "two")]
+    run = plans[0].runs[0].id
+    sweep(plans[0], run, "1-of-1")
+    sweep(plans[1], run, "1-of-1", processes=2)
+    assert started == [2]
+    first, second = (contents(plan) for plan in plans)
+    for name, content in first.items():
+        xr.testing.assert_equal(content, second[name])
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_killed_process_costs_one_setting(make: Callable[..., Plan]) -> None:
+    plan = make(include=[{"sampler": SLOW}])
+    run, slow = plan.runs[0].id, plan.settings[2]
+
+    def kill() -> None:
+        while not (workers := multiprocessing.active_children()):
+            time.sleep(0.05)
+        while not plan.paths.chunk_folder(run, slow.store).exists():
+            time.sleep(0.05)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(RunError) as raised:
+        sweep(plan, run, "1-of-1", processes=2)
+    killer.join()
+    assert f"1 of 4 tasks of run {run} failed" in str(raised.value)
+    progress = json.loads(plan.paths.batch_progress(run, "1-of-1").read_text())
+    assert "killed" in progress["failed"][slow.id]
+    assert not multiprocessing.active_children()
 
 
 def test_only_due_tasks_are_computed(make: Callable[..., Plan]) -> None:

@@ -20,6 +20,7 @@ from scoresweep.pipeline.results.examine import due_rules
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.sampling.worker_pool import keep_workers
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.batches import SCORE_ERROR, find_batch
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -51,7 +52,7 @@ def sweep(
         RunError: at the end, if tasks failed.
     """
     run = plan.run(run_id)
-    with keep_loaded():
+    with keep_loaded(), keep_workers():
         _Batch(plan, run, batch_name, processes, threads, gpus, this_code).compute()
 
 

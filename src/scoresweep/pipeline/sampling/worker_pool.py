@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 
+import torch
+
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.sampling.chunk_files import chunk_path
 from scoresweep.pipeline.sampling.chunks import draw_chunks
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.system.file_cache import keep_loaded
 from scoresweep.pipeline.system.memory_errors import describe_exit
 from scoresweep.pipeline.system.process import exit_with_parent
 
@@ -25,6 +29,68 @@ START_METHOD = "spawn"
 _stopping: Event
 """Set in every worker to stop after the current chunk."""
 
+_until_exit = contextlib.ExitStack()
+"""Of a worker; never closed."""
+
+_kept: list[Workers] | None = None
+"""The workers to use again, at most one group; None: none are kept."""
+
+
+class Workers:
+    """Processes that draw chunks, each on a device of its own."""
+
+    def __init__(self, processes: int) -> None:
+        """Start no process yet: each starts when its first chunks are submitted."""
+        context = multiprocessing.get_context(START_METHOD)
+        self._stopping = context.Event()
+        initial = (context, _start_worker, (self._stopping, _kept is not None))
+        self._pools = [ProcessPoolExecutor(1, *initial) for _ in range(processes)]
+        self.processes = processes
+
+    def submit(self, job: SamplingJob, chunks: list[int]) -> set[Future[None]]:
+        """Share out `chunks`."""
+        shares = [(chunks[i :: job.processes], job.device(i)) for i in range(job.processes)]
+        pools = self._pools[: job.processes]
+        return {p.submit(_draw_share, job, *s) for p, s in zip(pools, shares, strict=True)}
+
+    def close(self) -> None:
+        """Stop after the current chunks."""
+        self._stopping.set()
+        for pool in self._pools:
+            pool.shutdown()
+
+
+@contextlib.contextmanager
+def keep_workers() -> Iterator[None]:
+    """Within this block, `draw_in_processes` uses the same processes for every setting."""
+    global _kept
+    _kept = []
+    try:
+        yield
+    finally:
+        kept, _kept = _kept, None
+        for workers in kept:
+            workers.close()
+
+
+@contextlib.contextmanager
+def _workers(processes: int) -> Iterator[Workers]:
+    """Use kept workers, or new ones; after an error they are not kept."""
+    kept = _kept.pop() if _kept else None
+    if kept and kept.processes < processes:
+        kept.close()
+        kept = None
+    workers = kept or Workers(processes)
+    try:
+        yield workers
+    except BaseException:
+        workers.close()
+        raise
+    if _kept is None:
+        workers.close()
+    else:
+        _kept.append(workers)
+
 
 def draw_in_processes(job: SamplingJob, chunks: list[int]) -> Iterator[int]:
     """Draw `chunks`; yield the number of finished chunks every second and at the end.
@@ -34,24 +100,15 @@ def draw_in_processes(job: SamplingJob, chunks: list[int]) -> Iterator[int]:
     if job.processes == 1 or len(chunks) < 2:
         yield from draw_chunks(job, chunks, job.device())
         return
-    context = multiprocessing.get_context(START_METHOD)
-    stopping = context.Event()
-    workers: list[BaseProcess] = []
+    started: list[BaseProcess] = []
     try:
-        with ProcessPoolExecutor(job.processes, context, _start_worker, (stopping,)) as pool:
-            shares = {
-                pool.submit(_draw_share, job, chunks[i :: job.processes], job.device(i))
-                for i in range(job.processes)
-            }
-            workers += multiprocessing.active_children()
-            try:
-                yield from _wait(job, chunks, shares)
-            finally:
-                stopping.set()
+        with _workers(job.processes) as workers:
+            shares = workers.submit(job, chunks)
+            started += multiprocessing.active_children()
+            yield from _wait(job, chunks, shares)
     except BrokenProcessPool:
-        codes = [worker.exitcode for worker in workers]
-        # The pool ends the other workers with SIGTERM.
-        code = next((code for code in codes if code not in (0, -signal.SIGTERM)), None)
+        codes = [process.exitcode for process in started]
+        code = next((code for code in codes if code not in (None, 0, -signal.SIGTERM)), None)
         raise RunError(
             f"{job}: {describe_exit('sample', code)} Finished chunks are kept: run the same "
             f"command again"
@@ -66,9 +123,11 @@ def _wait(job: SamplingJob, chunks: list[int], shares: set[Future[None]]) -> Ite
         yield sum(chunk_path(job, chunk).exists() for chunk in chunks)
 
 
-def _start_worker(stopping: Event) -> None:
+def _start_worker(stopping: Event, is_kept: bool) -> None:
     global _stopping
     _stopping = stopping
+    if is_kept:
+        _until_exit.enter_context(keep_loaded())
     exit_with_parent()
 
 
@@ -77,3 +136,5 @@ def _draw_share(job: SamplingJob, chunks: list[int], device: str) -> None:
     for _ in draw_chunks(job, chunks, device):
         if _stopping.is_set():
             return
+    if job.gpus:
+        torch.cuda.empty_cache()  # for the measurements, while this process waits
