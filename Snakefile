@@ -64,7 +64,7 @@ wildcard_constraints:
     dataset="[^/]+",
     extractor="[a-z0-9_]+",
     run="[^/]+",
-    batch=r"\d+-of-\d+",
+    batch=r"\d+-of-\d+(-at-\d+)?",
 
 
 include: "workflow/rules/common.smk"

@@ -105,6 +105,32 @@ def reference_keys(run):
     return [("reference", plan.run(run).dataset.id, name) for name in plan.extractors]
 
 
+def earlier_batch_keys(run, name):
+    """Return the batches from whose metrics successive halving chooses the tasks of a batch."""
+    count = next(batch.count for batch in batches() if batch.name == name)
+    if count is None or count == plan.counts[0]:
+        return []
+    before = plan.counts[plan.counts.index(count) - 1]
+    return batch_keys_by_stage()[halving_group()[run], before]
+
+
+@functools.cache
+def halving_group():
+    """Return the group of runs of successive halving that each run is in."""
+    groups = plan.halving_groups().items()
+    return {run.id: group for group, runs in groups for run in runs}
+
+
+@functools.cache
+def batch_keys_by_stage():
+    """Return the keys of the batches of a group of runs, by group and count."""
+    keys = {}
+    for batch in batches():
+        stage = (halving_group()[batch.run], batch.count)
+        keys.setdefault(stage, []).append(("sweep", batch.run, batch.name))
+    return keys
+
+
 DEPENDENCIES = {
     "stage": lambda dataset: [],
     "reference": lambda dataset, extractor: [("stage", dataset)],
@@ -113,6 +139,7 @@ DEPENDENCIES = {
         ("train", run),
         dataset_key(run),
         *reference_keys(run),
+        *earlier_batch_keys(run, batch),
     ],
     "report": lambda: [
         key
@@ -180,9 +207,9 @@ def sweep_minutes(wildcards):
 @functools.cache
 def number_of_due_tasks():
     """Return the number of tasks to compute, by run and name of the batch."""
-    from scoresweep.pipeline.results import due_tasks
+    from scoresweep.pipeline.results import num_due_tasks
 
-    return {(b.run, b.name): len(due_tasks(results(), b)) for b in batches()}
+    return {(b.run, b.name): num_due_tasks(results(), b) for b in batches()}
 
 
 # SLURM

@@ -173,8 +173,12 @@ def sweep(
     study: StudyFile,
     run: RunId = None,
     batch: Annotated[
-        str, typer.Option(help="Part of the settings of each run, such as 3-of-40. Default: all.")
-    ] = "1-of-1",
+        str | None,
+        typer.Option(
+            help="Part of the settings of each run, such as 3-of-40, or 3-of-40-at-500 with "
+            "successive halving. Default: all, count after count."
+        ),
+    ] = None,
     processes: Processes = 1,
     gpus: Gpus = 0,
     threads: Threads = 1,
@@ -186,13 +190,15 @@ def sweep(
 
     plan, failures = _plan(study, root), list[str]()
     _set_up_process(threads)
-    for name in _runs(plan, run):
-        try:
-            run_sweep(plan, name, batch, processes, threads, gpus, this_code=this_code)
-        except RunError as error:
-            failures.append(str(error))
-    if failures:
-        raise RunError(" ".join(failures))
+    every = [f"1-of-1-at-{count}" for count in plan.counts] or ["1-of-1"]
+    for part in [batch] if batch else every:
+        for name in _runs(plan, run):
+            try:
+                run_sweep(plan, name, part, processes, threads, gpus, this_code=this_code)
+            except RunError as error:
+                failures.append(str(error))
+        if failures:
+            raise RunError(" ".join(failures))
 
 
 @app.command("score-error", rich_help_panel=STEPS)

@@ -27,9 +27,10 @@ from scoresweep.pipeline.results import (
     batch_results,
     due_tasks,
     examine_results,
+    num_due_tasks,
 )
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.batches import Batch, split_into_batches
+from scoresweep.pipeline.study.batches import Batch, expected_stages, split_into_batches
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
 
@@ -87,6 +88,10 @@ def _print_points(plan: Plan, console: Console) -> None:
         f"Study {plan.study.study}: {runs:,} runs × {settings:,} settings = "
         f"{runs * settings:,} sets of samples"
     )
+    if plan.halving:
+        stages = [f"about {n:,} at {count:,} samples" for count, n in expected_stages(plan)]
+        stages[0] = stages[0].removeprefix("about ")
+        console.print(f"Successive halving of the settings of each run: {', '.join(stages)}")
     for kind, points in (
         ("runs", [run.axes for run in plan.runs]),
         ("settings", [setting.axes for setting in plan.settings]),
@@ -136,12 +141,14 @@ def _print_batches(
     console: Console,
 ) -> None:
     """Print the number of batches to do, their size and how long drawing takes in each."""
+    sizes = {(batch.run, batch.name): num_due_tasks(results, batch) for batch in batches}
+    sizes = {key: size for key, size in sizes.items() if size}
+    if not sizes:
+        return
+    text = f"Batches: {len(sizes):,} sweep jobs of up to {max(sizes.values()):,} tasks"
     due = {(batch.run, batch.name): due_tasks(results, batch) for batch in batches}
     due = {key: tasks for key, tasks in due.items() if tasks}
-    if not due:
-        return
-    text = f"Batches: {len(due):,} sweep jobs of up to {max(map(len, due.values())):,} tasks"
-    if seconds is not None:
+    if seconds is not None and due:
         each = [sum(seconds.get((run, t), 0.0) for t in tasks) for (run, _), tasks in due.items()]
         text += f", about {duration(sum(each) / len(each))} of drawing each"
         text += f", {duration(max(each))} at most" * (max(each) > 1.1 * min(each))

@@ -7,7 +7,7 @@ that computed it (`code_version.py`). A result without such a record, from an ea
 counts as done. Each folder is listed once, and only small files are read.
 """
 
-from scoresweep.pipeline.results.due_batches import batch_results, due_tasks
+from scoresweep.pipeline.results.due_batches import batch_results, due_tasks, num_due_tasks
 from scoresweep.pipeline.results.examine import examine_results
 from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.halving_stages import Outcome, outcomes
@@ -39,6 +39,7 @@ __all__ = [
     "is_imported",
     "metrics_state",
     "network_state",
+    "num_due_tasks",
     "outcomes",
     "outdated_measurements",
     "recorded_dataset",

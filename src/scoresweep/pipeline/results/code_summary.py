@@ -80,7 +80,8 @@ def _code_records_of(plan: Plan) -> Iterator[tuple[Kind, Path]]:
             yield "score_error", paths.score_error(run.id)
         for setting in plan.settings:
             yield "samples", paths.samples_manifest(run.id, setting.store)
-            yield "metrics", paths.metrics(run.id, setting.id)
+            for id_ in setting.ids.values() or [setting.id]:
+                yield "metrics", paths.metrics(run.id, id_)
 
 
 def remove_if_other_code(kind: Kind, record: Path, *others: Path) -> None:

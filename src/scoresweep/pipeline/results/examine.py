@@ -47,7 +47,9 @@ def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
     files = {run.id: _Files.of(plan, run.id) for run in plan.runs}
     _examine_settings(plan, results, first_stage(plan), files, this_code)
     for counts in stages(plan):
-        _examine_settings(plan, results, next_stage(plan, results, counts), files, this_code)
+        stage = next_stage(plan, results, counts)
+        results.stages |= {(run, counts[1]): settings for run, settings in stage.items()}
+        _examine_settings(plan, results, stage, files, this_code)
     _add_measured(plan, results, files)
     by_key["report",] = report_state(plan, results)
     return results

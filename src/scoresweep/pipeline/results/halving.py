@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from scoresweep.pipeline.study.batches import number_kept
 from scoresweep.pipeline.study.methods.metrics import Better
 
-__all__ = ["Candidate", "Configuration", "choose", "number_kept"]
+__all__ = ["Candidate", "Configuration", "choose"]
 
 
 class Candidate(NamedTuple):
@@ -97,11 +98,6 @@ def choose(
         [replace(mean, kept=True, in_doubt=False) for mean in kept]
         + [replace(mean, in_doubt=_overlaps(mean, kept, better)) for mean in dropped]
     )
-
-
-def number_kept(number: int, keep: float) -> int:
-    """Return how many of `number` configurations go on: the share `keep`, rounded up."""
-    return max(1, math.ceil(round(keep * number, 9)))  # 0.1 · 30 is 3, not 4
 
 
 def _mean(settings: tuple[Candidate, ...]) -> Configuration:

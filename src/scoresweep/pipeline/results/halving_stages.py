@@ -50,9 +50,10 @@ def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> Setting
             continue
         measured = [Measured(*pair, m.sha256) for pair, m in zip(pairs, metrics, strict=True)]
         choice = results.choices[group, counts[1]] = find_choice(plan, group, measured, counts)
+        stage |= {run.id: [] for run in runs}
         for run, setting in pairs:
             if choice.is_kept(run.id, setting):
-                stage.setdefault(run.id, []).append(setting.at(counts[1]))
+                stage[run.id].append(setting.at(counts[1]))
     return stage
 
 

@@ -83,6 +83,9 @@ class Results:
     settings: dict[str, list[Setting]] = field(default_factory=dict)
     """Settings that have results here, by run. With successive halving, a setting is listed at
     every count that it goes on to, as far as that is known, or has been measured at."""
+    stages: dict[tuple[str, int], list[Setting]] = field(default_factory=dict)
+    """Settings to draw and measure at each count of successive halving, by run and count; a run
+    whose choice is not known yet is left out."""
     choices: dict[tuple[str, int], Choice] = field(default_factory=dict)
     """Known choices of successive halving, by group and by the count that settings go on to."""
 

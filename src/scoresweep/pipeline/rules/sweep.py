@@ -16,6 +16,7 @@ from functools import cached_property
 from scoresweep.pipeline.errors import RunError, ScoresweepError
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import Rule
+from scoresweep.pipeline.results.chosen_tasks import chosen_tasks
 from scoresweep.pipeline.results.examine import due_rules
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.sample import sample
@@ -69,7 +70,10 @@ class _Batch:
     this_code: bool
 
     def __post_init__(self) -> None:
-        tasks = find_batch(self.plan, self.run, self.name).tasks
+        batch = find_batch(self.plan, self.run, self.name)
+        tasks = batch.tasks
+        if tasks is None:
+            tasks = chosen_tasks(self.plan, self.run, batch, this_code=self.this_code)
         self.due = [task for task in tasks if self._due_rules(task)]
         self.state = BatchState("running", 0, len(self.due))
 

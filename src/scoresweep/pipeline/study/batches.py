@@ -3,16 +3,20 @@
 The tasks of a run are its settings and, if the study measures it, its score error. They are sorted
 by a hash and split evenly, so that costly settings spread over the batches. Which batch a task is
 in has no effect on its result, and results do not record it.
+
+With successive halving, each count has batches of its own. Which settings those of a later count
+hold is known when all of the count before are measured.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.plan import Plan, Run
+from scoresweep.pipeline.study.plan import Plan, Run, Setting
 
 __all__ = [
     "SCORE_ERROR",
@@ -20,7 +24,10 @@ __all__ = [
     "Batch",
     "check_settings_per_job",
     "count_batches",
+    "expected_stages",
     "find_batch",
+    "number_kept",
+    "setting_tasks",
     "split_into_batches",
     "tasks_of",
 ]
@@ -34,7 +41,7 @@ BATCHES_PER_CORE = 2
 SETTINGS_PER_JOB_ON_SLURM = 25
 """Default on clusters, where a job waits in the queue and starts slowly."""
 
-NAME = re.compile(r"([1-9]\d*)-of-([1-9]\d*)")
+NAME = re.compile(r"([1-9]\d*)-of-([1-9]\d*)(?:-at-([1-9]\d*))?")
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,25 @@ class Batch:
     """Some of the tasks of a run."""
 
     run: str
-    name: str
-    """Which part of the run's tasks it is: "3-of-40"."""
-    tasks: list[str]
-    """Ids of settings, or `SCORE_ERROR`."""
+    number: int
+    """Which part of the run's tasks it is, from 1."""
+    total: int
+    tasks: list[str] | None
+    """Ids of settings, or `SCORE_ERROR`; None for a later count of successive halving."""
+    expected: int
+    """Number of tasks, or about how many of a later count."""
+    count: int | None = None
+    """The count of successive halving; None without it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, such as "3-of-40", or "3-of-40-at-500" with successive halving."""
+        return f"{self.number}-of-{self.total}" + (f"-at-{self.count}" if self.count else "")
+
+    def part_of(self, tasks: list[str]) -> list[str]:
+        """Return the part of a run's tasks that is in this batch."""
+        start, end = ((n * len(tasks)) // self.total for n in (self.number - 1, self.number))
+        return tasks[start:end]
 
 
 def check_settings_per_job(value: object) -> None:
@@ -57,19 +79,28 @@ def check_settings_per_job(value: object) -> None:
 
 
 def tasks_of(plan: Plan, run: Run) -> list[str]:
-    """Return the tasks of a run, sorted by a hash.
+    """Return the tasks of a run, sorted by a hash: at the first count of successive halving."""
+    other = [(run.id[-8:], 0, SCORE_ERROR)] if plan.measures_score_error else []
+    settings = [s.at(plan.counts[0]) for s in plan.settings] if plan.halving else plan.settings
+    return [name for *_, name in sorted([*_sort_keys(settings), *other])]
+
+
+def setting_tasks(settings: Sequence[Setting]) -> list[str]:
+    """Return the tasks of settings, sorted by a hash."""
+    return [name for *_, name in sorted(_sort_keys(settings))]
+
+
+def _sort_keys(settings: Sequence[Setting]) -> list[tuple[str, int, str]]:
+    """Return the sort key of each setting, which ends in its id.
 
     Settings that share a sample store follow each other, the largest `count` first: it draws the
     samples of the others.
     """
     first: dict[str, str] = {}
-    for setting in plan.settings:
+    for setting in settings:
         digest = setting.id[-8:]
         first[setting.store] = min(digest, first.get(setting.store, digest))
-    tasks = [(first[s.store], -s.sample.count, s.id) for s in plan.settings]
-    if plan.measures_score_error:
-        tasks.append((run.id[-8:], 0, SCORE_ERROR))
-    return [name for *_, name in sorted(tasks)]
+    return [(first[s.store], -s.sample.count, s.id) for s in settings]
 
 
 def count_batches(tasks: int, runs: int, cores: int, settings_per_job: int | None = None) -> int:
@@ -91,9 +122,27 @@ def split_into_batches(plan: Plan, cores: int, settings_per_job: int | None = No
     batches = []
     for run in plan.runs:
         tasks = tasks_of(plan, run)
-        number = count_batches(len(tasks), len(plan.runs), cores, settings_per_job)
-        batches += [_batch(run, tasks, index, number) for index in range(1, number + 1)]
+        stages: list[tuple[int | None, int, list[str] | None]]
+        stages = [(plan.counts[0] if plan.halving else None, len(tasks), tasks)]
+        stages += [(count, number, None) for count, number in expected_stages(plan)[1:]]
+        for count, size, known in stages:
+            total = count_batches(size, len(plan.runs), cores, settings_per_job)
+            batches += [_batch(run, n, total, known, size, count) for n in range(1, total + 1)]
     return batches
+
+
+def expected_stages(plan: Plan) -> list[tuple[int, int]]:
+    """Return each count of successive halving and about how many settings of a run go on to it."""
+    stages, number = [], len(plan.settings)
+    for count in plan.counts:
+        stages.append((count, number))
+        number = number_kept(number, plan.halving.keep) if plan.halving else number
+    return stages
+
+
+def number_kept(number: int, keep: float) -> int:
+    """Return how many of `number` go on in successive halving: the share `keep`, rounded up."""
+    return max(1, math.ceil(round(keep * number, 9)))  # 0.1 · 30 is 3, not 4
 
 
 def find_batch(plan: Plan, run: Run, name: str) -> Batch:
@@ -101,9 +150,27 @@ def find_batch(plan: Plan, run: Run, name: str) -> Batch:
     found = NAME.fullmatch(name)
     if found is None or int(found[1]) > int(found[2]):
         raise InputError(f'--batch {name}: expected a part such as "3-of-40", from 1-of-40 on')
-    return _batch(run, tasks_of(plan, run), int(found[1]), int(found[2]))
+    count = int(found[3]) if found[3] else None
+    counts: Sequence[int | None] = plan.counts or [None]
+    if count not in counts:
+        known = " or ".join(f"-at-{count}" for count in plan.counts)
+        raise InputError(
+            f"--batch {name}: expected a name that ends in {known}, a count of successive halving"
+            if known
+            else f'--batch {name}: expected a part such as "3-of-40": the study has no '
+            f"successive halving"
+        )
+    stages, tasks = dict(expected_stages(plan)), tasks_of(plan, run)
+    is_first = count is None or count == plan.counts[0]
+    size = len(tasks) if count is None or is_first else stages[count]
+    return _batch(run, int(found[1]), int(found[2]), tasks if is_first else None, size, count)
 
 
-def _batch(run: Run, tasks: list[str], number: int, total: int) -> Batch:
-    start, end = ((n * len(tasks)) // total for n in (number - 1, number))
-    return Batch(run.id, f"{number}-of-{total}", tasks[start:end])
+def _batch(
+    run: Run, number: int, total: int, tasks: list[str] | None, size: int, count: int | None
+) -> Batch:
+    batch = Batch(run.id, number, total, None, math.ceil(size / total), count)
+    if tasks is None:
+        return batch
+    part = batch.part_of(tasks)
+    return replace(batch, tasks=part, expected=len(part))

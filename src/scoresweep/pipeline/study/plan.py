@@ -100,6 +100,11 @@ class Plan:
                     return setting.at(count)
         return _find(self.settings, setting_id, "setting")
 
+    def settings_by_id(self) -> dict[str, Setting]:
+        """Return the settings by their ids, at every count of successive halving."""
+        stages = (s.at(count) for s in self.settings for count in s.ids)
+        return {setting.id: setting for setting in (*self.settings, *stages)}
+
     @property
     def halving(self) -> Halving | None:
         """The options of successive halving; None without it."""

@@ -79,8 +79,11 @@ def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
         progress = next(remaining).progress
         if progress and progress.step and progress.seconds:
             costs.step_seconds.setdefault(train_key(run), progress.seconds / progress.step)
-    for run, setting in _pairs(plan):
-        job, key = next(remaining), sample_key(run, setting)
+    runs, settings = {run.id: run for run in plan.runs}, plan.settings_by_id()
+    for job in remaining:
+        assert job.setting is not None  # jobs of settings follow those of runs
+        run, setting = runs[job.run], settings[job.setting]
+        key = sample_key(run, setting)
         if key in costs.sample_seconds or job.state == "waiting":
             continue
         progress = JobState.read(plan.paths.samples_progress(run.id, setting.store))

@@ -56,12 +56,12 @@ def sampling_seconds(
     plan: Plan, jobs: Sequence[Job], costs: Costs
 ) -> dict[tuple[str, str], float] | None:
     """Return the time to draw the missing samples, by run and setting; None if unknown."""
-    pairs = [(run, setting) for run in plan.runs for setting in plan.settings]
-    of_settings = [job for job in jobs if job.setting is not None]
+    runs, settings = {run.id: run for run in plan.runs}, plan.settings_by_id()
     found = {}
-    for (run, setting), job in zip(pairs, of_settings, strict=True):
-        if job.state in ("sampled", "done"):
+    for job in jobs:
+        if job.setting is None or job.state in ("sampled", "done"):
             continue
+        run, setting = runs[job.run], settings[job.setting]
         seconds = costs.sample_seconds.get(sample_key(run, setting))
         evaluations = costs.evaluations_per_sample(plan, run, setting)
         if seconds is None or evaluations is None:
