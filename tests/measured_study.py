@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def real_digits(root: Path, split: str) -> Tensor:
     return read_split(root / "data" / "digits.zarr", split).model_space()
 
 
+def with_count(plan: Plan, count: int) -> Plan:
+    """Return the plan with another number of samples in its only setting, which keeps its id."""
+    (setting,) = plan.settings
+    sample = setting.sample.model_copy(update={"count": count})
+    return replace(plan, settings=[replace(setting, sample=sample)])
+
+
 def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None:
     """Write `samples` as those of the plan's only setting and run."""
     store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
@@ -51,12 +59,12 @@ def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None
         trajectory=trajectory,
         attributes={},
     )
-    write_json(manifest_path(store), described)
+    write_json(manifest_path(store), described | {"count": len(samples)})
 
 
 def measure(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> xr.Dataset:
     write(plan, samples, trajectory)
     run, setting = plan.runs[0].id, plan.settings[0].id
-    evaluate(plan, run, setting)
+    evaluate(with_count(plan, len(samples)), run, setting)
     with xr.open_dataset(plan.paths.metrics(run, setting), engine="h5netcdf") as file:
         return file.load()

@@ -112,14 +112,6 @@ def test_a_damaged_trajectory_redraws_the_samples(plan):
     evaluate(plan, run, setting)
 
 
-def test_a_damaged_copy_of_the_manifest_is_ignored(plan, undisturbed):
-    names, layout = (plan.runs[0].id, plan.settings[0].store), plan.paths
-    cut_short(layout.samples_manifest_copy(*names))
-    layout.samples_manifest(*names).unlink()
-    sample(plan, plan.runs[0].id, plan.settings[0].id)
-    xr.testing.assert_identical(drawn(plan), drawn(undisturbed))
-
-
 def test_sample_detects_damaged_samples(plan, undisturbed, capsys):
     run, setting = plan.runs[0].id, plan.settings[0].id
     flip_a_byte(plan.paths.samples(run, plan.settings[0].store) / "image/c/0/0/0/0")

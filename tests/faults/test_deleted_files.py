@@ -101,7 +101,7 @@ def test_a_folder_deleted_while_a_chunk_is_written(plan, trained, moment, monkey
 
 def test_samples_deleted_while_their_store_is_written(plan, trained, monkeypatch):
     act = lambda: delete([plan.paths.results / "samples"])  # noqa: E731
-    after(monkeypatch, assemble, "write_samples", 1, act)
+    after(monkeypatch, assemble, "write_arrays", 1, act)
     # Only the manifest was written, without the store: the next start detects it.
     sample(plan, plan.runs[0].id, plan.settings[0].id)
     sample(plan, plan.runs[0].id, plan.settings[0].id)

@@ -256,7 +256,7 @@ def test_failed_setting_does_not_stop_the_others(study, staged, tmp_path, monkey
     pairs = [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
     levels = {name: torch.ones(1) for name in ("sigma", "step_size", "score_norm")}
     for run, setting in ((run, plan.settings[1].store) for run in plan.runs):
-        samples, seeds = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
+        samples, seeds = torch.rand(50, 1, 8, 8), torch.zeros(50, dtype=torch.int64)
         store = plan.paths.samples(run.id, setting)
         described = write_samples(
             store, samples, chunk_seed=seeds, levels=levels, trajectory=None, attributes={}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from measured_study import with_count
 from torch import Tensor
 
 from scoresweep.pipeline.data.dataset_store import read_split
@@ -91,7 +92,7 @@ def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
         attributes={},
     )
     write_json(manifest_path(store), described)
-    evaluate(plan, run, setting)
+    evaluate(with_count(plan, len(samples)), run, setting)
     with xr.open_dataset(plan.paths.metrics(run, setting), engine="h5netcdf") as file:
         return file.load()
 

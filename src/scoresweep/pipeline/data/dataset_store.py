@@ -236,11 +236,13 @@ def read_shards(
         raise InputError(f"{store}: {array.path} is damaged ({error}). {REPAIR_HINT}") from error
 
 
-def read_zarr_array(group: zarr.Group, name: str, store: Path) -> Array:
-    """Read a whole array; raise `InputError` if it is missing or damaged."""
+def read_zarr_array(group: zarr.Group, name: str, store: Path, count: int | None = None) -> Array:
+    """Read an array, or its first `count` samples; raise `InputError` if missing or damaged."""
     array = open_array(group, name, store)
-    values = np.empty(array.shape, array.dtype)
-    read_shards(array, shard_ranges(array), values, store)
+    size = array.shape[0] if count is None else min(count, array.shape[0])
+    values = np.empty((size, *array.shape[1:]), array.dtype)
+    shards = [(start, min(stop, size)) for start, stop in shard_ranges(array) if start < size]
+    read_shards(array, shards, values, store)
     return values
 
 

@@ -106,6 +106,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         "pipeline/training/weights.py",
         *(f"pipeline/evaluation/{name}.py" for name in METRIC_FILES),
         *("pipeline/rules/evaluate.py", "pipeline/sampling/sample_store.py"),
+        "pipeline/sampling/store_files.py",
     ),
 }
 """Files and folders of the package that compute the numbers of each kind of result."""

@@ -19,11 +19,13 @@ from scoresweep.pipeline.system.atomic_files import sha256_of, write_json
 
 __all__ = [
     "MADE_FROM",
+    "SHA256_OF_FIRST",
     "changed_inputs",
     "dataset_sha256",
     "made_from_attribute",
     "read_made_from",
     "recorded_weights_sha256",
+    "samples_sha256",
     "training_sha256",
     "write_weights_manifest",
 ]
@@ -31,6 +33,8 @@ __all__ = [
 MADE_FROM = "made_from"
 """Key or attribute of the record."""
 RECORD = re.compile(rb'\{"made_from": (\{[^{}]*\})\}')
+SHA256_OF_FIRST = "sha256_of_first"
+"""Key of the hashes of the first n samples in the manifest of a sample store, by n."""
 MAX_HEADER_BYTES = 100_000_000
 """Maximum size of a safetensors header, set by the format."""
 
@@ -84,6 +88,14 @@ def training_sha256(manifest: Mapping[str, Any]) -> str:
     """Return the hash of the training samples of a staged dataset, from its manifest."""
     arrays = manifest["splits"]["train"]
     return str(arrays["image" if "image" in arrays else "point"]["sha256"])
+
+
+def samples_sha256(manifest: Mapping[str, Any], count: int) -> str | None:
+    """Return the hash of the first `count` samples of a store, from its manifest, if recorded."""
+    if manifest.get("count", count) == count:
+        return manifest.get("sha256")
+    sha256: str | None = manifest.get(SHA256_OF_FIRST, {}).get(str(count))
+    return sha256
 
 
 def recorded_weights_sha256(weights: Path) -> str | None:

@@ -17,6 +17,7 @@ from scoresweep.pipeline.results.input_hashes import (
     dataset_sha256,
     read_made_from,
     recorded_weights_sha256,
+    samples_sha256,
     training_sha256,
 )
 from scoresweep.pipeline.results.result import INPUT_NAMES, Result
@@ -115,7 +116,10 @@ def samples_state(
     data: Result,
     names: set[str] | None = None,
 ) -> Result:
-    """Return the state of a setting's samples; `names` lists their folder, if known."""
+    """Return the state of a setting's samples; `names` lists their folder, if known.
+
+    A store may hold more samples than the setting asks for; its own hash is that of the first.
+    """
     manifest, store = paths.samples_manifest(run, setting.store), paths.samples(run, setting.store)
     names = list_names(manifest.parent) if names is None else names
     result = Result("sample", manifest)
@@ -124,11 +128,15 @@ def samples_state(
         result.state = "missing"
         result.reason = "the samples were deleted" if content else "not drawn"
         return result
-    result.sha256 = content.get("sha256")
+    count, held = setting.sample.count, int(content.get("count", setting.sample.count))
+    result.sha256 = samples_sha256(content, count)
     result.is_recorded = MADE_FROM in content
     result.hashes = {"samples": result.sha256}
     record = {"weights_file": content.get("weights_sha256", "")} | content.get(MADE_FROM, {})
-    return result.compare_inputs(record, network.hashes | data.hashes)
+    result.compare_inputs(record, network.hashes | data.hashes)
+    if result.state == "done" and held < count:
+        result.state, result.reason = "missing", f"{held:,} of {count:,} samples are drawn"
+    return result
 
 
 def metrics_state(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -41,12 +42,14 @@ from scoresweep.pipeline.sampling.sample_store import (
     read_samples,
     read_trajectories,
 )
+from scoresweep.pipeline.sampling.store_files import finish_replacement, num_held, record_hashes
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
+from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.weights import load_network
 
 __all__ = ["evaluate"]
@@ -78,6 +81,10 @@ def evaluate(
     real = real or RealData(plan, run.dataset.id, device)
     hashes = _input_hashes(plan, run, setting)
     samples, trajectories, levels = _read_samples(plan, run, setting)
+    if not hashes["samples"]:  # nobody has asked for this number of samples before
+        with file_lock(plan.paths.samples_lock(run.id, setting.store)):
+            record_hashes(plan.paths.samples(run.id, setting.store), [setting.sample.count])
+        hashes = _input_hashes(plan, run, setting)
     earlier = MetricCache(
         plan.paths.metrics(run.id, setting.id), partial(_metric_inputs, real, hashes)
     )
@@ -146,25 +153,53 @@ def _read_samples(
 ) -> tuple[Tensor, Trajectories | None, dict[str, npt.NDArray[Any]]]:
     """Return samples in model space, trajectories if recorded, and diagnostics by level.
 
-    Damaged or non-finite samples lose their manifest, so that the workflow draws them again.
+    Damaged or non-finite samples lose their manifest, so that the workflow draws them again. If
+    another process replaces the store at this moment by a larger one, they are read again.
     """
     store = plan.paths.samples(run.id, setting.store)
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
     if not manifest.exists():
         raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
+    if (held := num_held(manifest)) < setting.sample.count:
+        raise InputError(
+            f"{store}: holds {held:,} of {setting.sample.count:,} samples; draw the others with "
+            f"`scoresweep sample`"
+        )
     try:
-        samples, trajectories = read_samples(store).model_space(), read_trajectories(store)
-        levels = read_levels(store) if setting.sample.sampler.is_langevin else {}
+        found = _read_store(store, setting)
+    except (InputError, FileNotFoundError):
+        with file_lock(plan.paths.samples_lock(run.id, setting.store)):
+            finish_replacement(store)
+            try:
+                found = _read_store(store, setting)
+            except (InputError, FileNotFoundError) as error:
+                raise _discard(manifest, error) from error
+    samples = found[0]
+    try:
         _check_finite(samples, where, setting.sample.chunk)
-    except (InputError, RunError, FileNotFoundError) as error:
-        manifest.unlink(missing_ok=True)
-        plan.paths.samples_manifest_copy(run.id, setting.store).unlink(missing_ok=True)
-        raise RunError(f"{error} Re-running the study also redraws them.") from error
+    except RunError as error:
+        raise _discard(manifest, error) from error
     if len(samples) < 2:
         raise InputError(
             f"{where}: {len(samples)} sample; metrics need at least 2. Raise sample.count."
         )
+    return found
+
+
+def _read_store(
+    store: Path, setting: Setting
+) -> tuple[Tensor, Trajectories | None, dict[str, npt.NDArray[Any]]]:
+    count, chunk = setting.sample.count, setting.sample.chunk
+    samples = read_samples(store, count).model_space()
+    trajectories = read_trajectories(store, count)
+    levels = read_levels(store, -(-count // chunk)) if setting.sample.sampler.is_langevin else {}
     return samples, trajectories, levels
+
+
+def _discard(manifest: Path, error: Exception) -> RunError:
+    """Delete the manifest of unusable samples; return the error."""
+    manifest.unlink(missing_ok=True)
+    return RunError(f"{error} Re-running the study also redraws them.")
 
 
 def _check_finite(samples: Tensor, where: str, chunk: int) -> None:

@@ -1,30 +1,32 @@
 """Rule `sample`: draw the samples of one setting from one trained network.
 
 Samples are drawn in fixed chunks, each from its own generator, seeded by (seed, chunk): neither the
-number of processes nor restarts change them. Finished chunks are kept in files until all are drawn.
+number of processes nor restarts nor the number of samples change them. So a store that holds fewer
+samples than asked for grows by the missing chunks. Finished chunks are kept in files until all are
+drawn; then the store is written anew, and the old one removed once the new one has its manifest.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from pathlib import Path
 
 import torch
 
+from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
 from scoresweep.pipeline.results.code_version import current_code
-from scoresweep.pipeline.results.input_hashes import MADE_FROM, changed_inputs
 from scoresweep.pipeline.sampling.assemble import assemble
-from scoresweep.pipeline.sampling.chunk_files import chunk_path, is_drawn
-from scoresweep.pipeline.sampling.sample_store import read_samples
+from scoresweep.pipeline.sampling.chunk_files import chunk_path, is_drawn, remove_chunks
+from scoresweep.pipeline.sampling.held_samples import HeldSamples, find_held
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.sampling.store_files import finish_replacement, record_hashes
 from scoresweep.pipeline.sampling.worker_pool import draw_in_processes
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.system.atomic_files import remove, sha256_of, write_json
+from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
 from scoresweep.pipeline.system.file_cache import load_once
@@ -68,29 +70,40 @@ def sample(
     digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
     data = recorded_dataset(paths, run.dataset.id).sha256
     processes = min(processes, -(-setting.sample.count // setting.sample.chunk))
-    job = SamplingJob(run, setting, paths, processes, threads, gpus, digest, data, this_code)
+    counts = _counts_of_store(plan, setting.store)
+    job = SamplingJob(
+        run, setting, paths, processes, threads, gpus, digest, data, this_code, counts
+    )
     with file_lock(paths.samples_lock(run.id, setting.store)):
+        finish_replacement(paths.samples(run.id, setting.store))
         if this_code:
             _discard_other_code(job)
-        if not _is_finished(job):
-            _sample(job)
+        held = find_held(job)
+        if held.count < setting.sample.count:
+            _sample(job, held)
+        else:
+            store = paths.samples(run.id, setting.store)
+            record_hashes(store, (*counts, setting.sample.count))
+            say(f"{job}: the samples are already drawn: {manifest_path(store)}")
+
+
+def _counts_of_store(plan: Plan, store: str) -> tuple[int, ...]:
+    """Return the numbers of samples that the study asks of a store."""
+    sharing = [setting for setting in plan.settings if setting.store == store]
+    return tuple({count for s in sharing for count in (s.sample.count, *s.ids)})
 
 
 def _discard_other_code(job: SamplingJob) -> None:
     """Delete the manifest of samples that other code drew, so that they are redrawn."""
-    manifest = job.paths.samples_manifest(job.run.id, job.setting.store)
-    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.store)
-    if not manifest.exists():
-        copy.unlink(missing_ok=True)
-    remove_if_other_code("samples", manifest, copy)
+    remove_if_other_code("samples", job.paths.samples_manifest(job.run.id, job.setting.store))
 
 
-def _sample(job: SamplingJob) -> None:
-    """Draw and write the samples; keep the job's state file up to date."""
+def _sample(job: SamplingJob, held: HeldSamples) -> None:
+    """Draw and write the missing samples; keep the job's state file up to date."""
     state = JobState("running", 0, job.chunks)
     state_path = job.paths.samples_progress(job.run.id, job.setting.store)
     try:
-        _draw_and_write(job, state, state_path)
+        _draw_and_write(job, held, state, state_path)
     except ScoresweepError as error:
         state.state, state.message = "failed", str(error)
         with contextlib.suppress(RunError):  # if the disk is full, report the first error
@@ -98,34 +111,38 @@ def _sample(job: SamplingJob) -> None:
         raise
     state.state = "done"
     state.write(state_path)
-    remove(job.chunk_folder)
+    remove_chunks(job)
 
 
-def _draw_and_write(job: SamplingJob, state: JobState, state_path: Path) -> None:
+def _draw_and_write(job: SamplingJob, held: HeldSamples, state: JobState, state_path: Path) -> None:
     check_precision("sample", job.setting.sample.precision, job.gpus)
     network = load_network(job.paths.run(job.run.id))
     resolved = job.resolve(network)
     for _ in range(ATTEMPTS):
-        _draw_missing(job, state, state_path)
+        _draw_missing(job, held, state, state_path)
         try:
-            assemble(job, resolved, network, state.seconds)
+            assemble(job, resolved, network, state.seconds, held)
             return
-        except FileNotFoundError as error:
-            say(f"{_describe_missing(job, error)}; drawing what is missing")
+        except (FileNotFoundError, InputError) as error:
+            say(f"{_describe_missing(job, held, error)}; drawing what is missing")
+            held = find_held(job)
     raise RunError(
         f"{job.chunk_folder}: chunks were deleted {ATTEMPTS} times while samples were drawn; find "
         f"out what deletes them, then run the same command again"
     )
 
 
-def _draw_missing(job: SamplingJob, state: JobState, state_path: Path) -> None:
-    """Draw the chunks that have no usable file."""
+def _draw_missing(job: SamplingJob, held: HeldSamples, state: JobState, state_path: Path) -> None:
+    """Draw the chunks that are neither in the store nor in a usable file."""
     job.chunk_folder.mkdir(parents=True, exist_ok=True)
-    missing = [chunk for chunk in range(job.chunks) if not is_drawn(job, chunk)]
+    first = held.full_chunks(job)
+    missing = [chunk for chunk in range(first, job.chunks) if not is_drawn(job, chunk)]
     before = state.step = job.chunks - len(missing)
     earlier = JobState.read(state_path)
-    if earlier and before:
+    if earlier and earlier.state != "done" and before > first:
         state.seconds, state.restarts = earlier.seconds, earlier.restarts + 1
+    elif first:
+        state.seconds = held.seconds(job)
     state.write(state_path)
     options, seconds, started = job.setting.sample, state.seconds, time.monotonic()
     with progress(f"sample {job.run.id} {job.setting.id}", job.chunks, before) as advance:
@@ -137,49 +154,12 @@ def _draw_missing(job: SamplingJob, state: JobState, state_path: Path) -> None:
             state.write(state_path)
 
 
-def _describe_missing(job: SamplingJob, error: Exception) -> str:
+def _describe_missing(job: SamplingJob, held: HeldSamples, error: Exception) -> str:
     """Name the chunk files that were deleted, or else the error."""
-    paths = [chunk_path(job, chunk) for chunk in range(job.chunks)]
+    paths = [chunk_path(job, chunk) for chunk in range(held.full_chunks(job), job.chunks)]
     missing = [path.name for path in paths if not path.exists()]
     if not missing:
         return f"{job}: the samples could not be written ({error})"
     more = len(missing) - MAX_NAMED
     names = ", ".join(missing[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
     return f"{job.chunk_folder}: {names} of {len(paths)} chunks were deleted"
-
-
-# ── finished samples ────────────────────────────────────────────────────────────────────────────
-
-
-def _is_finished(job: SamplingJob) -> bool:
-    """Return whether all samples were drawn with these weights; report what is there."""
-    manifest = job.paths.samples_manifest(job.run.id, job.setting.store)
-    if not manifest.exists() and not _restore(job, manifest):
-        return False
-    try:
-        read_samples(job.paths.samples(job.run.id, job.setting.store))
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except InputError as error:
-        say(f"{error} Drawing them again.")
-        return False
-    if content.get("weights_sha256") != job.weights_sha256:
-        say(f"{job}: the samples were drawn with other weights; drawing them again: {manifest}")
-        return False
-    if changed_inputs(content.get(MADE_FROM, {}), {"data": job.data_sha256}):
-        say(f"{job}: the network was trained on other data; drawing samples again: {manifest}")
-        return False
-    say(f"{job}: the samples are already drawn: {manifest}")
-    return True
-
-
-def _restore(job: SamplingJob, manifest: Path) -> bool:
-    """Restore a missing manifest from its copy, if these weights drew the samples."""
-    copy = job.paths.samples_manifest_copy(job.run.id, job.setting.store)
-    try:
-        content = json.loads(copy.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    if content.get("weights_sha256") != job.weights_sha256:
-        return False
-    write_json(manifest, content)
-    return True

@@ -1,4 +1,4 @@
-"""Assemble the chunks of a setting into one sample store."""
+"""Assemble chunks, and the samples that a store holds already, into one sample store."""
 
 from __future__ import annotations
 
@@ -8,68 +8,108 @@ import torch
 from torch import Tensor
 
 from scoresweep.networks.score_network import ScoreNetwork
-from scoresweep.pipeline.results.code_version import MADE_BY, join_codes
-from scoresweep.pipeline.results.input_hashes import MADE_FROM, recorded_weights_sha256
+from scoresweep.pipeline.data.split import Array
+from scoresweep.pipeline.data.store_manifest import manifest_path
+from scoresweep.pipeline.results.code_version import MADE_BY, join_codes, parse_code
+from scoresweep.pipeline.results.input_hashes import (
+    MADE_FROM,
+    SHA256_OF_FIRST,
+    recorded_weights_sha256,
+)
 from scoresweep.pipeline.sampling.chunk_files import chunk_code, read_chunk
+from scoresweep.pipeline.sampling.held_samples import (
+    NOTHING,
+    HeldSamples,
+    extend_arrays,
+)
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling
-from scoresweep.pipeline.sampling.sample_store import write_samples
+from scoresweep.pipeline.sampling.sample_store import (
+    PER_CHUNK,
+    channels_last,
+    read_arrays,
+    sample_array,
+    write_arrays,
+)
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
-from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.sampling.store_files import replaced_store
+from scoresweep.pipeline.system.atomic_files import remove, write_json
 from scoresweep.seeds import derive_seed
 
 __all__ = ["assemble"]
 
 
 def assemble(
-    job: SamplingJob, resolved: ResolvedSampling, network: ScoreNetwork, seconds: float
+    job: SamplingJob,
+    resolved: ResolvedSampling,
+    network: ScoreNetwork,
+    seconds: float,
+    held: HeldSamples = NOTHING,
 ) -> None:
-    """Write the sample store and then its manifest; `seconds` is the time that drawing took."""
-    run, store = job.run.id, job.setting.store
-    tensors = [read_chunk(job, chunk) for chunk in range(job.chunks)]
-    code = join_codes(chunk_code(job, chunk) for chunk in range(job.chunks))
+    """Write the sample store and then its manifest.
+
+    Args:
+        job: the sampling job, whose missing chunks have been drawn.
+        resolved: levels and step sizes.
+        network: the network that drew the samples.
+        seconds: the time that drawing took, that of the samples held included.
+        held: the samples that the store holds; their full chunks are taken over.
+    """
+    run = job.run.id
+    store, manifest = job.paths.samples(run, job.setting.store), _manifest(job, network)
+    chunks = range(held.full_chunks(job), job.chunks)
+    codes = [chunk_code(job, chunk) for chunk in chunks]
+    arrays = _arrays(job, chunks, resolved)
+    if chunks.start:
+        arrays = extend_arrays(read_arrays(store), arrays, job.setting.sample.chunk)
+        codes = [parse_code(held.manifest.get(MADE_BY)), *codes]
+    for mean, by_chunk in PER_CHUNK.items():
+        arrays[mean] = torch.from_numpy(arrays[by_chunk]).mean(0).numpy()
     attributes = _attributes(job, seconds)
-    description = write_samples(
-        job.paths.samples(run, store),
-        **_arrays(job, tensors),
-        levels=_levels(tensors, resolved),
-        attributes=attributes,
-    )
-    inputs = {"weights": recorded_weights_sha256(job.paths.weights(run)), "data": job.data_sha256}
-    manifest = {
+    counts = {*job.counts, *map(int, held.manifest.get(SHA256_OF_FIRST, {}))}
+    counts |= {held.count, job.setting.sample.count} - {0}
+    replaced = replaced_store(store)
+    described = write_arrays(store, arrays, attributes, counts, replaced)
+    made_by = {MADE_BY: join_codes(codes).record()}
+    write_json(manifest_path(store), manifest | attributes | described | made_by)
+    remove(replaced)
+
+
+def _manifest(job: SamplingJob, network: ScoreNetwork) -> dict[str, Any]:
+    """Return the entries of the manifest that the store does not hold."""
+    weights = recorded_weights_sha256(job.paths.weights(job.run.id))
+    inputs = {"weights": weights, "data": job.data_sha256}
+    return {
         "count": job.setting.sample.count,
         "shape": list(network.shape),
         "devices": job.devices,
-        **attributes,
-        **description,
         MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256},
-        MADE_BY: code.record(),
-    }
-    write_json(job.paths.samples_manifest_copy(run, store), manifest)
-    write_json(job.paths.samples_manifest(run, store), manifest)
-
-
-def _arrays(job: SamplingJob, tensors: list[dict[str, Tensor]]) -> dict[str, Any]:
-    """Concatenate the chunks and drop the samples beyond `count`."""
-    options = job.setting.sample
-    seeds = torch.tensor([derive_seed(job.seed, "sample", chunk) for chunk in range(job.chunks)])
-    trajectories = [chunk["trajectory"] for chunk in tensors if "trajectory" in chunk]
-    originals = [chunk["original"] for chunk in tensors if "original" in chunk]
-    return {
-        "x": torch.cat([chunk["x"] for chunk in tensors])[: options.count],
-        "chunk_seed": seeds.repeat_interleave(options.chunk)[: options.count],
-        "trajectory": torch.cat(trajectories) if trajectories else None,
-        "original": torch.cat(originals)[: options.count] if originals else None,
     }
 
 
-def _levels(tensors: list[dict[str, Tensor]], resolved: ResolvedSampling) -> dict[str, Tensor]:
-    """Return the diagnostics of each visited level, (L,), averaged over chunks."""
+def _arrays(job: SamplingJob, chunks: range, resolved: ResolvedSampling) -> dict[str, Array]:
+    """Concatenate drawn chunks, without the samples beyond `count`; see `write_arrays`."""
+    options, tensors = job.setting.sample, [read_chunk(job, chunk) for chunk in chunks]
+    count = options.count - chunks.start * options.chunk
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([chunk[name] for chunk in tensors if name in chunk])[:count]
+
+    seeds = torch.tensor([derive_seed(job.seed, "sample", chunk) for chunk in chunks])
     visited = tensors[0]["level"]
-    means = {
-        name: torch.stack([chunk[name] for chunk in tensors]).double().mean(0)
-        for name in ("rms", "score_norm")
+    x = joined("x")
+    arrays = {
+        "image" if x.ndim == 4 else "point": sample_array(x),
+        "chunk_seed": seeds.repeat_interleave(options.chunk)[:count].numpy(),
+        "sigma": resolved.sigmas[visited].double().numpy(),
+        "step_size": resolved.step_sizes[visited].double().numpy(),
     }
-    return means | {"sigma": resolved.sigmas[visited], "step_size": resolved.step_sizes[visited]}
+    if "trajectory" in tensors[0]:
+        arrays["trajectory"] = channels_last(joined("trajectory")).numpy()
+    if "original" in tensors[0]:
+        arrays["original"] = joined("original").numpy()
+    for name, by_chunk in PER_CHUNK.items():
+        arrays[by_chunk] = torch.stack([chunk[name] for chunk in tensors]).double().numpy()
+    return arrays
 
 
 def _attributes(job: SamplingJob, seconds: float) -> dict[str, Any]:

@@ -9,11 +9,19 @@ from torch import Tensor
 
 from scoresweep.pipeline.results.code_version import CodeVersion, current_code, parse_code
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
-from scoresweep.pipeline.system.atomic_files import atomic_write
+from scoresweep.pipeline.system.atomic_files import atomic_write, remove
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["chunk_code", "chunk_path", "is_drawn", "read_chunk", "write_chunk"]
+__all__ = [
+    "chunk_code",
+    "chunk_path",
+    "is_drawn",
+    "num_trajectories",
+    "read_chunk",
+    "remove_chunks",
+    "write_chunk",
+]
 
 
 def chunk_path(job: SamplingJob, chunk: int) -> Path:
@@ -49,6 +57,20 @@ def chunk_code(job: SamplingJob, chunk: int) -> CodeVersion:
         return parse_code(file.metadata())
 
 
+def num_trajectories(job: SamplingJob, chunk: int) -> int:
+    """Return how many trajectories of a chunk are recorded, whatever the number of samples."""
+    options = job.setting.sample
+    return min(options.chunk, max(0, options.trajectories - chunk * options.chunk))
+
+
+def remove_chunks(job: SamplingJob) -> None:
+    """Remove the chunk files of a job; those of a larger number of samples stay."""
+    for chunk in range(job.chunks):
+        chunk_path(job, chunk).unlink(missing_ok=True)
+    if not any(job.chunk_folder.glob("chunk-*")):
+        remove(job.chunk_folder)
+
+
 def is_drawn(job: SamplingJob, chunk: int) -> bool:
     """Return whether a chunk has a usable file; report and delete an unusable one.
 
@@ -58,8 +80,9 @@ def is_drawn(job: SamplingJob, chunk: int) -> bool:
     if not path.exists():
         return False
     try:
-        read_chunk(job, chunk)
-        code = chunk_code(job, chunk)
+        tensors, code = read_chunk(job, chunk), chunk_code(job, chunk)
+        if len(tensors.get("trajectory", ())) != num_trajectories(job, chunk):
+            raise ValueError("has other trajectories")
         if job.this_code and code.code != current_code("samples").code:
             raise ValueError(f"was drawn by {code}")
     except FileNotFoundError:

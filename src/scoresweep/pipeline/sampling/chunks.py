@@ -16,7 +16,7 @@ from torch import Tensor
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import RunError
-from scoresweep.pipeline.sampling.chunk_files import write_chunk
+from scoresweep.pipeline.sampling.chunk_files import num_trajectories, write_chunk
 from scoresweep.pipeline.sampling.chunk_memory import chunk_memory_advice
 from scoresweep.pipeline.sampling.mixed_precision import score_in_precision
 from scoresweep.pipeline.sampling.recorder import SamplingRecorder
@@ -128,8 +128,7 @@ def _run_sampler(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run the sampler from the starting points `x`; return samples and diagnostics."""
     options, sigmas = job.setting.sample, inputs.resolved.sigmas
-    trajectories = min(options.trajectories, options.count) - chunk * options.chunk
-    recorder = SamplingRecorder(sigmas, min(options.chunk, max(0, trajectories)))
+    recorder = SamplingRecorder(sigmas, num_trajectories(job, chunk))
     score = score_in_precision(inputs.network, options)
     x = options.sampler.load()(score, x, sigmas, observe=recorder, **arguments)
     bad = int((~torch.isfinite(x.flatten(1)).all(1)).sum())

@@ -1,13 +1,20 @@
-"""The Zarr store of a setting's samples, with seeds, diagnostics and trajectories."""
+"""The Zarr store of samples, with seeds, diagnostics and trajectories.
+
+A store grows: settings that differ in their number of samples share one, and each reads its first
+samples. The manifest holds the SHA-256 of the first n samples for every n that was asked for.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import zarr
 from torch import Tensor
 
@@ -22,15 +29,38 @@ from scoresweep.pipeline.data.dataset_store import (
 from scoresweep.pipeline.data.split import Array, Split
 from scoresweep.pipeline.data.store_manifest import REPAIR_HINT, check_store, describe_files
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.input_hashes import SHA256_OF_FIRST, samples_sha256
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
-__all__ = ["Trajectories", "read_levels", "read_samples", "read_trajectories", "write_samples"]
+__all__ = [
+    "PER_CHUNK",
+    "Trajectories",
+    "channels_last",
+    "hash_first",
+    "read_arrays",
+    "read_levels",
+    "read_samples",
+    "read_trajectories",
+    "sample_array",
+    "write_arrays",
+    "write_samples",
+]
 
-LEVEL_ATTRIBUTES = {
+PER_CHUNK = {"rms": "chunk_rms", "score_norm": "chunk_score_norm"}
+"""Diagnostics, averaged over all chunks, to the arrays that hold them for each chunk."""
+
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "image": {"pixel_range": [0, 255]},
     "sigma": {"long_name": "Noise level", "units": "data"},
     "step_size": {"long_name": "Step size of the level", "units": "data^2"},
     "rms": {"long_name": "Mean of |x| / sqrt(D) after the level", "units": "data"},
     "score_norm": {"long_name": "Mean of sigma |score| / sqrt(D) at the level", "units": "1"},
+    "chunk_rms": {"long_name": "Mean of |x| / sqrt(D) after the level, by chunk", "units": "data"},
+    "chunk_score_norm": {
+        "long_name": "Mean of sigma |score| / sqrt(D) at the level, by chunk",
+        "units": "1",
+    },
+    "original": {"long_name": "Index of the test sample of which a part was given"},
 }
 
 
@@ -40,42 +70,83 @@ def write_samples(
     *,
     chunk_seed: Tensor,
     levels: dict[str, Tensor],
-    trajectory: Tensor | None,
+    trajectory: Tensor | None = None,
     original: Tensor | None = None,
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write samples in model space to a Zarr store, atomically.
+    """Write samples (N, *sample) in model space to a Zarr store; see `sample_array`.
+
+    `levels` holds diagnostics (L,) or (chunk, L), `trajectory` states (K, L, *sample), `original`
+    the indices (N,) of the test samples that were in-painted. Returns the entries of the manifest.
+    """
+    name = "image" if x.ndim == 4 else "point"
+    arrays = {name: sample_array(x), "chunk_seed": chunk_seed.numpy()}
+    arrays |= {level: values.double().numpy() for level, values in levels.items()}
+    if trajectory is not None:
+        arrays["trajectory"] = channels_last(trajectory).numpy()
+    if original is not None:
+        arrays["original"] = original.numpy()
+    return write_arrays(store, arrays, attributes)
+
+
+def write_arrays(
+    store: Path,
+    arrays: dict[str, Array],
+    attributes: dict[str, Any],
+    counts: Iterable[int] = (),
+    replaced: Path | None = None,
+) -> dict[str, Any]:
+    """Write a store atomically; an existing one is moved to `replaced`, if given.
+
+    Returns the entries of the manifest: the SHA-256 of all samples and of the first n of them for
+    each n in `counts`, and a description of every file.
+    """
+    name = _sample_name(store, arrays)
+    with atomic_write(store, replaced=replaced) as temporary:
+        root = zarr.create_group(temporary, attributes=attributes)
+        digests = {
+            key: write_array(root, key, values, _dimensions(key, values, name), ATTRIBUTES.get(key))
+            for key, values in arrays.items()
+        }
+        consolidate_metadata(temporary)
+        first = hash_first(arrays[name], counts)
+        return {"sha256": digests[name], SHA256_OF_FIRST: first, **describe_files(temporary)}
+
+
+def _dimensions(key: str, values: Array, sample: str) -> tuple[str, ...]:
+    """Return the names of the dimensions of an array in a store of the kind `sample`."""
+    if key == sample:
+        return DIMENSIONS[sample]
+    if key == "trajectory":
+        return ("path", "level", *DIMENSIONS[sample][1:])
+    if key in ("chunk_seed", "original"):
+        return ("sample",)
+    return ("chunk", "level")[-values.ndim :]
+
+
+def sample_array(x: Tensor) -> Array:
+    """Return samples in model space as a store holds them.
 
     Images (N, C, H, W) are clamped to [0, 1] and rounded to 256 grey values, as published image
-    metrics are computed; points (N, D) are stored unchanged. `levels` holds diagnostics (L,),
-    `trajectory` states (K, L, *sample), `original` the indices (N,) of the test samples that were
-    in-painted.
-
-    Returns the entries of the manifest: the samples' SHA-256 and a description of every file.
+    metrics are computed, (N, H, W, C); points (N, D) are unchanged.
     """
-    kind = "image" if x.ndim == 4 else "point"
-    pixels = {"pixel_range": [0, 255]} if kind == "image" else None
-    with atomic_write(store) as temporary:
-        root = zarr.create_group(temporary, attributes=attributes)
-        digest = write_array(root, kind, _stored(x), DIMENSIONS[kind], pixels)
-        write_array(root, "chunk_seed", chunk_seed.numpy(), ("sample",))
-        for name, values in levels.items():
-            write_array(root, name, values.double().numpy(), ("level",), LEVEL_ATTRIBUTES[name])
-        if trajectory is not None:
-            frames = trajectory.movedim(2, -1) if kind == "image" else trajectory
-            names = ("path", "level", *DIMENSIONS[kind][1:])
-            write_array(root, "trajectory", frames.contiguous().numpy(), names)
-        if original is not None:
-            label = {"long_name": "Index of the test sample of which a part was given"}
-            write_array(root, "original", original.numpy(), ("sample",), label)
-        consolidate_metadata(temporary)
-        return {"sha256": digest, **describe_files(temporary)}
-
-
-def _stored(x: Tensor) -> npt.NDArray[Any]:
     if x.ndim != 4:
         return np.asarray(x.float().numpy())
-    return np.asarray((x.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy())
+    return np.asarray((channels_last(x).clamp(0, 1) * 255).round().byte().numpy())
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Move the channels of images (..., C, H, W) with at least one axis before to the end."""
+    return x.movedim(-3, -1).contiguous() if x.ndim >= 4 else x
+
+
+def hash_first(values: Array, counts: Iterable[int]) -> dict[str, str]:
+    """Return the SHA-256 of the first n samples for each n in `counts` that is not too large."""
+    digest, done, hashes = hashlib.sha256(), 0, dict[str, str]()
+    for count in sorted({count for count in counts if count <= len(values)}):
+        digest.update(np.ascontiguousarray(values[done:count]).data)
+        done, hashes[str(count)] = count, digest.copy().hexdigest()
+    return hashes
 
 
 @dataclass(frozen=True)
@@ -88,41 +159,74 @@ class Trajectories:
     """σ of each level."""
 
 
-def read_samples(store: Path) -> Split:
-    """Read a store of generated samples (arrays in its root group) into memory.
+def read_samples(store: Path, count: int | None = None) -> Split:
+    """Read the first `count` generated samples of a store into memory; all of them by default.
 
-    Raises `InputError` if it is missing, truncated or damaged.
+    Raises `InputError` if it is missing, truncated or damaged, or has fewer samples.
     """
-    expected = check_store(store)["sha256"]
+    manifest = check_store(store)
     group = zarr.open_group(store, mode="r")
-    name = next((name for name in DIMENSIONS if name in group), None)
-    if name is None:
+    name = _sample_name(store, group)
+    expected = None if count is None else samples_sha256(manifest, count)
+    if expected is None:  # without a hash of the first samples, only all of them can be verified
+        values = read_zarr_array(group, name, store)
+        verify_array(store, name, values, manifest["sha256"])
+    else:
+        values = read_zarr_array(group, name, store, count)
+        verify_array(store, name, values, expected)
+    if count is not None and len(values) < count:
         raise InputError(
-            f"{store}: expected an array `image` or `point`, found neither. {REPAIR_HINT}"
+            f"{store}: has {len(values):,} samples, expected {count:,} or more. {REPAIR_HINT}"
         )
-    values = read_zarr_array(group, name, store)
-    verify_array(store, name, values, expected)
-    return to_split(group, {name: values})
+    return to_split(group, {name: values[:count]})
 
 
-def read_trajectories(store: Path) -> Trajectories | None:
-    """Read the trajectories of a store of generated samples; None if it has none.
+def _sample_name(store: Path, arrays: zarr.Group | dict[str, Array]) -> str:
+    """Return the name of the array of samples: `image` or `point`."""
+    for name in DIMENSIONS:
+        if name in arrays:
+            return name
+    raise InputError(f"{store}: expected an array `image` or `point`, found neither. {REPAIR_HINT}")
+
+
+def read_arrays(store: Path) -> dict[str, Array]:
+    """Read all arrays of a store of generated samples by name, as `write_arrays` takes them.
+
+    Raises `InputError` if it is missing or damaged.
+    """
+    manifest = check_store(store)
+    group = zarr.open_group(store, mode="r")
+    arrays = {name: read_zarr_array(group, name, store) for name in group.array_keys()}
+    name = _sample_name(store, arrays)
+    verify_array(store, name, arrays[name], manifest["sha256"])
+    return arrays
+
+
+def read_trajectories(store: Path, count: int | None = None) -> Trajectories | None:
+    """Read the trajectories of the first `count` samples of a store; None if it has none.
 
     Raises `InputError` if they are damaged.
     """
     group = zarr.open_group(store, mode="r")
     if "trajectory" not in group:
         return None
-    states = read_zarr_array(group, "trajectory", store)
+    states = read_zarr_array(group, "trajectory", store)[:count]
     sigmas: list[float] = read_zarr_array(group, "sigma", store).tolist()
     return Trajectories(np.moveaxis(states, -1, 2) if states.ndim == 5 else states, sigmas)
 
 
-def read_levels(store: Path) -> dict[str, Array]:
+def read_levels(store: Path, chunks: int | None = None) -> dict[str, npt.NDArray[Any]]:
     """Read `sigma`, `step_size` and `score_norm` (L,) of a store of generated samples.
+
+    `score_norm` is the mean over the first `chunks` chunks; over all of them by default, and in a
+    store of an earlier version.
 
     Raises `InputError` if they are damaged.
     """
     group = zarr.open_group(store, mode="r")
     names = ("sigma", "step_size", "score_norm")
-    return {name: read_zarr_array(group, name, store) for name in names}
+    levels = {name: read_zarr_array(group, name, store) for name in names}
+    if chunks is not None and PER_CHUNK["score_norm"] in group:
+        by_chunk = torch.from_numpy(read_zarr_array(group, PER_CHUNK["score_norm"], store))
+        levels["score_norm"] = by_chunk[:chunks].mean(0).numpy()
+    return levels

@@ -27,6 +27,8 @@ class SamplingJob:
     data_sha256: str | None = None
     this_code: bool = False
     """Whether to redraw samples that other code drew."""
+    counts: tuple[int, ...] = ()
+    """The numbers of samples that the study asks of the store."""
 
     def __str__(self) -> str:
         return f"run {self.run.id}, setting {self.setting.id}"

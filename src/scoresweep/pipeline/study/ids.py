@@ -48,22 +48,25 @@ class StoreFinder:
         """Look for the names of stores in `folders`, one for each run."""
         self._folders = folders
         self._names = _names_by_hash(folders)
-        self._in_use = set[str]()
+        self._in_use = dict[str, str]()
+        """Names found so far by today's hash."""
 
     def find(self, axes: Point, sample: Sample) -> str:
         """Return the name of the store of a setting that varies in `axes` (without `count`)."""
         digest = _store_hash(sample)
-        if name := self._names.get(digest) or self._names.get(content_hash(sample)):
-            self._in_use.add(name)
+        if name := self._names.get(content_hash(sample)) or self._names.get(digest):
+            self._in_use[digest] = name
             return name
-        return self._named_by_count.get(digest) or _make_id(axes, digest)
+        name = self._named_by_count.get(digest) or self._in_use.get(digest)
+        return name or _make_id(axes, digest)
 
     @cached_property
     def _named_by_count(self) -> dict[str, str]:
         """Names of stores of an earlier version by today's hash; the largest store if several."""
         found: dict[str, tuple[int, str]] = {}
+        in_use = set(self._in_use.values())
         for name in self._names.values():
-            for folder in self._folders if name not in self._in_use else ():
+            for folder in self._folders if name not in in_use else ():
                 try:
                     manifest = json.loads((folder / f"{name}.json").read_bytes())
                     sample = Sample.model_validate_json(manifest["sample"])

@@ -122,10 +122,6 @@ class StudyPaths:
         """Manifest of the samples, written last: if it exists, the store is complete."""
         return self.results / "samples" / run / f"{store}.json"
 
-    def samples_manifest_copy(self, run: str, store: str) -> Path:
-        """Copy of the manifest: Snakemake deletes the original of a job that looks interrupted."""
-        return self.results / "samples" / run / f".{store}.manifest"
-
     def samples_progress(self, run: str, store: str) -> Path:
         """Progress of sampling, for `scoresweep status`."""
         return self.results / "samples" / run / f"{store}.progress.json"

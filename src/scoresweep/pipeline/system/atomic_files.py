@@ -35,12 +35,14 @@ FSYNC_THREADS = 16
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, durable: bool = True, replaced: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path to write a file or folder to; then rename it to `path`.
 
     If the body raises, `path` is unchanged. The temporary file is removed, as are those that killed
     processes left behind. With `durable`, the content is synced to disk before the rename, so that
-    a power cut leaves the old or the new version; without, it may leave an empty file.
+    a power cut leaves the old or the new version; without, it may leave an empty file. A folder
+    cannot be replaced in one step: an existing one is moved to `replaced`, which must not exist and
+    which the caller removes, or, without, it is removed.
 
     Raises:
         RunError: if the disk is full, or a quota or file size limit is exceeded.
@@ -56,7 +58,10 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync_to_disk(temporary)
         if path.is_dir():
-            remove(path)
+            if replaced is None:
+                remove(path)
+            else:
+                path.rename(replaced)
         temporary.replace(path)
         if durable:
             _fsync(path.parent)

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -230,7 +229,9 @@ def trajectory_figures(
     for where, row in _best_settings(data, wide, metric):
         if not _drawn(plan, row):
             continue
-        trajectories = read_trajectories(_store(plan, row))
+        setting = plan.setting(row["setting"])
+        store = plan.paths.samples(row["run"], setting.store)
+        trajectories = read_trajectories(store, setting.sample.count)
         if trajectories is None:
             continue
         count = len(trajectories.states)
@@ -256,14 +257,12 @@ def _real(plan: Plan, dataset: str, split: str = "test") -> Split | None:
 
 def _drawn(plan: Plan, row: pd.Series[Any]) -> Split | None:
     """Return the samples of a setting; None if they are missing."""
+    setting = plan.setting(row["setting"])
     try:
-        return read_samples(_store(plan, row))
+        store = plan.paths.samples(row["run"], setting.store)
+        return read_samples(store, setting.sample.count)
     except InputError:
         return None
-
-
-def _store(plan: Plan, row: pd.Series[Any]) -> Path:
-    return plan.paths.samples(row["run"], plan.setting(row["setting"]).store)
 
 
 def _grid(split: Split, real: Split | None = None) -> bytes:
