@@ -75,6 +75,9 @@ include: "workflow/rules/sweep.smk"
 include: "workflow/rules/report.smk"
 
 
+check_rule_names()
+
+
 onstart:
     prepare_slurm()
 

@@ -174,6 +174,14 @@ def test_options_that_would_have_no_effect_are_refused(tmp_path):
         assert named in ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--set-resources=sample:gpu=1", "--set-threads=evaluate=2"])
+def test_options_of_rules_that_do_not_exist_are_refused(tmp_path, option):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    ended = snakemake(tmp_path, option, "--dry-run")
+    assert ended.returncode == 1
+    assert "sweep" in ended.stdout + ended.stderr
+
+
 @pytest.mark.slow
 def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
     page = tmp_path / "snakemake.html"

@@ -17,6 +17,26 @@ from scoresweep.pipeline.cluster.workflow_head import (
     record_workflow_start,
 )
 
+
+# Options that name rules
+# -----------------------
+def check_rule_names():
+    """Refuse resources and threads of rules that do not exist, which Snakemake would ignore."""
+    settings = workflow.resource_settings
+    options = {
+        "--set-resources": settings.overwrite_resources,
+        "--set-threads": settings.overwrite_threads,
+    }
+    names = [rule.name for rule in workflow.rules]
+    for option, given in options.items():
+        for name in given:
+            if name not in names:
+                raise WorkflowError(
+                    f"{option} {name}: there is no such rule; expected one of "
+                    f"{', '.join(names)} (sweep draws and measures)"
+                )
+
+
 # Which jobs to run
 # -----------------
 # `examine_results` decides this from the content of files, as it does for `scoresweep plan` and `status`.

@@ -16,7 +16,7 @@ from scoresweep.pipeline.system.memory_errors import describe_exit, explain_out_
     ("rule", "remedies"),
     [
         ("train", ["train.gradient_accumulation", "train:mem_mb"]),
-        ("sample", ["sample.chunk", "sample:mem_mb"]),
+        ("sample", ["sample.chunk", "sweep:mem_mb"]),
     ],
 )
 def test_a_killed_process_is_probably_out_of_memory(rule, remedies):

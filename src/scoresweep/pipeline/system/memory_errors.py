@@ -15,7 +15,7 @@ MEMORY_REMEDIES = {
     "train": "raise train.gradient_accumulation (trains the same network) or give the job more "
     "memory: --set-resources train:mem_mb=MB (by hand: --memory)",
     "sample": "lower sample.chunk (draws different samples), use fewer processes, or give the job "
-    "more memory: --set-resources sample:mem_mb=MB",
+    "more memory: --set-resources sweep:mem_mb=MB",
 }
 """What to try if a rule runs out of memory."""
 
