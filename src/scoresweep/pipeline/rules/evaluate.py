@@ -81,7 +81,7 @@ def evaluate(
     real = real or RealData(plan, run.dataset.id, device)
     hashes = _input_hashes(plan, run, setting)
     samples, trajectories, levels = _read_samples(plan, run, setting)
-    if not hashes["samples"]:  # nobody has asked for this number of samples before
+    if not hashes.get("samples"):  # for this number of samples, or while the store was replaced
         with file_lock(plan.paths.samples_lock(run.id, setting.store)):
             record_hashes(plan.paths.samples(run.id, setting.store), [setting.sample.count])
         hashes = _input_hashes(plan, run, setting)
@@ -160,7 +160,7 @@ def _read_samples(
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
     if not manifest.exists():
         raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
-    if (held := num_held(manifest)) < setting.sample.count:
+    if (held := num_held(manifest)) is not None and held < setting.sample.count:
         raise InputError(
             f"{store}: holds {held:,} of {setting.sample.count:,} samples; draw the others with "
             f"`scoresweep sample`"

@@ -7,7 +7,6 @@ step: the old one is kept under another name until the manifest describes the ne
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,12 +42,12 @@ def finish_replacement(store: Path) -> None:
         remove(replaced)
 
 
-def num_held(manifest: Path) -> float:
-    """Return the number of samples that a manifest states; infinity if it does not say."""
+def num_held(manifest: Path) -> int | None:
+    """Return the number of samples that a manifest states, if it does."""
     try:
-        return float(json.loads(manifest.read_bytes()).get("count", math.inf))
-    except (OSError, ValueError, AttributeError):
-        return math.inf
+        return int(json.loads(manifest.read_bytes())["count"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def record_hashes(store: Path, counts: Iterable[int]) -> None:
