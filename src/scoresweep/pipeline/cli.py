@@ -348,6 +348,25 @@ def cancel(study: StudyFile, root: Root = Path()) -> None:
 
 
 @app.command(rich_help_panel=INSPECT)
+def clean(
+    study: StudyFile,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Remove this only: features, chunks, checkpoints, earlier, unfinished or unnamed; "
+            "repeatable."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    root: Root = Path(),
+) -> None:
+    """Remove what can be recomputed, and results that the study no longer names; list it first."""
+    from scoresweep.pipeline.commands.clean import clean as clean_study
+
+    clean_study(_plan(study, root), only or (), yes)
+
+
+@app.command(rich_help_panel=INSPECT)
 def rename(
     study: StudyFile,
     name: Annotated[str, typer.Argument(help="New name.", show_default=False)],

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scoresweep.pipeline.cluster.job_table import collect_jobs
-from scoresweep.pipeline.cluster.study_jobs import study_jobs
+from scoresweep.pipeline.cluster.activity import active_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
@@ -61,11 +60,7 @@ def rename(plan: Plan, path: Path, name: str) -> None:
 
 def _check_idle(plan: Plan) -> None:
     """Raise `InputError` if jobs of the study are queued or running."""
-    busy = [job.name for job in collect_jobs(plan) if job.state in ("running", "queued")]
-    slurm = study_jobs(plan)
-    if slurm and (waiting := [*slurm.rule_jobs(), *slurm.training_jobs().values()]):
-        busy += [f"SLURM job {job.job_id}" for job in waiting]
-    if busy:
+    if busy := active_jobs(plan):
         raise InputError(
             f"study {plan.study.study}: {len(busy)} jobs are queued or running, such as {busy[0]}; "
             f"wait until they finish, or stop them (`scoresweep cancel STUDY`)"

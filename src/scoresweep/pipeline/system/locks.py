@@ -19,7 +19,7 @@ import psutil
 
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["file_lock", "is_locked"]
+__all__ = ["file_lock", "is_locked", "lock_if_free"]
 
 LOCKS_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """Errors of a file system without locks."""
@@ -55,6 +55,22 @@ def file_lock(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _acquire(path, patience, waiting) or contextlib.nullcontext():
         yield
+
+
+@contextlib.contextmanager
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock on `path` while the body runs, if no other process has it; yield whether it is
+    held.
+
+    A lock file that does not exist is not created, since no process can hold it.
+    """
+    file = _try_lock(path) if path.exists() else None
+    if file is None:
+        yield not path.exists()
+        return
+    with file:
+        _record_holder(file)
+        yield True
 
 
 def is_locked(path: Path) -> bool:

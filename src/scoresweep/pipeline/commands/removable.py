@@ -1,0 +1,151 @@
+"""Which files of a study can be removed: what can be recomputed, and what it no longer names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoresweep.pipeline.results import Results, examine_results
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.ids import ID
+from scoresweep.pipeline.system.removal import is_left_behind
+
+__all__ = ["KINDS", "Removable", "find_removable"]
+
+KINDS: dict[str, str] = {
+    "features": "features of samples",
+    "chunks": "chunk files of finished samples",
+    "checkpoints": "checkpoints of finished runs",
+    "earlier": "metrics with earlier options",
+    "unfinished": "unfinished files of killed processes",
+    "unnamed": "results that the study no longer names",
+}
+"""What is removed; recomputing it takes time, but gives the same results."""
+
+FOLDERS = frozenset({"runs", "samples", "metrics", "features", "batches"})
+"""Folders of results that hold a folder for each run."""
+
+SAMPLE_FILE = re.compile(rf"\.?({ID.pattern})\.(?:zarr|json|parts|progress\.json|lock|manifest)")
+METRICS_FILE = re.compile(rf"({ID.pattern})\.nc")
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A file or folder that can be removed."""
+
+    kind: str
+    """A key of `KINDS`."""
+    path: Path
+    locks: tuple[Path, ...] = ()
+    """Locks of the processes that may use it."""
+
+
+def find_removable(plan: Plan) -> list[Removable]:
+    """Return what can be removed from the results of a study; its data are shared and stay."""
+    results = examine_results(plan)
+    found = [
+        *(Removable("features", path) for path in _entries(plan, "features")),
+        *_chunks(plan, results),
+        *_checkpoints(plan, results),
+        *_earlier_metrics(plan),
+        *_unfinished(plan),
+        *_unnamed_runs(plan),
+        *_unnamed_settings(plan),
+        *_unnamed_choices(plan),
+    ]
+    return [each for each in found if os.path.lexists(each.path)]
+
+
+def _chunks(plan: Plan, results: Results) -> Iterator[Removable]:
+    """Yield leftover chunk files; those of samples that are not complete save time and stay."""
+    growing = {
+        (run.id, setting.store)
+        for run in plan.runs
+        for setting in plan.settings
+        if results["sample", run.id, setting.id].is_due
+    }
+    for run in plan.runs:
+        for store in sorted({setting.store for setting in plan.settings}):
+            if (run.id, store) not in growing:
+                lock = plan.paths.samples_lock(run.id, store)
+                yield Removable("chunks", plan.paths.chunk_folder(run.id, store), (lock,))
+
+
+def _checkpoints(plan: Plan, results: Results) -> Iterator[Removable]:
+    """Yield checkpoints of finished runs.
+
+    Networks of an early version do not record their data, but their checkpoints do, so they stay.
+    """
+    for run in plan.runs:
+        network = results["train", run.id]
+        if not network.is_due and network.is_recorded:
+            yield Removable(
+                "checkpoints", plan.paths.checkpoints(run.id), _training_locks(plan, run.id)
+            )
+
+
+def _training_locks(plan: Plan, run: str) -> tuple[Path, ...]:
+    return plan.paths.training_lock(run), plan.paths.launch_lock(run)
+
+
+def _earlier_metrics(plan: Plan) -> Iterator[Removable]:
+    for run in plan.runs:
+        yield Removable("earlier", plan.paths.results / "metrics" / run.id / "earlier")
+
+
+def _unfinished(plan: Plan) -> Iterator[Removable]:
+    """Yield temporary files whose process was killed."""
+    for name in sorted(FOLDERS - {"features"}):
+        folder = plan.paths.results / name
+        for place in (folder, *(folder / run.id for run in plan.runs)):
+            yield from (Removable("unfinished", p) for p in _files(place) if is_left_behind(p))
+
+
+# ── Results that the study no longer names ──────────────────────────────────────────────────────
+
+
+def _unnamed_runs(plan: Plan) -> Iterator[Removable]:
+    runs = {run.id for run in plan.runs}
+    for name in sorted(FOLDERS - {"features"}):
+        for path in _entries(plan, name):
+            if path.name not in runs:
+                locks = _training_locks(plan, path.name) if name == "runs" else path.glob(".*.lock")
+                yield Removable("unnamed", path, tuple(locks))
+
+
+def _unnamed_settings(plan: Plan) -> Iterator[Removable]:
+    """Yield samples and metrics of settings, in the folders of runs that the study names."""
+    stores = {setting.store for setting in plan.settings}
+    ids = {id_ for setting in plan.settings for id_ in (setting.id, *setting.ids.values())}
+    for run in plan.runs:
+        for path in _files(plan.paths.results / "samples" / run.id):
+            found = SAMPLE_FILE.fullmatch(path.name)
+            if found and found[1] not in stores:
+                yield Removable("unnamed", path, (plan.paths.samples_lock(run.id, found[1]),))
+        for path in _files(plan.paths.results / "metrics" / run.id):
+            found = METRICS_FILE.fullmatch(path.name)
+            if found and found[1] not in ids:
+                yield Removable("unnamed", path)
+        if not plan.measures_score_error:
+            yield Removable("unnamed", plan.paths.score_error(run.id))
+
+
+def _unnamed_choices(plan: Plan) -> Iterator[Removable]:
+    """Yield files of successive halving."""
+    groups, counts = plan.halving_groups(), {f"{count}.json" for count in plan.counts}
+    for folder in _files(plan.paths.results / "halving"):
+        for path in _files(folder):
+            if folder.name not in groups or path.name not in counts:
+                yield Removable("unnamed", path)
+
+
+def _entries(plan: Plan, name: str) -> Iterable[Path]:
+    """Return the folders of runs in a folder of results; nothing that a user may have put there."""
+    return [path for path in _files(plan.paths.results / name) if ID.fullmatch(path.name)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
