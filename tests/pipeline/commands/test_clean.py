@@ -15,6 +15,7 @@ import pytest
 import typer
 import yaml
 from faked_study import CONTENT, fake_plan, fake_report, fake_study
+from halved_study import halving_plan, measure_due, prepare
 from rich.console import Console
 
 from scoresweep.pipeline.commands.clean import clean
@@ -145,6 +146,35 @@ def test_other_studies_and_unknown_files_stay(plan: Plan) -> None:
     ]
     assert cleaned(plan) == (0, "Nothing to remove.\n")
     assert all(path.exists() for path in stay)
+
+
+def test_stages_of_successive_halving_are_named(tmp_path: Path) -> None:
+    """Until the study has other counts."""
+    study = halving_plan(tmp_path)
+    prepare(study)
+    measure_due(study)
+    choices = [
+        fill(study.paths.halving_choice(study.runs[0].id, count)) for count in study.counts[1:]
+    ]
+    assert find_removable(study) == []
+    other = halving_plan(tmp_path, {"counts": [10]})
+    removed = {each.path for each in find_removable(other)}
+    measured = {
+        study.paths.metrics(run.id, setting.at(15).id)
+        for run in study.runs
+        for setting in study.settings
+    }
+    assert removed == {choices[0]} | {path for path in measured if path.exists()}
+    assert len(removed) == 7
+
+
+def test_copies_of_manifests_of_an_earlier_version(plan: Plan) -> None:
+    """They go, but for the only record of a store."""
+    manifest = plan.paths.samples_manifest(*ids(plan))
+    copy = fill(manifest.with_name(f".{manifest.stem}.manifest"))
+    assert [(each.kind, each.path) for each in find_removable(plan)] == [("earlier", copy)]
+    manifest.unlink()
+    assert find_removable(plan) == []
 
 
 def test_unfinished_work_stays(plan: Plan) -> None:

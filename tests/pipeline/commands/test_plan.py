@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples, fake_study
+from halved_study import halving_plan
 from rich.console import Console
 
 from scoresweep.pipeline.commands.estimate import probe as probe_module
@@ -86,6 +87,12 @@ def test_settings_that_share_a_store_count_its_samples_once(tmp_path: Path) -> N
     assert len(two.settings) == 2
     assert bytes_of_study(two, Costs()) == bytes_of_study(one, Costs())
     assert bytes_of_features(two) == bytes_of_features(one) == 4 * 100 * (64 * 4 + 16)
+
+
+def test_successive_halving_counts_the_samples_of_each_stage(tmp_path: Path) -> None:
+    """Six settings of 10 samples, three of 15, two of 20, for each of two runs."""
+    drawn = 6 * 10 + 3 * 5 + 2 * 5
+    assert bytes_of_features(halving_plan(tmp_path)) == 2 * drawn * (64 * 4 + 16)
 
 
 def test_earlier_jobs_give_the_time_without_a_probe(

@@ -19,7 +19,7 @@ KINDS: dict[str, str] = {
     "features": "features of samples",
     "chunks": "chunk files of finished samples",
     "checkpoints": "checkpoints of finished runs",
-    "earlier": "metrics with earlier options",
+    "earlier": "metrics with earlier options, and files of earlier versions",
     "unfinished": "unfinished files of killed processes",
     "unnamed": "results that the study no longer names",
 }
@@ -50,7 +50,7 @@ def find_removable(plan: Plan) -> list[Removable]:
         *(Removable("features", path) for path in _entries(plan, "features")),
         *_chunks(plan, results),
         *_checkpoints(plan, results),
-        *_earlier_metrics(plan),
+        *_earlier_files(plan),
         *_unfinished(plan),
         *_unnamed_runs(plan),
         *_unnamed_settings(plan),
@@ -62,10 +62,10 @@ def find_removable(plan: Plan) -> list[Removable]:
 def _chunks(plan: Plan, results: Results) -> Iterator[Removable]:
     """Yield leftover chunk files; those of samples that are not complete save time and stay."""
     growing = {
-        (run.id, setting.store)
-        for run in plan.runs
-        for setting in plan.settings
-        if results["sample", run.id, setting.id].is_due
+        (run, setting.store)
+        for run, settings in results.settings.items()
+        for setting in settings
+        if results["sample", run, setting.id].is_due
     }
     for run in plan.runs:
         for store in sorted({setting.store for setting in plan.settings}):
@@ -91,9 +91,15 @@ def _training_locks(plan: Plan, run: str) -> tuple[Path, ...]:
     return plan.paths.training_lock(run), plan.paths.launch_lock(run)
 
 
-def _earlier_metrics(plan: Plan) -> Iterator[Removable]:
+def _earlier_files(plan: Plan) -> Iterator[Removable]:
+    """Yield metrics with other options, and copies of manifests that an earlier version wrote."""
+    stores = {setting.store for setting in plan.settings}
     for run in plan.runs:
         yield Removable("earlier", plan.paths.results / "metrics" / run.id / "earlier")
+        for path in (plan.paths.results / "samples" / run.id).glob(".*.manifest"):
+            store = path.stem.removeprefix(".")
+            if store in stores and plan.paths.samples_manifest(run.id, store).exists():
+                yield Removable("earlier", path)
 
 
 def _unfinished(plan: Plan) -> Iterator[Removable]:

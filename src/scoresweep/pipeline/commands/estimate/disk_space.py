@@ -6,6 +6,7 @@ import math
 
 from scoresweep.pipeline.commands.estimate.costs import Costs, network_key
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.batches import expected_stages
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 
@@ -17,21 +18,20 @@ FILES_PER_RUN, FILES_PER_SETTING = 25, 18
 CHECKPOINT_BYTES = 16
 """Bytes of a checkpoint per parameter: float32 weights, EMA and Adam's two moments."""
 
-
 BYTES_PER_FEATURE, HASH_BYTES = 4, 16
 """Bytes of a kept feature, and of the hash of its sample."""
 
 
 def files_of_study(plan: Plan) -> int:
     """Return the approximate number of files that the study writes."""
-    features = len(_samples_by_store(plan)) * len(_kept_extractors(plan))
+    features = len({setting.store for setting in plan.settings}) * len(_kept_extractors(plan))
     return len(plan.runs) * (FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING + features)
 
 
 def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
     """Return the bytes of data, networks, samples and features; None if a shape is unknown."""
     total = float(bytes_of_features(plan))
-    drawn = sum(_samples_by_store(plan).values())
+    drawn = _samples_per_run(plan)
     for dataset in plan.study.dataset:
         size = dataset_size(plan.paths, dataset)
         if size is None:
@@ -47,19 +47,25 @@ def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
 
 def bytes_of_features(plan: Plan) -> int:
     """Return the bytes of the features of generated samples that the study keeps."""
-    drawn = sum(_samples_by_store(plan).values())
     numbers = [
         NUM_FEATURES[name] * BYTES_PER_FEATURE + HASH_BYTES for name in _kept_extractors(plan)
     ]
-    return len(plan.runs) * drawn * sum(numbers)
+    return len(plan.runs) * _samples_per_run(plan) * sum(numbers)
 
 
-def _samples_by_store(plan: Plan) -> dict[str, int]:
-    """Return the number of samples in each store of a run; settings may share a store."""
+def _samples_per_run(plan: Plan) -> int:
+    """Return the number of samples in the stores of a run; settings may share a store.
+
+    With successive halving, each count adds samples of the settings that go on to it.
+    """
+    if plan.halving:
+        stages = expected_stages(plan)
+        before = [0, *(count for count, _ in stages)]
+        return sum((count - less) * n for (count, n), less in zip(stages, before, strict=False))
     counts: dict[str, int] = {}
     for setting in plan.settings:
         counts[setting.store] = max(counts.get(setting.store, 0), setting.sample.count)
-    return counts
+    return sum(counts.values())
 
 
 def _kept_extractors(plan: Plan) -> list[str]:
