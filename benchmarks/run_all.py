@@ -35,6 +35,7 @@ SCRIPTS = (
     "staging",
     "shuffled_reading",
     "default_study",
+    "short_settings",
     "start_up",
     "planning",
     "report_scale",
