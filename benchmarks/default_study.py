@@ -31,9 +31,9 @@ def core_seconds(folder: Path) -> tuple[float, float]:
     for curves in folder.glob("results/*/runs/*/training.nc"):
         with xr.open_dataset(curves, engine="h5netcdf") as curve:
             training += curve.attrs["seconds"] * curve.attrs["devices"]
-    files = folder.glob("results/*/samples/*/.*.manifest")
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return training, sum(m["seconds"] * m["devices"] for m in manifests)
+    files = folder.glob("results/*/samples/*/*.json")
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return training, sum(m["seconds"] * m["devices"] for m in found if "sha256" in m)
 
 
 def study_of(quick: bool) -> str:

@@ -1,4 +1,4 @@
-"""Time and peak memory of the report of 1,000 and 10,000 settings.
+"""Time and peak memory of the report of 1,000 and 10,000 settings, and time of `status`.
 
 The studies are those of `planning.py`; their files hold made-up numbers (`tests/faked_study.py`).
 Some settings are written as the rules write them; the others are copies.
@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -29,6 +30,7 @@ import faked_study
 ORIGINALS = 10
 """Settings per run that are written; the others are copies."""
 MAX_GIB = 2.0
+MAX_SECONDS, MAX_SECONDS_OF_STATUS = 20.0, 2.0
 PART = """
 import sys
 sys.path.append(sys.argv[1])
@@ -68,7 +70,7 @@ def copy(plan: Plan, run: str, old: Setting, new: Setting) -> None:
 
 def measure(benchmark: Benchmark, sizes: Sequence[int]) -> None:
     """Time the report of each study."""
-    here, medians, peaks = str(Path(__file__).parent), [], []
+    here, medians, peaks, of_status = str(Path(__file__).parent), [], [], []
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -78,10 +80,15 @@ def measure(benchmark: Benchmark, sizes: Sequence[int]) -> None:
             def run(at: Path = folder) -> None:
                 peaks.append(float(python("-c", PART, here, at=at).rsplit("peak", 1)[1]))
 
-            (times,) = benchmark.times({"report": run}, warm_ups=0).values()
+            status = partial(python, "-m", "scoresweep", "status", "study.yaml", at=folder)
+            found = benchmark.times({"report": run, "status": status}, warm_ups=0)
+        times = list(found["report"])
         medians.append(statistics.median(times))
-        benchmark.add(settings=size, median_s=medians[-1], peak_gib=max(peaks), seconds=times)
-    report_growth(benchmark, "report of", medians)
+        of_status.append(statistics.median(found["status"]))
+        row = {"settings": size, "median_s": medians[-1], "status_s": of_status[-1]}
+        benchmark.add(**row, peak_gib=max(peaks), seconds=times)
+    report_growth(benchmark, "report of", medians, MAX_SECONDS)
+    report_growth(benchmark, "status of", of_status, MAX_SECONDS_OF_STATUS)
     what = f"report of {sizes[-1]:,} settings, memory"
     benchmark.find(what, max(peaks), MAX_GIB, "GiB", at_least=False)
 
