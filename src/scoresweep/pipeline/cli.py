@@ -257,11 +257,10 @@ def evaluate(
     from scoresweep.pipeline.evaluation.real_data import RealData
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.evaluate import evaluate as run_evaluate
-    from scoresweep.pipeline.system.device import select_device
 
     plan = _plan(study, root)
     _set_up_process(threads)
-    real = cache(lambda dataset: RealData(plan, dataset, select_device(gpus)))
+    real = cache(lambda dataset: RealData(plan, dataset, gpus))
     pairs = [
         (name, setting_id) for name in _runs(plan, run) for setting_id in _settings(plan, setting)
     ]
@@ -271,7 +270,7 @@ def evaluate(
             say(f"{name} / {setting_id}: metrics are up to date")
             continue
         try:
-            run_evaluate(plan, name, setting_id, gpus, real(plan.run(name).dataset.id))
+            run_evaluate(plan, name, setting_id, gpus, real=real(plan.run(name).dataset.id))
         except ScoresweepError as error:
             if len(pairs) == 1:
                 raise

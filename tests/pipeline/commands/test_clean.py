@@ -19,10 +19,10 @@ from halved_study import halving_plan, measure_due, prepare
 from rich.console import Console
 
 from scoresweep.pipeline.commands.clean import clean
-from scoresweep.pipeline.commands.removable import find_removable
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.results.input_hashes import write_weights_manifest
+from scoresweep.pipeline.results.removable import find_removable
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock

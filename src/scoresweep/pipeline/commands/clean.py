@@ -11,12 +11,12 @@ from rich.table import Table
 
 from scoresweep.pipeline.cluster.activity import active_jobs
 from scoresweep.pipeline.commands.estimate.disk_space import format_bytes
-from scoresweep.pipeline.commands.removable import (
+from scoresweep.pipeline.errors import InputError, RunError, did_you_mean
+from scoresweep.pipeline.results.removable import (
     KINDS,
     Removable,
     find_removable,
 )
-from scoresweep.pipeline.errors import InputError, RunError, did_you_mean
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.locks import lock_if_free
 from scoresweep.pipeline.system.removal import bytes_of, remove_at_once

@@ -25,7 +25,7 @@ from scoresweep.pipeline.results.code_version import MADE_BY
 from scoresweep.pipeline.results.input_hashes import MADE_FROM
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
-from scoresweep.pipeline.system.device import CPU
+from scoresweep.pipeline.system.device import select_device
 
 __all__ = ["RealData"]
 
@@ -35,11 +35,16 @@ T = TypeVar("T")
 class RealData:
     """What the samples of every setting of a dataset are compared with, loaded when first used."""
 
-    def __init__(self, plan: Plan, dataset: str, device: torch.device = CPU) -> None:
-        """Use the dataset with the id `dataset`; extractors run on `device`."""
-        self.plan, self.device = plan, device
+    def __init__(self, plan: Plan, dataset: str, gpus: int = 0) -> None:
+        """Use the dataset with the id `dataset`; extractors run on a GPU unless `gpus` is 0."""
+        self.plan, self.gpus = plan, gpus
         self.dataset = plan.dataset(dataset)
         self._loaded: dict[Hashable, Any] = {}
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where extractors run; raise `InputError` if there is no GPU."""
+        return select_device(self.gpus)
 
     @cached_property
     def train(self) -> Split:

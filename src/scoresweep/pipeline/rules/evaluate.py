@@ -78,7 +78,7 @@ def evaluate(
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
-    real = real or RealData(plan, run.dataset.id, device)
+    real = real or RealData(plan, run.dataset.id, gpus)
     hashes = _input_hashes(plan, run, setting)
     samples, trajectories, levels = _read_samples(plan, run, setting)
     if not hashes.get("samples"):  # for this number of samples, or while the store was replaced

@@ -27,7 +27,6 @@ from scoresweep.pipeline.study.batches import SCORE_ERROR, find_batch
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import say
-from scoresweep.pipeline.system.device import select_device
 from scoresweep.pipeline.system.file_cache import keep_loaded
 
 __all__ = ["sweep"]
@@ -80,7 +79,7 @@ class _Batch:
     @cached_property
     def real(self) -> RealData:
         """What the samples of all settings are compared with."""
-        return RealData(self.plan, self.run.dataset.id, select_device(min(self.gpus, 1)))
+        return RealData(self.plan, self.run.dataset.id, min(self.gpus, 1))
 
     def compute(self) -> None:
         """Compute what is due; raise `RunError` at the end if tasks failed."""

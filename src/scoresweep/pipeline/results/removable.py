@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoresweep.pipeline.results import Results, examine_results
+from scoresweep.pipeline.results.examine import examine_results
+from scoresweep.pipeline.results.result import Results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.ids import ID
 from scoresweep.pipeline.system.removal import is_left_behind
