@@ -36,6 +36,7 @@ SCRIPTS = (
     "shuffled_reading",
     "default_study",
     "short_settings",
+    "halving",
     "start_up",
     "planning",
     "report_scale",

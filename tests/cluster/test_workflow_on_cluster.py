@@ -271,6 +271,38 @@ def test_a_killed_batch_computes_only_what_is_missing(cluster, tmp_path):
     assert sorted(ends) == ["COMPLETED", "FAILED"]
 
 
+def test_successive_halving_after_a_killed_job(cluster, tmp_path):
+    """A job of the second count is killed while it draws; the choice stays as it was."""
+    study = default_study(metrics=["frechet"])
+    study["sample"]["sampler"]["steps_per_level"] = 100
+    study["sample"] |= {"count": 200, "chunk": 20}
+    study["sample"]["grid"] = {"sampler.step_size": [5e-4, 1e-3, 3e-3]}
+    study["sample"]["halving"] = {"measure": "frechet_pixels", "counts": [20], "keep": 0.5}
+    folder = work_folder(tmp_path / "work", study)
+    snakemake(folder, "--cores", "2", "--until", "train")
+    plan = plan_study(load_study(folder / "study.yaml"), folder)
+    run, killed = plan.runs[0].id, []
+    choice = plan.paths.halving_choice(run, 200)
+
+    def drawing():
+        """Return the progress of a setting that is drawn beyond the first count."""
+        if not choice.exists():
+            return None
+        states = (JobState.read(plan.paths.samples_progress(run, s.store)) for s in plan.settings)
+        return next((s for s in states if s and s.state == "running" and s.step >= 2), None)
+
+    with started(folder, "--profile", "slurm", *QUICK) as head:
+        wait_until(lambda: killed.append(drawing()) or killed[-1], "the second count", PATIENCE)
+        os.kill(killed[-1].pid, signal.SIGKILL)
+        chosen = choice.read_bytes()
+        assert head.wait(PATIENCE) == 0, (folder / "output").read_text()
+    assert choice.read_bytes() == chosen
+    with xr.open_dataset(plan.paths.report, group="sampling", engine="h5netcdf") as sampling:
+        assert sorted(sampling["count"].values.tolist()) == [20, 200, 200]
+    ends = [state for rule, _, state, *_ in jobs_in_accounting(folder) if rule == "sweep"]
+    assert sorted(ends) == ["COMPLETED", "COMPLETED", "FAILED"]
+
+
 def test_a_partition_and_an_account_in_the_profile_are_used(cluster, tmp_path):
     folder = work_folder(tmp_path / "work", default_study())
     profile = folder / "slurm/config.yaml"

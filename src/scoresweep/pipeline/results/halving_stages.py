@@ -50,6 +50,8 @@ def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> Setting
             continue
         measured = [Measured(*pair, m.sha256) for pair, m in zip(pairs, metrics, strict=True)]
         choice = results.choices[group, counts[1]] = find_choice(plan, group, measured, counts)
+        if not any(made.kept for made in choice.configurations):
+            continue  # the job of the next count says so, and fails
         stage |= {run.id: [] for run in runs}
         for run, setting in pairs:
             if choice.is_kept(run.id, setting):
