@@ -18,7 +18,11 @@ import yaml
 from faults.processes import PRELOAD, die_in
 from tiny_study import TINY, give_data
 
+from scoresweep.pipeline.cluster.job_table import collect_jobs
+from scoresweep.pipeline.commands.estimate.costs import costs_of_jobs, sample_key
+from scoresweep.pipeline.commands.estimate.remaining import sampling_seconds
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.report.tables.compute_cost import read_sampling_cost
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules import sample as sample_module
 from scoresweep.pipeline.rules.evaluate import evaluate
@@ -191,6 +195,36 @@ def test_the_cost_of_a_grown_store_is_that_of_all_its_samples(root):
     draw(plan_in(root, 90))
     manifest = manifest_of(plan_in(root, 90))
     assert manifest["seconds"] > before > 0
+
+
+def test_only_missing_samples_are_estimated(root):
+    draw(plan_in(root, 50))
+    plan = plan_in(root, grid={"count": [50, 70, 90]})
+    jobs = collect_jobs(plan)
+    assert [job.state for job in jobs if job.run == plan.runs[0].id][1:] == [
+        *("sampled", "waiting", "waiting")
+    ]
+    assert jobs[3].message == "50 of 70 samples are drawn"
+    costs = costs_of_jobs(plan, jobs)
+    key = sample_key(plan.runs[0], plan.settings[0])
+    evaluations = costs.evaluations_per_sample(plan, plan.runs[0], plan.settings[0])
+    seconds = sampling_seconds(plan, jobs, costs)
+    per_sample = costs.sample_seconds[key] * evaluations
+    run, (_, middle, large) = plan.runs[0].id, plan.settings
+    assert seconds[run, middle.id] == pytest.approx(20 * per_sample)
+    assert seconds[run, large.id] == pytest.approx(20 * per_sample)
+    other = plan.runs[1].id
+    assert sum(s for (run, _), s in seconds.items() if run == other) == pytest.approx(
+        90 * per_sample
+    )
+
+
+def test_the_cost_of_fewer_samples_is_their_share(tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"seconds": 8.0, "devices": 2, "count": 100}))
+    assert read_sampling_cost(path, 25)["seconds"] == 2.0
+    assert read_sampling_cost(path, 100)["seconds"] == 8.0
+    assert read_sampling_cost(tmp_path / "none.json", 25) == {}
 
 
 # ── a lower or a swept number of samples ────────────────────────────────────────────────────────

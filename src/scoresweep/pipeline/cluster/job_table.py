@@ -44,6 +44,8 @@ class Job:
     """The SLURM job, if queued or running."""
     log: Path | None = None
     """Log of the measurement that has started or failed."""
+    held: int = 0
+    """Samples in a store that has to grow."""
 
     @property
     def name(self) -> str:
@@ -152,12 +154,23 @@ def _settings(
             job = Job(run, setting.id, "sampled", "not evaluated yet")
             yield _add_measurement(job, "evaluation", begun.get(setting.id), samples.output)
         elif progress.name in sample_files:
-            yield _mark_outdated(_unfinished(run, setting.id, progress), samples)
+            job = _mark_outdated(_unfinished(run, setting.id, progress), samples)
+            yield _growing(job, samples)
         elif (task := begun.get(setting.id)) and setting.id in task.batch.failed:
             job = Job(run, setting.id, "failed", task.batch.failed[setting.id], log=task.log)
             yield _mark_outdated(job, samples)
         else:
-            yield _mark_outdated(Job(run, setting.id, "waiting"), samples)
+            yield _growing(_mark_outdated(Job(run, setting.id, "waiting"), samples), samples)
+
+
+def _growing(job: Job, samples: Result) -> Job:
+    """Return `job` with the number of samples that its store holds, if that has to grow.
+
+    The progress of the job that drew these does not count.
+    """
+    if samples.held and (job.progress is None or job.progress.state == "done"):
+        return Job(job.run, job.setting, "waiting", samples.reason, held=samples.held)
+    return replace(job, held=samples.held)
 
 
 def _file_names(folder: Path) -> set[str]:

@@ -54,6 +54,8 @@ class Result:
     """Whether the next `snakemake` runs its job: it is not done, or an input of it is due."""
     is_damaged: bool = False
     """Whether its file exists but cannot be read."""
+    held: int = 0
+    """Samples in a store that holds fewer than asked for; they are not drawn again."""
     other_code: str = ""
     """Which code computed it, if that was examined and is not this code."""
     hashes: dict[str, str | None] = field(default_factory=dict)

@@ -136,6 +136,7 @@ def samples_state(
     result.compare_inputs(record, network.hashes | data.hashes)
     if result.state == "done" and held < count:
         result.state, result.reason = "missing", f"{held:,} of {count:,} samples are drawn"
+        result.held = held
     return result
 
 

@@ -80,18 +80,27 @@ def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
         if progress and progress.step and progress.seconds:
             costs.step_seconds.setdefault(train_key(run), progress.seconds / progress.step)
     runs, settings = {run.id: run for run in plan.runs}, plan.settings_by_id()
+    counts = samples_by_store(plan)
     for job in remaining:
         assert job.setting is not None  # jobs of settings follow those of runs
         run, setting = runs[job.run], settings[job.setting]
         key = sample_key(run, setting)
-        if key in costs.sample_seconds or job.state == "waiting":
+        if key in costs.sample_seconds or (job.state == "waiting" and not job.held):
             continue
         progress = JobState.read(plan.paths.samples_progress(run.id, setting.store))
         evaluations = costs.evaluations_per_sample(plan, run, setting)
         if progress and progress.step and progress.seconds and evaluations:
-            drawn = min(setting.sample.count, progress.step * setting.sample.chunk)
+            drawn = min(job.held or counts[setting.store], progress.step * setting.sample.chunk)
             costs.sample_seconds[key] = progress.seconds / (drawn * evaluations)
     return costs
+
+
+def samples_by_store(plan: Plan) -> dict[str, int]:
+    """Return the number of samples that the study asks of each store; settings may share one."""
+    counts: dict[str, int] = {}
+    for setting in plan.settings:
+        counts[setting.store] = max(counts.get(setting.store, 0), setting.sample.count)
+    return counts
 
 
 def probe_unknown(plan: Plan, costs: Costs) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scoresweep.pipeline.commands.estimate.costs import Costs, network_key
+from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samples_by_store
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import expected_stages
 from scoresweep.pipeline.study.dataset_size import dataset_size
@@ -24,7 +24,7 @@ BYTES_PER_FEATURE, HASH_BYTES = 4, 16
 
 def files_of_study(plan: Plan) -> int:
     """Return the approximate number of files that the study writes."""
-    features = len({setting.store for setting in plan.settings}) * len(_kept_extractors(plan))
+    features = len(samples_by_store(plan)) * len(_kept_extractors(plan))
     return len(plan.runs) * (FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING + features)
 
 
@@ -62,10 +62,7 @@ def _samples_per_run(plan: Plan) -> int:
         stages = expected_stages(plan)
         before = [0, *(count for count, _ in stages)]
         return sum((count - less) * n for (count, n), less in zip(stages, before, strict=False))
-    counts: dict[str, int] = {}
-    for setting in plan.settings:
-        counts[setting.store] = max(counts.get(setting.store, 0), setting.sample.count)
-    return sum(counts.values())
+    return sum(samples_by_store(plan).values())
 
 
 def _kept_extractors(plan: Plan) -> list[str]:

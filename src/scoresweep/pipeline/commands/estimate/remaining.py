@@ -55,20 +55,28 @@ def _training_seconds(plan: Plan, jobs: Sequence[Job], costs: Costs) -> float | 
 def sampling_seconds(
     plan: Plan, jobs: Sequence[Job], costs: Costs
 ) -> dict[tuple[str, str], float] | None:
-    """Return the time to draw the missing samples, by run and setting; None if unknown."""
+    """Return the time to draw the missing samples, by run and setting; None if unknown.
+
+    Of settings that share a store, each draws what those of fewer samples do not.
+    """
     runs, settings = {run.id: run for run in plan.runs}, plan.settings_by_id()
-    found = {}
-    for job in jobs:
-        if job.setting is None or job.state in ("sampled", "done"):
-            continue
-        run, setting = runs[job.run], settings[job.setting]
+    found, reached = {}, dict[tuple[str, str], int]()
+    unfinished = [
+        (job, settings[job.setting])
+        for job in jobs
+        if job.setting is not None and job.state not in ("sampled", "done")
+    ]
+    for job, setting in sorted(unfinished, key=lambda pair: pair[1].sample.count):
+        run = runs[job.run]
         seconds = costs.sample_seconds.get(sample_key(run, setting))
         evaluations = costs.evaluations_per_sample(plan, run, setting)
         if seconds is None or evaluations is None:
             return None
-        drawn = _steps_done(job) * setting.sample.chunk
+        store = run.id, setting.store
+        drawn = max(job.held, _steps_done(job) * setting.sample.chunk, reached.get(store, 0))
         missing = max(0, setting.sample.count - drawn)
         found[run.id, setting.id] = seconds * evaluations * missing
+        reached[store] = setting.sample.count
     return found
 
 

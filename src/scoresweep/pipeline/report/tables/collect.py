@@ -25,6 +25,7 @@ from scoresweep.pipeline.report.tables.compute_cost import (
     EVALUATE_PREFIX,
     compute_cost_dataset,
     read_cost,
+    read_sampling_cost,
 )
 from scoresweep.pipeline.report.tables.error_split import split_errors
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, HalvingCoordinates
@@ -156,7 +157,8 @@ def _sampling(
             path = plan.paths.metrics(run.id, shown.id)
             kind = f"{run.dataset.id} {shown.sample.count}"
             sources.append(_Source(at, path, kind, jobs[run.id, shown.id], measured))
-            costs.append((at, read_cost(plan.paths.samples_manifest(run.id, setting.store))))
+            drawn = plan.paths.samples_manifest(run.id, setting.store)
+            costs.append((at, read_sampling_cost(drawn, shown.sample.count)))
     sampling = reader.read("sampling", [runs, settings], sources)
     sampling = sampling.assign(compute_cost_dataset(runs.shape | settings.shape, costs))
     counts = halving.counts() if plan.halving else _counts(plan, settings)

@@ -11,7 +11,14 @@ import h5py
 import numpy as np
 import xarray as xr
 
-__all__ = ["COST_FIELDS", "EVALUATE_PREFIX", "compute_cost_dataset", "cost_attributes", "read_cost"]
+__all__ = [
+    "COST_FIELDS",
+    "EVALUATE_PREFIX",
+    "compute_cost_dataset",
+    "cost_attributes",
+    "read_cost",
+    "read_sampling_cost",
+]
 
 COST_FIELDS = ("seconds", "devices", "device")
 """Variables and attributes of the cost; seconds times devices are device-seconds."""
@@ -49,6 +56,14 @@ def read_cost(path: Path) -> dict[str, Any]:
             return cost_attributes(file)
     except (OSError, ValueError):
         return {}
+
+
+def read_sampling_cost(manifest: Path, count: int) -> dict[str, Any]:
+    """Return the cost of the first `count` samples of a store: their share of that of all."""
+    cost = read_cost(manifest)
+    if "seconds" in cost and cost.get("count", 0) > count:
+        cost["seconds"] *= count / cost["count"]
+    return cost
 
 
 def cost_attributes(file: h5py.File) -> dict[str, Any]:
