@@ -48,9 +48,11 @@ def default_study(metrics=("score_error", "frechet", "kid", "prdc", "nearest")):
     return study
 
 
-def work_folder(folder, study):
-    """Make a folder with the study and the unchanged profile."""
+def work_folder(folder, study, data=None):
+    """Make a folder with the study, the unchanged profile and, if given, staged data."""
     folder.mkdir(exist_ok=True)
+    if data:
+        shutil.copytree(data, folder / "data")
     shutil.copytree(ROOT / "slurm", folder / "slurm")
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder
@@ -166,11 +168,20 @@ def on_cluster(cluster, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Data staged on this machine, and their features."""
+    folder = work_folder(tmp_path_factory.mktemp("data") / "work", default_study())
+    snakemake(folder, "--cores", "2", "--until", "reference")
+    return folder / "data"
+
+
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
-def here(request, tmp_path_factory):
+def here(request, data, tmp_path_factory):
     """A folder in which the study has run on this machine, and the number of its processes."""
-    folder = work_folder(tmp_path_factory.mktemp("here") / "work", default_study())
-    snakemake(folder, "--cores", "2", "--set-resources", f"train:processes={request.param}")
+    folder = work_folder(tmp_path_factory.mktemp("here") / "work", default_study(), data)
+    processes = ("--set-resources", f"train:processes={request.param}")
+    snakemake(folder, "--cores", "2", *processes, "--config", "settings_per_job=10")
     return folder, request.param
 
 
@@ -223,11 +234,11 @@ def test_nothing_is_run_twice(on_cluster):
     assert "Nothing to be done" in on_slurm(on_cluster, "--dry-run")
 
 
-def test_a_job_that_fails_leaves_the_others(cluster, tmp_path):
+def test_a_job_that_fails_leaves_the_others(cluster, data, tmp_path):
     """Of three settings in two jobs, as the command line asks for instead of the profile."""
     study = default_study(metrics=["frechet"])
     study["sample"]["include"] = [{"sampler": {"name": "predictor_corrector", "snr": 1e30}}]
-    folder = work_folder(tmp_path / "work", study)
+    folder = work_folder(tmp_path / "work", study, data)
     options = ("--profile", "slurm", *QUICK, "--retries=0", "--config", "settings_per_job=2")
     with started(folder, *options) as head:
         assert head.wait(PATIENCE) != 0
@@ -238,12 +249,12 @@ def test_a_job_that_fails_leaves_the_others(cluster, tmp_path):
     assert sorted(ends) == [("sweep", "COMPLETED"), ("sweep", "FAILED")]
 
 
-def test_a_killed_batch_computes_only_what_is_missing(cluster, tmp_path):
+def test_a_killed_batch_computes_only_what_is_missing(cluster, data, tmp_path):
     """Of the setting that it was drawing, only the missing chunks."""
     study = default_study(metrics=["frechet"])
     study["sample"] |= {"count": 200, "chunk": 20}
     study["sample"]["sampler"]["steps_per_level"] = 300
-    folder = work_folder(tmp_path / "work", study)
+    folder = work_folder(tmp_path / "work", study, data)
     snakemake(folder, "--cores", "2", "--until", "train")
     plan = plan_study(load_study(folder / "study.yaml"), folder)
     run, (finished, killed) = plan.runs[0].id, map(plan.setting, tasks_of(plan, plan.runs[0]))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tiny_study import TINY, give_data
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
@@ -27,10 +30,12 @@ from scoresweep.pipeline.sampling import worker_pool
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, save_network
 
-SLOW = {"name": "annealed_langevin", "step_size": 2e-3, "steps_per_level": 4000}
+SLOW = {"name": "annealed_langevin", "step_size": 2e-3, "steps_per_level": 1000}
 DIVERGES = {"sampler": {"name": "predictor_corrector", "snr": 1e30}}
 
 
@@ -201,6 +206,39 @@ def test_a_bug_in_one_setting_does_not_stop_the_others(
     assert plan.paths.metrics(run, two.id).exists()
     progress = json.loads(plan.paths.batch_progress(run, "1-of-1").read_text())
     assert progress["failed"] == {one.id: "ZeroDivisionError: of a plugin"}
+
+
+def test_results_of_other_code_are_computed_again_on_request(make: Callable[..., Plan]) -> None:
+    plan = make()
+    run, (one, two) = plan.runs[0].id, plan.settings
+    sweep(plan, run, "1-of-1")
+    manifest = plan.paths.samples_manifest(run, one.store)
+    write_json(manifest, json.loads(manifest.read_text()) | {"made_by": {"code": "older"}})
+    sweep(plan, run, "1-of-1")
+    assert json.loads(manifest.read_text())["made_by"]["code"] == "older"
+    before = plan.paths.metrics(run, two.id).stat().st_mtime_ns
+    sweep(plan, run, "1-of-1", this_code=True)
+    record = json.loads(plan.paths.batch(run, "1-of-1").read_text())
+    assert record["seconds_by_task"].keys() == {one.id}
+    assert json.loads(manifest.read_text())["made_by"] == current_code("samples").record()
+    assert plan.paths.metrics(run, two.id).stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_batch(
+    make: Callable[..., Plan], scoresweep: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """None of them draws what the other has drawn."""
+    plan = make(sampler=SLOW | {"steps_per_level": 100})
+    run, root = plan.runs[0].id, plan.paths.root
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(lambda _: scoresweep("sweep", "study.yaml", cwd=root), range(2)))
+    assert [one.returncode for one in ended] == [0, 0], ended
+    assert not [result for result in examine_results(plan).due if result.rule != "report"]
+    for setting in plan.settings:
+        progress = JobState.read(plan.paths.samples_progress(run, setting.store))
+        assert progress is not None
+        assert progress.restarts == 0
 
 
 def test_a_batch_that_does_not_exist(make: Callable[..., Plan]) -> None:
