@@ -8,6 +8,7 @@ number of samples and grows with the store.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ __all__ = ["KeptFeatures", "hash_samples"]
 
 HASH_BYTES = 16
 """Bytes that are kept of the SHA-256 of a sample."""
+
+
+BLOCK = 1024
+"""Samples that are copied at a time to hash them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ class KeptFeatures:
 
 def hash_samples(samples: Tensor) -> Tensor:
     """Return a hash of each of `samples` (N, ...): uint8 (N, 16)."""
-    rows = (sample.contiguous().numpy().data for sample in samples)
+    blocks = (block.flatten(1).contiguous().numpy() for block in torch.split(samples, BLOCK))
+    rows = itertools.chain.from_iterable(blocks)
     digests = b"".join(hashlib.sha256(row).digest()[:HASH_BYTES] for row in rows)
     return torch.frombuffer(bytearray(digests), dtype=torch.uint8).reshape(-1, HASH_BYTES)
 
