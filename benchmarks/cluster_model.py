@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,8 @@ class Cluster:
     """Seconds of SLURM per job that it starts."""
     plan: float
     """Seconds of the workflow process per setting, before the first job."""
+    per_job: float
+    """Settings that one job draws and measures."""
     submit: float
     """Seconds of an `sbatch`."""
 
@@ -70,14 +73,24 @@ class Simulation:
 
     def seconds(self, rule: str) -> float:
         """Return how long a job of `rule` occupies a node."""
-        return self.cluster.start + float(getattr(self.cluster, rule))
+        cluster = self.cluster
+        if rule == "train":
+            return cluster.start + cluster.train
+        return cluster.start + self.share / self.batches * (cluster.sample + cluster.evaluate)
+
+    @property
+    def share(self) -> int:
+        """Settings of a run."""
+        return self.cluster.settings // self.cluster.runs
+
+    @property
+    def batches(self) -> int:
+        """Jobs that draw and measure the settings of a run."""
+        return math.ceil(self.share / self.cluster.per_job)
 
     def ready(self, done: Job) -> list[Job]:
         """Return the jobs that wait for `done`."""
-        if done.rule == "train":
-            share = self.cluster.settings // self.cluster.runs
-            return [Job("sample", done.run)] * share
-        return [Job("evaluate", done.run)] if done.rule == "sample" else []
+        return [Job("sweep", done.run)] * self.batches if done.rule == "train" else []
 
     def dispatch(self, until: float) -> list[Job]:
         """Run SLURM up to the time `until`; return the jobs that ended."""
@@ -102,7 +115,7 @@ class Simulation:
         """Return the seconds from the start of the workflow to the end of the last job."""
         cluster, waiting, training, left = self.cluster, deque(range(self.cluster.runs)), 0, 0
         self.now = self.started = cluster.plan * cluster.settings
-        left = cluster.runs + 2 * (cluster.settings // cluster.runs) * cluster.runs
+        left = cluster.runs * (1 + self.batches)
         while left:
             while waiting and training < cluster.slots:
                 self.queue.append(Job("train", waiting.popleft()))
@@ -120,19 +133,20 @@ class Simulation:
 
 def row_of(cluster: Cluster) -> dict[str, object]:
     """Simulate a study and return its table row."""
-    wall = Simulation(cluster).simulate()
-    share = cluster.settings // cluster.runs * cluster.runs
-    work = cluster.runs * cluster.train + share * (cluster.sample + cluster.evaluate)
-    starts = cluster.start * (cluster.runs + 2 * share)
+    simulation = Simulation(cluster)
+    wall, settings = simulation.simulate(), simulation.share * cluster.runs
+    work = cluster.runs * cluster.train + settings * (cluster.sample + cluster.evaluate)
+    jobs = cluster.runs * (1 + simulation.batches)
     return {
         "settings": cluster.settings,
         "runs": cluster.runs,
         "nodes": cluster.nodes,
         "slots": cluster.slots,
+        "jobs": jobs,
         "hours": wall / 3600,
         "nodes_working": f"{work / wall / cluster.nodes:.0%}",
-        "nodes_starting_jobs": f"{starts / wall / cluster.nodes:.0%}",
-        "workflow_busy": f"{(2 * share) * cluster.handling / wall:.0%}",
+        "nodes_starting_jobs": f"{cluster.start * jobs / wall / cluster.nodes:.0%}",
+        "workflow_busy": f"{jobs * cluster.handling / wall:.0%}",
     }
 
 
@@ -141,12 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     defaults = {"train": 1150.0, "sample": 180.0, "evaluate": 110.0, "start": 4.0, "look": 5.0}
-    defaults |= {"handling": 0.02, "dispatch": 0.02, "plan": 0.0025, "submit": 0.005}
+    defaults |= {"handling": 0.02, "dispatch": 0.02, "plan": 0.0005, "submit": 0.005}
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=float, default=value, help="seconds")
-    seconds = vars(parser.parse_args(arguments))
-    one = Cluster(runs=10, settings=10_000, nodes=100, slots=4, **seconds)
-    short = {name: seconds[name] / 30 for name in ("train", "sample", "evaluate")}
+    parser.add_argument("--per-job", type=int, default=25, help="settings of a job")
+    options = vars(parser.parse_args(arguments))
+    one = Cluster(runs=10, settings=10_000, nodes=100, slots=4, **options)
+    short = {name: options[name] / 30 for name in ("train", "sample", "evaluate")}
     variants = [
         replace(one, nodes=1),
         replace(one, nodes=10),
