@@ -18,12 +18,14 @@ from faked_study import CONTENT, fake_plan, fake_report, fake_study
 from halved_study import halving_plan, measure_due, prepare
 from rich.console import Console
 
+from scoresweep.pipeline.cluster.activity import active_jobs
 from scoresweep.pipeline.commands.clean import clean
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.results.input_hashes import write_weights_manifest
 from scoresweep.pipeline.results.removable import find_removable
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
 
@@ -238,7 +240,15 @@ def runs_snakemake(plan: Plan) -> None:
     )
 
 
-@pytest.mark.parametrize("start", [starts_job, runs_snakemake])
+def begins_batch(plan: Plan) -> None:
+    """Begin a batch of an earlier version of the study, on another machine."""
+    state = BatchState("running", 0, 1, host="elsewhere", current="gone_0123abcd")
+    path = plan.paths.batch_progress(plan.runs[0].id, "1-of-7")
+    path.parent.mkdir(parents=True)
+    state.write(path)
+
+
+@pytest.mark.parametrize("start", [starts_job, runs_snakemake, begins_batch])
 def test_unnamed_results_stay_while_the_study_runs(
     tmp_path: Path, start: Callable[[Plan], None]
 ) -> None:
@@ -292,6 +302,25 @@ def test_a_killed_removal_leaves_no_samples_that_look_complete(
             assert result.state == "missing" or (store / "zarr.json").exists()
     assert find_removable(kept) == []
     assert sum(path.exists() for path in manifests) == 1
+
+
+def test_batches_that_have_ended_do_not_count_as_running(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path, **ONE_RUN, **ONE_SETTING)
+    fake_study(plan)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    states = [
+        BatchState("done", 1, 1),
+        BatchState("running", 0, 1, pid=ended.pid),
+        BatchState("running", 0, 1, host="elsewhere", job_id="12"),
+    ]
+    for number, state in enumerate(states, start=1):
+        path = plan.paths.batch_progress(plan.runs[0].id, f"{number}-of-7")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state.write(path)
+    assert active_jobs(plan) == []
+    BatchState("running", 0, 1).write(path)
+    assert active_jobs(plan) == [f"batch 3-of-7 of {plan.runs[0].id}"]
 
 
 @pytest.mark.parametrize("folder", ["runs", "samples"])
