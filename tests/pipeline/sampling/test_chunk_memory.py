@@ -23,7 +23,7 @@ def network():
 
 def test_on_a_cpu_what_to_try_is_named(job, network):
     message = chunk_memory_advice(job, network, "cpu")
-    for fact in ("sample.chunk: 20", "lower sample.chunk", "sample:mem_mb"):
+    for fact in ("sample.chunk: 20", "lower sample.chunk", "sweep:mem_mb"):
         assert fact in message
 
 

@@ -24,7 +24,7 @@ from scoresweep.pipeline.sampling.held_samples import (
 )
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling
 from scoresweep.pipeline.sampling.sample_store import (
-    PER_CHUNK,
+    DIAGNOSTICS,
     channels_last,
     read_arrays,
     sample_array,
@@ -62,8 +62,6 @@ def assemble(
     if chunks.start:
         arrays = extend_arrays(read_arrays(store), arrays, job.setting.sample.chunk)
         codes = [parse_code(held.manifest.get(MADE_BY)), *codes]
-    for mean, by_chunk in PER_CHUNK.items():
-        arrays[mean] = torch.from_numpy(arrays[by_chunk]).mean(0).numpy()
     attributes = _attributes(job, seconds)
     counts = {*job.counts, *map(int, held.manifest.get(SHA256_OF_FIRST, {}))}
     counts |= {held.count, job.setting.sample.count} - {0}
@@ -107,8 +105,8 @@ def _arrays(job: SamplingJob, chunks: range, resolved: ResolvedSampling) -> dict
         arrays["trajectory"] = channels_last(joined("trajectory")).numpy()
     if "original" in tensors[0]:
         arrays["original"] = joined("original").numpy()
-    for name, by_chunk in PER_CHUNK.items():
-        arrays[by_chunk] = torch.stack([chunk[name] for chunk in tensors]).double().numpy()
+    for name in DIAGNOSTICS:
+        arrays[name] = torch.stack([chunk[name] for chunk in tensors]).double().numpy()
     return arrays
 
 

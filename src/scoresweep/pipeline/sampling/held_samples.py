@@ -12,7 +12,7 @@ from scoresweep.pipeline.data.split import Array
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import MADE_FROM, changed_inputs
-from scoresweep.pipeline.sampling.sample_store import PER_CHUNK, read_samples
+from scoresweep.pipeline.sampling.sample_store import DIAGNOSTICS, read_samples
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.system.console import say
 
@@ -86,8 +86,10 @@ def extend_arrays(held: Arrays, drawn: Arrays, chunk: int) -> Arrays:
         parts = [part for part in (held.get(name, NONE)[:kept], drawn.get(name, NONE)) if len(part)]
         if parts:
             arrays[name] = np.concatenate(parts)
-    for mean, by_chunk in PER_CHUNK.items():
-        chunks = -(-count // chunk)
-        rows = held.get(by_chunk, np.repeat(held[mean][np.newaxis], chunks, axis=0))
-        arrays[by_chunk] = np.concatenate([rows, drawn[by_chunk][chunks - count // chunk :]])
+    chunks = -(-count // chunk)
+    for name in DIAGNOSTICS:
+        rows = held[name]
+        if rows.ndim == 1:
+            rows = np.repeat(rows[np.newaxis], chunks, axis=0)
+        arrays[name] = np.concatenate([rows, drawn[name][chunks - count // chunk :]])
     return arrays

@@ -33,7 +33,7 @@ from scoresweep.pipeline.results.input_hashes import SHA256_OF_FIRST, samples_sh
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
 __all__ = [
-    "PER_CHUNK",
+    "DIAGNOSTICS",
     "Trajectories",
     "channels_last",
     "hash_first",
@@ -46,8 +46,8 @@ __all__ = [
     "write_samples",
 ]
 
-PER_CHUNK = {"rms": "chunk_rms", "score_norm": "chunk_score_norm"}
-"""Diagnostics, averaged over all chunks, to the arrays that hold them for each chunk."""
+DIAGNOSTICS = ("rms", "score_norm")
+"""Diagnostics of each chunk (chunk, L); in a store of an earlier version their mean (L,)."""
 
 ATTRIBUTES: dict[str, dict[str, Any]] = {
     "image": {"pixel_range": [0, 255]},
@@ -55,11 +55,6 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "step_size": {"long_name": "Step size of the level", "units": "data^2"},
     "rms": {"long_name": "Mean of |x| / sqrt(D) after the level", "units": "data"},
     "score_norm": {"long_name": "Mean of sigma |score| / sqrt(D) at the level", "units": "1"},
-    "chunk_rms": {"long_name": "Mean of |x| / sqrt(D) after the level, by chunk", "units": "data"},
-    "chunk_score_norm": {
-        "long_name": "Mean of sigma |score| / sqrt(D) at the level, by chunk",
-        "units": "1",
-    },
     "original": {"long_name": "Index of the test sample of which a part was given"},
 }
 
@@ -226,7 +221,7 @@ def read_levels(store: Path, chunks: int | None = None) -> dict[str, npt.NDArray
     group = zarr.open_group(store, mode="r")
     names = ("sigma", "step_size", "score_norm")
     levels = {name: read_zarr_array(group, name, store) for name in names}
-    if chunks is not None and PER_CHUNK["score_norm"] in group:
-        by_chunk = torch.from_numpy(read_zarr_array(group, PER_CHUNK["score_norm"], store))
-        levels["score_norm"] = by_chunk[:chunks].mean(0).numpy()
+    if levels["score_norm"].ndim == 2:
+        by_chunk = torch.from_numpy(levels["score_norm"][:chunks])
+        levels["score_norm"] = by_chunk.mean(0).numpy()
     return levels
