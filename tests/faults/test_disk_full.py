@@ -5,8 +5,11 @@ import resource
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 import xarray as xr
 from faults.in_process import crash_at, train_run
 from faults.processes import end, log, start
@@ -15,8 +18,10 @@ from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.sampling.sample_store import read_samples
 from scoresweep.pipeline.system.atomic_files import remove
 from scoresweep.pipeline.training.checkpoint import load_checkpoint
+from scoresweep.pipeline.training.weights import build_network, save_network
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 OFTEN = {"checkpoint": {"steps": 10, "keep": 1}}
@@ -95,6 +100,30 @@ def test_sampling_resumes_once_there_is_space(staged, small_disk, make_plan, sco
         for p in (plan, undisturbed)
     ]
     xr.testing.assert_identical(*(data.assign_attrs(seconds=0) for data in found))
+
+
+@pytest.mark.parametrize("leave_kibibytes", [4, 28, 44])
+def test_the_smaller_store_is_kept_if_it_cannot_grow(staged, small_disk, leave_kibibytes):
+    give_data(small_disk, staged)
+    small = tiny_plan(small_disk)
+    run, setting = small.runs[0], small.settings[0]
+    sigmas = torch.logspace(1, -1, 5, dtype=torch.float64)
+    network = build_network(run.train.network, (1, 8, 8), sigmas)
+    save_network(small.paths.weights(run.id), network, run.train.network)
+    sample(small, run.id, setting.id)
+    store = small.paths.samples(run.id, setting.store)
+    before = read_samples(store).values
+    sampling = setting.sample.model_copy(update={"count": 90})
+    large = replace(small, settings=[replace(setting, sample=sampling)])
+    fill(small_disk, leave_kibibytes)
+    with pytest.raises(RunError, match="No space"):
+        sample(large, run.id, setting.id)
+    np.testing.assert_array_equal(read_samples(store).values, before)
+    grow(small_disk)
+    sample(large, run.id, setting.id)
+    np.testing.assert_array_equal(read_samples(store, 50).values, before)
+    assert len(read_samples(store).values) == 90
+    assert list(small_disk.rglob(".*.replaced")) == list(small_disk.rglob(".*.part")) == []
 
 
 def fill_at_each_removal(folder, monkeypatch, name):

@@ -21,7 +21,7 @@ from tiny_study import TINY, give_data
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import costs_of_jobs, sample_key
 from scoresweep.pipeline.commands.estimate.remaining import sampling_seconds
-from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.tables.compute_cost import read_sampling_cost
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules import sample as sample_module
@@ -33,7 +33,6 @@ from scoresweep.pipeline.sampling import chunks as chunk_module
 from scoresweep.pipeline.sampling.sample_store import read_levels, read_samples, read_trajectories
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
 from scoresweep.pipeline.training.weights import build_network, save_network
@@ -307,27 +306,6 @@ def test_a_store_damaged_while_it_grows_is_drawn_again(root, chunks, monkeypatch
     assert chunks == [2, 3, 4, 0, 1]
     assert manifest_of(plan)["count"] == 90
     assert len(read_samples(store_of(plan), 90).values) == 90
-
-
-def test_a_full_disk_keeps_the_smaller_store(root, monkeypatch):
-    small, large = plan_in(root, 50), plan_in(root, 90)
-    draw(small)
-    before = manifest_of(small)
-
-    def write(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("scoresweep.pipeline.sampling.sample_store.write_array", write)
-    with pytest.raises(RunError, match="No space left"):
-        draw(large)
-    monkeypatch.undo()
-    assert manifest_of(small) == before
-    assert len(read_samples(store_of(small), 50).values) == 50
-    assert state_of(small).state == "done"
-    path = large.paths.samples_progress(large.runs[0].id, large.settings[0].store)
-    assert JobState.read(path).state == "failed"
-    draw(large)
-    assert state_of(large).state == "done"
 
 
 def die_between_moves():
