@@ -18,6 +18,7 @@ from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_ro
 from scoresweep.pipeline.report.page.number_tables import number_table
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.report.sections import metric_maps
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
@@ -78,6 +79,15 @@ def test_only_settings_of_the_largest_count_are_best(data):
     assert set(finalists["count"]) == {20}
     (top,) = best_configurations(data, finalists, metrics[0])
     assert (top.row["step_size"], top.row["count"], top.of) == (2e-5, 20, 4)
+
+
+def test_the_number_of_samples_is_that_of_the_finalists(data):
+    rows = pd.DataFrame({"count": [20, 20], "dropped_at": [0, 0]})
+    metric = RankedMetric("kid", "KID", "lower", {}, {"": [10, 15, 20], "real": 12})
+    (made,) = data.metrics_of_finalists(rows, [metric])
+    assert made.sizes == {"": [20], "real": 12}
+    other = RankedMetric("coverage", "coverage", "higher", {}, {"": 8})
+    assert data.metrics_of_finalists(rows, [other]) == [other]
 
 
 def test_each_count_has_maps_of_its_own(data):

@@ -97,7 +97,8 @@ def read_report(path: Path) -> Report:
     rows = data.finalists(wide_table(data)).reset_index(drop=True)
     if rows.empty:
         raise InputError(f"{path}: no measured setting, so there is nothing to compare")
-    metrics = {metric.name: metric for metric in ranking_metrics(groups["sampling"], rows)}
+    ranking = data.metrics_of_finalists(rows, ranking_metrics(groups["sampling"], rows))
+    metrics = {metric.name: metric for metric in ranking}
     errors = _network_errors(groups["score_error"])
     if errors:
         rows[SCORE_ERROR] = rows["run"].map(errors)

@@ -105,10 +105,11 @@ def _add_measured(plan: Plan, results: Results, files: Mapping[str, _Files]) -> 
     """
     options = plan.evaluate_hash()
     for run, setting, count in itertools.product(plan.runs, plan.settings, plan.counts[1:]):
-        at = setting.at(count)
-        name = plan.paths.metrics(run.id, at.id).name
-        if ("evaluate", run.id, at.id) in results.by_key or name not in files[run.id].metrics:
+        id_ = setting.ids[count]
+        name = plan.paths.metrics(run.id, id_).name
+        if ("evaluate", run.id, id_) in results.by_key or name not in files[run.id].metrics:
             continue
+        at = setting.at(count)
         states = _setting_states(plan, results, run, at, files[run.id], options)
         needed = [results["train", run.id], results["stage", run.dataset.id], *states.values()]
         if all(result.state == "done" and not result.is_due for result in needed):

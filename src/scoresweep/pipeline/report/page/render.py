@@ -76,6 +76,7 @@ def render_page(
     """Return the page; `metrics` are those of `wide`, the main one first."""
     ranked = data.ranked(wide)
     finalists = data.finalists(ranked)
+    final_metrics = data.metrics_of_finalists(finalists, metrics)
     panels = _panels(figures)
     table = number_table(data, wide, metrics)
     missing = missing_rows(data.missing)
@@ -87,9 +88,9 @@ def render_page(
         contents=_contents(
             figures, bool(data.choices), bool(table["rows"]), bool(data.missing or data.failures)
         ),
-        best_setting_cards=best_setting_cards(plan, data, finalists, metrics),
-        best_rows=best_rows(data, finalists, metrics),
-        other_rows=other_rows(data, finalists, metrics),
+        best_setting_cards=best_setting_cards(plan, data, finalists, final_metrics),
+        best_rows=best_rows(data, finalists, final_metrics),
+        other_rows=other_rows(data, finalists, final_metrics),
         interval_note=interval_note(data, wide),
         facts=study_facts(plan, data),
         **figures._asdict(),

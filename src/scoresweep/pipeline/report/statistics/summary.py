@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +57,12 @@ class RankedMetric:
         return (
             f"n{NBSP}={NBSP}{' or '.join(format_number(size) for size in sizes)}" if sizes else ""
         )
+
+    def of_counts(self, counts: Sequence[int]) -> RankedMetric:
+        """Return this metric for settings with one of these numbers of samples."""
+        drawn = np.atleast_1d(self.sizes.get("", [])).tolist()
+        known = [size for size in drawn if size in counts]
+        return replace(self, sizes={**self.sizes, "": known}) if known else self
 
     def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
         """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""

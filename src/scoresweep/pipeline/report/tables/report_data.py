@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import xarray as xr
 
+from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT
 from scoresweep.pipeline.results import Choice
 from scoresweep.pipeline.results.code_summary import CodeCounts
@@ -80,6 +81,14 @@ class ReportData:
             return rows
         groups = rows.groupby("dataset") if "dataset" in rows else rows.groupby(lambda _: 0)
         return rows[rows[COUNT] == groups[COUNT].transform("max")]
+
+    def metrics_of_finalists(
+        self, rows: pd.DataFrame, metrics: Sequence[RankedMetric]
+    ) -> list[RankedMetric]:
+        """Return `metrics` with the number of samples of `rows`, which are `finalists`."""
+        if DROPPED_AT not in rows or rows.empty:
+            return list(metrics)
+        return [metric.of_counts(rows[COUNT].unique().tolist()) for metric in metrics]
 
     def ranked(self, wide: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `wide` to rank: those of networks, or all if there are none.
