@@ -191,6 +191,24 @@ def test_snakemake_writes_its_own_report_without_a_network(finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_run_time_of_a_batch_grows_with_its_due_tasks(folder):
+    """A sixth of the default for each task after the first; finished tasks do not count."""
+
+    def minutes(*options):
+        ended = snakemake(folder, "--dry-run", "--default-resources", "runtime=60", *options)
+        found = re.findall(r"rule sweep:.*?resources:.*?runtime=(\d+)", ended.stdout, re.DOTALL)
+        return [int(number) for number in found]
+
+    results = folder / "results/tiny"
+    next((results / "metrics").glob("*/step_size*.nc")).unlink()
+    assert minutes("--config", "settings_per_job=2") == [60]
+    shutil.rmtree(results / "metrics")
+    assert minutes("--config", "settings_per_job=2") == [70]
+    assert minutes("--config", "settings_per_job=1") == [60, 60]
+    assert minutes("--set-resources", "sweep:runtime=5") == [5, 5]
+
+
+@pytest.mark.slow
 def test_inception_requests_hours(staged, tmp_path):
     """Other extractors ask for the default run time: a partition may not allow more."""
     give_data(tmp_path, staged)
