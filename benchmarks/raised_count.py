@@ -41,7 +41,7 @@ def study_of(count: int, quick: bool) -> str:
             "sampler": {
                 "name": "annealed_langevin",
                 "step_size": 2.0e-3,
-                "steps_per_level": 1 if quick else 20,
+                "steps_per_level": 1 if quick else 5,
             },
             "count": count,
             "chunk": CHUNK,
