@@ -24,7 +24,7 @@ CHUNK = 250
 FIRST, RAISED = 4 * CHUNK, 5 * CHUNK
 """Samples before and after: a quarter more."""
 TARGET = 2.0
-"""Of at most 5, the ratio of the chunks that are drawn; starting processes takes the same time."""
+"""Below 5, the ratio of the chunks drawn: both variants start the same processes."""
 
 
 def study_of(count: int, quick: bool) -> str:

@@ -1,4 +1,6 @@
-"""Names of metrics, which state the extractor; imports no torch, so that studies use it.
+"""Names of metrics, which state the extractor.
+
+Outside `metrics/`, because parsing a study needs these names and must not import torch.
 
 `fid` means the features of the Inception network of 2015-12-05 with TensorFlow 1's resize. Another
 resize is part of the name, and so is any other extractor.

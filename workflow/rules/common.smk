@@ -87,20 +87,12 @@ def needs(rule, *names):
         if not workflow.is_main_process:
             return []
         ids = [getattr(wildcards, name) for name in names]
-        if rule == "sample":
-            ids[1] = setting_of(ids[1])
         result = results()[(rule, *ids)]
         dependencies = [results()[key] for key in DEPENDENCIES[rule](*ids)]
         files = [ancient(d.output) for d in dependencies if is_input(d, result)]
         return files + [OUTDATED] * (result.is_due and result.output.exists())
 
     return inputs
-
-
-def setting_of(store):
-    """Return the setting that asks for most samples of a store."""
-    sharing = [setting for setting in plan.settings if setting.store == store]
-    return max(sharing, key=lambda setting: setting.sample.count).id
 
 
 def is_input(dependency, result):

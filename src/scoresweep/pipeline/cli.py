@@ -176,7 +176,7 @@ def sweep(
         str | None,
         typer.Option(
             help="Part of the settings of each run, such as 3-of-40, or 3-of-40-at-500 with "
-            "successive halving. Default: all, count after count."
+            "successive halving. Default: all, one count after another."
         ),
     ] = None,
     processes: Processes = 1,

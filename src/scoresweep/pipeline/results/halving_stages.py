@@ -16,7 +16,7 @@ SettingsByRun = Mapping[str, list[Setting]]
 
 
 class Outcome(NamedTuple):
-    """How far a setting of a run came in successive halving."""
+    """How far a setting of a run got in successive halving."""
 
     setting: Setting
     """The setting at the largest count at which it is measured, or else at the first."""
@@ -60,7 +60,7 @@ def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> Setting
 
 
 def outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
-    """Return how far each setting came, by run and by the name of its sample store."""
+    """Return how far each setting got, by run and by the name of its sample store."""
     found: dict[tuple[str, str], Outcome] = {}
     at: dict[tuple[str, str], tuple[str, str]] = {}
     for run, settings in results.settings.items():

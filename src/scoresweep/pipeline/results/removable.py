@@ -24,7 +24,7 @@ KINDS: dict[str, str] = {
     "unfinished": "unfinished files of killed processes",
     "unnamed": "results that the study no longer names",
 }
-"""What is removed; recomputing it takes time, but gives the same results."""
+"""What can be removed. All but `unnamed` costs no result: the study can compute it again."""
 
 FOLDERS = frozenset({"runs", "samples", "metrics", "features", "batches"})
 """Folders of results that hold a folder for each run."""

@@ -81,7 +81,7 @@ def evaluate(
     real = real or RealData(plan, run.dataset.id, gpus)
     hashes = _input_hashes(plan, run, setting)
     samples, trajectories, levels = _read_samples(plan, run, setting)
-    if not hashes.get("samples"):  # for this number of samples, or while the store was replaced
+    if not hashes.get("samples"):  # not yet hashed, or read while it was replaced
         with file_lock(plan.paths.samples_lock(run.id, setting.store)):
             record_hashes(plan.paths.samples(run.id, setting.store), [setting.sample.count])
         hashes = _input_hashes(plan, run, setting)

@@ -3,7 +3,7 @@
 Samples are drawn in fixed chunks, each from its own generator, seeded by (seed, chunk): neither the
 number of processes nor restarts nor the number of samples change them. So a store that holds fewer
 samples than asked for grows by the missing chunks. Finished chunks are kept in files until all are
-drawn; then the store is written anew, and the old one removed once the new one has its manifest.
+drawn. Then a larger store is written; once it has its manifest, the old one is removed.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def assemble(
         job: the sampling job, whose missing chunks have been drawn.
         resolved: levels and step sizes.
         network: the network that drew the samples.
-        seconds: the time that drawing took, that of the samples held included.
-        held: the samples that the store holds; their full chunks are taken over.
+        seconds: the time that drawing took, including that of the samples held.
+        held: the samples that the store holds; their full chunks are kept.
     """
     run = job.run.id
     store, manifest = job.paths.samples(run, job.setting.store), _manifest(job, network)

@@ -15,7 +15,7 @@ MAX_CHOICES = 100
 
 
 def halving_rows(choices: Sequence[Choice]) -> list[dict[str, str]]:
-    """Return each choice: how many configurations were kept, and the values next to the line."""
+    """Return a row for each choice, with the worst configuration kept and the best one dropped."""
     return [_row(choice) for choice in choices[:MAX_CHOICES]]
 
 

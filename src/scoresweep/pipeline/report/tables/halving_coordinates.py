@@ -1,4 +1,4 @@
-"""Coordinates of successive halving: how many samples each setting has, and if it was dropped."""
+"""Coordinates of successive halving: how many samples a setting has, and if it was dropped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOUBT = {True: "yes", False: "no", None: "unknown"}
 
 
 class HalvingCoordinates:
-    """Arrays over `shape` (dimension to size) of how far each setting of each run came."""
+    """Arrays over `shape` (dimension to size): how far each setting of each run got."""
 
     def __init__(self, shape: Mapping[str, int]) -> None:
         sizes, self._dims = tuple(shape.values()), tuple(shape)
