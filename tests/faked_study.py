@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from written_samples import write_samples
 
 from scoresweep.pipeline.data.dataset_store import write_store
 from scoresweep.pipeline.data.split import Split
@@ -23,7 +24,6 @@ from scoresweep.pipeline.results.input_hashes import (
     made_from_attribute,
     write_weights_manifest,
 )
-from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, Run, Setting, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.job_state import JobState
@@ -173,9 +173,7 @@ def fake_samples(plan: Plan, run: Run, setting: Setting) -> None:
     described = write_samples(
         plan.paths.samples(run.id, setting.store),
         torch.from_numpy(pixels(count)).permute(0, 3, 1, 2) / 255,
-        chunk_seed=torch.zeros(count, dtype=torch.int64),
         levels={"sigma": torch.from_numpy(sigmas(run))},
-        trajectory=None,
         attributes={"run": run.id, "setting": setting.id},
     )
     spent = {"seconds": 3.0, "device": "cpu", "devices": 4}

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 import xarray as xr
 from torch import Tensor
+from written_samples import write_samples
 
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.rules.evaluate import evaluate
-from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 
@@ -54,10 +54,8 @@ def write(plan: Plan, samples: Tensor, trajectory: Tensor | None = None) -> None
     described = write_samples(
         store,
         samples,
-        chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
         levels={name: torch.tensor(SIGMAS) for name in ("sigma", "step_size", "score_norm")},
         trajectory=trajectory,
-        attributes={},
     )
     write_json(manifest_path(store), described | {"count": len(samples)})
 

@@ -17,11 +17,11 @@ from checkout import ROOT
 from tiny_study import TINY, give_data, tiny_plan
 from typer.main import get_command
 from typer.testing import CliRunner
+from written_samples import write_samples
 
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.commands.schema import study_schema
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.system.atomic_files import write_json
 
 COMMANDS = [
@@ -256,11 +256,8 @@ def test_failed_setting_does_not_stop_the_others(study, staged, tmp_path, monkey
     pairs = [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
     levels = {name: torch.ones(1) for name in ("sigma", "step_size", "score_norm")}
     for run, setting in ((run, plan.settings[1].store) for run in plan.runs):
-        samples, seeds = torch.rand(50, 1, 8, 8), torch.zeros(50, dtype=torch.int64)
         store = plan.paths.samples(run.id, setting)
-        described = write_samples(
-            store, samples, chunk_seed=seeds, levels=levels, trajectory=None, attributes={}
-        )
+        described = write_samples(store, torch.rand(50, 1, 8, 8), levels=levels)
         write_json(plan.paths.samples_manifest(run.id, setting), described)
     assert main(monkeypatch, "reference", study) == 0
     capsys.readouterr()

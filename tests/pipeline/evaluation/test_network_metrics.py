@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 from measured_study import with_count
 from torch import Tensor
+from written_samples import write_samples
 
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.exact_score import load_exact_score
@@ -21,7 +22,6 @@ from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.rules.stage import stage
-from scoresweep.pipeline.sampling.sample_store import write_samples
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.training.weights import (
@@ -86,10 +86,7 @@ def measure(plan: Plan, samples: Tensor) -> xr.Dataset:
     described = write_samples(
         store,
         samples,
-        chunk_seed=torch.zeros(len(samples), dtype=torch.int64),
         levels={name: torch.tensor(SIGMAS) for name in ("sigma", "step_size", "score_norm")},
-        trajectory=None,
-        attributes={},
     )
     write_json(manifest_path(store), described)
     evaluate(with_count(plan, len(samples)), run, setting)

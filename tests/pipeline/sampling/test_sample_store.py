@@ -4,9 +4,10 @@ import numpy as np
 import torch
 import xarray as xr
 import zarr
+from written_samples import write_samples
 
 from scoresweep.pipeline.data.store_manifest import manifest_path
-from scoresweep.pipeline.sampling.sample_store import read_samples, write_samples
+from scoresweep.pipeline.sampling.sample_store import read_samples
 from scoresweep.pipeline.system.atomic_files import write_json
 
 LEVELS = {"sigma": torch.tensor([2.0, 1.0]), "step_size": torch.tensor([4e-3, 1e-3])}

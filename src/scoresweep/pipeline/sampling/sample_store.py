@@ -43,7 +43,6 @@ __all__ = [
     "read_trajectories",
     "sample_array",
     "write_arrays",
-    "write_samples",
 ]
 
 DIAGNOSTICS = ("rms", "score_norm")
@@ -57,31 +56,6 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "score_norm": {"long_name": "Mean of sigma |score| / sqrt(D) at the level", "units": "1"},
     "original": {"long_name": "Index of the test sample of which a part was given"},
 }
-
-
-def write_samples(
-    store: Path,
-    x: Tensor,
-    *,
-    chunk_seed: Tensor,
-    levels: dict[str, Tensor],
-    trajectory: Tensor | None = None,
-    original: Tensor | None = None,
-    attributes: dict[str, Any],
-) -> dict[str, Any]:
-    """Write samples (N, *sample) in model space to a Zarr store; see `sample_array`.
-
-    `levels` holds diagnostics (L,) or (chunk, L), `trajectory` states (K, L, *sample), `original`
-    the indices (N,) of the test samples that were in-painted. Returns the entries of the manifest.
-    """
-    name = "image" if x.ndim == 4 else "point"
-    arrays = {name: sample_array(x), "chunk_seed": chunk_seed.numpy()}
-    arrays |= {level: values.double().numpy() for level, values in levels.items()}
-    if trajectory is not None:
-        arrays["trajectory"] = channels_last(trajectory).numpy()
-    if original is not None:
-        arrays["original"] = original.numpy()
-    return write_arrays(store, arrays, attributes)
 
 
 def write_arrays(
