@@ -22,7 +22,7 @@ from scoresweep.pipeline.commands.estimate.remaining import (
     sampling_seconds,
 )
 from scoresweep.pipeline.results import (
-    TASKS,
+    SWEEP_STEPS,
     Results,
     batch_results,
     due_tasks,
@@ -36,7 +36,7 @@ from scoresweep.pipeline.system.provenance import usable_cores
 
 __all__ = ["print_plan"]
 
-TASK_NAMES: dict[str, str] = {
+STEP_NAMES: dict[str, str] = {
     "score_error": "score errors",
     "sample": "settings drawn",
     "evaluate": "settings measured",
@@ -110,11 +110,11 @@ def _table(rules: Sequence[RuleProgress]) -> Table:
     table.add_column("rule")
     for heading in ("jobs", "done", "to do", "time to do"):
         table.add_column(heading, justify="right")
-    jobs = [rule for rule in rules if rule.name not in TASKS]
+    jobs = [rule for rule in rules if rule.name not in SWEEP_STEPS]
     for rule in jobs:
         table.add_row(*_row(rule, rule.name))
-        for task in [task for task in rules if rule.name == "sweep" and task.name in TASKS]:
-            table.add_row(*_row(task, f"  {TASK_NAMES[task.name]}"), style="dim")
+        for step in [step for step in rules if rule.name == "sweep" and step.name in SWEEP_STEPS]:
+            table.add_row(*_row(step, f"  {STEP_NAMES[step.name]}"), style="dim")
     total, done = sum(rule.total for rule in jobs), sum(rule.done for rule in jobs)
     table.add_section()
     table.add_row("all", f"{total:,}", f"{done:,}", f"{total - done:,}", "")

@@ -12,7 +12,7 @@ from scoresweep.pipeline.results.examine import examine_results
 from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.halving_stages import Outcome, outcomes
 from scoresweep.pipeline.results.report_state import outdated_measurements
-from scoresweep.pipeline.results.result import RULES, TASKS, Result, Results, Rule
+from scoresweep.pipeline.results.result import RULES, SWEEP_STEPS, Result, Results, Rule
 from scoresweep.pipeline.results.states import (
     dataset_state,
     is_imported,
@@ -26,7 +26,7 @@ from scoresweep.pipeline.results.states import (
 
 __all__ = [
     "RULES",
-    "TASKS",
+    "SWEEP_STEPS",
     "Choice",
     "Outcome",
     "Result",

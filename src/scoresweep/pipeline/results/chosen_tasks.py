@@ -30,7 +30,7 @@ def chosen_tasks(plan: Plan, run: Run, batch: Batch, *, this_code: bool = False)
         if choice is None:
             raise RunError(_not_measured(results, group, count))
         write_choice(plan, choice)
-        if not any(made.kept for made in choice.configurations):
+        if not any(each.kept for each in choice.configurations):
             raise RunError(
                 f"successive halving of {group}: no setting has a value of {choice.measure} at "
                 f"{choice.count} samples, so none can go on. See the attribute `problems` of their "

@@ -53,7 +53,10 @@ class Choice:
     @cached_property
     def _kept(self) -> set[tuple[str, str]]:
         return {
-            (c.run, c.setting) for made in self.configurations if made.kept for c in made.settings
+            (setting.run, setting.setting)
+            for configuration in self.configurations
+            if configuration.kept
+            for setting in configuration.settings
         }
 
 
@@ -98,7 +101,7 @@ def write_choice(plan: Plan, choice: Choice) -> None:
             "count": choice.count,
             "next_count": choice.next_count,
             MADE_FROM: choice.made_from,
-            "configurations": [made.record() for made in choice.configurations],
+            "configurations": [each.record() for each in choice.configurations],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)

@@ -33,8 +33,7 @@ def stages(plan: Plan) -> list[tuple[int, int]]:
 
 def first_stage(plan: Plan) -> SettingsByRun:
     """Return what is drawn in any case: all settings, at the first count of halving."""
-    settings = [s.at(plan.counts[0]) for s in plan.settings] if plan.halving else plan.settings
-    return {run.id: list(settings) for run in plan.runs}
+    return {run.id: plan.first_settings() for run in plan.runs}
 
 
 def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> SettingsByRun:
@@ -50,7 +49,7 @@ def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> Setting
             continue
         measured = [Measured(*pair, m.sha256) for pair, m in zip(pairs, metrics, strict=True)]
         choice = results.choices[group, counts[1]] = find_choice(plan, group, measured, counts)
-        if not any(made.kept for made in choice.configurations):
+        if not any(each.kept for each in choice.configurations):
             continue  # the job of the next count says so, and fails
         stage |= {run.id: [] for run in runs}
         for run, setting in pairs:
@@ -69,9 +68,9 @@ def outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
             if place not in found or results["evaluate", run, setting.id].state == "done":
                 found[place] = Outcome(setting)
     for choice in results.choices.values():
-        for made in choice.configurations:
-            for one in made.settings if not made.kept else ():
+        for dropped in (each for each in choice.configurations if not each.kept):
+            for one in dropped.settings:
                 place = at[one.run, one.setting]
                 if found[place].setting.sample.count == choice.count:
-                    found[place] = found[place]._replace(is_dropped=True, in_doubt=made.in_doubt)
+                    found[place] = Outcome(found[place].setting, True, dropped.in_doubt)
     return found

@@ -13,7 +13,7 @@ from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.input_hashes import changed_inputs
 from scoresweep.pipeline.study import Setting
 
-__all__ = ["INPUT_NAMES", "RULES", "TASKS", "Key", "Result", "Results", "Rule", "State"]
+__all__ = ["INPUT_NAMES", "RULES", "SWEEP_STEPS", "Key", "Result", "Results", "Rule", "State"]
 
 State = Literal["done", "missing", "outdated"]
 """`outdated`: made from inputs that have changed since; kept until it is replaced."""
@@ -22,11 +22,11 @@ Rule = Literal[
     "stage", "reference", "train", "score_error", "sample", "evaluate", "sweep", "report"
 ]
 RULES: tuple[Rule, ...] = get_args(Rule)
-TASKS: tuple[Rule, ...] = ("score_error", "sample", "evaluate")
-"""Commands whose work the jobs of the rule `sweep` do."""
+SWEEP_STEPS: tuple[Rule, ...] = ("score_error", "sample", "evaluate")
+"""Steps of a task of the rule `sweep`; each is a command, and has a result of its own."""
 
 Key = tuple[str, ...]
-"""A rule and the ids of its job: ("sweep", RUN, BATCH); or a task: ("sample", RUN, SETTING)."""
+"""A rule and the ids of its job: ("sweep", RUN, BATCH); or a step: ("sample", RUN, SETTING)."""
 
 INPUT_NAMES = {
     **dict.fromkeys(("data", "training_data"), "its data"),
@@ -38,7 +38,7 @@ INPUT_NAMES = {
 
 @dataclass
 class Result:
-    """The result of one job, or of one task of a batch."""
+    """The result of one job, or of one step of a task."""
 
     rule: Rule
     output: Path
@@ -109,8 +109,8 @@ class Results:
 
     @property
     def due_jobs(self) -> list[Result]:
-        """Those that are jobs of their own, not tasks of a batch."""
-        return [result for result in self.due if result.rule not in TASKS]
+        """Those that are jobs of their own, not steps of a task."""
+        return [result for result in self.due if result.rule not in SWEEP_STEPS]
 
     def content_sha256(self) -> str:
         """Return a hash of the results that a report is made from."""

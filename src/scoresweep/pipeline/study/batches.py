@@ -81,8 +81,7 @@ def check_settings_per_job(value: object) -> None:
 def tasks_of(plan: Plan, run: Run) -> list[str]:
     """Return the tasks of a run, sorted by a hash: at the first count of successive halving."""
     other = [(run.id[-8:], 0, SCORE_ERROR)] if plan.measures_score_error else []
-    settings = [s.at(plan.counts[0]) for s in plan.settings] if plan.halving else plan.settings
-    return [name for *_, name in sorted([*_sort_keys(settings), *other])]
+    return [name for *_, name in sorted([*_sort_keys(plan.first_settings()), *other])]
 
 
 def setting_tasks(settings: Sequence[Setting]) -> list[str]:

@@ -105,6 +105,10 @@ class Plan:
         stages = (s.at(count) for s in self.settings for count in s.ids)
         return {setting.id: setting for setting in (*self.settings, *stages)}
 
+    def first_settings(self) -> list[Setting]:
+        """Return what is drawn in any case: all settings, at the first count of halving."""
+        return [s.at(self.counts[0]) for s in self.settings] if self.halving else [*self.settings]
+
     @property
     def halving(self) -> Halving | None:
         """The options of successive halving; None without it."""

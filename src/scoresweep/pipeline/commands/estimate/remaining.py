@@ -14,7 +14,7 @@ __all__ = ["RuleProgress", "progress_of_rules", "sampling_seconds"]
 
 
 class RuleProgress(NamedTuple):
-    """The jobs of one rule, or the tasks of its batches."""
+    """The jobs of one rule, or the tasks that have a step of this name."""
 
     name: str
     total: int
@@ -26,7 +26,7 @@ class RuleProgress(NamedTuple):
 def progress_of_rules(
     plan: Plan, jobs: Sequence[Job], results: Results, costs: Costs
 ) -> list[RuleProgress]:
-    """Return the number of jobs and tasks of each rule, and the time of those that remain."""
+    """Return the number of jobs of each rule and step, and the time of those that remain."""
     sampling = sampling_seconds(plan, jobs, costs)
     total = None if sampling is None else sum(sampling.values())
     seconds = {

@@ -20,9 +20,9 @@ def halving_rows(choices: Sequence[Choice]) -> list[dict[str, str]]:
 
 
 def _row(choice: Choice) -> dict[str, str]:
-    kept = [made for made in choice.configurations if made.kept]
-    dropped = [made for made in choice.configurations if not made.kept]
-    doubts = [made.in_doubt for made in dropped]
+    kept = [each for each in choice.configurations if each.kept]
+    dropped = [each for each in choice.configurations if not each.kept]
+    doubts = [each.in_doubt for each in dropped]
     return {
         "group": choice.group,
         "count": format_number(choice.count),
@@ -44,8 +44,8 @@ def _format(side: Sequence[Configuration]) -> str:
 
 def doubt_note(choices: Sequence[Choice]) -> str:
     """Say whether dropped configurations could not be told apart from kept ones."""
-    dropped = [made for choice in choices for made in choice.configurations if not made.kept]
-    doubts, unknown = (sum(made.in_doubt is value for made in dropped) for value in (True, None))
+    dropped = [each for choice in choices for each in choice.configurations if not each.kept]
+    doubts, unknown = (sum(each.in_doubt is value for each in dropped) for value in (True, None))
     parts = []
     if doubts:
         parts.append(
