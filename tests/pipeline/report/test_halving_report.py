@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.study import Plan
 
@@ -154,6 +156,21 @@ def test_the_whole_report(plan):
     assert set(pd.read_csv(plan.paths.metrics_table)["count"].dropna()) == {10, 15, 20}
     saved = read_report(plan.paths.report)
     assert set(saved.rows["count"]) == {20}
+
+
+def test_values_of_a_swept_count_are_those_of_their_count(tmp_path: Path):
+    study = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": {"count": [10, 20]}})
+    prepare(study)
+    for run, setting in itertools.product(study.runs, study.settings):
+        fake_samples(study, run, setting)
+        fake_metrics(study, run, setting)
+        with h5py.File(study.paths.metrics(run.id, setting.id), "r+") as file:
+            file["frechet_classifier"][...] = setting.sample.count
+    results = examine_results(study)
+    tree = collect(study, collect_jobs(study, results), {}, results).tree
+    for count in (10, 20):  # the two share a sample store
+        values = tree["sampling"]["frechet_classifier"].sel(count=count)
+        assert (values == count).all()
 
 
 def test_a_swept_count_is_not_compared(tmp_path: Path):
