@@ -198,7 +198,7 @@ def sweep(
             except RunError as error:
                 failures.append(str(error))
         if failures:
-            raise RunError(" ".join(failures))
+            raise RunError("\n".join(failures))
 
 
 @app.command("score-error", rich_help_panel=STEPS)

@@ -95,6 +95,13 @@ def test_successive_halving_counts_the_samples_of_each_stage(tmp_path: Path) -> 
     assert bytes_of_features(halving_plan(tmp_path)) == 2 * drawn * (64 * 4 + 16)
 
 
+def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:
+    _, text = printed(halving_plan(tmp_path))
+    assert "of the settings of each run: 6 at 10 samples, about 3 at 15" in text
+    _, text = printed(halving_plan(tmp_path, {"over": "study"}))
+    assert "of the settings of all runs together; on average, of each: 6 at 10" in text
+
+
 def test_earlier_jobs_give_the_time_without_a_probe(
     tmp_path: Path, probed: list[tuple[int, ...]]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import h5py
@@ -156,6 +157,22 @@ def test_the_whole_report(plan):
     assert set(pd.read_csv(plan.paths.metrics_table)["count"].dropna()) == {10, 15, 20}
     saved = read_report(plan.paths.report)
     assert set(saved.rows["count"]) == {20}
+
+
+def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
+    study = halving_plan(tmp_path)
+    prepare(study)
+    measure_due(study)
+    report(study)
+    assert not examine_results(study)["report",].is_due
+    less = halving_plan(tmp_path, {"keep": 0.2})
+    results = examine_results(less)
+    assert [result.rule for result in results.due] == ["report"]
+    report(less)
+    assert not examine_results(less).due
+    for (group, count), choice in results.choices.items():
+        content = json.loads(less.paths.halving_choice(group, count).read_text())
+        assert content["made_from"] == choice.made_from
 
 
 def test_values_of_a_swept_count_are_those_of_their_count(tmp_path: Path):

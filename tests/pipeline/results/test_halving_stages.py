@@ -120,7 +120,9 @@ def test_an_added_setting_starts_at_the_first_count_and_only_it_is_due(study):
     assert due == {added.at(10).id}
     # The values of earlier stages stay in the report meanwhile.
     run = more.runs[0].id
-    reached = [o.setting.sample.count for (name, _), o in outcomes(results).items() if name == run]
+    reached = [
+        o.setting.sample.count for (name, _), o in outcomes(more, results).items() if name == run
+    ]
     assert sorted(reached) == [10, 10, 10, 10, 15, 20, 20]
     results = measure_due(more)
     assert added.axes["step_size"] in steps(results, run, 20)
@@ -153,7 +155,7 @@ def test_new_data_are_measured_from_the_first_stage_on(study):
 def test_outcomes_say_where_settings_were_dropped_and_if_that_is_in_doubt(study):
     results, run = measure_due(study), study.runs[0].id
     found = {
-        setting.axes["step_size"]: outcomes(results)[run, setting.store]
+        setting.axes["step_size"]: outcomes(study, results)[run, setting.store]
         for setting in study.settings
     }
     assert {step: o.setting.sample.count for step, o in found.items()} == {
@@ -167,6 +169,17 @@ def test_outcomes_say_where_settings_were_dropped_and_if_that_is_in_doubt(study)
     dropped = {step for step, outcome in found.items() if outcome.is_dropped}
     assert dropped == {8e-5, 5e-6, 1e-6, 4e-5}
     assert {step for step in dropped if found[step].in_doubt} == {4e-5}
+
+
+def test_what_an_earlier_choice_measured_further_is_marked_as_dropped(study):
+    measure_due(study)
+    less = halving_plan(study.paths.root, {"keep": 0.2})
+    results, run = examine_results(less), study.runs[0].id
+    assert not any(result.is_due for result in results.of("evaluate"))
+    found = {s.axes["step_size"]: outcomes(less, results)[run, s.store] for s in less.settings}
+    assert found[4e-5].setting.sample.count == 15
+    assert found[4e-5].is_dropped
+    assert not found[1e-5].is_dropped  # it has all samples
 
 
 def test_without_any_value_nothing_goes_on(study):

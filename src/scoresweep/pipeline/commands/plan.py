@@ -91,7 +91,10 @@ def _print_points(plan: Plan, console: Console) -> None:
     if plan.halving:
         stages = [f"about {n:,} at {count:,} samples" for count, n in expected_stages(plan)]
         stages[0] = stages[0].removeprefix("about ")
-        console.print(f"Successive halving of the settings of each run: {', '.join(stages)}")
+        which = (
+            "each run" if plan.halving.over == "run" else "all runs together; on average, of each"
+        )
+        console.print(f"Successive halving of the settings of {which}: {', '.join(stages)}")
     for kind, points in (
         ("runs", [run.axes for run in plan.runs]),
         ("settings", [setting.axes for setting in plan.settings]),

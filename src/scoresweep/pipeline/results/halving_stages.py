@@ -58,7 +58,7 @@ def next_stage(plan: Plan, results: Results, counts: tuple[int, int]) -> Setting
     return stage
 
 
-def outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
+def outcomes(plan: Plan, results: Results) -> dict[tuple[str, str], Outcome]:
     """Return how far each setting got, by run and by the name of its sample store."""
     found: dict[tuple[str, str], Outcome] = {}
     at: dict[tuple[str, str], tuple[str, str]] = {}
@@ -71,6 +71,8 @@ def outcomes(results: Results) -> dict[tuple[str, str], Outcome]:
         for dropped in (each for each in choice.configurations if not each.kept):
             for one in dropped.settings:
                 place = at[one.run, one.setting]
-                if found[place].setting.sample.count == choice.count:
+                count = found[place].setting.sample.count
+                # More samples than this choice gave it are from an earlier choice.
+                if choice.count <= count < max(plan.counts):
                     found[place] = Outcome(found[place].setting, True, dropped.in_doubt)
     return found

@@ -113,10 +113,12 @@ class Results:
         return [result for result in self.due if result.rule not in SWEEP_STEPS]
 
     def content_sha256(self) -> str:
-        """Return a hash of the results that a report is made from."""
+        """Return a hash of the results and choices that a report is made from."""
         parts = [
             [*key, result.sha256 or ""]
             for key, result in sorted(self.by_key.items())
             if key[0] in ("train", "score_error", "evaluate") and not result.is_due
         ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        choices = {json.dumps(key): choice.made_from for key, choice in self.choices.items()}
+        content = [*parts, sorted(choices.items())] if choices else parts
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -33,6 +33,7 @@ from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
 from scoresweep.pipeline.results import examine_results, outdated_measurements
 from scoresweep.pipeline.results.code_summary import report_other_code
+from scoresweep.pipeline.results.halving_choice import write_choice
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import atomic_write
@@ -53,6 +54,8 @@ def report(plan: Plan) -> None:
     paths = plan.paths
     results = examine_results(plan)
     outdated = outdated_measurements(plan, results)
+    for choice in results.choices.values():
+        write_choice(plan, choice)
     data = collect(plan, collect_jobs(plan, results), outdated, results)
     data.tree.attrs |= made_from_attribute({"results": results.content_sha256()})
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())

@@ -87,7 +87,7 @@ def collect(
     ids = run_ids | {"setting": (tuple(settings.shape), settings.labels(setting_ids))}
     reader = _GroupReader(run_jobs, outdated or {})
     results = results or (examine_results(plan) if plan.halving else Results())
-    reached = outcomes(results) if plan.halving else {}
+    reached = outcomes(plan, results) if plan.halving else {}
     groups = {
         "training": _training(plan, reader, runs).assign(run_ids),
         "score_error": _score_errors(plan, reader, runs).assign(run_ids),
