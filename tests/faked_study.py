@@ -82,8 +82,8 @@ def fake_measurements(plan: Plan) -> None:
             fake_metrics(plan, run, setting)
 
 
-def fake_study(plan: Plan) -> None:
-    """Write every file that the stages before the report write."""
+def fake_study(plan: Plan, *, metrics: bool = True) -> None:
+    """Write every file that the stages before the report write, or all but the metrics."""
     for dataset in plan.study.dataset:
         if not plan.paths.dataset_manifest(dataset.id).exists():
             fake_dataset(plan, dataset.id)
@@ -94,7 +94,8 @@ def fake_study(plan: Plan) -> None:
         fake_score_error(plan, run)
         for setting in plan.settings:
             fake_samples(plan, run, setting)
-            fake_metrics(plan, run, setting)
+            if metrics:
+                fake_metrics(plan, run, setting)
 
 
 def fake_dataset(plan: Plan, dataset: str) -> None:

@@ -5,16 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from faked_study import (
-    CONTENT,
-    fake_dataset,
-    fake_metrics,
-    fake_plan,
-    fake_reference,
-    fake_run,
-    fake_samples,
-    fake_score_error,
-)
+from faked_study import CONTENT, fake_metrics, fake_plan
 
 from scoresweep.pipeline.results import Results, examine_results
 from scoresweep.pipeline.study import Plan
@@ -32,28 +23,13 @@ def halving_plan(root: Path, halving: dict[str, Any] | None = None, **sample: An
     return fake_plan(root, train=train, sample=CONTENT["sample"] | sample)
 
 
-def prepare(study: Plan) -> None:
-    """Write everything but the metrics; the stores hold all samples that any stage needs."""
-    for dataset in study.study.dataset:
-        if not study.paths.dataset_manifest(dataset.id).exists():
-            fake_dataset(study, dataset.id)
-        for extractor in study.extractors:
-            fake_reference(study.reference(dataset.id, extractor))
-    for run in study.runs:
-        fake_run(study, run)
-        fake_score_error(study, run)
-        for setting in study.settings:
-            fake_samples(study, run, setting)
-
-
 def measure_due(study: Plan) -> Results:
     """Measure what is due until nothing is; return the results."""
     for _ in range(len(study.counts) + 1):
         results = examine_results(study)
-        due = [key[1:] for key, result in results.by_key.items() if result.is_due]
-        for ids in due:
-            if len(ids) == 2:
-                fake_metrics(study, study.run(ids[0]), study.setting(ids[1]))
-        if not [ids for ids in due if len(ids) == 2]:
+        due = [key[1:] for key, r in results.by_key.items() if r.is_due and key[0] == "evaluate"]
+        for run, setting in due:
+            fake_metrics(study, study.run(run), study.setting(setting))
+        if not due:
             return results
     raise AssertionError("something is due for ever")

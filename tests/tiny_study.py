@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
 import yaml
 
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
+from scoresweep.pipeline.training.weights import build_network, save_network
 
-__all__ = ["TINY", "give_data", "tiny_plan"]
+__all__ = ["TINY", "give_data", "save_untrained_networks", "tiny_plan"]
 
 TINY = """
 study: tiny
@@ -47,3 +49,12 @@ def tiny_plan(root: Path, **train: object) -> Plan:
     content["train"].update(train)
     (root / "study.yaml").write_text(yaml.safe_dump(content))
     return plan_study(parse_study(content, "study.yaml"), root)
+
+
+def save_untrained_networks(plan: Plan) -> None:
+    """Write a network with random weights for each run of a study of digits."""
+    for run in plan.runs:
+        torch.manual_seed(run.train.seed)
+        sigmas = torch.tensor(run.train.noise.known_sigmas(), dtype=torch.float64)
+        network = build_network(run.train.network, (1, 8, 8), sigmas)
+        save_network(plan.paths.weights(run.id), network, run.train.network)

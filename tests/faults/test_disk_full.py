@@ -9,19 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from faults.in_process import crash_at, train_run
 from faults.processes import end, log, start
 from faults.run_comparison import assert_same_run
-from tiny_study import give_data, tiny_plan
+from tiny_study import give_data, save_untrained_networks, tiny_plan
 
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling.sample_store import read_samples
 from scoresweep.pipeline.system.atomic_files import remove
 from scoresweep.pipeline.training.checkpoint import load_checkpoint
-from scoresweep.pipeline.training.weights import build_network, save_network
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 OFTEN = {"checkpoint": {"steps": 10, "keep": 1}}
@@ -107,9 +105,7 @@ def test_the_smaller_store_is_kept_if_it_cannot_grow(staged, small_disk, leave_k
     give_data(small_disk, staged)
     small = tiny_plan(small_disk)
     run, setting = small.runs[0], small.settings[0]
-    sigmas = torch.logspace(1, -1, 5, dtype=torch.float64)
-    network = build_network(run.train.network, (1, 8, 8), sigmas)
-    save_network(small.paths.weights(run.id), network, run.train.network)
+    save_untrained_networks(small)
     sample(small, run.id, setting.id)
     store = small.paths.samples(run.id, setting.store)
     before = read_samples(store).values

@@ -15,7 +15,7 @@ import pytest
 import typer
 import yaml
 from faked_study import CONTENT, fake_plan, fake_report, fake_study
-from halved_study import halving_plan, measure_due, prepare
+from halved_study import halving_plan, measure_due
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.activity import active_jobs
@@ -153,7 +153,7 @@ def test_other_studies_and_unknown_files_stay(plan: Plan) -> None:
 def test_stages_of_successive_halving_are_named(tmp_path: Path) -> None:
     """Until the study has other counts."""
     study = halving_plan(tmp_path)
-    prepare(study)
+    fake_study(study, metrics=False)
     measure_due(study)
     choices = [
         fill(study.paths.halving_choice(study.runs[0].id, count)) for count in study.counts[1:]

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, frechet
-from halved_study import STEPS, halving_plan, measure_due, prepare
+from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, fake_study, frechet
+from halved_study import STEPS, halving_plan, measure_due
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.page.best_setting import best_configurations
@@ -33,7 +33,7 @@ from scoresweep.pipeline.study import Plan
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     study = halving_plan(tmp_path_factory.mktemp("study"))
-    prepare(study)
+    fake_study(study, metrics=False)
     measure_due(study)
     return study
 
@@ -133,7 +133,7 @@ def test_costs_of_unequal_counts_are_not_computed(tmp_path):
     study = fake_plan(
         tmp_path, train=train, sample=study.study.sample.model_dump(exclude_unset=True)
     )
-    prepare(study)
+    fake_study(study, metrics=False)
     network, oracle = study.runs
     for count, kept in ((10, STEPS), (15, STEPS), (20, STEPS)):
         for setting in study.settings:
@@ -192,7 +192,7 @@ def test_values_of_a_swept_count_are_those_of_their_count(tmp_path: Path):
 
 def test_a_swept_count_is_not_compared(tmp_path: Path):
     study = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": {"count": [10, 20]}})
-    prepare(study)
+    fake_study(study, metrics=False)
     for run, setting in itertools.product(study.runs, study.settings):
         fake_samples(study, run, setting)
         fake_metrics(study, run, setting)

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples
-from halved_study import STEPS, halving_plan, measure_due, prepare
+from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, fake_study
+from halved_study import STEPS, halving_plan, measure_due
 
 from scoresweep.pipeline.results import examine_results, outcomes
 from scoresweep.pipeline.results.halving_choice import write_choice
@@ -22,7 +22,7 @@ def steps(results: Results, run: str, count: int) -> list[float]:
 @pytest.fixture
 def study(tmp_path: Path) -> Plan:
     made = halving_plan(tmp_path)
-    prepare(made)
+    fake_study(made, metrics=False)
     return made
 
 
@@ -58,7 +58,7 @@ def test_a_choice_waits_until_every_setting_of_its_run_is_measured(study):
 
 def test_over_a_study_the_runs_compete(tmp_path):
     study = halving_plan(tmp_path, {"over": "study", "keep": 0.25})
-    prepare(study)
+    fake_study(study, metrics=False)
     results = measure_due(study)
     # 0.05 better with six levels than with four: of 12, three go on, then one.
     better, worse = (run.id for run in study.runs)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 import yaml
 from faults.processes import PRELOAD, die_in
-from tiny_study import TINY, give_data
+from tiny_study import TINY, give_data, save_untrained_networks
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import costs_of_jobs, sample_key
@@ -34,8 +33,6 @@ from scoresweep.pipeline.sampling.sample_store import read_levels, read_samples,
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.system.locks import file_lock
-from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
-from scoresweep.pipeline.training.weights import build_network, save_network
 
 CHUNK = 20
 
@@ -46,11 +43,7 @@ def trained(staged, tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     give_data(root, staged)
     plan = plan_in(root)
-    for run in plan.runs:
-        torch.manual_seed(0)
-        sigmas = resolve_noise_levels(run.train.noise, lambda: torch.tensor([[0.0], [1.0]]))
-        network = build_network(run.train.network, (1, 8, 8), sigmas)
-        save_network(plan.paths.weights(run.id), network, run.train.network)
+    save_untrained_networks(plan)
     reference(plan, "digits", "pixels")
     return root
 

@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 import xarray as xr
 import yaml
-from tiny_study import TINY, give_data
+from tiny_study import TINY, give_data, save_untrained_networks
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError, RunError
@@ -32,8 +31,6 @@ from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.job_state import JobState
-from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
-from scoresweep.pipeline.training.weights import build_network, save_network
 
 SLOW = {"name": "annealed_langevin", "step_size": 2e-3, "steps_per_level": 1000}
 DIVERGES = {"sampler": {"name": "predictor_corrector", "snr": 1e30}}
@@ -55,11 +52,7 @@ def make(staged: Path, tmp_path: Path) -> Callable[..., Plan]:
         plan = plan_study(parse_study(content, "study.yaml"), root)
         if is_new:
             reference(plan, "digits", "pixels")
-            run = plan.runs[0]
-            torch.manual_seed(0)
-            sigmas = resolve_noise_levels(run.train.noise, lambda: torch.zeros(1, 1))
-            network = build_network(run.train.network, (1, 8, 8), sigmas)
-            save_network(plan.paths.weights(run.id), network, run.train.network)
+            save_untrained_networks(plan)
         return plan
 
     return plan_in

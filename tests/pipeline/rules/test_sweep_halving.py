@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import xarray as xr
 import yaml
-from tiny_study import TINY, give_data
+from tiny_study import TINY, give_data, save_untrained_networks
 
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import batch_results, examine_results
@@ -21,8 +20,6 @@ from scoresweep.pipeline.rules.sweep import sweep
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.batches import split_into_batches
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.training.noise_levels import resolve_noise_levels
-from scoresweep.pipeline.training.weights import build_network, save_network
 
 STEPS = [5e-4, 1e-3, 2e-3, 4e-3]
 HALVING = {"measure": "frechet_pixels", "counts": [20, 40], "keep": 0.5}
@@ -48,11 +45,7 @@ def make(staged: Path, tmp_path: Path) -> Make:
         plan = plan_study(parse_study(content, "study.yaml"), root)
         if is_new:
             reference(plan, "digits", "pixels")
-            for run in plan.runs:
-                torch.manual_seed(run.train.seed)
-                sigmas = resolve_noise_levels(run.train.noise, lambda: torch.zeros(1, 1))
-                network = build_network(run.train.network, (1, 8, 8), sigmas)
-                save_network(plan.paths.weights(run.id), network, run.train.network)
+            save_untrained_networks(plan)
         return plan
 
     return plan_in
