@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from scoresweep.pipeline.sampling.held_samples import HeldSamples, find_held
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.sampling.store_files import finish_replacement, record_hashes
 from scoresweep.pipeline.sampling.worker_pool import draw_in_processes
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
@@ -61,41 +62,49 @@ def sample(
     are too few or lack the precision, and `RunError` if samples are not finite, a chunk does not
     fit in memory or a process is killed.
     """
-    run, setting, paths = plan.run(run_id), plan.setting(setting_id), plan.paths
     current_code("samples")  # hash the code now: it may be edited while samples are drawn
     if gpus and gpus > torch.cuda.device_count():
         available = torch.cuda.device_count()
         raise InputError(f"gpus: {gpus}: expected {available} or fewer, the GPUs of this machine")
-    weights = paths.weights(run.id)
-    digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
-    data = recorded_dataset(paths, run.dataset.id).sha256
-    processes = min(processes, -(-setting.sample.count // setting.sample.chunk))
-    counts = _counts_of_store(plan, setting.store)
-    job = SamplingJob(
-        run, setting, paths, processes, threads, gpus, digest, data, this_code, counts
-    )
-    with file_lock(paths.samples_lock(run.id, setting.store)):
-        finish_replacement(paths.samples(run.id, setting.store))
-        if this_code:
-            _discard_other_code(job)
+    run, setting = plan.run(run_id), plan.setting(setting_id)
+    job = _job(plan, run, setting, processes, threads, gpus, this_code)
+    store = plan.paths.samples(run.id, setting.store)
+    with file_lock(plan.paths.samples_lock(run.id, setting.store)):
+        finish_replacement(store)
+        if this_code:  # delete the manifest of samples of other code, so that they are redrawn
+            remove_if_other_code("samples", manifest_path(store))
         held = find_held(job)
         if held.count < setting.sample.count:
             _sample(job, held)
         else:
-            store = paths.samples(run.id, setting.store)
-            record_hashes(store, (*counts, setting.sample.count))
+            record_hashes(store, (*job.counts, setting.sample.count))
             say(f"{job}: the samples are already drawn: {manifest_path(store)}")
+
+
+def _job(
+    plan: Plan,
+    run: Run,
+    setting: Setting,
+    processes: int,
+    threads: int,
+    gpus: int,
+    this_code: bool,
+) -> SamplingJob:
+    """Return the sampling job of a setting, with at most as many processes as chunks."""
+    weights = plan.paths.weights(run.id)
+    digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
+    data = recorded_dataset(plan.paths, run.dataset.id).sha256
+    counts = _counts_of_store(plan, setting.store)
+    job = SamplingJob(
+        run, setting, plan.paths, processes, threads, gpus, digest, data, this_code, counts
+    )
+    return replace(job, processes=min(processes, job.chunks))
 
 
 def _counts_of_store(plan: Plan, store: str) -> tuple[int, ...]:
     """Return the numbers of samples that the study asks of a store."""
     sharing = [setting for setting in plan.settings if setting.store == store]
     return tuple({count for s in sharing for count in (s.sample.count, *s.ids)})
-
-
-def _discard_other_code(job: SamplingJob) -> None:
-    """Delete the manifest of samples that other code drew, so that they are redrawn."""
-    remove_if_other_code("samples", job.paths.samples_manifest(job.run.id, job.setting.store))
 
 
 def _sample(job: SamplingJob, held: HeldSamples) -> None:

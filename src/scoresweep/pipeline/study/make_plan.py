@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scoresweep.pipeline.study.axis_names import axis_names, axis_value
@@ -43,17 +44,29 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
         for point, config in train:
             axes = dataset_axis | axes_of("train", point)
             runs.append(Run(find_id(axes, content_hash(dataset.id, config)), dataset, config, axes))
+    settings = _settings(paths, runs, sample, names["sample"], halving_counts(study.sample))
+    evaluations = [Evaluation(options, axes_of("evaluate", point)) for point, options in evaluate]
+    return check_plan(Plan(study, paths, runs, settings, evaluations), where)
+
+
+def _settings(
+    paths: StudyPaths,
+    runs: Sequence[Run],
+    points: Iterable[tuple[Point, Sample]],
+    names: Mapping[str, str],
+    counts: Sequence[int],
+) -> list[Setting]:
+    """Return the settings at `points`, with their ids at each of `counts`."""
     find_id = IdFinder(paths.results / "metrics" / run.id for run in runs).find
     find_store = StoreFinder([paths.results / "samples" / run.id for run in runs]).find
     settings = []
-    for point, setting in sample:
-        axes = axes_of("sample", point)
-        store_axes = axes_of("sample", {path: point[path] for path in point if path != "count"})
+    for point, sample in points:
+        axes = {names[path]: axis_value(value) for path, value in point.items()}
+        store_axes = {names[path]: axes[names[path]] for path in point if path != "count"}
         ids = {
-            count: find_id(axes, content_hash(setting.model_copy(update={"count": count})))
-            for count in halving_counts(study.sample)
+            count: find_id(axes, content_hash(sample.model_copy(update={"count": count})))
+            for count in counts
         }
-        id_, store = find_id(axes, content_hash(setting)), find_store(store_axes, setting)
-        settings.append(Setting(id_, setting, axes, store, ids))
-    evaluations = [Evaluation(options, axes_of("evaluate", point)) for point, options in evaluate]
-    return check_plan(Plan(study, paths, runs, settings, evaluations), where)
+        id_, store = find_id(axes, content_hash(sample)), find_store(store_axes, sample)
+        settings.append(Setting(id_, sample, axes, store, ids))
+    return settings
