@@ -177,7 +177,7 @@ def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
 
 def test_values_of_a_swept_count_are_those_of_their_count(tmp_path: Path):
     study = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": {"count": [10, 20]}})
-    prepare(study)
+    fake_study(study, metrics=False)
     for run, setting in itertools.product(study.runs, study.settings):
         fake_samples(study, run, setting)
         fake_metrics(study, run, setting)
