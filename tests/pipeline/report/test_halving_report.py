@@ -161,7 +161,7 @@ def test_the_whole_report(plan):
 
 def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
     study = halving_plan(tmp_path)
-    prepare(study)
+    fake_study(study, metrics=False)
     measure_due(study)
     report(study)
     assert not examine_results(study)["report",].is_due
