@@ -97,9 +97,9 @@ def test_successive_halving_counts_the_samples_of_each_stage(tmp_path: Path) -> 
 
 def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:
     _, text = printed(halving_plan(tmp_path))
-    assert "of the settings of each run: 6 at 10 samples, about 3 at 15" in text
+    assert "each run: 6 at 10 samples, about 3 at 15" in text
     _, text = printed(halving_plan(tmp_path, {"over": "study"}))
-    assert "of the settings of all runs together; on average, of each: 6 at 10" in text
+    assert "all runs together, mean per run: 6 at 10" in text
 
 
 def test_earlier_jobs_give_the_time_without_a_probe(

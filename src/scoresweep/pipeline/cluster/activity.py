@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import time
 
-import psutil
-
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.cluster.study_jobs import study_jobs
 from scoresweep.pipeline.study import Plan
@@ -38,10 +36,10 @@ def _is_running(state: BatchState) -> bool:
     """Return whether the process of a batch may be running, other than in a SLURM job.
 
     We cannot tell whether a process on another host is alive, so it counts as ended after a day
-    without a sign of it.
+    without a change of its file.
     """
-    if state.state != "running":
+    if state.state != "running" or state.has_ended:
         return False
     if state.host == socket.gethostname():
-        return psutil.pid_exists(state.pid)
+        return True
     return not state.job_id and time.time() - state.updated < SECONDS_PER_DAY

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import psutil
-
 from scoresweep.pipeline.cluster.squeue import QueuedJob
 from scoresweep.pipeline.results import Result, Results, examine_results
+from scoresweep.pipeline.results.states import list_names
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.system.batch_state import BatchState
@@ -128,7 +126,7 @@ def _add_measurement(job: Job, what: str, task: BegunTask | None, measured: Path
     if name in task.batch.failed:
         message = f"{what}: {task.batch.failed[name]}"
         return replace(job, state="failed", message=message, log=task.log)
-    if task.batch.current == name and not _has_ended(task.batch):
+    if task.batch.current == name and not task.batch.has_ended:
         return replace(job, message=f"{what}: started", log=task.log)
     return job
 
@@ -137,7 +135,7 @@ def _settings(
     plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask]
 ) -> Iterator[Job]:
     paths = plan.paths
-    sample_files = _file_names(paths.results / "samples" / run)
+    sample_files = list_names(paths.results / "samples" / run)
     for setting in results.settings[run]:
         samples = results["sample", run, setting.id]
         metrics = results["evaluate", run, setting.id]
@@ -173,10 +171,6 @@ def _growing(job: Job, samples: Result) -> Job:
     return replace(job, held=samples.held)
 
 
-def _file_names(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-
-
 def _unfinished(run: str, setting: str | None, path: Path) -> Job:
     """Return the state of a job without a result, from its progress file `path`."""
     progress = JobState.read(path)
@@ -197,12 +191,7 @@ def _stale_reason(progress: JobState) -> str:
     """Return why a job that claims to be running looks stale, or ""."""
     if progress.state == "done":
         return "it ended without its result"
-    if _has_ended(progress):
+    if progress.has_ended:
         return "its process is gone"
     age = time.time() - progress.updated
     return f"no activity for {duration(age)}" if age > STALE_AFTER else ""
-
-
-def _has_ended(progress: JobState) -> bool:
-    """Return whether a process of this machine has ended."""
-    return progress.host == socket.gethostname() and not psutil.pid_exists(progress.pid)

@@ -91,10 +91,8 @@ def _print_points(plan: Plan, console: Console) -> None:
     if plan.halving:
         stages = [f"about {n:,} at {count:,} samples" for count, n in expected_stages(plan)]
         stages[0] = stages[0].removeprefix("about ")
-        which = (
-            "each run" if plan.halving.over == "run" else "all runs together; on average, of each"
-        )
-        console.print(f"Successive halving of the settings of {which}: {', '.join(stages)}")
+        which = "each run" if plan.halving.over == "run" else "all runs together, mean per run"
+        console.print(f"Successive halving, settings of {which}: {', '.join(stages)}")
     for kind, points in (
         ("runs", [run.axes for run in plan.runs]),
         ("settings", [setting.axes for setting in plan.settings]),

@@ -96,16 +96,24 @@ def evaluate(
     if setting.sample.sampler.is_langevin:
         snr = snr_dataset(levels)
         parts = [(content.merge(snr, compat="no_conflicts"), axes) for content, axes in parts]
-    attributes: dict[str, Any] = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.evaluate_hash()} | made_from_attribute(hashes)
-    if problems:
-        attributes["problems"] = json.dumps(problems, ensure_ascii=False)
+    attributes = _attributes(plan, run, setting, problems) | made_from_attribute(hashes)
     attributes |= compute_cost(started, device) | code.attribute()
     attributes["seconds"] += earlier.seconds
     content = join_evaluations(parts).assign_attrs(attributes)
     content.attrs |= earlier.attribute(content)
     earlier.keep_current_file(plan.evaluate_hash())
     write_dataset(content, plan.paths.metrics(run.id, setting.id))
+
+
+def _attributes(
+    plan: Plan, run: Run, setting: Setting, problems: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the attributes that name what was measured, with which options, and what failed."""
+    named = {"run": run.id, "setting": setting.id, "dataset": run.dataset.id}
+    named["measured"] = plan.evaluate_hash()
+    if problems:
+        named["problems"] = json.dumps(problems, ensure_ascii=False)
+    return named
 
 
 def _measure_grid(
@@ -158,13 +166,7 @@ def _read_samples(
     """
     store = plan.paths.samples(run.id, setting.store)
     manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
-    if not manifest.exists():
-        raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
-    if (held := num_held(manifest)) is not None and held < setting.sample.count:
-        raise InputError(
-            f"{store}: holds {held:,} of {setting.sample.count:,} samples; draw the others with "
-            f"`scoresweep sample`"
-        )
+    _check_drawn(store, setting)
     try:
         found = _read_store(store, setting)
     except (InputError, FileNotFoundError):
@@ -184,6 +186,18 @@ def _read_samples(
             f"{where}: {len(samples)} sample; metrics need at least 2. Raise sample.count."
         )
     return found
+
+
+def _check_drawn(store: Path, setting: Setting) -> None:
+    """Raise `InputError` if a store lacks samples of a setting."""
+    manifest = manifest_path(store)
+    if not manifest.exists():
+        raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
+    if (held := num_held(manifest)) is not None and held < setting.sample.count:
+        raise InputError(
+            f"{store}: holds {held:,} of {setting.sample.count:,} samples; draw the others with "
+            f"`scoresweep sample`"
+        )
 
 
 def _read_store(

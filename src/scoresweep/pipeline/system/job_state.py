@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from scoresweep.pipeline.system.atomic_files import write_json
 
 __all__ = ["JobState"]
@@ -29,7 +31,7 @@ def _slurm_variable(name: str) -> str:
 
 @dataclass
 class JobState:
-    """State of the training of one run, or of the sampling of one setting."""
+    """State of a training, of drawing the samples of a setting, or of a batch of settings."""
 
     state: str
     """"running", "stopped" (on request; it can be resumed), "done" or "failed"."""
@@ -55,6 +57,11 @@ class JobState:
     """Nodes of that job in SLURM's notation: "n[1-2]"."""
     updated: float = 0.0
     """Unix time of the last change."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process ran on this host and has ended; unknown processes count as alive."""
+        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
 
     def write(self, path: Path) -> None:
         """Write the state and the current time to `path`."""
