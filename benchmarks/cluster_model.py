@@ -47,7 +47,7 @@ class Cluster:
     """Seconds of SLURM per job that it starts."""
     plan: float
     """Seconds of the workflow process per setting, before the first job."""
-    per_job: float
+    per_job: int
     """Settings that one job draws and measures."""
     submit: float
     """Seconds of an `sbatch`."""
