@@ -172,6 +172,18 @@ def test_a_batch_tells_what_it_measures_and_what_failed(plan: Plan) -> None:
     assert printed(plan).count(f"log: {log}\n") == 1
 
 
+def test_a_failure_to_measure_other_options_is_shown(plan: Plan, tmp_path: Path) -> None:
+    run, one = plan.runs[1], plan.settings[0]
+    fake_run(plan, run)
+    fake_samples(plan, run, one)
+    fake_metrics(plan, run, one)
+    changed = fake_plan(tmp_path, evaluate={"extractors": ["classifier"], "neighbours": 3})
+    time.sleep(0.02)
+    write_batch(plan, run.id, failed={one.id: "no room"})
+    found = {job.setting: job for job in collect_jobs(changed) if job.run == run.id}
+    assert (found[one.id].state, found[one.id].message) == ("failed", "evaluation: no room")
+
+
 def test_an_earlier_batch_says_nothing_about_new_samples(plan: Plan) -> None:
     run, (one, two, _) = plan.runs[1], plan.settings
     fake_run(plan, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,9 +16,9 @@ from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, fake_stu
 from halved_study import STEPS, halving_plan, measure_due
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
-from scoresweep.pipeline.report.page.best_setting import best_configurations
+from scoresweep.pipeline.report.page.best_setting import best_configurations, best_setting_cards
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
-from scoresweep.pipeline.report.page.number_tables import number_table
+from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.report.sections import metric_maps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
@@ -201,3 +202,13 @@ def test_a_swept_count_is_not_compared(tmp_path: Path):
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
     best = list(best_configurations(data, data.finalists(wide), metrics[0]))
     assert [top.row["count"] for top in best] == [10, 20]
+    sizes = {"": [10, 20], "real": [10, 20], "noise": 8}
+    metric = replace(metrics[0], sizes=sizes)
+    rows = best_rows(data, data.finalists(wide), [metric])
+    shown = [
+        [row[name].replace("\N{NO-BREAK SPACE}", "") for name in ("n", "n_real", "n_noise")]
+        for row in rows
+    ]
+    assert shown == [["n=10", "n=10", "n=8"], ["n=20", "n=20", "n=8"]]
+    cards = best_setting_cards(study, data, data.finalists(wide), [metric])
+    assert [" or " in card["detail"] for card in cards] == [False, False]

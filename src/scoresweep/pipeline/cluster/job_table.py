@@ -146,11 +146,11 @@ def _settings(
             message = f"{metrics.reason}; run the workflow again"
             yield Job(run, setting.id, "failed", message)
         elif not samples.is_due:
+            message, latest = "not evaluated yet", samples.output
             if metrics.state != "missing":
-                yield Job(run, setting.id, "sampled", f"outdated: {metrics.reason}")
-                continue
-            job = Job(run, setting.id, "sampled", "not evaluated yet")
-            yield _add_measurement(job, "evaluation", begun.get(setting.id), samples.output)
+                message, latest = f"outdated: {metrics.reason}", metrics.output
+            job = Job(run, setting.id, "sampled", message)
+            yield _add_measurement(job, "evaluation", begun.get(setting.id), latest)
         elif progress.name in sample_files:
             job = _mark_outdated(_unfinished(run, setting.id, progress), samples)
             yield _growing(job, samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -26,10 +26,17 @@ from scoresweep.pipeline.report.statistics.summary import (
     most_repeats,
     summarise,
 )
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 
-__all__ = ["BestConfiguration", "best_configurations", "best_setting_cards", "grid_edges"]
+__all__ = [
+    "BestConfiguration",
+    "best_configurations",
+    "best_setting_cards",
+    "grid_edges",
+    "with_count_of",
+]
 
 MAX_CARDS = 6
 """Maximum number of cards, one for each dataset and point of the evaluation grid."""
@@ -48,6 +55,11 @@ class BestConfiguration(NamedTuple):
     """Maximum number of networks, and of samplings, of a configuration."""
     of: int
     """Number of configurations that it was chosen from."""
+
+
+def with_count_of(row: Mapping[Any, Any] | pd.Series[Any], metric: RankedMetric) -> RankedMetric:
+    """Return `metric` with the number of samples of a configuration, if `row` names it."""
+    return metric.of_counts([row[COUNT]]) if COUNT in row else metric
 
 
 def best_configurations(
@@ -82,7 +94,7 @@ def best_setting_cards(
     if not metrics:
         return []
     configurations = list(best_configurations(data, wide, metrics[0]))[:MAX_CARDS]
-    return [_card(plan, data, top, metrics[0]) for top in configurations]
+    return [_card(plan, data, top, with_count_of(top.row, metrics[0])) for top in configurations]
 
 
 def _card(

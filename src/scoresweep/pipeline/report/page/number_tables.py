@@ -14,7 +14,7 @@ from scoresweep.pipeline.report.format import (
     humanize,
     missing_repeats,
 )
-from scoresweep.pipeline.report.page.best_setting import best_configurations
+from scoresweep.pipeline.report.page.best_setting import best_configurations, with_count_of
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
@@ -84,6 +84,7 @@ def _row(
     max_repeats: tuple[int, int],
 ) -> dict[str, str]:
     """Return a row of a table of metrics."""
+    metric = with_count_of(row, metric)
     return {
         "metric": metric.title,
         "note": note,

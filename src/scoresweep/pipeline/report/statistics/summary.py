@@ -60,9 +60,11 @@ class RankedMetric:
 
     def of_counts(self, counts: Sequence[int]) -> RankedMetric:
         """Return this metric for settings with one of these numbers of samples."""
-        drawn = np.atleast_1d(self.sizes.get("", [])).tolist()
-        known = [size for size in drawn if size in counts]
-        return replace(self, sizes={**self.sizes, "": known}) if known else self
+
+        def known(sizes: Any) -> Any:
+            return [size for size in np.atleast_1d(sizes).tolist() if size in counts] or sizes
+
+        return replace(self, sizes={side: known(sizes) for side, sizes in self.sizes.items()})
 
     def references(self, row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
         """Return "real test samples (n = 360) 0.107" and the like, of a row of a summary."""
