@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scoresweep.pipeline.results.halving import Candidate, Configuration, choose
-from scoresweep.pipeline.study.batches import number_kept
+from scoresweep.pipeline.study.expected_stages import number_kept
 
 
 def candidate(name: str, value: float, half: float = math.nan, run: str = "run") -> Candidate:

@@ -30,7 +30,8 @@ from scoresweep.pipeline.results import (
     num_due_tasks,
 )
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.batches import Batch, expected_stages, split_into_batches
+from scoresweep.pipeline.study.batches import Batch, split_into_batches
+from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
 

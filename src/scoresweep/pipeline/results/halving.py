@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from scoresweep.pipeline.study.batches import number_kept
+from scoresweep.pipeline.study.expected_stages import number_kept
 from scoresweep.pipeline.study.methods.metrics import Better
 
 __all__ = ["Candidate", "Configuration", "choose"]

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.study.plan import Plan, Run, Setting
 
 __all__ = [
@@ -24,9 +25,7 @@ __all__ = [
     "Batch",
     "check_settings_per_job",
     "count_batches",
-    "expected_stages",
     "find_batch",
-    "number_kept",
     "setting_tasks",
     "split_into_batches",
     "tasks_of",
@@ -128,20 +127,6 @@ def split_into_batches(plan: Plan, cores: int, settings_per_job: int | None = No
             total = count_batches(size, len(plan.runs), cores, settings_per_job)
             batches += [_batch(run, n, total, known, size, count) for n in range(1, total + 1)]
     return batches
-
-
-def expected_stages(plan: Plan) -> list[tuple[int, int]]:
-    """Return each count of successive halving and about how many settings of a run go on to it."""
-    stages, number = [], len(plan.settings)
-    for count in plan.counts:
-        stages.append((count, number))
-        number = number_kept(number, plan.halving.keep) if plan.halving else number
-    return stages
-
-
-def number_kept(number: int, keep: float) -> int:
-    """Return how many of `number` go on in successive halving: the share `keep`, rounded up."""
-    return max(1, math.ceil(round(keep * number, 9)))  # 0.1 · 30 is 3, not 4
 
 
 def find_batch(plan: Plan, run: Run, name: str) -> Batch:

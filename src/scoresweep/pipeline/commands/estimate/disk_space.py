@@ -6,8 +6,8 @@ import math
 
 from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samples_by_store
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.batches import expected_stages
 from scoresweep.pipeline.study.dataset_size import dataset_size
+from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 
 __all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_bytes"]
