@@ -4,8 +4,8 @@ The tasks of a run are its settings and, if the study measures it, its score err
 by a hash and split evenly, so that costly settings spread over the batches. Which batch a task is
 in has no effect on its result, and results do not record it.
 
-With successive halving, each count has batches of its own. Which settings those of a later count
-hold is known when all of the count before are measured.
+With successive halving, each count has batches of its own. The batches of a later count get their
+settings when all settings of the group are measured at the count before.
 """
 
 from __future__ import annotations
