@@ -158,6 +158,8 @@ def test_only_due_tasks_are_computed(make: Callable[..., Plan]) -> None:
     record = json.loads(plan.paths.batch(run, "1-of-1").read_text())
     assert record["seconds_by_task"].keys() == {grown.settings[2].id}
     assert {result.rule for result in examine_results(grown).due} == {"report"}
+    sweep(grown, run, "1-of-1")  # nothing is due: the record stays
+    assert json.loads(plan.paths.batch(run, "1-of-1").read_text()) == record
 
 
 def test_a_failed_task_does_not_stop_the_others(

@@ -84,6 +84,10 @@ class _Batch:
     def compute(self) -> None:
         """Compute what is due; raise `RunError` at the end if tasks failed."""
         state, started = self.state, time.monotonic()
+        record = self.plan.paths.batch(self.run.id, self.name)
+        if not self.due and record.exists():
+            say(f"run {self.run.id}, batch {self.name}: every task is done")
+            return
         for task in self.due:
             state.current = task
             before = time.monotonic()
@@ -100,7 +104,7 @@ class _Batch:
                 f"{len(state.failed)} of {len(self.due)} tasks of run {self.run.id} failed, for "
                 f"the reasons above: {', '.join(state.failed)}"
             )
-        write_json(self.plan.paths.batch(self.run.id, self.name), dataclasses.asdict(state))
+        write_json(record, dataclasses.asdict(state))
 
     def _try(self, task: str) -> str:
         """Compute one task; if it fails, print and return the reason."""
