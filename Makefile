@@ -40,8 +40,9 @@ announce:
 	@echo "- published datasets and weights (0.4 GB) are downloaded to ~/.cache/scoresweep"
 
 test-all: announce install lint  ## The same with all tests: slow, SLURM, browser, downloads (Debian, root)
+	@# One process runs the cluster tests, which mostly wait, beside the two that keep the cores busy.
 	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
-	  SCORESWEEP_DOWNLOAD_TESTS=require $(PYTEST)
+	  SCORESWEEP_DOWNLOAD_TESTS=require $(PYTEST) --numprocesses 3
 
 lint: install
 	ruff check .
