@@ -64,7 +64,7 @@ def code_lines_of_status(plan, capsys):
 
 def test_results_of_this_code_are_not_mentioned(plan, capsys):
     mark_all(plan)
-    found = count_codes(plan)
+    found = count_codes(examine_results(plan))
     assert {kind: len(counts) for kind, counts in found.items()} == dict.fromkeys(found, 1)
     assert set(found) == set(FILES) - {"score_error"}
     assert found["samples"] == Counter({current_code("samples"): 3})
@@ -81,7 +81,7 @@ def test_mixed_and_uniform_results_are_distinguished(plan, capsys):
     mark(samples(plan)[0], OLD)
     mark(samples(plan)[1], UNKNOWN)
     mark(plan.reference("digits", "pixels"), OLD)
-    found = count_codes(plan)
+    found = count_codes(examine_results(plan))
     now = current_code("samples")
     assert found["samples"] == Counter({now: 1, OLD: 1, UNKNOWN: 1})
     (mixed,) = mixed_code_lines(found)
@@ -102,7 +102,7 @@ def test_results_without_a_record_have_unknown_code(plan, capsys):
     lines = code_lines_of_status(plan, capsys)
     assert len(lines) == 5
     assert all("unknown code" in line for line in lines)
-    assert count_codes(plan)["metrics"] == Counter({UNKNOWN: 3})
+    assert count_codes(examine_results(plan))["metrics"] == Counter({UNKNOWN: 3})
 
 
 def test_a_network_without_a_record_is_not_retrained(plan):
@@ -118,7 +118,7 @@ def test_commits_of_the_same_code_count_as_one(plan):
     mark_all(plan)
     now = current_code("samples")
     mark(samples(plan)[0], CodeVersion(now.code, "111111111111"))
-    assert other_code_lines(count_codes(plan)) == []
+    assert other_code_lines(count_codes(examine_results(plan))) == []
 
 
 def test_the_report_names_other_code_in_file_page_and_terminal(plan, capsys):
@@ -148,7 +148,7 @@ def test_an_edited_sampler_changes_the_code_of_samples(plan, tmp_path, monkeypat
     monkeypatch.setattr(code_version_module, "PACKAGE", copy)
     current_code.cache_clear()
     try:
-        lines = other_code_lines(count_codes(plan))
+        lines = other_code_lines(count_codes(examine_results(plan)))
     finally:
         current_code.cache_clear()
     assert [line.split(":")[0] for line in lines] == ["samples"]

@@ -72,7 +72,7 @@ def test_ids_and_coordinates_are_readable(study):
 
 
 def test_every_result_records_its_code(study):
-    found = count_codes(study)
+    found = count_codes(examine_results(study))
     assert {kind: dict(counts) for kind, counts in found.items()} == {
         kind: {current_code(kind): 1 if kind in ("data", "features") else 2} for kind in FILES
     }

@@ -22,6 +22,7 @@ from scoresweep.pipeline.cluster.job_table import STALE_AFTER, Job, State, begun
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live
 from scoresweep.pipeline.cluster.study_jobs import StudyJobs, count_by_rule, is_running, study_jobs
 from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.results.code_summary import count_codes, other_code_lines
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.console import duration
@@ -54,7 +55,8 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
     are the number of other SLURM jobs and the logs of failed jobs.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    jobs, queues = collect_jobs(plan), []
+    results, queues = examine_results(plan), list[str]()
+    jobs = collect_jobs(plan, results)
     try:
         if slurm := study_jobs(plan):
             queues = [f"on SLURM: {line}" for line in count_by_rule(slurm.rule_jobs())]
@@ -67,7 +69,7 @@ def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[
     }
     console.print(_table(plan, groups, limit))
     lines = [f"{kind}: {_counts(group)}" for kind, group in groups.items()]
-    codes = [f"code: {line}" for line in other_code_lines(count_codes(plan))]
+    codes = [f"code: {line}" for line in other_code_lines(count_codes(results))]
     for line in [*lines, *queues, *_logs(plan, jobs), *codes]:
         console.print(line, markup=False, soft_wrap=True)
     return jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from scoresweep.pipeline.results.code_version import (
     describe_other_code,
     recorded_code,
 )
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.results.due_jobs import KINDS
+from scoresweep.pipeline.results.result import Results
 from scoresweep.pipeline.system.atomic_files import remove
 from scoresweep.pipeline.system.console import say
 
@@ -50,44 +51,27 @@ CodeCounts = Mapping[Kind, Counter[CodeVersion]]
 """Number of results by kind and code version."""
 
 
-def count_codes(plan: Plan) -> CodeCounts:
-    """Count the finished results of a study by kind and code version.
+def count_codes(results: Results) -> CodeCounts:
+    """Count the results of a study by kind and code version; settings may share samples.
 
     Commits with identical code count as one, under the first commit found.
     """
     counts: dict[Kind, Counter[CodeVersion]] = {}
     first_commit: dict[tuple[Kind, str], CodeVersion] = {}
-    for kind, path in _code_records_of(plan):
-        with contextlib.suppress(FileNotFoundError):
-            code = recorded_code(path)
-            if code.code:
-                code = first_commit.setdefault((kind, code.code), code)
-            counts.setdefault(kind, Counter())[code] += 1
+    for result in {result.output: result for result in results.by_key.values()}.values():
+        if (code := result.code) is None:
+            continue
+        kind = KINDS[result.rule]
+        if code.code:
+            code = first_commit.setdefault((kind, code.code), code)
+        counts.setdefault(kind, Counter())[code] += 1
     return counts
-
-
-def _code_records_of(plan: Plan) -> Iterator[tuple[Kind, Path]]:
-    """Yield the file that records the code of each result."""
-    paths = plan.paths
-    for dataset in plan.study.dataset:
-        yield "data", paths.dataset_manifest(dataset.id)
-        for extractor in plan.extractors:
-            yield "features", plan.reference(dataset.id, extractor)
-    for run in plan.runs:
-        if paths.weights(run.id).exists():
-            yield "networks", paths.provenance(run.id)
-        if plan.measures_score_error:
-            yield "score_error", paths.score_error(run.id)
-        for setting in plan.settings:
-            yield "samples", paths.samples_manifest(run.id, setting.store)
-            for id_ in setting.ids.values() or [setting.id]:
-                yield "metrics", paths.metrics(run.id, id_)
 
 
 def remove_if_other_code(kind: Kind, record: Path, *others: Path) -> None:
     """Remove a result computed by other code: `record`, which names the code, and `others`."""
     with contextlib.suppress(FileNotFoundError):
-        if problem := describe_other_code(record, kind):
+        if problem := describe_other_code(recorded_code(record), kind):
             say(f"{record}: {problem}; recomputing")
             for path in (record, *others):
                 remove(path)

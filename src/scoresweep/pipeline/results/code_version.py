@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import mmap
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from scoresweep.pipeline.system.hdf5 import Content, map_file
 from scoresweep.pipeline.system.provenance import PACKAGE, commit_name
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "current_code",
     "describe_other_code",
     "files_of",
+    "find_code",
     "join_codes",
     "parse_code",
     "recorded_code",
@@ -172,23 +173,24 @@ def recorded_code(path: Path) -> CodeVersion:
             content = json.loads(path.read_text(encoding="utf-8"))
             # Earlier versions recorded only the commit of a training run.
             return parse_code(content.get(MADE_BY) or {"commit": content.get("commit", "")[:12]})
-        with (
-            path.open("rb", buffering=0) as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            match = RECORD.search(content)
-            return parse_code(json.loads(match[1])) if match else UNKNOWN
-    except (ValueError, AttributeError):  # damaged or empty
+        with map_file(path) as content:
+            return find_code(content)
+    except (ValueError, AttributeError):  # damaged
         return UNKNOWN
 
 
-def describe_other_code(path: Path, kind: Kind) -> str:
-    """Describe the code that computed a result if it is not this code; else return "".
+def find_code(content: Content) -> CodeVersion:
+    """Return the code recorded in the content of a NetCDF file, or `UNKNOWN`."""
+    match = RECORD.search(content)
+    try:
+        return parse_code(json.loads(match[1])) if match else UNKNOWN
+    except ValueError:  # damaged
+        return UNKNOWN
 
-    Raises:
-        OSError: if there is no such file.
-    """
-    code, now = recorded_code(path), current_code(kind)
+
+def describe_other_code(code: CodeVersion, kind: Kind) -> str:
+    """Describe the code that computed a result if it is not this code; else return ""."""
+    now = current_code(kind)
     return "" if code.code == now.code else f"made by {code}; this is {now}"
 
 

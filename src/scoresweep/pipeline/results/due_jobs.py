@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 from scoresweep.pipeline.results.code_version import Kind, describe_other_code
@@ -10,7 +9,7 @@ from scoresweep.pipeline.results.result import Key, Result, Results
 from scoresweep.pipeline.results.states import is_imported
 from scoresweep.pipeline.study import Plan, Run
 
-__all__ = ["is_of_other_code", "mark_due_jobs", "mark_other_code"]
+__all__ = ["KINDS", "is_of_other_code", "mark_due_jobs", "mark_other_code"]
 
 KINDS: dict[str, Kind] = {
     "stage": "data",
@@ -30,9 +29,8 @@ def mark_other_code(plan: Plan, results: Mapping[Key, Result]) -> None:
             continue
         if rule == "train" and is_imported(plan.paths, ids[0]):
             continue
-        record = plan.paths.provenance(ids[0]) if rule == "train" else result.output
-        with contextlib.suppress(FileNotFoundError):  # a network without its provenance
-            result.other_code = describe_other_code(record, KINDS[rule])
+        if result.code:
+            result.other_code = describe_other_code(result.code, KINDS[result.rule])
         # Staging again may give the same data, so data of other code do not outdate results.
         if result.other_code and rule != "stage":
             result.state, result.reason = "outdated", result.other_code
@@ -40,7 +38,7 @@ def mark_other_code(plan: Plan, results: Mapping[Key, Result]) -> None:
 
 def is_of_other_code(result: Result) -> bool:
     """Return whether other code than this computed a result that exists."""
-    return bool(describe_other_code(result.output, KINDS[result.rule]))
+    return bool(result.code and describe_other_code(result.code, KINDS[result.rule]))
 
 
 def mark_due_jobs(plan: Plan, results: Results) -> None:

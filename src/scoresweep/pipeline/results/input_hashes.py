@@ -1,29 +1,29 @@
 """Hashes of the inputs that a result was made from, recorded in the result itself.
 
 JSON files hold the record under the key `made_from`, NetCDF files in an attribute of that name.
-`read_made_from` finds the attribute without opening the NetCDF file, so that thousands of files are
-compared in seconds.
+`find_made_from` finds the attribute without a library, so that thousands of files are compared in
+seconds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scoresweep.pipeline.system.atomic_files import sha256_of, write_json
+from scoresweep.pipeline.system.hdf5 import Content
 
 __all__ = [
     "MADE_FROM",
     "SHA256_OF_FIRST",
     "changed_inputs",
     "dataset_sha256",
+    "find_made_from",
     "made_from_attribute",
-    "read_made_from",
     "recorded_weights_sha256",
     "samples_sha256",
     "training_sha256",
@@ -45,14 +45,10 @@ def made_from_attribute(inputs: Mapping[str, str | None]) -> dict[str, str]:
     return {MADE_FROM: json.dumps({MADE_FROM: record})}
 
 
-def read_made_from(path: Path) -> dict[str, str]:
-    """Return the record of a NetCDF file that is not empty; {} if it has none."""
-    with (
-        path.open("rb", buffering=0) as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        match = RECORD.search(content)
-        return dict(json.loads(match[1])) if match else {}
+def find_made_from(content: Content) -> dict[str, str]:
+    """Return the record in the content of a NetCDF file; {} if it has none."""
+    match = RECORD.search(content)
+    return dict(json.loads(match[1])) if match else {}
 
 
 def changed_inputs(record: Mapping[str, str], inputs: Mapping[str, str | None]) -> list[str]:

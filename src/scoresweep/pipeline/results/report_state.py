@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results.input_hashes import read_made_from
+from scoresweep.pipeline.results.input_hashes import find_made_from
 from scoresweep.pipeline.results.result import Result, Results
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.system.hdf5 import is_complete
+from scoresweep.pipeline.system.hdf5 import is_complete, map_file
 
 __all__ = ["outdated_measurements", "report_state"]
 
@@ -43,11 +43,11 @@ def report_state(plan: Plan, results: Results) -> Result:
     result = Result("report", paths.report)
     parts = (paths.report, paths.metrics_table, paths.report_page, paths.figures)
     missing = [path.name for path in parts if not path.exists()]
-    if missing or not is_complete(paths.report):
+    record = None if missing else _read_record(paths.report)
+    if record is None:
         result.state = "missing"
         result.reason = f"without {', '.join(missing)}" if missing else "damaged"
     else:
-        record = read_made_from(paths.report)
         if record:
             is_current = record.get("results") == results.content_sha256()
         else:
@@ -56,6 +56,12 @@ def report_state(plan: Plan, results: Results) -> Result:
             result.state, result.reason = "outdated", "its results changed since"
     result.mark_due((bool(results.due), "its results change"))
     return result
+
+
+def _read_record(report: Path) -> dict[str, str] | None:
+    """Return what a report records of its inputs; None if it is damaged."""
+    with map_file(report) as content:
+        return find_made_from(content) if is_complete(content) else None
 
 
 def _has_same_points(plan: Plan, report: Path) -> bool:

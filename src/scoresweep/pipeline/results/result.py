@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from scoresweep.pipeline.results.code_version import CodeVersion
 from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.input_hashes import changed_inputs
 from scoresweep.pipeline.study import Setting
@@ -56,6 +57,8 @@ class Result:
     """Whether its file exists but cannot be read."""
     held: int = 0
     """Samples in a store that holds fewer than asked for; they are not drawn again."""
+    code: CodeVersion | None = None
+    """Which code computed it; None if it cannot be read, or is a network without provenance."""
     other_code: str = ""
     """Which code computed it, if that was examined and is not this code."""
     hashes: dict[str, str | None] = field(default_factory=dict)

@@ -11,11 +11,11 @@ from typing import Any
 from scoresweep.pipeline.data.file_changes import is_unchanged
 from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.results.code_version import recorded_code
+from scoresweep.pipeline.results.code_version import MADE_BY, find_code, parse_code, recorded_code
 from scoresweep.pipeline.results.input_hashes import (
     MADE_FROM,
     dataset_sha256,
-    read_made_from,
+    find_made_from,
     recorded_weights_sha256,
     samples_sha256,
     training_sha256,
@@ -23,7 +23,7 @@ from scoresweep.pipeline.results.input_hashes import (
 from scoresweep.pipeline.results.result import INPUT_NAMES, Result
 from scoresweep.pipeline.study import Plan, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
-from scoresweep.pipeline.system.hdf5 import contains_text, is_complete
+from scoresweep.pipeline.system.hdf5 import is_complete, map_file
 
 __all__ = [
     "dataset_state",
@@ -74,6 +74,7 @@ def recorded_dataset(paths: StudyPaths, dataset: str) -> Result:
 def _set_hashes(data: Result, manifest: Mapping[str, Any]) -> None:
     data.sha256 = dataset_sha256(manifest)
     data.hashes = {"data": data.sha256, "training_data": training_sha256(manifest)}
+    data.code = parse_code(manifest.get(MADE_BY))
 
 
 def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
@@ -85,6 +86,8 @@ def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
         return result
     result.sha256 = recorded_weights_sha256(weights)
     result.hashes = {"weights": result.sha256}
+    with contextlib.suppress(FileNotFoundError):
+        result.code = recorded_code(paths.provenance(run))
     content = _read(manifest)
     record = {}
     if content and content.get("sha256") == result.sha256:
@@ -129,6 +132,7 @@ def samples_state(
         result.reason = "the samples were deleted" if content else "not drawn"
         return result
     count, held = setting.sample.count, int(content.get("count", setting.sample.count))
+    result.code = parse_code(content.get(MADE_BY))
     result.sha256 = samples_sha256(content, count)
     result.is_recorded = MADE_FROM in content
     result.hashes = {"samples": result.sha256}
@@ -167,19 +171,22 @@ def _measurement_state(
     path = result.output
     if not exists:
         result.state, result.reason = "missing", "not measured"
-    elif not is_complete(path):
-        result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
-    elif not contains_text(path, options):
-        result.state, result.reason = "outdated", "measured with other options"
-    else:
-        record = read_made_from(path)
-        result.sha256 = json.dumps([options, record, recorded_code(path).code])
-        result.is_recorded = bool(record)
-        result.compare_inputs(record, measured.hashes | data.hashes)
-        # An earlier version measured a network or samples that have since been replaced.
-        if measured.is_recorded and not record:
-            changed = INPUT_NAMES[next(iter(measured.hashes))]
-            result.state, result.reason = "outdated", f"{changed} changed"
+        return result
+    with map_file(path) as content:
+        if not is_complete(content):
+            result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
+            return result
+        result.code, record = find_code(content), find_made_from(content)
+        if content.find(options.encode()) < 0:
+            result.state, result.reason = "outdated", "measured with other options"
+            return result
+    result.sha256 = json.dumps([options, record, result.code.code])
+    result.is_recorded = bool(record)
+    result.compare_inputs(record, measured.hashes | data.hashes)
+    # An earlier version measured a network or samples that have since been replaced.
+    if measured.is_recorded and not record:
+        changed = INPUT_NAMES[next(iter(measured.hashes))]
+        result.state, result.reason = "outdated", f"{changed} changed"
     return result
 
 
@@ -198,6 +205,7 @@ def reference_state(plan: Plan, dataset: str, extractor: str, data: Result) -> R
     except (OSError, ValueError, KeyError):
         result.state, result.reason = "missing", f"{path} is damaged"
         return result
+    result.code = recorded_code(path)
     return result.compare_inputs(record, data.hashes)
 
 

@@ -17,7 +17,12 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store_manifest import check_store, manifest_path
 from scoresweep.pipeline.data.stratify import stratified_subset
 from scoresweep.pipeline.errors import InputError, join_names
-from scoresweep.pipeline.results.code_version import MADE_BY, current_code, describe_other_code
+from scoresweep.pipeline.results.code_version import (
+    MADE_BY,
+    current_code,
+    describe_other_code,
+    recorded_code,
+)
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, UserData
 from scoresweep.pipeline.system.console import progress, say
@@ -38,7 +43,7 @@ def stage(plan: Plan, dataset_id: str, *, this_code: bool = False) -> None:
         if manifest_path(store).exists():
             problem = _outdated_reason(plan, dataset, store)
             if this_code and not problem:
-                problem = describe_other_code(manifest_path(store), "data")
+                problem = describe_other_code(recorded_code(manifest_path(store)), "data")
                 problem = problem and f"{store}: {problem}."
             if not problem:
                 say(f"{store} is already staged")

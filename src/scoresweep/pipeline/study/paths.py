@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 __all__ = ["StudyPaths"]
@@ -17,35 +18,35 @@ class StudyPaths:
     root: Path = Path()
     """Folder of `data/` and `results/`."""
 
-    @property
+    @cached_property
     def results(self) -> Path:
         """Folder of all results of the study; staged data are in `data/`."""
         return self.root / "results" / self.study
 
     def dataset_store(self, dataset: str) -> Path:
         """Zarr store of a staged dataset."""
-        return self.root / "data" / f"{dataset}.zarr"
+        return self.root / f"data/{dataset}.zarr"
 
     def dataset_manifest(self, dataset: str) -> Path:
         """Manifest of a staged dataset, written last: if it exists, the store is complete."""
-        return self.root / "data" / f"{dataset}.json"
+        return self.root / f"data/{dataset}.json"
 
     def dataset_state(self, dataset: str) -> Path:
         """Cache of the hashes of a user's own files."""
-        return self.root / "data" / f".{dataset}.files.json"
+        return self.root / f"data/.{dataset}.files.json"
 
     def staging_lock(self, dataset: str) -> Path:
         """Lock held while the dataset is staged."""
-        return self.root / "data" / f".{dataset}.lock"
+        return self.root / f"data/.{dataset}.lock"
 
     def reference(self, dataset: str, extractor: str, real_count: int | None = None) -> Path:
         """Features of noise and of the real samples: all, or `real_count` of each split."""
         suffix = "" if real_count is None else f".{real_count}"
-        return self.root / "data" / f"{dataset}.{extractor}{suffix}.nc"
+        return self.root / f"data/{dataset}.{extractor}{suffix}.nc"
 
     def extractor_weights(self, dataset: str, extractor: str) -> Path:
         """Weights of an extractor that is trained on the dataset."""
-        return self.root / "data" / f"{dataset}.{extractor}.safetensors"
+        return self.root / f"data/{dataset}.{extractor}.safetensors"
 
     def run(self, run: str) -> Path:
         """Folder of a training run."""
@@ -100,7 +101,7 @@ class StudyPaths:
 
     def samples_lock(self, run: str, store: str) -> Path:
         """Lock held by the process that draws samples."""
-        return self.results / "samples" / run / f".{store}.lock"
+        return self.results / f"samples/{run}/.{store}.lock"
 
     def provenance(self, run: str) -> Path:
         """Provenance of a run: code, versions and machine."""
@@ -116,19 +117,19 @@ class StudyPaths:
 
     def samples(self, run: str, store: str) -> Path:
         """Zarr store of samples."""
-        return self.results / "samples" / run / f"{store}.zarr"
+        return self.results / f"samples/{run}/{store}.zarr"
 
     def samples_manifest(self, run: str, store: str) -> Path:
         """Manifest of the samples, written last: if it exists, the store is complete."""
-        return self.results / "samples" / run / f"{store}.json"
+        return self.results / f"samples/{run}/{store}.json"
 
     def samples_progress(self, run: str, store: str) -> Path:
         """Progress of sampling, for `scoresweep status`."""
-        return self.results / "samples" / run / f"{store}.progress.json"
+        return self.results / f"samples/{run}/{store}.progress.json"
 
     def chunk_folder(self, run: str, store: str) -> Path:
         """Finished chunks, until all are drawn."""
-        return self.results / "samples" / run / f"{store}.parts"
+        return self.results / f"samples/{run}/{store}.parts"
 
     def halving_choice(self, group: str, count: int) -> Path:
         """Which settings of a group of runs go on to `count` samples, and why."""
@@ -136,7 +137,7 @@ class StudyPaths:
 
     def features(self, run: str, store: str, extractor: str) -> Path:
         """Features of generated samples, kept so that other metrics need not extract them again."""
-        return self.results / "features" / run / f"{store}.{extractor}.safetensors"
+        return self.results / f"features/{run}/{store}.{extractor}.safetensors"
 
     def score_error(self, run: str) -> Path:
         """Score error of a run's network, independent of sampler settings."""
@@ -144,7 +145,7 @@ class StudyPaths:
 
     def metrics(self, run: str, setting: str) -> Path:
         """All metrics of a setting."""
-        return self.results / "metrics" / run / f"{setting}.nc"
+        return self.results / f"metrics/{run}/{setting}.nc"
 
     def batch(self, run: str, batch: str) -> Path:
         """What a finished batch of settings computed; the declared output of the rule `sweep`."""

@@ -86,7 +86,7 @@ def collect(
     run_ids = {"run": (tuple(runs.shape), runs.labels(list(run_jobs)))}
     ids = run_ids | {"setting": (tuple(settings.shape), settings.labels(setting_ids))}
     reader = _GroupReader(run_jobs, outdated or {})
-    results = results or (examine_results(plan) if plan.halving else Results())
+    results = results or examine_results(plan)
     reached = outcomes(plan, results) if plan.halving else {}
     groups = {
         "training": _training(plan, reader, runs).assign(run_ids),
@@ -102,7 +102,7 @@ def collect(
     setting_axes += [COUNT] if plan.halving else []
     levels = {"networks": run_axes, "samplings": setting_axes, "evaluations": evaluation_axes}
     _label_repeats(groups["sampling"], levels)
-    codes = count_codes(plan)
+    codes = count_codes(results)
     attrs = _attributes(plan) | {"code": json.dumps(code_records(codes))}
     return ReportData(
         tree=xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **groups}),
