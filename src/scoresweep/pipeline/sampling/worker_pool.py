@@ -81,15 +81,12 @@ def _workers(processes: int) -> Iterator[Workers]:
         kept.close()
         kept = None
     workers = kept or Workers(processes)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(workers.close)
         yield workers
-    except BaseException:
-        workers.close()
-        raise
-    if _kept is None:
-        workers.close()
-    else:
-        _kept.append(workers)
+        if _kept is not None:
+            stack.pop_all()
+            _kept.append(workers)
 
 
 def draw_in_processes(job: SamplingJob, chunks: list[int]) -> Iterator[int]:
