@@ -20,15 +20,12 @@ from torch import Tensor
 
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.study.methods.metrics import SAMPLE_HASH_BYTES
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
 __all__ = ["KeptFeatures", "hash_samples"]
-
-HASH_BYTES = 16
-"""Bytes that are kept of the SHA-256 of a sample."""
-
 
 BLOCK = 1024
 """Samples that are copied at a time to hash them."""
@@ -88,8 +85,8 @@ def hash_samples(samples: Tensor) -> Tensor:
     """Return a hash of each of `samples` (N, ...): uint8 (N, 16)."""
     blocks = (block.flatten(1).contiguous().numpy() for block in torch.split(samples, BLOCK))
     rows = itertools.chain.from_iterable(blocks)
-    digests = b"".join(hashlib.sha256(row).digest()[:HASH_BYTES] for row in rows)
-    return torch.frombuffer(bytearray(digests), dtype=torch.uint8).reshape(-1, HASH_BYTES)
+    digests = b"".join(hashlib.sha256(row).digest()[:SAMPLE_HASH_BYTES] for row in rows)
+    return torch.frombuffer(bytearray(digests), dtype=torch.uint8).reshape(-1, SAMPLE_HASH_BYTES)
 
 
 def _first_difference(kept: Tensor, hashes: Tensor) -> int:

@@ -8,7 +8,7 @@ from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samp
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
-from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
+from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES, SAMPLE_HASH_BYTES
 
 __all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_bytes"]
 
@@ -18,8 +18,8 @@ FILES_PER_RUN, FILES_PER_SETTING = 25, 18
 CHECKPOINT_BYTES = 16
 """Bytes of a checkpoint per parameter: float32 weights, EMA and Adam's two moments."""
 
-BYTES_PER_FEATURE, HASH_BYTES = 4, 16
-"""Bytes of a kept feature, and of the hash of its sample."""
+BYTES_PER_FEATURE = 4
+"""Bytes of a kept feature."""
 
 
 def files_of_study(plan: Plan) -> int:
@@ -48,7 +48,8 @@ def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
 def bytes_of_features(plan: Plan) -> int:
     """Return the bytes of the features of generated samples that the study keeps."""
     numbers = [
-        NUM_FEATURES[name] * BYTES_PER_FEATURE + HASH_BYTES for name in _kept_extractors(plan)
+        NUM_FEATURES[name] * BYTES_PER_FEATURE + SAMPLE_HASH_BYTES
+        for name in _kept_extractors(plan)
     ]
     return len(plan.runs) * _samples_per_run(plan) * sum(numbers)
 

@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_EXTRACTORS",
     "METRICS",
     "NUM_FEATURES",
+    "SAMPLE_HASH_BYTES",
     "Better",
     "ExtractorName",
     "MetricName",
@@ -58,6 +59,9 @@ NUM_FEATURES: dict[str, int] = {
 }
 """Number of features of a sample, for the extractors whose features are kept in files; those of
 `pixels` are the samples themselves."""
+
+SAMPLE_HASH_BYTES = 16
+"""Bytes of the hash of a sample, which is kept beside its features."""
 
 DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
 """Metrics defined for one dataset only; they use the samples directly, without extractor."""
