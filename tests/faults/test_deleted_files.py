@@ -9,11 +9,10 @@ from tiny_study import tiny_plan
 
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.errors import InputError, RunError
-from scoresweep.pipeline.rules import evaluate as evaluate_module
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
-from scoresweep.pipeline.sampling import assemble, chunk_files
+from scoresweep.pipeline.sampling import assemble, chunk_files, drawn_samples
 from scoresweep.pipeline.sampling import chunks as chunks_module
 from scoresweep.pipeline.training.training_step import TrainingStep
 
@@ -139,12 +138,12 @@ def test_a_deleted_run_folder_is_an_error_and_the_run_restarts(plan, trained, pa
 def test_samples_deleted_during_evaluation(plan, monkeypatch, tmp_path):
     sample(plan, plan.runs[0].id, plan.settings[0].id)
     folder = plan.paths.results / "samples"
-    after(monkeypatch, evaluate_module, "read_samples", 1, lambda: delete([folder]))
+    after(monkeypatch, drawn_samples, "read_samples", 1, lambda: delete([folder]))
     with pytest.raises(RunError, match=r"\.zarr"):
         evaluate(plan, plan.runs[0].id, plan.settings[0].id)
     monkeypatch.undo()
     sample(plan, plan.runs[0].id, plan.settings[0].id)
-    after(monkeypatch, evaluate_module, "_check_finite", 1, lambda: delete([folder]))
+    after(monkeypatch, drawn_samples, "_check_finite", 1, lambda: delete([folder]))
     evaluate(plan, plan.runs[0].id, plan.settings[0].id)  # they are in memory
     with pytest.raises(InputError, match="there are no samples here"):
         evaluate(plan, plan.runs[0].id, plan.settings[0].id)

@@ -10,13 +10,14 @@ opened, the last when a whole split is read. This module does not import zarr, s
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.atomic_files import sha256_of
 
-__all__ = ["REPAIR_HINT", "check_store", "describe_files", "manifest_path"]
+__all__ = ["REPAIR_HINT", "check_store", "describe_files", "manifest_path", "num_held"]
 
 REPAIR_HINT = "Run `scoresweep stage` (a dataset) or `scoresweep sample` (samples) again."
 """How to repair a damaged store."""
@@ -25,6 +26,14 @@ REPAIR_HINT = "Run `scoresweep stage` (a dataset) or `scoresweep sample` (sample
 def manifest_path(store: Path) -> Path:
     """Return the path of a store's manifest."""
     return store.with_suffix(".json")
+
+
+def num_held(manifest: Mapping[str, Any], default: int) -> int:
+    """Return the number of samples that the manifest of a sample store states.
+
+    It is `default` in a manifest of an early version.
+    """
+    return int(manifest.get("count", default))
 
 
 def describe_files(store: Path) -> dict[str, Any]:

@@ -106,7 +106,8 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *("metrics", "metric_names.py", "pipeline/data/sources/shapes.py"),
         "pipeline/training/weights.py",
         *(f"pipeline/evaluation/{name}.py" for name in METRIC_FILES),
-        *("pipeline/rules/evaluate.py", "pipeline/sampling/sample_store.py"),
+        "pipeline/rules/evaluate.py",
+        *(f"pipeline/sampling/{name}.py" for name in ("drawn_samples", "sample_store")),
         "pipeline/sampling/store_files.py",
     ),
 }

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scoresweep.pipeline.data.store_manifest import num_held
 from scoresweep.pipeline.system.atomic_files import sha256_of, write_json
 from scoresweep.pipeline.system.hdf5 import Content
 
@@ -88,7 +89,7 @@ def training_sha256(manifest: Mapping[str, Any]) -> str:
 
 def samples_sha256(manifest: Mapping[str, Any], count: int) -> str | None:
     """Return the hash of the first `count` samples of a store, from its manifest, if recorded."""
-    if manifest.get("count", count) == count:
+    if num_held(manifest, count) == count:
         return manifest.get("sha256")
     sha256: str | None = manifest.get(SHA256_OF_FIRST, {}).get(str(count))
     return sha256

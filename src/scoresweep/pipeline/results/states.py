@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresweep.pipeline.data.file_changes import is_unchanged
-from scoresweep.pipeline.data.store_manifest import check_store
+from scoresweep.pipeline.data.store_manifest import check_store, num_held
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.code_version import MADE_BY, find_code, parse_code, recorded_code
 from scoresweep.pipeline.results.input_hashes import (
@@ -23,6 +23,7 @@ from scoresweep.pipeline.results.input_hashes import (
 from scoresweep.pipeline.results.result import INPUT_NAMES, Result
 from scoresweep.pipeline.study import Plan, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
+from scoresweep.pipeline.system.atomic_files import read_json
 from scoresweep.pipeline.system.hdf5 import is_complete, map_file
 
 __all__ = [
@@ -67,7 +68,7 @@ def recorded_dataset(paths: StudyPaths, dataset: str) -> Result:
     """Return a staged dataset with the hashes in its manifest; its files are not checked."""
     result = Result("stage", paths.dataset_manifest(dataset))
     with contextlib.suppress(KeyError, TypeError):
-        _set_hashes(result, _read(result.output))
+        _set_hashes(result, read_json(result.output))
     return result
 
 
@@ -88,7 +89,7 @@ def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
     result.hashes = {"weights": result.sha256}
     with contextlib.suppress(FileNotFoundError):
         result.code = recorded_code(paths.provenance(run))
-    content = _read(manifest)
+    content = read_json(manifest)
     record = {}
     if content and content.get("sha256") == result.sha256:
         record = content.get(MADE_FROM, {})
@@ -100,7 +101,7 @@ def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
 def _checkpoint_inputs(paths: StudyPaths, run: str) -> dict[str, str]:
     """Return the hash of the data in the last checkpoint, for weights of an earlier version."""
     for state in sorted(paths.checkpoints(run).glob("step-*/state.json"), reverse=True)[:1]:
-        return {"training_data": str(_read(state).get("data", ""))}
+        return {"training_data": str(read_json(state).get("data", ""))}
     return {}
 
 
@@ -126,12 +127,12 @@ def samples_state(
     manifest, store = paths.samples_manifest(run, setting.store), paths.samples(run, setting.store)
     names = list_names(manifest.parent) if names is None else names
     result = Result("sample", manifest)
-    content = _read(manifest) if manifest.name in names else {}
+    content = read_json(manifest) if manifest.name in names else {}
     if not content or store.name not in names:
         result.state = "missing"
         result.reason = "the samples were deleted" if content else "not drawn"
         return result
-    count, held = setting.sample.count, int(content.get("count", setting.sample.count))
+    count, held = setting.sample.count, num_held(content, setting.sample.count)
     result.code = parse_code(content.get(MADE_BY))
     result.sha256 = samples_sha256(content, count)
     result.is_recorded = MADE_FROM in content
@@ -211,15 +212,7 @@ def reference_state(plan: Plan, dataset: str, extractor: str, data: Result) -> R
 
 def is_imported(paths: StudyPaths, run: str) -> bool:
     """Return whether a run's weights were imported from a checkpoint file."""
-    return paths.weights(run).exists() and "imported" in _read(paths.provenance(run))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; {} if it is missing or damaged."""
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
+    return paths.weights(run).exists() and "imported" in read_json(paths.provenance(run))
 
 
 def list_names(folder: Path) -> set[str]:

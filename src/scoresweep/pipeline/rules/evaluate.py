@@ -6,18 +6,15 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import torch
 import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.data.store_manifest import manifest_path
-from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.feature_sets import (
     NO_EXTRACTOR,
     FeatureSets,
@@ -36,13 +33,9 @@ from scoresweep.pipeline.evaluation.trajectory_metrics import snr_dataset, traje
 from scoresweep.pipeline.results import network_state, recorded_dataset, samples_state
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
-from scoresweep.pipeline.sampling.sample_store import (
-    Trajectories,
-    read_levels,
-    read_samples,
-    read_trajectories,
-)
-from scoresweep.pipeline.sampling.store_files import finish_replacement, num_held, record_hashes
+from scoresweep.pipeline.sampling.drawn_samples import read_drawn
+from scoresweep.pipeline.sampling.sample_store import Trajectories
+from scoresweep.pipeline.sampling.store_files import record_hashes
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
@@ -53,9 +46,6 @@ from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.weights import load_network
 
 __all__ = ["evaluate"]
-
-MAX_LISTED = 3
-"""Maximum number of non-finite samples that an error lists."""
 
 Hashes = Mapping[str, str | None]
 
@@ -80,7 +70,7 @@ def evaluate(
     run, setting = plan.run(run_id), plan.setting(setting_id)
     real = real or RealData(plan, run.dataset.id, gpus)
     hashes = _input_hashes(plan, run, setting)
-    samples, trajectories, levels = _read_samples(plan, run, setting)
+    samples, trajectories, levels = read_drawn(plan, run, setting)
     if not hashes.get("samples"):  # not yet hashed, or read while it was replaced
         with file_lock(plan.paths.samples_lock(run.id, setting.store)):
             record_hashes(plan.paths.samples(run.id, setting.store), [setting.sample.count])
@@ -154,79 +144,6 @@ def _metric_inputs(real: RealData, hashes: Hashes, extractor: str) -> str:
         return content_hash(dict(hashes))
     file, *content = real.identity(extractor).values()
     return content_hash(dict(hashes), file, content)
-
-
-def _read_samples(
-    plan: Plan, run: Run, setting: Setting
-) -> tuple[Tensor, Trajectories | None, dict[str, npt.NDArray[Any]]]:
-    """Return samples in model space, trajectories if recorded, and diagnostics by level.
-
-    Damaged or non-finite samples lose their manifest, so that the workflow draws them again. If
-    another process replaces the store at this moment by a larger one, they are read again.
-    """
-    store = plan.paths.samples(run.id, setting.store)
-    manifest, where = manifest_path(store), f"run {run.id}, setting {setting.id}"
-    _check_drawn(store, setting)
-    try:
-        found = _read_store(store, setting)
-    except (InputError, FileNotFoundError):
-        with file_lock(plan.paths.samples_lock(run.id, setting.store)):
-            finish_replacement(store)
-            try:
-                found = _read_store(store, setting)
-            except (InputError, FileNotFoundError) as error:
-                raise _discard(manifest, error) from error
-    samples = found[0]
-    try:
-        _check_finite(samples, where, setting.sample.chunk)
-    except RunError as error:
-        raise _discard(manifest, error) from error
-    if len(samples) < 2:
-        raise InputError(
-            f"{where}: {len(samples)} sample; metrics need at least 2. Raise sample.count."
-        )
-    return found
-
-
-def _check_drawn(store: Path, setting: Setting) -> None:
-    """Raise `InputError` if a store lacks samples of a setting."""
-    manifest = manifest_path(store)
-    if not manifest.exists():
-        raise InputError(f"{store}: there are no samples here; draw them with `scoresweep sample`")
-    if (held := num_held(manifest)) is not None and held < setting.sample.count:
-        raise InputError(
-            f"{store}: holds {held:,} of {setting.sample.count:,} samples; draw the others with "
-            f"`scoresweep sample`"
-        )
-
-
-def _read_store(
-    store: Path, setting: Setting
-) -> tuple[Tensor, Trajectories | None, dict[str, npt.NDArray[Any]]]:
-    count, chunk = setting.sample.count, setting.sample.chunk
-    samples = read_samples(store, count).model_space()
-    trajectories = read_trajectories(store, count)
-    levels = read_levels(store, -(-count // chunk)) if setting.sample.sampler.is_langevin else {}
-    return samples, trajectories, levels
-
-
-def _discard(manifest: Path, error: Exception) -> RunError:
-    """Delete the manifest of unusable samples; return the error."""
-    manifest.unlink(missing_ok=True)
-    return RunError(f"{error} Re-running the study also redraws them.")
-
-
-def _check_finite(samples: Tensor, where: str, chunk: int) -> None:
-    """Raise `RunError` with the indices of samples that are not finite."""
-    bad = (~torch.isfinite(samples.flatten(1)).all(dim=1)).nonzero()[:, 0].tolist()
-    if bad:
-        first = ", ".join(str(index) for index in bad[:MAX_LISTED])
-        first += ", …" * (len(bad) > MAX_LISTED)
-        raise RunError(
-            f"{where}: {len(bad)} of {len(samples)} samples are not finite (indices from 0: "
-            f"{first}; the first in chunk {bad[0] // chunk}). No metric was computed. Draw the "
-            f"samples again with `scoresweep sample`."
-        )
 
 
 # ── Trajectories ────────────────────────────────────────────────────────────────────────────────

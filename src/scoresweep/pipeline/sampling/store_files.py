@@ -6,17 +6,16 @@ step: the old one is kept under another name until the manifest describes the ne
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from scoresweep.pipeline.data.store_manifest import check_store, manifest_path
+from scoresweep.pipeline.data.store_manifest import check_store, manifest_path, num_held
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import SHA256_OF_FIRST
 from scoresweep.pipeline.sampling.sample_store import hash_first, read_samples
 from scoresweep.pipeline.system.atomic_files import remove, write_json
 
-__all__ = ["finish_replacement", "num_held", "record_hashes", "replaced_store"]
+__all__ = ["finish_replacement", "record_hashes", "replaced_store"]
 
 
 def replaced_store(store: Path) -> Path:
@@ -42,14 +41,6 @@ def finish_replacement(store: Path) -> None:
         remove(replaced)
 
 
-def num_held(manifest: Path) -> int | None:
-    """Return the number of samples that a manifest states, if it does."""
-    try:
-        return int(json.loads(manifest.read_bytes())["count"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
 def record_hashes(store: Path, counts: Iterable[int]) -> None:
     """Add the hashes of the first n samples for each n in `counts` that the manifest lacks.
 
@@ -57,7 +48,7 @@ def record_hashes(store: Path, counts: Iterable[int]) -> None:
     """
     manifest = check_store(store)
     recorded = manifest.get(SHA256_OF_FIRST, {})
-    if all(str(count) in recorded or count >= manifest.get("count", 0) for count in counts):
+    if all(str(count) in recorded or count >= num_held(manifest, 0) for count in counts):
         return
     first = recorded | hash_first(read_samples(store).values, counts)
     write_json(manifest_path(store), manifest | {SHA256_OF_FIRST: first})

@@ -20,7 +20,15 @@ import psutil
 
 from scoresweep.pipeline.errors import RunError
 
-__all__ = ["DISK_FULL_ERRORS", "atomic_write", "remove", "sha256_of", "sync_to_disk", "write_json"]
+__all__ = [
+    "DISK_FULL_ERRORS",
+    "atomic_write",
+    "read_json",
+    "remove",
+    "sha256_of",
+    "sync_to_disk",
+    "write_json",
+]
 
 DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a file size limit."""
@@ -150,6 +158,14 @@ def write_json(path: Path, content: Any, durable: bool = True) -> None:
         except FileNotFoundError:
             if is_last_try:
                 raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; {} if it is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def sha256_of(path: Path) -> str:
