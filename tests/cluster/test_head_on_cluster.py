@@ -1,5 +1,6 @@
 """Jobs continue on the cluster if the head, `snakemake`, dies or is interrupted."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,14 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 from faults.run_comparison import assert_same_run
-from slurm_cluster import wait_until
+from slurm_cluster import run, wait_until
 from test_workflow_on_cluster import PATIENCE, QUICK, ROOT, SNAKEMAKE
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.squeue import is_live, query_jobs
 from scoresweep.pipeline.study import load_study, plan_study
-from scoresweep.pipeline.system.locks import is_locked
+from scoresweep.pipeline.system.locks import lock_if_free
 
 ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "train:mem_mb=1000")
 
@@ -106,22 +107,34 @@ def trains(plan, process):
     wait_until(saved, "a checkpoint", PATIENCE)
 
 
+@contextlib.contextmanager
+def suspended(job_id):
+    """Keep a SLURM job from ending within this block."""
+    run("scontrol", "suspend", job_id)
+    try:
+        yield
+    finally:
+        run("scontrol", "resume", job_id)
+
+
 def test_a_new_head_finds_the_training_of_a_killed_one(plan):
     first = head(plan, "--until", "train")
     trains(plan, first)
     before = job(plan)
-    dies(first)
-    assert is_live(job(plan).state)
-    unlock(plan)
-    second = head(plan, "--until", "train")
+    with suspended(before.job_id):
+        dies(first)
+        assert is_live(job(plan).state)
+        unlock(plan)
+        second = head(plan, "--until", "train")
+        message = f"SLURM job {before.job_id} does this work already; waiting for it"
+        wait_until(lambda: message in said(plan), "the message", PATIENCE)
     assert second.wait(PATIENCE) == 0, said(plan)
-    assert f"SLURM job {before.job_id} does this work already; waiting for it" in said(plan)
     assert job(plan).job_id == before.job_id
-    run = plan.paths.run(plan.runs[0].id)
-    assert len(list((run / "logs").glob("*_submission.sh"))) == 1
+    folder = plan.paths.run(plan.runs[0].id)
+    assert len(list((folder / "logs").glob("*_submission.sh"))) == 1
     root = undisturbed(plan)
     scoresweep(root, "train", "study.yaml", "--processes", "2")
-    assert_same_run(run, root / run.relative_to(plan.paths.root))
+    assert_same_run(folder, root / folder.relative_to(plan.paths.root))
 
 
 def test_an_interrupted_head_says_what_continues(plan):
@@ -141,9 +154,14 @@ def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
     """The jobs of the killed head continue; those of the new one wait for them."""
     scoresweep(plan.paths.root, "train", "study.yaml")
     first = head(plan)
-    run = plan.runs[0].id
-    lock = plan.paths.samples_lock(run, plan.settings[0].store)
-    wait_until(lambda: is_locked(lock), "sampling", PATIENCE)
+    run_id = plan.runs[0].id
+    lock = plan.paths.samples_lock(run_id, plan.settings[0].store)
+
+    def samples():
+        with lock_if_free(lock) as free:
+            return not free
+
+    wait_until(samples, "sampling", PATIENCE)
     dies(first)
     unlock(plan)
     second = head(plan)
@@ -151,10 +169,12 @@ def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
     assert plan.paths.report_page.exists()
     root = undisturbed(plan)
     (root / "results").mkdir()
-    shutil.copytree(plan.paths.run(run), root / plan.paths.run(run).relative_to(plan.paths.root))
+    shutil.copytree(
+        plan.paths.run(run_id), root / plan.paths.run(run_id).relative_to(plan.paths.root)
+    )
     scoresweep(root, "sample", "study.yaml")
     for setting in plan.settings:
-        manifest = plan.paths.samples_manifest(run, setting.store)
+        manifest = plan.paths.samples_manifest(run_id, setting.store)
         theirs = root / manifest.relative_to(plan.paths.root)
         assert (
             json.loads(manifest.read_text())["sha256"] == json.loads(theirs.read_text())["sha256"]

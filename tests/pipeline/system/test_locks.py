@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from scoresweep.pipeline.system import locks
-from scoresweep.pipeline.system.locks import file_lock, is_locked
+from scoresweep.pipeline.system.locks import file_lock, lock_if_free
 
 UNUSED_PID = 2**22 + 1
 """No process has this id."""
@@ -35,6 +35,11 @@ def held(tmp_path):
         yield record
 
 
+def is_held(path):
+    with lock_if_free(path) as free:
+        return not free
+
+
 @pytest.fixture
 def enter():
     """Return a function that takes a lock in a thread and returns an event for success."""
@@ -59,7 +64,7 @@ def enter():
 def test_one_process_at_a_time_holds_the_lock(tmp_path, enter):
     path = tmp_path / "folder" / "lock"
     with file_lock(path):
-        assert is_locked(path)
+        assert is_held(path)
         entered = enter(path)
         assert not entered.wait(0.2)
     assert entered.wait(10)
@@ -119,8 +124,8 @@ def test_a_lock_file_that_is_removed_while_it_is_locked_is_locked_again(tmp_path
 
     monkeypatch.setattr("fcntl.flock", remove_first)
     with file_lock(path):
-        assert is_locked(path)
-    assert not is_locked(path)
+        assert is_held(path)
+    assert not is_held(path)
 
 
 def test_a_lock_with_an_unknown_holder_is_waited_for(tmp_path, enter, capsys):
@@ -142,7 +147,7 @@ def fail(number, *_):
 def test_a_file_system_without_locks_never_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.ENOTSUP))
     with file_lock(tmp_path / "lock"):
-        assert not is_locked(tmp_path / "lock")
+        assert not is_held(tmp_path / "lock")
     monkeypatch.setattr("fcntl.flock", functools.partial(fail, errno.EIO))
     with pytest.raises(OSError, match="Input/output"), file_lock(tmp_path / "lock"):
         pass

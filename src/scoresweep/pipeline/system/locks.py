@@ -19,7 +19,7 @@ import psutil
 
 from scoresweep.pipeline.system.console import say
 
-__all__ = ["file_lock", "is_locked", "lock_if_free"]
+__all__ = ["file_lock", "lock_if_free"]
 
 LOCKS_UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """Errors of a file system without locks."""
@@ -71,15 +71,6 @@ def lock_if_free(path: Path) -> Iterator[bool]:
     with file:
         _record_holder(file)
         yield True
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a process holds `file_lock(path)`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = _try_lock(path)
-    if file:
-        file.close()
-    return file is None
 
 
 def _acquire(path: Path, patience: float, waiting: str) -> TextIO | None:
