@@ -66,9 +66,7 @@ def measure(benchmark: Benchmark) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    benchmark = begin(command_line(__doc__, repeats=1), arguments)
-    if benchmark.options.quick:
-        benchmark.options.repeats = 1
+    benchmark = begin(command_line(__doc__, repeats=1), arguments, quick_repeats=1)
     measure(benchmark)
     benchmark.finish()
 

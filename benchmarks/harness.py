@@ -155,11 +155,13 @@ def command_line(
     return parser
 
 
-def begin(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Benchmark:
+def begin(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, quick_repeats: int = 2
+) -> Benchmark:
     """Parse the command line and apply the common options."""
     options = parser.parse_args(arguments)
     if options.quick:
-        options.repeats = 2
+        options.repeats = quick_repeats
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     return Benchmark(options)

@@ -63,9 +63,8 @@ def measure(benchmark: Benchmark, case: Case, steps: int, every: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    benchmark = begin(command_line(__doc__), arguments)
+    benchmark = begin(command_line(__doc__), arguments, quick_repeats=1)
     if benchmark.options.quick:
-        benchmark.options.repeats = 1
         measure(benchmark, Case(4, (1, 8, 8), 8), 12, 4)
     else:
         measure(benchmark, Case(32, (1, 28, 28), 16), 30, 6)

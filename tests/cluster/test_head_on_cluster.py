@@ -158,6 +158,7 @@ def test_a_new_head_waits_for_the_sampling_of_a_killed_one(plan):
     lock = plan.paths.samples_lock(run_id, plan.settings[0].store)
 
     def samples():
+        assert first.poll() is None, said(plan)
         with lock_if_free(lock) as free:
             return not free
 
