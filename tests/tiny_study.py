@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
+from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.training.weights import build_network, save_network
 
-__all__ = ["TINY", "give_data", "save_untrained_networks", "tiny_plan"]
+__all__ = ["TINY", "give_data", "save_untrained_networks", "tiny_plan", "untrained_plan"]
 
 TINY = """
 study: tiny
@@ -51,10 +53,25 @@ def tiny_plan(root: Path, **train: object) -> Plan:
     return plan_study(parse_study(content, "study.yaml"), root)
 
 
-def save_untrained_networks(plan: Plan) -> None:
-    """Write a network with random weights for each run of a study of digits."""
+def untrained_plan(
+    root: Path, staged: Path, content: dict[str, Any], seed: int | None = None
+) -> Plan:
+    """Plan a study in `root`; if it is new, add data, their features and untrained networks."""
+    is_new = not root.exists()
+    if is_new:
+        give_data(root, staged)
+    (root / "study.yaml").write_text(yaml.safe_dump(content))
+    plan = plan_study(parse_study(content, "study.yaml"), root)
+    if is_new:
+        reference(plan, "digits", "pixels")
+        save_untrained_networks(plan, seed)
+    return plan
+
+
+def save_untrained_networks(plan: Plan, seed: int | None = None) -> None:
+    """Write a network with random weights, drawn from `seed` or its own, for each run of digits."""
     for run in plan.runs:
-        torch.manual_seed(run.train.seed)
+        torch.manual_seed(run.train.seed if seed is None else seed)
         sigmas = torch.tensor(run.train.noise.known_sigmas(), dtype=torch.float64)
         network = build_network(run.train.network, (1, 8, 8), sigmas)
         save_network(plan.paths.weights(run.id), network, run.train.network)

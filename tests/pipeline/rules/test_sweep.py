@@ -13,20 +13,18 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-import yaml
-from tiny_study import TINY, give_data, save_untrained_networks
+from tiny_study import TINY, untrained_plan
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.rules.evaluate import evaluate
-from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.rules.sweep import sweep
 from scoresweep.pipeline.sampling import worker_pool
-from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -41,19 +39,10 @@ def make(staged: Path, tmp_path: Path) -> Callable[..., Plan]:
     """Make a plan of one run with random weights; keywords replace parts of `sample`."""
 
     def plan_in(folder: str = "work", **changes: object) -> Plan:
-        root = tmp_path / folder
-        is_new = not root.exists()
-        if is_new:
-            give_data(root, staged)
         content = parse_yaml(TINY, "tiny.yaml")
         content["train"]["grid"] = {}
         content["sample"] |= {"initial": "data_plus_noise"} | changes
-        (root / "study.yaml").write_text(yaml.safe_dump(content))
-        plan = plan_study(parse_study(content, "study.yaml"), root)
-        if is_new:
-            reference(plan, "digits", "pixels")
-            save_untrained_networks(plan)
-        return plan
+        return untrained_plan(tmp_path / folder, staged, content)
 
     return plan_in
 

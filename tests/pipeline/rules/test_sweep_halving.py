@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 import xarray as xr
-import yaml
-from tiny_study import TINY, give_data, save_untrained_networks
+from tiny_study import TINY, untrained_plan
 
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import batch_results, examine_results
 from scoresweep.pipeline.rules.evaluate import evaluate
-from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sweep import sweep
-from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import split_into_batches
 from scoresweep.pipeline.study.load import parse_yaml
 
@@ -32,21 +30,12 @@ def make(staged: Path, tmp_path: Path) -> Make:
     """Make a plan of runs with random weights; keywords replace parts of `sample`."""
 
     def plan_in(folder: str = "work", seeds: Sequence[int] = (0,), **changes: Any) -> Plan:
-        root = tmp_path / folder
-        is_new = not root.exists()
-        if is_new:
-            give_data(root, staged)
         content = parse_yaml(TINY, "tiny.yaml")
         content["train"]["grid"] = {"seed": list(seeds)}
         content["evaluate"] |= {"metrics": ["frechet"], "resamplings": 4}
         content["sample"] |= {"initial": "data_plus_noise", "count": 80, "halving": HALVING}
         content["sample"] |= {"grid": {"sampler.step_size": STEPS}} | changes
-        (root / "study.yaml").write_text(yaml.safe_dump(content))
-        plan = plan_study(parse_study(content, "study.yaml"), root)
-        if is_new:
-            reference(plan, "digits", "pixels")
-            save_untrained_networks(plan)
-        return plan
+        return untrained_plan(tmp_path / folder, staged, content)
 
     return plan_in
 
