@@ -20,7 +20,7 @@ from scoresweep.pipeline.report.page.best_setting import best_configurations, be
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
 from scoresweep.pipeline.report.saved_report import read_report
-from scoresweep.pipeline.report.sections import metric_maps
+from scoresweep.pipeline.report.sections import metric_maps, sample_grids
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, wide_table
@@ -71,7 +71,30 @@ def test_the_table_of_all_numbers_has_counts_and_marks(data):
         15,
         "yes",
     ]
-    assert by_step.loc[2e-5, ["count", "dropped_at", "dropped_in_doubt"]].tolist() == [20, 0, ""]
+    best = by_step.loc[2e-5]
+    assert (best["count"], best["dropped_in_doubt"]) == (20, "")
+    assert best["dropped_at"] is pd.NA
+
+
+def test_a_row_names_its_metrics_file(plan, data):
+    table = long_table(data)
+    rows = table[table["metric"] == "frechet_classifier"]
+    for run, setting, count in zip(
+        rows["run"], rows["setting_at_count"], rows["count"], strict=True
+    ):
+        assert plan.paths.metrics(run, setting).exists()
+        assert plan.setting(setting).sample.count == count
+
+
+def test_the_samples_of_a_dropped_setting_are_shown(tmp_path: Path):
+    study = halving_plan(tmp_path)
+    fake_study(study, metrics=False)
+    measure_due(study)
+    run, dropped = study.runs[0], study.settings[STEPS.index(8e-5)]
+    fake_samples(study, run, dropped.at(10))
+    data = collect(study, collect_jobs(study))
+    grids = sample_grids(study, data, wide_table(data), None, ["digits"])
+    assert grids.settings == len(study.runs) * len(study.settings)
 
 
 def test_only_settings_of_the_largest_count_are_best(data):

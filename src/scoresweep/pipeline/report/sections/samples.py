@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -229,9 +230,7 @@ def trajectory_figures(
     for where, row in _best_settings(data, wide, metric):
         if not _drawn(plan, row):
             continue
-        setting = plan.setting(row["setting"])
-        store = plan.paths.samples(row["run"], setting.store)
-        trajectories = read_trajectories(store, setting.sample.count)
+        trajectories = read_trajectories(*_store(plan, row))
         if trajectories is None:
             continue
         count = len(trajectories.states)
@@ -257,12 +256,17 @@ def _real(plan: Plan, dataset: str, split: str = "test") -> Split | None:
 
 def _drawn(plan: Plan, row: pd.Series[Any]) -> Split | None:
     """Return the samples of a setting; None if they are missing."""
-    setting = plan.setting(row["setting"])
     try:
-        store = plan.paths.samples(row["run"], setting.store)
-        return read_samples(store, setting.sample.count)
+        return read_samples(*_store(plan, row))
     except InputError:
         return None
+
+
+def _store(plan: Plan, row: pd.Series[Any]) -> tuple[Path, int]:
+    """Return the sample store of a setting, and how many of its samples were measured."""
+    setting = plan.setting(row["setting"])
+    count = int(row.get(COUNT, setting.sample.count))
+    return plan.paths.samples(row["run"], setting.store), count
 
 
 def _grid(split: Split, real: Split | None = None) -> bytes:

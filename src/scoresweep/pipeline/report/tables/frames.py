@@ -9,7 +9,11 @@ import xarray as xr
 
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.tables.compute_cost import COST_FIELDS, EVALUATE_PREFIX
-from scoresweep.pipeline.report.tables.halving_coordinates import DROPPED_AT, IN_DOUBT
+from scoresweep.pipeline.report.tables.halving_coordinates import (
+    DROPPED_AT,
+    IN_DOUBT,
+    SETTING_AT_COUNT,
+)
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study.axis_names import is_repeat
 
@@ -76,9 +80,11 @@ def long_table(data: ReportData) -> pd.DataFrame:
     parts = [_long(group, name) for group in groups for name in metric_names(group)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     inner = [name for name in INNER if name in table]
-    halving = [name for name in (DROPPED_AT, IN_DOUBT) if name in table]
+    halving = [name for name in (SETTING_AT_COUNT, DROPPED_AT, IN_DOUBT) if name in table]
     columns = ["run", "setting", *data.axes, *halving, *inner, "metric", "value", *COMPANIONS]
     table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
+    if DROPPED_AT in table:
+        table[DROPPED_AT] = table[DROPPED_AT].astype("Int64").replace(0, pd.NA)
     configuration = [axis for axis in [*data.axes, *inner] if not is_repeat(axis)]
     # Score errors are of networks: they have no setting, and no samplings.
     sampling = table["run"].astype(str) + " " + table["setting"].astype(str)
