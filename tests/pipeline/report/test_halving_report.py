@@ -199,6 +199,21 @@ def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
         assert content["made_from"] == choice.made_from
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_a_lost_choice_file_is_written_by_the_next_report(tmp_path: Path, damage):
+    study = halving_plan(tmp_path)
+    fake_study(study, metrics=False)
+    measure_due(study)
+    report(study)
+    path = study.paths.halving_choice(study.runs[0].id, 15)
+    before = path.read_bytes()
+    damage(path)
+    assert [result.rule for result in examine_results(study).due] == ["report"]
+    report(study)
+    assert path.read_bytes() == before
+    assert not examine_results(study).due
+
+
 def test_values_of_a_swept_count_are_those_of_their_count(tmp_path: Path):
     study = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": {"count": [10, 20]}})
     fake_study(study, metrics=False)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,8 @@ class Choice:
     """All that were measured, the best first."""
     made_from: str
     """Hash of the measurements and of the options of the choice."""
+    is_written: bool = field(default=False, compare=False)
+    """Whether its file holds it."""
 
     def is_kept(self, run: str, setting: Setting) -> bool:
         """Return whether a setting of a run goes on."""
@@ -73,9 +75,9 @@ def find_choice(
         measured: those settings.
         counts: number of samples at which they were measured, and of those that go on.
     """
-    halving, options = plan.halving, plan.evaluations[0].evaluate
+    halving, evaluate = plan.halving, plan.evaluations[0].evaluate
     assert halving is not None
-    better = ranking_measures(options.metrics, options.extractors)[halving.measure]
+    better = ranking_measures(evaluate.metrics, evaluate.extractors)[halving.measure]
     inputs = [
         halving.measure,
         better,
@@ -84,16 +86,17 @@ def find_choice(
     ]
     made_from = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     configurations = _read(plan.paths.halving_choice(group, counts[1]), made_from)
+    is_written = configurations is not None
     if configurations is None:
         candidates = [_candidate(plan, one, halving.measure) for one in measured]
         configurations = choose(candidates, halving.keep, better)
-    return Choice(group, halving.measure, better, halving.keep, *counts, configurations, made_from)
+    options = halving.measure, better, halving.keep
+    return Choice(group, *options, *counts, configurations, made_from, is_written)
 
 
 def write_choice(plan: Plan, choice: Choice) -> None:
     """Write a choice to its file, unless that holds it already."""
-    path = plan.paths.halving_choice(choice.group, choice.next_count)
-    if _read(path, choice.made_from) is None:
+    if not choice.is_written:
         content = {
             "measure": choice.measure,
             "better": choice.better,
@@ -103,6 +106,7 @@ def write_choice(plan: Plan, choice: Choice) -> None:
             MADE_FROM: choice.made_from,
             "configurations": [each.record() for each in choice.configurations],
         }
+        path = plan.paths.halving_choice(choice.group, choice.next_count)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)
 

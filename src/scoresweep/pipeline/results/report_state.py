@@ -38,7 +38,10 @@ def outdated_measurements(plan: Plan, results: Results) -> dict[Path, str]:
 
 
 def report_state(plan: Plan, results: Results) -> Result:
-    """Return the state of the report; it is outdated if its results changed."""
+    """Return the state of the report; it is outdated if its results changed.
+
+    It is due, too, if a choice of successive halving has no file: `report` writes it.
+    """
     paths = plan.paths
     result = Result("report", paths.report)
     parts = (paths.report, paths.metrics_table, paths.report_page, paths.figures)
@@ -54,6 +57,8 @@ def report_state(plan: Plan, results: Results) -> Result:
             is_current = _has_same_points(plan, paths.report)
         if not is_current:
             result.state, result.reason = "outdated", "its results changed since"
+        elif not all(choice.is_written for choice in results.choices.values()):
+            result.state, result.reason = "outdated", "a choice of successive halving has no file"
     result.mark_due((bool(results.due), "its results change"))
     return result
 
