@@ -84,7 +84,7 @@ def long_table(data: ReportData) -> pd.DataFrame:
     columns = ["run", "setting", *data.axes, *halving, *inner, "metric", "value", *COMPANIONS]
     table = table.reindex(columns=[*columns, "networks", "samplings", "n_generated", "extractor"])
     if DROPPED_AT in table:
-        table[DROPPED_AT] = table[DROPPED_AT].astype("Int64").replace(0, pd.NA)
+        table[DROPPED_AT] = table[DROPPED_AT].mask(table[DROPPED_AT] == 0).astype("Int64")
     configuration = [axis for axis in [*data.axes, *inner] if not is_repeat(axis)]
     # Score errors are of networks: they have no setting, and no samplings.
     sampling = table["run"].astype(str) + " " + table["setting"].astype(str)
