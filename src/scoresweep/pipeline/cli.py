@@ -197,8 +197,8 @@ def sweep(
                 run_sweep(plan, name, part, processes, threads, gpus, this_code=this_code)
             except RunError as error:
                 failures.append(str(error))
-        if failures:
-            raise RunError("\n".join(failures))
+    if failures:
+        raise RunError("\n".join(dict.fromkeys(failures)))
 
 
 @app.command("score-error", rich_help_panel=STEPS)

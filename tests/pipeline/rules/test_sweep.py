@@ -128,6 +128,19 @@ def test_a_killed_process_costs_one_setting(make: Callable[..., Plan]) -> None:
     assert not multiprocessing.active_children()
 
 
+def test_a_batch_with_nothing_to_do_says_so(
+    make: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make()
+    run = plan.runs[0].id
+    sweep(plan, run, "1-of-1")
+    for batch in ("1-of-1", "2-of-2", "1-of-99"):
+        capsys.readouterr()
+        sweep(plan, run, batch)
+        assert f"{run}, batch {batch}: " in capsys.readouterr().err
+        assert plan.paths.batch(run, batch).exists()
+
+
 def test_only_due_tasks_are_computed(make: Callable[..., Plan]) -> None:
     plan = make()
     run, (one, two) = plan.runs[0].id, plan.settings

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from tiny_study import TINY, untrained_plan
 
+from scoresweep.pipeline import cli
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import batch_results, examine_results
 from scoresweep.pipeline.rules.evaluate import evaluate
@@ -117,6 +118,15 @@ def test_a_stage_waits_for_the_one_before(make: Make) -> None:
     with pytest.raises(RunError, match="2 settings are not measured"):
         sweep(plan, run, "1-of-1-at-40")
     assert choices(plan) == {}
+
+
+def test_by_hand_a_failed_run_does_not_stop_the_others(make: Make) -> None:
+    plan = make(seeds=(0, 1))
+    plan.paths.weights(plan.runs[0].id).unlink()
+    with pytest.raises(RunError, match=plan.runs[0].id):
+        cli.sweep(plan.paths.root / "study.yaml", root=plan.paths.root)
+    assert counts(plan) == [20, 20, 40, 80]
+    assert {name.partition("/")[0] for name in values(plan)} == {plan.runs[1].id}
 
 
 def test_an_interrupted_stage_goes_on_where_it_stopped(

@@ -70,10 +70,10 @@ class _Batch:
 
     def __post_init__(self) -> None:
         batch = find_batch(self.plan, self.run, self.name)
-        tasks = batch.tasks
-        if tasks is None:
-            tasks = chosen_tasks(self.plan, self.run, batch, this_code=self.this_code)
-        self.due = [task for task in tasks if self._due_rules(task)]
+        self.tasks = batch.tasks
+        if batch.tasks is None:
+            self.tasks = chosen_tasks(self.plan, self.run, batch, this_code=self.this_code)
+        self.due = [task for task in self.tasks or () if self._due_rules(task)]
         self.state = BatchState("running", 0, len(self.due))
 
     @cached_property
@@ -85,9 +85,11 @@ class _Batch:
         """Compute what is due; raise `RunError` at the end if tasks failed."""
         state, started = self.state, time.monotonic()
         record = self.plan.paths.batch(self.run.id, self.name)
-        if not self.due and record.exists():
-            say(f"run {self.run.id}, batch {self.name}: every task is done")
-            return
+        if not self.due:
+            done = "every task is done" if self.tasks else "the run has fewer tasks than batches"
+            say(f"run {self.run.id}, batch {self.name}: {done}")
+            if record.exists():
+                return
         for task in self.due:
             state.current = task
             before = time.monotonic()
