@@ -40,6 +40,7 @@ report: "workflow/report/workflow.rst"
 
 # `configfile:` is not used: it would merge the default study into the one on the command line.
 OPTIONS = dict(workflow.config_settings.config)
+IS_SIZE_GIVEN = "settings_per_job" in OPTIONS
 SETTINGS_PER_JOB = OPTIONS.pop("settings_per_job", None)
 if OPTIONS:
     raise WorkflowError(
@@ -53,7 +54,8 @@ if len(workflow.configfiles) > 1:
     )
 STUDY = os.path.relpath((workflow.configfiles or ["config/config.yaml"])[-1])
 try:
-    check_settings_per_job(SETTINGS_PER_JOB)
+    if IS_SIZE_GIVEN:
+        check_settings_per_job(SETTINGS_PER_JOB)
     plan = plan_study(load_study(Path(STUDY)), where=STUDY)
 except ScoresweepError as error:
     raise WorkflowError(str(error))

@@ -148,7 +148,7 @@ def test_the_size_of_batches_reruns_nothing(folder):
         assert planned(folder, "--config", f"settings_per_job={size}") == {}
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "2.5", "many", "true"])
+@pytest.mark.parametrize("size", ["0", "-1", "2.5", "many", "true", ""])
 def test_a_wrong_size_of_batches_is_refused(tmp_path, size):
     (tmp_path / "study.yaml").write_text(STUDY)
     ended = snakemake(tmp_path, "--dry-run", "--config", f"settings_per_job={size}")

@@ -39,6 +39,13 @@ def test_every_task_is_in_one_batch_and_batches_are_even(tmp_path: Path) -> None
         assert sorted(tasks) == sorted([SCORE_ERROR, *(setting.id for setting in plan.settings)])
 
 
+def test_more_batches_than_tasks_leave_some_empty_and_lose_none(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    run = plan.runs[0]
+    batches = [find_batch(plan, run, f"{k}-of-99").tasks for k in range(1, 100)]
+    assert [task for tasks in batches for task in tasks or ()] == tasks_of(plan, run)
+
+
 def test_an_added_setting_keeps_the_order_of_the_others(tmp_path: Path) -> None:
     fewer = plan_of(tmp_path, **{"sampler.step_size": STEPS[:-1]})
     plan = plan_of(tmp_path, **{"sampler.step_size": STEPS})
@@ -84,9 +91,9 @@ def test_a_wrong_name_is_refused(tmp_path: Path, name: str) -> None:
         find_batch(plan, plan.runs[0], name)
 
 
-@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True])
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, None, ""])
 def test_a_wrong_size_is_refused(value: object) -> None:
-    for size in (None, 1, 25):
+    for size in (1, 25):
         check_settings_per_job(size)
     with pytest.raises(InputError, match="settings_per_job"):
         check_settings_per_job(value)

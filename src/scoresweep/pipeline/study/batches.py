@@ -70,10 +70,11 @@ class Batch:
 
 
 def check_settings_per_job(value: object) -> None:
-    """Raise `InputError` if `value` is neither None nor a number of settings, 1 or more."""
-    if value is not None and (type(value) is not int or value < 1):
+    """Raise `InputError` if `value` is not a number of settings, 1 or more."""
+    if type(value) is not int or value < 1:
+        given = "" if value is None else value
         raise InputError(
-            f"--config settings_per_job={value}: expected a whole number of settings, 1 or more"
+            f"--config settings_per_job={given}: expected a whole number of settings, 1 or more"
         )
 
 
