@@ -179,6 +179,27 @@ def test_copies_of_manifests_of_an_earlier_version(plan: Plan) -> None:
     assert find_removable(plan) == []
 
 
+def test_records_of_batches_of_an_earlier_size(plan: Plan) -> None:
+    def record(name: str, time: int) -> set[Path]:
+        paths = {plan.paths.batch(run, name), plan.paths.batch_progress(run, name)}
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            BatchState("done", 1, 1).write(path)
+            os.utime(path, (time, time))
+        return paths
+
+    run, _ = ids(plan)
+    last = record("1-of-2", 30) | record("2-of-2", 10)
+    earlier = record("1-of-1", 20) | record("1-of-2-at-500", 40)
+    assert {each.path for each in find_removable(plan)} == earlier
+    running = plan.paths.batch_progress(run, "2-of-2")
+    BatchState("running", 0, 1).write(running)
+    assert find_removable(plan) == []
+    BatchState("done", 1, 1).write(running)
+    cleaned(plan, "earlier")
+    assert files(plan.paths.batches(run)) == last
+
+
 def test_unfinished_work_stays(plan: Plan) -> None:
     """Chunks of samples that are not complete, and checkpoints of a run that is not finished."""
     made, (run, store) = recomputable(plan), ids(plan)

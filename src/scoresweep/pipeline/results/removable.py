@@ -12,6 +12,7 @@ from scoresweep.pipeline.results.examine import examine_results
 from scoresweep.pipeline.results.result import Results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.ids import ID
+from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.removal import is_left_behind
 
 __all__ = ["KINDS", "Removable", "find_removable"]
@@ -20,7 +21,7 @@ KINDS: dict[str, str] = {
     "features": "features of samples",
     "chunks": "chunk files of finished samples",
     "checkpoints": "checkpoints of finished runs",
-    "earlier": "metrics with earlier options, and files of earlier versions",
+    "earlier": "metrics with earlier options, and records of earlier versions and batches",
     "unfinished": "unfinished files of killed processes",
     "unnamed": "results that the study no longer names",
 }
@@ -30,6 +31,7 @@ FOLDERS = frozenset({"runs", "samples", "metrics", "features", "batches"})
 """Folders of results that hold a folder for each run."""
 
 SAMPLE_FILE = re.compile(rf"\.?({ID.pattern})\.(?:zarr|json|parts|progress\.json|lock|manifest)")
+BATCH_FILE = re.compile(r"\d+-of-(\d+)(?:-at-(\d+))?(?:\.progress)?\.json")
 METRICS_FILE = re.compile(rf"({ID.pattern})\.nc")
 
 
@@ -52,6 +54,7 @@ def find_removable(plan: Plan) -> list[Removable]:
         *_chunks(plan, results),
         *_checkpoints(plan, results),
         *_earlier_files(plan),
+        *_earlier_batches(plan),
         *_unfinished(plan),
         *_unnamed_runs(plan),
         *_unnamed_settings(plan),
@@ -100,6 +103,23 @@ def _earlier_files(plan: Plan) -> Iterator[Removable]:
         for path in (plan.paths.results / "samples" / run.id).glob(".*.manifest"):
             store = path.stem.removeprefix(".")
             if store in stores and plan.paths.samples_manifest(run.id, store).exists():
+                yield Removable("earlier", path)
+
+
+def _earlier_batches(plan: Plan) -> Iterator[Removable]:
+    """Yield the records of batches of another size than the last, unless a batch is running."""
+    counts: set[str | None] = {str(count) for count in plan.counts} or {None}
+    for run in plan.runs:
+        files = _files(plan.paths.batches(run.id))
+        states = [BatchState.read(path) for path in files if path.match("*.progress.json")]
+        if any(state and state.state == "running" and not state.has_ended for state in states):
+            continue
+        last: dict[str | None, str] = {}  # the number of batches at each count
+        found = [(path, match) for path in files if (match := BATCH_FILE.fullmatch(path.name))]
+        for _, match in sorted(found, key=lambda each: each[0].stat().st_mtime):
+            last[match[2]] = match[1]
+        for path, match in found:
+            if match[2] not in counts or match[1] != last[match[2]]:
                 yield Removable("earlier", path)
 
 
