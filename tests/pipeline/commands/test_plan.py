@@ -150,6 +150,15 @@ def test_time_is_unknown_without_a_shape(tmp_path: Path, probed: list[tuple[int,
     _, text = printed(plan, probe=True)
     assert probed == []
     assert "scoresweep stage" in text
+    assert "--no-probe" not in text
+    _, text = printed(plan, probe=False)
+    assert "scoresweep stage" in text
+
+
+def test_time_is_unknown_without_a_probe(tmp_path: Path) -> None:
+    _, text = printed(fake_plan(tmp_path), probe=False)
+    assert "--no-probe" in text
+    assert "scoresweep stage" not in text
 
 
 def test_probe_times_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

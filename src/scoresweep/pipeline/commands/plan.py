@@ -31,6 +31,7 @@ from scoresweep.pipeline.results import (
 )
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import Batch, split_into_batches
+from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
@@ -79,7 +80,7 @@ def print_plan(
     _print_reasons(results, console)
     _print_files(plan, costs, console)
     _print_batches(batches, results, sampling_seconds(plan, jobs, costs), console)
-    _print_time(rules, " and ".join(sources), console)
+    _print_time(rules, " and ".join(sources), _advice(plan, costs, probe), console)
     return rules
 
 
@@ -171,15 +172,26 @@ def _print_files(plan: Plan, costs: Costs, console: Console) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-def _print_time(rules: Sequence[RuleProgress], source: str, console: Console) -> None:
-    """Print the time of training and sampling together, and where the estimate comes from."""
+def _advice(plan: Plan, costs: Costs, probe: bool) -> str:
+    """Return how to learn the time of jobs of unknown cost."""
+    datasets, paths = plan.study.dataset, plan.paths
+    is_staged = all(paths.dataset_manifest(dataset.id).exists() for dataset in datasets)
+    facts = [*(dataset_size(paths, dataset) for dataset in datasets), *costs.levels.values()]
+    if None not in facts and (is_staged or not probe):
+        return "" if probe else "leave out --no-probe to time a few steps"
+    again = "plan again" if probe else "plan without --no-probe"
+    return f"the data are not staged yet. Run `scoresweep stage STUDY`, then {again}"
+
+
+def _print_time(rules: Sequence[RuleProgress], source: str, advice: str, console: Console) -> None:
+    """Print the time of training and sampling together, and where the estimate comes from.
+
+    `advice` says how to learn a time that is unknown.
+    """
     seconds = [rule.seconds for rule in rules if rule.name in ("train", "sample")]
     known = [value for value in seconds if value is not None]
     if len(known) < len(seconds):
-        text = (
-            "Time: unknown; run without --no-probe, or run `scoresweep stage` first so that the "
-            "shape of the data is known"
-        )
+        text = f"Time: unknown; {advice}".removesuffix("; ")
     elif not sum(known):
         text = "Time: nothing left to train or to sample"
     else:
