@@ -111,6 +111,16 @@ def test_real_count_cannot_be_swept(tmp_path: Path) -> None:
         plan_of(tmp_path, grid={"real_count": [10, 20]})
 
 
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    with pytest.raises(InputError) as raised:
+        read_reference(plan, "digits", "pixels")
+    said = str(raised.value)
+    assert str(plan.reference("digits", "pixels")) in said
+    assert "scoresweep reference" in said
+    assert "rrno" not in said
+
+
 def test_a_file_of_an_older_version_must_be_computed_again(root: Path, tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     made = plan.reference("digits", "pixels")

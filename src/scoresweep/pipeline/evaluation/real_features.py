@@ -104,6 +104,9 @@ def read_attribute(path: Path, name: str) -> object:
 
 def unusable_reference(path: object, error: Exception) -> InputError:
     """Return the error for a file of features that cannot be used, with how to fix it."""
+    is_missing = isinstance(error, FileNotFoundError)
+    problem = "there is no such file" if is_missing else f"cannot be used ({error})"
     return InputError(
-        f"{path}: cannot be used ({error}). To compute it again, run `scoresweep reference STUDY`."
+        f"{path}: {problem}. It holds the features of real samples: to compute them again, run "
+        f"`scoresweep reference STUDY`."
     )
