@@ -1,12 +1,12 @@
 """The command line: help, imports, selection of jobs, exit codes."""
 
+import importlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from written_samples import write_samples
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.commands.schema import study_schema
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 
 COMMANDS = [
@@ -197,57 +198,57 @@ def test_bugs_keep_their_traceback(study, monkeypatch):
         main(monkeypatch, "status", study)
 
 
-def test_ids_select_jobs_and_the_default_is_all(study, monkeypatch):
-    from scoresweep.pipeline.rules import (
-        evaluate,
-        reference,
-        sample,
-        score_error,
-        stage,
-        sweep,
-        train,
-    )
-
+@pytest.fixture
+def called(study, monkeypatch):
+    """Return a function that runs a command and returns the arguments of each call of its rule."""
     calls = []
-    for module, name in (
-        (stage, "stage"),
-        (reference, "reference"),
-        (train, "train"),
-        (score_error, "score_error"),
-        (sample, "sample"),
-        (evaluate, "evaluate"),
-        (sweep, "sweep"),
-    ):
+    for name in ("stage", "reference", "train", "score_error", "sample", "evaluate", "sweep"):
+        module = importlib.import_module(f"scoresweep.pipeline.rules.{name}")
         monkeypatch.setattr(module, name, lambda plan, *rest, **_: calls.append(rest))
 
-    def called(*arguments):
+    def run(command, *options):
         calls.clear()
-        assert main(monkeypatch, *arguments) == 0
+        assert main(monkeypatch, command, study, *options) == 0
         return calls.copy()
 
-    plan = tiny_plan(Path(tempfile.mkdtemp(dir=".")))
-    runs, settings = [run.id for run in plan.runs], [setting.id for setting in plan.settings]
-    pairs = [(run, setting) for run in runs for setting in settings]
-    assert called("stage", study) == [("digits",)]
-    assert called("reference", study) == [("digits", "pixels", 0)]
-    of_pixels = ("--extractor", "pixels", "--gpus", "1")
-    assert called("reference", study, *of_pixels) == [("digits", "pixels", 1)]
-    assert called("score-error", study, "--gpus", "1") == [(run, 1) for run in runs]
-    assert called("evaluate", study) == [(*pair, 0) for pair in pairs]
-    assert called("evaluate", study, "--gpus", "1") == [(*pair, 1) for pair in pairs]
-    assert called("sample", study) == [(*pair, 1, 1, 0) for pair in pairs]
-    chosen = ("--run", runs[1][-8:], "--setting", settings[1][-8:])
+    return run
+
+
+@pytest.fixture
+def pairs(study):
+    """Ids of the runs and settings of the study, each with each."""
+    plan = plan_study(load_study(Path(study)))
+    return [(run.id, setting.id) for run in plan.runs for setting in plan.settings]
+
+
+def test_a_step_does_all_by_default(called, pairs):
+    runs = [run for run, _ in pairs[::2]]
+    assert called("stage") == [("digits",)]
+    assert called("reference") == [("digits", "pixels", 0)]
+    assert called("score-error", "--gpus", "1") == [(run, 1) for run in runs]
+    assert called("evaluate") == [(*pair, 0) for pair in pairs]
+    assert called("evaluate", "--gpus", "1") == [(*pair, 1) for pair in pairs]
+    assert called("sample") == [(*pair, 1, 1, 0) for pair in pairs]
+    assert called("sweep") == [(run, "1-of-1", 1, 1, 0) for run in runs]
+    assert [run for run, _ in called("train")] == runs
+
+
+def test_ids_select_what_a_step_does(called, pairs):
+    run, setting = pairs[3]
     on = ("--processes", "3", "--threads", "2", "--gpus", "1")
-    assert called("sample", study, *chosen, *on) == [(*pairs[3], 3, 2, 1)]
-    assert called("sweep", study) == [(run, "1-of-1", 1, 1, 0) for run in runs]
-    chosen = ("--run", runs[1][-8:], "--batch", "2-of-3")
-    assert called("sweep", study, *chosen, *on) == [(runs[1], "2-of-3", 3, 2, 1)]
-    (first, second) = called("train", study, "--processes", "2", "--threads", "3", "--gpus", "1")
-    assert (first[0], second[0]) == tuple(runs)
-    resources = first[1]
-    assert second[1] == resources
-    assert (resources.cluster, resources.nodes, resources.processes) == ("local", 1, 2)
-    assert (resources.gpus, resources.threads) == (1, 3)
+    of_pixels = ("--extractor", "pixels", "--gpus", "1")
+    assert called("reference", *of_pixels) == [("digits", "pixels", 1)]
+    chosen = ("--run", run[-8:], "--setting", setting[-8:])
+    assert called("sample", *chosen, *on) == [(run, setting, 3, 2, 1)]
+    chosen = ("--run", run[-8:], "--batch", "2-of-3")
+    assert called("sweep", *chosen, *on) == [(run, "2-of-3", 3, 2, 1)]
+
+
+def test_resources_are_those_of_every_training(called):
+    (_, first), (_, second) = called("train", "--processes", "2", "--threads", "3", "--gpus", "1")
+    assert second == first
+    assert (first.cluster, first.nodes, first.processes) == ("local", 1, 2)
+    assert (first.gpus, first.threads) == (1, 3)
 
 
 def test_failed_setting_does_not_stop_the_others(study, staged, tmp_path, monkeypatch, capsys):
