@@ -87,16 +87,6 @@ def frechet_infinity(
             generator_for(options.seed, "halves"),
         )
         error = float(halves["plain"]) * math.sqrt(1 + weights**2 @ (count / sizes - 1))
-    notes = []
-    if sizes[0] < PER_FEATURE * dimension:
-        notes.append(
-            f"{count} samples for {dimension} features: the distance is not linear in 1/n, so the "
-            "extrapolated value is a rough estimate"
-        )
-    if len(real) <= dimension:
-        notes.append(
-            f"{len(real)} real samples for {dimension} features: their covariance is singular"
-        )
     return {
         "frechet_infinity": MetricValue(
             float(weights @ torch.stack(values).numpy()),
@@ -105,9 +95,25 @@ def frechet_infinity(
             better="lower",
             units="squared feature units",
             error=error,
-            note="; ".join(notes) or None,
+            note="; ".join(_notes(real, generated, int(sizes[0]))) or None,
         )
     }
+
+
+def _notes(real: Features, generated: Features, smallest: int) -> list[str]:
+    """Return reasons to distrust the value, from the sizes of the sets and the smallest subset."""
+    count, dimension = generated.values.shape
+    notes = []
+    if smallest < PER_FEATURE * dimension:
+        notes.append(
+            f"{count} samples for {dimension} features: the distance is not linear in 1/n, so the "
+            "extrapolated value is a rough estimate"
+        )
+    if len(real) <= dimension:
+        notes.append(
+            f"{len(real)} real samples for {dimension} features: their covariance is singular"
+        )
+    return notes
 
 
 class _Distances:

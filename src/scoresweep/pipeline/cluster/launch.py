@@ -13,7 +13,7 @@ from scoresweep.pipeline.cluster.environment import (
     ignore_local_modules,
     remove_slurm_variables,
 )
-from scoresweep.pipeline.cluster.job_outcome import job_failure
+from scoresweep.pipeline.cluster.job_outcome import JobFailure, job_failure
 from scoresweep.pipeline.cluster.local_job import LocalJob
 from scoresweep.pipeline.cluster.resources import Resources
 from scoresweep.pipeline.cluster.slurm_job import SlurmJob, reattach, submit
@@ -50,13 +50,7 @@ def launch(
     raised. Any other exception may be a transient fault of a machine: it becomes a `RunError` with
     the end of the log only if there was no progress.
     """
-    if resources.cluster == "slurm" and shutil.which("srun") is None:
-        raise InputError("cluster: slurm: this machine has no `srun`; expected local")
-    check_paths(logs, resources.cluster)
-    ignore_local_modules()
-    if resources.cluster == "slurm":
-        check_clusters()
-        remove_slurm_variables()
+    _prepare(resources, logs)
     task = Task(function, arguments, resources.threads)
     record = record or logs / "job.json"
     attempts, reached = 0, progress()
@@ -72,17 +66,34 @@ def launch(
         if failure.crashed and now <= reached:
             raise RunError(failure.message)
         attempts, reached = (1, now) if now > reached else (attempts + 1, reached)
-        cause = failure.message
-        if state in REMEDIES:
-            cause = f"{REMEDIES[state]}. {cause}"
-        elif failure.killed and state in ("ended", "FAILED"):
-            cause = f"{describe_exit('train')} {cause}"
+        cause = _describe(failure, state)
         if attempts == ATTEMPTS_WITHOUT_PROGRESS:
             raise RunError(
                 f"{job.name} ({state}) failed {attempts} times without progress. {cause}"
             )
         say(f"{job.name} was lost ({state}); starting again. {cause}")
         job = None
+
+
+def _prepare(resources: Resources, logs: Path) -> None:
+    """Check that jobs can run, and remove what would disturb them from the environment."""
+    on_slurm = resources.cluster == "slurm"
+    if on_slurm and shutil.which("srun") is None:
+        raise InputError("cluster: slurm: this machine has no `srun`; expected local")
+    check_paths(logs, resources.cluster)
+    ignore_local_modules()
+    if on_slurm:
+        check_clusters()
+        remove_slurm_variables()
+
+
+def _describe(failure: JobFailure, state: str) -> str:
+    """Return the reason for a failure, after what to do about it, if that is known."""
+    if state in REMEDIES:
+        return f"{REMEDIES[state]}. {failure.message}"
+    if failure.killed and state in ("ended", "FAILED"):
+        return f"{describe_exit('train')} {failure.message}"
+    return failure.message
 
 
 def _existing_job(

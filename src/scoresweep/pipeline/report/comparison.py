@@ -82,14 +82,7 @@ def compare(a: Report, b: Report) -> Comparison:
 
     Raises `InputError` if they have no metric in common.
     """
-    reports = (a, b)
-    common = [name for name in a.metrics if name in b.metrics]
-    if not common:
-        has = [f"{r.path} has {', '.join(r.metrics) or 'none'}" for r in reports]
-        raise InputError(f"the reports have no metric in common: {'; '.join(has)}")
-    paths = {path: name for r in (b, a) for path, name in r.axes.items()}
-    in_order = dict.fromkeys([*a.axes, *b.axes])
-    paths = {p: paths[p] for p in sorted(in_order, key=lambda p: BLOCKS.index(p.split(".")[0]))}
+    reports, common, paths = (a, b), _common_metrics(a, b), _axis_names(a, b)
     names = _distinct({path: name for path, name in paths.items() if not is_repeat(name)})
     frames = _with_axes(reports, names)
     seeds = [path for path, name in paths.items() if is_repeat(name)]
@@ -121,6 +114,22 @@ def compare(a: Report, b: Report) -> Comparison:
             [name for name in b.metrics if name not in common],
         ),
     )
+
+
+def _common_metrics(a: Report, b: Report) -> list[str]:
+    """Return the metrics in both reports; raise `InputError` if there are none."""
+    common = [name for name in a.metrics if name in b.metrics]
+    if not common:
+        has = [f"{r.path} has {', '.join(r.metrics) or 'none'}" for r in (a, b)]
+        raise InputError(f"the reports have no metric in common: {'; '.join(has)}")
+    return common
+
+
+def _axis_names(a: Report, b: Report) -> dict[str, str]:
+    """Return the name of each axis by its path, in the order of the blocks of a study."""
+    names = {path: name for r in (b, a) for path, name in r.axes.items()}
+    paths = dict.fromkeys([*a.axes, *b.axes])
+    return {p: names[p] for p in sorted(paths, key=lambda p: BLOCKS.index(p.split(".")[0]))}
 
 
 def _ranked(report: Report, frame: pd.DataFrame) -> pd.DataFrame:

@@ -57,26 +57,34 @@ def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = Fa
         if not run.train.network.is_trained:
             _write_oracle(run, paths)
             return
-        try:
-            launch(
-                train_here,
-                run,
-                paths,
-                resources,
-                snapshot_code(paths.code(run.id)),
-                plan.settings,
-                resources=resources,
-                logs=paths.run(run.id) / "logs",
-                title=f"{plan.study.study}.{run.id}",
-                record=paths.job_record(run.id),
-                watch=watch,
-                progress=functools.partial(_saved_step, paths, run.id),
-            )
-        except (KeyboardInterrupt, SystemExit):
-            state = JobState.read(paths.progress(run.id))
-            if state and resources.cluster == "local":
-                say(f"{run.id}: {state.message}")
-            raise
+        _train_in_processes(plan, run, resources, watch)
+
+
+def _train_in_processes(
+    plan: Plan, run: Run, resources: Resources, watch: Callable[[], None]
+) -> None:
+    """Start `train_here` in every process of `resources`, and wait for all of them."""
+    paths = plan.paths
+    try:
+        launch(
+            train_here,
+            run,
+            paths,
+            resources,
+            snapshot_code(paths.code(run.id)),
+            plan.settings,
+            resources=resources,
+            logs=paths.run(run.id) / "logs",
+            title=f"{plan.study.study}.{run.id}",
+            record=paths.job_record(run.id),
+            watch=watch,
+            progress=functools.partial(_saved_step, paths, run.id),
+        )
+    except (KeyboardInterrupt, SystemExit):
+        state = JobState.read(paths.progress(run.id))
+        if state and resources.cluster == "local":
+            say(f"{run.id}: {state.message}")
+        raise
 
 
 def _is_trained(run: Run, paths: StudyPaths) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -14,13 +15,15 @@ from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
 __all__ = ["fields"]
 
+Array = np.ndarray[Any, Any]
+
 
 @styled
 def fields(
-    x: np.ndarray[Any, Any],
+    x: Array,
     sigmas: Sequence[float],
-    learned: np.ndarray[Any, Any],
-    exact: np.ndarray[Any, Any],
+    learned: Array,
+    exact: Array,
 ) -> Figure:
     """Draw the learned score of points in the plane next to the exact one, a row for each level.
 
@@ -46,15 +49,18 @@ def fields(
             edgecolors="none",
             shading="nearest",
         )
-        longest = np.linalg.norm(truth, axis=1).max() ** 0.5
+        length = 1.4 * cell / np.linalg.norm(truth, axis=1).max() ** 0.5
         for panel, score, name in zip(row, (truth, found), ("exact", "network"), strict=True):
-            size = np.linalg.norm(score, axis=1, keepdims=True)
-            arrows = score / np.sqrt(np.maximum(size, 1e-12)) / longest * 1.4 * cell
-            panel.quiver(
-                *x.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, pivot="mid"
-            )
+            _draw_arrows(panel, x, score, length)
             panel.set_title(f"{name}, σ = {format_number(sigma)}")
             panel.set_aspect("equal")
             panel.grid(False)
     figure.colorbar(image, ax=panels[:, 1], label="σ ‖s − s*‖", shrink=0.7, extend="both")
     return figure
+
+
+def _draw_arrows(panel: Axes, x: Array, score: Array, length: float) -> None:
+    """Draw an arrow at each point; one of a score of norm 1 has this `length`."""
+    size = np.linalg.norm(score, axis=1, keepdims=True)
+    arrows = length * score / np.sqrt(np.maximum(size, 1e-12))
+    panel.quiver(*x.T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004, pivot="mid")

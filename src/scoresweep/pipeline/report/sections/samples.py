@@ -92,17 +92,12 @@ def sample_grids(
     samples are missing or incomplete are left out.
     """
     real = {dataset: _real(plan, dataset) for dataset in datasets}
-    rows: list[tuple[CaptionedFigure, ...]] = []
+    rows, settings = list[tuple[CaptionedFigure, ...]](), 0
     for dataset, split in real.items():
         if split:
             name = file_name("samples_real", dataset)
-            picture = CaptionedFigure(name, f"Real: {dataset}", "test set", _grid(split))
-            rows.append((picture._replace(pixels=split.pixel_range is not None),))
-    shown, settings = wide.drop_duplicates(["run", "setting"]), 0
-    if metric and len(shown) > MAX_GRIDS:
-        shown = shown.sort_values(metric.name, ascending=metric.better == "lower")
-        if COUNT in shown:  # values of unequal count are not compared
-            shown = shown.sort_values(COUNT, ascending=False, kind="stable")
+            rows.append((_picture(name, f"Real: {dataset}", "test set", split),))
+    shown = _best_first(wide.drop_duplicates(["run", "setting"]), metric)
     axes = [axis for axis in data.axes if axis not in data.evaluation_axes]
     same = [axis for axis in axes if axis != DENOISE]
     for _, group in shown.groupby(["run", *same], sort=False):
@@ -118,11 +113,31 @@ def sample_grids(
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {format_number(setting[metric.name])}" if metric else ""
                 reference = real[setting.get("dataset", datasets[0])]
-                picture = CaptionedFigure(name, title, caption, _grid(drawn, reference))
-                row.append(picture._replace(pixels=drawn.pixel_range is not None))
+                row.append(_picture(name, title, caption, drawn, reference))
         rows += [tuple(row)] if row else []
         settings += len(row)
     return SampleGrids(rows, settings)
+
+
+def _best_first(settings: pd.DataFrame, metric: RankedMetric | None) -> pd.DataFrame:
+    """Return settings with the best by `metric` first if not all are shown.
+
+    Values of unequal count are not compared: the largest count comes first.
+    """
+    if not metric or len(settings) <= MAX_GRIDS:
+        return settings
+    settings = settings.sort_values(metric.name, ascending=metric.better == "lower")
+    if COUNT in settings:
+        settings = settings.sort_values(COUNT, ascending=False, kind="stable")
+    return settings
+
+
+def _picture(
+    name: str, title: str, caption: str, samples: Split, real: Split | None = None
+) -> CaptionedFigure:
+    """Return a grid of samples; points are drawn over `real` ones."""
+    picture = CaptionedFigure(name, title, caption, _grid(samples, real))
+    return picture._replace(pixels=samples.pixel_range is not None)
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
