@@ -10,17 +10,17 @@ from torch import Tensor
 
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling import chunks as chunk_module
-from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.sampling.sampling_job import Devices, SamplingJob
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
 
 __all__ = ["assert_same_samples", "draw", "note_chunks", "state_of"]
 
 
-def draw(plan: Plan, run: int = 0, **options: int) -> xr.Dataset:
+def draw(plan: Plan, run: int = 0, **devices: int) -> xr.Dataset:
     """Draw the samples of the first setting of a run; return the content of the store."""
     run_id, setting = plan.runs[run].id, plan.settings[0]
-    sample(plan, run_id, setting.id, **options)
+    sample(plan, run_id, setting.id, Devices(**devices))
     store = plan.paths.samples(run_id, setting.store)
     return xr.load_dataset(store, engine="zarr", consolidated=False)
 

@@ -22,6 +22,7 @@ from written_samples import write_samples
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.commands.schema import study_schema
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.system.atomic_files import write_json
 
@@ -228,8 +229,8 @@ def test_a_step_does_all_by_default(called, pairs):
     assert called("score-error", "--gpus", "1") == [(run, 1) for run in runs]
     assert called("evaluate") == [(*pair, 0) for pair in pairs]
     assert called("evaluate", "--gpus", "1") == [(*pair, 1) for pair in pairs]
-    assert called("sample") == [(*pair, 1, 1, 0) for pair in pairs]
-    assert called("sweep") == [(run, "1-of-1", 1, 1, 0) for run in runs]
+    assert called("sample") == [(*pair, ONE_CORE) for pair in pairs]
+    assert called("sweep") == [(run, "1-of-1", ONE_CORE) for run in runs]
     assert [run for run, _ in called("train")] == runs
 
 
@@ -239,9 +240,9 @@ def test_ids_select_what_a_step_does(called, pairs):
     of_pixels = ("--extractor", "pixels", "--gpus", "1")
     assert called("reference", *of_pixels) == [("digits", "pixels", 1)]
     chosen = ("--run", run[-8:], "--setting", setting[-8:])
-    assert called("sample", *chosen, *on) == [(run, setting, 3, 2, 1)]
+    assert called("sample", *chosen, *on) == [(run, setting, Devices(3, 2, 1))]
     chosen = ("--run", run[-8:], "--batch", "2-of-3")
-    assert called("sweep", *chosen, *on) == [(run, "2-of-3", 3, 2, 1)]
+    assert called("sweep", *chosen, *on) == [(run, "2-of-3", Devices(3, 2, 1))]
 
 
 def test_resources_are_those_of_every_training(called):

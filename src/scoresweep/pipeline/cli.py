@@ -187,14 +187,16 @@ def sweep(
 ) -> None:
     """Draw and measure settings, and measure score errors; skip what is up to date."""
     from scoresweep.pipeline.rules.sweep import sweep as run_sweep
+    from scoresweep.pipeline.sampling.sampling_job import Devices
 
     plan, failures = _plan(study, root), list[str]()
+    devices = Devices(processes, threads, gpus)
     _set_up_process(threads)
     every = [f"1-of-1-at-{count}" for count in plan.counts] or ["1-of-1"]
     for part in [batch] if batch else every:
         for name in _runs(plan, run):
             try:
-                run_sweep(plan, name, part, processes, threads, gpus, this_code=this_code)
+                run_sweep(plan, name, part, devices, this_code=this_code)
             except RunError as error:
                 failures.append(str(error))
     if failures:
@@ -236,11 +238,12 @@ def sample(
 ) -> None:
     """Draw samples from trained networks."""
     from scoresweep.pipeline.rules.sample import sample as run_sample
+    from scoresweep.pipeline.sampling.sampling_job import Devices
 
-    plan = _plan(study, root)
+    plan, devices = _plan(study, root), Devices(processes, threads, gpus)
     for name in _runs(plan, run):
         for setting_id in _settings(plan, setting):
-            run_sample(plan, name, setting_id, processes, threads, gpus, this_code=this_code)
+            run_sample(plan, name, setting_id, devices, this_code=this_code)
 
 
 @app.command(rich_help_panel=STEPS)

@@ -14,7 +14,7 @@ from tiny_study import save_untrained_networks
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling import worker_pool
-from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.sampling.sampling_job import Devices
 
 # Python 3.12 warns of every fork of a process with threads.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -45,15 +45,11 @@ def test_two_commands_that_draw_the_same_setting_take_turns(make_setting, monkey
     assert chunks == [0, 1, 2]
 
 
-def test_gpus_are_assigned_round_robin(make_setting):
-    plan = make_setting()
-
-    def work(processes):
-        setting = plan.settings[0]
-        return SamplingJob(plan.runs[0], setting, plan.paths, processes, 1, 2, "")
-
-    assert [work(3).device(process) for process in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert [work(processes).devices for processes in (1, 2, 3)] == [1, 2, 2]
+def test_gpus_are_assigned_round_robin():
+    three = Devices(processes=3, gpus=2)
+    assert [three.of_process(i) for i in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [Devices(processes, gpus=2).count for processes in (1, 2, 3)] == [1, 2, 2]
+    assert Devices(processes=3, threads=2).count == 6
 
 
 def test_a_stop_loses_only_the_interrupted_chunk(make_setting, monkeypatch):
@@ -186,7 +182,7 @@ def test_the_other_workers_stop_after_their_chunk_if_one_fails(make_setting, fas
 def test_workers_end_with_the_process_that_started_them(make_setting, fast_workers):
     plan = make_setting(count=100_000)
     parent = multiprocessing.get_context("fork").Process(
-        target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, 2)
+        target=sample, args=(plan, plan.runs[0].id, plan.settings[0].id, Devices(2))
     )
     parent.start()
     parts = plan.paths.chunk_folder(plan.runs[0].id, plan.settings[0].store)

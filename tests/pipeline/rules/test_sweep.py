@@ -24,6 +24,7 @@ from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.rules.sweep import sweep
 from scoresweep.pipeline.sampling import worker_pool
+from scoresweep.pipeline.sampling.sampling_job import Devices
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.load import parse_yaml
@@ -97,7 +98,7 @@ def test_processes_are_started_once_and_give_the_same_samples(
     plans = [make(folder, grid={}, include=include) for folder in ("one", "two")]
     run = plans[0].runs[0].id
     sweep(plans[0], run, "1-of-1")
-    sweep(plans[1], run, "1-of-1", processes=2)
+    sweep(plans[1], run, "1-of-1", Devices(processes=2))
     assert started == [2]
     first, second = (contents(plan) for plan in plans)
     for name, content in first.items():
@@ -120,7 +121,7 @@ def test_a_killed_process_costs_one_setting(make: Callable[..., Plan]) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(RunError) as raised:
-        sweep(plan, run, "1-of-1", processes=2)
+        sweep(plan, run, "1-of-1", Devices(processes=2))
     killer.join()
     assert f"1 of 4 tasks of run {run} failed" in str(raised.value)
     progress = json.loads(plan.paths.batch_progress(run, "1-of-1").read_text())

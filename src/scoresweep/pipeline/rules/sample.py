@@ -23,7 +23,7 @@ from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.sampling.assemble import assemble
 from scoresweep.pipeline.sampling.chunk_files import chunk_path, is_drawn, remove_chunks
 from scoresweep.pipeline.sampling.held_samples import HeldSamples, find_held
-from scoresweep.pipeline.sampling.sampling_job import SamplingJob
+from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices, SamplingJob
 from scoresweep.pipeline.sampling.store_files import finish_replacement, record_hashes
 from scoresweep.pipeline.sampling.worker_pool import draw_in_processes
 from scoresweep.pipeline.study import Plan, Run, Setting
@@ -48,13 +48,11 @@ def sample(
     plan: Plan,
     run_id: str,
     setting_id: str,
-    processes: int = 1,
-    threads: int = 1,
-    gpus: int = 0,
+    devices: Devices = ONE_CORE,
     *,
     this_code: bool = False,
 ) -> None:
-    """Draw the samples of a setting in `processes` processes and write them to a Zarr store.
+    """Draw the samples of a setting on `devices` and write them to a Zarr store.
 
     With `this_code`, samples and chunks that other code drew are redrawn.
 
@@ -63,11 +61,12 @@ def sample(
     fit in memory or a process is killed.
     """
     current_code("samples")  # hash the code now: it may be edited while samples are drawn
-    if gpus and gpus > torch.cuda.device_count():
-        available = torch.cuda.device_count()
-        raise InputError(f"gpus: {gpus}: expected {available} or fewer, the GPUs of this machine")
+    if devices.gpus and devices.gpus > (available := torch.cuda.device_count()):
+        raise InputError(
+            f"gpus: {devices.gpus}: expected {available} or fewer, the GPUs of this machine"
+        )
     run, setting = plan.run(run_id), plan.setting(setting_id)
-    job = _job(plan, run, setting, processes, threads, gpus, this_code)
+    job = _job(plan, run, setting, devices, this_code)
     store = plan.paths.samples(run.id, setting.store)
     with file_lock(plan.paths.samples_lock(run.id, setting.store)):
         finish_replacement(store)
@@ -81,24 +80,14 @@ def sample(
             say(f"{job}: the samples are already drawn: {manifest_path(store)}")
 
 
-def _job(
-    plan: Plan,
-    run: Run,
-    setting: Setting,
-    processes: int,
-    threads: int,
-    gpus: int,
-    this_code: bool,
-) -> SamplingJob:
+def _job(plan: Plan, run: Run, setting: Setting, devices: Devices, this_code: bool) -> SamplingJob:
     """Return the sampling job of a setting, with at most as many processes as chunks."""
     weights = plan.paths.weights(run.id)
     digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
     data = recorded_dataset(plan.paths, run.dataset.id).sha256
     counts = _counts_of_store(plan, setting.store)
-    job = SamplingJob(
-        run, setting, plan.paths, processes, threads, gpus, digest, data, this_code, counts
-    )
-    return replace(job, processes=min(processes, job.chunks))
+    job = SamplingJob(run, setting, plan.paths, devices, digest, data, this_code, counts)
+    return replace(job, devices=replace(devices, processes=min(devices.processes, job.chunks)))
 
 
 def _counts_of_store(plan: Plan, store: str) -> tuple[int, ...]:
@@ -124,7 +113,7 @@ def _sample(job: SamplingJob, held: HeldSamples) -> None:
 
 
 def _draw_and_write(job: SamplingJob, held: HeldSamples, state: JobState, state_path: Path) -> None:
-    check_precision("sample", job.setting.sample.precision, job.gpus)
+    check_precision("sample", job.setting.sample.precision, job.devices.gpus)
     network = load_network(job.paths.run(job.run.id))
     resolved = job.resolve(network)
     for _ in range(ATTEMPTS):

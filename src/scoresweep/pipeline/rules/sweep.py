@@ -21,6 +21,7 @@ from scoresweep.pipeline.results.examine import due_rules
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
+from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices
 from scoresweep.pipeline.sampling.worker_pool import keep_workers
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.batches import SCORE_ERROR, find_batch
@@ -36,16 +37,13 @@ def sweep(
     plan: Plan,
     run_id: str,
     batch_name: str,
-    processes: int = 1,
-    threads: int = 1,
-    gpus: int = 0,
+    devices: Devices = ONE_CORE,
     *,
     this_code: bool = False,
 ) -> None:
     """Draw and measure the settings of a batch that have no valid results.
 
-    Samples are drawn in `processes` processes. With `this_code`, results of other code are not
-    valid.
+    Samples are drawn on `devices`. With `this_code`, results of other code are not valid.
 
     Raises:
         InputError: if there is no such batch.
@@ -53,7 +51,7 @@ def sweep(
     """
     run = plan.run(run_id)
     with keep_loaded(), keep_workers():
-        _Batch(plan, run, batch_name, processes, threads, gpus, this_code).compute()
+        _Batch(plan, run, batch_name, devices, this_code).compute()
 
 
 @dataclass
@@ -63,9 +61,7 @@ class _Batch:
     plan: Plan
     run: Run
     name: str
-    processes: int
-    threads: int
-    gpus: int
+    devices: Devices
     this_code: bool
 
     def __post_init__(self) -> None:
@@ -79,7 +75,7 @@ class _Batch:
     @cached_property
     def real(self) -> RealData:
         """What the samples of all settings are compared with."""
-        return RealData(self.plan, self.run.dataset.id, min(self.gpus, 1))
+        return RealData(self.plan, self.run.dataset.id, min(self.devices.gpus, 1))
 
     def compute(self) -> None:
         """Compute what is due; raise `RunError` at the end if tasks failed."""
@@ -123,11 +119,10 @@ class _Batch:
 
     def _compute(self, task: str) -> None:
         self._write_progress()
-        plan, run, gpu = self.plan, self.run.id, min(self.gpus, 1)
+        plan, run, gpu = self.plan, self.run.id, min(self.devices.gpus, 1)
         due = self._due_rules(task)
         if "sample" in due:
-            numbers = self.processes, self.threads, self.gpus
-            sample(plan, run, task, *numbers, this_code=self.this_code)
+            sample(plan, run, task, self.devices, this_code=self.this_code)
             due = self._due_rules(task)  # another process may have measured it
             self._write_progress()
         if "evaluate" in due:

@@ -79,7 +79,7 @@ def _manifest(job: SamplingJob, network: ScoreNetwork) -> dict[str, Any]:
     return {
         "count": job.setting.sample.count,
         "shape": list(network.shape),
-        "devices": job.devices,
+        "devices": job.devices.count,
         MADE_FROM: {name: sha256 for name, sha256 in inputs.items() if sha256},
     }
 
@@ -111,7 +111,7 @@ def _arrays(job: SamplingJob, chunks: range, resolved: ResolvedSampling) -> dict
 
 
 def _attributes(job: SamplingJob, seconds: float) -> dict[str, Any]:
-    options = job.setting.sample
+    options, device = job.setting.sample, job.devices.of_process(0)
     return {
         "run": job.run.id,
         "setting": job.setting.id,
@@ -119,6 +119,6 @@ def _attributes(job: SamplingJob, seconds: float) -> dict[str, Any]:
         "task": options.task.name if options.task else "none",
         "seed": job.seed,
         "seconds": seconds,
-        "device": torch.cuda.get_device_name(job.device()) if job.gpus else "cpu",
+        "device": torch.cuda.get_device_name(device) if job.devices.gpus else "cpu",
         "weights_sha256": job.weights_sha256,
     }

@@ -49,7 +49,7 @@ class _Inputs:
 
 def draw_chunks(job: SamplingJob, chunks: list[int], device: str) -> Iterator[int]:
     """Draw `chunks` in turn; yield the number of finished chunks after each."""
-    set_up_process(job.threads)
+    set_up_process(job.devices.threads)
     inputs = _load(job, device)
     advice = functools.partial(chunk_memory_advice, job, inputs.network, device)
     if job.setting.sample.compile:

@@ -45,7 +45,8 @@ class HeldSamples:
     def seconds(self, job: SamplingJob) -> float:
         """Return the seconds that these samples would have taken on the job's devices."""
         spent = float(self.manifest.get("seconds", 0.0))
-        return spent * float(self.manifest.get("devices", job.devices)) / job.devices
+        count = job.devices.count
+        return spent * float(self.manifest.get("devices", count)) / count
 
 
 NOTHING = HeldSamples(0, {})

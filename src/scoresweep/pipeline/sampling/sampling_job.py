@@ -10,7 +10,30 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling, resolve_sampling
 from scoresweep.pipeline.study import Run, Setting, StudyPaths
 
-__all__ = ["SamplingJob"]
+__all__ = ["ONE_CORE", "Devices", "SamplingJob"]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where chunks are drawn: in processes on CPU cores or GPUs."""
+
+    processes: int = 1
+    threads: int = 1
+    """CPU threads of each process."""
+    gpus: int = 0
+    """0: CPU."""
+
+    @property
+    def count(self) -> int:
+        """Number of GPUs, or else of CPU cores, in use."""
+        return min(self.gpus, self.processes) if self.gpus else self.processes * self.threads
+
+    def of_process(self, process: int) -> str:
+        """Return the device of a process; GPUs are assigned round-robin."""
+        return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
+
+
+ONE_CORE = Devices()
 
 
 @dataclass(frozen=True)
@@ -20,9 +43,7 @@ class SamplingJob:
     run: Run
     setting: Setting
     paths: StudyPaths
-    processes: int
-    threads: int
-    gpus: int
+    devices: Devices
     weights_sha256: str
     data_sha256: str | None = None
     this_code: bool = False
@@ -52,14 +73,3 @@ class SamplingJob:
     def resolve(self, network: ScoreNetwork) -> ResolvedSampling:
         """Resolve the setting for the noise ladder of the run's `network`."""
         return resolve_sampling(self.run, self.setting, self.paths, network)
-
-    def device(self, process: int = 0) -> str:
-        """Return the device of a process; GPUs are assigned round-robin."""
-        return f"cuda:{process % self.gpus}" if self.gpus else "cpu"
-
-    @property
-    def devices(self) -> int:
-        """Number of GPUs, or else of CPU cores, in use."""
-        if self.gpus:
-            return min(self.gpus, self.processes)
-        return self.processes * self.threads

@@ -49,8 +49,9 @@ class Workers:
 
     def submit(self, job: SamplingJob, chunks: list[int]) -> set[Future[None]]:
         """Share out `chunks`."""
-        shares = [(chunks[i :: job.processes], job.device(i)) for i in range(job.processes)]
-        pools = self._pools[: job.processes]
+        devices, count = job.devices, job.devices.processes
+        shares = [(chunks[i::count], devices.of_process(i)) for i in range(count)]
+        pools = self._pools[:count]
         return {p.submit(_draw_share, job, *s) for p, s in zip(pools, shares, strict=True)}
 
     def close(self) -> None:
@@ -94,12 +95,12 @@ def draw_in_processes(job: SamplingJob, chunks: list[int]) -> Iterator[int]:
 
     Raises `RunError` if a process is killed, and the error of the first process that fails.
     """
-    if job.processes == 1 or len(chunks) < 2:
-        yield from draw_chunks(job, chunks, job.device())
+    if job.devices.processes == 1 or len(chunks) < 2:
+        yield from draw_chunks(job, chunks, job.devices.of_process(0))
         return
     started: list[BaseProcess] = []
     try:
-        with _workers(job.processes) as workers:
+        with _workers(job.devices.processes) as workers:
             shares = workers.submit(job, chunks)
             started += multiprocessing.active_children()
             yield from _wait(job, chunks, shares)
@@ -133,5 +134,5 @@ def _draw_share(job: SamplingJob, chunks: list[int], device: str) -> None:
     for _ in draw_chunks(job, chunks, device):
         if _stopping.is_set():
             return
-    if job.gpus:
+    if job.devices.gpus:
         torch.cuda.empty_cache()  # for the measurements, while this process waits
