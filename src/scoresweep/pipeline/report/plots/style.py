@@ -12,8 +12,11 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -61,11 +64,12 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def png(figure: Figure, dpi: int = 160) -> bytes:
     """Return a figure as a PNG file of 256 colours; equal figures give equal bytes."""
-    full, small = io.BytesIO(), io.BytesIO()
+    figure.set_dpi(dpi)
+    canvas, small = FigureCanvasAgg(figure), io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(full, format="png", dpi=dpi)
+        canvas.draw()  # once; `savefig` draws twice
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # 256 colours take a third of the bytes.
-    image = Image.open(full).convert("RGB")
     image.quantize(dither=Image.Dither.NONE).save(small, "PNG")
     return small.getvalue()
 
@@ -75,7 +79,7 @@ def pdf(figure: Figure) -> bytes:
     figure.set_layout_engine("none")
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        FigureCanvasPdf(figure).print_pdf(buffer, metadata={"CreationDate": None})
     return buffer.getvalue()
 
 
