@@ -65,7 +65,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def png(figure: Figure, dpi: int = 160) -> bytes:
     """Return a figure as a PNG file of 256 colours; equal figures give equal bytes."""
     figure.set_dpi(dpi)
-    canvas, small = FigureCanvasAgg(figure), io.BytesIO()
+    canvas: Any = FigureCanvasAgg(figure)
+    small = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         canvas.draw()  # once; `savefig` draws twice
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -79,7 +80,8 @@ def pdf(figure: Figure) -> bytes:
     figure.set_layout_engine("none")
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        FigureCanvasPdf(figure).print_pdf(buffer, metadata={"CreationDate": None})
+        canvas: Any = FigureCanvasPdf(figure)
+        canvas.print_pdf(buffer, metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

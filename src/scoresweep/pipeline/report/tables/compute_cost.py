@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
+from h5py import h5a, h5f
 
 __all__ = [
     "COST_FIELDS",
@@ -18,6 +20,7 @@ __all__ = [
     "cost_attributes",
     "read_cost",
     "read_sampling_cost",
+    "root_attribute",
 ]
 
 COST_FIELDS = ("seconds", "devices", "device")
@@ -52,7 +55,7 @@ def read_cost(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        with h5py.File(path, "r") as file:
+        with closing(h5f.open(os.fsencode(path), h5f.ACC_RDONLY)) as file:
             return cost_attributes(file)
     except (OSError, ValueError):
         return {}
@@ -66,8 +69,21 @@ def read_sampling_cost(manifest: Path, count: int) -> dict[str, Any]:
     return cost
 
 
-def cost_attributes(file: h5py.File) -> dict[str, Any]:
+def cost_attributes(file: h5f.FileID) -> dict[str, Any]:
     """Return the attributes of a NetCDF file that record its cost."""
-    # Numbers in NetCDF are arrays of size 1.
-    names = [name for name in COST_FIELDS if name in file.attrs]
-    return {name: np.asarray(file.attrs[name]).flat[0] for name in names}
+    values = {name: root_attribute(file, name) for name in COST_FIELDS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def root_attribute(file: h5f.FileID, name: str) -> Any:
+    """Return a scalar attribute of the root group of a NetCDF file; None if there is none.
+
+    It takes half the time of `h5py.File.attrs`.
+    """
+    if not h5a.exists(file, name.encode()):
+        return None
+    attribute = h5a.open(file, name.encode())
+    array = np.empty(attribute.shape, attribute.dtype)  # NetCDF's numbers are arrays of size 1
+    attribute.read(array)
+    value = array.flat[0]
+    return value.decode() if isinstance(value, bytes) else value

@@ -2,12 +2,14 @@
 
 `xarray.open_dataset` takes about 170 ms for a file of 70 scalars, nearly all of it spent on
 attributes and dimensions. Files of one study share those, so they are read once for each layout;
-of all other files only the values are read, which takes about 3 ms.
+of all other files only the values are read, by h5py's low-level interface: 0.5 ms for ten scalars.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from typing import Any
 import h5py
 import numpy as np
 import xarray as xr
-from h5py import h5d, h5s
+from h5py import h5d, h5f, h5g, h5s
 
-from scoresweep.pipeline.report.tables.compute_cost import cost_attributes
+from scoresweep.pipeline.report.tables.compute_cost import cost_attributes, root_attribute
 
 __all__ = ["NetcdfReader", "OutdatedError", "Variable"]
 
@@ -56,29 +58,27 @@ class NetcdfReader:
         depend on, such as the dataset). Raises `OutdatedError` if the attribute `measured` of the
         file differs from `measured`, and `OSError` if the file is not a complete NetCDF file.
         """
-        with h5py.File(path, "r") as file:
-            if measured is not None and file.attrs.get("measured") != measured:
+        with closing(h5f.open(os.fsencode(path), h5f.ACC_RDONLY)) as file:
+            if measured is not None and root_attribute(file, "measured") != measured:
                 raise OutdatedError("measured with other options")
-            if "problems" in file.attrs:
-                self.problems[path] = json.loads(file.attrs["problems"])
+            if problems := root_attribute(file, "problems"):
+                self.problems[path] = json.loads(problems)
             self.compute_cost[path] = cost_attributes(file)
-            arrays = {name: self._read_array(file, name) for name in file}
+            names = [name.decode() for name in h5g.open(file, b"/")]
+            arrays = {name: self._read_array(file, name) for name in names}
         key = (tuple((name, array.shape) for name, array in arrays.items()), kind)
         if key not in self._dims:
             self._dims[key] = self._read_dims(path)
         return {name: Variable(dims, arrays[name]) for name, dims in self._dims[key].items()}
 
-    def _read_array(self, file: h5py.File, name: str) -> np.ndarray[Any, Any]:
-        """Read one array; the low-level interface takes a quarter of the time of `file[name][()]`.
-
-        Variables of the same name are read as the same type; HDF5 converts if a file differs.
-        """
-        dataset = h5d.open(file.id, name.encode())
+    def _read_array(self, file: h5f.FileID, name: str) -> np.ndarray[Any, Any]:
+        """Read one array; HDF5 converts it to the type that the first one of its name has."""
+        dataset = h5d.open(file, name.encode())
         if name not in self._kinds:
             self._kinds[name] = dataset.dtype
         kind = self._kinds[name]
         if kind.kind not in "fiu":
-            return np.asarray(file[name].asstr()[()], dtype=object)
+            return np.asarray(h5py.Dataset(dataset).asstr()[()], dtype=object)
         array = np.empty(dataset.shape, dtype=kind)
         dataset.read(h5s.ALL, h5s.ALL, array)
         return array
