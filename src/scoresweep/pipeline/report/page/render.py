@@ -78,7 +78,7 @@ def render_page(
     finalists = data.finalists(ranked)
     final_metrics = data.metrics_of_finalists(finalists, metrics)
     panels = _panels(figures)
-    table = number_table(data, wide, metrics)
+    numbers = number_table(data, wide, metrics)
     missing = missing_rows(data.missing)
     explored = explorer(data, ranked, metrics)
     return _template().render(
@@ -86,7 +86,7 @@ def render_page(
         study=plan.study.study,
         lead=study_size(plan),
         contents=_contents(
-            figures, bool(data.choices), bool(table["rows"]), bool(data.missing or data.failures)
+            figures, bool(data.choices), bool(numbers["rows"]), bool(data.missing or data.failures)
         ),
         best_setting_cards=best_setting_cards(plan, data, finalists, final_metrics),
         best_rows=best_rows(data, finalists, final_metrics),
@@ -100,7 +100,7 @@ def render_page(
         halving_rows=halving_rows(data.choices),
         halving_measure=plan.halving.measure if plan.halving else "",
         doubt_note=doubt_note(data.choices),
-        table=table,
+        number_table=numbers,
         missing=missing[:MAX_MISSING_ROWS],
         more_missing=max(0, len(missing) - MAX_MISSING_ROWS),
         blocked_note=blocked_note(data.missing),
