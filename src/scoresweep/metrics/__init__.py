@@ -1,5 +1,6 @@
 """Metrics of scores and of samples: tensors in, numbers out."""
 
+from scoresweep.intervals import bounded_interval
 from scoresweep.metrics.asymmetry import asymmetry
 from scoresweep.metrics.classes import classes
 from scoresweep.metrics.density_bins import error_by_density
@@ -20,7 +21,7 @@ from scoresweep.metrics.recovered_density import recover_density
 from scoresweep.metrics.score_error import compare_scores, score_error
 from scoresweep.metrics.shape_shares import shapes
 from scoresweep.metrics.sliced_wasserstein import sliced_wasserstein, sliced_wasserstein_distance
-from scoresweep.metrics.standard_errors import bounded_interval, half_sample_errors
+from scoresweep.metrics.standard_errors import half_sample_errors
 
 __all__ = [
     "Features",

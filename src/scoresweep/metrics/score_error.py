@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.standard_errors import NORMAL_95
+from scoresweep.intervals import NORMAL_95
 from scoresweep.score import Score
 
 __all__ = [

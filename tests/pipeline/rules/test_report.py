@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+import pickle
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -336,3 +339,16 @@ def test_tensorboard_compares_the_best_settings_of_the_runs(
         assert final["result/best_step_size"] == pytest.approx(best.axes["step_size"], rel=1e-6)
         assert final["result/training_loss"] == pytest.approx(40.0)
         assert final["result/score_error"] == pytest.approx(np.mean(2 / sigmas(run)), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_report_does_without_torch(finished: Plan, tmp_path: Path) -> None:
+    for run in finished.runs:
+        finished.paths.tensorboard(run.id).mkdir(exist_ok=True)
+    code = (
+        "import sys, pickle; from pathlib import Path; "
+        "from scoresweep.pipeline.rules.report import report; "
+        "report(pickle.loads(Path(sys.argv[1]).read_bytes())); sys.exit('torch' in sys.modules)"
+    )
+    (tmp_path / "plan.pickle").write_bytes(pickle.dumps(finished))
+    subprocess.run([sys.executable, "-c", code, tmp_path / "plan.pickle"], check=True)

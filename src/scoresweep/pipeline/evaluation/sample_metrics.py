@@ -12,9 +12,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from scoresweep.intervals import NORMAL_95, bounded_interval
 from scoresweep.metric_names import metric_name, metric_title
 from scoresweep.metrics.features import Features, Metric, MetricValue, Options
-from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval, half_sample_errors
+from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.pipeline.evaluation.feature_sets import NO_EXTRACTOR, DatasetFacts, FeatureSets
 from scoresweep.pipeline.evaluation.metric_cache import CachedMetric, track_reads
 from scoresweep.pipeline.study import Evaluate

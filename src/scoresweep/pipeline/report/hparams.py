@@ -15,6 +15,7 @@ from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
+from scoresweep.pipeline.training.hparams_file import run_hparams, write_hparams
 
 if TYPE_CHECKING:
     from pandas.core.groupby import SeriesGroupBy
@@ -30,8 +31,6 @@ def write_final_metrics(
     The best setting, by the main metric, is written too; values are means over its samplings.
     `wide` has a row for each measured setting; `metrics` lists the metrics, the main one first.
     """
-    from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
-
     losses, errors = _losses(data), _score_errors(data)
     for run in plan.runs:
         rows, options = wide[wide["run"] == run.id], run_hparams(run)

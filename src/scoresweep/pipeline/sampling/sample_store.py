@@ -10,13 +10,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import zarr
-from torch import Tensor
 
 from scoresweep.pipeline.data.dataset_store import (
     DIMENSIONS,
@@ -31,6 +29,9 @@ from scoresweep.pipeline.data.store_manifest import REPAIR_HINT, check_store, de
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import SHA256_OF_FIRST, samples_sha256
 from scoresweep.pipeline.system.atomic_files import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "DIAGNOSTICS",
@@ -192,6 +193,8 @@ def read_levels(store: Path, chunks: int | None = None) -> dict[str, npt.NDArray
 
     Raises `InputError` if they are damaged.
     """
+    import torch  # takes seconds; readers of samples, such as the report, do without it
+
     group = zarr.open_group(store, mode="r")
     names = ("sigma", "step_size", "score_norm")
     levels = {name: read_zarr_array(group, name, store) for name in names}

@@ -23,7 +23,7 @@ from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.provenance import Code, append_start, update_provenance
 from scoresweep.pipeline.training.checkpoint import prune_checkpoints
 from scoresweep.pipeline.training.curves import Curves
-from scoresweep.pipeline.training.tensorboard import run_hparams, write_hparams
+from scoresweep.pipeline.training.hparams_file import run_hparams, write_hparams
 from scoresweep.pipeline.training.weights import save_network
 
 if TYPE_CHECKING:

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
-from scoresweep.pipeline.study import Run
 from scoresweep.pipeline.system.atomic_files import sync_to_disk
 
-__all__ = ["Tracker", "image_grid", "run_hparams", "write_hparams"]
-
-COLUMNS = 3
-"""Minimum number of options in TensorBoard's HParams tab; swept options are always shown."""
+__all__ = ["Tracker", "image_grid"]
 
 GREY = 96
 """Grey value of the lines between samples."""
@@ -86,36 +81,3 @@ def image_grid(samples: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     sheet = sheet.reshape(rows, columns, *sheet.shape[1:]).transpose(2, 0, 3, 1, 4)
     flat = sheet.reshape(channels, sheet.shape[1] * sheet.shape[2], -1)
     return flat[:, :-1, :-1]
-
-
-def run_hparams(run: Run) -> dict[str, Any]:
-    """Return the options that identify a run, the swept ones first.
-
-    There are few, so that TensorBoard's table has room for results.
-    """
-    train = run.train
-    fixed = {"dataset": run.dataset.id, "network": train.network.name}
-    fixed |= {"objective": train.objective.name}
-    room = max(0, COLUMNS - len(run.axes))
-    others = [name for name in fixed if name not in run.axes][:room]
-    return run.axes | {name: fixed[name] for name in others}
-
-
-def write_hparams(folder: Path, options: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Write the options and final metrics of a run for TensorBoard's HParams tab.
-
-    The previous file is replaced, so that a run remains one row of the table.
-    """
-    for old in folder.glob("events.*.hparams"):
-        old.unlink()
-    plain = {
-        key: value if isinstance(value, int | float | str | bool) else str(value)
-        for key, value in options.items()
-    }
-    values = {key: float(value) for key, value in metrics.items()}
-    writer = SummaryWriter(str(folder), filename_suffix=".hparams")
-    for summary in hparams(plain, values):  # type: ignore[no-untyped-call]
-        writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
-    for key, value in values.items():
-        writer.add_scalar(key, value)
-    writer.close()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from scoresweep.metrics.standard_errors import NORMAL_95, bounded_interval
+from scoresweep.intervals import NORMAL_95, bounded_interval
 from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.statistics.repeats import (
     by_repeat,
