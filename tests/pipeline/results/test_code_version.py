@@ -35,7 +35,7 @@ COMPUTES_NOTHING = (
         "pipeline.report",
         "pipeline.rules.train",
         *("pipeline.data.download", "pipeline.data.fetch"),
-        *("metric_names", "out_of_memory"),
+        *("metric_names", "out_of_memory", "plugins"),
         "sampler_limits",
     ),
     *("pipeline.data.user_files", "pipeline.data.file_changes"),

@@ -472,8 +472,9 @@ def test_averaged_weights_are_the_exponential_moving_average(make_plan, monkeypa
 
 
 def test_intermediate_weights_are_kept(make_plan, undisturbed):
-    folder = train_run(make_plan(log={"scalars": 25, "image_count": 0, "weights": 50}))
-    history = load_history(folder / "history")
+    plan = make_plan(log={"scalars": 25, "image_count": 0, "weights": 50})
+    folder = train_run(plan)
+    history = load_history(folder / "history", plan.runs[0].train.network)
     assert list(history) == [0, 50, 100, 120]
     kept, final = history[120].state_dict(), load_file(undisturbed / "model.safetensors")
     assert all(torch.equal(kept[name], final[name]) for name in final)

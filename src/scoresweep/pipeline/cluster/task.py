@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import pickle
 import signal
 import subprocess
 import time
@@ -41,6 +42,13 @@ class Task:
     port: int | None = None
     """Port of rank 0 for torch.distributed; SLURM jobs derive it from the job id."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the arguments twice, so that `__call__` reports errors of unpickling them.
+
+        They may be options of a plugin that is another one on this machine.
+        """
+        return {**self.__dict__, "arguments": (pickle.dumps(self.arguments),)}
+
     def __call__(self) -> ReportedError | None:
         """Set up the process and call the function; return the error that it reports."""
         environment = submitit.JobEnvironment()
@@ -52,7 +60,7 @@ class Task:
             _link_latest_log(environment)
         self._set_environment(environment)
         try:
-            self.function(*self.arguments)
+            self.function(*pickle.loads(self.arguments[0]))
         except StoppedError as stopped:
             if environment.cluster != "slurm":
                 return ReportedError(str(stopped), stopped.exit_code)

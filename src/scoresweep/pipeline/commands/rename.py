@@ -37,7 +37,7 @@ def rename(plan: Plan, path: Path, name: str) -> None:
             f"replaced; move {plan.paths.results} to {plan.paths.results.with_name(name)} and "
             f"write `study: {name}` by hand"
         )
-    renamed = plan_study(parse_study(after, path), plan.paths.root, where=str(path))
+    renamed = plan_study(parse_study(after, path, path.parent), plan.paths.root, where=str(path))
     old, new = plan.paths.results, renamed.paths.results
     if new.exists():
         raise InputError(f"{new}: exists; expected a name that is not in use")
@@ -55,7 +55,7 @@ def rename(plan: Plan, path: Path, name: str) -> None:
     if renamed.paths.report.exists():
         from scoresweep.pipeline.rules.report import report
 
-        report(plan_study(parse_study(after, path), plan.paths.root, where=str(path)))
+        report(plan_study(parse_study(after, path, path.parent), plan.paths.root, where=str(path)))
 
 
 def _check_idle(plan: Plan) -> None:

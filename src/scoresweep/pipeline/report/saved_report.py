@@ -23,6 +23,7 @@ from scoresweep.pipeline.report.tables.report_data import SCHEMA_VERSION, Report
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.axis_names import axis_value
 from scoresweep.pipeline.study.config import hashed_fields
+from scoresweep.pipeline.study.plugins.stand_ins import stand_ins
 
 __all__ = ["SCORE_ERROR", "Report", "format_option", "read_report"]
 
@@ -87,7 +88,8 @@ def read_report(path: Path) -> Report:
             f"{path}: cannot be read ({error}); expected the report.nc of a study. "
             f"`scoresweep report STUDY` writes it again"
         ) from error
-    study = parse_study(json.loads(about["config"]), f"{path}: attribute config")
+    methods = stand_ins(json.loads(about.get("plugins", "[]")))
+    study = parse_study(json.loads(about["config"]), f"{path}: attribute config", methods=methods)
     plan = plan_study(study, path.parent, where=str(path))
     run, setting, evaluation = plan.runs[0], plan.settings[0], plan.evaluations[0]
     exact = frozenset(run.id[-8:] for run in plan.runs if not run.train.network.is_trained)

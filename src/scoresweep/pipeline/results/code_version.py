@@ -41,6 +41,7 @@ MADE_BY = "made_by"
 
 SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py")
 TENSORS = ("pipeline/system/safetensors_io.py",)
+LOADING = ("pipeline/training/plugin_network.py", "pipeline/training/weights.py")
 READING = tuple(
     f"pipeline/data/{name}.py"
     for name in ("dataset_store", "exact_score", "split", "store_manifest", "zarr_shards")
@@ -81,7 +82,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("samplers", "pipeline/sampling", "pipeline/rules/sample.py"),
         *("pipeline/training/compile.py", "pipeline/training/noise_levels.py"),
-        "pipeline/training/weights.py",
+        *LOADING,
     ),
     "features": (
         *TENSORS,
@@ -95,8 +96,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *SCORES,
         *TENSORS,
         *READING,
-        *("metrics", "intervals.py"),
-        *("pipeline/rules/score_error.py", "pipeline/training/weights.py"),
+        *("metrics", "intervals.py", "pipeline/rules/score_error.py", *LOADING),
         *("pipeline/evaluation/measurement_files.py", "pipeline/evaluation/network_metrics.py"),
         "pipeline/evaluation/subsets.py",
     ),
@@ -105,7 +105,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("metrics", "intervals.py", "metric_names.py", "pipeline/data/sources/shapes.py"),
-        "pipeline/training/weights.py",
+        *LOADING,
         *(f"pipeline/evaluation/{name}.py" for name in METRIC_FILES),
         "pipeline/rules/evaluate.py",
         *(f"pipeline/sampling/{name}.py" for name in ("drawn_samples", "sample_store")),

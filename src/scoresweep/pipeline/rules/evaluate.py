@@ -43,7 +43,7 @@ from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.system.locks import file_lock
-from scoresweep.pipeline.training.weights import load_network
+from scoresweep.pipeline.training.weights import load_run_network
 
 __all__ = ["evaluate"]
 
@@ -154,7 +154,7 @@ def _trajectory_error(
 ) -> xr.Dataset:
     """Return the score error at the sampler's own states."""
     states = torch.from_numpy(trajectories.states)
-    network = move_network(load_network(plan.paths.run(run.id)), device)
+    network = move_network(load_run_network(run, plan.paths), device)
     exact = move_exact_score(load_exact_score(plan.paths.dataset_store(run.dataset.id)), device)
     estimates = [
         compare_scores(network, exact, states[:, level], sigma)["score_error_sigma2"]

@@ -20,6 +20,7 @@ from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import recorded_dataset
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
 from scoresweep.pipeline.results.code_version import current_code
+from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.sampling.assemble import assemble
 from scoresweep.pipeline.sampling.chunk_files import chunk_path, is_drawn, remove_chunks
 from scoresweep.pipeline.sampling.held_samples import HeldSamples, find_held
@@ -27,13 +28,14 @@ from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices, Samplin
 from scoresweep.pipeline.sampling.store_files import finish_replacement, record_hashes
 from scoresweep.pipeline.sampling.worker_pool import draw_in_processes
 from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.plugins.used_plugins import used_plugins
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.device import check_precision
 from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
-from scoresweep.pipeline.training.weights import load_network
+from scoresweep.pipeline.training.weights import load_run_network
 
 __all__ = ["sample"]
 
@@ -74,6 +76,7 @@ def sample(
             remove_if_other_code("samples", manifest_path(store))
         held = find_held(job)
         if held.count < setting.sample.count:
+            keep_copies(plan.paths, *used_plugins(setting.sample))
             _sample(job, held)
         else:
             record_hashes(store, (*job.counts, setting.sample.count))
@@ -114,7 +117,7 @@ def _sample(job: SamplingJob, held: HeldSamples) -> None:
 
 def _draw_and_write(job: SamplingJob, held: HeldSamples, state: JobState, state_path: Path) -> None:
     check_precision("sample", job.setting.sample.precision, job.devices.gpus)
-    network = load_network(job.paths.run(job.run.id))
+    network = load_run_network(job.run, job.paths)
     resolved = job.resolve(network)
     for _ in range(ATTEMPTS):
         _draw_missing(job, held, state, state_path)

@@ -24,7 +24,7 @@ from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
-from scoresweep.pipeline.training.weights import load_history, load_network
+from scoresweep.pipeline.training.weights import load_history, load_run_network
 
 __all__ = ["score_error"]
 
@@ -53,12 +53,14 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
 
 def _measure_grid(plan: Plan, run: Run, device: torch.device) -> list[tuple[xr.Dataset, Point]]:
     """Measure the network at each point of the evaluation grid."""
-    network = move_network(load_network(plan.paths.run(run.id)), device)
+    network = move_network(load_run_network(run, plan.paths), device)
     store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     exact = move_exact_score(load_exact_score(store), device)
     is_one_dimensional = clean["train"].shape[1:] == (1,)
-    history = load_history(plan.paths.history(run.id)) if is_one_dimensional else None
+    history = None
+    if is_one_dimensional:
+        history = load_history(plan.paths.history(run.id), run.train.network)
     evaluations = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
     total = len(evaluations) * len(clean) * len(network.sigmas)
     parts = []

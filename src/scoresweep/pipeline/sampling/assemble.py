@@ -32,6 +32,7 @@ from scoresweep.pipeline.sampling.sample_store import (
 )
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.sampling.store_files import replaced_store
+from scoresweep.pipeline.study.plugins.used_plugins import used_plugins
 from scoresweep.pipeline.system.atomic_files import remove, write_json
 from scoresweep.seeds import derive_seed
 
@@ -76,7 +77,9 @@ def _manifest(job: SamplingJob, network: ScoreNetwork) -> dict[str, Any]:
     """Return the entries of the manifest that the store does not hold."""
     weights = recorded_weights_sha256(job.paths.weights(job.run.id))
     inputs = {"weights": weights, "data": job.data_sha256}
+    plugins = {p.source: p.sha256 for p in used_plugins(job.setting.sample)}
     return {
+        **({"plugins": plugins} if plugins else {}),
         "count": job.setting.sample.count,
         "shape": list(network.shape),
         "devices": job.devices.count,

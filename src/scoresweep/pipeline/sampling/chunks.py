@@ -19,15 +19,17 @@ from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.sampling.chunk_files import num_trajectories, write_chunk
 from scoresweep.pipeline.sampling.chunk_memory import chunk_memory_advice
 from scoresweep.pipeline.sampling.mixed_precision import score_in_precision
+from scoresweep.pipeline.sampling.plugin_sampler import run_plugin_sampler
 from scoresweep.pipeline.sampling.recorder import SamplingRecorder
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.study.methods.tasks import Interpolation
+from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
 from scoresweep.pipeline.system.process import set_up_process
 from scoresweep.pipeline.training.compile import compile_network
-from scoresweep.pipeline.training.weights import load_network
+from scoresweep.pipeline.training.weights import load_run_network
 from scoresweep.samplers import initial_samples, interpolated_noise
 from scoresweep.seeds import generator_for
 
@@ -67,7 +69,7 @@ def draw_chunks(job: SamplingJob, chunks: list[int], device: str) -> Iterator[in
 
 
 def _load(job: SamplingJob, device: str) -> _Inputs:
-    network = load_network(job.paths.run(job.run.id)).to(device)
+    network = load_run_network(job.run, job.paths).to(device)
     resolved, store = job.resolve(network), job.paths.dataset_store(job.run.dataset.id)
     data = originals = None
     if job.setting.sample.initial == "data_plus_noise":
@@ -130,12 +132,17 @@ def _run_sampler(
     options, sigmas = job.setting.sample, inputs.resolved.sigmas
     recorder = SamplingRecorder(sigmas, num_trajectories(job, chunk))
     score = score_in_precision(inputs.network, options)
-    x = options.sampler.load()(score, x, sigmas, observe=recorder, **arguments)
+    sampler = options.sampler
+    if isinstance(sampler, DeclaredSampler):
+        x = run_plugin_sampler(sampler, score, x, sigmas, observe=recorder, **arguments)
+    else:
+        x = sampler.load()(score, x, sigmas, observe=recorder, **arguments)
     bad = int((~torch.isfinite(x.flatten(1)).all(1)).sum())
     if bad:
         level = recorder.first_nonfinite_level()
+        by = f"{sampler.origin}: " if sampler.origin else ""
         raise RunError(
-            f"{job}: {bad} of {len(x)} samples of chunk {chunk} are not finite from level {level} "
-            f"on (sigma {sigmas[level - 1]:.4g}); try a smaller step_size"
+            f"{by}{job}: {bad} of {len(x)} samples of chunk {chunk} are not finite from level "
+            f"{level} on (sigma {sigmas[level - 1]:.4g}); try a smaller step_size"
         )
     return x.cpu(), recorder.tensors()

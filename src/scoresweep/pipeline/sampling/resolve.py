@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pkgutil
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -60,7 +59,7 @@ def step_sizes_for(run: Run, setting: Setting, sigmas: Tensor) -> Tensor:
     Raises `InputError` if the sampler's options do not fit that ladder.
     """
     sampler = setting.sample.sampler
-    level_step_sizes = pkgutil.resolve_name(sampler.level_step_sizes)
+    level_step_sizes = sampler.load_step_sizes()
     try:
         step_sizes: Tensor = level_step_sizes(sigmas, **sampler.arguments())
     except ValueError as error:

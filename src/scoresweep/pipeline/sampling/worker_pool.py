@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import pickle
 import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -51,8 +52,8 @@ class Workers:
         """Share out `chunks`."""
         devices, count = job.devices, job.devices.processes
         shares = [(chunks[i::count], devices.of_process(i)) for i in range(count)]
-        pools = self._pools[:count]
-        return {p.submit(_draw_share, job, *s) for p, s in zip(pools, shares, strict=True)}
+        pools, pickled = self._pools[:count], pickle.dumps(job)
+        return {p.submit(_draw_share, pickled, *s) for p, s in zip(pools, shares, strict=True)}
 
     def close(self) -> None:
         """Stop after the current chunks."""
@@ -129,8 +130,12 @@ def _start_worker(stopping: Event, is_kept: bool) -> None:
     exit_with_parent()
 
 
-def _draw_share(job: SamplingJob, chunks: list[int], device: str) -> None:
-    """Draw `chunks` in this worker until another worker fails."""
+def _draw_share(pickled: bytes, chunks: list[int], device: str) -> None:
+    """Draw `chunks` of a job in this worker until another worker fails.
+
+    The job is unpickled here, so that an error of a plugin is reported like any other.
+    """
+    job: SamplingJob = pickle.loads(pickled)
     for _ in draw_chunks(job, chunks, device):
         if _stopping.is_set():
             return

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
+from scoresweep.pipeline.study.origin import Origin
+
 __all__ = [
     "NO_EFFECT",
     "Config",
@@ -44,6 +46,11 @@ class MethodConfig(Config):
     """
 
     target: ClassVar[str]
+    origin: ClassVar[Origin | None] = None
+    """Where a decorator of `scoresweep.plugins` declares it; None: in this package, by a class."""
+    plugin: ClassVar[str] = ""
+    """What stands for the content of a plugin in ids: its SHA-256, or the version that it states;
+    "" for methods of this package."""
 
     def load(self) -> Any:
         """Import and return the target."""
@@ -64,6 +71,7 @@ def is_runtime_only(kind: type[Config], key: str) -> bool:
 def hashed_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
     """Return the fields of `config` that affect results, including those of nested blocks.
 
+    A method of a plugin also has the key `plugin`, what stands for the content of the plugin.
     Without `defaults`, fields at their default value are omitted.
     """
     fields: dict[str, Any] = {}
@@ -74,6 +82,8 @@ def hashed_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:
         if defaults or value != field.get_default(call_default_factory=True):
             nested = isinstance(value, Config)
             fields[key] = hashed_fields(value, defaults=defaults) if nested else value
+    if isinstance(config, MethodConfig) and config.plugin:
+        fields["plugin"] = config.plugin
     return fields
 
 

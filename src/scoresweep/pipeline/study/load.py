@@ -1,4 +1,4 @@
-"""Read a study file: YAML 1.2, then the types of `schema.py`."""
+"""Read a study file: YAML 1.2, then the types of `models.py`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.models import Study
+from scoresweep.pipeline.study.plugins.find_methods import find_methods
+from scoresweep.pipeline.study.plugins.study_models import Methods, study_model
 from scoresweep.pipeline.study.validation_errors import describe_errors
 from scoresweep.pipeline.study.yaml_loader import Loader
 
@@ -18,20 +20,35 @@ __all__ = ["load_study", "parse_study", "parse_yaml", "read_yaml"]
 
 def load_study(path: Path) -> Study:
     """Read and validate the study file at `path`; raise `InputError` listing every problem."""
-    return parse_study(read_yaml(path), path)
+    return parse_study(read_yaml(path), path, path.parent)
 
 
-def parse_study(content: Any, path: Path | str) -> Study:
-    """Validate the content of a study file; `path` is its name in error messages."""
+def parse_study(
+    content: Any, path: Path | str, folder: Path | None = None, methods: Methods = ()
+) -> Study:
+    """Validate the content of a study file.
+
+    Args:
+        content: what the file contains.
+        path: its name in error messages.
+        folder: its folder, relative to which it names plugins; None: load no plugins.
+        methods: methods that it may use beside those of this package and of its plugins.
+
+    Raises:
+        InputError: listing every problem, or the first one of a plugin.
+    """
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {type(content).__name__}"
         raise InputError(
             f"{path}: is {found}; expected the keys study, dataset, train, sample and evaluate"
         )
+    if content.get("plugins") and folder is not None:
+        methods = (*methods, *find_methods(content, folder, str(path)))
+    model = study_model(methods)
     try:
-        return Study.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise InputError(describe_errors(error, content, str(path), Study)) from None
+        raise InputError(describe_errors(error, content, str(path), model)) from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from scoresweep.pipeline.study.config import NO_EFFECT, Config
+from scoresweep.pipeline.study.config import NO_EFFECT, Config, MethodConfig
 from scoresweep.pipeline.study.methods.datasets import LONGEST_NAME, AnyDataset
 from scoresweep.pipeline.study.methods.metrics import ExtractorName, MetricName
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
@@ -30,6 +30,7 @@ __all__ = [
     "Sweep",
     "Train",
     "TrainBlock",
+    "as_list",
 ]
 
 
@@ -264,18 +265,29 @@ class EvaluateBlock(Evaluate, Sweep):
         return self
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """Return `value` in a list, unless it is one."""
     return value if isinstance(value, list) else [value]
 
 
 class Study(Config):
     """A study: datasets, training runs, sampler settings and metrics."""
 
+    train_model: ClassVar[type[Train]] = Train
+    """Type of a point of the training grid."""
+    sample_model: ClassVar[type[Sample]] = Sample
+    """Type of a point of the sampling grid."""
+    methods: ClassVar[tuple[type[MethodConfig], ...]] = ()
+    """Methods that it may use beside those that are built in."""
+
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
     """Name of the study, and of its folder in `results/`."""
+    plugins: list[str] = Field(default_factory=list)
+    """Python files with methods of your own, relative to the study file, or installed modules.
+    They are code, which every command with this study runs."""
     dataset: Annotated[
         list[AnyDataset],
-        BeforeValidator(_as_list, json_schema_input_type=AnyDataset | list[AnyDataset]),
+        BeforeValidator(as_list, json_schema_input_type=AnyDataset | list[AnyDataset]),
         Field(min_length=1),
     ]
     """The dataset, or a list of datasets to sweep over."""

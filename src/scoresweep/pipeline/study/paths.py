@@ -48,6 +48,10 @@ class StudyPaths:
         """Weights of an extractor that is trained on the dataset."""
         return self.root / f"data/{dataset}.{extractor}.safetensors"
 
+    def plugin_copy(self, stem: str, sha256: str) -> Path:
+        """Text of a plugin with which results were computed."""
+        return self.results / "plugins" / f"{stem}-{sha256[:12]}.json"
+
     def run(self, run: str) -> Path:
         """Folder of a training run."""
         return self.results / "runs" / run

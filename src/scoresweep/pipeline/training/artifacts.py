@@ -17,7 +17,9 @@ from scoresweep.pipeline.results.input_hashes import (
     training_sha256,
     write_weights_manifest,
 )
+from scoresweep.pipeline.results.plugin_copies import describe_plugin, keep_copies
 from scoresweep.pipeline.study import Run, StudyPaths
+from scoresweep.pipeline.study.plugins.used_plugins import used_plugins
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.provenance import Code, append_start, update_provenance
@@ -37,6 +39,10 @@ def write_run_header(run: Run, paths: StudyPaths, code: Code | None = None) -> N
     with atomic_write(paths.run_config(run.id)) as temporary:
         temporary.write_text(yaml.safe_dump(run.config(), sort_keys=False))
     append_start(paths.provenance(run.id), paths.code(run.id), code)
+    if plugins := used_plugins(run.dataset, run.train):
+        keep_copies(paths, *plugins)
+        facts = {"plugins": [describe_plugin(plugin) for plugin in plugins]}
+        update_provenance(paths.provenance(run.id), facts)
 
 
 def write_artifacts(trainer: Trainer, run: Run, paths: StudyPaths) -> None:

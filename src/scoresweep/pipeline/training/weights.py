@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -12,19 +14,34 @@ from torch import Tensor
 
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
+from scoresweep.pipeline.study.plugins.declared import DeclaredNetwork, methods_in
+from scoresweep.pipeline.study.plugins.plugin_files import find_plugin
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.file_kinds import describe
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
+from scoresweep.pipeline.training.plugin_network import make_plugin_network
 
-__all__ = ["build_network", "history_folder", "load_history", "load_network", "save_network"]
+__all__ = [
+    "build_network",
+    "history_folder",
+    "load_history",
+    "load_network",
+    "load_run_network",
+    "save_network",
+]
 
 
 def build_network(component: MethodConfig, shape: tuple[int, ...], sigmas: Tensor) -> ScoreNetwork:
     """Build the network of `component` for samples of `shape` and noise levels `sigmas` (L,)."""
-    network: ScoreNetwork = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
+    network: ScoreNetwork
+    if isinstance(component, DeclaredNetwork):
+        network = make_plugin_network(component, shape, sigmas)
+    else:
+        network = component.load()(shape=shape, sigmas=sigmas, **component.arguments())
     if len(shape) == 3:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -42,21 +59,44 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
         "shape": network.shape,
         "sha256": sha256_of_tensors(tensors),
     }
+    if component.origin and component.plugin:
+        model["plugin"] = {"source": component.origin.plugin.source, "content": component.plugin}
     with atomic_write(path) as temporary:
         save_safetensors(temporary, tensors, {"model": json.dumps(model)})
 
 
-def load_network(run_folder: Path) -> ScoreNetwork:
+def load_network(run_folder: Path, plugins: Sequence[str | Path] = ()) -> ScoreNetwork:
     """Load the network of a finished run: EMA weights, evaluation mode, no gradients.
 
-    Its noise ladder is `sigmas`, its sample shape `shape`. Raises `InputError` if the weights are
-    missing or damaged.
+    Its noise ladder is `sigmas`, its sample shape `shape`.
+
+    Args:
+        run_folder: folder of the run, `results/STUDY/runs/RUN`.
+        plugins: for a network of one's own, the file or installed module that declares it. It is
+            code, which weights alone never load.
+
+    Raises:
+        InputError: if the weights are missing or damaged, or need a plugin that is not given or
+            has changed since.
     """
+    found = [find_plugin(str(source), Path(), "plugins") for source in plugins]
+    own = [m for plugin in found for m in methods_in(plugin) if issubclass(m, DeclaredNetwork)]
+    return _load_once(run_folder, own)
+
+
+def load_run_network(run: Run, paths: StudyPaths) -> ScoreNetwork:
+    """Load the network of a finished run of a study; see `load_network`."""
+    return _load_once(paths.run(run.id), [type(run.train.network)])
+
+
+def _load_once(run_folder: Path, kinds: Sequence[type[MethodConfig]]) -> ScoreNetwork:
+    """Load the network of a run, or its copy; see `_load_network`."""
     path = run_folder / "model.safetensors"
-    return load_once("network", (path,), lambda: _load_network(path), copies=True)
+    return load_once("network", (path,), lambda: _load_network(path, kinds), copies=True)
 
 
-def _load_network(path: Path) -> ScoreNetwork:
+def _load_network(path: Path, kinds: Sequence[type[MethodConfig]]) -> ScoreNetwork:
+    """Load a network; `kinds` are the options classes of plugins that it may have."""
     if not path.exists():
         raise InputError(f"{path}: is missing; train the run first (`scoresweep train`)")
     try:
@@ -66,7 +106,7 @@ def _load_network(path: Path) -> ScoreNetwork:
         model = json.loads(metadata["model"])
         if sha256_of_tensors(tensors) != model["sha256"]:
             raise ValueError("it is damaged: its SHA-256 does not match")
-        component: MethodConfig = TypeAdapter(AnyNetwork).validate_python(model["network"])
+        component = _component(model, kinds, path)
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
@@ -79,6 +119,34 @@ def _load_network(path: Path) -> ScoreNetwork:
     return network.eval().requires_grad_(False)
 
 
+def _component(
+    model: dict[str, Any], kinds: Sequence[type[MethodConfig]], path: Path
+) -> MethodConfig:
+    """Return the options of a network: of a built-in one, or of the plugin that it needs.
+
+    Raises `InputError` if that plugin is not among `kinds`, or has changed.
+    """
+    made_by = model.get("plugin")
+    if made_by is None:
+        adapter: TypeAdapter[MethodConfig] = TypeAdapter(AnyNetwork)
+        return adapter.validate_python(model["network"])
+    name, source, content = model["network"]["name"], made_by["source"], made_by["content"]
+    needs = f"{path}: is of the network {name!r} of the plugin {source} ({content})"
+    for kind in kinds:
+        if kind.origin is None or kind.origin.declaration.name != name:
+            continue
+        if kind.plugin != content:
+            raise InputError(
+                f"{needs}, but {kind.origin.plugin} is now {kind.plugin}; expected the file that "
+                f"the run was trained with, whose text is in {path.parent / 'provenance.json'}"
+            )
+        return kind.model_validate(model["network"])
+    raise InputError(
+        f"{needs}, which is not given; expected load_network({str(path.parent)!r}, "
+        f"plugins=[{source!r}]) with the path of that file"
+    )
+
+
 def _first_line(error: Exception, max_length: int = 300) -> str:
     """Return the start of an error, which may list every tensor."""
     return " ".join(str(error).split())[:max_length]
@@ -89,7 +157,7 @@ def history_folder(history: Path, step: int) -> Path:
     return history / f"step-{step:08d}"
 
 
-def load_history(history: Path) -> dict[int, ScoreNetwork]:
-    """Load the networks saved in `history`, by step, ascending."""
-    folders = sorted(history.glob("step-*"))
-    return {int(path.name.removeprefix("step-")): load_network(path) for path in folders}
+def load_history(history: Path, component: MethodConfig) -> dict[int, ScoreNetwork]:
+    """Load the networks with the options `component` saved in `history`, by step, ascending."""
+    folders, kinds = sorted(history.glob("step-*")), [type(component)]
+    return {int(path.name.removeprefix("step-")): _load_once(path, kinds) for path in folders}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
 from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
 from scoresweep.pipeline.system.job_state import JobState
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ __all__ = ["Costs", "costs_of_jobs", "network_key", "probe_unknown", "sample_key
 
 MAX_PROBES = 8
 """Number of networks to probe; the others are assumed to cost as much as these on average."""
+
+COUNTING_SECONDS = 2.0
+"""Time for trial runs of plugins' samplers."""
 
 Key = tuple[str, ...]
 """Options that determine a cost."""
@@ -38,6 +43,10 @@ class Costs:
     """Number of levels of a ladder, by dataset and ladder."""
     probes: int = 0
     """Number of networks that were probed."""
+    counts: dict[Key, int] = field(default_factory=dict)
+    """Counted score evaluations of samplers of plugins, by options, levels and shape."""
+    counting: float = 0.0
+    """Seconds that counting took."""
 
     def evaluations_per_sample(self, plan: Plan, run: Run, setting: Setting) -> int | None:
         """Return the number of score evaluations; None if the ladder is not known yet."""
@@ -46,7 +55,28 @@ class Costs:
         if key not in self.levels:
             self.levels[key] = num_levels(plan, noise, run.dataset)
         levels = self.levels[key]
-        return None if levels is None else setting.sample.sampler.num_score_evaluations(levels)
+        if levels is None:
+            return None
+        count = setting.sample.sampler.num_score_evaluations(levels)
+        return self._count(plan, run, setting, levels) if count is None else count
+
+    def _count(self, plan: Plan, run: Run, setting: Setting, levels: int) -> int | None:
+        """Count the score evaluations of a plugin's sampler in a trial run.
+
+        Trial runs take seconds at most: further samplers get the mean of those before.
+        """
+        sampler, shape = setting.sample.sampler, sample_shape(plan, run.dataset)
+        assert isinstance(sampler, DeclaredSampler)
+        key = (sampler.model_dump_json(), str(levels), str(shape))
+        if key not in self.counts and shape is not None:
+            if self.counts and self.counting > COUNTING_SECONDS:
+                return round(statistics.mean(self.counts.values()))
+            from scoresweep.pipeline.sampling.plugin_sampler import count_score_evaluations
+
+            started = time.monotonic()
+            self.counts[key] = count_score_evaluations(sampler, shape, levels)
+            self.counting += time.monotonic() - started
+        return self.counts.get(key)
 
 
 def network_key(run: Run) -> Key:

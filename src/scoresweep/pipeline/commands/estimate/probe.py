@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresweep.pipeline.study import Sample, Train
+from scoresweep.pipeline.training.weights import build_network
 from scoresweep.score import Score
 
 __all__ = ["StepTimes", "probe"]
@@ -42,7 +43,7 @@ def probe(
     memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
     network = train.network
-    model: nn.Module = oracle or network.load()(shape=shape, sigmas=sigmas, **network.arguments())
+    model: nn.Module = oracle or build_network(network, shape, sigmas)
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = None if oracle else torch.optim.Adam(model.parameters())
     objective = functools.partial(train.objective.load(), **train.objective.arguments())

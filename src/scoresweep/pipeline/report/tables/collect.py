@@ -42,6 +42,7 @@ from scoresweep.pipeline.results import Outcome, Results, examine_results, outco
 from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
+from scoresweep.pipeline.study.plugins.stand_ins import describe_methods
 from scoresweep.pipeline.system.provenance import provenance
 
 __all__ = ["collect"]
@@ -313,4 +314,6 @@ def _attributes(plan: Plan) -> dict[str, Any]:
         key: json.dumps(value) if isinstance(value, dict | bool) else value
         for key, value in provenance().items()
     }
+    if plan.study.methods:
+        made["plugins"] = json.dumps(describe_methods(plan.study.methods), default=str)
     return {"schema_version": SCHEMA_VERSION, "study": plan.study.study, "config": study, **made}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Literal
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,13 +38,16 @@ class Sampler(MethodConfig):
     """Whether the sampler can do in-painting and interpolation."""
 
     name: str
-    denoise: bool = True
-    """End with the step x + σ_L² s(x, σ_L), without noise."""
 
     @property
     def level_step_sizes(self) -> str:
         """The "module:function" that returns the step size of each level of a ladder."""
         return f"{self.target.split(':')[0]}:level_step_sizes"
+
+    def load_step_sizes(self) -> Callable[..., Any]:
+        """Import and return the function that `level_step_sizes` names."""
+        function: Callable[..., Any] = pkgutil.resolve_name(self.level_step_sizes)
+        return function
 
     @property
     def needs_intermediate_levels(self) -> bool:
@@ -55,8 +59,11 @@ class Sampler(MethodConfig):
         """Whether a step is x + η s + √(2η) z."""
         return False
 
-    def num_score_evaluations(self, levels: int) -> int:
-        """Return how often the score of one sample is computed on a ladder of `levels` levels."""
+    def num_score_evaluations(self, levels: int) -> int | None:
+        """Return how often the score of one sample is computed on a ladder of `levels` levels.
+
+        None: only a trial run can tell.
+        """
         raise NotImplementedError
 
     def check(self, sigmas: Sequence[float]) -> None:
@@ -75,7 +82,14 @@ class Sampler(MethodConfig):
                 yield str(error)
 
 
-class AnnealedLangevin(Sampler):
+class Denoising(Sampler):
+    """Base class of samplers that can end with a denoising step."""
+
+    denoise: bool = True
+    """End with the step x + σ_L² s(x, σ_L), without noise."""
+
+
+class AnnealedLangevin(Denoising):
     """Annealed Langevin dynamics (Song and Ermon 2019, Algorithm 1)."""
 
     target: ClassVar[str] = "scoresweep.samplers.annealed_langevin:annealed_langevin"
@@ -104,7 +118,7 @@ class AnnealedLangevin(Sampler):
         check_annealed_langevin(sigmas, **self.arguments())
 
 
-class Consistent(Sampler):
+class Consistent(Denoising):
     """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020, Algorithm 2)."""
 
     target: ClassVar[str] = "scoresweep.samplers.consistent:consistent"
@@ -133,7 +147,7 @@ class Consistent(Sampler):
         check_consistent(sigmas, **self.arguments())
 
 
-class Langevin(Sampler):
+class Langevin(Denoising):
     """Langevin dynamics at the last level of the ladder."""
 
     target: ClassVar[str] = "scoresweep.samplers.langevin:langevin"
@@ -163,7 +177,7 @@ class Langevin(Sampler):
         check_langevin(sigmas, **self.arguments())
 
 
-class DenoiseRenoise(Sampler):
+class DenoiseRenoise(Denoising):
     """x ← Denoise(x; σ_i²) + √c σ_i z, level by level."""
 
     target: ClassVar[str] = "scoresweep.samplers.denoise_renoise:denoise_renoise"
@@ -183,7 +197,7 @@ class DenoiseRenoise(Sampler):
         return levels * self.steps_per_level + self.denoise
 
 
-class PredictorCorrector(Sampler):
+class PredictorCorrector(Denoising):
     """Predictor-corrector sampling of the variance-exploding SDE (Song et al. 2021)."""
 
     target: ClassVar[str] = "scoresweep.samplers.predictor_corrector:predictor_corrector"
@@ -200,7 +214,7 @@ class PredictorCorrector(Sampler):
         return levels * (self.corrector_steps + 1)
 
 
-class ProbabilityFlow(Sampler):
+class ProbabilityFlow(Denoising):
     """The probability-flow ODE of the variance-exploding SDE (Song et al. 2021)."""
 
     target: ClassVar[str] = "scoresweep.samplers.probability_flow:probability_flow"
@@ -213,7 +227,7 @@ class ProbabilityFlow(Sampler):
         return levels if self.solver == "euler" else 2 * levels - 1
 
 
-class Metropolis(Sampler):
+class Metropolis(Denoising):
     """The Metropolis algorithm at the last level of the ladder; needs an exact score."""
 
     target: ClassVar[str] = "scoresweep.samplers.metropolis:metropolis"

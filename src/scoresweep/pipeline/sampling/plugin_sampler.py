@@ -1,0 +1,123 @@
+"""Run the sampler of a plugin, and check what it does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scoresweep.out_of_memory import is_out_of_memory
+from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.study.origin import Origin
+from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
+from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.score import Score
+
+__all__ = ["count_score_evaluations", "run_plugin_sampler"]
+
+Observe = Callable[[int, Tensor, Tensor], None]
+
+
+@torch.no_grad()
+def run_plugin_sampler(
+    sampler: DeclaredSampler,
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    observe: Observe,
+    **arguments: Any,
+) -> Tensor:
+    """Return the samples of a plugin's sampler from the starting points `x` (N, ...).
+
+    Takes the arguments of a built-in sampler. The function is given those that it accepts. If it
+    observes no level, its result is observed as the state after the last one.
+
+    Raises `RunError` if it fails, returns no tensor like `x`, or changes `x` or `sigmas`; NaN is
+    left to the caller.
+    """
+    origin = sampler.origin
+    assert origin is not None
+    calls = _Calls(score, observe, len(sigmas), origin)
+    before = x.clone(), sigmas.clone()
+    arguments = {"observe": calls.observe, **arguments}
+    accepted = {name: value for name, value in arguments.items() if name in sampler.accepted}
+    with _explained(origin):
+        samples = sampler.load()(calls.score, x, sigmas, **accepted)
+    for name, now, then in zip(("x", "sigmas"), (x, sigmas), before, strict=True):
+        if not torch.equal(now, then):
+            raise RunError(
+                f"{origin}: changed its argument {name!r}; expected it to work on a copy: "
+                f"{name} = {name}.clone()"
+            )
+    if not isinstance(samples, Tensor) or samples.shape != x.shape:
+        found = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples).__name__
+        raise RunError(
+            f"{origin}: returned {found} from starting points of shape {tuple(x.shape)}; expected "
+            f"samples of that shape"
+        )
+    samples = samples.to(x)
+    if not calls.observed:
+        last = torch.zeros_like(samples) if calls.last is None else calls.last
+        observe(len(sigmas) - 1, samples, last)
+    if sampler.is_denoised_by_pipeline:
+        sigma = x.new_full((len(x),), float(sigmas[-1]))
+        samples = samples + float(sigmas[-1]) ** 2 * score(samples, sigma)
+    return samples
+
+
+def count_score_evaluations(sampler: DeclaredSampler, shape: tuple[int, ...], levels: int) -> int:
+    """Return how often the score of a sample is computed, in a trial run on a zero score.
+
+    Raises `RunError` if the sampler fails.
+    """
+    count = 0
+
+    def score(x: Tensor, sigma: Tensor) -> Tensor:  # noqa: ARG001 - the signature of a score
+        nonlocal count
+        count += 1
+        return torch.zeros_like(x)
+
+    generator, sigmas = torch.Generator().manual_seed(0), torch.logspace(0, -2, levels).double()
+    options = {"generator": generator, "observe": lambda *_: None, **sampler.arguments()}
+    run_plugin_sampler(sampler, score, torch.zeros(1, *shape), sigmas, **options)
+    return count
+
+
+class _Calls:
+    """What a sampler calls: the score, and the observer of its levels."""
+
+    def __init__(self, score: Score, observe: Observe, levels: int, origin: Origin) -> None:
+        self._score, self._observe, self._levels, self._origin = score, observe, levels, origin
+        self.last: Tensor | None = None
+        """The last score."""
+        self.observed = False
+
+    def score(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.last = self._score(x, sigma)
+        return self.last
+
+    def observe(self, level: int, x: Tensor, score: Tensor) -> None:
+        if not isinstance(level, int) or not 0 <= level < self._levels:
+            raise RunError(
+                f"{self._origin}: observe: level {level}: expected the index of a level, 0 to "
+                f"{self._levels - 1}"
+            )
+        self.observed = True
+        self._observe(level, x, score)
+
+
+@contextlib.contextmanager
+def _explained(origin: Origin) -> Iterator[None]:
+    """Turn an exception of the plugin into a `RunError` that names its line."""
+    try:
+        yield
+    except ScoresweepError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise RunError(describe_failure(error, origin)) from None

@@ -1,0 +1,105 @@
+"""A module that a plugin declares, as a score network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from scoresweep.networks.score_network import ScoreNetwork
+from scoresweep.out_of_memory import is_out_of_memory
+from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
+from scoresweep.pipeline.study.origin import Origin
+from scoresweep.pipeline.study.plugins.declared import DeclaredNetwork
+from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.score import expand_sigma
+
+__all__ = ["PluginNetwork", "make_plugin_network"]
+
+TRIAL = 2
+"""Number of samples of the trial run of a new network."""
+
+
+class PluginNetwork(ScoreNetwork):
+    """The score that a module predicts, with a check of its output.
+
+    Args:
+        shape: shape of one sample.
+        sigmas: the ladder, (L,).
+        module: what the plugin's class or function returned.
+        origin: where that is.
+        predicts: "score": the score s; "noise": z, so that s = −z/σ; "denoised": x₀, so that
+            s = (x₀ − x)/σ².
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        sigmas: Tensor,
+        module: nn.Module,
+        origin: Origin,
+        predicts: Literal["score", "noise", "denoised"] = "score",
+    ) -> None:
+        super().__init__(shape, sigmas)
+        self.module = module
+        self.origin = origin
+        self.predicts = predicts
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the score at `x` (N, *shape) for the noise levels `sigma` (N,), as `x`.
+
+        Raises `RunError` if the module fails, or its output has another shape.
+        """
+        output = self._predict(x, sigma)
+        if self.predicts == "noise":
+            return -output / expand_sigma(sigma, x)
+        if self.predicts == "denoised":
+            return (output - x) / expand_sigma(sigma, x).square()
+        return output
+
+    def _predict(self, x: Tensor, sigma: Tensor) -> Tensor:
+        try:
+            output: Tensor = self.module(x, sigma)
+        except ScoresweepError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise RunError(describe_failure(error, self.origin)) from None
+        if not isinstance(output, Tensor) or output.shape != x.shape:
+            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise RunError(
+                f"{self.origin}: returned {found} for samples of shape {tuple(x.shape)}; expected "
+                f"a tensor of that shape"
+            )
+        return output
+
+
+def make_plugin_network(
+    component: DeclaredNetwork, shape: tuple[int, ...], sigmas: Tensor
+) -> PluginNetwork:
+    """Build the network of `component`, and try it on two samples.
+
+    Raises `InputError` if it cannot be built, is not a module, or does not take samples of `shape`.
+    """
+    origin = component.origin
+    assert origin is not None
+    given = {"shape": shape, "sigmas": sigmas.float()}
+    given = {name: value for name, value in given.items() if name in component.accepted}
+    try:
+        module = component.load()(**given, **component.arguments())
+    except Exception as error:  # noqa: BLE001 - code of the user
+        raise InputError(describe_failure(error, origin)) from None
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{origin}: returned {type(module).__name__}; expected a torch.nn.Module, or a "
+            f"function that returns one"
+        )
+    network = PluginNetwork(shape, sigmas, module, origin, origin.declaration.hooks["predicts"])
+    try:
+        with torch.no_grad():
+            network.eval()(torch.full((TRIAL, *shape), 0.5), network.sigmas[:1].expand(TRIAL))
+    except RunError as error:
+        raise InputError(str(error)) from None
+    return network.train()

@@ -1,0 +1,158 @@
+"""Declare methods of one's own in a Python file that a study names under `plugins:`.
+
+    from scoresweep.plugins import sampler
+
+    @sampler
+    def heavy_ball(score, x, sigmas, *, step_size: float, momentum: float = 0.9, generator=None):
+        ...
+
+A decorator attaches a `Declaration` to a function or class and returns it unchanged, so that the
+file stays an ordinary module. The annotated arguments that scoresweep does not pass itself are the
+options of the method in a study; `Annotated[float, Field(gt=0, description="...")]` adds bounds
+and a text, and so does a section "Args:" of the docstring.
+
+`name` is the method's name in studies, by default that of the function or class. Ids of results
+contain the SHA-256 of the plugin's file, or `version` if it is given: then editing the file
+recomputes nothing until the version is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
+
+__all__ = ["KINDS", "Declaration", "Kind", "declaration_of", "network", "sampler"]
+
+Kind = Literal["dataset", "noise_ladder", "network", "objective", "sampler", "metric", "extractor"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+ATTRIBUTE = "__scoresweep__"
+"""Attribute of a function or class that holds its declaration."""
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A method of one's own."""
+
+    kind: Kind
+    name: str
+    target: Callable[..., Any]
+    version: str | None = None
+    """Stands for the content of the file in the ids of results; None: the SHA-256 of the file."""
+    hooks: Mapping[str, Any] = field(default_factory=dict)
+    """What else scoresweep should know, by the names of the decorator's arguments."""
+
+
+def declaration_of(value: object) -> Declaration | None:
+    """Return the declaration of a decorated function or class; None if it is not decorated."""
+    found = getattr(value, ATTRIBUTE, None)
+    is_own = isinstance(found, Declaration) and found.target is value  # not that of a base class
+    return found if is_own else None
+
+
+def sampler(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    denoise: bool = True,
+    check: Callable[..., None] | None = None,
+    num_score_evaluations: Callable[..., int] | None = None,
+    level_step_sizes: Callable[..., Any] | None = None,
+    is_langevin: bool = False,
+) -> Any:
+    """Declare a sampler `f(score, x, sigmas, *, OPTIONS, generator, observe)` → samples.
+
+    `score(x, sigma)` is the score at `x` (N, ...) for noise levels `sigma` (N,), `x` are the
+    starting points (N, ...), which must not be changed, and `sigmas` the ladder σ_1 > … > σ_L,
+    (L,). The result has the shape of `x`. If the function takes them, it is also given `generator`,
+    the source of all its random numbers, and `observe(level, x, score)`, to be called after each
+    level, counted from 0, with the state and the last score, for diagnostics and trajectories.
+
+    The hooks get the options of the study by keyword, as far as they take them.
+
+    Args:
+        target: the function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+        denoise: end with the step x + σ_L² s(x, σ_L), unless the study says `denoise: false`, as
+            with built-in samplers. A function with an argument `denoise` does so itself. False:
+            the result is final.
+        check: `f(sigmas, OPTIONS)` raises ValueError, "option: value: reason", if the options do
+            not fit the ladder `sigmas`, a list of numbers. Called when a study is planned if the
+            levels are known, and before sampling.
+        num_score_evaluations: `f(levels, OPTIONS)` → how often the score of a sample is computed on
+            a ladder of `levels` levels, without the final step `denoise`. By default it is counted
+            in a trial run.
+        level_step_sizes: `f(sigmas, OPTIONS)` → step size η of each level, (L,), which the report
+            shows.
+        is_langevin: whether a step is x + η s + √(2η) z, with η from `level_step_sizes`. Then the
+            noise that is left in samples is measured.
+    """
+    hooks = {
+        "denoise": denoise,
+        "check": check,
+        "num_score_evaluations": num_score_evaluations,
+        "level_step_sizes": level_step_sizes,
+        "is_langevin": is_langevin,
+    }
+    return _declare("sampler", target, name, version, hooks)
+
+
+def network(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    predicts: Literal["score", "noise", "denoised"] = "score",
+    needs_images: bool = False,
+    smallest_side: int = 1,
+    continuous_sigma: bool = True,
+) -> Any:
+    """Declare a network: a `torch.nn.Module` class, or a function that returns a module.
+
+    The module is called with samples `x` (N, ...), images in [0, 1], and noise levels `sigma` (N,),
+    and returns a tensor like `x`. Beside its options, the class or function is given `shape`, the
+    shape of a sample, (C, H, W) or (D,), and `sigmas`, the ladder of training, (L,), if it takes
+    them.
+
+    Args:
+        target: the class or function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+        predicts: what the module returns: the "score"; the "noise" z of x = x₀ + σz, so that the
+            score is −z/σ; or the "denoised" x₀, so that the score is (x₀ − x)/σ².
+        needs_images: whether it needs images, not points.
+        smallest_side: minimum height and width of an image, in pixels.
+        continuous_sigma: whether it also takes noise levels between those of `sigmas`.
+    """
+    hooks = {
+        "predicts": predicts,
+        "needs_images": needs_images,
+        "smallest_side": smallest_side,
+        "continuous_sigma": continuous_sigma,
+    }
+    return _declare("network", target, name, version, hooks)
+
+
+def _declare(
+    kind: Kind, target: Any, name: str | None, version: str | None, hooks: Mapping[str, Any]
+) -> Any:
+    """Attach a declaration to `target`, or return a decorator that does."""
+
+    def attach(target: T) -> T:
+        if not callable(target):
+            raise TypeError(
+                f"@{kind}: {target!r}: expected a function or a class (further arguments of the "
+                f"decorator need their names, as in @{kind}(name=...))"
+            )
+        found = name or str(getattr(target, "__name__", ""))
+        setattr(target, ATTRIBUTE, Declaration(kind, found, target, version, hooks))
+        return target
+
+    return attach if target is None else attach(target)

@@ -1,0 +1,196 @@
+"""A study with a sampler and a network of one's own: trained, sampled, measured, reported."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from plugin_study import METHODS, plan_in, write_study
+from tiny_study import give_data, save_untrained_networks
+
+from scoresweep import load_network
+from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.report.saved_report import read_report
+from scoresweep.pipeline.rules.sample import sample
+from scoresweep.pipeline.sampling.sample_store import read_samples
+from scoresweep.pipeline.training.network_setup import make_network
+
+BALL = {"name": "heavy_ball", "step_size": 1e-3}
+SMALL = {"name": "Small", "channels": 3}
+ONE = {"train": {"network": SMALL, "grid": {}}, "sample": {"sampler": BALL, "grid": {}}}
+
+
+@pytest.fixture
+def folder(staged, tmp_path):
+    give_data(tmp_path, staged)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(staged, tmp_path_factory):
+    """The folder of a finished study, computed by the commands."""
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("finished")
+    give_data(folder, staged)
+    grid = {"sampler": [{"name": "annealed_langevin", "step_size": 2e-3}, BALL]}
+    train = {"network": SMALL, "steps": 40, "grid": {}}
+    write_study(folder, train=train, sample={"grid": grid})
+    commands = "reference|train|score-error|sample --processes 2|evaluate|report"
+    for command in commands.split("|"):
+        name, *options = command.split()
+        call = [sys.executable, "-m", "scoresweep", name, "study.yaml", *options]
+        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def plan(finished):
+    from scoresweep.pipeline.study import load_study, plan_study
+
+    return plan_study(load_study(finished / "study.yaml"), finished)
+
+
+@pytest.mark.slow
+def test_results_of_plugins_are_complete(plan, scoresweep):
+    done = scoresweep("plan", "study.yaml", "--no-probe", cwd=plan.paths.root)
+    assert "nothing left to train or to sample" in done.stdout, done.stdout + done.stderr
+    report = read_report(plan.paths.report)
+    assert sorted(report.rows["sampler"]) == [
+        "annealed_langevin(step_size=0.002)",
+        "heavy_ball(step_size=0.001)",
+    ]
+    assert report.plan.settings[1].id == plan.settings[1].id
+
+
+@pytest.mark.slow
+def test_reports_are_compared_without_the_plugin(plan, scoresweep, tmp_path):
+    paths = [tmp_path / f"{name}.nc" for name in "ab"]
+    for path in paths:
+        path.write_bytes(plan.paths.report.read_bytes())
+    done = scoresweep("compare", *paths, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "heavy_ball" in done.stdout
+
+
+@pytest.mark.slow
+def test_results_keep_a_copy_of_the_plugin(plan):
+    run, setting = plan.runs[0], plan.settings[1]
+    (record,) = json.loads(plan.paths.provenance(run.id).read_text())["plugins"]
+    assert record["files"] == {"my_methods.py": METHODS}
+    assert record["sha256"] == setting.sample.sampler.plugin
+    manifest = json.loads(plan.paths.samples_manifest(run.id, setting.store).read_text())
+    assert manifest["plugins"] == {"my_methods.py": record["sha256"]}
+    copy = plan.paths.plugin_copy("my_methods", record["sha256"])
+    assert json.loads(copy.read_text()) == record
+
+
+@pytest.mark.slow
+def test_a_network_of_a_plugin_is_loaded_only_with_the_plugin(plan, tmp_path):
+    run = plan.paths.run(plan.runs[0].id)
+    with pytest.raises(InputError, match=r"my_methods\.py"):
+        load_network(run)
+    network = load_network(run, plugins=[plan.paths.root / "my_methods.py"])
+    assert network.module.first.out_channels == 3
+    edited = tmp_path / "my_methods.py"
+    edited.write_text(METHODS + "# edited\n")
+    with pytest.raises(InputError) as error:
+        load_network(run, plugins=[edited])
+    assert plan.runs[0].train.network.plugin in str(error.value)
+
+
+@pytest.mark.slow
+def test_samples_do_not_depend_on_the_number_of_processes(plan, folder):
+    (folder / "results/tiny").mkdir(parents=True)
+    import shutil
+
+    shutil.copytree(plan.paths.results / "runs", folder / "results/tiny/runs")
+    grid = {"sampler": [{"name": "annealed_langevin", "step_size": 2e-3}, BALL]}
+    train = {"network": SMALL, "steps": 40, "grid": {}}
+    again = plan_in(folder, train=train, sample={"grid": grid})
+    run, setting = again.runs[0].id, again.settings[1]
+    sample(again, run, setting.id)
+    drawn = [read_samples(p.paths.samples(run, setting.store)).values for p in (plan, again)]
+    assert (drawn[0] == drawn[1]).all()
+
+
+def test_a_network_that_predicts_noise_is_a_score(folder):
+    run = plan_in(folder, **ONE).runs[0]
+    network = make_network(run, plan_in(folder, **ONE).paths)
+    x, sigma = torch.rand(5, 1, 8, 8), torch.tensor([0.1, 0.5, 1.0, 2.0, 8.0])
+    expected = -network.module(x, sigma) / sigma[:, None, None, None]
+    torch.testing.assert_close(network(x, sigma), expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("return self", "return torch.cat([x, x], 1); self", ["my_methods.py", "(2, 2, 8, 8)"]),
+        ("self.last(torch.relu", "self.lost(torch.relu", ["my_methods.py:46", "'lost'"]),
+        ("padding=1)\n\n", "padding=1)\n        1 / 0\n\n", ["my_methods.py:44", "Zero"]),
+        ('predicts="noise"', 'predicts="score", needs_images=1', []),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_training(
+    folder, monkeypatch, old, new, named
+):
+    monkeypatch.chdir(folder)
+    plan = plan_in(folder, METHODS.replace(old, new), **ONE)
+    if not named:
+        assert make_network(plan.runs[0], plan.paths)
+        return
+    with pytest.raises(InputError) as error:
+        make_network(plan.runs[0], plan.paths)
+    assert all(word in str(error.value) for word in named), str(error.value)
+
+
+RETURN = "            observe(level, x, drift)\n    return x\n"
+CLONE = "x, velocity = x.clone(), torch.zeros_like(x)"
+
+
+def drawn(folder, methods, **options):
+    plan = plan_in(
+        folder, methods, train={"grid": {}}, sample={"sampler": BALL | options, "grid": {}}
+    )
+    save_untrained_networks(plan)
+    run, setting = plan.runs[0].id, plan.settings[0]
+    sample(plan, run, setting.id)
+    return plan.paths.samples(run, setting.store)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (RETURN, RETURN.replace("return x", "return x[:, 0]"), ["(20, 8, 8)", "(20, 1, 8, 8)"]),
+        (RETURN, RETURN.replace("return x", "return None"), ["NoneType"]),
+        (RETURN, RETURN.replace("return x", "return x / 0"), ["20 of 20 samples"]),
+        (RETURN, RETURN.replace("return x", "return y"), ["my_methods.py:35", "NameError"]),
+        (RETURN, RETURN.replace("level,", "level + 1,"), ["level 5"]),
+        (CLONE, CLONE + "; sigmas *= 2", ["'sigmas'"]),
+        ("    x, velocity = x.clone(),", "    x += 1; velocity =", ["'x'"]),
+    ],
+)
+def test_a_sampler_that_breaks_the_contract_is_named(folder, monkeypatch, old, new, named):
+    monkeypatch.chdir(folder)
+    assert old in METHODS
+    with pytest.raises(RunError) as error:
+        drawn(folder, METHODS.replace(old, new))
+    assert error.value.exit_code == 1
+    named = ["my_methods.py:1" if "35" not in "".join(named) else "heavy_ball", *named]
+    assert all(word in str(error.value) for word in named), str(error.value)
+
+
+def test_the_final_step_is_done_unless_the_study_or_the_plugin_says_otherwise(folder):
+    plain = METHODS.replace("    x, velocity", "    return x.clone()\n    x, velocity")
+    never = plain.replace("@sampler\n", "@sampler(denoise=False)\n")
+    values = [
+        read_samples(drawn(folder, *case[:1], **case[1])).values.astype(int)
+        for case in ((plain, {}), (plain, {"denoise": False}), (never, {}))
+    ]
+    assert (values[1] == values[2]).all()
+    assert (values[0] != values[1]).any()
+    with pytest.raises(InputError, match="denoise"):
+        drawn(folder, never, denoise=True)

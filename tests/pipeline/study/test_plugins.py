@@ -1,0 +1,201 @@
+"""Methods of one's own: found, checked, swept, identified and pickled."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+from plugin_study import METHODS, plan_in, write_study
+from tiny_study import tiny_plan
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study import load_study, plan_study
+
+BALL = {"name": "heavy_ball", "step_size": 1e-3}
+LANGEVIN = {"name": "annealed_langevin", "step_size": 2e-3}
+
+
+def test_a_plugin_is_swept_with_built_in_methods(tmp_path):
+    grid = {"sampler": [LANGEVIN, BALL], "sampler.step_size": [1e-3, 4e-3]}
+    plan = plan_in(tmp_path, sample={"grid": grid})
+    samplers = [s.sample.sampler for s in plan.settings]
+    assert [s.name for s in samplers] == ["annealed_langevin"] * 2 + ["heavy_ball"] * 2
+    assert [s.step_size for s in samplers] == [1e-3, 4e-3] * 2
+    assert samplers[2].momentum == 0.5
+    fields = type(samplers[2]).model_fields
+    assert fields["momentum"].description == "share of the last step that is added."
+    assert list(fields) == ["name", "denoise", "step_size", "momentum"]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "named"),
+    [
+        ({"name": "heavy_bal"}, ["sample.sampler.name", "heavy_ball", "annealed_langevin"]),
+        (BALL | {"momentun": 1.0}, ["sample.sampler.momentun", "'momentum'"]),
+        (BALL | {"step_size": -1.0}, ["sample.sampler.step_size", "greater than 0"]),
+        (BALL | {"momentum": "much"}, ["sample.sampler.momentum", "a number"]),
+    ],
+)
+def test_options_of_a_plugin_are_checked_like_built_in_ones(tmp_path, sampler, named):
+    with pytest.raises(InputError) as error:
+        plan_in(tmp_path, sample={"sampler": sampler, "grid": {}})
+    assert all(word in str(error.value) for word in named)
+
+
+def ids(plan):
+    return [p.id for p in (*plan.runs, *plan.settings)], [s.store for s in plan.settings]
+
+
+def test_a_plugin_that_is_not_used_changes_no_id(tmp_path):
+    assert ids(plan_in(tmp_path)) == ids(tiny_plan(tmp_path))
+
+
+def test_an_edited_plugin_changes_the_ids_of_what_uses_it_only(tmp_path):
+    grid = {"sampler": [LANGEVIN, BALL]}
+    networks = {"grid": {"network": [{"name": "mlp"}, {"name": "Small"}]}}
+    before = plan_in(tmp_path, sample={"grid": grid}, train=networks)
+    same = plan_in(tmp_path, sample={"grid": grid}, train=networks)
+    after = plan_in(tmp_path, METHODS + "\n# edited\n", sample={"grid": grid}, train=networks)
+    assert ids(before) == ids(same)
+    for kind in ("runs", "settings"):
+        (built_in, own), (built_in_after, own_after) = (getattr(p, kind) for p in (before, after))
+        assert built_in.id == built_in_after.id
+        assert own.id != own_after.id
+    assert before.settings[1].store != after.settings[1].store
+
+
+def test_a_version_stands_for_the_content_of_the_file(tmp_path):
+    versions = [METHODS.replace("@sampler", f"@sampler(version='{n}')") for n in (1, 2)]
+    sample = {"sample": {"sampler": BALL, "grid": {}}}
+    first = plan_in(tmp_path, versions[0], **sample)
+    edited = plan_in(tmp_path, versions[0] + "\n# edited\n", **sample)
+    second = plan_in(tmp_path, versions[1], **sample)
+    assert first.settings[0].id == edited.settings[0].id != second.settings[0].id
+
+
+def test_runs_and_settings_are_unpickled_in_a_process_that_has_not_loaded_the_plugin(tmp_path):
+    plan = plan_in(
+        tmp_path, sample={"sampler": BALL, "grid": {}}, train={"network": {"name": "Small"}}
+    )
+    things = plan.runs[0], plan.settings[0]
+    assert pickle.loads(pickle.dumps(things)) == things
+    (tmp_path / "plan.pickle").write_bytes(pickle.dumps(things))
+    code = (
+        "import pickle; run, setting = pickle.load(open('plan.pickle', 'rb'));"
+        "print(run.train.network.channels, setting.sample.sampler.load().__name__)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "4 heavy_ball\n", done.stderr
+    (tmp_path / "my_methods.py").write_text(METHODS + "# edited\n")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "InputError: my_methods.py" in done.stderr
+    assert plan.runs[0].train.network.plugin in done.stderr
+
+
+def test_planning_with_a_plugin_without_torch_imports_no_torch(tmp_path):
+    methods = "from scoresweep.plugins import sampler\n@sampler\ndef f(score, x, sigmas): ...\n"
+    write_study(tmp_path, methods, sample={"sampler": {"name": "f"}, "grid": {}})
+    code = (
+        "import sys; from pathlib import Path; from scoresweep.pipeline.study import *;"
+        "plan = plan_study(load_study(Path('study.yaml'))); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
+
+
+HEAD = "import torch\nfrom scoresweep.plugins import network, sampler\n"
+
+BAD = {
+    "def f(:": "my_methods.py:3: SyntaxError",
+    "import nonsuch": "my_methods.py:3: ModuleNotFoundError",
+    "1 / 0": "my_methods.py:3: ZeroDivisionError",
+    "raise SystemExit(3)": "my_methods.py:3: SystemExit",
+    "": "my_methods.py: declares no method",
+    "@sampler\ndef langevin(score, x, sigmas): ...": "my_methods.py:3: the sampler 'langevin'",
+    "@sampler\ndef f(score, x, sigmas, *, a): ...": "my_methods.py:3: the sampler 'f': option 'a'",
+    "@sampler\ndef f(score, x, sigmas, *, a: torch.Tensor): ...": "option 'a': Tensor",
+    "@sampler\ndef f(score, x, sigmas, *, a: float = 'b'): ...": "option 'a': the default 'b'",
+    "@sampler\ndef f(score, x, sigmas, *, a: 'nonsuch'): ...": "option 'a': 'nonsuch'",
+    "@sampler\ndef f(score, x, sigmas, *, model_dump: int): ...": "option 'model_dump'",
+    "@sampler(name='a b')\ndef f(score, x, sigmas): ...": "my_methods.py:3: the sampler 'a b'",
+    "@sampler('f')\ndef f(score, x, sigmas): ...": "my_methods.py:3: TypeError",
+    "@sampler\ndef f(score, x, sigmas): ...\n@sampler(name='f')\ndef g(score, x, sigmas): ...": (
+        "my_methods.py:5: the sampler 'f': has the name of my_methods.py:3"
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "message"), BAD.items())
+def test_a_wrong_plugin_is_named_with_its_line(tmp_path, monkeypatch, code, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        plan_in(tmp_path, HEAD + code + "\n")
+    assert message in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("source", ["my_method.py", "folder/methods.py", "nonsuch_module"])
+def test_a_plugin_that_does_not_exist_is_named(tmp_path, source):
+    path = write_study(tmp_path, plugins=[source])
+    with pytest.raises(InputError) as error:
+        load_study(path)
+    assert f"plugins: {source}: " in str(error.value)
+    assert ("my_methods.py" in str(error.value)) == (source == "my_method.py")
+
+
+def test_a_folder_with_several_files_is_one_plugin(tmp_path):
+    path = write_study(tmp_path, plugins=["mine"], sample={"sampler": BALL, "grid": {}})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/__init__.py").write_text("from .balls import heavy_ball\n")
+    (tmp_path / "mine/balls.py").write_text(METHODS)
+    first = plan_study(load_study(path), tmp_path)
+    assert first.settings[0].sample.sampler.momentum == 0.5
+    (tmp_path / "mine/balls.py").write_text(METHODS.replace("= 0.5", "= 0.7"))
+    second = plan_study(load_study(path), tmp_path)
+    assert second.settings[0].sample.sampler.momentum == 0.7
+    assert second.settings[0].id != first.settings[0].id
+
+
+def test_an_installed_module_is_a_plugin(tmp_path, monkeypatch):
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed/balls_of_a_package.py").write_text(METHODS)
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    sample = {"sampler": BALL, "grid": {}}
+    plan = plan_in(tmp_path, plugins=["balls_of_a_package"], sample=sample)
+    assert plan.settings[0].sample.sampler.load().__module__ == "balls_of_a_package"
+    assert plan.settings[0].id == plan_in(tmp_path, sample=sample).settings[0].id
+
+
+CHECKED = METHODS.replace(
+    "@sampler\n",
+    """
+def check(sigmas, *, step_size, **_):
+    if step_size > sigmas[-1]:
+        raise ValueError(f"step_size: {step_size}: expected at most {sigmas[-1]:g}")
+
+
+@sampler(
+    check=check,
+    num_score_evaluations=lambda levels, momentum: levels * (1 + round(2 * momentum)),
+    is_langevin=True,
+    level_step_sizes=lambda sigmas, step_size: step_size * sigmas,
+)
+""",
+)
+
+
+def test_hooks_of_a_sampler(tmp_path):
+    import torch
+
+    sample = {"sampler": BALL, "grid": {}}
+    sampler = plan_in(tmp_path, CHECKED, sample=sample).settings[0].sample.sampler
+    assert sampler.num_score_evaluations(10) == 21  # the final step denoises
+    assert sampler.is_langevin
+    sigmas = torch.tensor([4.0, 2.0], dtype=torch.float64)
+    assert sampler.load_step_sizes()(sigmas, **sampler.arguments()).tolist() == [4e-3, 2e-3]
+    with pytest.raises(InputError, match=r"sample.sampler.step_size: 0.5: expected at most 0.1"):
+        plan_in(tmp_path, CHECKED, sample={"sampler": BALL | {"step_size": 0.5}, "grid": {}})
