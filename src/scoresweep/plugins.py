@@ -18,11 +18,21 @@ recomputes nothing until the version is changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-__all__ = ["KINDS", "Declaration", "Kind", "declaration_of", "network", "sampler"]
+__all__ = [
+    "KINDS",
+    "Declaration",
+    "Kind",
+    "dataset",
+    "declaration_of",
+    "network",
+    "noise_ladder",
+    "objective",
+    "sampler",
+]
 
 Kind = Literal["dataset", "noise_ladder", "network", "objective", "sampler", "metric", "extractor"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -138,6 +148,69 @@ def network(
         "continuous_sigma": continuous_sigma,
     }
     return _declare("network", target, name, version, hooks)
+
+
+def noise_ladder(
+    target: Any = None, /, *, name: str | None = None, version: str | None = None
+) -> Any:
+    """Declare a noise ladder `f(*, OPTIONS)` → σ_1 > … > σ_L, positive numbers.
+
+    It is called when a study is planned, to check samplers against its levels. If it takes
+    `points`, it is given training samples (N, D), flattened, and called only where data are staged.
+
+    Args:
+        target: the function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+    """
+    return _declare("noise_ladder", target, name, version, {})
+
+
+def objective(target: Any = None, /, *, name: str | None = None, version: str | None = None) -> Any:
+    """Declare a training objective `f(score, x, sigma, z, *, OPTIONS)` → losses (N,).
+
+    `score(x, sigma)` is the network to train, `x` clean samples (N, ...), `sigma` the noise level
+    of each, (N,), and `z` standard normal noise, as `x`; noisy samples are x + σz. If the function
+    takes `v`, it is given random directions (K, N, ...), and `projections`, K, and `distribution`
+    ("rademacher" or "normal") become options. Use no other random numbers, so that an interrupted
+    run can be resumed exactly.
+
+    Args:
+        target: the function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+    """
+    return _declare("objective", target, name, version, {})
+
+
+def dataset(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    shape: Sequence[int] | None = None,
+    count: int | None = None,
+    source: str = "",
+    licence: str = "",
+) -> Any:
+    """Declare a dataset `f(*, OPTIONS)` → (train, test).
+
+    Both are an array of samples, or a pair of samples and labels (N,): images (N, H, W, C) of uint8
+    or of numbers in [0, 1], or points (N, D). They must be the same in each call. Files that the
+    function reads are not watched: raise `version` if they change.
+
+    Args:
+        target: the function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+        shape: shape of a sample, (C, H, W) or (D,), and
+        count: number of all samples, with which a study can be checked before the data are staged.
+        source: where the data come from, for the report.
+        licence: their licence.
+    """
+    hooks = {"shape": shape, "count": count, "source": source, "licence": licence}
+    return _declare("dataset", target, name, version, hooks)
 
 
 def _declare(

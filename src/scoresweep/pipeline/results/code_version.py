@@ -65,7 +65,8 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *("distributions.py", "metrics/shape_masks.py", "pipeline/rules/stage.py"),
         *("pipeline/data/array_files", "pipeline/data/image_files", "pipeline/data/sources"),
         *("pipeline/data/file_formats.py", "pipeline/data/user_files.py"),
-        *("pipeline/data/loaded_dataset.py", "pipeline/data/stratify.py"),
+        *("pipeline/data/loaded_dataset.py", "pipeline/data/plugin_dataset.py"),
+        "pipeline/data/stratify.py",
         "pipeline/data/split_names.py",
     ),
     "networks": (

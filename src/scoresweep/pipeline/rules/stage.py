@@ -13,6 +13,7 @@ from scoresweep import __version__
 from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.data.file_changes import cache_comparison, fingerprint, is_unchanged
 from scoresweep.pipeline.data.loaded_dataset import LoadedDataset
+from scoresweep.pipeline.data.plugin_dataset import load_plugin_dataset
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store_manifest import check_store, manifest_path
 from scoresweep.pipeline.data.stratify import stratified_subset
@@ -25,6 +26,7 @@ from scoresweep.pipeline.results.code_version import (
 )
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Dataset, ImageFolder, UserData
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredDataset
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.locks import file_lock
 
@@ -101,7 +103,11 @@ def load_dataset(dataset: Dataset) -> LoadedDataset:
     options = dataset.arguments()
     subset = options.pop("subset")
     options.pop("title", None)
-    loaded: LoadedDataset = dataset.load()(**options)
+    loaded: LoadedDataset
+    if isinstance(dataset, DeclaredDataset):
+        loaded = load_plugin_dataset(dataset, options)
+    else:
+        loaded = dataset.load()(**options)
     if isinstance(dataset, UserData):
         _check_sizes(dataset, loaded)
         _check_classes(dataset, loaded)

@@ -24,7 +24,7 @@ from scoresweep.pipeline.sampling.recorder import SamplingRecorder
 from scoresweep.pipeline.sampling.resolve import ResolvedSampling
 from scoresweep.pipeline.sampling.sampling_job import SamplingJob
 from scoresweep.pipeline.study.methods.tasks import Interpolation
-from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
 from scoresweep.pipeline.system.process import set_up_process

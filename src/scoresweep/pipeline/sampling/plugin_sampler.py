@@ -12,7 +12,7 @@ from torch import Tensor
 from scoresweep.out_of_memory import is_out_of_memory
 from scoresweep.pipeline.errors import RunError, ScoresweepError
 from scoresweep.pipeline.study.origin import Origin
-from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.score import Score
 

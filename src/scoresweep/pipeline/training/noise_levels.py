@@ -12,6 +12,7 @@ from scoresweep.noise import build_ladder
 from scoresweep.pipeline.data.shard_loader import random_samples
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredLadder
 from scoresweep.seeds import generator_for
 
 __all__ = ["resolve_noise_levels", "training_points"]
@@ -32,6 +33,9 @@ def resolve_noise_levels(component: MethodConfig, points: Callable[[], Tensor]) 
     Raises `InputError` if the ladder does not fit the data (a maximum distance below sigma_min,
     for example).
     """
+    if isinstance(component, DeclaredLadder):
+        given = {"points": points().flatten(1)} if component.depends_on_data else {}
+        return torch.tensor(component.levels_for(**given), dtype=torch.float64)
     options, generator = component.arguments(), generator_for("max_distance")
     depends_on_data = isinstance(options.get("sigma_max"), str) or options.get("levels") == "auto"
     flat = points().flatten(1) if depends_on_data else torch.empty(0, 0)

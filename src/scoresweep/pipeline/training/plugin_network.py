@@ -11,7 +11,7 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.out_of_memory import is_out_of_memory
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.study.origin import Origin
-from scoresweep.pipeline.study.plugins.declared import DeclaredNetwork
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.score import expand_sigma
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from contextlib import nullcontext
 
 import torch
@@ -16,6 +15,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.pipeline.training.curves import LossAccumulator
+from scoresweep.pipeline.training.plugin_objective import load_objective
 from scoresweep.pipeline.training.schedule import ema_decay, learning_rate
 from scoresweep.pipeline.training.step_noise import StepNoise
 from scoresweep.pipeline.training.weights import build_network
@@ -41,7 +41,7 @@ class TrainingStep:
         torch.manual_seed(derive_seed(train.seed, "weights"))
         self.network = build_network(train.network, loader.shape, sigmas).to(device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.objective = functools.partial(train.objective.load(), **train.objective.arguments())
+        self.objective = load_objective(train.objective)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=train.optimizer.learning_rate,

@@ -17,7 +17,8 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
-from scoresweep.pipeline.study.plugins.declared import DeclaredNetwork, methods_in
+from scoresweep.pipeline.study.plugins.declared import methods_in
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
 from scoresweep.pipeline.study.plugins.plugin_files import find_plugin
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.file_cache import load_once

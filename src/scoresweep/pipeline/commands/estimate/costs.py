@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
 from scoresweep.pipeline.study import Plan, Run, Setting
-from scoresweep.pipeline.study.plugins.declared import DeclaredSampler
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.job_state import JobState
 
 if TYPE_CHECKING:

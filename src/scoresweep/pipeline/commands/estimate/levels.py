@@ -7,6 +7,7 @@ from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.noise import Explicit
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredLadder
 
 __all__ = ["num_levels", "sample_shape"]
 
@@ -21,6 +22,8 @@ def num_levels(plan: Plan, noise: MethodConfig, dataset: Dataset) -> int | None:
     """Return the number of levels of a ladder; None if it depends on data that is not staged."""
     if isinstance(noise, Explicit):
         return len(noise.sigmas)
+    if isinstance(noise, DeclaredLadder) and not noise.depends_on_data:
+        return len(noise.known_sigmas())
     levels = getattr(noise, "levels", None)
     return levels if isinstance(levels, int) else _num_levels_from_data(plan, noise, dataset)
 
@@ -35,7 +38,7 @@ def _num_levels_from_data(plan: Plan, noise: MethodConfig, dataset: Dataset) -> 
         return None
     if plan.paths.dataset_manifest(dataset.id).exists():
         points = training_points(plan.paths.dataset_store(dataset.id))
-    elif isinstance(getattr(noise, "sigma_max", None), str):
+    elif isinstance(getattr(noise, "sigma_max", None), str) or isinstance(noise, DeclaredLadder):
         return None
     else:
         points = torch.zeros(2, *shape)  # only the dimension matters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresweep.pipeline.study import Sample, Train
+from scoresweep.pipeline.training.plugin_objective import load_objective
 from scoresweep.pipeline.training.weights import build_network
 from scoresweep.score import Score
 
@@ -46,7 +46,7 @@ def probe(
     model: nn.Module = oracle or build_network(network, shape, sigmas)
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = None if oracle else torch.optim.Adam(model.parameters())
-    objective = functools.partial(train.objective.load(), **train.objective.arguments())
+    objective = load_objective(train.objective)
 
     def score_in(precision: str) -> Score:
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)

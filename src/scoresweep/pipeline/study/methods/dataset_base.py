@@ -59,4 +59,5 @@ class Dataset(MethodConfig):
     def id(self) -> str:
         """Name of the staged store: the dataset name, and a hash if an option is not default."""
         options = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+        options |= {"plugin": self.plugin} if self.plugin else {}
         return f"{self.name}_{content_hash(options)}" if options else self.name

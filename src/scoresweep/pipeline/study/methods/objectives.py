@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scoresweep.pipeline.study.config import MethodConfig
 
-__all__ = ["DSM", "ISM", "AnyObjective", "Sliced"]
+__all__ = ["DSM", "ISM", "AnyObjective", "Objective", "Sliced"]
 
 
 class Objective(MethodConfig):
@@ -20,8 +20,6 @@ class Objective(MethodConfig):
     """
 
     name: str
-    weighting: Literal["sigma2", "sigma", "one"] = "sigma2"
-    """Loss weighting λ(σ): σ², σ or 1."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for the target."""
@@ -43,7 +41,14 @@ class Objective(MethodConfig):
             )
 
 
-class WithoutProjections(Objective):
+class Weighted(Objective):
+    """Base class of objectives with a weighting by the noise level."""
+
+    weighting: Literal["sigma2", "sigma", "one"] = "sigma2"
+    """Loss weighting λ(σ): σ², σ or 1."""
+
+
+class WithoutProjections(Weighted):
     """Base class of objectives without random projections."""
 
     projections: ClassVar[int] = 0
@@ -74,7 +79,7 @@ class ISM(WithoutProjections):
         return None if self.allow_large else 4096
 
 
-class Sliced(Objective):
+class Sliced(Weighted):
     """Base class of sliced score matching (Song et al. 2019)."""
 
     projections: int = Field(1, ge=1)

@@ -3,113 +3,32 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, create_model
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
-from scoresweep.pipeline.study.methods.networks import Network
-from scoresweep.pipeline.study.methods.samplers import Sampler
+from scoresweep.pipeline.study.methods.objectives import Sliced
 from scoresweep.pipeline.study.origin import Origin, Plugin
+from scoresweep.pipeline.study.plugins.declared_kinds import (
+    DeclaredDataset,
+    DeclaredLadder,
+    DeclaredNetwork,
+    DeclaredObjective,
+    DeclaredSampler,
+)
 from scoresweep.pipeline.study.plugins.options import option_fields, parameters_of, summary
-from scoresweep.pipeline.study.plugins.plugin_files import describe_exception, load_plugin
+from scoresweep.pipeline.study.plugins.plugin_files import load_plugin
 from scoresweep.plugins import Kind, declaration_of
 
-__all__ = ["DeclaredNetwork", "DeclaredSampler", "method_class", "methods_in"]
+__all__ = ["method_class", "methods_in"]
 
-M = TypeVar("M", bound=MethodConfig)
+OF_V = ("projections", "distribution")
+"""Options of an objective that takes random directions `v`."""
 
 DENOISE = "End with the step x + σ_L² s(x, σ_L), without noise."
-
-
-def call_hook(hook: Callable[..., Any], *given: Any, **options: Any) -> Any:
-    """Call a hook with the options that it takes."""
-    parameters = inspect.signature(hook).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return hook(*given, **{k: v for k, v in options.items() if takes_all or k in parameters})
-
-
-class DeclaredSampler(Sampler):
-    """Base class of samplers of plugins."""
-
-    hooks: ClassVar[Mapping[str, Any]]
-    accepted: ClassVar[frozenset[str]]
-    """Names of the arguments of the function."""
-
-    @property
-    def is_denoised_by_pipeline(self) -> bool:
-        """Whether the pipeline does the final step after the function."""
-        return "denoise" not in self.accepted and bool(getattr(self, "denoise", False))
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments for the function."""
-        return {k: v for k, v in super().arguments().items() if k in self.accepted}
-
-    @property
-    def is_langevin(self) -> bool:
-        """As declared."""
-        return bool(self.hooks["is_langevin"])
-
-    def num_score_evaluations(self, levels: int) -> int | None:
-        """Return what the hook says; None if it is not declared."""
-        hook = self.hooks["num_score_evaluations"]
-        if hook is None:
-            return None
-        try:
-            return int(call_hook(hook, levels, **self.arguments())) + self.is_denoised_by_pipeline
-        except Exception as error:  # noqa: BLE001 - code of the user
-            raise self._hook_error("num_score_evaluations", error) from None
-
-    def check(self, sigmas: Sequence[float]) -> None:
-        """Call the hook, which raises ValueError if the options do not fit the ladder."""
-        hook = self.hooks["check"]
-        if hook is None or not all(map(math.isfinite, sigmas)):
-            return
-        try:
-            call_hook(hook, [*sigmas], **self.arguments())
-        except ValueError:
-            raise
-        except Exception as error:  # noqa: BLE001 - code of the user
-            raise self._hook_error("check", error) from None
-
-    def load_step_sizes(self) -> Callable[..., Any]:
-        """Return the hook `level_step_sizes`, or else a function that returns NaN."""
-        return self._step_sizes
-
-    def _step_sizes(self, sigmas: Any, **options: Any) -> Any:
-        import torch
-
-        self.check(sigmas.tolist())
-        hook = self.hooks["level_step_sizes"]
-        if hook is None:
-            return torch.full_like(sigmas, math.nan)
-        try:
-            found = torch.as_tensor(call_hook(hook, sigmas, **options), dtype=torch.float64)
-        except ValueError:
-            raise
-        except Exception as error:  # noqa: BLE001 - code of the user
-            raise self._hook_error("level_step_sizes", error) from None
-        if found.shape != sigmas.shape:
-            raise InputError(
-                f"{self.origin}: level_step_sizes: returned {tuple(found.shape)}, expected one "
-                f"step size for each level, {tuple(sigmas.shape)}"
-            )
-        return found
-
-    def _hook_error(self, hook: str, error: Exception) -> InputError:
-        return InputError(f"{self.origin}: {hook}: {describe_exception(error)}")
-
-
-class DeclaredNetwork(Network):
-    """Base class of networks of plugins."""
-
-    accepted: ClassVar[frozenset[str]]
-    """Names of the arguments of the class or function."""
 
 
 class _Rules(NamedTuple):
@@ -127,6 +46,9 @@ RULES: dict[Kind, _Rules] = {
         DeclaredSampler, 3, frozenset({"generator", "observe", "noise", "known", "mask"})
     ),
     "network": _Rules(DeclaredNetwork, 0, frozenset({"shape", "sigmas"})),
+    "noise_ladder": _Rules(DeclaredLadder, 0, frozenset({"points"})),
+    "objective": _Rules(DeclaredObjective, 4, frozenset({"v"})),
+    "dataset": _Rules(DeclaredDataset, 0, frozenset()),
 }
 
 
@@ -162,6 +84,8 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
     accepted = _parameters(origin)
     if declaration.kind == "sampler" and declaration.hooks["denoise"] and "denoise" not in accepted:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
+    if declaration.kind == "objective" and "v" in accepted:
+        fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
     fields |= option_fields(origin, rules.given, rules.positional, frozenset(dir(base)) | {"name"})
     create: Any = create_model  # without the pydantic plugin of mypy
     kind: type[MethodConfig] = create(
@@ -171,7 +95,7 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
         __module__=origin.plugin.module,
         **fields,
     )
-    facts = {
+    facts: dict[str, Any] = {
         "target": f"{origin.plugin.module}:{origin.attribute}",
         "origin": origin,
         "plugin": origin.identity,
@@ -184,6 +108,10 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
     elif declaration.kind == "network":
         facts |= {k: declaration.hooks[k] for k in ("needs_images", "continuous_sigma")}
         facts["smallest_side"] = declaration.hooks["smallest_side"]
+    elif declaration.kind == "dataset":
+        facts["hooks"] = declaration.hooks
+    elif declaration.kind == "objective" and "v" not in accepted:
+        facts |= {"projections": 0, "distribution": "rademacher"}
     for name, value in facts.items():
         setattr(kind, name, value)
     return kind

@@ -9,14 +9,23 @@ from typing import Any, Literal, NoReturn
 from pydantic import Field, create_model
 
 from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.networks import Network
+from scoresweep.pipeline.study.methods.noise import NoiseLadder
+from scoresweep.pipeline.study.methods.objectives import Objective
 from scoresweep.pipeline.study.methods.samplers import Sampler
 from scoresweep.pipeline.study.origin import Origin, Plugin
 from scoresweep.plugins import Declaration, Kind
 
 __all__ = ["describe_methods", "stand_ins"]
 
-BASES: dict[Kind, type[MethodConfig]] = {"sampler": Sampler, "network": Network}
+BASES: dict[Kind, type[MethodConfig]] = {
+    "sampler": Sampler,
+    "network": Network,
+    "noise_ladder": NoiseLadder,
+    "objective": Objective,
+    "dataset": Dataset,
+}
 
 
 def describe_methods(methods: Iterable[type[MethodConfig]]) -> list[dict[str, Any]]:
