@@ -18,6 +18,7 @@ recomputes nothing until the version is changed.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
@@ -57,9 +58,14 @@ class Declaration:
 
 
 def declaration_of(value: object) -> Declaration | None:
-    """Return the declaration of a decorated function or class; None if it is not decorated."""
+    """Return the declaration of a decorated function or class; None if it is not decorated.
+
+    Other decorators, such as `@torch.no_grad()`, may be below or above that of scoresweep.
+    """
     found = getattr(value, ATTRIBUTE, None)
-    is_own = isinstance(found, Declaration) and found.target is value  # not that of a base class
+    if not isinstance(found, Declaration) or not callable(value):
+        return None
+    is_own = inspect.unwrap(value) is inspect.unwrap(found.target)  # not that of a base class
     return found if is_own else None
 
 

@@ -107,7 +107,7 @@ def test_planning_with_a_plugin_without_torch_imports_no_torch(tmp_path):
     assert done.stdout == "False\n", done.stderr
 
 
-HEAD = "import torch\nfrom scoresweep.plugins import network, sampler\n"
+HEAD = "import torch; from pydantic import Field\nfrom scoresweep.plugins import network, sampler\n"
 
 BAD = {
     "def f(:": "my_methods.py:3: SyntaxError",
@@ -119,9 +119,23 @@ BAD = {
     "@sampler\ndef f(score, x, sigmas, *, a): ...": "my_methods.py:3: the sampler 'f': option 'a'",
     "@sampler\ndef f(score, x, sigmas, *, a: torch.Tensor): ...": "option 'a': Tensor",
     "@sampler\ndef f(score, x, sigmas, *, a: float = 'b'): ...": "option 'a': the default 'b'",
-    "@sampler\ndef f(score, x, sigmas, *, a: 'nonsuch'): ...": "option 'a': 'nonsuch'",
+    "@sampler\ndef f(score, x, sigmas, *, a: 'nonsuch'): ...": "option 'a': nonsuch",
     "@sampler\ndef f(score, x, sigmas, *, model_dump: int): ...": "option 'model_dump'",
     "@sampler(name='a b')\ndef f(score, x, sigmas): ...": "my_methods.py:3: the sampler 'a b'",
+    "@sampler\ndef f(score, x): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(score, x, *, sigmas): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(x, score, sigmas): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(score, x, a: float, *, sigmas=0): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(*args): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(score, x, sigmas, *args): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\ndef f(score, x, sigmas, generator, /): ...": "my_methods.py:3: the sampler 'f'",
+    "@sampler\nclass F: ...": "my_methods.py:3: the sampler 'F'",
+    "@network\nclass N(torch.nn.Module): ...": "my_methods.py:3: the network 'N'",
+    "@network\nclass N(torch.nn.Module):\n def forward(self, x): ...": "py:3: the network 'N'",
+    "@network\nclass N(torch.nn.Module):\n def forward(self, x, *, s): ...": "py:3: the network",
+    "@sampler\ndef f(score, x, sigmas, *, a: float = Field(1.0, gt=0)): ...": (
+        "`a: Annotated[float, Field(...)] = 1.0`"
+    ),
     "@sampler('f')\ndef f(score, x, sigmas): ...": "my_methods.py:3: TypeError",
     "@sampler\ndef f(score, x, sigmas): ...\n@sampler(name='f')\ndef g(score, x, sigmas): ...": (
         "my_methods.py:5: the sampler 'f': has the name of my_methods.py:3"
@@ -199,3 +213,66 @@ def test_hooks_of_a_sampler(tmp_path):
     assert sampler.load_step_sizes()(sigmas, **sampler.arguments()).tolist() == [4e-3, 2e-3]
     with pytest.raises(InputError, match=r"sample.sampler.step_size: 0.5: expected at most 0.1"):
         plan_in(tmp_path, CHECKED, sample={"sampler": BALL | {"step_size": 0.5}, "grid": {}})
+
+
+@pytest.mark.parametrize("order", ["@torch.no_grad()\n@sampler\n", "@sampler\n@torch.no_grad()\n"])
+def test_a_method_with_further_decorators_is_called_with_all_of_them(tmp_path, order):
+    import torch
+
+    methods = METHODS.replace("@sampler\n", order).replace(
+        "    x, velocity", "    return torch.is_grad_enabled()\n    x, velocity"
+    )
+    sampler = plan_in(tmp_path, methods, sample={"sampler": BALL, "grid": {}}).settings[0].sample
+    with torch.enable_grad():
+        assert sampler.sampler.load()(None, torch.zeros(1), None, step_size=1.0) is False
+
+
+def test_a_file_that_is_listed_twice_is_loaded_once(tmp_path):
+    sample = {"sampler": BALL, "grid": {}}
+    once = plan_in(tmp_path, sample=sample)
+    twice = plan_in(tmp_path, sample=sample, plugins=["my_methods.py", "./my_methods.py"])
+    assert ids(twice) == ids(once)
+    assert twice.settings[0].sample.sampler.origin.plugin.source == "my_methods.py"
+
+
+def test_a_loaded_module_that_has_changed_since_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "installed").mkdir()
+    module = tmp_path / "installed/balls_that_change.py"
+    module.write_text(METHODS)
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    write_study(tmp_path, plugins=["balls_that_change"], sample={"sampler": BALL, "grid": {}})
+    load_study(tmp_path / "study.yaml")
+    module.write_text(METHODS + "# edited\n")
+    with pytest.raises(InputError, match=r"balls_that_change\.py: has SHA-256 \w+ in this process"):
+        load_study(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_code_that_runs_is_the_code_that_was_hashed(tmp_path, is_folder):
+    """A plugin that edits its own file while it is loaded."""
+    edit = (
+        "from pathlib import Path; file = Path(__file__).with_name('my_balls.py')\n"
+        "file.write_text(file.read_text().replace('= 0.5', '= 0.7'))\n"
+    )
+    folder = tmp_path / "mine" if is_folder else tmp_path
+    folder.mkdir(exist_ok=True)
+    if is_folder:
+        (folder / "__init__.py").write_text(edit + "from .my_balls import heavy_ball\n")
+    code = METHODS.replace("\nimport torch", f"\n{'' if is_folder else edit}import torch")
+    (folder / "my_balls.py").write_text(code)
+    source = "mine" if is_folder else "my_balls.py"
+    path = write_study(tmp_path, plugins=[source], sample={"sampler": BALL, "grid": {}})
+    assert load_study(path).sample.sampler.momentum == 0.5
+    assert load_study(path).sample.sampler.momentum == 0.7
+    assert not list(folder.glob("**/__pycache__"))
+
+
+def test_an_unknown_id_may_be_due_to_another_plugin(tmp_path):
+    sample = {"sampler": BALL, "grid": {}}
+    planned = plan_in(tmp_path, METHODS + "# edited\n", sample=sample).settings[0].id
+    with pytest.raises(InputError, match=r"my_methods\.py") as error:
+        plan_in(tmp_path, sample=sample).setting(planned)
+    assert error.value.exit_code == 2
+    with pytest.raises(InputError) as error:
+        tiny_plan(tmp_path).setting(planned)
+    assert "plugin" not in str(error.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,7 +90,7 @@ class Plan:
 
     def run(self, run_id: str) -> Run:
         """Return the run with this id or hash; raise `InputError` if there is none."""
-        return _find(self.runs, run_id, "run")
+        return _find(self.runs, run_id, "run", self.study.plugins)
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""
@@ -98,7 +98,7 @@ class Plan:
             for count, id_ in setting.ids.items():
                 if id_[-8:] == setting_id[-8:]:
                     return setting.at(count)
-        return _find(self.settings, setting_id, "setting")
+        return _find(self.settings, setting_id, "setting", self.study.plugins)
 
     def settings_by_id(self) -> dict[str, Setting]:
         """Return the settings by their ids, at every count of successive halving."""
@@ -204,14 +204,18 @@ def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     return [{name: options[name] for name in sorted(further)}] if further else []
 
 
-def _find(items: list[R], wanted: str, kind: str) -> R:
-    """Return the item whose id or hash is `wanted`."""
+def _find(items: list[R], wanted: str, kind: str, plugins: Sequence[str]) -> R:
+    """Return the item whose id or hash is `wanted`; `plugins` are those that the study names."""
     for item in items:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
     ids = [item.id for item in items]
     listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
+    cause = (
+        f" Ids depend on the content of plugins ({', '.join(plugins)}): if {wanted!r} was planned "
+        f"on another machine, or before an edit, use the same files here, or plan again."
+    )
     raise InputError(
         f"{kind} {wanted!r} is not part of the study.{did_you_mean(wanted, ids)} "
-        f"Expected one of {listed}."
+        f"Expected one of {listed}.{cause if plugins else ''}"
     )

@@ -21,6 +21,7 @@ from scoresweep.pipeline.study.plugins.declared_kinds import (
 )
 from scoresweep.pipeline.study.plugins.options import option_fields, parameters_of, summary
 from scoresweep.pipeline.study.plugins.plugin_files import load_plugin
+from scoresweep.pipeline.study.plugins.signatures import check_forward, check_positional
 from scoresweep.plugins import Kind, declaration_of
 
 __all__ = ["method_class", "methods_in"]
@@ -35,20 +36,22 @@ class _Rules(NamedTuple):
     """What scoresweep passes to the methods of a kind."""
 
     base: type[MethodConfig]
-    positional: int
-    """Number of arguments that are passed by position."""
+    positional: tuple[str, ...]
+    """Arguments that are passed by position."""
     given: frozenset[str]
     """Arguments that are passed by name, if the function or class takes them."""
 
 
 RULES: dict[Kind, _Rules] = {
     "sampler": _Rules(
-        DeclaredSampler, 3, frozenset({"generator", "observe", "noise", "known", "mask"})
+        DeclaredSampler,
+        ("score", "x", "sigmas"),
+        frozenset({"generator", "observe", "noise", "known", "mask"}),
     ),
-    "network": _Rules(DeclaredNetwork, 0, frozenset({"shape", "sigmas"})),
-    "noise_ladder": _Rules(DeclaredLadder, 0, frozenset({"points"})),
-    "objective": _Rules(DeclaredObjective, 4, frozenset({"v"})),
-    "dataset": _Rules(DeclaredDataset, 0, frozenset()),
+    "network": _Rules(DeclaredNetwork, (), frozenset({"shape", "sigmas"})),
+    "noise_ladder": _Rules(DeclaredLadder, (), frozenset({"points"})),
+    "objective": _Rules(DeclaredObjective, ("score", "x", "sigma", "z"), frozenset({"v"})),
+    "dataset": _Rules(DeclaredDataset, (), frozenset()),
 }
 
 
@@ -82,11 +85,15 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
         )
     fields: dict[str, Any] = {"name": (Literal[declaration.name], ...)}
     accepted = _parameters(origin)
+    check_positional(origin, rules.positional)
+    if declaration.kind == "network":
+        check_forward(origin)
     if declaration.kind == "sampler" and declaration.hooks["denoise"] and "denoise" not in accepted:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
         fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
-    fields |= option_fields(origin, rules.given, rules.positional, frozenset(dir(base)) | {"name"})
+    positional = len(rules.positional)
+    fields |= option_fields(origin, rules.given, positional, frozenset(dir(base)) | {"name"})
     create: Any = create_model  # without the pydantic plugin of mypy
     kind: type[MethodConfig] = create(
         declaration.name.title().replace("_", ""),

@@ -29,8 +29,9 @@ def find_methods(content: Mapping[str, Any], folder: Path, where: str) -> Method
     sources = content.get("plugins")
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         return ()  # the schema says what is wrong
-    plugins = dict.fromkeys(find_plugin(source, folder, f"{where}: plugins") for source in sources)
-    methods = tuple(method for plugin in plugins for method in methods_in(plugin))
+    found = [find_plugin(source, folder, f"{where}: plugins") for source in sources]
+    plugins = {plugin.path: plugin for plugin in reversed(found)}  # each file once
+    methods = tuple(m for plugin in reversed(plugins.values()) for m in methods_in(plugin))
     _check_names(methods)
     return methods
 

@@ -56,6 +56,8 @@ def option_fields(
             raise InputError(f"{where}: cannot be an option; expected an argument of another name")
         annotation = _annotation(target, parameter, where)
         default = ... if parameter.default is parameter.empty else parameter.default
+        if isinstance(default, FieldInfo):
+            raise InputError(f"{where}: {_misplaced_field(parameter)}")
         if default is not ...:
             _check_default(annotation, default, where)
         fields[name] = (annotation, Field(default, description=texts.get(name)))
@@ -100,6 +102,18 @@ def _yaml_type(annotation: Any, where: str) -> Any:
     raise InputError(
         f"{where}: {shown}: a study file cannot hold such a value; expected bool, int, float, str, "
         f"a Literal, or lists, tuples and dictionaries of them"
+    )
+
+
+def _misplaced_field(parameter: inspect.Parameter) -> str:
+    """Return what is wrong with `name: float = Field(1.0, gt=0)`."""
+    kind, field = parameter.annotation, parameter.default
+    shown = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+    default = "" if field.is_required() else f" = {field.default!r}"
+    return (
+        f"has a Field as its default value, which the function itself would receive; expected it "
+        f"in the type, as in `{parameter.name}: Annotated[{shown}, Field(...)]{default}`, with "
+        f"the bounds inside Field(...), such as gt=0"
     )
 
 

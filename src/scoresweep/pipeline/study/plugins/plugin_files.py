@@ -7,11 +7,13 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.origin import Origin, Plugin, shown_path
+from scoresweep.pipeline.study.plugins.import_files import import_files
 
 __all__ = [
     "describe_exception",
@@ -73,24 +75,39 @@ def plugin_sha256(path: Path) -> str:
 
     Raises `InputError` if it cannot be read.
     """
+    return _sha256(path, _read(path))
+
+
+def _read(path: Path) -> dict[Path, bytes]:
+    """Return the content of a file, or of each Python file of a folder."""
     try:
-        if path.is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
-        for file in sorted(path.rglob("*.py")):
-            digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-        return digest.hexdigest()
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        return {file: file.read_bytes() for file in files}
     except OSError as error:
         raise InputError(f"{shown_path(path)}: cannot be read: {error.strerror}") from None
 
 
+def _sha256(path: Path, content: Mapping[Path, bytes]) -> str:
+    if path in content:
+        return hashlib.sha256(content[path]).hexdigest()
+    digest = hashlib.sha256()
+    for file, data in content.items():
+        digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(data).digest())
+    return digest.hexdigest()
+
+
 def plugin_text(plugin: Plugin) -> dict[str, str]:
     """Return the text of each Python file of a plugin, by its name."""
-    path = plugin.path
-    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-    base = path.parent if path.is_file() else path
-    return {file.relative_to(base).as_posix(): file.read_text(errors="replace") for file in files}
+    base = plugin.path.parent if plugin.path.is_file() else plugin.path
+    return {
+        file.relative_to(base).as_posix(): data.decode(errors="replace")
+        for file, data in _read(plugin.path).items()
+    }
+
+
+LOADED: dict[str, str] = {}
+"""SHA-256 of each plugin that this process has loaded, by the name of its module."""
 
 
 def load_plugin(plugin: Plugin) -> ModuleType:
@@ -100,36 +117,34 @@ def load_plugin(plugin: Plugin) -> ModuleType:
         InputError: if its content is not that of `plugin.sha256`, or it cannot be imported; the
             message names the line of the plugin.
     """
-    if plugin.module in sys.modules:
+    if plugin.module in sys.modules and plugin.module in LOADED:
+        _check_content(plugin, LOADED[plugin.module], "in this process, which loaded it before")
         return sys.modules[plugin.module]
-    if plugin.sha256 and (found := plugin_sha256(plugin.path)) != plugin.sha256:
-        raise InputError(
-            f"{plugin}: has SHA-256 {found} here, but this work was planned with "
-            f"{plugin.sha256}; run the command that plans it again, with the same file everywhere"
-        )
+    content = _read(plugin.path) if plugin.sha256 else {}
+    found = _sha256(plugin.path, content) if plugin.sha256 else ""
+    _check_content(plugin, found, "here")
     try:
         if plugin.module == plugin.source:
-            return importlib.import_module(plugin.module)
-        return _import_file(plugin)
+            module = importlib.import_module(plugin.module)
+        else:
+            module = import_files(plugin.module, plugin.path, content)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         sys.modules.pop(plugin.module, None)
         where = _line_of(error, plugin) or str(plugin)
         raise InputError(f"{where}: {describe_exception(error)}") from None
-
-
-def _import_file(plugin: Plugin) -> ModuleType:
-    is_folder = plugin.path.is_dir()
-    file = plugin.path / "__init__.py" if is_folder else plugin.path
-    folders = [str(plugin.path)] if is_folder else None
-    spec = importlib.util.spec_from_file_location(
-        plugin.module, file, submodule_search_locations=folders
-    )
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[plugin.module] = module
-    # Not by the loader of `spec`, which would write a cache beside the file.
-    exec(compile(file.read_bytes(), file, "exec"), module.__dict__)
+    if plugin.sha256 and plugin.module == plugin.source:
+        _check_content(plugin, plugin_sha256(plugin.path), "now: it changed while it was loaded")
+    LOADED[plugin.module] = found
     return module
+
+
+def _check_content(plugin: Plugin, found: str, where: str) -> None:
+    """Raise `InputError` if `found` is not the SHA-256 of the plugin that was planned."""
+    if found != plugin.sha256:
+        raise InputError(
+            f"{plugin}: has SHA-256 {found} {where}, but this work was planned with "
+            f"{plugin.sha256}; run the command that plans it again, with the same file everywhere"
+        )
 
 
 def _line_of(error: BaseException, plugin: Plugin) -> str:
@@ -143,7 +158,7 @@ def _line_of(error: BaseException, plugin: Plugin) -> str:
     return ""
 
 
-def describe_failure(error: Exception, origin: Origin) -> str:
+def describe_failure(error: BaseException, origin: Origin) -> str:
     """Return an exception of a method with the line of the plugin that raised it."""
     where = _line_of(error, origin.plugin) or origin.place
     declaration = origin.declaration
