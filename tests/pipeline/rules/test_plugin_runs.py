@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
+from faults.in_process import train_run
 from plugin_study import METHODS, plan_in, write_study
 from tiny_study import give_data, save_untrained_networks
 
@@ -181,6 +183,73 @@ def test_a_sampler_that_breaks_the_contract_is_named(folder, monkeypatch, old, n
     assert error.value.exit_code == 1
     named = ["my_methods.py:1" if "35" not in "".join(named) else "heavy_ball", *named]
     assert all(word in str(error.value) for word in named), str(error.value)
+
+
+@pytest.mark.parametrize(
+    "noise", ["torch.randn_like(x)", "torch.from_numpy(numpy.random.normal(size=x.shape)).to(x)"]
+)
+def test_global_random_numbers_of_a_sampler_come_from_the_seed(folder, noise):
+    methods = METHODS.replace("torch.empty_like(x).normal_(generator=generator)", noise)
+    methods = methods.replace("import torch\n", "import numpy\nimport torch\n", 1)
+    plan = plan_in(folder, methods, train={"grid": {}}, sample={"sampler": BALL, "grid": {}})
+    save_untrained_networks(plan)
+    values = []
+    for _ in range(2):
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
+        store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
+        values.append(read_samples(store).values.copy())
+        shutil.rmtree(plan.paths.results / "samples", ignore_errors=True)
+        assert not store.exists()
+        torch.randn(3)
+    assert (values[0] == values[1]).all()
+    assert (values[0][:10] != values[0][10:20]).any()
+
+
+def test_a_sampler_that_exits_is_named(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(RunError, match=r"my_methods\.py:\d+: the sampler 'heavy_ball': SystemExit"):
+        drawn(folder, METHODS.replace(CLONE, "raise SystemExit(3)"))
+
+
+FIRST = "self.first = torch.nn.Conv2d(shape[0], channels, 3, padding=1)"
+RELU = "torch.relu(self.first(x))"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (FIRST, FIRST.replace("= ", "= torch.nn.Sequential(") + ", torch.nn.Dropout(0.1))", "1: D"),
+        (RELU, f"torch.dropout({RELU}, 0.1, self.training)", "in forward"),
+        (RELU, f"{RELU} * numpy.random.normal()", "eval()"),
+        (
+            FIRST,
+            FIRST.replace("= ", "= torch.nn.Sequential(") + ", torch.nn.BatchNorm2d(channels))",
+            "first.1.running_mean",
+        ),
+        (FIRST, f"{FIRST}; self.scale = torch.randn(1)", ""),
+        ("sigma):", "sigma):\n        if self.training: 1 / 0", "my_methods.py:"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_reproducibly_is_refused(folder, old, new, named):
+    methods = METHODS.replace(old, new).replace("import torch\n", "import numpy, torch\n", 1)
+    if "scale" in new:
+        methods = methods.replace(RELU, f"{RELU} * self.scale")
+    plan = plan_in(folder, methods, **ONE)
+    with pytest.raises(InputError) as error:
+        train_run(plan)
+    assert "'Small'" in str(error.value)
+    assert named in str(error.value)
+
+
+def test_the_weights_of_a_network_come_from_the_seed(folder):
+    first = "numpy.random.normal()"
+    methods = METHODS.replace(FIRST, f"{FIRST}; self.w = torch.nn.Parameter(torch.tensor({first}))")
+    methods = methods.replace("import torch\n", "import numpy\nimport torch\n", 1)
+    plan, weights = plan_in(folder, methods, **ONE), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        weights.append(make_network(plan.runs[0], plan.paths).module.w.item())
+    assert weights[0] == weights[1] != weights[2]
 
 
 def test_the_final_step_is_done_unless_the_study_or_the_plugin_says_otherwise(folder):

@@ -41,7 +41,8 @@ MADE_BY = "made_by"
 
 SCORES = ("networks", "noise.py", "distributions.py", "score.py", "seeds.py")
 TENSORS = ("pipeline/system/safetensors_io.py",)
-LOADING = ("pipeline/training/plugin_network.py", "pipeline/training/weights.py")
+RANDOM = "pipeline/system/random_state.py"
+LOADING = (RANDOM, "pipeline/training/plugin_network.py", "pipeline/training/weights.py")
 READING = tuple(
     f"pipeline/data/{name}.py"
     for name in ("dataset_store", "exact_score", "split", "store_manifest", "zarr_shards")
@@ -74,7 +75,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *TENSORS,
         *READING,
         *("objectives", "pipeline/training", "pipeline/rules/import_checkpoint.py"),
-        *("pipeline/data/memory_loader.py", "pipeline/data/shard_loader.py"),
+        *("pipeline/data/memory_loader.py", "pipeline/data/shard_loader.py", RANDOM),
         *(f"pipeline/system/{name}.py" for name in ("file_kinds", "file_parts", "pickle_globals")),
     ),
     "samples": (

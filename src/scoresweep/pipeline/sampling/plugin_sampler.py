@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from scoresweep.out_of_memory import is_out_of_memory
-from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.pipeline.system.random_state import seeded_globally
 from scoresweep.score import Score
+from scoresweep.seeds import derive_seed
 
 __all__ = ["count_score_evaluations", "run_plugin_sampler"]
 
@@ -33,7 +35,8 @@ def run_plugin_sampler(
 ) -> Tensor:
     """Return the samples of a plugin's sampler from the starting points `x` (N, ...).
 
-    Takes the arguments of a built-in sampler. The function is given those that it accepts. If it
+    Takes the arguments of a built-in sampler, `generator` among them. The function is given those
+    that it accepts. Global random numbers are seeded from `generator`. If the function
     observes no level, its result is observed as the state after the last one.
 
     Raises `RunError` if it fails, returns no tensor like `x`, or changes `x` or `sigmas`; NaN is
@@ -45,7 +48,7 @@ def run_plugin_sampler(
     before = x.clone(), sigmas.clone()
     arguments = {"observe": calls.observe, **arguments}
     accepted = {name: value for name, value in arguments.items() if name in sampler.accepted}
-    with _explained(origin):
+    with seeded_globally(_global_seed(arguments["generator"]), x.device), _explained(origin):
         samples = sampler.load()(calls.score, x, sigmas, **accepted)
     for name, now, then in zip(("x", "sigmas"), (x, sigmas), before, strict=True):
         if not torch.equal(now, then):
@@ -69,10 +72,18 @@ def run_plugin_sampler(
     return samples
 
 
+def _global_seed(generator: torch.Generator) -> int:
+    """Return a seed for the random numbers that a sampler draws without `generator`.
+
+    It differs from the seed of `generator`, from which the starting points are drawn.
+    """
+    return derive_seed(generator.initial_seed(), "global")
+
+
 def count_score_evaluations(sampler: DeclaredSampler, shape: tuple[int, ...], levels: int) -> int:
     """Return how often the score of a sample is computed, in a trial run on a zero score.
 
-    Raises `RunError` if the sampler fails.
+    Raises `InputError` if the sampler fails.
     """
     count = 0
 
@@ -83,7 +94,10 @@ def count_score_evaluations(sampler: DeclaredSampler, shape: tuple[int, ...], le
 
     generator, sigmas = torch.Generator().manual_seed(0), torch.logspace(0, -2, levels).double()
     options = {"generator": generator, "observe": lambda *_: None, **sampler.arguments()}
-    run_plugin_sampler(sampler, score, torch.zeros(1, *shape), sigmas, **options)
+    try:
+        run_plugin_sampler(sampler, score, torch.zeros(1, *shape), sigmas, **options)
+    except RunError as error:
+        raise InputError(str(error)) from None
     return count
 
 
@@ -117,7 +131,7 @@ def _explained(origin: Origin) -> Iterator[None]:
         yield
     except ScoresweepError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
         raise RunError(describe_failure(error, origin)) from None

@@ -13,9 +13,10 @@ from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.pipeline.system.random_state import random_state, seeded_globally
 from scoresweep.score import expand_sigma
 
-__all__ = ["PluginNetwork", "make_plugin_network"]
+__all__ = ["PluginNetwork", "make_plugin_network", "trial_inputs"]
 
 TRIAL = 2
 """Number of samples of the trial run of a new network."""
@@ -63,7 +64,7 @@ class PluginNetwork(ScoreNetwork):
             output: Tensor = self.module(x, sigma)
         except ScoresweepError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise
             raise RunError(describe_failure(error, self.origin)) from None
@@ -76,20 +77,27 @@ class PluginNetwork(ScoreNetwork):
         return output
 
 
+def trial_inputs(network: ScoreNetwork) -> tuple[Tensor, Tensor]:
+    """Return two samples (2, *shape) and noise levels (2,) for a trial run."""
+    return torch.full((TRIAL, *network.shape), 0.5), network.sigmas[:1].expand(TRIAL)
+
+
 def make_plugin_network(
     component: DeclaredNetwork, shape: tuple[int, ...], sigmas: Tensor
 ) -> PluginNetwork:
     """Build the network of `component`, and try it on two samples.
 
-    Raises `InputError` if it cannot be built, is not a module, or does not take samples of `shape`.
+    Raises `InputError` if it cannot be built, is not a module, does not take samples of `shape`, or
+    uses random numbers in evaluation mode.
     """
     origin = component.origin
     assert origin is not None
     given = {"shape": shape, "sigmas": sigmas.float()}
     given = {name: value for name, value in given.items() if name in component.accepted}
     try:
-        module = component.load()(**given, **component.arguments())
-    except Exception as error:  # noqa: BLE001 - code of the user
+        with seeded_globally(torch.initial_seed()):
+            module = component.load()(**given, **component.arguments())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         raise InputError(describe_failure(error, origin)) from None
     if not isinstance(module, nn.Module):
         raise InputError(
@@ -97,9 +105,16 @@ def make_plugin_network(
             f"function that returns one"
         )
     network = PluginNetwork(shape, sigmas, module, origin, origin.declaration.hooks["predicts"])
+    state = random_state()
     try:
         with torch.no_grad():
-            network.eval()(torch.full((TRIAL, *shape), 0.5), network.sigmas[:1].expand(TRIAL))
+            network.eval()(*trial_inputs(network))
     except RunError as error:
         raise InputError(str(error)) from None
+    if random_state() != state:
+        raise InputError(
+            f"{origin}: uses random numbers after eval(); expected a score that is a function of "
+            f"x, sigma and the weights, as with torch.nn.functional.dropout(..., "
+            f"training=self.training)"
+        )
     return network.train()
