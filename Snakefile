@@ -16,6 +16,7 @@ from scoresweep.pipeline.cluster.environment import (
     ignore_local_modules,
     remove_launcher_variables,
 )
+from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.study import load_study, plan_study
 from scoresweep.pipeline.study.batches import check_settings_per_job
 
@@ -82,6 +83,7 @@ check_rule_names()
 
 onstart:
     prepare_slurm()
+    keep_copies(paths, *plan.plugins)
 
 
 onsuccess:

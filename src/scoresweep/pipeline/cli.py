@@ -381,11 +381,16 @@ def rename(
 
 
 @app.command(rich_help_panel=INSPECT)
-def schema() -> None:
+def schema(
+    study: Annotated[
+        Path | None,
+        typer.Argument(help="Study whose plugins to include.", show_default=False),
+    ] = None,
+) -> None:
     """Print the JSON schema of study files."""
     from scoresweep.pipeline.commands.schema import study_schema
 
-    typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(study_schema(study), indent=2, ensure_ascii=False))
 
 
 def _set_up_process(threads: int) -> None:

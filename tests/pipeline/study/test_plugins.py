@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from plugin_study import METHODS, plan_in, write_study
 from tiny_study import tiny_plan
 
+import scoresweep as scoresweep_package
+from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.study import load_study, plan_study
 
 BALL = {"name": "heavy_ball", "step_size": 1e-3}
@@ -276,3 +284,91 @@ def test_an_unknown_id_may_be_due_to_another_plugin(tmp_path):
     with pytest.raises(InputError) as error:
         tiny_plan(tmp_path).setting(planned)
     assert "plugin" not in str(error.value)
+
+
+def test_the_schema_of_a_study_has_the_options_of_its_plugins(tmp_path, scoresweep):
+    path = write_study(tmp_path)
+    done = scoresweep("schema", path)
+    sampler = json.loads(done.stdout)["$defs"]["HeavyBall"]
+    assert sampler["description"] == "Annealed Langevin dynamics with momentum."
+    assert sampler["properties"]["step_size"]["exclusiveMinimum"] == 0
+    assert sampler["properties"]["momentum"] | {"title": ""} == {
+        "default": 0.5,
+        "description": "share of the last step that is added.",
+        "title": "",
+        "type": "number",
+    }
+    assert "HeavyBall" not in scoresweep("schema").stdout
+
+
+def install(folder, name="heavy_ball"):
+    """Put a package with one method, offered as `name`, into `folder`."""
+    about = folder / "balls_to_install-1.0.dist-info"
+    about.mkdir(parents=True)
+    (folder / "balls_to_install.py").write_text(METHODS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: balls-to-install\nVersion: 1.0\n")
+    point = f"[scoresweep.methods]\n{name} = balls_to_install:heavy_ball\n"
+    (about / "entry_points.txt").write_text(point)
+
+
+def test_an_installed_package_offers_its_methods_to_studies_that_use_them(tmp_path, monkeypatch):
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    plan_in(tmp_path, plugins=[])
+    assert "balls_to_install" not in sys.modules
+    sample = {"grid": {"sampler": [LANGEVIN, BALL]}}
+    plan = plan_in(tmp_path, plugins=[], sample=sample)
+    assert plan.settings[1].sample.sampler.load().__module__ == "balls_to_install"
+    named = plan_in(tmp_path, plugins=["balls_to_install"], sample=sample)
+    assert ids(named) == ids(plan)
+    del sys.modules["balls_to_install"]
+
+
+def test_an_entry_point_has_the_name_of_its_method(tmp_path, monkeypatch):
+    install(tmp_path / "site", "ball")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(InputError, match="is offered as 'ball'"):
+        plan_in(tmp_path, plugins=[], sample={"sampler": {"name": "ball"}, "grid": {}})
+    del sys.modules["balls_to_install"]
+
+
+def test_a_built_in_sampler_is_one_file_and_one_line(tmp_path):
+    """A copy of the program to which one is added as CONTRIBUTING.md says."""
+    package = shutil.copytree(Path(scoresweep_package.__file__).parent, tmp_path / "scoresweep")
+    (package / "samplers/heavy_ball.py").write_text(METHODS)
+    table = package / "pipeline/study/methods/included.py"
+    line = '"sampler": {"heavy_ball": "scoresweep.samplers.heavy_ball:heavy_ball"},'
+    table.write_text(table.read_text().replace('"sampler": {},', line))
+    write_study(tmp_path, plugins=[], sample={"grid": {"sampler": [LANGEVIN, BALL]}})
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    call = [sys.executable, "-m", "scoresweep"]
+    done = subprocess.run([*call, "schema"], check=False, **options)
+    assert "HeavyBall" in json.loads(done.stdout)["$defs"], done.stderr
+    code = (
+        "from pathlib import Path; from scoresweep.pipeline.study import *;"
+        "from scoresweep.pipeline.study.config import hashed_fields;"
+        "print(hashed_fields(plan_study(load_study(Path('study.yaml'))).settings[1].sample.sampler))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, **options)
+    expected = {"name": "heavy_ball", "denoise": True, "step_size": 1e-3, "momentum": 0.5}
+    assert ast.literal_eval(done.stdout) == expected, done.stderr
+
+
+def test_what_an_edited_plugin_recomputes_is_planned_with_the_reason(tmp_path, capsys):
+    sample = {"grid": {"sampler": [LANGEVIN, BALL]}}
+    before = plan_in(tmp_path, sample=sample)
+    (tmp_path / "my_methods.py").write_text("edited meanwhile")
+    keep_copies(before.paths, *before.plugins)
+    (copy,) = before.paths.plugin_copy("", "").parent.iterdir()
+    assert json.loads(copy.read_text())["files"] == {"my_methods.py": METHODS}
+    assert before.edited_plugins() == {}
+    after = plan_in(tmp_path, METHODS + "# edited\n", sample=sample)
+    (plugin,) = after.plugins
+    assert after.edited_plugins() == {plugin: before.plugins[0].sha256}
+    print_plan(after, probe=False)
+    assert "0 runs and 1 settings" in capsys.readouterr().out
+    with pytest.raises(InputError) as error:
+        after.setting(before.settings[1].id)
+    assert plugin.sha256 in str(error.value)
+    assert before.plugins[0].sha256 in str(error.value)

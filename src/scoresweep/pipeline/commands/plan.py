@@ -31,8 +31,11 @@ from scoresweep.pipeline.results import (
 )
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import Batch, split_into_batches
+from scoresweep.pipeline.study.config import Config
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
+from scoresweep.pipeline.study.origin import Plugin
+from scoresweep.pipeline.study.plugins.used_plugins import own_methods
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
 
@@ -78,6 +81,7 @@ def print_plan(
     _print_points(plan, console)
     console.print(_table(rules))
     _print_reasons(results, console)
+    _print_edited_plugins(plan, results, console)
     _print_files(plan, costs, console)
     _print_batches(batches, results, sampling_seconds(plan, jobs, costs), console)
     _print_time(rules, " and ".join(sources), _advice(plan, costs, probe), console)
@@ -135,6 +139,28 @@ def _print_reasons(results: Results, console: Console) -> None:
     reasons = Counter((job.rule, job.reason) for job in results.due if job.state != "missing")
     for (rule, reason), count in reasons.most_common(MAX_REASONS):
         console.print(f"  {rule}: {count:,} to rerun: {reason}", markup=False, soft_wrap=True)
+
+
+def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> None:
+    """Print which plugins were edited, and how many runs and settings are computed anew for it."""
+    for plugin, before in plan.edited_plugins().items():
+        runs = [r for r in plan.runs if _uses(plugin, r.dataset, r.train)]
+        due_runs = [run for run in runs if results["train", run.id].is_due]
+        settings = [s for s in plan.settings if _uses(plugin, s.sample)]
+        due = {key[2] for key, r in results.by_key.items() if key[0] == "sample" and r.is_due}
+        due_settings = [setting for setting in settings if setting.id in due]
+        if due_runs or due_settings:
+            text = (
+                f"  {plugin} was edited (SHA-256 {before[:12]}, now {plugin.sha256[:12]}): "
+                f"{len(due_runs):,} runs and {len(due_settings):,} settings with its methods are "
+                f"computed anew"
+            )
+            console.print(text, markup=False, soft_wrap=True)
+
+
+def _uses(plugin: Plugin, *blocks: Config) -> bool:
+    """Return whether the ids of results depend on the content of a plugin."""
+    return any(method.plugin == plugin.sha256 for method in own_methods(blocks))
 
 
 def _print_batches(

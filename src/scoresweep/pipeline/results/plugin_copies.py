@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from typing import Any
 
 from scoresweep.pipeline.study import StudyPaths
@@ -11,7 +10,7 @@ from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.plugins.plugin_files import plugin_text
 from scoresweep.pipeline.system.atomic_files import write_json
 
-__all__ = ["describe_plugin", "earlier_contents", "keep_copies"]
+__all__ = ["describe_plugin", "keep_copies"]
 
 
 def describe_plugin(plugin: Plugin) -> dict[str, Any]:
@@ -26,17 +25,3 @@ def keep_copies(paths: StudyPaths, *plugins: Plugin) -> None:
         path = paths.plugin_copy(plugin.path.stem, plugin.sha256)
         if not path.exists():
             write_json(path, describe_plugin(plugin))
-
-
-def earlier_contents(paths: StudyPaths, plugin: Plugin) -> list[str]:
-    """Return the other SHA-256s of a plugin that results of the study were computed with."""
-    now = paths.plugin_copy(plugin.path.stem, plugin.sha256)
-    found = []
-    for path in sorted(now.parent.glob(f"{plugin.path.stem}-*.json")):
-        try:
-            record = json.loads(path.read_bytes())
-            if record["source"] == plugin.source and record["sha256"] != plugin.sha256:
-                found.append(record["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found

@@ -42,9 +42,7 @@ def parse_study(
         raise InputError(
             f"{path}: is {found}; expected the keys study, dataset, train, sample and evaluate"
         )
-    if content.get("plugins") and folder is not None:
-        methods = (*methods, *find_methods(content, folder, str(path)))
-    model = study_model(methods)
+    model = study_model((*methods, *find_methods(content, folder, str(path))))
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ from scoresweep.pipeline.study.models import (
     Study,
     Train,
 )
+from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.paths import StudyPaths
+from scoresweep.pipeline.study.plugins.used_plugins import earlier_contents, used_plugins
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts"]
 
@@ -90,7 +93,7 @@ class Plan:
 
     def run(self, run_id: str) -> Run:
         """Return the run with this id or hash; raise `InputError` if there is none."""
-        return _find(self.runs, run_id, "run", self.study.plugins)
+        return _find(self.runs, run_id, "run", self._plugin_hint)
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""
@@ -98,7 +101,32 @@ class Plan:
             for count, id_ in setting.ids.items():
                 if id_[-8:] == setting_id[-8:]:
                     return setting.at(count)
-        return _find(self.settings, setting_id, "setting", self.study.plugins)
+        return _find(self.settings, setting_id, "setting", self._plugin_hint)
+
+    @functools.cached_property
+    def plugins(self) -> list[Plugin]:
+        """The plugins whose methods the study uses."""
+        used = [run.dataset for run in self.runs], [run.train for run in self.runs]
+        return used_plugins(*used[0], *used[1], *(setting.sample for setting in self.settings))
+
+    def edited_plugins(self) -> dict[Plugin, str]:
+        """Return the plugins that were edited since they were used, with an earlier SHA-256."""
+        earlier = {plugin: earlier_contents(self.paths, plugin) for plugin in self.plugins}
+        return {plugin: found[-1] for plugin, found in earlier.items() if found}
+
+    def _plugin_hint(self, wanted: str) -> str:
+        """Return how plugins may be the cause that an id is unknown; "" without plugins."""
+        if not self.study.plugins:
+            return ""
+        known = "".join(
+            f" {plugin} has SHA-256 {plugin.sha256} here; the study was run with {before}."
+            for plugin, before in self.edited_plugins().items()
+        )
+        return (
+            f" Ids depend on the content of plugins ({', '.join(self.study.plugins)}): if "
+            f"{wanted!r} was planned on another machine, or before an edit, use the same files "
+            f"here, or plan again.{known}"
+        )
 
     def settings_by_id(self) -> dict[str, Setting]:
         """Return the settings by their ids, at every count of successive halving."""
@@ -204,18 +232,14 @@ def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
     return [{name: options[name] for name in sorted(further)}] if further else []
 
 
-def _find(items: list[R], wanted: str, kind: str, plugins: Sequence[str]) -> R:
-    """Return the item whose id or hash is `wanted`; `plugins` are those that the study names."""
+def _find(items: list[R], wanted: str, kind: str, hint: Callable[[str], str]) -> R:
+    """Return the item whose id or hash is `wanted`; `hint` returns a further cause of an error."""
     for item in items:
         if item.id == wanted or item.id[-8:] == wanted[-8:]:
             return item
     ids = [item.id for item in items]
     listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
-    cause = (
-        f" Ids depend on the content of plugins ({', '.join(plugins)}): if {wanted!r} was planned "
-        f"on another machine, or before an edit, use the same files here, or plan again."
-    )
     raise InputError(
         f"{kind} {wanted!r} is not part of the study.{did_you_mean(wanted, ids)} "
-        f"Expected one of {listed}.{cause if plugins else ''}"
+        f"Expected one of {listed}.{hint(wanted)}"
     )

@@ -16,9 +16,11 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.methods.included import INCLUDED
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
 from scoresweep.pipeline.study.plugins.declared import methods_in
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
+from scoresweep.pipeline.study.plugins.find_methods import included_methods
 from scoresweep.pipeline.study.plugins.plugin_files import find_plugin
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.file_cache import load_once
@@ -128,10 +130,12 @@ def _component(
     Raises `InputError` if that plugin is not among `kinds`, or has changed.
     """
     made_by = model.get("plugin")
+    name = model["network"]["name"]
     if made_by is None:
-        adapter: TypeAdapter[MethodConfig] = TypeAdapter(AnyNetwork)
+        included = [*included_methods({name})] if name in INCLUDED["network"] else []
+        adapter: TypeAdapter[MethodConfig] = TypeAdapter(included[0] if included else AnyNetwork)
         return adapter.validate_python(model["network"])
-    name, source, content = model["network"]["name"], made_by["source"], made_by["content"]
+    source, content = made_by["source"], made_by["content"]
     needs = f"{path}: is of the network {name!r} of the plugin {source} ({content})"
     for kind in kinds:
         if kind.origin is None or kind.origin.declaration.name != name:

@@ -1,53 +1,127 @@
-"""The methods that the plugins of a study declare."""
+"""The methods that a study uses beside those with an options class of their own."""
 
 from __future__ import annotations
 
+import functools
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.plugins.declared import methods_in
-from scoresweep.pipeline.study.plugins.plugin_files import find_plugin
-from scoresweep.pipeline.study.plugins.study_models import Methods, members
+from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.methods.included import INCLUDED
+from scoresweep.pipeline.study.methods.tasks import AnyTask
+from scoresweep.pipeline.study.plugins.declared import method_class, methods_in
+from scoresweep.pipeline.study.plugins.plugin_files import find_module, find_plugin
+from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
 
-__all__ = ["find_methods"]
+__all__ = ["ENTRY_POINTS", "find_methods", "included_methods"]
+
+ENTRY_POINTS = "scoresweep.methods"
+"""Group of entry points by which installed packages offer methods: NAME = "module:attribute"."""
 
 
-def find_methods(content: Mapping[str, Any], folder: Path, where: str) -> Methods:
-    """Load the plugins that the content of a study file names; return their methods.
+def find_methods(content: Mapping[str, Any], folder: Path | None, where: str) -> Methods:
+    """Load what a study uses beside built-in classes: its plugins, included and installed methods.
 
     Args:
         content: the study file.
-        folder: its folder.
+        folder: its folder, relative to which it names plugins; None: load no code of others.
         where: its name in error messages.
 
     Raises:
         InputError: if a plugin cannot be found or loaded, or the name of a method is taken.
     """
-    sources = content.get("plugins")
-    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
-        return ()  # the schema says what is wrong
-    found = [find_plugin(source, folder, f"{where}: plugins") for source in sources]
-    plugins = {plugin.path: plugin for plugin in reversed(found)}  # each file once
-    methods = tuple(m for plugin in reversed(plugins.values()) for m in methods_in(plugin))
-    _check_names(methods)
-    return methods
+    names = set(_names(content))
+    found = [*included_methods(names)]
+    if folder is not None:
+        sources = content.get("plugins")
+        if isinstance(sources, list) and all(isinstance(source, str) for source in sources):
+            named = [find_plugin(source, folder, f"{where}: plugins") for source in sources]
+            plugins = {plugin.path: plugin for plugin in reversed(named)}  # each file once
+            found += [m for plugin in reversed(plugins.values()) for m in methods_in(plugin)]
+        found += _installed(names - _built_in_names() - {_name(method) for method in found}, where)
+    _check_names(found)
+    return tuple(found)
 
 
-def _check_names(methods: Iterable[Any]) -> None:
+def included_methods(names: set[str] | None = None) -> Iterator[type[MethodConfig]]:
+    """Yield the methods of this package that a decorator declares: those with `names`, or all."""
+    for table in INCLUDED.values():
+        for name, target in table.items():
+            if names is None or name in names:
+                yield _load(target, "scoresweep")
+
+
+def _installed(names: set[str], where: str) -> Iterator[type[MethodConfig]]:
+    """Yield the methods that installed packages offer under names that are not known otherwise."""
+    if not names:
+        return
+    from importlib.metadata import entry_points  # takes time, and is seldom needed
+
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name not in names:
+            continue
+        method = _load(point.value, f"{where}: {point.name}")
+        if _name(method) != point.name:
+            raise InputError(
+                f"{method.origin}: is offered as {point.name!r} by an installed package; expected "
+                f"the same name in its entry point of the group {ENTRY_POINTS}"
+            )
+        yield method
+
+
+def _load(target: str, where: str) -> type[MethodConfig]:
+    """Return the options class of "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return method_class(find_module(module, where), attribute)
+
+
+def _names(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the names of methods in the content of a study file, also those that are swept."""
+    if isinstance(value, dict):
+        for inner, each in value.items():
+            yield from _names(each, str(inner))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _names(each, key)
+    elif isinstance(value, str) and key.rpartition(".")[2] == "name":
+        yield value
+
+
+@functools.cache
+def _built_in_names() -> frozenset[str]:
+    """Return the names of all methods with an options class, and of tasks."""
+    kinds = [*typing.get_args(typing.get_args(AnyTask)[0])]
+    kinds += [member for kind in BUILT_IN for member in members(kind)]
+    return frozenset(name for kind in kinds for name in _of(kind))
+
+
+def _of(kind: Any) -> tuple[str, ...]:
+    """Return the names under which an options class is selected."""
+    return typing.get_args(kind.model_fields["name"].annotation)
+
+
+def _name(method: type[MethodConfig]) -> str:
+    assert method.origin is not None
+    return method.origin.declaration.name
+
+
+def _check_names(methods: list[type[MethodConfig]]) -> None:
     """Raise `InputError` if two methods of a kind have one name."""
     found: dict[tuple[str, str], Any] = {}
     for method in methods:
         origin = method.origin
-        key = origin.declaration.kind, origin.declaration.name
-        built_in: list[Any] = [m.model_fields["name"].annotation for m in members(key[0])]
-        if key[1] in {name for literal in built_in for name in typing.get_args(literal)}:
+        assert origin is not None
+        kind, name = origin.declaration.kind, origin.declaration.name
+        if any(name in _of(member) for member in members(kind)) or (
+            origin.plugin.sha256 and name in INCLUDED[kind]
+        ):
             raise InputError(
-                f"{origin}: is the name of a built-in {key[0]}; expected another name, such as "
-                f"@{key[0]}(name='my_{key[1]}')"
+                f"{origin}: is the name of a built-in {kind}; expected another name, such as "
+                f"@{kind}(name='my_{name}')"
             )
-        if key in found:
-            raise InputError(f"{origin}: has the name of {found[key]}; expected two names")
-        found[key] = origin
+        if (kind, name) in found:
+            raise InputError(f"{origin}: has the name of {found[kind, name]}; expected two names")
+        found[kind, name] = origin

@@ -18,6 +18,7 @@ from scoresweep.pipeline.study.plugins.import_files import import_files
 __all__ = [
     "describe_exception",
     "describe_failure",
+    "find_module",
     "find_plugin",
     "load_plugin",
     "plugin_sha256",
@@ -50,10 +51,10 @@ def find_plugin(source: str, folder: Path, where: str) -> Plugin:
             f"{where}: {source}: no such file: {shown_path(path)}; expected a Python file with "
             f"methods, relative to the study file.{did_you_mean(source, near)}"
         )
-    return _find_module(source, where)
+    return find_module(source, where)
 
 
-def _find_module(name: str, where: str) -> Plugin:
+def find_module(name: str, where: str) -> Plugin:
     """Return an installed module as a plugin."""
     try:
         spec = importlib.util.find_spec(name)
@@ -98,16 +99,19 @@ def _sha256(path: Path, content: Mapping[Path, bytes]) -> str:
 
 
 def plugin_text(plugin: Plugin) -> dict[str, str]:
-    """Return the text of each Python file of a plugin, by its name."""
+    """Return the text of each Python file of a plugin by its name, as it was loaded."""
     base = plugin.path.parent if plugin.path.is_file() else plugin.path
     return {
         file.relative_to(base).as_posix(): data.decode(errors="replace")
-        for file, data in _read(plugin.path).items()
+        for file, data in (LOADED_FILES.get(plugin.module) or _read(plugin.path)).items()
     }
 
 
 LOADED: dict[str, str] = {}
 """SHA-256 of each plugin that this process has loaded, by the name of its module."""
+
+LOADED_FILES: dict[str, dict[Path, bytes]] = {}
+"""Their files as they were loaded."""
 
 
 def load_plugin(plugin: Plugin) -> ModuleType:
@@ -134,7 +138,7 @@ def load_plugin(plugin: Plugin) -> ModuleType:
         raise InputError(f"{where}: {describe_exception(error)}") from None
     if plugin.sha256 and plugin.module == plugin.source:
         _check_content(plugin, plugin_sha256(plugin.path), "now: it changed while it was loaded")
-    LOADED[plugin.module] = found
+    LOADED[plugin.module], LOADED_FILES[plugin.module] = found, content
     return module
 
 
