@@ -45,6 +45,7 @@ def run_plugin_sampler(
     origin = sampler.origin
     assert origin is not None
     calls = _Calls(score, observe, len(sigmas), origin)
+    sigmas = sigmas.to(x)  # ladders are float64; networks take one type
     before = x.clone(), sigmas.clone()
     arguments = {"observe": calls.observe, **arguments}
     accepted = {name: value for name, value in arguments.items() if name in sampler.accepted}
