@@ -12,10 +12,14 @@ from plugin_study import METHODS, plan_in, write_study
 from tiny_study import give_data, save_untrained_networks
 
 from scoresweep import load_network
-from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.cluster.launch import launch
+from scoresweep.pipeline.cluster.resources import Resources
+from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.sampling.sample_store import read_samples
+from scoresweep.pipeline.sampling.sampling_job import Devices
+from scoresweep.pipeline.study.plugins.plugin_files import plugin_sha256
 from scoresweep.pipeline.training.network_setup import make_network
 
 BALL = {"name": "heavy_ball", "step_size": 1e-3}
@@ -263,3 +267,23 @@ def test_the_final_step_is_done_unless_the_study_or_the_plugin_says_otherwise(fo
     assert (values[0] != values[1]).any()
     with pytest.raises(InputError, match="denoise"):
         drawn(folder, never, denoise=True)
+
+
+def test_a_job_refuses_a_plugin_that_is_not_the_one_of_the_plan(folder):
+    plan = plan_in(folder, **ONE)
+    (folder / "my_methods.py").write_text(METHODS + "# edited\n")
+    with pytest.raises(ScoresweepError) as error:
+        launch(print, plan.settings[0], resources=Resources("local"), logs=folder / "logs")
+    assert error.value.exit_code == 2
+    assert plan.settings[0].sample.sampler.plugin in str(error.value)
+    assert plugin_sha256(folder / "my_methods.py") in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_worker_refuses_a_plugin_that_was_edited_meanwhile(folder):
+    plan = plan_in(folder, train={"grid": {}}, sample={"sampler": BALL, "grid": {}})
+    save_untrained_networks(plan)
+    (folder / "my_methods.py").write_text(METHODS + "# edited\n")
+    with pytest.raises(InputError) as error:
+        sample(plan, plan.runs[0].id, plan.settings[0].id, Devices(processes=2))
+    assert plan.settings[0].sample.sampler.plugin in str(error.value)

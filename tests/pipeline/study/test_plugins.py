@@ -367,7 +367,7 @@ def test_what_an_edited_plugin_recomputes_is_planned_with_the_reason(tmp_path, c
     (plugin,) = after.plugins
     assert after.edited_plugins() == {plugin: before.plugins[0].sha256}
     print_plan(after, probe=False)
-    assert "0 runs and 1 settings" in capsys.readouterr().out
+    assert "runs 0, settings 1" in capsys.readouterr().out
     with pytest.raises(InputError) as error:
         after.setting(before.settings[1].id)
     assert plugin.sha256 in str(error.value)

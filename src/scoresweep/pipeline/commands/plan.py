@@ -152,8 +152,8 @@ def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> Non
         if due_runs or due_settings:
             text = (
                 f"  {plugin} was edited (SHA-256 {before[:12]}, now {plugin.sha256[:12]}): "
-                f"{len(due_runs):,} runs and {len(due_settings):,} settings with its methods are "
-                f"computed anew"
+                f"computed anew with its methods: runs {len(due_runs):,}, settings "
+                f"{len(due_settings):,}"
             )
             console.print(text, markup=False, soft_wrap=True)
 
