@@ -115,6 +115,28 @@ def test_losses_of_another_shape_are_named(tmp_path, losses):
         function(lambda x, s: x, x, torch.ones(6), x)
 
 
+@pytest.mark.parametrize("draw", ["torch.randn(6)", "np.random.normal(size=6)"])
+def test_an_objective_that_draws_random_numbers_is_refused(tmp_path, draw):
+    methods = METHODS.replace("return weight", f"return torch.as_tensor({draw}) * weight")
+    methods = methods.replace("import numpy as np", "import numpy as np\nimport torch")
+    function = load_objective(plan_of(tmp_path, methods).runs[0].train.objective)
+    x = torch.zeros(6, 3)
+    with pytest.raises(RunError, match=r"my_methods.py:\d+: the objective 'plain': draws random"):
+        function(lambda x, s: x, x, torch.ones(6), x)
+
+
+def test_global_random_numbers_of_a_dataset_are_seeded(tmp_path):
+    methods = METHODS.replace("np.random.RandomState(0)", "np.random")
+    values = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        plan = plan_of(tmp_path / name, methods)
+        stage(plan, plan.study.dataset[0].id)
+        store = plan.paths.dataset_store(plan.study.dataset[0].id)
+        values.append(read_split(store, "train").values)
+    assert (values[0] == values[1]).all()
+
+
 @pytest.mark.parametrize(
     "returned", ["points", "points[:40], None", "points[:1], points", "points * np.nan, points"]
 )

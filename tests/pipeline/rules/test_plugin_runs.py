@@ -14,6 +14,7 @@ from tiny_study import give_data, save_untrained_networks
 from scoresweep import load_network
 from scoresweep.pipeline.cluster.launch import launch
 from scoresweep.pipeline.cluster.resources import Resources
+from scoresweep.pipeline.commands.estimate.costs import Costs, probe_unknown
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.rules.sample import sample
@@ -230,6 +231,7 @@ RELU = "torch.relu(self.first(x))"
             FIRST.replace("= ", "= torch.nn.Sequential(") + ", torch.nn.BatchNorm2d(channels))",
             "first.1.running_mean",
         ),
+        (RELU, f"({RELU} - x.mean(0))", "other samples"),
         (FIRST, f"{FIRST}; self.scale = torch.randn(1)", ""),
         ("sigma):", "sigma):\n        if self.training: 1 / 0", "my_methods.py:"),
     ],
@@ -243,6 +245,8 @@ def test_a_network_that_cannot_be_trained_reproducibly_is_refused(folder, old, n
         train_run(plan)
     assert "'Small'" in str(error.value)
     assert named in str(error.value)
+    with pytest.raises(InputError, match="'Small'"):
+        probe_unknown(plan, Costs())
 
 
 def test_the_weights_of_a_network_come_from_the_seed(folder):

@@ -11,6 +11,7 @@ from scoresweep.pipeline.data.split import Array, Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredDataset
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.pipeline.system.random_state import seeded_globally
 
 __all__ = ["load_plugin_dataset"]
 
@@ -23,13 +24,16 @@ EXPECTED = (
 def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> LoadedDataset:
     """Call the function of a plugin's dataset, and check what it returns.
 
+    Global random numbers are seeded, so that the same study has the same data everywhere.
+
     Raises `InputError` if it fails, or does not return samples.
     """
     origin = dataset.origin
     assert origin is not None
     try:
-        train, test = (_split(part) for part in dataset.load()(**options))
-    except Exception as error:  # noqa: BLE001 - code of the user
+        with seeded_globally(0):
+            train, test = (_split(part) for part in dataset.load()(**options))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         raise InputError(f"{describe_failure(error, origin)}; {EXPECTED}") from None
     if train.shape != test.shape or train.values.dtype != test.values.dtype:
         raise InputError(

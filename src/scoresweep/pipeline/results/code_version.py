@@ -68,7 +68,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *("pipeline/data/file_formats.py", "pipeline/data/user_files.py"),
         *("pipeline/data/loaded_dataset.py", "pipeline/data/plugin_dataset.py"),
         "pipeline/data/stratify.py",
-        "pipeline/data/split_names.py",
+        *("pipeline/data/split_names.py", RANDOM),
     ),
     "networks": (
         *SCORES,

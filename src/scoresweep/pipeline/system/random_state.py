@@ -36,10 +36,13 @@ def seeded_globally(seed: int, device: torch.device | str = "cpu") -> Iterator[N
             _module(device).set_rng_state(own, *_index(device))
 
 
-def random_state() -> bytes:
-    """Return the states of the global random numbers of the CPU, to compare."""
-    torch_state = torch.get_rng_state().numpy().tobytes()
-    return pickle.dumps((random.getstate(), np.random.get_state(), torch_state))
+def random_state(device: torch.device | str = "cpu") -> bytes:
+    """Return the states of the global random numbers, those of `device` too, to compare."""
+    device, states = torch.device(device), [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(_module(device).get_rng_state(*_index(device)).cpu())
+    of_torch = [state.numpy().tobytes() for state in states]
+    return pickle.dumps((random.getstate(), np.random.get_state(), of_torch))
 
 
 def _module(device: torch.device) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +14,8 @@ from scoresweep.pipeline.errors import RunError, ScoresweepError
 from scoresweep.pipeline.study.methods.objectives import Objective
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredObjective
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
+from scoresweep.pipeline.system.random_state import random_state
+from scoresweep.score import Score
 
 __all__ = ["load_objective"]
 
@@ -20,32 +23,46 @@ __all__ = ["load_objective"]
 def load_objective(component: Objective) -> Callable[..., Tensor]:
     """Import the function of an objective and return it with its options.
 
-    That of a plugin raises `RunError` if it fails, or does not return a loss for each sample.
+    That of a plugin raises `RunError` if it fails, draws random numbers of its own, or does not
+    return a loss for each sample.
     """
     function: Callable[..., Tensor] = functools.partial(component.load(), **component.arguments())
     if isinstance(component, DeclaredObjective):
-        return functools.partial(_checked, component, function)
+        return _Checked(component, function)
     return function
 
 
-def _checked(
-    component: DeclaredObjective, function: Callable[..., Tensor], *given: Any, **named: Any
-) -> Tensor:
-    origin = component.origin
-    assert origin is not None
-    try:
-        losses = function(*given, **named)
-    except ScoresweepError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
+@dataclass
+class _Checked:
+    """The function of a plugin's objective, with a check of what it returns."""
+
+    component: DeclaredObjective
+    function: Callable[..., Tensor]
+    is_known: bool = False
+    """Whether it has been called before, and drew no random numbers."""
+
+    def __call__(self, score: Score, x: Tensor, *given: Any, **named: Any) -> Tensor:
+        origin = self.component.origin
+        assert origin is not None
+        state = b"" if self.is_known else random_state(x.device)
+        try:
+            losses = self.function(score, x, *given, **named)
+        except ScoresweepError:
             raise
-        raise RunError(describe_failure(error, origin)) from None
-    count = len(given[1])
-    if not isinstance(losses, Tensor) or losses.shape != (count,):
-        found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-        raise RunError(
-            f"{origin}: returned {found}; expected a tensor with one loss for each of the {count} "
-            f"samples, ({count},)"
-        )
-    return losses
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise
+            raise RunError(describe_failure(error, origin)) from None
+        if not self.is_known and random_state(x.device) != state:
+            raise RunError(
+                f"{origin}: draws random numbers, so that a run could not be resumed exactly, nor "
+                f"shared by processes; expected no others than its arguments `z` and `v`"
+            )
+        self.is_known = True
+        if not isinstance(losses, Tensor) or losses.shape != (len(x),):
+            found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+            raise RunError(
+                f"{origin}: returned {found}; expected a tensor with one loss for each of the "
+                f"{len(x)} samples, ({len(x)},)"
+            )
+        return losses

@@ -1,28 +1,47 @@
 """Check that the network of a plugin can be trained reproducibly.
 
-Training resumes exactly and does not depend on the number of processes only if the network is a
-function of its weights: without random numbers, and without buffers that training changes, which
-the average of the weights would not have either.
+Training resumes exactly, and does not depend on the number of processes, only if the score of a
+sample is a function of the weights and of that sample: without random numbers, and without buffers
+that training changes, which the averaged network would not have either.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError, ScoresweepError
+from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import random_state, seeded_globally
 from scoresweep.pipeline.training.plugin_network import PluginNetwork, trial_inputs
+from scoresweep.pipeline.training.weights import build_network
 
-__all__ = ["check_trainable"]
+__all__ = ["build_trainable"]
+
+NORMALISATION = "expected a normalisation of each sample by itself, such as GroupNorm or LayerNorm"
+
+TOLERANCE = 1e-3
+"""Largest relative difference of two scores that floating-point sums explain."""
 
 
-def check_trainable(network: PluginNetwork, rebuild: Callable[[], ScoreNetwork]) -> None:
+def build_trainable(
+    component: MethodConfig, shape: tuple[int, ...], sigmas: Tensor
+) -> ScoreNetwork:
+    """Build a network as `build_network` does; that of a plugin is checked."""
+    build = functools.partial(build_network, component, shape, sigmas)
+    network = build()
+    if isinstance(network, PluginNetwork):
+        _check_trainable(network, build)
+    return network
+
+
+def _check_trainable(network: PluginNetwork, rebuild: Callable[[], ScoreNetwork]) -> None:
     """Raise `InputError` if the module of `network` is not a function of its `state_dict`.
 
     `rebuild` builds the network again, with other random numbers.
@@ -33,12 +52,12 @@ def check_trainable(network: PluginNetwork, rebuild: Callable[[], ScoreNetwork])
             _check_rebuilt(network, rebuild())
     except ScoresweepError as error:
         raise InputError(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - code of the user
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         raise InputError(describe_failure(error, network.origin)) from None
 
 
 def _check_training_mode(network: PluginNetwork) -> None:
-    trial = copy.deepcopy(network).train()
+    trial = _perturbed(network).train()
     random_modules: list[str] = []
     for name, module in trial.module.named_modules():
         if not any(module.children()):
@@ -57,8 +76,14 @@ def _check_training_mode(network: PluginNetwork) -> None:
     if changed:
         raise InputError(
             f"{network.origin}: changes buffers in training ({', '.join(changed)}), which the "
-            f"average of the weights does not have; expected a normalisation without running "
-            f"statistics, such as GroupNorm, or BatchNorm2d(..., track_running_stats=False)"
+            f"average of the weights does not have; {NORMALISATION}"
+        )
+    x, sigma = torch.rand(4, *network.shape), network.sigmas[:1].expand(4)
+    whole, part = trial(x, sigma)[:2], trial(x[:2], sigma[:2])
+    if float((whole - part).abs().max()) > TOLERANCE * (1 + float(whole.abs().max())):
+        raise InputError(
+            f"{network.origin}: the score of a sample depends on the other samples of its batch, "
+            f"so that it would depend on the number of processes; {NORMALISATION}"
         )
 
 
@@ -79,9 +104,7 @@ def _watch(module: nn.Module, name: str, found: list[str]) -> None:
 
 def _check_rebuilt(network: PluginNetwork, other: ScoreNetwork) -> None:
     """Raise `InputError` if `other` with the weights of `network` gives other scores."""
-    trial = copy.deepcopy(network)
-    for parameter in trial.parameters():  # which may be 0, and hide the rest
-        parameter.add_(torch.randn_like(parameter), alpha=0.01)
+    trial = _perturbed(network)
     other.load_state_dict(trial.state_dict())
     scores = [each.eval()(*trial_inputs(network)) for each in (trial, other)]
     if not _same(*scores):
@@ -92,5 +115,13 @@ def _check_rebuilt(network: PluginNetwork, other: ScoreNetwork) -> None:
         )
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+def _perturbed(network: PluginNetwork) -> PluginNetwork:
+    """Return a copy with other weights: those of a new network may be 0, and hide the rest."""
+    trial = copy.deepcopy(network)
+    for parameter in trial.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.01)
+    return trial
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
     return bool(torch.equal(a.nan_to_num(), b.nan_to_num()))

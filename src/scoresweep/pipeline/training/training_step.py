@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from contextlib import nullcontext
 
 import torch
@@ -16,12 +15,10 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.pipeline.training.curves import LossAccumulator
-from scoresweep.pipeline.training.plugin_network import PluginNetwork
 from scoresweep.pipeline.training.plugin_objective import load_objective
 from scoresweep.pipeline.training.schedule import ema_decay, learning_rate
 from scoresweep.pipeline.training.step_noise import StepNoise
-from scoresweep.pipeline.training.trainable import check_trainable
-from scoresweep.pipeline.training.weights import build_network
+from scoresweep.pipeline.training.trainable import build_trainable
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 
@@ -42,11 +39,7 @@ class TrainingStep:
         self.local_batch_size = local_batch_size(train, accelerator.num_processes)
         self.sigmas = sigmas.to(device, torch.float32)
         torch.manual_seed(derive_seed(train.seed, "weights"))
-        build = functools.partial(build_network, train.network, loader.shape, sigmas)
-        network = build()
-        if isinstance(network, PluginNetwork):
-            check_trainable(network, build)
-        self.network = network.to(device)
+        self.network = build_trainable(train.network, loader.shape, sigmas).to(device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.objective = load_objective(train.objective)
         self.optimizer = torch.optim.AdamW(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.job_state import JobState
@@ -148,7 +149,10 @@ def probe_unknown(plan: Plan, costs: Costs) -> None:
         shape, oracle = sample_shape(plan, run.dataset), _oracle(plan, run)
         if shape is None or not (run.train.network.is_trained or oracle):
             continue
-        times = probe(run.train, setting.sample, shape, oracle)
+        try:
+            times = probe(run.train, setting.sample, shape, oracle)
+        except RunError as error:  # of a plugin
+            raise InputError(str(error)) from None
         costs.step_seconds.setdefault(train, times.step_seconds)
         costs.sample_seconds.setdefault(sample, times.sample_seconds)
         costs.parameters[network_key(run)] = times.parameters

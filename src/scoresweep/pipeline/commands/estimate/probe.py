@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scoresweep.pipeline.study import Sample, Train
 from scoresweep.pipeline.training.plugin_objective import load_objective
-from scoresweep.pipeline.training.weights import build_network
+from scoresweep.pipeline.training.trainable import build_trainable
 from scoresweep.score import Score
 
 __all__ = ["StepTimes", "probe"]
@@ -43,7 +43,7 @@ def probe(
     memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     sigmas = torch.logspace(1, -2, 10, dtype=torch.float64)
     network = train.network
-    model: nn.Module = oracle or build_network(network, shape, sigmas)
+    model: nn.Module = oracle or build_trainable(network, shape, sigmas)
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = None if oracle else torch.optim.Adam(model.parameters())
     objective = load_objective(train.objective)

@@ -124,7 +124,7 @@ class DeclaredLadder(NoiseLadder):
         assert self.origin is not None
         try:
             sigmas = [float(sigma) for sigma in self.load()(**points, **self.arguments())]
-        except Exception as error:  # noqa: BLE001 - code of the user
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
             raise InputError(describe_failure(error, self.origin)) from None
         pairs = zip(sigmas, [*sigmas[1:], 0.0], strict=True)
         if not sigmas or not math.isfinite(sigmas[0]) or not all(a > b for a, b in pairs):
