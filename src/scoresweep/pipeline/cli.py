@@ -381,6 +381,20 @@ def rename(
 
 
 @app.command(rich_help_panel=INSPECT)
+def methods(
+    study: Annotated[
+        Path | None,
+        typer.Argument(help="Study whose plugins to include.", show_default=False),
+    ] = None,
+) -> None:
+    """List every method that a study can name, with its options."""
+    from scoresweep.pipeline.commands.methods import describe_methods
+
+    for line in describe_methods(study):
+        typer.echo(line)
+
+
+@app.command(rich_help_panel=INSPECT)
 def schema(
     study: Annotated[
         Path | None,

@@ -1,0 +1,82 @@
+"""Command `methods`: every method that a study can name, with its options."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.load import read_yaml
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS
+from scoresweep.pipeline.study.plugins.find_methods import find_methods, included_methods
+from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
+
+__all__ = ["describe_methods", "study_methods"]
+
+LIMITS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+"""Keys of a JSON schema, and their signs."""
+
+
+def study_methods(study: Path | None = None) -> Methods:
+    """Return the methods of this package that decorators declare, and those that `study` adds.
+
+    Raises `InputError` if the file is not a study or a plugin of it cannot be loaded.
+    """
+    methods = dict.fromkeys(included_methods())
+    if study is not None:
+        content = read_yaml(study)
+        if not isinstance(content, dict):
+            raise InputError(f"{study}: expected a study, found {type(content).__name__}")
+        methods |= dict.fromkeys(find_methods(content, study.parent, str(study)))
+    return tuple(methods)
+
+
+def describe_methods(study: Path | None = None) -> Iterator[str]:
+    """Yield lines that list every method by kind: its text, where it comes from, its options."""
+    others = study_methods(study)
+    for kind in BUILT_IN:
+        yield f"{kind}s".replace("_", " ")
+        more = [
+            method for method in others if method.origin and method.origin.declaration.kind == kind
+        ]
+        for method in (*members(kind), *more):
+            yield from _describe(method)
+        yield ""
+    yield f"metrics\n  score_error, {', '.join(METRICS)}"
+    yield f"\nextractors\n  {', '.join(EXTRACTORS)}"
+
+
+def _describe(method: type[MethodConfig]) -> Iterator[str]:
+    schema = method.model_json_schema()
+    (name,) = _values(schema["properties"].pop("name"))
+    where = f" [{method.origin.place}]" if method.origin else ""
+    text = " ".join((inspect.getdoc(method) or "").partition("\n\n")[0].split())
+    yield f"  {name}{where}: {text}" if text else f"  {name}{where}"
+    required = schema.get("required", ())
+    for option, field in schema["properties"].items():
+        default = "required" if option in required else f"default {json.dumps(field['default'])}"
+        about = f": {' '.join(field['description'].split())}" if "description" in field else ""
+        yield f"      {option} ({_type(field, schema.get('$defs', {}))}, {default}){about}"
+
+
+def _values(field: Mapping[str, Any]) -> list[Any]:
+    return [field["const"]] if "const" in field else list(field.get("enum", ()))
+
+
+def _type(field: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """Describe the values of an option: "number > 0", or the values themselves."""
+    if "$ref" in field:
+        field = parts[field["$ref"].rpartition("/")[2]]
+    if "anyOf" in field:
+        return " or ".join(_type(kind, parts) for kind in field["anyOf"])
+    if values := _values(field):
+        return ", ".join(map(json.dumps, values))
+    name = str(field.get("type", "any value"))
+    if name == "array":
+        return f"list of {_type(field.get('items', {}), parts)}"
+    limits = [f"{sign} {field[key]}" for key, sign in LIMITS.items() if key in field]
+    return " ".join([name, " and ".join(limits)]).strip()

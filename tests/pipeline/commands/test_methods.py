@@ -1,0 +1,44 @@
+"""Command `methods`: built-in and own methods with their options."""
+
+from __future__ import annotations
+
+import pytest
+from checkout import ROOT
+
+from scoresweep.pipeline.commands.methods import describe_methods
+from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, members
+
+
+def listed(lines, name):
+    """Return the line of a method, and its options by name."""
+    lines = list(lines)
+    (start,) = (i for i, line in enumerate(lines) if line.split(":")[0].split(" [")[0] == name)
+    options = {}
+    for line in lines[start + 1 :]:
+        if not line.startswith("      "):
+            break
+        option, _, rest = line.strip().partition(" ")
+        options[option] = rest
+    return lines[start], options
+
+
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_every_built_in_method_is_listed_with_its_options(kind):
+    lines = list(describe_methods())
+    for method in members(kind):
+        name = method.model_fields["name"].annotation.__args__[0]
+        options = listed(lines, f"  {name}")[1]
+        assert options.keys() == method.model_fields.keys() - {"name"}
+
+
+def test_types_limits_and_defaults_are_told():
+    options = listed(describe_methods(), "  annealed_langevin")[1]
+    assert options["step_size"].startswith('(number > 0 or "auto", required): Step size ε')
+    assert options["steps_per_level"].startswith("(integer ≥ 1, default 5): ")
+    assert '"variance", "linear"' in options["step_rule"]
+
+
+def test_methods_of_plugins_name_their_file():
+    line, options = listed(describe_methods(ROOT / "examples/my_methods.yaml"), "  heavy_ball")
+    assert "examples/my_methods.py:12]: Annealed Langevin dynamics with momentum" in line
+    assert options["momentum"] == "(number ≥ 0 and < 1, default 0.5)"
