@@ -12,7 +12,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.included import INCLUDED
 from scoresweep.pipeline.study.methods.tasks import AnyTask
-from scoresweep.pipeline.study.plugins.declared import method_class, methods_in
+from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.plugins.plugin_files import find_module, find_plugin
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
 
@@ -40,7 +40,7 @@ def find_methods(content: Mapping[str, Any], folder: Path | None, where: str) ->
         if isinstance(sources, list) and all(isinstance(source, str) for source in sources):
             named = [find_plugin(source, folder, f"{where}: plugins") for source in sources]
             plugins = {plugin.path: plugin for plugin in reversed(named)}  # each file once
-            found += [m for plugin in reversed(plugins.values()) for m in methods_in(plugin)]
+            found += [m for plugin in reversed(plugins.values()) for m in _methods_in(plugin)]
         found += _installed(names - _built_in_names() - {_name(method) for method in found}, where)
     _check_names(found)
     return tuple(found)
@@ -52,6 +52,13 @@ def included_methods(names: set[str] | None = None) -> Iterator[type[MethodConfi
         for name, target in table.items():
             if names is None or name in names:
                 yield _load(target, "scoresweep")
+
+
+def _methods_in(plugin: Plugin) -> Methods:
+    """Return the methods of a plugin; what that takes is imported only for studies with plugins."""
+    from scoresweep.pipeline.study.plugins.declared import methods_in
+
+    return methods_in(plugin)
 
 
 def _installed(names: set[str], where: str) -> Iterator[type[MethodConfig]]:
@@ -74,6 +81,8 @@ def _installed(names: set[str], where: str) -> Iterator[type[MethodConfig]]:
 
 def _load(target: str, where: str) -> type[MethodConfig]:
     """Return the options class of "module:attribute"."""
+    from scoresweep.pipeline.study.plugins.declared import method_class
+
     module, _, attribute = target.partition(":")
     return method_class(find_module(module, where), attribute)
 

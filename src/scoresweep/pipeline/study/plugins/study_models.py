@@ -25,7 +25,6 @@ from scoresweep.pipeline.study.models import (
     as_list,
 )
 from scoresweep.pipeline.study.origin import Plugin
-from scoresweep.pipeline.study.plugins.declared import method_class
 from scoresweep.plugins import Kind
 
 __all__ = ["BUILT_IN", "Methods", "members", "study_model"]
@@ -102,6 +101,8 @@ def _reduce(config: Config, methods: Methods) -> tuple[Any, ...]:
 
 def _blank(name: str, places: Iterable[tuple[Plugin, str]]) -> Config:
     """Return a block without values, for pickle."""
+    from scoresweep.pipeline.study.plugins.declared import method_class
+
     study = study_model(tuple(method_class(*place) for place in places))
     models: dict[str, type[Config]] = {
         "Study": study,
