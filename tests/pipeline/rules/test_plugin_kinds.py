@@ -100,7 +100,9 @@ def test_an_objective_is_called_like_a_built_in_one(tmp_path):
     assert (other.train.objective.projections, other.train.objective.arguments()) == (2, {})
 
 
-@pytest.mark.parametrize("sigmas", ["[1, 2]", "[]", "[1.0, -1.0]", "1 / 0", "['a']"])
+@pytest.mark.parametrize(
+    "sigmas", ["[1, 2]", "[]", "[1.0, -1.0]", "1 / 0", "['a']", "[np.random.rand()]"]
+)
 def test_levels_that_are_no_ladder_are_refused_when_a_study_is_planned(tmp_path, sigmas):
     with pytest.raises(InputError, match=r"my_methods.py:\d+: the noise_ladder 'halves'"):
         plan_of(tmp_path, METHODS.replace("[sigma_max / 2**i for i in range(levels)]", sigmas))

@@ -210,6 +210,14 @@ def test_global_random_numbers_of_a_sampler_come_from_the_seed(folder, noise):
     assert (values[0][:10] != values[0][10:20]).any()
 
 
+@pytest.mark.parametrize("line", ["y = 1 / 0", "raise SystemExit(3)", "x += 1"])
+def test_a_sampler_that_fails_in_a_trial_run_is_refused_by_plan(folder, monkeypatch, line):
+    monkeypatch.chdir(folder)
+    plan = plan_in(folder, METHODS.replace(CLONE, f"{line}; {CLONE}"), **ONE)
+    with pytest.raises(InputError, match=r"my_methods\.py:\d+: the sampler 'heavy_ball'"):
+        Costs().evaluations_per_sample(plan, plan.runs[0], plan.settings[0])
+
+
 def test_a_sampler_that_exits_is_named(folder, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(RunError, match=r"my_methods\.py:\d+: the sampler 'heavy_ball': SystemExit"):

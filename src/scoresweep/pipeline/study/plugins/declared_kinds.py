@@ -120,10 +120,13 @@ class DeclaredLadder(NoiseLadder):
         return "points" in self.accepted
 
     def levels_for(self, **points: Any) -> list[float]:
-        """Return σ_1 … σ_L; raise `InputError` unless they fall and are positive."""
+        """Return σ_1 … σ_L; raise `InputError` unless they fall, are positive and fixed."""
         assert self.origin is not None
         try:
-            sigmas = [float(sigma) for sigma in self.load()(**points, **self.arguments())]
+            sigmas, again = (
+                [float(sigma) for sigma in self.load()(**points, **self.arguments())]
+                for _ in range(2)
+            )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
             raise InputError(describe_failure(error, self.origin)) from None
         pairs = zip(sigmas, [*sigmas[1:], 0.0], strict=True)
@@ -131,6 +134,11 @@ class DeclaredLadder(NoiseLadder):
             raise InputError(
                 f"{self.origin}: returned {sigmas}; expected positive noise levels that fall from "
                 f"each to the next"
+            )
+        if again != sigmas:
+            raise InputError(
+                f"{self.origin}: returned {sigmas} and then {again}; expected the same "
+                f"noise levels each time, without random numbers"
             )
         return sigmas
 
