@@ -38,6 +38,9 @@ __all__ = [
 Kind = Literal["dataset", "noise_ladder", "network", "objective", "sampler", "metric", "extractor"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Predicts = Literal["score", "noise", "denoised"]
+"""What a network returns."""
+
 ATTRIBUTE = "__scoresweep__"
 """Attribute of a function or class that holds its declaration."""
 
@@ -55,6 +58,35 @@ class Declaration:
     """Stands for the content of the file in the ids of results; None: the SHA-256 of the file."""
     hooks: Mapping[str, Any] = field(default_factory=dict)
     """What else scoresweep should know, by the names of the decorator's arguments."""
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+_FLAG = (lambda value: isinstance(value, bool), "True or False")
+_FUNCTION = (lambda value: value is None or callable(value), "a function")
+_TEXT = (lambda value: isinstance(value, str), "text")
+
+HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "denoise": _FLAG,
+    "check": _FUNCTION,
+    "num_score_evaluations": _FUNCTION,
+    "level_step_sizes": _FUNCTION,
+    "is_langevin": _FLAG,
+    "predicts": (lambda value: value in get_args(Predicts), "'score', 'noise' or 'denoised'"),
+    "needs_images": _FLAG,
+    "smallest_side": (_is_size, "a positive whole number"),
+    "continuous_sigma": _FLAG,
+    "shape": (
+        lambda value: value is None or (len(value) in (1, 3) and all(map(_is_size, value))),
+        "(C, H, W) or (D,)",
+    ),
+    "count": (lambda value: value is None or _is_size(value), "a positive whole number"),
+    "source": _TEXT,
+    "licence": _TEXT,
+}
+"""What the hooks of the decorators accept: a test, and a text for messages."""
 
 
 def declaration_of(value: object) -> Declaration | None:
@@ -109,6 +141,8 @@ def sampler(
         is_langevin: whether a step is x + η s + √(2η) z, with η from `level_step_sizes`. Then the
             noise that is left in samples is measured.
     """
+    if is_langevin and level_step_sizes is None:
+        raise TypeError("@sampler: is_langevin=True: expected level_step_sizes=, which gives η")
     hooks = {
         "denoise": denoise,
         "check": check,
@@ -125,7 +159,7 @@ def network(
     *,
     name: str | None = None,
     version: str | None = None,
-    predicts: Literal["score", "noise", "denoised"] = "score",
+    predicts: Predicts = "score",
     needs_images: bool = False,
     smallest_side: int = 1,
     continuous_sigma: bool = True,
@@ -204,17 +238,19 @@ def dataset(
 
     Both are an array of samples, or a pair of samples and labels (N,): images (N, H, W, C) of uint8
     or of numbers in [0, 1], or points (N, D). They must be the same in each call. Files that the
-    function reads are not watched: raise `version` if they change.
+    function reads are not watched: change `version` if they change.
 
     Args:
         target: the function, if the decorator is used without arguments.
         name: name in studies.
-        version: see above.
+        version: counts for the ids beside the hash of the file, because studies share datasets.
         shape: shape of a sample, (C, H, W) or (D,), and
         count: number of all samples, with which a study can be checked before the data are staged.
         source: where the data come from, for the report.
         licence: their licence.
     """
+    if (shape is None) != (count is None):
+        raise TypeError("@dataset: expected both of shape and count, or neither")
     hooks = {"shape": shape, "count": count, "source": source, "licence": licence}
     return _declare("dataset", target, name, version, hooks)
 
@@ -223,6 +259,10 @@ def _declare(
     kind: Kind, target: Any, name: str | None, version: str | None, hooks: Mapping[str, Any]
 ) -> Any:
     """Attach a declaration to `target`, or return a decorator that does."""
+    for hook, value in hooks.items():
+        is_valid, expected = HOOKS[hook]
+        if not is_valid(value):
+            raise TypeError(f"@{kind}: {hook}: {value!r}: expected {expected}")
 
     def attach(target: T) -> T:
         if not callable(target):

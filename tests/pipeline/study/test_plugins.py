@@ -22,6 +22,7 @@ from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.study import load_study, plan_study
 
 BALL = {"name": "heavy_ball", "step_size": 1e-3}
+MLP = {"name": "mlp", "width": 8, "blocks": 1}
 LANGEVIN = {"name": "annealed_langevin", "step_size": 2e-3}
 
 
@@ -115,7 +116,7 @@ def test_planning_with_a_plugin_without_torch_imports_no_torch(tmp_path):
     assert done.stdout == "False\n", done.stderr
 
 
-HEAD = "import torch; from pydantic import Field\nfrom scoresweep.plugins import network, sampler\n"
+HEAD = "import torch; from pydantic import Field\nfrom scoresweep.plugins import *\n"
 
 BAD = {
     "def f(:": "my_methods.py:3: SyntaxError",
@@ -144,6 +145,16 @@ BAD = {
     "@sampler\ndef f(score, x, sigmas, *, a: float = Field(1.0, gt=0)): ...": (
         "`a: Annotated[float, Field(...)] = 1.0`"
     ),
+    "@network(predicts='eps')\nclass N(torch.nn.Module): ...": "py:3: TypeError: @network: predic",
+    "@sampler(denoise='no')\ndef f(score, x, sigmas): ...": "py:3: TypeError: @sampler: denoise",
+    "@sampler(check=3)\ndef f(score, x, sigmas): ...": "py:3: TypeError: @sampler: check",
+    "@sampler(is_langevin=True)\ndef f(score, x, sigmas): ...": "py:3: TypeError: @sampler",
+    "@sampler\ndef f(score, x, sigmas, *, noise: float = 0.5): ...": "option 'noise'",
+    "@objective\ndef f(score, x, sigma, z, *, projections: int = 3): ...": "option 'projections'",
+    "@dataset\ndef f(*, source: str): ...": "option 'source'",
+    "@dataset\ndef f(*, subset: int = 3): ...": "option 'subset'",
+    "@dataset(shape=(1, 8), count=3)\ndef f(): ...": "py:3: TypeError: @dataset: shape",
+    "@dataset(count=3)\ndef f(): ...": "py:3: TypeError: @dataset",
     "@sampler('f')\ndef f(score, x, sigmas): ...": "my_methods.py:3: TypeError",
     "@sampler\ndef f(score, x, sigmas): ...\n@sampler(name='f')\ndef g(score, x, sigmas): ...": (
         "my_methods.py:5: the sampler 'f': has the name of my_methods.py:3"
@@ -221,6 +232,29 @@ def test_hooks_of_a_sampler(tmp_path):
     assert sampler.load_step_sizes()(sigmas, **sampler.arguments()).tolist() == [4e-3, 2e-3]
     with pytest.raises(InputError, match=r"sample.sampler.step_size: 0.5: expected at most 0.1"):
         plan_in(tmp_path, CHECKED, sample={"sampler": BALL | {"step_size": 0.5}, "grid": {}})
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "ValueError('unknown')", "int('x')"])
+def test_a_hook_that_fails_is_named_with_its_plugin(tmp_path, raised):
+    code = CHECKED.replace("    if step_size >", f"    raise {raised}\n    if step_size >")
+    with pytest.raises(InputError, match=r"my_methods.py:\d+: the sampler 'heavy_ball': check: "):
+        plan_in(tmp_path, code, sample={"sampler": BALL, "grid": {}})
+
+
+def test_a_field_and_a_docstring_describe_options(tmp_path):
+    described = METHODS.replace("Field(gt=0)]", "Field(gt=0, description='As given.')]", 1)
+    described = described.replace("        step_size: step size of the last level.\n", "")
+    sampler = plan_in(tmp_path, described, sample={"sampler": BALL, "grid": {}}).settings[0].sample
+    texts = {k: f.description for k, f in type(sampler.sampler).model_fields.items()}
+    assert texts["step_size"] == "As given."
+    assert texts["momentum"] == "share of the last step that is added."
+
+
+def test_studies_share_no_dataset_of_two_plugins_with_one_version(tmp_path):
+    code = "@dataset(version='1')\ndef rings():\n    return 0, {}\n"
+    data = {"dataset": {"name": "rings"}, "train": {"network": MLP, "grid": {}}}
+    found = {plan_in(tmp_path, HEAD + code.format(k), **data).study.dataset[0].id for k in (1, 2)}
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("order", ["@torch.no_grad()\n@sampler\n", "@sampler\n@torch.no_grad()\n"])

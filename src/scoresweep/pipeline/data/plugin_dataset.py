@@ -30,6 +30,7 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
     """
     origin = dataset.origin
     assert origin is not None
+    hooks = origin.declaration.hooks
     try:
         with seeded_globally(0):
             train, test = (_split(part) for part in dataset.load()(**options))
@@ -40,7 +41,12 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
             f"{origin}: returned training samples of shape {train.shape}, {train.values.dtype}, "
             f"and test samples of shape {test.shape}, {test.values.dtype}; expected the same"
         )
-    hooks = origin.declaration.hooks
+    found = train.shape, len(train.values) + len(test.values)
+    if dataset.known_size not in (None, found):
+        raise InputError(
+            f"{origin}: returned {found[1]} samples of shape {found[0]}; expected what its "
+            f"decorator declares, count={hooks['count']} and shape={tuple(hooks['shape'])}"
+        )
     files = {origin.plugin.path.name: origin.plugin.sha256}
     source = hooks["source"] or f"the plugin {origin.plugin.source}"
     return LoadedDataset(train, test, source, hooks["licence"], files)

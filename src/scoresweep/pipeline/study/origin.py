@@ -40,9 +40,15 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """What stands for its content in the ids of results; "" for built-in methods."""
+        """What stands for its content in the ids of results; "" for built-in methods.
+
+        Studies share staged datasets, so the version of a dataset does not replace the hash.
+        """
         version = self.declaration.version
-        return self.plugin.sha256 if version is None else f"version {version}"
+        if version is None or not self.plugin.sha256:
+            return self.plugin.sha256 if version is None else f"version {version}"
+        hashed = f"{self.plugin.sha256} " if self.declaration.kind == "dataset" else ""
+        return f"{hashed}version {version}"
 
     def __str__(self) -> str:
         return f"{self.place}: the {self.declaration.kind} {self.declaration.name!r}"

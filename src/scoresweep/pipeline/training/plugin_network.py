@@ -74,7 +74,7 @@ class PluginNetwork(ScoreNetwork):
                 f"{self.origin}: returned {found} for samples of shape {tuple(x.shape)}; expected "
                 f"a tensor of that shape"
             )
-        return output
+        return output.to(x.dtype)  # bfloat16 under autocast
 
 
 def trial_inputs(network: ScoreNetwork) -> tuple[Tensor, Tensor]:

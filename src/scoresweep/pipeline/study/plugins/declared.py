@@ -29,6 +29,9 @@ __all__ = ["method_class", "methods_in"]
 OF_V = ("projections", "distribution")
 """Options of an objective that takes random directions `v`."""
 
+OF_STORES = ("source", "title")
+"""Options of built-in datasets that describe a store but do not affect its content."""
+
 DENOISE = "End with the step x + σ_L² s(x, σ_L), without noise."
 
 
@@ -92,8 +95,8 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
         fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
-    positional = len(rules.positional)
-    fields |= option_fields(origin, rules.given, positional, frozenset(dir(base)) | {"name"})
+    taken = frozenset(dir(base)) | base.model_fields.keys() | {*OF_V, *OF_STORES}
+    fields |= option_fields(origin, rules.given, len(rules.positional), taken)
     create: Any = create_model  # without the pydantic plugin of mypy
     kind: type[MethodConfig] = create(
         declaration.name.title().replace("_", ""),

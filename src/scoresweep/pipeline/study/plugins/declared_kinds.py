@@ -59,7 +59,7 @@ class DeclaredSampler(Sampler):
             return None
         try:
             return int(call_hook(hook, levels, **self.arguments())) + self.is_denoised_by_pipeline
-        except Exception as error:  # noqa: BLE001 - code of the user
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
             raise self._hook_error("num_score_evaluations", error) from None
 
     def check(self, sigmas: Sequence[float]) -> None:
@@ -69,9 +69,10 @@ class DeclaredSampler(Sampler):
             return
         try:
             call_hook(hook, [*sigmas], **self.arguments())
-        except ValueError:
-            raise
-        except Exception as error:  # noqa: BLE001 - code of the user
+        except (Exception, SystemExit) as error:
+            is_about_option = str(error).partition(":")[0] in type(self).model_fields
+            if isinstance(error, ValueError) and is_about_option:
+                raise
             raise self._hook_error("check", error) from None
 
     def load_step_sizes(self) -> Callable[..., Any]:
@@ -87,9 +88,7 @@ class DeclaredSampler(Sampler):
             return torch.full_like(sigmas, math.nan)
         try:
             found = torch.as_tensor(call_hook(hook, sigmas, **options), dtype=torch.float64)
-        except ValueError:
-            raise
-        except Exception as error:  # noqa: BLE001 - code of the user
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
             raise self._hook_error("level_step_sizes", error) from None
         if found.shape != sigmas.shape:
             raise InputError(
@@ -98,7 +97,7 @@ class DeclaredSampler(Sampler):
             )
         return found
 
-    def _hook_error(self, hook: str, error: Exception) -> InputError:
+    def _hook_error(self, hook: str, error: BaseException) -> InputError:
         return InputError(f"{self.origin}: {hook}: {describe_exception(error)}")
 
 

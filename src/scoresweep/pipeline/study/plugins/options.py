@@ -21,6 +21,9 @@ __all__ = ["option_fields", "parameters_of", "summary"]
 PLAIN = (bool, int, float, str, type(None), Any, Path)
 """Types of single values that YAML can hold."""
 
+PASSED_IF_NOT = (bool, int, float, str, "bool", "int", "float", "str")
+"""Types of options, which no argument has that the pipeline passes."""
+
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -49,9 +52,14 @@ def option_fields(
     texts = _argument_texts(target)
     fields = {}
     for name, parameter in list(parameters_of(target).items())[positional:]:
-        if name in given:
-            continue
         where = f"{origin}: option {name!r}"
+        if name in given:
+            if parameter.annotation in PASSED_IF_NOT:
+                raise InputError(
+                    f"{where}: is an argument that scoresweep passes itself "
+                    f"({', '.join(sorted(given))}); expected an option of another name"
+                )
+            continue
         if name in taken or name.startswith("_") or parameter.kind is parameter.POSITIONAL_ONLY:
             raise InputError(f"{where}: cannot be an option; expected an argument of another name")
         annotation = _annotation(target, parameter, where)
@@ -60,7 +68,9 @@ def option_fields(
             raise InputError(f"{where}: {_misplaced_field(parameter)}")
         if default is not ...:
             _check_default(annotation, default, where)
-        fields[name] = (annotation, Field(default, description=texts.get(name)))
+        has_text = name in texts  # otherwise that of `Annotated[..., Field(description=...)]` stays
+        field = Field(default, description=texts[name]) if has_text else Field(default)
+        fields[name] = (annotation, field)
     return fields
 
 
