@@ -142,7 +142,7 @@ def _print_reasons(results: Results, console: Console) -> None:
 
 
 def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> None:
-    """Print which plugins were edited, and how many runs and settings are computed anew for it."""
+    """Print which plugins were edited, and how many runs and settings with them are due."""
     for plugin, before in plan.edited_plugins().items():
         runs = [r for r in plan.runs if _uses(plugin, r.dataset, r.train)]
         due_runs = [run for run in runs if results["train", run.id].is_due]
@@ -152,7 +152,7 @@ def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> Non
         if due_runs or due_settings:
             text = (
                 f"  {plugin} was edited (SHA-256 {before[:12]}, now {plugin.sha256[:12]}): "
-                f"computed anew with its methods: runs {len(due_runs):,}, settings "
+                f"results of its methods have new ids; to do: runs {len(due_runs):,}, settings "
                 f"{len(due_settings):,}"
             )
             console.print(text, markup=False, soft_wrap=True)
