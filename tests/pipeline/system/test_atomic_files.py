@@ -2,11 +2,13 @@ import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,25 @@ def test_a_file_system_without_fsync_is_supported(tmp_path, monkeypatch):
 def test_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_a_folder_is_removed_while_a_thread_adds_files_to_it(tmp_path):
+    folder, stop = tmp_path / "folder", time.monotonic() + 0.5
+    folder.mkdir()
+
+    def add() -> None:
+        for number in itertools.count():
+            if time.monotonic() > stop:
+                break
+            with contextlib.suppress(FileNotFoundError):
+                (folder / str(number)).touch()
+
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(add) for _ in range(4)]
+        remove(folder)
+        for thread in running:
+            thread.result()
+    assert not folder.exists()
 
 
 def test_temporary_files_of_ended_processes_are_removed(tmp_path):

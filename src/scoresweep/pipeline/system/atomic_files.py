@@ -38,6 +38,9 @@ FSYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}
 
 SECONDS_PER_DAY = 86_400.0
 
+REMOVE_SECONDS = 5.0
+"""Time that threads of a failed write have to end."""
+
 FSYNC_THREADS = 16
 """Files of a folder that are synced at the same time."""
 
@@ -114,11 +117,19 @@ def _remove_stale(path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file, a link or a whole folder, if it exists.
 
-    Other processes may remove the same path at the same time.
+    Other processes may remove the same path at the same time, and threads of a write that failed
+    may still add files to it for a moment.
     """
+    deadline = time.monotonic() + REMOVE_SECONDS
     while path.is_dir() and not path.is_symlink():
-        with contextlib.suppress(FileNotFoundError):
+        try:
             shutil.rmtree(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
     path.unlink(missing_ok=True)
 
 
