@@ -138,7 +138,7 @@ def test_a_network_that_predicts_noise_is_a_score(folder):
         ("return self", "return torch.cat([x, x], 1); self", ["my_methods.py", "(2, 2, 8, 8)"]),
         ("self.last(torch.relu", "self.lost(torch.relu", ["my_methods.py:46", "'lost'"]),
         ("padding=1)\n\n", "padding=1)\n        1 / 0\n\n", ["my_methods.py:44", "Zero"]),
-        ('predicts="noise"', 'predicts="score", needs_images=1', []),
+        ('predicts="noise"', 'predicts="score", needs_images=True', []),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_before_training(
