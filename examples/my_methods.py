@@ -1,4 +1,4 @@
-"""A sampler and a network of one's own; docs/plugins.md explains them."""
+"""Your own sampler and network; docs/plugins.md explains them."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""A study with a file of methods of one's own, and that file."""
+"""A study with a plugin, and the plugin's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declare methods of one's own in a Python file that a study names under `plugins:`.
+"""Declare your own methods in a Python file that a study names under `plugins:`.
 
     from scoresweep.plugins import sampler
 
@@ -49,7 +49,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Declaration:
-    """A method of one's own."""
+    """A method that a plugin declares."""
 
     kind: Kind
     name: str

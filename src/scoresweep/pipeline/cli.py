@@ -34,6 +34,9 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", show_default=False)]
+PluginStudy = Annotated[
+    Path | None, typer.Argument(help="Study whose plugins to include.", show_default=False)
+]
 Root = Annotated[Path, typer.Option(help="Folder of data/ and results/.")]
 RunId = Annotated[str | None, typer.Option("--run", help="Id or hash of a run. Default: all runs.")]
 SettingId = Annotated[
@@ -382,10 +385,7 @@ def rename(
 
 @app.command(rich_help_panel=INSPECT)
 def methods(
-    study: Annotated[
-        Path | None,
-        typer.Argument(help="Study whose plugins to include.", show_default=False),
-    ] = None,
+    study: PluginStudy = None,
 ) -> None:
     """List every method that a study can name, with its options."""
     from scoresweep.pipeline.commands.methods import describe_methods
@@ -396,10 +396,7 @@ def methods(
 
 @app.command(rich_help_panel=INSPECT)
 def schema(
-    study: Annotated[
-        Path | None,
-        typer.Argument(help="Study whose plugins to include.", show_default=False),
-    ] = None,
+    study: PluginStudy = None,
 ) -> None:
     """Print the JSON schema of study files."""
     from scoresweep.pipeline.commands.schema import study_schema

@@ -1,4 +1,4 @@
-"""A dataset, a noise ladder and an objective of one's own, in one run."""
+"""A dataset, a noise ladder and an objective of a plugin, in one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study with a sampler and a network of one's own: trained, sampled, measured, reported."""
+"""A study with a sampler and a network of a plugin: trained, sampled, measured, reported."""
 
 from __future__ import annotations
 

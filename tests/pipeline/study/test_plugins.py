@@ -1,4 +1,4 @@
-"""Methods of one's own: found, checked, swept, identified and pickled."""
+"""Methods of plugins: found, checked, swept, identified and pickled."""
 
 from __future__ import annotations
 
@@ -84,6 +84,12 @@ def test_a_version_stands_for_the_content_of_the_file(tmp_path):
     assert first.settings[0].id == edited.settings[0].id != second.settings[0].id
 
 
+def run_code(code, folder):
+    """Run Python code in a fresh process in `folder`."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_runs_and_settings_are_unpickled_in_a_process_that_has_not_loaded_the_plugin(tmp_path):
     plan = plan_in(
         tmp_path, sample={"sampler": BALL, "grid": {}}, train={"network": {"name": "Small"}}
@@ -95,11 +101,10 @@ def test_runs_and_settings_are_unpickled_in_a_process_that_has_not_loaded_the_pl
         "import pickle; run, setting = pickle.load(open('plan.pickle', 'rb'));"
         "print(run.train.network.channels, setting.sample.sampler.load().__name__)"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_code(code, tmp_path)
     assert done.stdout == "4 heavy_ball\n", done.stderr
     (tmp_path / "my_methods.py").write_text(METHODS + "# edited\n")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_code(code, tmp_path)
     assert "InputError: my_methods.py" in done.stderr
     assert plan.runs[0].train.network.plugin in done.stderr
 
@@ -111,8 +116,7 @@ def test_planning_with_a_plugin_without_torch_imports_no_torch(tmp_path):
         "import sys; from pathlib import Path; from scoresweep.pipeline.study import *;"
         "plan = plan_study(load_study(Path('study.yaml'))); print('torch' in sys.modules)"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_code(code, tmp_path)
     assert done.stdout == "False\n", done.stderr
 
 
@@ -152,6 +156,7 @@ BAD = {
     "@sampler\ndef f(score, x, sigmas, *, noise: float = 0.5): ...": "option 'noise'",
     "@objective\ndef f(score, x, sigma, z, *, projections: int = 3): ...": "option 'projections'",
     "@dataset\ndef f(*, source: str): ...": "option 'source'",
+    "@dataset\ndef f(*, title: str): ...": "option 'title'",
     "@dataset\ndef f(*, subset: int = 3): ...": "option 'subset'",
     "@dataset(shape=(1, 8), count=3)\ndef f(): ...": "py:3: TypeError: @dataset: shape",
     "@dataset(count=3)\ndef f(): ...": "py:3: TypeError: @dataset",
@@ -248,6 +253,14 @@ def test_a_field_and_a_docstring_describe_options(tmp_path):
     texts = {k: f.description for k, f in type(sampler.sampler).model_fields.items()}
     assert texts["step_size"] == "As given."
     assert texts["momentum"] == "share of the last step that is added."
+
+
+def test_names_that_one_kind_reserves_are_options_of_another(tmp_path):
+    code = "@sampler\ndef f(score, x, sigmas, *, source: str, projections: int = 2): return x\n"
+    sampler = {"name": "f", "source": "a"}
+    plan = plan_in(tmp_path, HEAD + code, sample={"sampler": sampler, "grid": {}})
+    arguments = plan.settings[0].sample.sampler.arguments()
+    assert arguments == {"source": "a", "projections": 2}
 
 
 def test_studies_share_no_dataset_of_two_plugins_with_one_version(tmp_path):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scoresweep.out_of_memory import is_out_of_memory
-from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
-from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import seeded_globally
+from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.score import Score
 from scoresweep.seeds import derive_seed
 
@@ -49,7 +47,7 @@ def run_plugin_sampler(
     before = x.clone(), sigmas.clone()
     arguments = {"observe": calls.observe, **arguments}
     accepted = {name: value for name, value in arguments.items() if name in sampler.accepted}
-    with seeded_globally(_global_seed(arguments["generator"]), x.device), _explained(origin):
+    with seeded_globally(_global_seed(arguments["generator"]), x.device), named_failures(origin):
         samples = sampler.load()(calls.score, x, sigmas, **accepted)
     for name, now, then in zip(("x", "sigmas"), (x, sigmas), before, strict=True):
         if not torch.equal(now, then):
@@ -123,16 +121,3 @@ class _Calls:
             )
         self.observed = True
         self._observe(level, x, score)
-
-
-@contextlib.contextmanager
-def _explained(origin: Origin) -> Iterator[None]:
-    """Turn an exception of the plugin into a `RunError` that names its line."""
-    try:
-        yield
-    except ScoresweepError:
-        raise
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        raise RunError(describe_failure(error, origin)) from None

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from scoresweep.networks.score_network import ScoreNetwork
-from scoresweep.out_of_memory import is_out_of_memory
-from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import random_state, seeded_globally
+from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.score import expand_sigma
 
 __all__ = ["PluginNetwork", "make_plugin_network", "trial_inputs"]
@@ -60,14 +60,8 @@ class PluginNetwork(ScoreNetwork):
         return output
 
     def _predict(self, x: Tensor, sigma: Tensor) -> Tensor:
-        try:
+        with named_failures(self.origin):
             output: Tensor = self.module(x, sigma)
-        except ScoresweepError:
-            raise
-        except (Exception, SystemExit) as error:
-            if is_out_of_memory(error):
-                raise
-            raise RunError(describe_failure(error, self.origin)) from None
         if not isinstance(output, Tensor) or output.shape != x.shape:
             found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise RunError(

@@ -9,12 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from scoresweep.out_of_memory import is_out_of_memory
-from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.study.methods.objectives import Objective
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredObjective
-from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import random_state
+from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.score import Score
 
 __all__ = ["load_objective"]
@@ -45,14 +44,8 @@ class _Checked:
         origin = self.component.origin
         assert origin is not None
         state = b"" if self.is_known else random_state(x.device)
-        try:
+        with named_failures(origin):
             losses = self.function(score, x, *given, **named)
-        except ScoresweepError:
-            raise
-        except (Exception, SystemExit) as error:
-            if is_out_of_memory(error):
-                raise
-            raise RunError(describe_failure(error, origin)) from None
         if not self.is_known and random_state(x.device) != state:
             raise RunError(
                 f"{origin}: draws random numbers, so that a run could not be resumed exactly, nor "

@@ -75,7 +75,7 @@ def load_network(run_folder: Path, plugins: Sequence[str | Path] = ()) -> ScoreN
 
     Args:
         run_folder: folder of the run, `results/STUDY/runs/RUN`.
-        plugins: for a network of one's own, the file or installed module that declares it. It is
+        plugins: for a network of a plugin, the file or installed module that declares it. It is
             code, which weights alone never load.
 
     Raises:

@@ -29,9 +29,6 @@ __all__ = ["method_class", "methods_in"]
 OF_V = ("projections", "distribution")
 """Options of an objective that takes random directions `v`."""
 
-OF_STORES = ("source", "title")
-"""Options of built-in datasets that describe a store but do not affect its content."""
-
 DENOISE = "End with the step x + σ_L² s(x, σ_L), without noise."
 
 
@@ -43,6 +40,8 @@ class _Rules(NamedTuple):
     """Arguments that are passed by position."""
     given: frozenset[str]
     """Arguments that are passed by name, if the function or class takes them."""
+    reserved: frozenset[str] = frozenset()
+    """Names of options that the pipeline uses itself."""
 
 
 RULES: dict[Kind, _Rules] = {
@@ -53,8 +52,10 @@ RULES: dict[Kind, _Rules] = {
     ),
     "network": _Rules(DeclaredNetwork, (), frozenset({"shape", "sigmas"})),
     "noise_ladder": _Rules(DeclaredLadder, (), frozenset({"points"})),
-    "objective": _Rules(DeclaredObjective, ("score", "x", "sigma", "z"), frozenset({"v"})),
-    "dataset": _Rules(DeclaredDataset, (), frozenset()),
+    "objective": _Rules(
+        DeclaredObjective, ("score", "x", "sigma", "z"), frozenset({"v"}), frozenset(OF_V)
+    ),
+    "dataset": _Rules(DeclaredDataset, (), frozenset(), frozenset({"source", "title"})),
 }
 
 
@@ -79,52 +80,60 @@ def methods_in(plugin: Plugin) -> tuple[type[MethodConfig], ...]:
 
 def _options_class(origin: Origin) -> type[MethodConfig]:
     """Return the options class of one method."""
-    declaration, rules = origin.declaration, RULES[origin.declaration.kind]
-    base, target = rules.base, declaration.target
+    declaration = origin.declaration
     if not declaration.name.isidentifier():
         raise InputError(
             f"{origin}: cannot be a name in a study; expected letters, digits and '_', as in "
             f"@{declaration.kind}(name='my_method')"
         )
-    fields: dict[str, Any] = {"name": (Literal[declaration.name], ...)}
     accepted = _parameters(origin)
+    create: Any = create_model  # without the pydantic plugin of mypy
+    kind: type[MethodConfig] = create(
+        declaration.name.title().replace("_", ""),
+        __base__=RULES[declaration.kind].base,
+        __doc__=summary(declaration.target) or None,
+        __module__=origin.plugin.module,
+        **_fields(origin, accepted),
+    )
+    for name, value in _facts(origin, accepted).items():
+        setattr(kind, name, value)
+    return kind
+
+
+def _fields(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
+    """Return the types and fields of the options of a method, after a check of its signature."""
+    declaration, rules = origin.declaration, RULES[origin.declaration.kind]
     check_positional(origin, rules.positional)
     if declaration.kind == "network":
         check_forward(origin)
+    fields: dict[str, Any] = {"name": (Literal[declaration.name], ...)}
     if declaration.kind == "sampler" and declaration.hooks["denoise"] and "denoise" not in accepted:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
         fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
-    taken = frozenset(dir(base)) | base.model_fields.keys() | {*OF_V, *OF_STORES}
-    fields |= option_fields(origin, rules.given, len(rules.positional), taken)
-    create: Any = create_model  # without the pydantic plugin of mypy
-    kind: type[MethodConfig] = create(
-        declaration.name.title().replace("_", ""),
-        __base__=base,
-        __doc__=summary(target) or None,
-        __module__=origin.plugin.module,
-        **fields,
-    )
+    taken = frozenset(dir(rules.base)) | rules.base.model_fields.keys() | rules.reserved
+    return fields | option_fields(origin, rules.given, len(rules.positional), taken)
+
+
+def _facts(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
+    """Return the class attributes of the options of a method."""
+    kind, hooks = origin.declaration.kind, origin.declaration.hooks
     facts: dict[str, Any] = {
         "target": f"{origin.plugin.module}:{origin.attribute}",
         "origin": origin,
         "plugin": origin.identity,
         "accepted": accepted,
+        "hooks": hooks,
         "__reduce__": _reduce,
     }
-    if declaration.kind == "sampler":
-        facts["hooks"] = declaration.hooks
+    if kind == "sampler":
         facts["supports_tasks"] = {"known", "mask", "noise"} <= accepted
-    elif declaration.kind == "network":
-        facts |= {k: declaration.hooks[k] for k in ("needs_images", "continuous_sigma")}
-        facts["smallest_side"] = declaration.hooks["smallest_side"]
-    elif declaration.kind == "dataset":
-        facts["hooks"] = declaration.hooks
-    elif declaration.kind == "objective" and "v" not in accepted:
+    elif kind == "network":
+        names = ("needs_images", "continuous_sigma", "smallest_side")
+        facts |= {name: hooks[name] for name in names}
+    elif kind == "objective" and "v" not in accepted:
         facts |= {"projections": 0, "distribution": "rademacher"}
-    for name, value in facts.items():
-        setattr(kind, name, value)
-    return kind
+    return facts
 
 
 def _parameters(origin: Origin) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
@@ -23,18 +24,21 @@ def import_files(name: str, path: Path, content: Mapping[Path, bytes]) -> Module
     spec = finder.find_spec(name, None)
     assert spec is not None
     assert spec.loader is not None
-    if path.is_dir():
-        sys.meta_path.insert(0, finder)
-    module = sys.modules[name] = module_from_spec(spec)
-    try:
+    with contextlib.ExitStack() as undo:
+        if path.is_dir():
+            sys.meta_path.insert(0, finder)
+            undo.callback(sys.meta_path.remove, finder)
+        undo.callback(_forget, name)
+        module = sys.modules[name] = module_from_spec(spec)
         spec.loader.exec_module(module)
-    except BaseException:
-        if finder in sys.meta_path:
-            sys.meta_path.remove(finder)
-        for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
-            del sys.modules[loaded]
-        raise
+        undo.pop_all()
     return module
+
+
+def _forget(name: str) -> None:
+    """Remove a module and its parts from the modules of this process."""
+    for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        del sys.modules[loaded]
 
 
 class _Finder(MetaPathFinder):

@@ -21,8 +21,8 @@ __all__ = ["option_fields", "parameters_of", "summary"]
 PLAIN = (bool, int, float, str, type(None), Any, Path)
 """Types of single values that YAML can hold."""
 
-PASSED_IF_NOT = (bool, int, float, str, "bool", "int", "float", "str")
-"""Types of options, which no argument has that the pipeline passes."""
+OPTION_TYPES = (bool, int, float, str, "bool", "int", "float", "str")
+"""Types of options; no argument that the pipeline passes has one of them."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -54,7 +54,7 @@ def option_fields(
     for name, parameter in list(parameters_of(target).items())[positional:]:
         where = f"{origin}: option {name!r}"
         if name in given:
-            if parameter.annotation in PASSED_IF_NOT:
+            if parameter.annotation in OPTION_TYPES:
                 raise InputError(
                     f"{where}: is an argument that scoresweep passes itself "
                     f"({', '.join(sorted(given))}); expected an option of another name"
