@@ -25,12 +25,18 @@ ON_SLURM = ("--profile", "slurm", *QUICK, "--set-resources", "train:nodes=2", "t
 
 
 @pytest.fixture
-def plan(cluster, staged, tmp_path):
-    """One run of some seconds on two nodes, with two settings."""
+def steps():
+    """Training steps of the run: some seconds of work."""
+    return 3000
+
+
+@pytest.fixture
+def plan(cluster, staged, tmp_path, steps):
+    """One run on two nodes, with two settings."""
     give_data(tmp_path, staged)
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     study = yaml.safe_load(TINY)
-    study["train"] |= {"steps": 3000, "checkpoint": {"steps": 200}, "grid": {}}
+    study["train"] |= {"steps": steps, "checkpoint": {"steps": 200}, "grid": {}}
     study["train"]["log"] = {"image_count": 0}
     study["sample"] |= {
         "count": 100,
@@ -137,6 +143,7 @@ def test_a_new_head_finds_the_training_of_a_killed_one(plan):
     assert_same_run(folder, root / folder.relative_to(plan.paths.root))
 
 
+@pytest.mark.parametrize("steps", [1_000_000])  # ends only by `scoresweep cancel`
 def test_an_interrupted_head_says_what_continues(plan):
     process = head(plan)
     trains(plan, process)
