@@ -12,7 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from scoresweep import samplers
 from scoresweep.pipeline.study.methods.samplers import AnySampler
-from scoresweep.sampler_limits import check_annealed_langevin, check_consistent, check_langevin
+from scoresweep.sampler_limits import (
+    check_annealed_langevin,
+    check_consistent,
+    check_edm,
+    check_langevin,
+    check_predictor_corrector,
+)
 
 LADDER = [8.0, 2.0, 0.5]
 UNKNOWN = [inf, 0.5]
@@ -21,6 +27,7 @@ VALID = {
     "annealed_langevin": {"step_size": 0.1},
     "consistent": {"step_size": 0.25},
     "denoise_renoise": {},
+    "edm": {},
     "langevin": {"step_size": 0.1, "steps": 1},
     "metropolis": {"step_size": 0.1, "steps": 1},
     "predictor_corrector": {},
@@ -41,6 +48,11 @@ INVALID = [
     ("consistent", "denoise_from", {"denoise_from": "foo"}),
     ("denoise_renoise", "steps_per_level", {"steps_per_level": 0}),
     ("denoise_renoise", "added_variance", {"added_variance": -1}),
+    ("edm", "s_churn", {"s_churn": -1}),
+    ("edm", "s_min", {"s_min": -1}),
+    ("edm", "s_max", {"s_max": 0}),
+    ("edm", "s_noise", {"s_noise": 0}),
+    ("edm", "time", {"time": "foo"}),
     ("langevin", "steps", {"steps": 0}),
     ("langevin", "step_size", {"step_size": -1}),
     ("langevin", "step_size", {"step_size": 0}),
@@ -142,6 +154,39 @@ def test_langevin_must_not_diverge(sigmas):
 def test_langevin_has_one_step_size(options):
     with pytest.raises(ValueError, match=r"^step_size: .*drift and noise_scale"):
         check_langevin(LADDER, steps=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "low", "high", "fits"),
+    [
+        (LADDER, 0.0, None, True),
+        (LADDER, 2.0, 2.0, True),
+        (LADDER, 2.1, 7.9, False),
+        (LADDER, 0.0, 0.4, False),
+        (LADDER, 9.0, None, False),
+        (UNKNOWN, 9.0, None, True),
+        (UNKNOWN, 0.6, 0.7, True),
+    ],
+)
+def test_churn_needs_a_level_in_its_range(sigmas, low, high, fits):
+    check_edm(sigmas, s_min=low, s_max=high)
+    if fits:
+        check_edm(sigmas, s_churn=1.0, s_min=low, s_max=high)
+    else:
+        with pytest.raises(ValueError, match=r"^s_churn: 1: "):
+            check_edm(sigmas, s_churn=1.0, s_min=low, s_max=high)
+
+
+def test_the_range_of_churn_has_its_ends_in_order():
+    with pytest.raises(ValueError, match=r"^s_max: 1\.0: .* 2"):
+        check_edm(LADDER, s_min=2.0, s_max=1.0)
+
+
+def test_without_predictor_there_is_a_corrector():
+    for predictor, least in (("none", 1), ("probability_flow", 0)):
+        check_predictor_corrector(predictor=predictor, corrector_steps=least)
+        with pytest.raises(ValueError, match=rf"^corrector_steps: {least - 1}: "):
+            check_predictor_corrector(predictor=predictor, corrector_steps=least - 1)
 
 
 def test_the_checks_need_no_torch():

@@ -20,9 +20,11 @@ __all__ = [
     "Proposal",
     "Solver",
     "StepRule",
+    "Time",
     "check_annealed_langevin",
     "check_consistent",
     "check_denoise_renoise",
+    "check_edm",
     "check_langevin",
     "check_metropolis",
     "check_predictor_corrector",
@@ -31,8 +33,9 @@ __all__ = [
 
 StepRule = Literal["variance", "linear", "constant", "denoise"]
 DenoiseFrom = Literal["after_last_step", "before_last_step"]
-Predictor = Literal["reverse_diffusion", "ancestral"]
+Predictor = Literal["reverse_diffusion", "ancestral", "probability_flow", "none"]
 Solver = Literal["heun", "euler"]
+Time = Literal["sigma", "variance"]
 Proposal = Literal["random_walk", "langevin"]
 
 
@@ -178,13 +181,56 @@ def check_predictor_corrector(
 ) -> None:
     """Raise ValueError if an option is outside its range."""
     require_choice("predictor", predictor, Predictor)
-    require("corrector_steps", corrector_steps, corrector_steps >= 0, "0 or more")
+    least = 1 if predictor == "none" else 0
+    require("corrector_steps", corrector_steps, corrector_steps >= least, f"{least} or more")
     require("snr", snr, snr > 0, "more than 0")
 
 
 def check_probability_flow(*, solver: Solver = "heun", **_: object) -> None:
     """Raise ValueError if there is no such solver."""
     require_choice("solver", solver, Solver)
+
+
+def check_edm(
+    sigmas: Sequence[float],
+    *,
+    s_churn: float = 0.0,
+    s_min: float = 0.0,
+    s_max: float | None = None,
+    s_noise: float = 1.0,
+    time: Time = "sigma",
+    **_: object,
+) -> None:
+    """Check the options, and that there is a level with churn if `s_churn` is above 0.
+
+    Args:
+        sigmas: σ_1 > … > σ_L, (L,), in units of the data.
+        s_churn: amount of churn, 0 or more.
+        s_min: smallest level with churn, 0 or more.
+        s_max: largest level with churn; None: no limit.
+        s_noise: factor of the noise, above 0.
+        time: "sigma" or "variance".
+
+    Raises:
+        ValueError: if an option is outside its range, or no level is from `s_min` to `s_max`.
+    """
+    require("s_churn", s_churn, s_churn >= 0, "0 or more")
+    require("s_min", s_min, s_min >= 0, "0 or more")
+    require("s_noise", s_noise, s_noise > 0, "more than 0")
+    require_choice("time", time, Time)
+    highest = math.inf if s_max is None else s_max
+    require(
+        "s_max",
+        s_max,
+        highest > 0 and highest >= s_min,
+        f"more than 0, and s_min, {s_min:g}, or more",
+    )
+    if s_churn and not any(s_min <= sigma <= highest or sigma == math.inf for sigma in sigmas):
+        raise ValueError(
+            f"s_churn: {s_churn:g}: has no effect, because no level is from s_min {s_min:g} to "
+            f"s_max {highest:g}; expected s_churn 0, or a range that contains a level of the "
+            f"ladder, {sigmas[0]:g} to {sigmas[-1]:g}"
+        )
 
 
 def check_metropolis(

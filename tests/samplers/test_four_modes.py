@@ -22,8 +22,11 @@ LAST = 0.2
         ("consistent", 250, {"step_size": 0.03 * LAST**2}),
         ("predictor_corrector", 250, {"corrector_steps": 0}),
         ("predictor_corrector", 250, {"corrector_steps": 0, "predictor": "ancestral"}),
+        ("predictor_corrector", 250, {"corrector_steps": 0, "predictor": "probability_flow"}),
         ("probability_flow", 50, {}),
         ("probability_flow", 250, {"solver": "euler"}),
+        ("edm", 100, {"s_churn": 20.0}),
+        ("edm", 100, {"s_churn": 20.0, "s_max": 2.0, "time": "variance"}),
     ],
 )
 def test_weights_means_and_covariances(name, levels, options):

@@ -15,7 +15,7 @@ from scoresweep.samplers.predictor_corrector import level_step_sizes
 SIGMAS = geometric(3.0, 0.4, 6)
 
 
-@pytest.mark.parametrize("predictor", ["reverse_diffusion", "ancestral"])
+@pytest.mark.parametrize("predictor", ["reverse_diffusion", "ancestral", "probability_flow"])
 def test_the_predictor_follows_its_recursion(predictor):
     found, ladder = [], SIGMAS.tolist()
     options = {"predictor": predictor, "corrector_steps": 0, "generator": generator()}
@@ -27,12 +27,44 @@ def test_the_predictor_follows_its_recursion(predictor):
         assert_normal(state, mean, variance)
         following = ladder[i + 1] if i + 1 < len(ladder) else 0.0
         step = ladder[i] ** 2 - following**2
-        keep = 1 - step / (SPREAD**2 + ladder[i] ** 2)
-        added = step if predictor == "reverse_diffusion" else step * (following / ladder[i]) ** 2
-        added = added if following else 0.0
+        drift = 0.5 if predictor == "probability_flow" else 1.0
+        keep = 1 - drift * step / (SPREAD**2 + ladder[i] ** 2)
+        shrink = {"reverse_diffusion": 1.0, "ancestral": following / ladder[i]}.get(predictor, 0.0)
+        added = step * shrink**2 if following else 0.0
         mean, variance = MEAN + keep * (mean - MEAN), keep**2 * variance + added
     assert len(found) == 6
-    assert_normal(end, mean, variance)  # the denoising step
+    assert_normal(end, mean, variance)  # the step to σ = 0
+
+
+def test_probability_flow_is_eulers_method_in_the_variance():
+    # x − m ∝ √(s² + σ²) solves the ODE; the error of Euler's method falls with the step.
+    exact, errors = math.sqrt((SPREAD**2 + 0.16) / (SPREAD**2 + 9)), []
+    for levels in (400, 800):
+        x, sigmas = normal(0.0, 3.0, 3, 2), geometric(3.0, 0.4, levels)
+        options = {"predictor": "probability_flow", "corrector_steps": 0, "denoise": False}
+        factors = (predictor_corrector(Gaussian(), x, sigmas, **options) - MEAN) / (x - MEAN)
+        errors.append(float(factors[0, 0]) / exact - 1)
+    assert abs(errors[1]) < 5e-3
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize("denoise", [True, False])
+def test_the_corrector_alone_takes_its_steps_at_every_level(denoise):
+    # Its steps at each level, chained, from one generator; and the denoising step.
+    x, source = normal(0.0, 3.0, 4, 5), generator()
+    alone = {"corrector_steps": 2, "snr": 0.3, "predictor": "none"}
+    end = predictor_corrector(
+        Gaussian(), x, SIGMAS, denoise=denoise, generator=generator(), **alone
+    )
+    for sigma in SIGMAS.tolist():
+        for _ in range(2):
+            s, z = (MEAN - x) / (SPREAD**2 + sigma**2), torch.empty_like(x)
+            z.normal_(generator=source)
+            step = 2 * (0.3 * z.norm(dim=1, keepdim=True) / s.norm(dim=1, keepdim=True)) ** 2
+            x = x + step * s + (2 * step).sqrt() * z
+    if denoise:
+        x = x + 0.16 * (MEAN - x) / (SPREAD**2 + 0.16)
+    torch.testing.assert_close(end, x, rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("predictor", ["reverse_diffusion", "ancestral"])

@@ -31,8 +31,12 @@ SAMPLERS = [
     {"name": "langevin", "step_size": 0.1, "steps": 7},
     {"name": "denoise_renoise", "steps_per_level": 2},
     {"name": "predictor_corrector", "corrector_steps": 2},
+    {"name": "predictor_corrector", "predictor": "probability_flow", "corrector_steps": 0},
+    {"name": "predictor_corrector", "predictor": "none", "corrector_steps": 3},
     {"name": "probability_flow"},
     {"name": "probability_flow", "solver": "euler"},
+    {"name": "edm"},
+    {"name": "edm", "s_churn": 2.0, "time": "variance"},
     {"name": "metropolis", "step_size": 0.1, "steps": 5},
     {"name": "metropolis", "step_size": 0.1, "steps": 5, "proposal": "langevin"},
 ]

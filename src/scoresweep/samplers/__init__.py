@@ -11,6 +11,7 @@ from __future__ import annotations
 from scoresweep.samplers.annealed_langevin import annealed_langevin
 from scoresweep.samplers.consistent import consistent
 from scoresweep.samplers.denoise_renoise import denoise_renoise
+from scoresweep.samplers.edm import edm
 from scoresweep.samplers.initial import initial_samples
 from scoresweep.samplers.inpainting_masks import inpainting_mask
 from scoresweep.samplers.langevin import langevin
@@ -24,6 +25,7 @@ __all__ = [
     "annealed_langevin",
     "consistent",
     "denoise_renoise",
+    "edm",
     "initial_samples",
     "inpainting_mask",
     "interpolated_noise",

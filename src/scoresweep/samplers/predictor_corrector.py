@@ -7,9 +7,14 @@ signal-to-noise ratio r,
 
 and one predictor step to the next level, with τ² = σ_i² − σ_{i+1}²,
 
-    x ← x + τ² s + g z,   g = τ ("reverse_diffusion") or g = τ σ_{i+1}/σ_i ("ancestral").
+    reverse_diffusion   x ← x + τ² s + τ z
+    ancestral           x ← x + τ² s + τ (σ_{i+1}/σ_i) z
+    probability_flow    x ← x + τ² s/2
+    none                x ← x: the corrector alone
 
-The denoising step x + σ_L² s is the predictor step to σ = 0 without noise.
+The last step is the predictor step to σ = 0 without noise: x + σ_L² s, the denoising step, and with
+probability flow x + σ_L² s/2, as in score_sde. (That program returns samples of the corrector alone
+without a last step; here `denoise` adds x + σ_L² s to it.)
 
 The norms are computed for each sample. With means over the batch, as in public code, a sample would
 depend on the rest of its batch. In few dimensions the corrector does not keep q_σ, because its step
@@ -57,13 +62,14 @@ def predictor_corrector(
         score: the score of the smoothed data.
         x: starting points, (N, ...).
         sigmas: the ladder σ_1 > … > σ_L, (L,).
-        predictor: "reverse_diffusion" or "ancestral".
-        corrector_steps: M, 0 or more.
+        predictor: "reverse_diffusion", "ancestral", "probability_flow" or "none".
+        corrector_steps: M, 0 or more; without a predictor 1 or more.
         snr: r, above 0.
-        denoise: end with x + σ_L² s(x, σ_L).
+        denoise: end with the last step to σ = 0.
         generator: source of random numbers, on the device of `x`.
         observe: called at each level with its index (from 0), x after the corrector and the score
-            there. x is overwritten by later steps: copy it to keep it.
+            there; without a predictor, the last score of the corrector. x is overwritten by later
+            steps: copy it to keep it.
 
     Raises:
         ValueError: if an option is outside its range (see `check_predictor_corrector`).
@@ -79,12 +85,28 @@ def predictor_corrector(
             ratio = noise(z).flatten(1).norm(dim=1) / score_x.flatten(1).norm(dim=1)
             step = expand_sigma(2 * (snr * ratio) ** 2, x)
             x.add_(step * score_x).add_((2 * step).sqrt() * z)
-        score_x = score(x, sigma_batch)
+        if predictor != "none":
+            score_x = score(x, sigma_batch)
         if observe is not None:
             observe(level, x, score_x)
         if level + 1 < len(ladder):
-            next_sigma = ladder[level + 1]
-            variance = sigma**2 - next_sigma**2
-            shrink = next_sigma / sigma if predictor == "ancestral" else 1.0
-            x.add_(score_x, alpha=variance).add_(noise(z), alpha=shrink * math.sqrt(variance))
-    return x.add_(score_x, alpha=ladder[-1] ** 2) if denoise else x
+            drift, added = _predictor_step(predictor, sigma, ladder[level + 1])
+            if drift:
+                x.add_(score_x, alpha=drift)
+            if added:
+                x.add_(noise(z), alpha=added)
+    if denoise and predictor == "none":
+        score_x = score(x, sigma_batch)
+    last = 0.5 if predictor == "probability_flow" else 1.0
+    return x.add_(score_x, alpha=last * ladder[-1] ** 2) if denoise else x
+
+
+def _predictor_step(predictor: Predictor, sigma: float, following: float) -> tuple[float, float]:
+    """Return the factors of the score and of the noise in a step from `sigma` to `following`."""
+    variance = sigma**2 - following**2
+    return {
+        "reverse_diffusion": (variance, math.sqrt(variance)),
+        "ancestral": (variance, following / sigma * math.sqrt(variance)),
+        "probability_flow": (0.5 * variance, 0.0),
+        "none": (0.0, 0.0),
+    }[predictor]

@@ -53,6 +53,9 @@ def test_ncsn_has_no_intermediate_levels():
     with pytest.raises(InputError, match=r"sample.sampler: consistent: .* no embedding"):
         plan("ncsn", **consistent, steps_per_level=2)
     plan("ncsnv2", **consistent, steps_per_level=2)
+    plan("ncsn", name="edm")
+    with pytest.raises(InputError, match=r"sample.sampler: edm: .* no embedding.* s_churn"):
+        plan("ncsn", name="edm", s_churn=1.0)
 
 
 @pytest.mark.parametrize("network", ["ncsn", "ncsnv2", "unet"])

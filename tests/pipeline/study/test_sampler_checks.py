@@ -44,6 +44,13 @@ FROM_DATA = LADDER | {"sigma_max": "max_rms"}
             r"sample\.sampler: metropolis: .*'mlp'.*name: oracle",
         ),
         ({"name": "predictor_corrector", "snr": 0.0}, LADDER, r"snr: 0\.0"),
+        (
+            {"name": "predictor_corrector", "predictor": "none", "corrector_steps": 0},
+            LADDER,
+            r"sample\.sampler\.corrector_steps: 0: ",
+        ),
+        ({"name": "edm", "s_churn": 1.0, "s_max": 0.4}, LADDER, r"sample\.sampler\.s_churn: 1: "),
+        ({"name": "edm", "s_min": 2.0, "s_max": 1.0}, FROM_DATA, r"sample\.sampler\.s_max: 1\.0: "),
         ({"name": "langevine", "steps": 3}, LADDER, "langevine.*'langevin'"),
     ],
 )

@@ -99,7 +99,8 @@ def _level_embeddings(plan: Plan) -> Iterable[str]:
         if sampler.needs_intermediate_levels:
             yield (
                 f"sample.sampler: {sampler.name}: needs scores between the levels of the ladder, "
-                f"for which the network {name!r} has no embedding; expected steps_per_level: 1"
+                f"for which the network {name!r} has no embedding; expected "
+                f"{sampler.without_intermediate_levels}"
             )
 
 

@@ -17,9 +17,12 @@ from scoresweep.sampler_limits import (
     Proposal,
     Solver,
     StepRule,
+    Time,
     check_annealed_langevin,
     check_consistent,
+    check_edm,
     check_langevin,
+    check_predictor_corrector,
 )
 
 __all__ = ["AnySampler"]
@@ -36,6 +39,8 @@ class Sampler(MethodConfig):
     """Whether the sampler needs the log density of the target besides its score."""
     supports_tasks: ClassVar[bool] = False
     """Whether the sampler can do in-painting and interpolation."""
+    without_intermediate_levels: ClassVar[str] = ""
+    """The option, "name: value", with which only levels of the ladder are used."""
 
     name: str
 
@@ -122,6 +127,7 @@ class Consistent(Denoising):
     """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020, Algorithm 2)."""
 
     target: ClassVar[str] = "scoresweep.samplers.consistent:consistent"
+    without_intermediate_levels: ClassVar[str] = "steps_per_level: 1"
     name: Literal["consistent"]
     step_size: StepSize
     """Step size ε of x ← x + ε σ_i²/σ_L² s + c_i z, where c_i makes the noise σ_{i+1}; between
@@ -203,15 +209,25 @@ class PredictorCorrector(Denoising):
     target: ClassVar[str] = "scoresweep.samplers.predictor_corrector:predictor_corrector"
     name: Literal["predictor_corrector"]
     predictor: Predictor = "reverse_diffusion"
-    """Step from a level to the next."""
+    """Step from a level to the next; "none": the corrector alone."""
     corrector_steps: int = Field(1, ge=0)
-    """Number of Langevin steps at each level, before the predictor step."""
+    """Number of Langevin steps at each level, before the predictor step; at least 1 without a
+    predictor."""
     snr: float = Field(0.16, gt=0)
     """Signal-to-noise ratio r of the Langevin steps."""
+    denoise: bool = True
+    """End with the predictor's step to σ = 0, without noise: x + σ_L² s(x, σ_L), and half of that
+    with the predictor "probability_flow"."""
 
     def num_score_evaluations(self, levels: int) -> int:
         """Return one for each step of corrector and predictor; the last predictor step denoises."""
+        if self.predictor == "none":
+            return levels * self.corrector_steps + self.denoise
         return levels * (self.corrector_steps + 1)
+
+    def check(self, sigmas: Sequence[float]) -> None:  # noqa: ARG002 - the same for every ladder
+        """Raise ValueError if there is neither predictor nor corrector."""
+        check_predictor_corrector(**self.arguments())
 
 
 class ProbabilityFlow(Denoising):
@@ -225,6 +241,42 @@ class ProbabilityFlow(Denoising):
     def num_score_evaluations(self, levels: int) -> int:
         """Return one for each level; Heun's method takes one more for each step."""
         return levels if self.solver == "euler" else 2 * levels - 1
+
+
+class EDM(Denoising):
+    """EDM's stochastic sampler: Heun's method with churn (Karras et al. 2022, Algorithm 2)."""
+
+    target: ClassVar[str] = "scoresweep.samplers.edm:edm"
+    without_intermediate_levels: ClassVar[str] = "s_churn: 0"
+    name: Literal["edm"]
+    s_churn: float = Field(0.0, ge=0)
+    """Amount of churn, S_churn: before a step, σ_i is raised by the factor
+    1 + min(S_churn/L, √2 − 1); 0: no noise is added."""
+    s_min: float = Field(0.0, ge=0)
+    """Smallest level with churn, S_min, in units of the data (pixels in [0, 1]: half of the
+    paper's)."""
+    s_max: float | None = Field(None, gt=0)
+    """Largest level with churn, S_max, in the same units; null: no limit."""
+    s_noise: float = Field(1.0, gt=0)
+    """Factor of the added noise, S_noise."""
+    time: Time = "sigma"
+    """Variable in which Heun's method steps: "sigma" (EDM) or "variance", σ² (the
+    variance-exploding SDE)."""
+    denoise: bool = True
+    """End with Euler's step to σ = 0: x + σ² s in time "sigma", x + σ² s/2 in time "variance"."""
+
+    @property
+    def needs_intermediate_levels(self) -> bool:
+        """Whether churn raises levels."""
+        return self.s_churn > 0
+
+    def num_score_evaluations(self, levels: int) -> int:
+        """Return two for each step between levels, and one for the last level."""
+        return 2 * levels - 1
+
+    def check(self, sigmas: Sequence[float]) -> None:
+        """Raise ValueError if no level of `sigmas` has churn although `s_churn` is above 0."""
+        check_edm(sigmas, **self.arguments())
 
 
 class Metropolis(Denoising):
@@ -252,6 +304,7 @@ AnySampler = Annotated[
     | DenoiseRenoise
     | PredictorCorrector
     | ProbabilityFlow
+    | EDM
     | Metropolis,
     Field(discriminator="name"),
 ]
