@@ -71,3 +71,13 @@ def test_depends_on_the_seed_only_and_uses_all_of_a_small_set() -> None:
     assert kernel_distance(x, y, 2, 250, generator) == pytest.approx(float(squared_mmd(x, y)))
     with pytest.raises(ValueError, match="2 samples or more"):
         kernel_distance(x, y[:1], 2, 250, generator)
+
+
+def test_kept_sums_of_real_samples_are_those_of_the_options() -> None:
+    """Samples that were compared before, with any options, give the same bits as new ones."""
+    x, y = pair()
+    real = Features(x)
+    for options in (Options(5, 3, 20), Options(5, 3, 20, seed=1), Options(5, 4, 20), Options(5, 3)):
+        for generated in (Features(y), Features(y[:30] + 1), Features(y)):
+            kept = kid(real, generated, options)["kid"].value
+            assert kept == kid(Features(x), generated, options)["kid"].value

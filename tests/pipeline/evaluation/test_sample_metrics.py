@@ -90,3 +90,28 @@ def test_intervals_are_those_of_the_samples_used(
     value, low, high = values.T
     errors = value * np.log(high / low) / (2 * 1.96)
     assert errors.mean() == pytest.approx(value.std(ddof=1), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"neighbours": 3}, {"seed": 1}, {"kid_subsets": 3}, {"kid_subset_size": 10}]
+)
+def test_real_samples_that_were_used_before_give_the_same_values(change: dict[str, Any]) -> None:
+    """Their baselines are computed once for the same options."""
+
+    def features() -> tuple[Features, Features, Features]:
+        return Features(draw(60, 0)), Features(draw(30, 1)), Features(draw(30, 2, 4.0))
+
+    def measured(real: tuple[Features, Features, Features], **options: Any) -> xr.Dataset:
+        given = {"neighbours": 2, "kid_subsets": 4, "kid_subset_size": 20} | options
+        evaluate = Evaluate(
+            metrics=["kid", "prdc", "frechet"], extractors=["pixels"], resamplings=2, **given
+        )
+        train, test, noise = real
+        sets = FeatureSets(train, Features(draw(40, 3)), test, noise, resize="none")
+        return measure_samples(evaluate, {"pixels": sets}.__getitem__, DatasetFacts())[0]
+
+    used = features()
+    first = measured(used)
+    again = measured(used, **change)
+    assert again.identical(measured(features(), **change))
+    assert first["kid_pixels_real"] != first["kid_pixels_noise"]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, pad, softmax
 
+from scoresweep.adamw import AdamW
 from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.seeds import derive_seed, generator_for
@@ -117,9 +118,7 @@ class Classifier(Extractor):
     def _train_on(
         self, samples: Tensor, labels: Tensor, indices: Tensor, generator: torch.Generator
     ) -> None:
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
-        )
+        optimizer = AdamW(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
         classes = self.head.out_features
         uniform = torch.full((NOISE, classes), 1 / classes)

@@ -110,14 +110,34 @@ def _measure_metric(
         ("_noise", sets.noise, "of uniform noise"),
     ):
         try:
-            baseline = _compute(function, sets.train, features, replace(options, resamplings=0))
+            baseline = _baseline(metric, options, sets.train, features, read)
         except ValueError as error:
             problems.append(f"{description}: {error}")
             continue
-        baseline = {k: value for k, value in baseline.items() if not value.depends_on_data_only}
         common["n_generated"] = len(features)
         variables |= _variables(baseline, extractor, common, suffix, f", {description}")
     return variables, problems
+
+
+def _baseline(
+    metric: str, options: Options, train: Features, features: Features, read: set[str]
+) -> dict[str, MetricValue]:
+    """Return the values of `features`, real ones or noise: computed once for all settings.
+
+    The names of the options that the metric reads are added to `read`.
+    """
+    options = replace(options, resamplings=0)
+
+    def compute() -> tuple[dict[str, MetricValue], set[str]]:
+        known = set[str]()
+        values = _compute(_tracked(metric, known), train, features, options)
+        return {k: v for k, v in values.items() if not v.depends_on_data_only}, known
+
+    # The mixture and the shares are those of the dataset that `features` belong to.
+    key = ("baseline", metric, replace(options, mixture=None, shares=None))
+    values, known = features.cached(key, compute)
+    read |= known
+    return values
 
 
 def _tracked(metric: str, read: set[str]) -> Metric:

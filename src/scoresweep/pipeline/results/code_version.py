@@ -74,7 +74,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *SCORES,
         *TENSORS,
         *READING,
-        *("objectives", "pipeline/training", "pipeline/rules/import_checkpoint.py"),
+        *("adamw.py", "objectives", "pipeline/training", "pipeline/rules/import_checkpoint.py"),
         *("pipeline/data/memory_loader.py", "pipeline/data/shard_loader.py", RANDOM),
         *(f"pipeline/system/{name}.py" for name in ("file_kinds", "file_parts", "pickle_globals")),
     ),
@@ -89,7 +89,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
     "features": (
         *TENSORS,
         *READING,
-        *("metrics/extractors", "metrics/features.py", "seeds.py"),
+        *("adamw.py", "metrics/extractors", "metrics/features.py", "seeds.py"),
         *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractor_loading.py"),
         *("pipeline/evaluation/real_features.py", "pipeline/evaluation/subsets.py"),
         "pipeline/rules/reference.py",

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
+from scoresweep.adamw import AdamW
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.models import Train
@@ -42,7 +43,7 @@ class TrainingStep:
         self.network = build_trainable(train.network, loader.shape, sigmas).to(device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.objective = load_objective(train.objective)
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             self.network.parameters(),
             lr=train.optimizer.learning_rate,
             betas=(train.optimizer.beta1, train.optimizer.beta2),
