@@ -281,6 +281,51 @@ def test_the_final_step_is_done_unless_the_study_or_the_plugin_says_otherwise(fo
         drawn(folder, never, denoise=True)
 
 
+SAME = """
+from scoresweep.plugins import sampler
+from scoresweep.samplers import annealed_langevin
+
+
+@sampler
+def same(
+    score, x, sigmas, *, step_size: float, steps_per_level: int = 5,
+    generator, observe, noise=None, known=None, mask=None,
+):
+    return annealed_langevin(
+        score, x, sigmas, step_size=step_size, steps_per_level=steps_per_level, denoise=False,
+        generator=generator, observe=observe, noise=noise, known=known, mask=mask,
+    )
+"""
+TASKS = {
+    "none": None,
+    "in-painting": {"name": "inpainting", "mask": "lower_half"},
+    "interpolation": {"name": "interpolation", "steps": 4},
+}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_sampler_draws_the_samples_of_the_built_in_one_that_it_calls(folder, task):
+    """Its levels are float32, which moves few pixels by one of 255."""
+    found = []
+    for name in ("annealed_langevin", "same"):
+        one = {"name": name, "step_size": 2e-3, "steps_per_level": 2}
+        blocks = {"train": {"grid": {}}, "sample": {"sampler": one, "task": task, "grid": {}}}
+        plan = plan_in(folder, SAME, **blocks)
+        save_untrained_networks(plan)
+        sample(plan, plan.runs[0].id, plan.settings[0].id)
+        store = plan.paths.samples(plan.runs[0].id, plan.settings[0].store)
+        found.append(read_samples(store).values.astype(int))
+    difference = abs(found[0] - found[1])
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+
+
+def test_a_task_needs_a_sampler_that_takes_what_it_passes(folder):
+    blocks = {"sample": {"sampler": BALL, "task": TASKS["in-painting"], "grid": {}}}
+    with pytest.raises(InputError, match=r"sample\.task"):
+        plan_in(folder, **blocks)
+
+
 def test_a_job_refuses_a_plugin_that_is_not_the_one_of_the_plan(folder):
     plan = plan_in(folder, **ONE)
     (folder / "my_methods.py").write_text(METHODS + "# edited\n")

@@ -94,11 +94,11 @@ def test_runs_and_settings_are_unpickled_in_a_process_that_has_not_loaded_the_pl
     plan = plan_in(
         tmp_path, sample={"sampler": BALL, "grid": {}}, train={"network": {"name": "Small"}}
     )
-    things = plan.runs[0], plan.settings[0]
+    things = plan.runs[0], plan.settings[0], plan.study
     assert pickle.loads(pickle.dumps(things)) == things
     (tmp_path / "plan.pickle").write_bytes(pickle.dumps(things))
     code = (
-        "import pickle; run, setting = pickle.load(open('plan.pickle', 'rb'));"
+        "import pickle; run, setting, _ = pickle.load(open('plan.pickle', 'rb'));"
         "print(run.train.network.channels, setting.sample.sampler.load().__name__)"
     )
     done = run_code(code, tmp_path)

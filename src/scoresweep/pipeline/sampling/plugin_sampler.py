@@ -68,6 +68,8 @@ def run_plugin_sampler(
     if sampler.is_denoised_by_pipeline:
         sigma = x.new_full((len(x),), float(sigmas[-1]))
         samples = samples + float(sigmas[-1]) ** 2 * score(samples, sigma)
+        if "mask" in arguments:  # in-painting
+            samples = torch.where(arguments["mask"], arguments["known"], samples)
     return samples
 
 

@@ -104,10 +104,7 @@ def _blank(name: str, places: Iterable[tuple[Plugin, str]]) -> Config:
     from scoresweep.pipeline.study.plugins.declared import method_class
 
     study = study_model(tuple(method_class(*place) for place in places))
-    models: dict[str, type[Config]] = {
-        "Study": study,
-        "Train": study.train_model,
-        "Sample": study.sample_model,
-    }
-    kind = models[name]
+    blocks = [study.model_fields[block].annotation for block in ("train", "sample")]
+    models: list[Any] = [study, study.train_model, study.sample_model, *blocks]
+    (kind,) = (model for model in models if model.__name__ == name)
     return kind.__new__(kind)
