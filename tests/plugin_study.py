@@ -10,7 +10,7 @@ from tiny_study import TINY
 from scoresweep.pipeline.study import Plan, load_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
 
-__all__ = ["METHODS", "plan_in", "write_study"]
+__all__ = ["METHODS", "install", "plan_in", "write_study"]
 
 METHODS = '''
 """A sampler and a network."""
@@ -75,3 +75,13 @@ def plan_in(folder: Path, methods: str = METHODS, **blocks: object) -> Plan:
     """Plan the study that `write_study` writes."""
     path = write_study(folder, methods, **blocks)
     return plan_study(load_study(path), folder, where=str(path))
+
+
+def install(folder: Path, **points: str) -> None:
+    """Put a package with `METHODS` into `folder`, which offers them by entry points."""
+    about = folder / "balls_to_install-1.0.dist-info"
+    about.mkdir(parents=True)
+    (folder / "balls_to_install.py").write_text(METHODS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: balls-to-install\nVersion: 1.0\n")
+    lines = [f"{name} = balls_to_install:{attribute}\n" for name, attribute in points.items()]
+    (about / "entry_points.txt").write_text("".join(["[scoresweep.methods]\n", *lines]))

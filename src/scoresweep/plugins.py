@@ -121,6 +121,11 @@ def sampler(
     the source of all its random numbers, and `observe(level, x, score)`, to be called after each
     level, counted from 0, with the state and the last score, for diagnostics and trajectories.
 
+    A function that takes `known`, `mask` and `noise`, each None by default, can do in-painting and
+    interpolation. For in-painting, `mask` is bool, (...), and True where `known` (N, ...) is known;
+    the final step `denoise` sets that part to `known`. For interpolation, `noise(z)` fills the
+    tensor `z` (N, ...) with the noise of a step and returns it.
+
     The hooks get the options of the study by keyword, as far as they take them.
 
     Args:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from checkout import ROOT
+from plugin_study import install
 
 from scoresweep.pipeline.commands.methods import describe_methods
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, members
@@ -42,3 +45,16 @@ def test_methods_of_plugins_name_their_file():
     line, options = listed(describe_methods(ROOT / "examples/my_methods.yaml"), "  heavy_ball")
     assert "examples/my_methods.py:12]: Annealed Langevin dynamics with momentum" in line
     assert options["momentum"] == "(number ≥ 0 and < 1, default 0.5)"
+
+
+def test_methods_of_installed_packages_are_listed_with_their_place(tmp_path, monkeypatch):
+    install(tmp_path, heavy_ball="heavy_ball", other="heavy_ball", mlp="Small", nonsuch="nonsuch")
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = list(describe_methods())
+    line, options = listed(lines, "  heavy_ball")
+    assert f"{tmp_path / 'balls_to_install.py'}:" in line
+    assert options.keys() == {"denoise", "step_size", "momentum"}
+    listed(lines, "  mlp")  # once: the built-in one
+    named = [line for line in lines if "other" in line or "nonsuch" in line]
+    assert len(named) == 2  # what cannot be loaded
+    del sys.modules["balls_to_install"]

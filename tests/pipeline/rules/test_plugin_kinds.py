@@ -149,6 +149,27 @@ def test_a_dataset_that_returns_something_else_is_named(tmp_path, returned):
         stage(plan, plan.study.dataset[0].id)
 
 
+def test_a_file_that_a_dataset_lacks_is_named_alone(tmp_path):
+    methods = METHODS.replace("    points =", "    open('nonsuch')\n    points =")
+    plan = plan_of(tmp_path, methods)
+    with pytest.raises(InputError) as error:
+        stage(plan, plan.study.dataset[0].id)
+    assert "'nonsuch'" in str(error.value)
+    assert "train, test" not in str(error.value)
+
+
+def test_a_ladder_is_computed_once_for_a_plan(tmp_path):
+    """Called twice, to see whether it draws random numbers; and again for other options."""
+    methods = METHODS.replace(
+        "    return [sigma_max", "    calls.append(levels)\n    return [sigma_max"
+    )
+    noise = {"name": "halves", "sigma_max": 4.0}
+    grid = {"noise": [noise, noise | {"levels": 2}], "seed": [0, 1]}
+    plan = plan_of(tmp_path, "calls = []\n" + methods, grid=grid)
+    function = plan.runs[0].train.noise.load()
+    assert sorted(function.__globals__["calls"]) == [2, 2, 3, 3]
+
+
 def test_an_edited_dataset_is_staged_under_another_name(tmp_path):
     names = [
         plan_of(tmp_path, METHODS + suffix).study.dataset[0].id for suffix in ("", "", "# edited\n")

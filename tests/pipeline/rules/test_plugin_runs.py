@@ -109,6 +109,18 @@ def test_a_network_of_a_plugin_is_loaded_only_with_the_plugin(plan, tmp_path):
     assert plan.runs[0].train.network.plugin in str(error.value)
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_plugin_file_that_load_network_does_not_find_is_named(tmp_path, monkeypatch, is_absolute):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_methods.py").write_text(METHODS)
+    missing = tmp_path / "my_method.py"
+    with pytest.raises(InputError) as error:
+        load_network(tmp_path, plugins=str(missing) if is_absolute else [missing.name])
+    assert str(missing) in str(error.value)
+    assert "my_methods.py" in str(error.value)
+    assert "study" not in str(error.value)
+
+
 @pytest.mark.slow
 def test_samples_do_not_depend_on_the_number_of_processes(plan, folder):
     (folder / "results/tiny").mkdir(parents=True)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugin_study import METHODS, plan_in, write_study
+from plugin_study import METHODS, install, plan_in, write_study
 from tiny_study import tiny_plan
 
 import scoresweep as scoresweep_package
@@ -20,6 +20,7 @@ from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.study import load_study, plan_study
+from scoresweep.pipeline.study.plugins.plugin_files import find_module, load_plugin
 
 BALL = {"name": "heavy_ball", "step_size": 1e-3}
 MLP = {"name": "mlp", "width": 8, "blocks": 1}
@@ -120,7 +121,10 @@ def test_planning_with_a_plugin_without_torch_imports_no_torch(tmp_path):
     assert done.stdout == "False\n", done.stderr
 
 
-HEAD = "import torch; from pydantic import Field\nfrom scoresweep.plugins import *\n"
+HEAD = (
+    "import torch; from typing import Annotated; from pydantic import Field\n"
+    "from scoresweep.plugins import *\n"
+)
 
 BAD = {
     "def f(:": "my_methods.py:3: SyntaxError",
@@ -148,6 +152,12 @@ BAD = {
     "@network\nclass N(torch.nn.Module):\n def forward(self, x, *, s): ...": "py:3: the network",
     "@sampler\ndef f(score, x, sigmas, *, a: float = Field(1.0, gt=0)): ...": (
         "`a: Annotated[float, Field(...)] = 1.0`"
+    ),
+    "@sampler\ndef f(score, x, sigmas, *, a: Annotated[float, Field(alias='b')] = 1.0): ...": (
+        "option 'a': has a Field"
+    ),
+    "@sampler\ndef f(score, x, sigmas, *, a: Annotated[float, Field(1.0)]): ...": (
+        "`name: Annotated[float, Field(gt=0)] = 1.0`"
     ),
     "@network(predicts='eps')\nclass N(torch.nn.Module): ...": "py:3: TypeError: @network: predic",
     "@sampler(denoise='no')\ndef f(score, x, sigmas): ...": "py:3: TypeError: @sampler: denoise",
@@ -183,6 +193,29 @@ def test_a_plugin_that_does_not_exist_is_named(tmp_path, source):
         load_study(path)
     assert f"plugins: {source}: " in str(error.value)
     assert ("my_methods.py" in str(error.value)) == (source == "my_method.py")
+
+
+def test_a_folder_without_init_is_named(tmp_path):
+    (tmp_path / "mine").mkdir()
+    path = write_study(tmp_path, plugins=["mine"])
+    with pytest.raises(InputError, match=r"__init__\.py"):
+        load_study(path)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_file_that_is_imported_like_an_installed_module_is_named(tmp_path, is_folder, is_late):
+    """It would not count for ids, or not be found by jobs."""
+    folder = tmp_path / "mine" if is_folder else tmp_path
+    folder.mkdir(exist_ok=True)
+    (folder / "my_steps.py").write_text("")
+    indent = "    " if is_late else ""
+    code = f"@noise_ladder\ndef f():\n    pass\n{indent}import my_steps\n"
+    noise = {"train": {"noise": {"name": "f"}}}
+    path = write_study(tmp_path, HEAD + code, plugins=["mine"] if is_folder else ["a.py"], **noise)
+    (tmp_path / "my_methods.py").rename(folder / ("__init__.py" if is_folder else "a.py"))
+    with pytest.raises(InputError, match=r":6: .*ModuleNotFoundError.*from \. import my_steps"):
+        plan_study(load_study(path), tmp_path)
 
 
 def test_a_folder_with_several_files_is_one_plugin(tmp_path):
@@ -246,6 +279,13 @@ def test_a_hook_that_fails_is_named_with_its_plugin(tmp_path, raised):
         plan_in(tmp_path, code, sample={"sampler": BALL, "grid": {}})
 
 
+def test_a_hook_that_fails_is_named_with_the_line_that_failed(tmp_path):
+    code = CHECKED.replace("    if step_size >", "    int('x')\n    if step_size >")
+    line = code.splitlines().index("    int('x')") + 1
+    with pytest.raises(InputError, match=rf"my_methods.py:{line}: the sampler 'heavy_ball': check"):
+        plan_in(tmp_path, code, sample={"sampler": BALL, "grid": {}})
+
+
 def test_a_field_and_a_docstring_describe_options(tmp_path):
     described = METHODS.replace("Field(gt=0)]", "Field(gt=0, description='As given.')]", 1)
     described = described.replace("        step_size: step size of the last level.\n", "")
@@ -288,6 +328,53 @@ def test_a_file_that_is_listed_twice_is_loaded_once(tmp_path):
     twice = plan_in(tmp_path, sample=sample, plugins=["my_methods.py", "./my_methods.py"])
     assert ids(twice) == ids(once)
     assert twice.settings[0].sample.sampler.origin.plugin.source == "my_methods.py"
+
+
+@pytest.mark.parametrize("source", ["package_of_balls.methods", "space_of_balls.package.methods"])
+def test_the_package_of_an_installed_module_counts_for_ids(tmp_path, monkeypatch, source):
+    """All of it, because the module may import it; a namespace around it does not count."""
+    folder = tmp_path / "installed" / Path(*source.split(".")[:-1])
+    (folder / "inner").mkdir(parents=True)
+    for file in ("__init__.py", "inner/__init__.py", "inner/steps.py", "methods.py"):
+        (folder / file).write_text("")
+    (folder / "methods.py").write_text("from .inner.steps import heavy_ball\n")
+    (folder / "inner/steps.py").write_text(METHODS)
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    first = find_module(source, "")
+    (folder / "inner/steps.py").write_text(METHODS + "# edited\n")
+    second = find_module(source, "")
+    assert first.path == second.path == folder
+    assert first.sha256 != second.sha256
+
+
+def test_two_modules_of_a_package_are_two_plugins(tmp_path, monkeypatch):
+    folder = tmp_path / "installed/pair_of_balls"
+    folder.mkdir(parents=True)
+    for name in ("first", "second"):
+        (folder / f"{name}.py").write_text(
+            METHODS.replace("heavy_ball", name).replace("Small", name.title())
+        )
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    samplers = [BALL | {"name": name} for name in ("first", "second")]
+    plugins = ["pair_of_balls.first", "pair_of_balls.second"]
+    plan = plan_in(tmp_path, plugins=plugins, sample={"grid": {"sampler": samplers}})
+    assert [plugin.source for plugin in plan.plugins] == plugins
+
+
+def test_an_installed_module_that_is_another_one_here_is_refused(tmp_path, monkeypatch):
+    """A process that finds a module elsewhere, as on another machine."""
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "balls_of_two_places.py").write_text(f"# {place}\n{METHODS}")
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    planned = find_module("balls_of_two_places", "")
+    monkeypatch.syspath_prepend(tmp_path / "there")
+    with pytest.raises(InputError) as error:
+        load_plugin(planned)
+    assert planned.sha256 in str(error.value)
+    assert find_module("balls_of_two_places", "").sha256 in str(error.value)
+    del sys.modules["balls_of_two_places"]
 
 
 def test_a_loaded_module_that_has_changed_since_is_refused(tmp_path, monkeypatch):
@@ -348,18 +435,8 @@ def test_the_schema_of_a_study_has_the_options_of_its_plugins(tmp_path, scoreswe
     assert "HeavyBall" not in scoresweep("schema").stdout
 
 
-def install(folder, name="heavy_ball"):
-    """Put a package with one method, offered as `name`, into `folder`."""
-    about = folder / "balls_to_install-1.0.dist-info"
-    about.mkdir(parents=True)
-    (folder / "balls_to_install.py").write_text(METHODS)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: balls-to-install\nVersion: 1.0\n")
-    point = f"[scoresweep.methods]\n{name} = balls_to_install:heavy_ball\n"
-    (about / "entry_points.txt").write_text(point)
-
-
 def test_an_installed_package_offers_its_methods_to_studies_that_use_them(tmp_path, monkeypatch):
-    install(tmp_path / "site")
+    install(tmp_path / "site", heavy_ball="heavy_ball")
     monkeypatch.syspath_prepend(tmp_path / "site")
     plan_in(tmp_path, plugins=[])
     assert "balls_to_install" not in sys.modules
@@ -372,7 +449,7 @@ def test_an_installed_package_offers_its_methods_to_studies_that_use_them(tmp_pa
 
 
 def test_an_entry_point_has_the_name_of_its_method(tmp_path, monkeypatch):
-    install(tmp_path / "site", "ball")
+    install(tmp_path / "site", ball="heavy_ball")
     monkeypatch.syspath_prepend(tmp_path / "site")
     with pytest.raises(InputError, match="is offered as 'ball'"):
         plan_in(tmp_path, plugins=[], sample={"sampler": {"name": "ball"}, "grid": {}})

@@ -12,7 +12,11 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.load import read_yaml
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS
-from scoresweep.pipeline.study.plugins.find_methods import find_methods, included_methods
+from scoresweep.pipeline.study.plugins.find_methods import (
+    find_methods,
+    included_methods,
+    installed_methods,
+)
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
 
 __all__ = ["describe_methods", "study_methods"]
@@ -36,8 +40,13 @@ def study_methods(study: Path | None = None) -> Methods:
 
 
 def describe_methods(study: Path | None = None) -> Iterator[str]:
-    """Yield lines that list every method by kind: its text, where it comes from, its options."""
-    others = study_methods(study)
+    """Yield lines that list every method by kind: its text, where it comes from, its options.
+
+    Methods of installed packages are among them, which are loaded for that.
+    """
+    known = study_methods(study)
+    installed, problems = installed_methods(known)
+    others = (*known, *installed)
     for kind in BUILT_IN:
         yield f"{kind}s".replace("_", " ")
         more = [
@@ -48,6 +57,8 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
         yield ""
     yield f"metrics\n  score_error, {', '.join(METRICS)}"
     yield f"\nextractors\n  {', '.join(EXTRACTORS)}"
+    for problem in problems:
+        yield f"\nnot loaded: {problem}"
 
 
 def _describe(method: type[MethodConfig]) -> Iterator[str]:

@@ -33,18 +33,22 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
     hooks = origin.declaration.hooks
     try:
         with seeded_globally(0):
-            train, test = (_split(part) for part in dataset.load()(**options))
+            found = dataset.load()(**options)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
-        raise InputError(f"{describe_failure(error, origin)}; {EXPECTED}") from None
+        raise InputError(describe_failure(error, origin)) from None
+    try:
+        train, test = map(_split, found)
+    except Exception as error:  # noqa: BLE001 - NumPy raises many types
+        raise InputError(f"{origin}: returned something else: {error}; {EXPECTED}") from None
     if train.shape != test.shape or train.values.dtype != test.values.dtype:
         raise InputError(
             f"{origin}: returned training samples of shape {train.shape}, {train.values.dtype}, "
             f"and test samples of shape {test.shape}, {test.values.dtype}; expected the same"
         )
-    found = train.shape, len(train.values) + len(test.values)
-    if dataset.known_size not in (None, found):
+    size = train.shape, len(train.values) + len(test.values)
+    if dataset.known_size not in (None, size):
         raise InputError(
-            f"{origin}: returned {found[1]} samples of shape {found[0]}; expected what its "
+            f"{origin}: returned {size[1]} samples of shape {size[0]}; expected what its "
             f"decorator declares, count={hooks['count']} and shape={tuple(hooks['shape'])}"
         )
     files = {origin.plugin.path.name: origin.plugin.sha256}

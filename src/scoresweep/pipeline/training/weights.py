@@ -68,21 +68,25 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
         save_safetensors(temporary, tensors, {"model": json.dumps(model)})
 
 
-def load_network(run_folder: Path, plugins: Sequence[str | Path] = ()) -> ScoreNetwork:
+def load_network(run_folder: Path, plugins: str | Path | Sequence[str | Path] = ()) -> ScoreNetwork:
     """Load the network of a finished run: EMA weights, evaluation mode, no gradients.
 
     Its noise ladder is `sigmas`, its sample shape `shape`.
 
     Args:
         run_folder: folder of the run, `results/STUDY/runs/RUN`.
-        plugins: for a network of a plugin, the file or installed module that declares it. It is
-            code, which weights alone never load.
+        plugins: for a network of a plugin, the file, folder or installed module that declares it,
+            or several. It is code, which weights alone never load.
 
     Raises:
         InputError: if the weights are missing or damaged, or need a plugin that is not given or
             has changed since.
     """
-    found = [find_plugin(str(source), Path(), "plugins") for source in plugins]
+    sources = [plugins] if isinstance(plugins, str | Path) else plugins
+    found = [
+        find_plugin(str(source), Path(), "load_network: plugins", "the working directory")
+        for source in sources
+    ]
     own = [m for plugin in found for m in methods_in(plugin) if issubclass(m, DeclaredNetwork)]
     return _load_once(run_folder, own)
 
@@ -148,7 +152,8 @@ def _component(
         return kind.model_validate(model["network"])
     raise InputError(
         f"{needs}, which is not given; expected load_network({str(path.parent)!r}, "
-        f"plugins=[{source!r}]) with the path of that file"
+        f"plugins=[{source!r}]) with the path of that file, absolute or relative to the working "
+        f"directory (the study names it relative to the study file)"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, create_model
@@ -157,8 +156,13 @@ def _blank(plugin: Plugin, attribute: str) -> MethodConfig:
 
 
 def method_class(plugin: Plugin, attribute: str) -> type[MethodConfig]:
-    """Return the options class of the function or class `attribute` of a plugin."""
+    """Return the options class of the function or class `attribute` of a plugin.
+
+    Raises `InputError` if it has no such method.
+    """
     for kind in methods_in(plugin):
         if kind.origin is not None and kind.origin.attribute == attribute:
             return kind
-    raise pickle.UnpicklingError(f"{plugin}: has no method {attribute!r}")
+    raise InputError(
+        f"{plugin}: has no method {attribute!r}; expected a decorated function or class"
+    )

@@ -13,7 +13,7 @@ from scoresweep.pipeline.study.methods.networks import Network
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.methods.objectives import Objective
 from scoresweep.pipeline.study.methods.samplers import Sampler
-from scoresweep.pipeline.study.plugins.plugin_files import describe_exception, describe_failure
+from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 
 __all__ = [
     "DeclaredDataset",
@@ -98,7 +98,8 @@ class DeclaredSampler(Sampler):
         return found
 
     def _hook_error(self, hook: str, error: BaseException) -> InputError:
-        return InputError(f"{self.origin}: {hook}: {describe_exception(error)}")
+        assert self.origin is not None
+        return InputError(describe_failure(error, self.origin, hook))
 
 
 class DeclaredNetwork(Network):
@@ -106,6 +107,10 @@ class DeclaredNetwork(Network):
 
     accepted: ClassVar[frozenset[str]]
     """Names of the arguments of the class or function."""
+
+
+KNOWN: dict[tuple[type, str], list[float]] = {}
+"""Levels of ladders that do not depend on data, by class and options: planning asks often."""
 
 
 class DeclaredLadder(NoiseLadder):
@@ -143,7 +148,12 @@ class DeclaredLadder(NoiseLadder):
 
     def known_sigmas(self) -> list[float]:
         """Return σ_1 … σ_L, or infinity if they depend on the data."""
-        return [math.inf] if self.depends_on_data else self.levels_for()
+        if self.depends_on_data:
+            return [math.inf]
+        key = type(self), self.model_dump_json()
+        if key not in KNOWN:
+            KNOWN[key] = self.levels_for()
+        return [*KNOWN[key]]
 
 
 class DeclaredObjective(Objective):

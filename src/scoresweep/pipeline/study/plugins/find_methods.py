@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
@@ -16,7 +16,10 @@ from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.plugins.plugin_files import find_module, find_plugin
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
 
-__all__ = ["ENTRY_POINTS", "find_methods", "included_methods"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["ENTRY_POINTS", "find_methods", "included_methods", "installed_methods"]
 
 ENTRY_POINTS = "scoresweep.methods"
 """Group of entry points by which installed packages offer methods: NAME = "module:attribute"."""
@@ -39,7 +42,7 @@ def find_methods(content: Mapping[str, Any], folder: Path | None, where: str) ->
         sources = content.get("plugins")
         if isinstance(sources, list) and all(isinstance(source, str) for source in sources):
             named = [find_plugin(source, folder, f"{where}: plugins") for source in sources]
-            plugins = {plugin.path: plugin for plugin in reversed(named)}  # each file once
+            plugins = {plugin.module: plugin for plugin in reversed(named)}  # each once
             found += [m for plugin in reversed(plugins.values()) for m in _methods_in(plugin)]
         found += _installed(names - _built_in_names() - {_name(method) for method in found}, where)
     _check_names(found)
@@ -68,15 +71,42 @@ def _installed(names: set[str], where: str) -> Iterator[type[MethodConfig]]:
     from importlib.metadata import entry_points  # takes time, and is seldom needed
 
     for point in entry_points(group=ENTRY_POINTS):
-        if point.name not in names:
+        if point.name in names:
+            yield _offered(point, f"{where}: {point.name}")
+
+
+def _offered(point: EntryPoint, where: str) -> type[MethodConfig]:
+    """Return the options class of a method that an installed package offers."""
+    method = _load(point.value, where)
+    if _name(method) != point.name:
+        raise InputError(
+            f"{method.origin}: is offered as {point.name!r} by an installed package; expected "
+            f"the same name in its entry point of the group {ENTRY_POINTS}"
+        )
+    return method
+
+
+def installed_methods(known: Iterable[type[MethodConfig]]) -> tuple[Methods, list[str]]:
+    """Load all methods that installed packages offer under names that are not known otherwise.
+
+    Args:
+        known: methods beside those with an options class of their own.
+
+    Returns:
+        The methods, and what is wrong with those that cannot be loaded.
+    """
+    from importlib.metadata import entry_points
+
+    names = _built_in_names() | {*map(_name, known)}
+    found, problems = [], []
+    for point in sorted(entry_points(group=ENTRY_POINTS)):
+        if point.name in names:
             continue
-        method = _load(point.value, f"{where}: {point.name}")
-        if _name(method) != point.name:
-            raise InputError(
-                f"{method.origin}: is offered as {point.name!r} by an installed package; expected "
-                f"the same name in its entry point of the group {ENTRY_POINTS}"
-            )
-        yield method
+        try:
+            found.append(_offered(point, f"{point.name} = {point.value}"))
+        except InputError as error:
+            problems.append(str(error))
+    return tuple(found), problems
 
 
 def _load(target: str, where: str) -> type[MethodConfig]:

@@ -63,6 +63,7 @@ def option_fields(
         if name in taken or name.startswith("_") or parameter.kind is parameter.POSITIONAL_ONLY:
             raise InputError(f"{where}: cannot be an option; expected an argument of another name")
         annotation = _annotation(target, parameter, where)
+        _check_field(annotation, where)
         default = ... if parameter.default is parameter.empty else parameter.default
         if isinstance(default, FieldInfo):
             raise InputError(f"{where}: {_misplaced_field(parameter)}")
@@ -113,6 +114,22 @@ def _yaml_type(annotation: Any, where: str) -> Any:
         f"{where}: {shown}: a study file cannot hold such a value; expected bool, int, float, str, "
         f"a Literal, or lists, tuples and dictionaries of them"
     )
+
+
+def _check_field(annotation: Any, where: str) -> None:
+    """Raise `InputError` if a Field in the type renames or hides the option, or has its default."""
+    fields = [part for part in typing.get_args(annotation) if isinstance(part, FieldInfo)]
+    for field in fields if typing.get_origin(annotation) is Annotated else ():
+        if field.alias or field.validation_alias or field.serialization_alias or field.exclude:
+            raise InputError(
+                f"{where}: has a Field with an alias or `exclude`; expected neither, because an "
+                f"option has the name of its argument, and counts for ids"
+            )
+        if not field.is_required():
+            raise InputError(
+                f"{where}: has its default in a Field; expected it after the type, as in "
+                f"`name: Annotated[float, Field(gt=0)] = 1.0`"
+            )
 
 
 def _misplaced_field(parameter: inspect.Parameter) -> str:

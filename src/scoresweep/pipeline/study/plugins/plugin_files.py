@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 
-def find_plugin(source: str, folder: Path, where: str) -> Plugin:
+def find_plugin(
+    source: str, folder: Path, where: str, relative_to: str = "the study file"
+) -> Plugin:
     """Return the plugin that a study names.
 
     Args:
@@ -34,6 +36,7 @@ def find_plugin(source: str, folder: Path, where: str) -> Plugin:
             installed module.
         folder: folder of the study file.
         where: what errors begin with: the study file and the key.
+        relative_to: what errors call `folder`.
 
     Raises:
         InputError: if there is no such file or module.
@@ -45,30 +48,50 @@ def find_plugin(source: str, folder: Path, where: str) -> Plugin:
         key = hashlib.sha256(f"{path}\0{digest}".encode()).hexdigest()[:12]
         stem = "".join(c if c.isalnum() else "_" for c in path.stem)
         return Plugin(source, path, digest, f"scoresweep_plugin_{stem}_{key}")
-    if source.endswith(".py") or "/" in source:
-        near = [file.relative_to(folder).as_posix() for file in path.parent.glob("*.py")]
+    if path.is_dir():
         raise InputError(
-            f"{where}: {source}: no such file: {shown_path(path)}; expected a Python file with "
-            f"methods, relative to the study file.{did_you_mean(source, near)}"
+            f"{where}: {source}: the folder {path.resolve()} has no file __init__.py; expected one "
+            f"that imports its methods, as in `from .my_file import my_method`"
+        )
+    if source.endswith(".py") or "/" in source:
+        near = [str(Path(source).with_name(file.name)) for file in path.parent.glob("*.py")]
+        raise InputError(
+            f"{where}: {source}: no such file: {path.resolve()}; expected the path of a Python "
+            f"file with methods, absolute or relative to {relative_to}."
+            f"{did_you_mean(source, near)}"
         )
     return find_module(source, where)
 
 
 def find_module(name: str, where: str) -> Plugin:
-    """Return an installed module as a plugin."""
+    """Return an installed module as a plugin: the whole package that it is part of."""
     try:
         spec = importlib.util.find_spec(name)
+        package = _outermost_package(name)
     except Exception as error:  # noqa: BLE001 - importing its parents runs their code
         raise InputError(f"{where}: {name}: {describe_exception(error)}") from None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise InputError(
-            f"{where}: {name}: neither a file beside the study nor an installed Python module; "
-            f"expected a path such as {name}.py, or a module that `python -c 'import {name}'` finds"
+            f"{where}: {name}: is neither a file nor an installed Python module; expected a path "
+            f"such as {name}.py, or a module that `python -c 'import {name}'` finds"
         )
-    path = Path(spec.origin).resolve()
-    path = path.parent if spec.submodule_search_locations else path
     is_built_in = name.partition(".")[0] == __name__.partition(".")[0]
+    path = Path(spec.origin).resolve()
+    path = path if is_built_in else package or path
     return Plugin(name, path, "" if is_built_in else plugin_sha256(path), name)
+
+
+def _outermost_package(name: str) -> Path | None:
+    """Return the folder of the outermost package with an `__init__.py` around a module.
+
+    The module may import all of it. None: it is in no package.
+    """
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        spec = importlib.util.find_spec(".".join(parts[:length]))
+        if spec and spec.origin and spec.submodule_search_locations:
+            return Path(spec.origin).resolve().parent
+    return None
 
 
 def plugin_sha256(path: Path) -> str:
@@ -135,11 +158,30 @@ def load_plugin(plugin: Plugin) -> ModuleType:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         sys.modules.pop(plugin.module, None)
         where = _line_of(error, plugin) or str(plugin)
-        raise InputError(f"{where}: {describe_exception(error)}") from None
+        reason = describe_exception(error) + _import_advice(error, plugin)
+        raise InputError(f"{where}: {reason}") from None
     if plugin.sha256 and plugin.module == plugin.source:
-        _check_content(plugin, plugin_sha256(plugin.path), "now: it changed while it was loaded")
+        now = find_module(plugin.module, str(plugin)).sha256  # of the file that was imported
+        _check_content(plugin, now, "where this process finds it, or after it was loaded")
     LOADED[plugin.module], LOADED_FILES[plugin.module] = found, content
     return module
+
+
+def _import_advice(error: BaseException, plugin: Plugin) -> str:
+    """Return what to do if a plugin imports a file beside it as if that were installed."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    is_file = plugin.path.is_file()
+    folder = plugin.path.parent if is_file else plugin.path
+    found = [path for path in (folder / name, folder / f"{name}.py") if name and path.exists()]
+    if not found:
+        return ""
+    relative = f"`from . import {name}`"
+    if not is_file:
+        return f"; expected {relative}, because {shown_path(found[0])} is part of the plugin"
+    return (
+        f"; {shown_path(found[0])} is no part of the plugin: move both into a folder with a file "
+        f"__init__.py, import by {relative}, and name the folder under plugins"
+    )
 
 
 def _check_content(plugin: Plugin, found: str, where: str) -> None:
@@ -162,11 +204,12 @@ def _line_of(error: BaseException, plugin: Plugin) -> str:
     return ""
 
 
-def describe_failure(error: BaseException, origin: Origin) -> str:
-    """Return an exception of a method with the line of the plugin that raised it."""
+def describe_failure(error: BaseException, origin: Origin, hook: str = "") -> str:
+    """Return an exception of a method, or of its `hook`, with the line of the plugin."""
     where = _line_of(error, origin.plugin) or origin.place
-    declaration = origin.declaration
-    return f"{where}: the {declaration.kind} {declaration.name!r}: {describe_exception(error)}"
+    method = f"the {origin.declaration.kind} {origin.declaration.name!r}"
+    reason = describe_exception(error) + _import_advice(error, origin.plugin)
+    return ": ".join(filter(None, [where, method, hook, reason]))
 
 
 def describe_exception(error: BaseException) -> str:

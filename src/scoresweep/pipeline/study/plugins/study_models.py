@@ -106,5 +106,5 @@ def _blank(name: str, places: Iterable[tuple[Plugin, str]]) -> Config:
     study = study_model(tuple(method_class(*place) for place in places))
     blocks = [study.model_fields[block].annotation for block in ("train", "sample")]
     models: list[Any] = [study, study.train_model, study.sample_model, *blocks]
-    (kind,) = (model for model in models if model.__name__ == name)
+    kind: type[Config] = next(model for model in models if model.__name__ == name)
     return kind.__new__(kind)
