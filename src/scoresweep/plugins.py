@@ -123,8 +123,8 @@ def sampler(
 
     A function that takes `known`, `mask` and `noise`, each None by default, can do in-painting and
     interpolation. For in-painting, `mask` is bool, (...), and True where `known` (N, ...) is known;
-    the final step `denoise` sets that part to `known`. For interpolation, `noise(z)` fills the
-    tensor `z` (N, ...) with the noise of a step and returns it.
+    the final step `denoise` sets that part to `known`. For interpolation, `noise(z)` fills a
+    contiguous tensor `z` (N, ...) with the noise of a step, and returns it.
 
     The hooks get the options of the study by keyword, as far as they take them.
 
@@ -140,7 +140,7 @@ def sampler(
             levels are known, and before sampling.
         num_score_evaluations: `f(levels, OPTIONS)` → how often the score of a sample is computed on
             a ladder of `levels` levels, without the final step `denoise`. By default it is counted
-            in a trial run.
+            in a trial run of a few samples with the score −x/σ².
         level_step_sizes: `f(sigmas, OPTIONS)` → step size η of each level, (L,), which the report
             shows.
         is_langevin: whether a step is x + η s + √(2η) z, with η from `level_step_sizes`. Then the

@@ -230,6 +230,44 @@ def test_a_sampler_that_fails_in_a_trial_run_is_refused_by_plan(folder, monkeypa
         Costs().evaluations_per_sample(plan, plan.runs[0], plan.settings[0])
 
 
+STEP = "        step = step_size"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", 5 + 1),  # one for each level, and one to denoise
+        ("score(torch.cat([x, x]), torch.full((2 * len(x),), sigma))", 15 + 1),
+        ("[score(part, torch.full((len(part),), sigma)) for part in x.split(2)]", 10 + 1),
+        # Levels and score are those of the study: x/σ² falls with the levels from 8 to 0.1.
+        ("[score(x, torch.full((len(x),), sigma)) for _ in range(sigma > 7.9)]", 6 + 1),
+    ],
+)
+def test_score_evaluations_are_counted_for_each_sample(folder, line, expected):
+    methods = METHODS.replace(STEP, f"        {line}\n{STEP}")
+    plan = plan_in(folder, methods, **ONE)
+    assert Costs().evaluations_per_sample(plan, plan.runs[0], plan.settings[0]) == expected
+
+
+def test_score_evaluations_of_in_painting_are_counted(folder):
+    """With what the task passes, for which the sampler has no defaults."""
+    methods = METHODS.replace("generator=None,", "known, mask, noise=None, generator=None,")
+    methods = methods.replace(STEP, f"        x = torch.where(mask, known, x)\n{STEP}")
+    sampling = {"sampler": BALL, "task": TASKS["in-painting"], "grid": {}}
+    plan = plan_in(folder, methods, **ONE | {"sample": sampling})
+    assert Costs().evaluations_per_sample(plan, plan.runs[0], plan.settings[0]) == 6
+
+
+def test_a_score_that_is_not_zero_is_counted_with(folder):
+    """A sampler that divides by the norm of the score, as Langevin correctors do."""
+    methods = METHODS.replace(
+        "        velocity = ",
+        "        assert (drift.flatten(1).norm(dim=1) > 0).all()\n        velocity = ",
+    )
+    plan = plan_in(folder, methods, **ONE)
+    assert Costs().evaluations_per_sample(plan, plan.runs[0], plan.settings[0]) == 6
+
+
 def test_a_sampler_that_exits_is_named(folder, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(RunError, match=r"my_methods\.py:\d+: the sampler 'heavy_ball': SystemExit"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,16 +10,21 @@ import torch
 from torch import Tensor
 
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.study.methods.tasks import AnyTask, Inpainting, Interpolation
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.random_state import seeded_globally
 from scoresweep.pipeline.training.plugin_failures import named_failures
-from scoresweep.score import Score
+from scoresweep.samplers.noise_sources import independent_noise
+from scoresweep.score import Score, expand_sigma
 from scoresweep.seeds import derive_seed
 
 __all__ = ["count_score_evaluations", "run_plugin_sampler"]
 
 Observe = Callable[[int, Tensor, Tensor], None]
+
+TRIAL = 4
+"""Number of samples of a trial run."""
 
 
 @torch.no_grad()
@@ -81,25 +87,44 @@ def _global_seed(generator: torch.Generator) -> int:
     return derive_seed(generator.initial_seed(), "global")
 
 
-def count_score_evaluations(sampler: DeclaredSampler, shape: tuple[int, ...], levels: int) -> int:
-    """Return how often the score of a sample is computed, in a trial run on a zero score.
+def count_score_evaluations(
+    sampler: DeclaredSampler, shape: tuple[int, ...], sigmas: Tensor, task: AnyTask | None = None
+) -> int:
+    """Return how often the score of a sample is computed, in a trial run.
 
-    Raises `InputError` if the sampler fails.
+    The score is that of data that are all 0, −x/σ², and the trial draws `TRIAL` samples.
+
+    Args:
+        sampler: the sampler and its options.
+        shape: shape of a sample.
+        sigmas: the ladder, (L,).
+        task: in-painting, interpolation or None.
+
+    Raises:
+        InputError: if the sampler fails.
     """
     count = 0
 
-    def score(x: Tensor, sigma: Tensor) -> Tensor:  # noqa: ARG001 - the signature of a score
+    def score(x: Tensor, sigma: Tensor) -> Tensor:
         nonlocal count
-        count += 1
-        return torch.zeros_like(x)
+        count += len(x)
+        return -x / expand_sigma(sigma, x).square()
 
-    generator, sigmas = torch.Generator().manual_seed(0), torch.logspace(0, -2, levels).double()
+    generator = torch.Generator().manual_seed(0)
+    x = float(sigmas[0]) * torch.randn(TRIAL, *shape, generator=generator)
     options = {"generator": generator, "observe": lambda *_: None, **sampler.arguments()}
+    if isinstance(task, Interpolation):
+        options["noise"] = independent_noise(generator)
+    if isinstance(task, Inpainting):
+        options |= {"known": torch.zeros_like(x), "mask": torch.ones(shape, dtype=torch.bool)}
     try:
-        run_plugin_sampler(sampler, score, torch.zeros(1, *shape), sigmas, **options)
+        run_plugin_sampler(sampler, score, x, sigmas, **options)
     except RunError as error:
-        raise InputError(str(error)) from None
-    return count
+        raise InputError(
+            f"{error}\n  in a trial run that counts score evaluations, with the score −x/σ²; "
+            f"@sampler(num_score_evaluations=...) makes it needless"
+        ) from None
+    return math.ceil(count / TRIAL)
 
 
 class _Calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.job_state import JobState
 
@@ -45,7 +47,7 @@ class Costs:
     probes: int = 0
     """Number of networks that were probed."""
     counts: dict[Key, int] = field(default_factory=dict)
-    """Counted score evaluations of samplers of plugins, by options, levels and shape."""
+    """Counted score evaluations of samplers of plugins, by options, ladder, shape and task."""
     counting: float = 0.0
     """Seconds that counting took."""
 
@@ -59,25 +61,37 @@ class Costs:
         if levels is None:
             return None
         count = setting.sample.sampler.num_score_evaluations(levels)
-        return self._count(plan, run, setting, levels) if count is None else count
+        return self._count(plan, run, setting, _levels(noise, levels)) if count is None else count
 
-    def _count(self, plan: Plan, run: Run, setting: Setting, levels: int) -> int | None:
+    def _count(self, plan: Plan, run: Run, setting: Setting, sigmas: Sequence[float]) -> int | None:
         """Count the score evaluations of a plugin's sampler in a trial run.
 
         Trial runs take seconds at most: further samplers get the mean of those before.
         """
         sampler, shape = setting.sample.sampler, sample_shape(plan, run.dataset)
         assert isinstance(sampler, DeclaredSampler)
-        key = (sampler.model_dump_json(), str(levels), str(shape))
+        task = setting.sample.task
+        key = (sampler.model_dump_json(), str(sigmas), str(shape), str(task))
         if key not in self.counts and shape is not None:
             if self.counts and self.counting > COUNTING_SECONDS:
                 return round(statistics.mean(self.counts.values()))
+            import torch
+
             from scoresweep.pipeline.sampling.plugin_sampler import count_score_evaluations
 
             started = time.monotonic()
-            self.counts[key] = count_score_evaluations(sampler, shape, levels)
+            ladder = torch.tensor(sigmas, dtype=torch.float64)
+            self.counts[key] = count_score_evaluations(sampler, shape, ladder, task)
             self.counting += time.monotonic() - started
         return self.counts.get(key)
+
+
+def _levels(noise: NoiseLadder, count: int) -> list[float]:
+    """Return the levels of a ladder; if they depend on data, `count` levels from 1 to 0.01."""
+    known = noise.known_sigmas()
+    if len(known) == count and all(map(math.isfinite, known)):
+        return known
+    return [10 ** (-2 * i / max(count - 1, 1)) for i in range(count)]
 
 
 def network_key(run: Run) -> Key:
