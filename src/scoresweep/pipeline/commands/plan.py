@@ -29,13 +29,11 @@ from scoresweep.pipeline.results import (
     examine_results,
     num_due_tasks,
 )
+from scoresweep.pipeline.results.plugin_edits import find_edits
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import Batch, split_into_batches
-from scoresweep.pipeline.study.config import Config
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
-from scoresweep.pipeline.study.origin import Plugin
-from scoresweep.pipeline.study.plugins.used_plugins import own_methods
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
 
@@ -142,25 +140,21 @@ def _print_reasons(results: Results, console: Console) -> None:
 
 
 def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> None:
-    """Print which plugins were edited, and how many runs and settings with them are due."""
-    for plugin, before in plan.edited_plugins().items():
-        runs = [r for r in plan.runs if _uses(plugin, r.dataset, r.train)]
-        due_runs = [run for run in runs if results["train", run.id].is_due]
-        settings = [s for s in plan.settings if _uses(plugin, s.sample)]
-        due = {key[2] for key, r in results.by_key.items() if key[0] == "sample" and r.is_due}
-        due_settings = [setting for setting in settings if setting.id in due]
-        if due_runs or due_settings:
-            text = (
-                f"  {plugin} was edited (SHA-256 {before[:12]}, now {plugin.sha256[:12]}): "
-                f"results of its methods have new ids; to do: runs {len(due_runs):,}, settings "
-                f"{len(due_settings):,}"
-            )
-            console.print(text, markup=False, soft_wrap=True)
+    """Print which plugins were edited, and what is computed again because of that."""
+    for edit, redone in find_edits(plan, results).items():
+        methods = ", ".join(sorted(redone.methods))
+        before, now = (_short(content) for content in (edit.before, edit.now))
+        text = (
+            f"  {edit.plugin}: edited since it was used ({methods}: {before}, now {now}); to "
+            f"compute again: runs {len(redone.runs):,}, sets of samples {len(redone.samples):,}"
+        )
+        console.print(text, markup=False, soft_wrap=True)
 
 
-def _uses(plugin: Plugin, *blocks: Config) -> bool:
-    """Return whether the ids of results depend on the content of a plugin."""
-    return any(method.plugin == plugin.sha256 for method in own_methods(blocks))
+def _short(content: str) -> str:
+    """Return a version, or the start of a SHA-256."""
+    sha256, word, version = content.partition("version ")
+    return f"{word}{version}" if word else f"SHA-256 {sha256[:12]}"
 
 
 def _print_batches(

@@ -17,7 +17,7 @@ from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.models import Sample
 
-__all__ = ["IdFinder", "StoreFinder"]
+__all__ = ["IdFinder", "StoreFinder", "names_by_hash", "store_hash"]
 
 SUFFIXES = ("", ".zarr", ".json", ".parts", ".nc")
 """What follows an id in the name of a file or folder of results."""
@@ -30,7 +30,7 @@ class IdFinder:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Look for the names of earlier results in `folders`."""
-        self._names = _names_by_hash(folders)
+        self._names = names_by_hash(folders)
 
     def find(self, axes: Point, digest: str) -> str:
         """Return the id of an earlier result with this hash, or a new one."""
@@ -47,13 +47,13 @@ class StoreFinder:
     def __init__(self, folders: Sequence[Path]) -> None:
         """Look for the names of stores in `folders`, one for each run."""
         self._folders = folders
-        self._names = _names_by_hash(folders)
+        self._names = names_by_hash(folders)
         self._in_use = dict[str, str]()
         """Names found so far by today's hash."""
 
     def find(self, axes: Point, sample: Sample) -> str:
         """Return the name of the store of a setting that varies in `axes` (without `count`)."""
-        digest = _store_hash(sample)
+        digest = store_hash(sample)
         if name := self._names.get(content_hash(sample)) or self._names.get(digest):
             self._in_use[digest] = name
             return name
@@ -73,17 +73,17 @@ class StoreFinder:
                     count = int(manifest["count"])
                 except (OSError, ValueError, KeyError, TypeError):
                     continue
-                digest = _store_hash(sample)
+                digest = store_hash(sample)
                 found[digest] = max(found.get(digest, (0, "")), (count, name))
         return {digest: name for digest, (_, name) in found.items()}
 
 
-def _store_hash(sample: Sample) -> str:
+def store_hash(sample: Sample) -> str:
     """Return the hash of everything that affects samples; `count` does not."""
     return content_hash(sample.model_copy(update={"count": Sample.model_fields["count"].default}))
 
 
-def _names_by_hash(folders: Iterable[Path]) -> dict[str, str]:
+def names_by_hash(folders: Iterable[Path]) -> dict[str, str]:
     """Return the ids of the results in `folders` by their hash."""
     names = {}
     for folder in folders:

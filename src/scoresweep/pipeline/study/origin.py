@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoresweep.plugins import Declaration
+from scoresweep.plugins import Declaration, Kind
 
-__all__ = ["Origin", "Plugin", "shown_path"]
+__all__ = ["Origin", "Plugin", "identity", "shown_path"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Plugin:
     """Hash of its content; "" for a part of this package, whose methods are built-in ones."""
     module: str
     """Name of the module in this process."""
+
+    @property
+    def name(self) -> str:
+        """Its name in names of files."""
+        return self.source if self.source == self.module else self.path.stem
 
     def __str__(self) -> str:
         return shown_path(self.path)
@@ -40,15 +45,8 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """What stands for its content in the ids of results; "" for built-in methods.
-
-        Studies share staged datasets, so the version of a dataset does not replace the hash.
-        """
-        version = self.declaration.version
-        if version is None or not self.plugin.sha256:
-            return self.plugin.sha256 if version is None else f"version {version}"
-        hashed = f"{self.plugin.sha256} " if self.declaration.kind == "dataset" else ""
-        return f"{hashed}version {version}"
+        """What stands for its content in the ids of results; "" for built-in methods."""
+        return identity(self.declaration.kind, self.plugin.sha256, self.declaration.version)
 
     def __str__(self) -> str:
         return f"{self.place}: the {self.declaration.kind} {self.declaration.name!r}"
@@ -62,6 +60,16 @@ class Origin:
             return f"{shown_path(Path(file))}:{inspect.getsourcelines(target)[1]}"
         except (OSError, TypeError):
             return str(self.plugin)
+
+
+def identity(kind: Kind, sha256: str, version: str | None) -> str:
+    """Return what stands for the content of a method in the ids of results.
+
+    Studies share staged datasets, so the version of a dataset does not replace the hash.
+    """
+    if version is None:
+        return sha256
+    return f"{sha256} version {version}" if sha256 and kind == "dataset" else f"version {version}"
 
 
 def shown_path(path: Path) -> str:

@@ -112,7 +112,7 @@ class Plan:
     def edited_plugins(self) -> dict[Plugin, str]:
         """Return the plugins that were edited since they were used, with an earlier SHA-256."""
         earlier = {plugin: earlier_contents(self.paths, plugin) for plugin in self.plugins}
-        return {plugin: found[-1] for plugin, found in earlier.items() if found}
+        return {plugin: found[-1].sha256 for plugin, found in earlier.items() if found}
 
     def _plugin_hint(self, wanted: str) -> str:
         """Return how plugins may be the cause that an id is unknown; "" without plugins."""

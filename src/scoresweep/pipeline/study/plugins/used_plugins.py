@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from scoresweep.pipeline.study.config import Config, MethodConfig
-from scoresweep.pipeline.study.origin import Plugin
+from scoresweep.pipeline.study.origin import Origin, Plugin, identity
 from scoresweep.pipeline.study.paths import StudyPaths
 
-__all__ = ["earlier_contents", "own_methods", "used_plugins"]
+__all__ = ["EarlierContent", "earlier_contents", "own_methods", "used_plugins"]
 
 
 def own_methods(configs: Iterable[Config]) -> Iterator[MethodConfig]:
@@ -26,16 +27,31 @@ def used_plugins(*configs: Config) -> list[Plugin]:
     return list(dict.fromkeys(m.origin.plugin for m in own_methods(configs) if m.origin))
 
 
-def earlier_contents(paths: StudyPaths, plugin: Plugin) -> list[str]:
-    """Return the other SHA-256s of a plugin that the study was run with, the latest last."""
-    now = paths.plugin_copy(plugin.path.stem, plugin.sha256)
-    copies = now.parent.glob(f"{plugin.path.stem}-*.json")
+@dataclass(frozen=True)
+class EarlierContent:
+    """A content of a plugin that the study was run with."""
+
+    sha256: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Declared versions by kind and name, such as "sampler heavy_ball"."""
+
+    def identity(self, origin: Origin) -> str:
+        """Return what stood for a method in ids."""
+        declaration = origin.declaration
+        version = self.versions.get(f"{declaration.kind} {declaration.name}")
+        return identity(declaration.kind, self.sha256, version)
+
+
+def earlier_contents(paths: StudyPaths, plugin: Plugin) -> list[EarlierContent]:
+    """Return the other contents of a plugin that the study was run with, the latest last."""
+    now = paths.plugin_copy(plugin.name, plugin.sha256)
+    copies = now.parent.glob(f"{plugin.name}-*.json")
     found = []
     for path in sorted(copies, key=lambda path: path.stat().st_mtime_ns):
         try:
             record = json.loads(path.read_bytes())
             if record["source"] == plugin.source and record["sha256"] != plugin.sha256:
-                found.append(record["sha256"])
+                found.append(EarlierContent(record["sha256"], record.get("versions", {})))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
