@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from scoresweep.networks import MLP, NCSN, NCSNv2, NCSNv2Deeper, NCSNv2Deepest, PlainMLP, UNet
+from scoresweep.networks import (
+    MLP,
+    NCSN,
+    NCSNpp,
+    NCSNv2,
+    NCSNv2Deeper,
+    NCSNv2Deepest,
+    PlainMLP,
+    UNet,
+)
 from scoresweep.noise import geometric
 
 SIGMAS = geometric(2, 0.01, 10)
@@ -15,6 +24,20 @@ NETWORKS = {
     "ncsnv2": (NCSNv2, (1, 8, 8), {"channels": 8}),
     "ncsnv2_deeper": (NCSNv2Deeper, (1, 16, 16), {"channels": 8}),
     "ncsnv2_deepest": (NCSNv2Deepest, (1, 16, 16), {"channels": 8}),
+    "ncsnpp": (
+        *(NCSNpp, (1, 8, 8)),
+        {"channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": (8,)},
+    ),
+    "ncsnpp of skips": (
+        *(NCSNpp, (1, 8, 8)),
+        {"channels": 8, "multipliers": (1, 2), "blocks": 1, "embedding": "positional"}
+        | {"progressive_input": "input_skip", "progressive_output": "output_skip"},
+    ),
+    "ncsnpp of ddpm blocks": (
+        *(NCSNpp, (1, 8, 8)),
+        {"channels": 8, "multipliers": (1, 2), "blocks": 1, "block_type": "ddpm"}
+        | {"progressive_input": "none", "progressive_output": "residual"},
+    ),
     "unet": (UNet, (1, 8, 8), {"channels": 8, "multipliers": (1, 2), "attention": (8,)}),
 }
 
@@ -31,7 +54,7 @@ def network(request):
 
 
 def test_the_score_is_float32_under_autocast(network):
-    network.requires_grad_(False)
+    network.requires_grad_(False).eval()
     x, sigma = torch.rand(2, *network.shape), network.sigmas[[2, 9]]
     exact = network(x, sigma)
     with torch.autocast("cpu", torch.bfloat16):
@@ -43,5 +66,6 @@ def test_the_score_is_float32_under_autocast(network):
 
 def test_every_parameter_is_used(network):
     network(torch.rand(10, *network.shape), network.sigmas).square().sum().backward()
-    unused = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert unused == []
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    assert [name for name, g in gradients.items() if g is None or not g.any()] == []
+    assert all(bool(torch.isfinite(g).all()) for g in gradients.values())

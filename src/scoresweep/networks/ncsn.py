@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scoresweep.networks.level_index import level_index
 from scoresweep.networks.refinenet import RefineNet
 from scoresweep.score import expand_sigma
 
 __all__ = ["NCSN"]
-
-SIGMA_RTOL = 1e-6
-"""Relative tolerance for σ to be a level of the ladder: a few float32 rounding errors."""
 
 
 class NCSN(RefineNet):
@@ -41,21 +39,6 @@ class NCSN(RefineNet):
             ValueError: if a `sigma` is not a level of the ladder. On a GPU its score is NaN
                 instead, because raising an error would synchronise with the device at each step.
         """
-        level, unknown = self._nearest(sigma)
-        if sigma.device.type == "cpu" and bool(unknown.any()):
-            raise ValueError(self._unknown_level(float(sigma[unknown][0]), int(level[unknown][0])))
+        level, unknown = level_index(sigma, self.sigmas, "ncsn")
         score = self.features(x, level).to(x.dtype)
         return score.masked_fill(expand_sigma(unknown, score), torch.nan)
-
-    def _nearest(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the index of the level nearest to each σ, and whether σ differs from it; (N,)."""
-        distance = (sigma[:, None].float() / self.sigmas.float() - 1).abs()
-        nearest, level = distance.min(dim=1)
-        return level, nearest > SIGMA_RTOL
-
-    def _unknown_level(self, sigma: float, level: int) -> str:
-        return (
-            f"ncsn has no embedding for sigma {sigma:.7g}: the nearest of its {len(self.sigmas)} "
-            f"levels is level {level + 1}, sigma {float(self.sigmas[level]):.7g}; use the "
-            f"ladder of its training"
-        )

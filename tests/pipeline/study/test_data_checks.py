@@ -111,6 +111,17 @@ def test_unet_with_fewer_stages_takes_smaller_images(tmp_path):
     plan(tmp_path, {"name": "unet", "multipliers": [1, 2, 2]}, dataset)
 
 
+def test_ncsnpp_needs_sides_that_can_be_halved(tmp_path):
+    dataset, error = folder(tmp_path, 28), r"train\.network: ncsnpp: .*28 x 28.* multiples of 8 "
+    staged(tmp_path, dataset, (28, 28, 1))
+    with pytest.raises(InputError, match=error):
+        check(tmp_path, "ncsnpp", dataset)
+    network = {"name": "ncsnpp", "multipliers": [1, 2, 2], "attention": [7]}
+    check(tmp_path, network, dataset)
+    with pytest.raises(InputError, match="multiples of 4 "):
+        plan(tmp_path, network, dataset | {"size": 6})
+
+
 @pytest.mark.parametrize("name", ["ncsn", "ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest"])
 def test_refinenets_need_two_channels(tmp_path, name):
     with pytest.raises(InputError, match=r"train\.network\.channels: 1: .*2"):

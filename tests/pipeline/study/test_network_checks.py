@@ -40,6 +40,14 @@ def test_ncsn_samples_on_levels_of_its_ladder():
         plan("ncsn", {"name": "explicit", "sigmas": [8.0, 1.0, 0.1]})
 
 
+def test_ncsnpp_takes_levels_between_only_with_fourier_features():
+    other = LADDER | {"levels": 6}
+    network = {"name": "ncsnpp", "channels": 4}
+    plan(network, other)
+    with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsnpp' {NO_EMBEDDING}"):
+        plan(network | {"embedding": "positional"}, other)
+
+
 def test_ladders_that_depend_on_data_are_compared_by_options():
     measured = LADDER | {"sigma_max": "max_distance"}
     plan("ncsn", measured, trained=measured)
@@ -58,7 +66,7 @@ def test_ncsn_has_no_intermediate_levels():
         plan("ncsn", name="edm", s_churn=1.0)
 
 
-@pytest.mark.parametrize("network", ["ncsn", "ncsnv2", "unet"])
+@pytest.mark.parametrize("network", ["ncsn", "ncsnv2", "ncsnpp", "unet"])
 def test_image_networks_need_images(network):
     points = {"name": "gaussian_mixture", "means": [[0.0, 1.0]], "stds": [1.0], "weights": [1.0]}
     with pytest.raises(InputError, match=rf"train.network: {network}: needs images"):

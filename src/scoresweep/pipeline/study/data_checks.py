@@ -14,7 +14,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.dataset_size import dataset_size, training_count
 from scoresweep.pipeline.study.methods.datasets import Size
 from scoresweep.pipeline.study.methods.metrics import IMAGE_EXTRACTORS
-from scoresweep.pipeline.study.methods.networks import UNet
+from scoresweep.pipeline.study.methods.networks import NCSNpp, UNet
 from scoresweep.pipeline.system.console import say
 
 if TYPE_CHECKING:
@@ -68,11 +68,18 @@ def _point_problems(run: Run) -> Iterable[str]:
 
 
 def _small_images(run: Run, size: Size | None) -> Iterable[str]:
-    """Yield a problem if the images are too small for the network's downsampling."""
+    """Yield a problem if the network cannot halve the images often enough."""
     network = run.train.network
     sides = size[0][1:] if size is not None else (getattr(run.dataset, "size", None),)
-    side = min((side for side in sides if side is not None), default=None)
-    if side is not None and side < network.smallest_side:
+    known = [side for side in sides if side is not None]
+    side, divisor = min(known, default=None), network.side_divisor
+    if any(side % divisor for side in known):
+        yield (
+            f"train.network: {network.name}: images of {run.dataset.id} cannot be halved for each "
+            f"of its stages: {' x '.join(map(str, known))} pixels; expected multiples of {divisor} "
+            f"pixels, or fewer multipliers"
+        )
+    elif side is not None and side < network.smallest_side:
         fewer_stages = ", or fewer multipliers" if isinstance(network, UNet) else ""
         yield (
             f"train.network: {network.name}: images of {run.dataset.id} are too small to be "
@@ -82,10 +89,10 @@ def _small_images(run: Run, size: Size | None) -> Iterable[str]:
 
 
 def _unused_attention(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
-    """Yield a warning for `attention` sizes that no feature map of a U-Net has."""
+    """Yield a warning for `attention` sizes that no feature map of the network has."""
     for run in plan.runs:
         network, size = run.train.network, sizes[run.dataset.id]
-        if isinstance(network, UNet) and size is not None and len(size[0]) == 3:
+        if isinstance(network, UNet | NCSNpp) and size is not None and len(size[0]) == 3:
             maps = [max(size[0][1:]) >> stage for stage in range(len(network.multipliers))]
             if unused := [side for side in network.attention if side not in maps]:
                 yield (

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scoresweep.pipeline.study.config import MethodConfig
 
-__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNv2", "Oracle", "UNet"]
+__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNpp", "NCSNv2", "Oracle", "UNet"]
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 
@@ -21,12 +21,20 @@ class Network(MethodConfig):
     """Whether it has parameters to train."""
     needs_images: ClassVar[bool] = False
     """Whether it needs images, not points."""
-    continuous_sigma: ClassVar[bool] = True
-    """Whether it also returns scores between the levels of its ladder."""
+
+    @property
+    def continuous_sigma(self) -> bool:
+        """Whether it also returns scores between the levels of its ladder."""
+        return True
 
     @property
     def smallest_side(self) -> int:
         """Minimum height and width of an image, in pixels."""
+        return 1
+
+    @property
+    def side_divisor(self) -> int:
+        """What the height and width of an image must be multiples of, in pixels."""
         return 1
 
 
@@ -80,8 +88,12 @@ class NCSN(RefineNet):
     each level."""
 
     target: ClassVar[str] = "scoresweep.networks.ncsn:NCSN"
-    continuous_sigma: ClassVar[bool] = False
     name: Literal["ncsn"]
+
+    @property
+    def continuous_sigma(self) -> bool:
+        """Whether it also returns scores between the levels of its ladder."""
+        return False
 
 
 class NCSNv2(RefineNet):
@@ -132,6 +144,57 @@ class UNet(Network):
         return 1 << (len(self.multipliers) - 1)
 
 
+class NCSNpp(Network):
+    """NCSN++ or the DDPM architecture (Song et al. 2021); the defaults are those of the authors'
+    configuration ve/cifar10_ncsnpp_continuous, and docs/ncsnpp.md has the options of others."""
+
+    target: ClassVar[str] = "scoresweep.networks.ncsnpp:NCSNpp"
+    needs_images: ClassVar[bool] = True
+    name: Literal["ncsnpp"]
+    channels: int = Field(128, ge=4)
+    """Feature maps of the first stage."""
+    multipliers: Counts = Field((1, 2, 2, 2), min_length=1)
+    """Feature maps of each stage, in units of `channels`; each stage has half the resolution of the
+    one before, so that image sides must be multiples of 2 to the number of stages less one."""
+    blocks: int = Field(4, ge=1)
+    """Residual blocks per encoder stage; decoder stages have one more."""
+    attention: Counts = (16,)
+    """Feature map sizes, in pixels of the longer side, at which there is self-attention: after each
+    encoder block, and once per decoder stage; the bottleneck always has it."""
+    block_type: Literal["biggan", "ddpm"] = "biggan"
+    """Residual blocks: "biggan": they also change the resolution; "ddpm": convolutions between
+    them do."""
+    fir: bool = True
+    """Filter with (1, 3, 3, 1) where the resolution changes."""
+    skip_rescale: bool = True
+    """Divide the sum of a block and its shortcut by √2."""
+    progressive_input: Literal["none", "input_skip", "residual"] = "residual"
+    """Input of the image at lower resolutions: "input_skip": the image, filtered; "residual": a
+    learned pyramid; "none": full resolution only."""
+    progressive_output: Literal["none", "output_skip", "residual"] = "none"
+    """Output from each resolution: "output_skip": a sum of images; "residual": a learned pyramid;
+    "none": full resolution only."""
+    embedding: Literal["fourier", "positional"] = "fourier"
+    """Conditioning on σ: "fourier": random Fourier features of log σ; "positional": sines and
+    cosines of the level's index, so that only levels of the ladder have scores."""
+    fourier_scale: float = Field(16.0, gt=0)
+    """Standard deviation of the frequencies of "fourier"."""
+    scale_by_sigma: bool = True
+    """Divide the output by σ."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of values that are set to zero in training, before the last convolution of a block."""
+
+    @property
+    def continuous_sigma(self) -> bool:
+        """Whether it also returns scores between the levels of its ladder."""
+        return self.embedding == "fourier"
+
+    @property
+    def side_divisor(self) -> int:
+        """What the height and width of an image must be multiples of, in pixels."""
+        return 1 << (len(self.multipliers) - 1)
+
+
 class Oracle(Network):
     """The exact score of the data, to study samplers without a network."""
 
@@ -144,7 +207,7 @@ class Oracle(Network):
 
 
 AnyNetwork = Annotated[
-    MLP | PlainMLP | NCSN | NCSNv2 | NCSNv2Deeper | NCSNv2Deepest | UNet | Oracle,
+    MLP | PlainMLP | NCSN | NCSNv2 | NCSNv2Deeper | NCSNv2Deepest | NCSNpp | UNet | Oracle,
     Field(discriminator="name"),
 ]
 

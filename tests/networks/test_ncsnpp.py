@@ -1,0 +1,160 @@
+"""NCSN++ against the authors' program."""
+
+import math
+import re
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from scoresweep.networks import NCSNpp
+from scoresweep.networks.score_sde_checkpoints import convert_score_sde_state_dict, score_sde_names
+from scoresweep.noise import geometric
+
+SIGMAS = geometric(50, 0.01, 20)
+PAGE = Path(__file__).parents[2] / "docs" / "ncsnpp.md"
+ROWS = re.findall(r"^\| `ve/(\w+)` \| `(.+)` \| ([\d,]+) \|$", PAGE.read_text(), re.M)
+OPTIONS = {name: yaml.safe_load(options) for name, options, _ in ROWS}
+"""Options of the authors' configurations, as the documentation gives them."""
+COUNTS = {name: int(count.replace(",", "")) for name, _, count in ROWS}
+
+# What the authors' program gives, in float64 with 4 channels, images of 2 channels and attention at
+# a quarter of their size, for weights of waves and two images of cosines at σ_4 and σ_16 of 20
+# levels: norms of the two scores, pixel (0, 3, 5) of the first and pixel (−1, −1, 0) of the second.
+AUTHORS = {
+    "cifar10_ncsnpp_continuous": (
+        *(4.390153306346383, 956.0048904786418, 0.10973128848040042, 8.449715572174384),
+    ),
+    "cifar10_ncsnpp": (
+        *(1.2458244860220453, 264.3087616011834, 0.04150417165347293, 11.733979564537455),
+    ),
+    "cifar10_ncsnpp_deep_continuous": (
+        *(1.7286822667694899, 375.0774885191721, -0.03384399636361714, 2.1335793904826224),
+    ),
+    "cifar10_ddpm": (
+        *(2.847726872340638, 624.6032981184239, -0.048199468640328945, -12.880284909697709),
+    ),
+    "ffhq_256_ncsnpp_continuous": (
+        *(13.563266904618642, 2941.8620360535233, -0.2870717470309154, -8.078068656577978),
+    ),
+}
+
+
+def network(shape=(1, 8, 8), **options):
+    torch.manual_seed(0)
+    small = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,)}
+    return NCSNpp(shape, SIGMAS, **(small | options))
+
+
+def shaken(net):
+    """Fill the layers that are initialised to nearly zero too."""
+    for parameter in net.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return net
+
+
+def fill_with_waves(net):
+    """Set each tensor to a sine of its position and published name; scales of norms around one."""
+    state, tensors = net.state_dict(), {}
+    for name, published in score_sde_names(net).items():
+        shape = tuple(state[name].shape)
+        if published.endswith(".W") and len(shape) > 1:
+            shape = (shape[1], shape[0])
+        count = math.prod(shape)
+        position = torch.arange(count, dtype=torch.float64)
+        wave = torch.sin(position + zlib.crc32(published.encode()) % 1000).reshape(shape)
+        if len(shape) == 1:
+            is_scale = published.endswith("weight")
+            tensors[published] = 1 + 0.2 * wave if is_scale else wave
+        else:
+            fan_in = shape[0] if published.endswith(".W") else math.prod(shape[1:])
+            tensors[published] = wave * (2 / fan_in) ** 0.5
+    net.load_state_dict(convert_score_sde_state_dict(tensors, net) | {"sigmas": net.sigmas})
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_gives_the_scores_of_the_published_code(name, layout):
+    side = 64 if "ffhq" in name else 32
+    options = OPTIONS[name] | {"channels": 4, "attention": (side // 4,)}
+    options.pop("name")
+    net = NCSNpp((2, side, side), SIGMAS, **options).double().eval().to(memory_format=layout)
+    fill_with_waves(net)
+    x = torch.cos(torch.arange(4 * side**2, dtype=torch.float64)).reshape(2, 2, side, side)
+    with torch.no_grad():
+        s = net(x.to(memory_format=layout), SIGMAS[[3, 15]])
+    found = [float(s[0].norm()), float(s[1].norm()), float(s[0, 0, 3, 5]), float(s[1, -1, -1, 0])]
+    # The positional embedding is computed in float32.
+    tolerance = 1e-6 if options.get("embedding") == "positional" else 1e-10
+    assert found == pytest.approx(AUTHORS[name], rel=tolerance)
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_it_has_as_many_parameters_as_the_published_network(name):
+    side = 256 if "ffhq" in name else 32
+    options = OPTIONS[name] | {}
+    assert options.pop("name") == "ncsnpp"
+    with torch.device("meta"):
+        net = NCSNpp((3, side, side), torch.linspace(1, 0.1, 10), **options)
+    assert sum(parameter.numel() for parameter in net.parameters()) == COUNTS[name]
+
+
+VARIANTS = [
+    {},
+    {"embedding": "positional", "block_type": "ddpm", "fir": False, "skip_rescale": False},
+    {"progressive_input": "input_skip", "progressive_output": "output_skip"},
+    {"progressive_input": "none", "progressive_output": "residual", "scale_by_sigma": False},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_its_branches_and_output_begin_at_nearly_zero(options):
+    net = network(**options).requires_grad_(False)
+    assert float(net(torch.rand(20, 1, 8, 8), net.sigmas).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_it_can_be_differentiated_twice(options):
+    net = shaken(network(**options)).double().eval()
+    x = torch.rand(1, 1, 8, 8).double().requires_grad_()
+    score = net(x, SIGMAS[5:6])
+    (row,) = torch.autograd.grad(score[0, 0, 3, 3], x, create_graph=True)
+    row[0, 0, 2, 2].backward()
+    step = 1e-5 * torch.eye(64).double()[18].reshape(1, 1, 8, 8)  # pixel (2, 2)
+
+    def along(x):
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(net(x, SIGMAS[5:6])[0, 0, 3, 3], x)[0][0, 0, 2, 2]
+
+    slope = (along(x + step) - along(x - step)) / 2e-5
+    assert float(x.grad[0, 0, 2, 2]) == pytest.approx(float(slope), rel=1e-5)
+    assert all(bool(torch.isfinite(p.grad).all()) for p in net.parameters() if p.grad is not None)
+
+
+def test_a_positional_embedding_takes_the_levels_of_its_ladder():
+    net = shaken(network(embedding="positional")).eval()
+    x = torch.rand(20, 1, 8, 8)
+    expected = net(x, SIGMAS.float())
+    order = torch.randperm(20)
+    torch.testing.assert_close(net(x[order], SIGMAS[order].float()), expected[order])
+    with pytest.raises(ValueError, match=r"no embedding for sigma 40: the nearest .* level 1, "):
+        net(x, torch.full((20,), 40.0))
+
+
+def test_images_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="ncsnpp needs images of shape"):
+        NCSNpp((5,), SIGMAS)
+    with pytest.raises(ValueError, match="multiples of 4 pixels"):
+        network((1, 28, 30), multipliers=(1, 1, 1))
+    with pytest.raises(ValueError, match="dropout"):
+        network(dropout=1.0)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")
+def test_it_is_one_graph_for_the_compiler():
+    net = shaken(network()).train()
+    x, sigma = torch.rand(4, 1, 8, 8), net.sigmas[[2, 7, 11, 15]]
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, sigma), net(x, sigma), rtol=1e-4, atol=1e-4)
