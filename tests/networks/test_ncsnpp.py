@@ -152,6 +152,7 @@ def test_images_that_do_not_fit_are_refused():
         network(dropout=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")
 def test_it_is_one_graph_for_the_compiler():
     net = shaken(network()).train()

@@ -14,11 +14,13 @@ LADDER = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
 NO_EMBEDDING = "has no embedding"
 
 
-def plan(network, noise=None, dataset="digits", trained=None, extractors=("pixels",), **sampler):
+def plan(
+    network, noise=None, dataset="digits", trained=None, extractors=("pixels",), law=None, **sampler
+):
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {"name": dataset} if isinstance(dataset, str) else dataset
     network = {"name": network} if isinstance(network, str) else network
-    content["train"] |= {"network": network, "noise": trained or LADDER}
+    content["train"] |= {"network": network, "noise": trained or LADDER, "noise_sampling": law}
     content["evaluate"]["extractors"] = list(extractors)
     content["sample"] |= {"noise": noise, "grid": {}}
     content["sample"]["sampler"] = sampler or content["sample"]["sampler"]
@@ -46,6 +48,17 @@ def test_ncsnpp_takes_levels_between_only_with_fourier_features():
     plan(network, other)
     with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsnpp' {NO_EMBEDDING}"):
         plan(network | {"embedding": "positional"}, other)
+
+
+@pytest.mark.parametrize(
+    "network", ["ncsn", {"name": "ncsnpp", "channels": 4, "embedding": "positional"}]
+)
+def test_a_law_of_the_noise_level_needs_a_network_for_every_level(network):
+    law = {"name": "log_normal", "mean": -1.9, "std": 1.2}
+    with pytest.raises(InputError, match=rf"train.noise_sampling: log_normal: .*{NO_EMBEDDING}"):
+        plan(network, law=law)
+    plan("ncsnv2", law=law)
+    plan("oracle", law=law)
 
 
 def test_ladders_that_depend_on_data_are_compared_by_options():

@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from scoresweep.objectives.sigma_laws import log_uniform
 from scoresweep.pipeline.training.step_noise import BLOCK, StepNoise
 
 CPU = torch.device("cpu")
@@ -17,6 +18,18 @@ def test_any_slicing_of_a_batch_gives_the_same_numbers():
         assert torch.equal(torch.cat([p[0] for p in parts]), levels)
         assert torch.equal(torch.cat([p[1] for p in parts]), noise)
         assert torch.equal(torch.cat([p[2] for p in parts], dim=1), directions)
+
+
+def test_any_slicing_gives_the_same_noise_levels_of_a_law():
+    sigmas = torch.tensor([2.0, 0.1])
+    draws = StepNoise(
+        *(3, (2,), 7, CPU),
+        draw_sigmas=lambda count, generator: log_uniform(count, sigmas, generator=generator),
+    )
+    whole = draws(5, 0, 100)[0]
+    assert torch.equal(torch.cat([draws(5, 0, 30)[0], draws(5, 30, 100)[0]]), whole)
+    assert whole.is_floating_point()
+    assert len(whole.unique()) > 95
 
 
 def test_directions_change_neither_levels_nor_noise():

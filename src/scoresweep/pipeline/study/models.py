@@ -14,6 +14,7 @@ from scoresweep.pipeline.study.methods.networks import AnyNetwork
 from scoresweep.pipeline.study.methods.noise import AnyNoise
 from scoresweep.pipeline.study.methods.objectives import DSM, AnyObjective
 from scoresweep.pipeline.study.methods.samplers import AnySampler
+from scoresweep.pipeline.study.methods.sigma_laws import AnySigmaLaw
 from scoresweep.pipeline.study.methods.tasks import AnyTask
 
 __all__ = [
@@ -87,6 +88,9 @@ class Train(Config):
     """The training objective."""
     noise: AnyNoise
     """The noise ladder."""
+    noise_sampling: AnySigmaLaw | None = None
+    """Law of the noise level in training; null: uniform over the levels of the ladder. Curves then
+    show each loss at the nearest level of the ladder."""
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     steps: int = Field(ge=1)

@@ -38,6 +38,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _repeated_datasets,
         _training_steps,
         _known_shapes,
+        _continuous_levels,
         _level_embeddings,
         _mixture_oracles,
         _samplers,
@@ -75,6 +76,17 @@ def _training_steps(plan: Plan) -> Iterable[str]:
             yield (
                 f"train.optimizer.warmup: {train.optimizer.warmup}: is longer than the training; "
                 f"expected at most train.steps, {train.steps}"
+            )
+
+
+def _continuous_levels(plan: Plan) -> Iterable[str]:
+    """Yield networks that have no embedding for the noise levels of a continuous law."""
+    for train in (run.train for run in plan.runs):
+        if train.noise_sampling and train.network.is_trained and not train.network.continuous_sigma:
+            yield (
+                f"train.noise_sampling: {train.noise_sampling.name}: draws levels between those of "
+                f"the ladder, for which the network {train.network.name!r} has no embedding; "
+                f"expected null, or another network, such as train.network.name: ncsnv2"
             )
 
 

@@ -8,6 +8,7 @@ share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -31,8 +32,13 @@ class StepNoise:
         device: torch.device,
         projections: int = 0,
         distribution: Literal["rademacher", "normal"] = "rademacher",
+        draw_sigmas: Callable[[int, torch.Generator], Tensor] | None = None,
     ) -> None:
-        """Draw for samples of `shape` and `levels` noise levels, with `projections` directions."""
+        """Draw for samples of `shape` and `levels` noise levels, with `projections` directions.
+
+        `draw_sigmas` returns so many σ from a continuous law, which replace the levels.
+        """
+        self.draw_sigmas = draw_sigmas
         self.seed = seed
         self.shape = shape
         self.levels = levels
@@ -42,11 +48,11 @@ class StepNoise:
         self._generator = torch.Generator(device=device)
 
     def __call__(self, step: int, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return level indices, normal noise and random directions.
+        """Return level indices or σ, normal noise and random directions.
 
-        The levels, (n,), are uniform over the ladder; noise has the shape (n, *shape), directions
-        (M, n, *shape). `start` and `stop` are positions in the global batch of `step`;
-        n = stop - start.
+        The levels, (n,), are uniform over the ladder; σ, (n,), is from `draw_sigmas`; noise has the
+        shape (n, *shape), directions (M, n, *shape). `start` and `stop` are positions in the global
+        batch of `step`; n = stop - start.
         """
         first, last = start // BLOCK, -(-stop // BLOCK)
         blocks = [self._block(step, block) for block in range(first, last)]
@@ -60,7 +66,10 @@ class StepNoise:
 
     def _block(self, step: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = self._generator.manual_seed(derive_seed(self.seed, "draws", step, block))
-        levels = torch.randint(self.levels, (BLOCK,), generator=generator, device=self.device)
+        if self.draw_sigmas:
+            levels = self.draw_sigmas(BLOCK, generator)
+        else:
+            levels = torch.randint(self.levels, (BLOCK,), generator=generator, device=self.device)
         noise = torch.randn((BLOCK, *self.shape), generator=generator, device=self.device)
         size = (self.projections, BLOCK, *self.shape)
         if self.distribution == "normal":

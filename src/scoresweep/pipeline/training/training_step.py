@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from scoresweep.adamw import AdamW
+from scoresweep.objectives.sigma_laws import nearest_level
 from scoresweep.pipeline.data.memory_loader import BatchSource
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.models import Train
@@ -58,6 +60,7 @@ class TrainingStep:
             device,
             train.objective.projections,
             train.objective.distribution,
+            self._sigma_law(),
         )
         self.accumulator = LossAccumulator(train.log.scalars, len(sigmas), device)
 
@@ -111,11 +114,26 @@ class TrainingStep:
         return losses.mean()
 
     def losses(self, model: Score, step: int, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """Return levels and losses, (size,), of the batch's samples from position `start` on."""
+        """Return levels and losses, (size,), of the batch's samples from position `start` on.
+
+        For σ from a continuous law, the levels are the nearest ones of the ladder.
+        """
         x = self.loader.batch(step, start, start + size)
-        levels, z, v = self.noise(step, start, start + size)
+        drawn, z, v = self.noise(step, start, start + size)
         projections = {"v": v} if len(v) else {}
-        return levels, self.objective(model, x, self.sigmas[levels], z, **projections)
+        if self.train.noise_sampling is None:
+            levels, sigma = drawn, self.sigmas[drawn]
+        else:
+            levels, sigma = nearest_level(drawn, self.sigmas), drawn
+        return levels, self.objective(model, x, sigma, z, **projections)
+
+    def _sigma_law(self) -> Callable[[int, torch.Generator], Tensor] | None:
+        """Return what draws σ from the continuous law of the run, if it has one."""
+        law = self.train.noise_sampling
+        if law is None:
+            return None
+        draw, options = law.load(), law.arguments()
+        return lambda count, generator: draw(count, self.sigmas, generator=generator, **options)
 
     def _gradient_norm(self, step: int) -> Tensor | None:
         """Clip the gradient if asked for; return its norm if it is known or logged."""
