@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import typer
 
 from scoresweep.pipeline.cluster.environment import remove_launcher_variables
-from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.study import Plan, load_study, plan_study
 from scoresweep.pipeline.system.console import say
 
@@ -192,7 +192,7 @@ def sweep(
     from scoresweep.pipeline.rules.sweep import sweep as run_sweep
     from scoresweep.pipeline.sampling.sampling_job import Devices
 
-    plan, failures = _plan(study, root), list[str]()
+    plan, failures = _plan(study, root), list[ScoresweepError]()
     devices = Devices(processes, threads, gpus)
     _set_up_process(threads)
     every = [f"1-of-1-at-{count}" for count in plan.counts] or ["1-of-1"]
@@ -200,10 +200,12 @@ def sweep(
         for name in _runs(plan, run):
             try:
                 run_sweep(plan, name, part, devices, this_code=this_code)
-            except RunError as error:
-                failures.append(str(error))
+            except ScoresweepError as error:
+                failures.append(error)
     if failures:
-        raise RunError("\n".join(dict.fromkeys(failures)))
+        is_input = all(isinstance(error, InputError) for error in failures)
+        message = "\n".join(dict.fromkeys(map(str, failures)))
+        raise InputError(message) if is_input else RunError(message)
 
 
 @app.command("score-error", rich_help_panel=STEPS)

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_samples, fake_study
+from faked_study import (
+    CONTENT,
+    fake_metrics,
+    fake_plan,
+    fake_report,
+    fake_run,
+    fake_samples,
+    fake_study,
+)
 from halved_study import halving_plan
 from rich.console import Console
 
@@ -18,6 +26,7 @@ from scoresweep.pipeline.commands.estimate.disk_space import bytes_of_features, 
 from scoresweep.pipeline.commands.estimate.probe import StepTimes, probe
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
 from scoresweep.pipeline.commands.plan import print_plan
+from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
 
@@ -93,6 +102,26 @@ def test_successive_halving_counts_the_samples_of_each_stage(tmp_path: Path) -> 
     """Six settings of 10 samples, three of 15, two of 20, for each of two runs."""
     drawn = 6 * 10 + 3 * 5 + 2 * 5
     assert bytes_of_features(halving_plan(tmp_path)) == 2 * drawn * (64 * 4 + 16)
+
+
+def test_successive_halving_estimates_counts_that_are_not_chosen_yet(
+    tmp_path: Path, probed: list[tuple[int, ...]]
+) -> None:
+    """Steps cost the same for all settings, so the estimate stays when the choice is made."""
+    evaluations = (6 * 5 + 1) + (4 * 5 + 1)
+    plan = halving_plan(tmp_path)
+    drawn = 6 * 10 + 3 * 5 + 2 * 5
+    rules, _ = printed(plan, probe=True)
+    assert rules["sample"].seconds == pytest.approx(drawn * evaluations * 1e-3)
+    assert rules["sweep"].seconds == rules["sample"].seconds
+    fake_study(plan, metrics=False)
+    for run in plan.runs:
+        for setting in plan.first_settings():
+            fake_samples(plan, run, setting)
+            fake_metrics(plan, run, setting)
+    assert {count for _, count in examine_results(plan).stages} == {15}
+    rules, _ = printed(plan, probe=True)
+    assert rules["sample"].seconds == pytest.approx((3 * 5 + 2 * 5) * evaluations * 1e-3)
 
 
 def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:

@@ -129,6 +129,29 @@ def test_by_hand_a_failed_run_does_not_stop_the_others(make: Make) -> None:
     assert {name.partition("/")[0] for name in values(plan)} == {plan.runs[1].id}
 
 
+@pytest.mark.parametrize("both_input", [True, False])
+def test_by_hand_an_input_error_stops_no_other_run_and_hides_no_failure(
+    make: Make, monkeypatch: pytest.MonkeyPatch, both_input: bool
+) -> None:
+    plan = make(seeds=(0, 1, 2), halving=None)
+    first, second, third = (run.id for run in plan.runs)
+    problems = {first: InputError("of the first"), second: RunError("of the second")}
+    if both_input:
+        problems[second] = InputError("of the first")
+
+    def failing(plan: Plan, run: str, *arguments: Any, **options: Any) -> None:
+        if run in problems:
+            raise problems[run]
+        sweep(plan, run, *arguments, **options)
+
+    monkeypatch.setattr("scoresweep.pipeline.rules.sweep.sweep", failing)
+    with pytest.raises(InputError if both_input else RunError) as error:
+        cli.sweep(plan.paths.root / "study.yaml", root=plan.paths.root)
+    expected = "of the first" if both_input else "of the first\nof the second"
+    assert str(error.value) == expected
+    assert {name.partition("/")[0] for name in values(plan)} == {third}
+
+
 def test_an_interrupted_stage_goes_on_where_it_stopped(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

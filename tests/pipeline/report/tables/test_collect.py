@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,6 +267,21 @@ def test_tables_hold_the_same_numbers(plan: Plan, data: ReportData) -> None:
     assert len(errors) == 2 * 4
     test = errors[errors["split"] == "test"].sort_values("level")
     np.testing.assert_allclose(test["value"] * test["sigma"], 2.0)
+
+
+def test_whole_numbers_are_written_as_in_the_study(tmp_path: Path) -> None:
+    """Also those of settings, which score errors do not have."""
+    grid = {"sampler.steps_per_level": [1, 20], "sampler.step_size": [1.0e-5, 8.0e-5]}
+    plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
+    fake_measurements(plan)
+    rows = csv.DictReader(long_table(collect(plan, collect_jobs(plan))).to_csv().splitlines())
+    rows = [row for row in rows if row["metric"] in ("score_error", "frechet_classifier")]
+    errors, settings = ([row for row in rows if bool(row["setting"]) is k] for k in (False, True))
+    assert {row["steps_per_level"] for row in errors} == {""}
+    assert {row["steps_per_level"] for row in settings} == {"1", "20"}
+    assert {row["step_size"] for row in settings} == {"1e-05", "8e-05"}
+    assert {row["n_generated"] for row in settings} == {"20"}
+    assert {row["level"] for row in errors} == set("123456")
 
 
 def test_a_study_without_axes_has_one_row(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key, train_key
 from scoresweep.pipeline.results import RULES, Results
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.expected_stages import expected_stages
 
 __all__ = ["RuleProgress", "progress_of_rules", "sampling_seconds"]
 
@@ -27,8 +30,8 @@ def progress_of_rules(
     plan: Plan, jobs: Sequence[Job], results: Results, costs: Costs
 ) -> list[RuleProgress]:
     """Return the number of jobs of each rule and step, and the time of those that remain."""
-    sampling = sampling_seconds(plan, jobs, costs)
-    total = None if sampling is None else sum(sampling.values())
+    sampling, later = sampling_seconds(plan, jobs, costs), _later_seconds(plan, results, costs)
+    total = None if sampling is None or later is None else sum(sampling.values()) + later
     seconds = {
         "train": _training_seconds(plan, [job for job in jobs if job.setting is None], costs),
         **dict.fromkeys(("sample", "sweep"), total),
@@ -68,16 +71,42 @@ def sampling_seconds(
     ]
     for job, setting in sorted(unfinished, key=lambda pair: pair[1].sample.count):
         run = runs[job.run]
-        seconds = costs.sample_seconds.get(sample_key(run, setting))
-        evaluations = costs.evaluations_per_sample(plan, run, setting)
-        if seconds is None or evaluations is None:
+        seconds = _seconds_per_sample(plan, costs, run, setting)
+        if seconds is None:
             return None
         store = run.id, setting.store
         drawn = max(job.held, _steps_done(job) * setting.sample.chunk, reached.get(store, 0))
         missing = max(0, setting.sample.count - drawn)
-        found[run.id, setting.id] = seconds * evaluations * missing
+        found[run.id, setting.id] = seconds * missing
         reached[store] = setting.sample.count
     return found
+
+
+def _later_seconds(plan: Plan, results: Results, costs: Costs) -> float | None:
+    """Return the time to draw for counts of successive halving whose choice is not made yet.
+
+    About as many settings as will be kept, of average cost, grow from the count before.
+    """
+    stages, total = list(itertools.pairwise(expected_stages(plan))), 0.0
+    for run in plan.runs:
+        samples = sum(
+            number * (count - before)
+            for (before, _), (count, number) in stages
+            if (run.id, count) not in results.stages
+        )
+        if samples:
+            each = [_seconds_per_sample(plan, costs, run, setting) for setting in plan.settings]
+            known = [seconds for seconds in each if seconds is not None]
+            if len(known) < len(each):
+                return None
+            total += samples * statistics.fmean(known)
+    return total
+
+
+def _seconds_per_sample(plan: Plan, costs: Costs, run: Run, setting: Setting) -> float | None:
+    seconds = costs.sample_seconds.get(sample_key(run, setting))
+    evaluations = costs.evaluations_per_sample(plan, run, setting)
+    return None if seconds is None or evaluations is None else seconds * evaluations
 
 
 def _steps_done(job: Job) -> int:

@@ -108,6 +108,9 @@ def _long(dataset: xr.Dataset, metric: str) -> pd.DataFrame:
     }
     frame = _flat(xr.Dataset(columns))
     frame = frame[frame["value"].notna()]
+    # As floats, whole numbers would be printed as 20.0, since other metrics lack these columns.
+    whole = [c for c in frame if c == "n_generated" or frame[c].dtype.kind in "iu"]
+    frame = frame.astype(dict.fromkeys(whole, "Int64"))
     return frame.assign(metric=metric, extractor=dataset[metric].attrs.get("extractor", ""))
 
 
