@@ -1,7 +1,14 @@
+from scoresweep.pipeline.study.methods.metrics import UNPUBLISHED_EXTRACTORS
+
 # Inception takes hours on CPUs; other extractors finish within the default run time.
 SLOW_REFERENCE = (
     {"runtime": 240} if any(n.startswith("inception") for n in plan.extractors) else {}
 )
+
+
+def reference_threads(wildcards):
+    """Return one thread for extractors that use no more or are quick, so that a training can start."""
+    return 1 if wildcards.extractor in UNPUBLISHED_EXTRACTORS else 2
 
 
 rule reference:
@@ -15,7 +22,7 @@ rule reference:
     priority: 1
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: reference_threads
     resources:
         **SLOW_REFERENCE,
         attempt=attempt_number,

@@ -78,11 +78,14 @@ def stage(
     study: StudyFile, dataset: DatasetId = None, this_code: ThisCode = False, root: Root = Path()
 ) -> None:
     """Download datasets and extractor weights, and write datasets as Zarr stores."""
-    from scoresweep.pipeline.evaluation.extractor_weights import fetch_weights
     from scoresweep.pipeline.rules.stage import stage as run_stage
+    from scoresweep.pipeline.study.methods.metrics import UNPUBLISHED_EXTRACTORS
 
     plan = _plan(study, root)
-    fetch_weights(plan)
+    if not UNPUBLISHED_EXTRACTORS.issuperset(plan.extractors):
+        from scoresweep.pipeline.evaluation.extractor_weights import fetch_weights
+
+        fetch_weights(plan)
     for name in _datasets(plan, dataset):
         run_stage(plan, name, this_code=this_code)
 

@@ -11,7 +11,6 @@ from scoresweep.pipeline.data.split import Array, Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredDataset
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
-from scoresweep.pipeline.system.random_state import seeded_globally
 
 __all__ = ["load_plugin_dataset"]
 
@@ -28,6 +27,8 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
 
     Raises `InputError` if it fails, or does not return samples.
     """
+    from scoresweep.pipeline.system.random_state import seeded_globally
+
     origin = dataset.origin
     assert origin is not None
     hooks = origin.declaration.hooks

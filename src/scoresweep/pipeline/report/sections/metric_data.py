@@ -65,8 +65,10 @@ class MetricData:
         lower for a better point.
         """
         sign = 1 if self.ranked_by.better == "lower" else -1
-        ranking = summarise(self.rows[self.rows[self.metric.name].notna()], self.ranked_by, axes)
-        cells = summarise(self.rows, self.metric, axes)
+        cells = ranking = summarise(self.rows, self.metric, axes)
+        if self.metric is not self.ranked_by:
+            measured = self.rows[self.rows[self.metric.name].notna()]
+            ranking = summarise(measured, self.ranked_by, axes)
         max_repeats = most_repeats(cells)
         return cells.assign(
             rank=sign * ranking["mean"],

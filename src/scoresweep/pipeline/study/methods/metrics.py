@@ -19,6 +19,7 @@ __all__ = [
     "METRICS",
     "NUM_FEATURES",
     "SAMPLE_HASH_BYTES",
+    "UNPUBLISHED_EXTRACTORS",
     "Better",
     "ExtractorName",
     "MetricName",
@@ -59,6 +60,9 @@ NUM_FEATURES: dict[str, int] = {
 }
 """Number of features of a sample, for the extractors whose features are kept in files; those of
 `pixels` are the samples themselves."""
+
+UNPUBLISHED_EXTRACTORS = frozenset({"classifier", "pixels"})
+"""Extractors without published weights."""
 
 SAMPLE_HASH_BYTES = 16
 """Bytes of the hash of a sample, which is kept beside its features."""
