@@ -178,7 +178,7 @@ def run_all(plan: Plan) -> None:
             train_here(run, plan.paths, Resources())
         else:
             train(plan, run.id, Resources())
-        if plan.measures_score_error:
+        if plan.measures_networks:
             score_error(plan, run.id)
         for setting in plan.settings:
             sample(plan, run.id, setting.id)

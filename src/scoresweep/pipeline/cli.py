@@ -220,15 +220,15 @@ def score_error(
     this_code: ThisCode = False,
     root: Root = Path(),
 ) -> None:
-    """Compare trained networks with the exact score at each noise level."""
+    """Measure trained networks: their score error at each level, their bits per dimension."""
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.score_error import score_error as run_score_error
 
     plan = _plan(study, root)
     _set_up_process(threads)
     for name in _runs(plan, run):
-        if plan.measures_score_error and is_measured(plan, name, this_code=this_code):
-            say(f"{name}: score error is up to date")
+        if plan.measures_networks and is_measured(plan, name, this_code=this_code):
+            say(f"{name}: metrics of the network are up to date")
         else:
             run_score_error(plan, name, gpus)
 

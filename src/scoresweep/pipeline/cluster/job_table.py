@@ -97,7 +97,7 @@ def _run(plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask])
         return _mark_outdated(_unfinished(run, None, paths.progress(run)), network)
     progress = JobState.read(paths.progress(run))
     done = Job(run, None, "done", progress.message if progress else "", progress)
-    if not plan.measures_score_error or not results["score_error", run].is_due:
+    if not plan.measures_networks or not results["score_error", run].is_due:
         return done
     job = _add_measurement(done, "score error", begun.get(SCORE_ERROR), paths.weights(run))
     error = results["score_error", run]

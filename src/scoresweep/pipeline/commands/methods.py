@@ -11,7 +11,7 @@ from typing import Any
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.load import read_yaml
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS
 from scoresweep.pipeline.study.plugins.find_methods import (
     find_methods,
     included_methods,
@@ -55,7 +55,7 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
         for method in (*members(kind), *more):
             yield from _describe(method)
         yield ""
-    yield f"metrics\n  score_error, {', '.join(METRICS)}"
+    yield f"metrics\n  {', '.join((*NETWORK_METRICS, *METRICS))}"
     yield f"\nextractors\n  {', '.join(EXTRACTORS)}"
     for problem in problems:
         yield f"\nnot loaded: {problem}"

@@ -19,7 +19,7 @@ from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.pipeline.evaluation.feature_sets import NO_EXTRACTOR, DatasetFacts, FeatureSets
 from scoresweep.pipeline.evaluation.metric_cache import CachedMetric, track_reads
 from scoresweep.pipeline.study import Evaluate
-from scoresweep.pipeline.study.methods.metrics import DATASET_METRICS, METRICS
+from scoresweep.pipeline.study.methods.metrics import DATASET_METRICS, METRICS, NETWORK_METRICS
 from scoresweep.seeds import generator_for
 
 __all__ = ["measure_samples"]
@@ -55,7 +55,7 @@ def measure_samples(
     variables: Variables = {}
     problems: dict[str, str] = {}
     for metric in evaluate.metrics:
-        if metric == "score_error":
+        if metric in NETWORK_METRICS:
             continue
         for extractor in [NO_EXTRACTOR] if metric in DATASET_METRICS else evaluate.extractors:
             result = find(metric, extractor, evaluate)

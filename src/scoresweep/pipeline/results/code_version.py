@@ -100,7 +100,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *READING,
         *("metrics", "intervals.py", "pipeline/rules/score_error.py", *LOADING),
         *("pipeline/evaluation/measurement_files.py", "pipeline/evaluation/network_metrics.py"),
-        "pipeline/evaluation/subsets.py",
+        *("pipeline/evaluation/network_likelihood.py", "pipeline/evaluation/subsets.py"),
     ),
     "metrics": (
         *SCORES,

@@ -63,7 +63,7 @@ def _mark_run(plan: Plan, results: Results, run: Run) -> bool:
         network.mark_due(data_change)
     retraining = network.is_due, "its network is trained again"
     affected: list[Result] = [network]
-    if plan.measures_score_error:
+    if plan.measures_networks:
         score_error = results["score_error", run.id]
         score_error.mark_due(retraining, data_change)
         affected.append(score_error)

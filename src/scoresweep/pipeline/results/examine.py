@@ -40,7 +40,7 @@ def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
     for run in plan.runs:
         data = by_key["stage", run.dataset.id]
         network = by_key["train", run.id] = network_state(plan.paths, run.id, data)
-        if plan.measures_score_error:
+        if plan.measures_networks:
             by_key["score_error", run.id] = score_error_state(plan, run.id, network, data)
     if this_code:
         mark_other_code(plan, by_key)

@@ -156,7 +156,7 @@ def _unnamed_settings(plan: Plan) -> Iterator[Removable]:
             found = METRICS_FILE.fullmatch(path.name)
             if found and found[1] not in ids:
                 yield Removable("unnamed", path)
-        if not plan.measures_score_error:
+        if not plan.measures_networks:
             yield Removable("unnamed", plan.paths.score_error(run.id))
 
 

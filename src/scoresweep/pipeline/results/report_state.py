@@ -23,7 +23,7 @@ def outdated_measurements(plan: Plan, results: Results) -> dict[Path, str]:
     for run in plan.runs:
         network = results["train", run.id]
         used[plan.paths.training_curves(run.id)] = [network]
-        if plan.measures_score_error:
+        if plan.measures_networks:
             error = results["score_error", run.id]
             used[error.output] = [network, error]
         for setting in results.settings[run.id]:

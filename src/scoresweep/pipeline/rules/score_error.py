@@ -1,8 +1,11 @@
-"""Rule `score_error`: compare a network with the exact score."""
+"""Rule `score_error`: compute the metrics of a network, such as its score error."""
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,43 +19,111 @@ from scoresweep.pipeline.evaluation.measurement_files import (
     join_evaluations,
     write_dataset,
 )
+from scoresweep.pipeline.evaluation.network_likelihood import LIKELIHOOD_NAMES, measure_likelihood
 from scoresweep.pipeline.evaluation.network_metrics import measure_network
 from scoresweep.pipeline.results import network_state, recorded_dataset
-from scoresweep.pipeline.results.code_version import current_code
-from scoresweep.pipeline.results.input_hashes import made_from_attribute
+from scoresweep.pipeline.results.code_version import current_code, recorded_code
+from scoresweep.pipeline.results.input_hashes import MADE_FROM, made_from_attribute
 from scoresweep.pipeline.study import Plan, Run
-from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.methods.metrics import NETWORK_METRICS
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.training.weights import load_history, load_run_network
 
 __all__ = ["score_error"]
 
+PARTS = "parts"
+"""Attribute that lists the metrics of a file, each with what its values depend on."""
+
 
 def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
-    """Write the metrics that compare a run's network with the exact score of its data.
+    """Write the metrics of a run's network that the study lists.
+
+    If other metrics or options are wanted than the file holds, those metrics of it are kept whose
+    options, network, data and code are the same.
 
     Raises:
-        InputError: if the study does not measure the score error, or there is no GPU.
+        InputError: if the study measures no network, or there is no GPU.
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("score_error")
-    run = plan.run(run_id)
-    if not plan.measures_score_error:
+    run, options = plan.run(run_id), plan.network_metrics()
+    if not options:
         raise InputError(
-            f"evaluate.metrics of the study {plan.study.study} does not list score_error; add it "
-            f"to measure the score error"
+            f"evaluate.metrics of the study {plan.study.study} lists no metric of networks; add "
+            f"{' or '.join(NETWORK_METRICS)} to measure them"
         )
-    data = recorded_dataset(plan.paths, run.dataset.id)
+    data, path = recorded_dataset(plan.paths, run.dataset.id), plan.paths.score_error(run.id)
     hashes = network_state(plan.paths, run.id, data).hashes | {"data": data.sha256}
-    parts = _measure_grid(plan, run, device)
-    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id}
-    attributes |= {"measured": plan.score_error_hash()} | made_from_attribute(hashes)
+    made_from = made_from_attribute(hashes)
+    kept = _kept_metrics(plan, path, made_from)
+    parts = [kept[name] if name in kept else MEASURE[name](plan, run, device) for name in options]
+    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id, PARTS: _plain(options)}
+    attributes |= {"measured": plan.score_error_hash()} | made_from
     attributes |= compute_cost(started, device) | code.attribute()
-    write_dataset(join_evaluations(parts).assign_attrs(attributes), plan.paths.score_error(run.id))
+    attributes["seconds"] += max((part.attrs.get("seconds", 0.0) for part in parts), default=0.0)
+    content = xr.merge(parts, join="outer", compat="no_conflicts")
+    content.attrs = attributes
+    write_dataset(content, path)
 
 
-def _measure_grid(plan: Plan, run: Run, device: torch.device) -> list[tuple[xr.Dataset, Point]]:
-    """Measure the network at each point of the evaluation grid."""
+def _kept_metrics(plan: Plan, path: Path, made_from: dict[str, str]) -> dict[str, xr.Dataset]:
+    """Return the metrics of the current file that are still valid, by name."""
+    try:
+        if recorded_code(path).code != current_code("score_error").code:
+            return {}
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            content = file.load()
+    except (OSError, ValueError):
+        return {}
+    is_complete = content.attrs.get("measured") == plan.score_error_hash()  # measure all again
+    if is_complete or content.attrs.get(MADE_FROM) != made_from[MADE_FROM]:
+        return {}
+    recorded, wanted = json.loads(content.attrs.get(PARTS, "{}")), plan.network_metrics()
+    same = [name for name in wanted if recorded.get(name) == json.loads(_plain(wanted[name]))]
+    return {name: _part(content, name) for name in same}
+
+
+def _part(content: xr.Dataset, metric: str) -> xr.Dataset:
+    """Return the variables of one metric, with the attributes of the file."""
+    likelihood = {
+        name for name in content.data_vars if str(name).startswith(tuple(LIKELIHOOD_NAMES))
+    }
+    if metric == "bits_per_dimension":
+        return content[sorted(likelihood, key=str)]
+    return content.drop_vars(likelihood)
+
+
+def _plain(options: Any) -> str:
+    """Return options as JSON."""
+    return json.dumps(options, default=str)
+
+
+def _measure_likelihood(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
+    """Return the bits per dimension at each point of the evaluation grid."""
+    network = move_network(load_run_network(run, plan.paths), device)
+    store = plan.paths.dataset_store(run.dataset.id)
+    splits = {name: read_split(store, name) for name in ("train", "test")}
+    evaluations = [e for e in plan.evaluations if "bits_per_dimension" in e.evaluate.metrics]
+    counts = [
+        min(e.evaluate.likelihood_samples, len(split.values))
+        for e in evaluations
+        for split in splits.values()
+    ]
+    with progress(f"bits per dimension {run.id}", sum(counts)) as advance:
+        try:
+            parts = [
+                (measure_likelihood(network, splits, each.evaluate, advance), each.axes)
+                for each in evaluations
+            ]
+        except ValueError as error:
+            raise InputError(
+                f"run {run.id}: evaluate.metrics: bits_per_dimension: {error}"
+            ) from error
+    return join_evaluations(parts)
+
+
+def _measure_score_error(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
+    """Return the errors of the network's score at each point of the evaluation grid."""
     network = move_network(load_run_network(run, plan.paths), device)
     store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
@@ -72,4 +143,11 @@ def _measure_grid(plan: Plan, run: Run, device: torch.device) -> list[tuple[xr.D
             except ValueError as error:
                 raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
             parts.append((content, evaluation.axes))
-    return parts
+    return join_evaluations(parts)
+
+
+MEASURE: dict[str, Callable[[Plan, Run, torch.device], xr.Dataset]] = {
+    "score_error": _measure_score_error,
+    "bits_per_dimension": _measure_likelihood,
+}
+"""What measures each metric of networks."""

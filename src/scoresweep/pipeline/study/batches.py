@@ -80,7 +80,7 @@ def check_settings_per_job(value: object) -> None:
 
 def tasks_of(plan: Plan, run: Run) -> list[str]:
     """Return the tasks of a run, sorted by a hash: at the first count of successive halving."""
-    other = [(run.id[-8:], 0, SCORE_ERROR)] if plan.measures_score_error else []
+    other = [(run.id[-8:], 0, SCORE_ERROR)] if plan.measures_networks else []
     return [name for *_, name in sorted([*_sort_keys(plan.first_settings()), *other])]
 
 

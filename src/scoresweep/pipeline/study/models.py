@@ -169,6 +169,14 @@ class Evaluate(Config):
     asymmetry_probes: int = Field(0, ge=0)
     """Random vectors per noisy point used to measure the asymmetry of the network's Jacobian, which
     is zero for an exact score; 0: not measured."""
+    likelihood_samples: int = Field(256, ge=2)
+    """Samples of each split whose likelihood is computed for `bits_per_dimension`."""
+    likelihood_steps: int = Field(100, ge=1)
+    """Steps of the probability-flow ODE for `bits_per_dimension`, from the smallest noise level to
+    the largest; each computes the score and its trace four times."""
+    likelihood_probes: int | None = Field(None, ge=0)
+    """Random vectors per sample that estimate the trace of the score's Jacobian; 0: the exact
+    trace, one backward pass for each dimension; null: 0 for up to 16 dimensions, otherwise 1."""
     neighbours: int = Field(5, ge=1)
     """Number k of nearest neighbours for precision, recall, density and coverage."""
     kid_subsets: int = Field(100, ge=1)
@@ -202,8 +210,11 @@ class Evaluate(Config):
         return self
 
 
-NETWORK_OPTIONS = frozenset({"score_error_samples", "density_bins", "asymmetry_probes"})
-"""Options of `Evaluate` that affect network metrics only, not sample metrics."""
+NETWORK_OPTIONS: dict[str, tuple[str, ...]] = {
+    "score_error": ("score_error_samples", "density_bins", "asymmetry_probes"),
+    "bits_per_dimension": ("likelihood_samples", "likelihood_steps", "likelihood_probes"),
+}
+"""Options of `Evaluate` that affect one network metric only, not sample metrics."""
 
 
 class Sweep(Config):

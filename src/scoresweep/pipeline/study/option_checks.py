@@ -22,6 +22,7 @@ from scoresweep.pipeline.study.methods.metrics import (
     ranking_measures,
 )
 from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, Oracle
+from scoresweep.pipeline.study.methods.noise import Explicit
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _known_shapes,
         _continuous_levels,
         _level_embeddings,
+        _likelihoods,
         _mixture_oracles,
         _samplers,
         _tasks,
@@ -113,6 +115,24 @@ def _level_embeddings(plan: Plan) -> Iterable[str]:
                 f"sample.sampler: {sampler.name}: needs scores between the levels of the ladder, "
                 f"for which the network {name!r} has no embedding; expected "
                 f"{sampler.without_intermediate_levels}"
+            )
+
+
+def _likelihoods(plan: Plan) -> Iterable[str]:
+    """Yield networks that the probability-flow ODE of `bits_per_dimension` cannot use."""
+    if "bits_per_dimension" not in plan.network_metrics():
+        return
+    for train in (run.train for run in plan.runs):
+        if not train.network.continuous_sigma:
+            yield (
+                f"evaluate.metrics: bits_per_dimension: needs scores between the levels of the "
+                f"ladder, for which the network {train.network.name!r} has no embedding; remove "
+                f"the metric, or use another network, such as train.network.name: ncsnv2"
+            )
+        if isinstance(train.noise, Explicit) and len(train.noise.sigmas) < 2:
+            yield (
+                "evaluate.metrics: bits_per_dimension: needs a largest and a smallest noise level, "
+                "found a single one in train.noise.sigmas; remove the metric, or add levels"
             )
 
 

@@ -195,29 +195,34 @@ class Plan:
         """Whether the score error is among the metrics."""
         return any("score_error" in e.evaluate.metrics for e in self.evaluations)
 
+    @property
+    def measures_networks(self) -> bool:
+        """Whether any metric of networks is among the metrics."""
+        return bool(self.network_metrics())
+
+    def network_metrics(self) -> dict[str, list[Any]]:
+        """Return the metrics of networks that are measured, each with what its values depend on."""
+        options = {
+            name: [options_of(e) for e in self.evaluations if name in e.evaluate.metrics]
+            for name, options_of in _NETWORK_METRIC_OPTIONS.items()
+        }
+        return {name: each for name, each in options.items() if each}
+
     def evaluate_hash(self) -> str:
         """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
         others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
-        options = [
-            (e.evaluate.model_dump(exclude=others | NETWORK_OPTIONS), e.axes)
-            for e in self.evaluations
-        ]
+        others |= {option for options in NETWORK_OPTIONS.values() for option in options}
+        options = [(e.evaluate.model_dump(exclude=others), e.axes) for e in self.evaluations]
+        for content, _ in options:  # the score error is measured along trajectories too
+            content["metrics"] = [m for m in content["metrics"] if m != "bits_per_dimension"]
         return content_hash(options)
 
     def score_error_hash(self) -> str:
         """Return a hash of the options of network metrics; a change reruns `score_error`."""
-        return content_hash(
-            [
-                (
-                    e.evaluate.score_error_samples,
-                    e.evaluate.seed,
-                    e.axes,
-                    *_network_metric_options(e.evaluate),
-                )
-                for e in self.evaluations
-                if "score_error" in e.evaluate.metrics
-            ]
-        )
+        options = self.network_metrics()
+        if options.keys() <= {"score_error"}:  # the only one of earlier versions
+            return content_hash(options.get("score_error", []))
+        return content_hash(options)
 
 
 def halving_counts(sample: SampleBlock) -> list[int]:
@@ -225,11 +230,26 @@ def halving_counts(sample: SampleBlock) -> list[int]:
     return [*sample.halving.counts, sample.count] if sample.halving else []
 
 
-def _network_metric_options(evaluate: Evaluate) -> list[dict[str, Any]]:
-    """Return the non-default options of further network metrics, as a list of at most one."""
+def _score_error_options(evaluation: Evaluation) -> list[Any]:
+    """Return what the score errors at a point of the evaluation grid depend on."""
+    evaluate = evaluation.evaluate
     options = hashed_fields(evaluate, defaults=False)
-    further = NETWORK_OPTIONS & options.keys() - {"score_error_samples"}
-    return [{name: options[name] for name in sorted(further)}] if further else []
+    further = set(NETWORK_OPTIONS["score_error"]) & options.keys() - {"score_error_samples"}
+    more = [{name: options[name] for name in sorted(further)}] if further else []
+    return [evaluate.score_error_samples, evaluate.seed, evaluation.axes, *more]
+
+
+def _likelihood_options(evaluation: Evaluation) -> list[Any]:
+    """Return what the bits per dimension at a point of the evaluation grid depend on."""
+    evaluate = evaluation.evaluate
+    names = NETWORK_OPTIONS["bits_per_dimension"]
+    return [evaluate.seed, evaluation.axes, {name: getattr(evaluate, name) for name in names}]
+
+
+_NETWORK_METRIC_OPTIONS: dict[str, Callable[[Evaluation], list[Any]]] = {
+    "score_error": _score_error_options,
+    "bits_per_dimension": _likelihood_options,
+}
 
 
 def _find(items: list[R], wanted: str, kind: str, hint: Callable[[str], str]) -> R:

@@ -20,6 +20,7 @@ import yaml
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.explorer import explorer
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
+from scoresweep.pipeline.report.page.likelihood_table import likelihood_table
 from scoresweep.pipeline.report.page.number_tables import (
     best_rows,
     cost_table,
@@ -79,6 +80,7 @@ def render_page(
     final_metrics = data.metrics_of_finalists(finalists, metrics)
     panels = _panels(figures)
     numbers = number_table(data, wide, metrics)
+    likelihoods = likelihood_table(data)
     missing = missing_rows(data.missing)
     explored = explorer(data, ranked, metrics)
     return _template().render(
@@ -86,7 +88,11 @@ def render_page(
         study=plan.study.study,
         lead=study_size(plan),
         contents=_contents(
-            figures, bool(data.choices), bool(numbers["rows"]), bool(data.missing or data.failures)
+            figures,
+            halving=bool(data.choices),
+            likelihoods=bool(likelihoods),
+            table=bool(numbers["rows"]),
+            missing=bool(data.missing or data.failures),
         ),
         best_setting_cards=best_setting_cards(plan, data, finalists, final_metrics),
         best_rows=best_rows(data, finalists, final_metrics),
@@ -95,6 +101,7 @@ def render_page(
         facts=study_facts(plan, data),
         **figures._asdict(),
         cost_table=cost_table(data, wide, metrics),
+        likelihoods=likelihoods,
         cost_metric=_cost_metric(explored),
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
         halving_rows=halving_rows(data.choices),
@@ -176,7 +183,9 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _contents(figures: Figures, halving: bool, table: bool, missing: bool) -> list[tuple[str, str]]:
+def _contents(
+    figures: Figures, *, halving: bool, likelihoods: bool, table: bool, missing: bool
+) -> list[tuple[str, str]]:
     """Return anchor and title of each section of the page."""
     sections = [
         ("best", "Best setting", True),
@@ -185,6 +194,7 @@ def _contents(figures: Figures, halving: bool, table: bool, missing: bool) -> li
         ("maps", "Every setting", bool(figures.maps)),
         ("costs", "Sampler or network", bool(figures.costs)),
         ("score-error", "Score error", bool(figures.score_errors)),
+        ("likelihood", "Bits per dimension", likelihoods),
         ("samples", "Samples", bool(figures.sample_grids.rows or figures.samples)),
         ("training", "Training", bool(figures.curves)),
         ("table", "All numbers", table),

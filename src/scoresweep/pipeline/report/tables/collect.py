@@ -135,7 +135,7 @@ def _score_errors(plan: Plan, reader: _GroupReader, runs: Grid) -> xr.Dataset:
         _Source(at, paths.score_error(run.id), run.dataset.id, reader.run_jobs[run.id], measured)
         for run, at in zip(plan.runs, runs.positions, strict=True)
     ]
-    return reader.read("score error", [runs], sources if plan.measures_score_error else [])
+    return reader.read("score error", [runs], sources if plan.measures_networks else [])
 
 
 def _sampling(

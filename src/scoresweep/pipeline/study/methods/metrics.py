@@ -17,6 +17,7 @@ __all__ = [
     "EXTRACTORS",
     "IMAGE_EXTRACTORS",
     "METRICS",
+    "NETWORK_METRICS",
     "NUM_FEATURES",
     "SAMPLE_HASH_BYTES",
     "UNPUBLISHED_EXTRACTORS",
@@ -39,7 +40,10 @@ METRICS: dict[str, str] = {
     "modes": "scoresweep.metrics.modes:modes",
     "shapes": "scoresweep.metrics.shape_shares:shapes",
 }
-"""Metrics of sample quality; `score_error` is a metric of networks."""
+"""Metrics of sample quality."""
+
+NETWORK_METRICS = ("score_error", "bits_per_dimension")
+"""Metrics of networks, which need no samples."""
 
 EXTRACTORS: dict[str, str] = {
     "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
@@ -117,6 +121,6 @@ def _one_of(*names: str) -> Any:
     ]
 
 
-MetricName = _one_of("score_error", *METRICS)
+MetricName = _one_of(*NETWORK_METRICS, *METRICS)
 
 ExtractorName = _one_of(*EXTRACTORS)
