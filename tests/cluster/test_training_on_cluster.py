@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 from faults.processes import finish
 from faults.run_comparison import assert_same_run
+from plugin_study import METHODS, plan_in
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.squeue import QueuedJob, is_live, query_jobs
+from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.plugins.plugin_files import plugin_sha256
 from scoresweep.pipeline.system.job_state import JobState
 
 LONG = {
@@ -32,7 +35,7 @@ STOPPED = r"stopped on request at step (\d+)"
 
 
 class Command:
-    """`scoresweep train` of the first run of a study, on two nodes."""
+    """`scoresweep train` of the first run of `plan` or of the tiny study, on two nodes."""
 
     def __init__(
         self,
@@ -40,8 +43,9 @@ class Command:
         *arguments: str,
         steps: int = LONG["steps"],
         inside: tuple[str, ...] = (),
+        plan: Plan | None = None,
     ) -> None:
-        self.plan = tiny_plan(root, **LONG | {"steps": steps})
+        self.plan = plan or tiny_plan(root, **LONG | {"steps": steps})
         self.run = self.plan.paths.run(self.plan.runs[0].id)
         self.checkpoints = self.plan.paths.checkpoints(self.plan.runs[0].id)
         self.output = root / "output.txt"
@@ -133,6 +137,21 @@ def test_two_nodes_train_the_same_weights_as_two_processes(cluster, root, undist
     assert command.ends() == 0, command.output.read_text()
     assert_same_run(command.run, undisturbed)
     assert (command.run / "logs" / "latest.log").resolve().name.endswith("_0_log.out")
+
+
+def test_a_node_refuses_a_plugin_that_is_not_the_one_of_the_plan(cluster, root):
+    """Edited while the job waits."""
+    plan = plan_in(root, train={"network": {"name": "Small"}, "steps": 20})
+    command = Command(root, "--extra", "--hold", plan=plan)
+    command.said("SLURM job [0-9]+ submitted")
+    (root / "my_methods.py").write_text(METHODS + "# edited\n")
+    slurm("scontrol", "release", command.job().job_id)
+    assert command.ends() == 2, command.output.read_text()
+    said = command.output.read_text()
+    assert plan.runs[0].train.network.plugin in said
+    assert plugin_sha256(root / "my_methods.py") in said
+    assert submissions(command) == 1
+    assert not command.checkpoints.exists()
 
 
 def test_a_requeued_job_resumes_from_its_last_checkpoint(cluster, root, undisturbed):

@@ -48,12 +48,24 @@ def default_study(metrics=("score_error", "frechet", "kid", "prdc", "nearest")):
     return study
 
 
+def own_study():
+    """The default study with the network and the sampler of the example of a plugin."""
+    study = default_study()
+    study["plugins"] = ["my_methods.py"]
+    study["train"]["network"] = {"name": "SmallConv", "channels": 8}
+    own = {"name": "heavy_ball", "step_size": 3e-3}
+    study["sample"]["grid"] = {"sampler": [study["sample"]["sampler"] | {"step_size": 3e-3}, own]}
+    return study
+
+
 def work_folder(folder, study, data=None):
-    """Make a folder with the study, the unchanged profile and, if given, staged data."""
+    """Make a folder with the study, its plugin, the unchanged profile and, if given, the data."""
     folder.mkdir(exist_ok=True)
     if data:
         shutil.copytree(data, folder / "data")
     shutil.copytree(ROOT / "slurm", folder / "slurm")
+    for plugin in study.get("plugins", ()):
+        shutil.copy(ROOT / "examples" / plugin, folder)
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder
 
@@ -155,13 +167,13 @@ KEPT = {"SBATCH_PARTITION", "LC_ALL", "TMPDIR", "CDPATH", "PMI_SIZE"}
 
 @pytest.fixture(scope="module")
 def on_cluster(cluster, tmp_path_factory):
-    """A folder in which the study has run on the cluster, with training on two nodes.
+    """A folder in which a study with a plugin has run on the cluster, with training on two nodes.
 
     The name of the folder and the variables of the shell break careless programs.
     """
     cluster.wait_idle()
     where = tmp_path_factory.mktemp("cluster") / 'my $HOME "work" `id` ü; 日本'
-    folder = work_folder(where, default_study())
+    folder = work_folder(where, own_study())
     said = on_slurm(folder, "--set-resources", "train:nodes=2", shell=SHELL)
     named = " ".join(line for line in said.splitlines() if line.startswith("ignored environment"))
     assert {name for name in SHELL if name in named} == SHELL.keys() - KEPT
@@ -179,7 +191,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
 def here(request, data, tmp_path_factory):
     """A folder in which the study has run on this machine, and the number of its processes."""
-    folder = work_folder(tmp_path_factory.mktemp("here") / "work", default_study(), data)
+    folder = work_folder(tmp_path_factory.mktemp("here") / "work", own_study(), data)
     processes = ("--set-resources", f"train:processes={request.param}")
     snakemake(folder, "--cores", "2", *processes, "--config", "settings_per_job=10")
     return folder, request.param

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +12,6 @@ import pytest
 from plugin_study import METHODS, install, plan_in, write_study
 from tiny_study import tiny_plan
 
-import scoresweep as scoresweep_package
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.plugin_copies import keep_copies
 from scoresweep.pipeline.study import load_study, plan_study
@@ -453,29 +449,6 @@ def test_an_entry_point_has_the_name_of_its_method(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is offered as 'ball'"):
         plan_in(tmp_path, plugins=[], sample={"sampler": {"name": "ball"}, "grid": {}})
     del sys.modules["balls_to_install"]
-
-
-def test_a_built_in_sampler_is_one_file_and_one_line(tmp_path):
-    """A copy of the program to which one is added as CONTRIBUTING.md says."""
-    package = shutil.copytree(Path(scoresweep_package.__file__).parent, tmp_path / "scoresweep")
-    (package / "samplers/heavy_ball.py").write_text(METHODS)
-    table = package / "pipeline/study/methods/included.py"
-    line = '"sampler": {"heavy_ball": "scoresweep.samplers.heavy_ball:heavy_ball"},'
-    table.write_text(table.read_text().replace('"sampler": {},', line))
-    write_study(tmp_path, plugins=[], sample={"grid": {"sampler": [LANGEVIN, BALL]}})
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-    call = [sys.executable, "-m", "scoresweep"]
-    done = subprocess.run([*call, "schema"], check=False, **options)
-    assert "HeavyBall" in json.loads(done.stdout)["$defs"], done.stderr
-    code = (
-        "from pathlib import Path; from scoresweep.pipeline.study import *;"
-        "from scoresweep.pipeline.study.config import hashed_fields;"
-        "print(hashed_fields(plan_study(load_study(Path('study.yaml'))).settings[1].sample.sampler))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=False, **options)
-    expected = {"name": "heavy_ball", "denoise": True, "step_size": 1e-3, "momentum": 0.5}
-    assert ast.literal_eval(done.stdout) == expected, done.stderr
 
 
 def test_an_earlier_content_of_a_plugin_is_kept_and_named(tmp_path):

@@ -52,7 +52,8 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
             f"{origin}: returned {size[1]} samples of shape {size[0]}; expected what its "
             f"decorator declares, count={hooks['count']} and shape={tuple(hooks['shape'])}"
         )
-    files = {origin.plugin.path.name: origin.plugin.sha256}
+    sha256 = origin.plugin.sha256
+    files = {origin.plugin.path.name: sha256} if sha256 else {}  # none of a built-in dataset
     source = hooks["source"] or f"the plugin {origin.plugin.source}"
     return LoadedDataset(train, test, source, hooks["licence"], files)
 

@@ -62,7 +62,7 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
         "shape": network.shape,
         "sha256": sha256_of_tensors(tensors),
     }
-    if component.origin and component.plugin:
+    if component.origin and component.origin.plugin.sha256:  # not of this package
         model["plugin"] = {"source": component.origin.plugin.source, "content": component.plugin}
     with atomic_write(path) as temporary:
         save_safetensors(temporary, tensors, {"model": json.dumps(model)})
