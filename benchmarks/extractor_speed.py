@@ -31,7 +31,7 @@ NETWORKS = [name for name in EXTRACTORS if name not in ("pixels", "classifier")]
 def variants(options: argparse.Namespace) -> dict[str, Run]:
     """Return functions that compute the features of all images, by name."""
     device = torch.device(options.device)
-    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[options.extractor])
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[options.extractor].target)
     model = kind((options.colours, options.size, options.size), 0).eval().to(device)
     images = torch.rand(options.images, options.colours, options.size, options.size)
     batches: list[Tensor] = []

@@ -20,20 +20,22 @@ from harness import begin, command_line, ratio
 from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.evaluation.kept_features import KeptFeatures, hash_samples
 from scoresweep.pipeline.evaluation.real_features import extract_features
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, NUM_FEATURES
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
+
+KEPT = [name for name, extractor in EXTRACTORS.items() if extractor.is_kept]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = command_line(__doc__, repeats=3)
-    parser.add_argument("--extractor", default="efficientnet_lite0", choices=NUM_FEATURES)
+    parser.add_argument("--extractor", default="efficientnet_lite0", choices=KEPT)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--images", type=int, default=512)
     benchmark = begin(parser, arguments)
     options = benchmark.options
     if options.quick:
         options.images = 4
-    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[options.extractor])
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[options.extractor].target)
     model = kind((3, options.size, options.size), 10).eval()
     images = torch.rand(options.images, options.size, options.size, 3).permute(0, 3, 1, 2)
     device = torch.device(options.device)

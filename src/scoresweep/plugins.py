@@ -19,6 +19,7 @@ recomputes nothing until the version is changed.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
@@ -29,6 +30,8 @@ __all__ = [
     "Kind",
     "dataset",
     "declaration_of",
+    "extractor",
+    "metric",
     "network",
     "noise_ladder",
     "objective",
@@ -40,6 +43,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Predicts = Literal["score", "noise", "denoised"]
 """What a network returns."""
+
+Better = Literal["lower", "higher"]
+"""Which values of a metric are better."""
 
 ATTRIBUTE = "__scoresweep__"
 """Attribute of a function or class that holds its declaration."""
@@ -64,9 +70,20 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
+def _is_better(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else [value]
+    return value is None or all(each in get_args(Better) for each in values)
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+
+
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
 _FUNCTION = (lambda value: value is None or callable(value), "a function")
 _TEXT = (lambda value: isinstance(value, str), "text")
+_LIMIT = (_is_limit, "a number")
+_SIZE = (_is_size, "a positive whole number")
 
 HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "denoise": _FLAG,
@@ -76,7 +93,7 @@ HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "is_langevin": _FLAG,
     "predicts": (lambda value: value in get_args(Predicts), "'score', 'noise' or 'denoised'"),
     "needs_images": _FLAG,
-    "smallest_side": (_is_size, "a positive whole number"),
+    "smallest_side": _SIZE,
     "continuous_sigma": _FLAG,
     "shape": (
         lambda value: value is None or (len(value) in (1, 3) and all(map(_is_size, value))),
@@ -85,6 +102,13 @@ HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count": (lambda value: value is None or _is_size(value), "a positive whole number"),
     "source": _TEXT,
     "licence": _TEXT,
+    "on": (lambda value: value in ("samples", "features"), "'samples' or 'features'"),
+    "better": (_is_better, "'lower', 'higher', or a dictionary {key: 'lower' or 'higher'}"),
+    "unit": _TEXT,
+    "long_name": (lambda value: value is None or isinstance(value, str), "text"),
+    "minimum": _LIMIT,
+    "maximum": _LIMIT,
+    "batch_size": _SIZE,
 }
 """What the hooks of the decorators accept: a test, and a text for messages."""
 
@@ -258,6 +282,89 @@ def dataset(
         raise TypeError("@dataset: expected both of shape and count, or neither")
     hooks = {"shape": shape, "count": count, "source": source, "licence": licence}
     return _declare("dataset", target, name, version, hooks)
+
+
+def metric(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    on: Literal["samples", "features"] = "samples",
+    better: Better | Mapping[str, Better] | None = None,
+    unit: str = "1",
+    long_name: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    needs_images: bool = False,
+) -> Any:
+    """Declare a metric `f(real, generated, *, OPTIONS, generator)` → a number, or numbers by key.
+
+    On samples, `real` (N, ...) are all training samples and `generated` (M, ...) those that were
+    drawn, images in [0, 1] or points; the value is called NAME, or NAME_KEY if the function returns
+    a dictionary. On features, they are (N, F) and (M, F), for each extractor of the study; the name
+    ends in that of the extractor, as in NAME_classifier. If the function takes `generator`, it is
+    given the source of its random numbers. It must not change `real` and `generated`.
+
+    It is called again with real test samples and uniform noise in place of `generated`, and with
+    random halves of the samples, for intervals (`evaluate.resamplings`).
+
+    Args:
+        target: the function, if the decorator is used without arguments.
+        name: name in studies.
+        version: see above.
+        on: whether it compares "samples", or their "features".
+        better: whether "lower" or "higher" values are better; settings are then ranked by it. For a
+            function that returns a dictionary, {KEY: "lower"} for the numbers that rank settings.
+        unit: unit of the values; "1": dimensionless.
+        long_name: name in the report; by default that of the metric.
+        minimum: smallest possible value, and
+        maximum: largest possible value, to which intervals are limited.
+        needs_images: whether it needs images, not points.
+    """
+    hooks = {
+        "on": on,
+        "better": better,
+        "unit": unit,
+        "long_name": long_name,
+        "minimum": minimum,
+        "maximum": maximum,
+        "needs_images": needs_images,
+    }
+    return _declare("metric", target, name, version, hooks)
+
+
+def extractor(
+    target: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    needs_images: bool = False,
+    smallest_side: int = 1,
+    batch_size: int = 1024,
+) -> Any:
+    """Declare a feature extractor `f(x, *, OPTIONS)` → features (N, F) of samples `x` (N, ...).
+
+    `x` are images in [0, 1] or points, and must not be changed. Or decorate a `torch.nn.Module`
+    class that is built with its options and called with `x`; `shape`, the shape of a sample,
+    (C, H, W) or (D,), is passed if the class or function takes it. Metrics of features then have
+    values such as frechet_NAME. The features of a sample must not depend on other samples.
+
+    Args:
+        target: the function or class, if the decorator is used without arguments.
+        name: name in studies.
+        version: counts beside the hash of the file, because studies share the features of data.
+        needs_images: whether it needs images, not points.
+        smallest_side: minimum height and width of an image, in pixels.
+        batch_size: number of samples of a call; the last batch is filled with zeros.
+    """
+    hooks = {
+        "needs_images": needs_images,
+        "smallest_side": smallest_side,
+        "batch_size": batch_size,
+    }
+    return _declare("extractor", target, name, version, hooks)
 
 
 def _declare(

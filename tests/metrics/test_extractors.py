@@ -15,7 +15,7 @@ from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.extractors.inception import Inception, InceptionNetwork
 from scoresweep.metrics.extractors.pixels import Pixels
 from scoresweep.metrics.extractors.resize import RESIZES
-from scoresweep.pipeline.study.methods.metrics import CLASS_EXTRACTORS, EXTRACTORS
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +110,10 @@ def test_fit_needs_labels() -> None:
 
 @pytest.mark.parametrize("name", EXTRACTORS)
 def test_tables_match_the_extractor_classes(name: str) -> None:
-    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name].target)
     assert kind.name == name
-    assert kind.needs_labels == (name in CLASS_EXTRACTORS)
+    assert kind.needs_images == EXTRACTORS[name].needs_images
+    assert kind.needs_labels == EXTRACTORS[name].gives_classes
     assert kind.resize.split(" ")[0] in {"none", *RESIZES}
 
 

@@ -79,10 +79,9 @@ def stage(
 ) -> None:
     """Download datasets and extractor weights, and write datasets as Zarr stores."""
     from scoresweep.pipeline.rules.stage import stage as run_stage
-    from scoresweep.pipeline.study.methods.metrics import UNPUBLISHED_EXTRACTORS
 
     plan = _plan(study, root)
-    if not UNPUBLISHED_EXTRACTORS.issuperset(plan.extractors):
+    if any(extractor.is_published for extractor in plan.extractors.values()):
         from scoresweep.pipeline.evaluation.extractor_weights import fetch_weights
 
         fetch_weights(plan)

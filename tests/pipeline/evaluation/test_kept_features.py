@@ -31,7 +31,7 @@ from scoresweep.pipeline.results.code_version import CodeVersion
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, NUM_FEATURES
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.system.safetensors_io import save_safetensors
 
 BATCH = Classifier.batch_size
@@ -246,12 +246,14 @@ def test_features_do_not_depend_on_the_number_of_samples(
     model = kind((1, 8, 8), 10).eval()
     images = torch.rand(3, 8, 8, 1).permute(0, 3, 1, 2)
     every = extract_features(model, images, "all").values
-    assert every.shape == (3, NUM_FEATURES[kind.name])
+    assert every.shape == (3, EXTRACTORS[kind.name].num_features)
     assert torch.equal(extract_features(model, images[:1], "one").values, every[:1])
 
 
 def test_every_extractor_but_pixels_keeps_features() -> None:
-    assert NUM_FEATURES.keys() | {"pixels"} == EXTRACTORS.keys()
+    kept = {name for name, extractor in EXTRACTORS.items() if extractor.is_kept}
+    assert kept | {"pixels"} == EXTRACTORS.keys()
+    assert all(EXTRACTORS[name].num_features for name in kept)
 
 
 def test_the_hash_of_a_sample_depends_on_its_values_only() -> None:

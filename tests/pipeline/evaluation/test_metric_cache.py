@@ -36,7 +36,7 @@ def computed(monkeypatch):
     names, measure_metric = list[str](), sample_metrics._measure_metric
 
     def spy(metric, *arguments):
-        names.append(metric)
+        names.append(metric.name)
         return measure_metric(metric, *arguments)
 
     monkeypatch.setattr(sample_metrics, "_measure_metric", spy)

@@ -101,9 +101,9 @@ CHOSEN = {
     "data": targets(AnyDataset),
     "networks": [*targets(AnyNetwork), *targets(AnyObjective), *targets(AnyNoise)],
     "samples": [*targets(AnyNetwork), *targets(AnySampler), *targets(AnyNoise)],
-    "features": [name.split(":")[0] for name in EXTRACTORS.values()],
+    "features": [each.target.split(":")[0] for each in EXTRACTORS.values()],
     "score_error": targets(AnyNetwork),
-    "metrics": [name.split(":")[0] for name in (*METRICS.values(), *EXTRACTORS.values()) if name],
+    "metrics": [t.target.split(":")[0] for t in (*METRICS.values(), *EXTRACTORS.values())],
 }
 """By kind: modules that a study selects by name."""
 

@@ -16,7 +16,7 @@ from scoresweep.metrics import Features, Options
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.study.methods.metrics import METRICS, ranking_measures
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, ranking_measures
 
 HALVING = {"measure": "frechet_pixels", "counts": [10, 20], "keep": 0.5}
 
@@ -112,13 +112,13 @@ def test_measures_that_rank_are_those_with_a_direction_and_without_a_caveat(metr
     )
     mixture = GaussianMixture(torch.ones(1), torch.zeros(1, 2).double(), torch.ones(1))
     options = Options(mixture=mixture, shares=torch.full((5,), 0.2, dtype=torch.float64))
-    values = pkgutil.resolve_name(METRICS[metric])(real, drawn, options)
+    values = pkgutil.resolve_name(METRICS[metric].target)(real, drawn, options)
     ranking = {
         metric_name(name, "inception") if value.per_extractor else name: value.better
         for name, value in values.items()
         if value.better and value.caveat is None
     }
-    assert ranking_measures([metric], ["inception"]) == ranking
+    assert ranking_measures([METRICS[metric]], [EXTRACTORS["inception"]]) == ranking
 
 
 def test_exact_scores_compete_among_themselves_over_a_study():

@@ -1,14 +1,11 @@
 """Networks that do not fit the data, ladder or sampler are errors."""
 
-import pkgutil
-
 import pytest
 from tiny_study import TINY
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, IMAGE_EXTRACTORS
 
 LADDER = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
 NO_EMBEDDING = "has no embedding"
@@ -103,8 +100,3 @@ def test_image_extractors_need_images():
     with pytest.raises(InputError, match=r"evaluate.extractors: classifier: needs images, but gau"):
         plan("mlp", dataset=POINTS, extractors=["pixels", "classifier"])
     plan("mlp", dataset="digits", extractors=["classifier"])
-
-
-def test_image_extractors_are_those_with_needs_images():
-    needy = {name for name, kind in EXTRACTORS.items() if pkgutil.resolve_name(kind).needs_images}
-    assert needy == IMAGE_EXTRACTORS

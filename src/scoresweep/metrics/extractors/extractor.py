@@ -18,20 +18,26 @@ class Extractor(nn.Module):
     trained on the real samples also defines `fit` and `recipe`; its `state_dict` is the result.
     """
 
-    name: ClassVar[str]
+    name: str
     """Part of the names of metrics: `frechet_<name>`."""
     resize: ClassVar[str] = "none"
     """Method of resizing images to the size that the extractor expects."""
     needs_images: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     weights: ClassVar[str | None] = None
-    """Name of its published weights; None: it is trained here, or has no weights."""
-    batch_size: ClassVar[int] = 1024
+    """Name of its published weights; None: it is trained here, or has no others than it is built
+    with."""
+    batch_size: int = 1024
     """Number of samples of a batch."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:  # noqa: ARG002
         """Create it for samples of `shape`, (C, H, W) or (D,), with `classes` classes, or 0."""
         super().__init__()
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether it is trained on the real samples."""
+        return type(self).fit is not Extractor.fit
 
     def fit(self, samples: Tensor, labels: Tensor | None, seed: int) -> None:
         """Train on the real `samples` (N, ...) and `labels` (N,); by default nothing is trained."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pkgutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,17 @@ from scoresweep.pipeline.study.plugins.find_methods import (
     included_methods,
     installed_methods,
 )
+from scoresweep.pipeline.study.plugins.options import summary
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
+from scoresweep.plugins import KINDS
 
 __all__ = ["describe_methods", "study_methods"]
+
+TARGETS = {
+    "metric": NETWORK_METRICS | {name: metric.target for name, metric in METRICS.items()},
+    "extractor": {name: extractor.target for name, extractor in EXTRACTORS.items()},
+}
+"""Where built-in methods without options of their own are, by kind and name."""
 
 LIMITS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 """Keys of a JSON schema, and their signs."""
@@ -47,18 +56,18 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
     known = study_methods(study)
     installed, problems = installed_methods(known)
     others = (*known, *installed)
-    for kind in BUILT_IN:
+    for kind in KINDS:
         yield f"{kind}s".replace("_", " ")
+        for name, target in TARGETS.get(kind, {}).items():
+            yield f"  {name}: {summary(pkgutil.resolve_name(target))}"
         more = [
             method for method in others if method.origin and method.origin.declaration.kind == kind
         ]
-        for method in (*members(kind), *more):
+        for method in (*(members(kind) if kind in BUILT_IN else ()), *more):
             yield from _describe(method)
         yield ""
-    yield f"metrics\n  {', '.join((*NETWORK_METRICS, *METRICS))}"
-    yield f"\nextractors\n  {', '.join(EXTRACTORS)}"
     for problem in problems:
-        yield f"\nnot loaded: {problem}"
+        yield f"not loaded: {problem}"
 
 
 def _describe(method: type[MethodConfig]) -> Iterator[str]:

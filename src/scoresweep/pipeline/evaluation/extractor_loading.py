@@ -15,15 +15,17 @@ from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation.extractor_weights import load_published_weights
+from scoresweep.pipeline.evaluation.plugin_extractor import PluginExtractor, make_plugin_extractor
 from scoresweep.pipeline.evaluation.real_features import read_attribute, unusable_reference
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.config import content_hash
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
+from scoresweep.pipeline.study.methods.metrics import ExtractorFacts
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredExtractor
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["load_extractor", "load_or_fit_weights", "make_extractor"]
+__all__ = ["extractor_class", "load_extractor", "load_or_fit_weights", "make_extractor"]
 
 
 def load_or_fit_weights(model: Extractor, train: Split, path: Path) -> dict[str, str]:
@@ -34,8 +36,8 @@ def load_or_fit_weights(model: Extractor, train: Split, path: Path) -> dict[str,
     """
     if model.weights is not None:
         return load_published_weights(model)
-    if not model.state_dict():
-        return {}
+    if not model.is_trained_here:
+        return _attributes_of(model) if model.state_dict() else {}
     data = _sha256_of_data(train)
     with file_lock(path.with_name(f".{path.name}.lock")):
         with contextlib.suppress(FileNotFoundError, SafetensorError, RuntimeError, ValueError):
@@ -92,48 +94,61 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def make_extractor(name: str, split: Split, dataset_id: str) -> Extractor:
-    """Return an extractor without its published or fitted weights."""
-    kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
+def extractor_class(extractor: ExtractorFacts) -> type[Extractor]:
+    """Return the class of an extractor."""
+    if extractor.method is not None:
+        return PluginExtractor
+    kind: type[Extractor] = pkgutil.resolve_name(extractor.target)
+    return kind
+
+
+def make_extractor(extractor: ExtractorFacts, split: Split, dataset_id: str) -> Extractor:
+    """Return an extractor without its published or fitted weights.
+
+    Raises `InputError` if it does not take samples of `split`, or is a plugin's and fails.
+    """
     names, labels = split.class_names, split.labels
     classes = len(names) if names else 0 if labels is None else int(labels.max()) + 1
     try:
-        if kind.needs_images and split.pixel_range is None:
+        if extractor.needs_images and split.pixel_range is None:
             raise ValueError("the extractor needs images, but this dataset has points")
+        if isinstance(extractor.method, DeclaredExtractor):
+            return make_plugin_extractor(extractor.method, split)
+        kind = extractor_class(extractor)
         if kind.needs_labels and labels is None:
             raise ValueError("the extractor needs labels, but this dataset has none")
         return kind(split.shape, classes).eval()
     except ValueError as error:
         raise InputError(
-            f"evaluate.extractors: {name} on dataset {dataset_id}: {error}. Choose another "
-            f"one, for example evaluate.extractors: [pixels]"
+            f"evaluate.extractors: {extractor.name} on dataset {dataset_id}: {error}. Choose "
+            f"another one, for example evaluate.extractors: [pixels]"
         ) from error
 
 
-def load_extractor(plan: Plan, dataset: str, name: str, train: Split) -> Extractor:
-    """Return an extractor with the weights that computed the features of the real samples.
+def load_extractor(plan: Plan, dataset: str, key: str, train: Split) -> Extractor:
+    """Return the extractor `key` with the weights that computed the features of the real samples.
 
     Raises:
         InputError: if its weights have changed since, or a file is missing or damaged.
     """
-    model = make_extractor(name, train, dataset)
-    path = plan.paths.extractor_weights(dataset, name)
+    model = make_extractor(plan.extractors[key], train, dataset)
+    path = plan.paths.extractor_weights(dataset, key)
     if model.weights is not None:
         load_published_weights(model)
-    elif model.state_dict():
+    elif model.is_trained_here:
         try:
             _load_fitted(model, path)
         except (FileNotFoundError, SafetensorError, RuntimeError, ValueError) as error:
             raise unusable_reference(path, error) from error
-    else:
+    elif not model.state_dict():
         return model
-    reference = plan.reference(dataset, name)
+    reference = plan.reference(dataset, key)
     current = _attributes_of(model)["weights_sha256"]
     recorded = read_attribute(reference, "weights_sha256")
     if current != recorded:
         raise InputError(
-            f"{reference}: its features were computed with other weights of the extractor {name} "
-            f"(SHA-256 {recorded}, now {current}). To compute them again, run `scoresweep "
-            f"reference STUDY`."
+            f"{reference}: its features were computed with other weights of the extractor "
+            f"{model.name} (SHA-256 {recorded}, now {current}). To compute them again, run "
+            f"`scoresweep reference STUDY`."
         )
     return model

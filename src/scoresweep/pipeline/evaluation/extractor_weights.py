@@ -23,7 +23,6 @@ from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.pipeline.data.fetch import DownloadSpec, cache_folder, fetch
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Source
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
@@ -56,7 +55,8 @@ def fetch_weights(plan: Plan) -> None:
     Raises:
         InputError: if they cannot be fetched.
     """
-    kinds: list[type[Extractor]] = [pkgutil.resolve_name(EXTRACTORS[n]) for n in plan.extractors]
+    targets = [e.target for e in plan.extractors.values() if e.method is None]
+    kinds: list[type[Extractor]] = [pkgutil.resolve_name(target) for target in targets]
     # Several extractors may share weights, which suit images of any size.
     for kind in {kind.weights: kind for kind in kinds if kind.weights is not None}.values():
         load_published_weights(kind((1, 8, 8), 0))

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 NO_EXTRACTOR = ""
-"""Name used instead of an extractor's for the samples themselves."""
+"""Used instead of the name or key of an extractor for the samples themselves."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class DatasetFacts:
     """Distribution of the data, if it is a mixture."""
     shares: Tensor | None = None
     """Requested share of each class (K,), if the data are shapes."""
+    shape: tuple[int, ...] = ()
+    """Shape of a sample, (C, H, W) or (D,)."""
 
 
 def dataset_facts(real: RealData) -> DatasetFacts:
@@ -63,7 +65,7 @@ def dataset_facts(real: RealData) -> DatasetFacts:
     if isinstance(real.dataset, Shapes):
         requested = (real.dataset.shares or {}).items()
         shares = torch.from_numpy(class_shares({str(name): share for name, share in requested}))
-    return DatasetFacts(real.train.class_names, mixture, shares)
+    return DatasetFacts(real.train.class_names, mixture, shares, real.train.shape)
 
 
 def extract_feature_sets(
@@ -71,8 +73,8 @@ def extract_feature_sets(
 ) -> FeatureSets:
     """Return the features of generated samples, and of the real ones to compare them with.
 
-    For `NO_EXTRACTOR`, the samples themselves are the features. `kept` is the file that keeps the
-    features of the generated samples, if any.
+    `extractor` is its key; for `NO_EXTRACTOR`, the samples themselves are the features. `kept` is
+    the file that keeps the features of the generated samples, if any.
     """
     count = len(samples)
     if extractor == NO_EXTRACTOR:
@@ -83,14 +85,14 @@ def extract_feature_sets(
     train = real.features(extractor)["train"]
     test, noise = (real.some_features(extractor, part, count) for part in ("test", "noise"))
     generated = _generated_features(real, extractor, samples, kept)
-    return FeatureSets(train, generated, test, noise, real.extractor_class(extractor).resize)
+    return FeatureSets(train, generated, test, noise, real.resize(extractor))
 
 
 def _generated_features(
     real: RealData, extractor: str, samples: Tensor, kept: Path | None
 ) -> Features:
     """Return the features of `samples`; only those that are not in the file `kept` are computed."""
-    title = f"{extractor} of generated samples"
+    title = f"{real.plan.extractors[extractor].name} of generated samples"
     if kept is None:
         return extract_features(real.extractor(extractor), samples, title, real.device)
     weights = real.identity(extractor)["weights_sha256"]

@@ -1,8 +1,9 @@
 """Metrics of the same samples from earlier files, reused when `evaluate` changes.
 
-The attribute `parts` of a file of metrics lists each metric on each extractor with the options that
-the metric read and a hash of its inputs. The metric is reused if these are the same now. Files
-measured with other options are kept for a while, so that undoing a change computes nothing either.
+The attribute `parts` of a file of metrics lists the keys of each metric and extractor with the
+options that the metric read and a hash of its inputs. The metric is reused if these are the same
+now. Files measured with other options are kept for a while, so that undoing a change computes
+nothing either.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class CachedMetric:
     """One metric on one extractor, at one point of the evaluation grid."""
 
     metric: str
+    """Its key."""
     extractor: str
+    """Key of the extractor."""
     options: Mapping[str, Any]
     """Options that the metric read, with their values."""
     variables: Mapping[str, xr.Variable]

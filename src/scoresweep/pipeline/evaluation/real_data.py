@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
-from scoresweep.pipeline.evaluation.extractor_loading import load_extractor
+from scoresweep.pipeline.evaluation.extractor_loading import extractor_class, load_extractor
 from scoresweep.pipeline.evaluation.real_features import (
     read_attribute,
     read_reference,
@@ -24,7 +23,6 @@ from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.results.code_version import MADE_BY
 from scoresweep.pipeline.results.input_hashes import MADE_FROM
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.system.device import select_device
 
 __all__ = ["RealData"]
@@ -33,7 +31,10 @@ T = TypeVar("T")
 
 
 class RealData:
-    """What the samples of every setting of a dataset are compared with, loaded when first used."""
+    """What the samples of every setting of a dataset are compared with, loaded when first used.
+
+    Extractors are given by their keys.
+    """
 
     def __init__(self, plan: Plan, dataset: str, gpus: int = 0) -> None:
         """Use the dataset with the id `dataset`; extractors run on a GPU unless `gpus` is 0."""
@@ -83,21 +84,20 @@ class RealData:
         test = read_split(self.plan.paths.dataset_store(self.dataset.id), part).model_space()
         return test[random_subset(len(test), count, part)]
 
-    def extractor(self, name: str) -> Extractor:
+    def extractor(self, key: str) -> Extractor:
         """Return an extractor with the weights that computed the features of the real samples.
 
         Raises:
             InputError: if its weights have changed since, or a file is missing or damaged.
         """
         return self._once(
-            ("extractor", name),
-            lambda: load_extractor(self.plan, self.dataset.id, name, self.train),
+            ("extractor", key),
+            lambda: load_extractor(self.plan, self.dataset.id, key, self.train),
         )
 
-    def extractor_class(self, name: str) -> type[Extractor]:
-        """Return the class of an extractor, without its weights."""
-        kind: type[Extractor] = pkgutil.resolve_name(EXTRACTORS[name])
-        return kind
+    def resize(self, extractor: str) -> str:
+        """Return how an extractor resizes images."""
+        return extractor_class(self.plan.extractors[extractor]).resize
 
     def identity(self, extractor: str) -> dict[str, str]:
         """Return what identifies the features of the real samples: file, weights, data and code."""

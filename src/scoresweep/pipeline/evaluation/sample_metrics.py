@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,10 @@ from scoresweep.metrics.features import Features, Metric, MetricValue, Options
 from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.pipeline.evaluation.feature_sets import NO_EXTRACTOR, DatasetFacts, FeatureSets
 from scoresweep.pipeline.evaluation.metric_cache import CachedMetric, track_reads
+from scoresweep.pipeline.evaluation.plugin_metric import PluginMetric
 from scoresweep.pipeline.study import Evaluate
-from scoresweep.pipeline.study.methods.metrics import DATASET_METRICS, METRICS, NETWORK_METRICS
+from scoresweep.pipeline.study.methods.metrics import MetricFacts
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
 from scoresweep.seeds import generator_for
 
 __all__ = ["measure_samples"]
@@ -43,10 +45,10 @@ def measure_samples(
 
     Args:
         evaluate: the metrics and their options.
-        sets: returns the features of an extractor, or of `NO_EXTRACTOR` for metrics of the samples
-            themselves (`DATASET_METRICS`); called only if a metric must be computed.
+        sets: returns the features of the extractor with a key, or of `NO_EXTRACTOR` for metrics of
+            the samples themselves; called only if a metric must be computed.
         facts: what is known about the dataset.
-        find: returns a metric computed earlier, or None.
+        find: returns a metric computed earlier, given its key and that of the extractor, or None.
         keep: called with every metric.
 
     Returns:
@@ -54,20 +56,30 @@ def measure_samples(
     """
     variables: Variables = {}
     problems: dict[str, str] = {}
-    for metric in evaluate.metrics:
-        if metric in NETWORK_METRICS:
+    for metric, key, extractor in _pairs(evaluate):
+        result = find(metric.key, key, evaluate)
+        if result is None:
+            read = set[str]()
+            found = _measure_metric(metric, extractor, evaluate, sets(key), facts, read)
+            result = CachedMetric.of(metric.key, key, evaluate, read, found)
+        where = f"{metric.name} on {extractor or 'samples'}"
+        if taken := sorted(variables.keys() & result.variables.keys()):
+            problems[where] = f"{', '.join(taken)}: another metric has values of this name"
             continue
-        for extractor in [NO_EXTRACTOR] if metric in DATASET_METRICS else evaluate.extractors:
-            result = find(metric, extractor, evaluate)
-            if result is None:
-                read = set[str]()
-                found = _measure_metric(metric, extractor, evaluate, sets(extractor), facts, read)
-                result = CachedMetric.of(metric, extractor, evaluate, read, found)
-            keep(result)
-            variables |= result.variables
-            if result.problems:
-                problems[f"{metric} on {extractor or 'samples'}"] = "; ".join(result.problems)
+        keep(result)
+        variables |= result.variables
+        if result.problems:
+            problems[where] = "; ".join(result.problems)
     return xr.Dataset(variables, _coordinates(variables, facts)), problems
+
+
+def _pairs(evaluate: Evaluate) -> Iterator[tuple[MetricFacts, str, str]]:
+    """Yield each metric with the key and the name of each extractor, or twice `NO_EXTRACTOR`."""
+    for metric in evaluate.sample_metrics:
+        if metric.on_samples:
+            yield metric, NO_EXTRACTOR, NO_EXTRACTOR
+        else:
+            yield from ((metric, e.key, e.name) for e in evaluate.feature_extractors)
 
 
 def _coordinates(variables: Variables, facts: DatasetFacts) -> dict[str, Any]:
@@ -81,7 +93,7 @@ def _coordinates(variables: Variables, facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _measure_metric(
-    metric: str,
+    metric: MetricFacts,
     extractor: str,
     evaluate: Evaluate,
     sets: FeatureSets,
@@ -93,7 +105,8 @@ def _measure_metric(
     The names of the options that the metric reads are added to `read`. The baselines are skipped if
     the metric of the generated samples fails.
     """
-    function, options = _tracked(metric, read), _options(evaluate, facts)
+    untracked, options = _load(metric, facts), _options(evaluate, facts)
+    function = _tracked(untracked, read)
     common: dict[str, Any] = {"seed": options.seed, "resize": sets.resize}
     if extractor != NO_EXTRACTOR:
         common["extractor"] = extractor
@@ -110,7 +123,7 @@ def _measure_metric(
         ("_noise", sets.noise, "of uniform noise"),
     ):
         try:
-            baseline = _baseline(metric, options, sets.train, features, read)
+            baseline = _baseline(metric.key, untracked, options, sets.train, features, read)
         except ValueError as error:
             problems.append(f"{description}: {error}")
             continue
@@ -120,29 +133,41 @@ def _measure_metric(
 
 
 def _baseline(
-    metric: str, options: Options, train: Features, features: Features, read: set[str]
+    key: str,
+    function: Metric,
+    options: Options,
+    train: Features,
+    features: Features,
+    read: set[str],
 ) -> dict[str, MetricValue]:
     """Return the values of `features`, real ones or noise: computed once for all settings.
 
-    The names of the options that the metric reads are added to `read`.
+    `key` is that of the metric, whose function is `function`. The names of the options that it
+    reads are added to `read`.
     """
     options = replace(options, resamplings=0)
 
     def compute() -> tuple[dict[str, MetricValue], set[str]]:
         known = set[str]()
-        values = _compute(_tracked(metric, known), train, features, options)
+        values = _compute(_tracked(function, known), train, features, options)
         return {k: v for k, v in values.items() if not v.depends_on_data_only}, known
 
     # The mixture and the shares are those of the dataset that `features` belong to.
-    key = ("baseline", metric, replace(options, mixture=None, shares=None))
-    values, known = features.cached(key, compute)
+    place = ("baseline", key, replace(options, mixture=None, shares=None))
+    values, known = features.cached(place, compute)
     read |= known
     return values
 
 
-def _tracked(metric: str, read: set[str]) -> Metric:
+def _load(metric: MetricFacts, facts: DatasetFacts) -> Metric:
+    if isinstance(metric.method, DeclaredMetric):
+        return PluginMetric(metric.method, facts.shape)
+    function: Metric = pkgutil.resolve_name(metric.target)
+    return function
+
+
+def _tracked(function: Metric, read: set[str]) -> Metric:
     """Return a metric that adds the names of the options that it reads to `read`."""
-    function: Metric = pkgutil.resolve_name(METRICS[metric])
 
     def tracked(real: Features, features: Features, options: Options) -> dict[str, MetricValue]:
         return function(real, features, track_reads(options, read))

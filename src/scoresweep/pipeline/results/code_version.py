@@ -56,6 +56,8 @@ METRIC_FILES = (
         "kept_features",
         "measurement_files",
         "metric_cache",
+        "plugin_extractor",
+        "plugin_metric",
     ),
     *("real_data", "real_features", "sample_metrics", "subsets", "trajectory_metrics"),
 )
@@ -92,7 +94,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *("adamw.py", "metrics/extractors", "metrics/features.py", "seeds.py"),
         *("pipeline/evaluation/extractor_weights.py", "pipeline/evaluation/extractor_loading.py"),
         *("pipeline/evaluation/real_features.py", "pipeline/evaluation/subsets.py"),
-        "pipeline/rules/reference.py",
+        *("pipeline/evaluation/plugin_extractor.py", "pipeline/rules/reference.py", RANDOM),
     ),
     "score_error": (
         *SCORES,

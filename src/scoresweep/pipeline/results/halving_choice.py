@@ -75,9 +75,9 @@ def find_choice(
         measured: those settings.
         counts: number of samples at which they were measured, and of those that go on.
     """
-    halving, evaluate = plan.halving, plan.evaluations[0].evaluate
+    halving, evaluate = plan.halving, plan.evaluate_blocks[0]
     assert halving is not None
-    better = ranking_measures(evaluate.metrics, evaluate.extractors)[halving.measure]
+    better = ranking_measures(evaluate.sample_metrics, evaluate.feature_extractors)[halving.measure]
     inputs = [
         halving.measure,
         better,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scoresweep.metrics.score_error import compare_scores
 from scoresweep.pipeline.data.exact_score import load_exact_score
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.evaluation.feature_sets import (
     NO_EXTRACTOR,
     FeatureSets,
@@ -33,13 +33,13 @@ from scoresweep.pipeline.evaluation.trajectory_metrics import snr_dataset, traje
 from scoresweep.pipeline.results import network_state, recorded_dataset, samples_state
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
+from scoresweep.pipeline.results.plugin_copies import record_plugins
 from scoresweep.pipeline.sampling.drawn_samples import read_drawn
 from scoresweep.pipeline.sampling.sample_store import Trajectories
 from scoresweep.pipeline.sampling.store_files import record_hashes
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
-from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.system.locks import file_lock
@@ -48,6 +48,11 @@ from scoresweep.pipeline.training.weights import load_run_network
 __all__ = ["evaluate"]
 
 Hashes = Mapping[str, str | None]
+
+MORE_SAMPLES = (
+    "Draw more samples (sample.count), or lower evaluate.neighbours or evaluate.resamplings."
+)
+"""What to do if metrics fail."""
 
 
 def evaluate(
@@ -64,7 +69,8 @@ def evaluate(
 
     Raises:
         InputError: if files are missing, every metric fails, or there is no GPU.
-        RunError: if the samples are damaged or not finite.
+        RunError: if the samples are damaged or not finite, or every metric fails and all of them
+            are of plugins.
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("metrics")
     run, setting = plan.run(run_id), plan.setting(setting_id)
@@ -82,7 +88,8 @@ def evaluate(
     if trajectories is not None and plan.measures_score_error:
         error = _trajectory_error(plan, run, trajectories, device)
         parts = _add_trajectory_error(plan, parts, error)
-    _report_problems(run, setting, problems, all_failed=not any(content for content, _ in parts))
+    where = f"run {run.id}, setting {setting.id}"
+    _report_problems(plan, where, problems, all_failed=not any(content for content, _ in parts))
     if setting.sample.sampler.is_langevin:
         snr = snr_dataset(levels)
         parts = [(content.merge(snr, compat="no_conflicts"), axes) for content, axes in parts]
@@ -103,7 +110,7 @@ def _attributes(
     named["measured"] = plan.evaluate_hash()
     if problems:
         named["problems"] = json.dumps(problems, ensure_ascii=False)
-    return named
+    return named | record_plugins(plan.paths, *plan.evaluate_blocks)
 
 
 def _measure_grid(
@@ -114,7 +121,8 @@ def _measure_grid(
 
     @cache
     def sets(extractor: str) -> FeatureSets:
-        keeps = plan.study.evaluate.keep_features and extractor in NUM_FEATURES
+        is_kept = extractor != NO_EXTRACTOR and plan.extractors[extractor].is_kept
+        keeps = plan.study.evaluate.keep_features and is_kept
         file = plan.paths.features(run.id, setting.store, extractor) if keeps else None
         return extract_feature_sets(real, extractor, samples, file)
 
@@ -168,7 +176,7 @@ def _add_trajectory_error(
 ) -> list[tuple[xr.Dataset, Point]]:
     """Add the error to the grid points that measure the score error."""
     return [
-        (content.merge(error) if "score_error" in point.evaluate.metrics else content, axes)
+        (content.merge(error) if point.evaluate.measures_score_error else content, axes)
         for point, (content, axes) in zip(plan.evaluations, parts, strict=True)
     ]
 
@@ -185,18 +193,22 @@ def _add_problems(problems: dict[str, str], failed: Mapping[str, str], axes: Poi
 
 
 def _report_problems(
-    run: Run, setting: Setting, problems: Mapping[str, str], *, all_failed: bool
+    plan: Plan, where: str, problems: Mapping[str, str], *, all_failed: bool
 ) -> None:
-    """Print why metrics are missing; raise `InputError` if all failed."""
+    """Print why metrics are missing.
+
+    If all failed, raise `RunError` if they are all of plugins, and `InputError` otherwise.
+    """
     if not problems:
         return
     reasons = [f"{metric}: {reason}" for metric, reason in problems.items()]
-    advice = (
-        "Draw more samples (sample.count), or lower evaluate.neighbours or evaluate.resamplings."
-    )
-    where = f"run {run.id}, setting {setting.id}"
+    metrics = [metric for evaluate in plan.evaluate_blocks for metric in evaluate.sample_metrics]
+    of_plugins = {metric.name for metric in metrics if metric.method}
+    is_plugin_only = {metric.rpartition(" on ")[0] for metric in problems} <= of_plugins
+    advice = "Fix the plugin." if is_plugin_only else MORE_SAMPLES
     if all_failed:
-        raise InputError(f"{where}: no metric could be computed: {'. '.join(reasons)}. {advice}")
+        message = f"{where}: no metric could be computed: {'. '.join(reasons)}. {advice}"
+        raise RunError(message) if is_plugin_only else InputError(message)
     say(f"{where}: some metrics could not be computed:")
     for reason in reasons:
         say(f"  {reason}")

@@ -132,7 +132,7 @@ def _measure_score_error(plan: Plan, run: Run, device: torch.device) -> xr.Datas
     history = None
     if is_one_dimensional:
         history = load_history(plan.paths.history(run.id), run.train.network)
-    evaluations = [e for e in plan.evaluations if "score_error" in e.evaluate.metrics]
+    evaluations = [e for e in plan.evaluations if e.evaluate.measures_score_error]
     total = len(evaluations) * len(clean) * len(network.sigmas)
     parts = []
     with progress(f"score error {run.id}", total) as advance:

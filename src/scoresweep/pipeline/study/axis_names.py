@@ -9,7 +9,7 @@ from scoresweep.pipeline.netcdf_attrs import VARIABLE_ATTRS
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.models import Study
 
-__all__ = ["axis_names", "axis_value", "is_repeat"]
+__all__ = ["RESERVED", "axis_names", "axis_value", "is_repeat"]
 
 RESERVED = {"sample", "metric", "value", "interval", *VARIABLE_ATTRS} | {
     *("mean", "low", "high", "n", "real", "noise"),
@@ -29,9 +29,10 @@ def axis_names(
     A dimension is named after the last part of its path (`noise.levels` is `levels`). If that name
     is taken, the last two parts or the block and the last part are used (`sample_seed`). Variables
     of the report keep their names: `optimizer.learning_rate` becomes `optimizer_learning_rate`,
-    because `learning_rate` is a curve.
+    because `learning_rate` is a curve. So do metrics of plugins.
     """
-    taken = set(RESERVED)
+    own = (method.origin.declaration for method in study.methods if method.origin)
+    taken = RESERVED | {each.name for each in own if each.kind == "metric"}
     names: dict[str, dict[str, str]] = {"dataset": {}}
     if len(study.dataset) > 1:
         names["dataset"]["dataset"] = "dataset"

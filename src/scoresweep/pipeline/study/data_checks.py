@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.dataset_size import dataset_size, training_count
 from scoresweep.pipeline.study.methods.datasets import Size
-from scoresweep.pipeline.study.methods.metrics import IMAGE_EXTRACTORS
 from scoresweep.pipeline.study.methods.networks import NCSNpp, UNet
 from scoresweep.pipeline.system.console import say
 
@@ -46,13 +44,33 @@ def shape_problems(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
             if len(size[0]) != 3:
                 yield from _point_problems(run)
         yield from _small_images(run, size)
-    image_extractors = sorted(IMAGE_EXTRACTORS.intersection(plan.extractors))
-    points = [name for name, size in sizes.items() if size is not None and len(size[0]) != 3]
-    for dataset, name in itertools.product(points, image_extractors):
-        yield (
-            f"evaluate.extractors: {name}: needs images, but {dataset} has points; expected "
-            f"[pixels], which takes points as they are"
-        )
+    yield from _unfit_measurements(plan, sizes)
+
+
+def _unfit_measurements(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
+    """Yield extractors and metrics that need other samples."""
+    metrics = [metric for e in plan.evaluate_blocks for metric in e.sample_metrics]
+    shapes = [(dataset, size[0]) for dataset, size in sizes.items() if size is not None]
+    for dataset, shape in shapes:
+        is_image = len(shape) == 3
+        for extractor in plan.extractors.values():
+            if extractor.needs_images and not is_image:
+                yield (
+                    f"evaluate.extractors: {extractor.name}: needs images, but {dataset} has "
+                    f"points; expected [pixels], which takes points as they are"
+                )
+            if is_image and min(shape[1:]) < extractor.smallest_side:
+                yield (
+                    f"evaluate.extractors: {extractor.name}: needs images of "
+                    f"{extractor.smallest_side} pixels or more, but those of {dataset} have "
+                    f"{min(shape[1:])}; expected another extractor"
+                )
+        for metric in metrics:
+            if metric.needs_images and not is_image:
+                yield (
+                    f"evaluate.metrics: {metric.name}: needs images, but {dataset} has points; "
+                    f"expected another metric"
+                )
 
 
 def _point_problems(run: Run) -> Iterable[str]:

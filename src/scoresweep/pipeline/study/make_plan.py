@@ -9,7 +9,7 @@ from scoresweep.pipeline.study.axis_names import axis_names, axis_value
 from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point, expand
 from scoresweep.pipeline.study.ids import IdFinder, StoreFinder
-from scoresweep.pipeline.study.models import Evaluate, Sample, Study
+from scoresweep.pipeline.study.models import Sample, Study
 from scoresweep.pipeline.study.option_checks import check_plan
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting, halving_counts
@@ -31,7 +31,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     paths = StudyPaths(study.study, root)
     train = expand(study.train, study.train_model, f"{where}: train")
     sample = expand(study.sample, study.sample_model, f"{where}: sample")
-    evaluate = expand(study.evaluate, Evaluate, f"{where}: evaluate")
+    evaluate = expand(study.evaluate, study.evaluate_model, f"{where}: evaluate")
     names = axis_names(study, list(train[0][0]), list(sample[0][0]), list(evaluate[0][0]))
 
     def axes_of(block: str, point: Point) -> Point:

@@ -9,7 +9,15 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scoresweep.pipeline.study.config import NO_EFFECT, Config, MethodConfig
 from scoresweep.pipeline.study.methods.datasets import LONGEST_NAME, AnyDataset
-from scoresweep.pipeline.study.methods.metrics import ExtractorName, MetricName
+from scoresweep.pipeline.study.methods.metrics import (
+    NETWORK_METRICS,
+    ExtractorFacts,
+    ExtractorName,
+    MetricFacts,
+    MetricName,
+    find_extractor,
+    find_metric,
+)
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
 from scoresweep.pipeline.study.methods.noise import AnyNoise
 from scoresweep.pipeline.study.methods.objectives import DSM, AnyObjective
@@ -193,6 +201,24 @@ class Evaluate(Config):
     other options and more samples need not extract them again; `scoresweep plan` shows their
     size."""
 
+    @property
+    def measures_score_error(self) -> bool:
+        """Whether the score error is among the metrics."""
+        return "score_error" in self.metrics
+
+    @property
+    def sample_metrics(self) -> list[MetricFacts]:
+        """The metrics of sample quality, each once."""
+        of_networks = [*NETWORK_METRICS]
+        found = [find_metric(metric) for metric in self.metrics if metric not in of_networks]
+        return list({metric.key: metric for metric in found}.values())
+
+    @property
+    def feature_extractors(self) -> list[ExtractorFacts]:
+        """The extractors, each once."""
+        found = [find_extractor(extractor) for extractor in self.extractors]
+        return list({extractor.key: extractor for extractor in found}.values())
+
     @field_validator("resamplings")
     @classmethod
     def _scatter(cls, value: int) -> int:
@@ -292,6 +318,8 @@ class Study(Config):
     """Type of a point of the training grid."""
     sample_model: ClassVar[type[Sample]] = Sample
     """Type of a point of the sampling grid."""
+    evaluate_model: ClassVar[type[Evaluate]] = Evaluate
+    """Type of a point of the evaluation grid."""
     methods: ClassVar[tuple[type[MethodConfig], ...]] = ()
     """Methods that it may use beside those that are built in."""
 

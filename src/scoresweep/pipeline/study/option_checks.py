@@ -13,9 +13,6 @@ from scoresweep.pipeline.study.data_checks import shape_problems
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
 from scoresweep.pipeline.study.methods.metrics import (
-    CLASS_EXTRACTORS,
-    CLASS_METRICS,
-    DATASET_METRICS,
     EXTRACTORS,
     METRICS,
     Better,
@@ -45,6 +42,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _mixture_oracles,
         _samplers,
         _tasks,
+        _repeated_methods,
         _class_metrics,
         _dataset_metrics,
         _halving,
@@ -192,26 +190,38 @@ def _tasks(plan: Plan) -> Iterable[str]:
             )
 
 
+def _repeated_methods(plan: Plan) -> Iterable[str]:
+    """Yield metrics and extractors of plugins that a list has twice: they have one set of names."""
+    for evaluate in plan.evaluate_blocks:
+        for key in ("metrics", "extractors"):
+            names = Counter(getattr(entry, "name", "") for entry in getattr(evaluate, key))
+            for name, count in names.items():
+                if name and count > 1:
+                    yield (
+                        f"evaluate.{key}: {name} is listed {count} times; expected each once. To "
+                        f"compare its options, sweep whole lists: evaluate.grid.{key}"
+                    )
+
+
 def _class_metrics(plan: Plan) -> Iterable[str]:
-    for evaluation in plan.evaluations:
-        options = evaluation.evaluate
-        metrics = CLASS_METRICS.intersection(options.metrics)
-        if metrics and not CLASS_EXTRACTORS.intersection(options.extractors):
+    names = [extractor.name for extractor in EXTRACTORS.values() if extractor.gives_classes]
+    for evaluate in plan.evaluate_blocks:
+        metrics = [metric.name for metric in evaluate.sample_metrics if metric.needs_classes]
+        if metrics and not any(each.gives_classes for each in evaluate.feature_extractors):
             yield (
-                f"evaluate.metrics: {', '.join(sorted(metrics))}: needs class probabilities; "
-                f"expected {' or '.join(sorted(CLASS_EXTRACTORS))} in evaluate.extractors"
+                f"evaluate.metrics: {', '.join(metrics)}: needs class probabilities; expected "
+                f"{' or '.join(names)} in evaluate.extractors"
             )
 
 
 def _dataset_metrics(plan: Plan) -> Iterable[str]:
-    metrics = {metric for e in plan.evaluations for metric in e.evaluate.metrics}
-    for metric in sorted(metrics & DATASET_METRICS.keys()):
-        for dataset in plan.study.dataset:
-            if dataset.name != DATASET_METRICS[metric]:
-                yield (
-                    f"evaluate.metrics: {metric}: is defined for the dataset "
-                    f"{DATASET_METRICS[metric]!r} only, found {dataset.name!r}; remove the metric"
-                )
+    metrics = {m.name: m for evaluate in plan.evaluate_blocks for m in evaluate.sample_metrics}
+    for metric, dataset in itertools.product(metrics.values(), plan.study.dataset):
+        if metric.dataset not in (None, dataset.name):
+            yield (
+                f"evaluate.metrics: {metric.name}: is defined for the dataset {metric.dataset!r} "
+                f"only, found {dataset.name!r}; remove the metric"
+            )
 
 
 def _halving(plan: Plan) -> Iterable[str]:
@@ -233,10 +243,10 @@ def _halving(plan: Plan) -> Iterable[str]:
             f"evaluate.grid: {len(plan.evaluations)} points, but sample.halving needs one value of "
             f"its measure for each setting; expected an evaluate block without a sweep"
         )
-    options = plan.evaluations[0].evaluate
-    measures = ranking_measures(options.metrics, options.extractors)
+    options = plan.evaluate_blocks[0]
+    measures = ranking_measures(options.sample_metrics, options.feature_extractors)
     if halving.measure not in measures:
-        every = ranking_measures(list(METRICS), list(EXTRACTORS))
+        every = ranking_measures(METRICS.values(), EXTRACTORS.values())
         named = ", ".join(measures) or "none"
         yield (
             f"sample.halving.measure: {halving.measure}: expected a value that ranks settings and "

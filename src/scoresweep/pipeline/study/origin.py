@@ -11,6 +11,9 @@ from scoresweep.plugins import Declaration, Kind
 
 __all__ = ["Origin", "Plugin", "identity", "shown_path"]
 
+SHARED = ("dataset", "extractor")
+"""Kinds of methods whose results are in `data/`, where all studies find them."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -65,11 +68,12 @@ class Origin:
 def identity(kind: Kind, sha256: str, version: str | None) -> str:
     """Return what stands for the content of a method in the ids of results.
 
-    Studies share staged datasets, so the version of a dataset does not replace the hash.
+    Studies share staged datasets and their features, so the version of a dataset or an extractor
+    does not replace the hash.
     """
     if version is None:
         return sha256
-    return f"{sha256} version {version}" if sha256 and kind == "dataset" else f"version {version}"
+    return f"{sha256} version {version}" if sha256 and kind in SHARED else f"version {version}"
 
 
 def shown_path(path: Path) -> str:

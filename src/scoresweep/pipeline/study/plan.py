@@ -12,6 +12,7 @@ from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import content_hash, hashed_fields, is_runtime_only
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.datasets import Dataset
+from scoresweep.pipeline.study.methods.metrics import ExtractorFacts
 from scoresweep.pipeline.study.models import (
     NETWORK_OPTIONS,
     Evaluate,
@@ -106,8 +107,13 @@ class Plan:
     @functools.cached_property
     def plugins(self) -> list[Plugin]:
         """The plugins whose methods the study uses."""
-        used = [run.dataset for run in self.runs], [run.train for run in self.runs]
-        return used_plugins(*used[0], *used[1], *(setting.sample for setting in self.settings))
+        used = [block for run in self.runs for block in (run.dataset, run.train)]
+        return used_plugins(*used, *(s.sample for s in self.settings), *self.evaluate_blocks)
+
+    @property
+    def evaluate_blocks(self) -> list[Evaluate]:
+        """What is measured, at each point of the evaluation grid."""
+        return [evaluation.evaluate for evaluation in self.evaluations]
 
     def edited_plugins(self) -> dict[Plugin, str]:
         """Return the plugins that were edited since they were used, with an earlier SHA-256."""
@@ -170,21 +176,27 @@ class Plan:
             )
         return datasets[dataset_id]
 
-    @property
-    def extractors(self) -> list[str]:
-        """Names of the feature extractors that the study uses."""
-        named = [name for e in self.evaluations for name in e.evaluate.extractors]
-        return list(dict.fromkeys(named))
+    @functools.cached_property
+    def extractors(self) -> dict[str, ExtractorFacts]:
+        """The feature extractors that the study uses, by key."""
+        return {each.key: each for e in self.evaluate_blocks for each in e.feature_extractors}
 
     def extractor(self, name: str) -> str:
-        """Return the extractor with this name; raise `InputError` if the study has none."""
-        if name not in self.extractors:
+        """Return the key of the extractor with this key or name.
+
+        Raises `InputError` if the study has none, or several of this name.
+        """
+        if name in self.extractors:
+            return name
+        keys = [key for key, extractor in self.extractors.items() if extractor.name == name]
+        if len(keys) != 1:
+            problem = "has several keys in" if keys else "is not part of"
             raise InputError(
-                f"extractor {name!r} is not part of the study {self.study.study}."
-                f"{did_you_mean(name, self.extractors)} "
-                f"Expected one of {', '.join(self.extractors)}."
+                f"extractor {name!r} {problem} the study {self.study.study}."
+                f"{did_you_mean(name, self.extractors)} Expected one of "
+                f"{', '.join(keys or self.extractors)}.{self._plugin_hint(name)}"
             )
-        return name
+        return keys[0]
 
     def reference(self, dataset_id: str, extractor: str) -> Path:
         """Return the file of the features of a dataset's real samples."""
@@ -193,7 +205,7 @@ class Plan:
     @property
     def measures_score_error(self) -> bool:
         """Whether the score error is among the metrics."""
-        return any("score_error" in e.evaluate.metrics for e in self.evaluations)
+        return any(evaluate.measures_score_error for evaluate in self.evaluate_blocks)
 
     @property
     def measures_networks(self) -> bool:
@@ -212,7 +224,15 @@ class Plan:
         """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
         others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
         others |= {option for options in NETWORK_OPTIONS.values() for option in options}
-        options = [(e.evaluate.model_dump(exclude=others), e.axes) for e in self.evaluations]
+        lists = {"metrics", "extractors"}  # their methods are hashed with the code of plugins
+        options = [
+            (
+                e.evaluate.model_dump(exclude=others | lists)
+                | {name: getattr(e.evaluate, name) for name in lists},
+                e.axes,
+            )
+            for e in self.evaluations
+        ]
         for content, _ in options:  # the score error is measured along trajectories too
             content["metrics"] = [m for m in content["metrics"] if m != "bits_per_dimension"]
         return content_hash(options)

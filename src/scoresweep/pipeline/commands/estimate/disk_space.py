@@ -8,7 +8,9 @@ from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samp
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
-from scoresweep.pipeline.study.methods.metrics import NUM_FEATURES, SAMPLE_HASH_BYTES
+from scoresweep.pipeline.study.methods.datasets import Dataset
+from scoresweep.pipeline.study.methods.metrics import SAMPLE_HASH_BYTES, ExtractorFacts
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredExtractor
 
 __all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_bytes"]
 
@@ -46,12 +48,28 @@ def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
 
 
 def bytes_of_features(plan: Plan) -> int:
-    """Return the bytes of the features of generated samples that the study keeps."""
-    numbers = [
-        NUM_FEATURES[name] * BYTES_PER_FEATURE + SAMPLE_HASH_BYTES
-        for name in _kept_extractors(plan)
-    ]
-    return len(plan.runs) * _samples_per_run(plan) * sum(numbers)
+    """Return the bytes of the features of generated samples that the study keeps.
+
+    The number of features of a plugin's extractor is counted in a trial run; it is left out if the
+    shape of the samples is unknown.
+    """
+    total, samples = 0, _samples_per_run(plan)
+    for run in plan.runs:
+        for extractor in _kept_extractors(plan):
+            number = _num_features(plan, extractor, run.dataset)
+            if number is not None:
+                total += samples * (number * BYTES_PER_FEATURE + SAMPLE_HASH_BYTES)
+    return total
+
+
+def _num_features(plan: Plan, extractor: ExtractorFacts, dataset: Dataset) -> int | None:
+    """Return the number of features of a sample; None if it is unknown."""
+    size = dataset_size(plan.paths, dataset)
+    if not isinstance(extractor.method, DeclaredExtractor) or size is None:
+        return extractor.num_features
+    from scoresweep.pipeline.evaluation.plugin_extractor import num_features
+
+    return num_features(extractor.method, tuple(size[0]))
 
 
 def _samples_per_run(plan: Plan) -> int:
@@ -66,11 +84,11 @@ def _samples_per_run(plan: Plan) -> int:
     return sum(samples_by_store(plan).values())
 
 
-def _kept_extractors(plan: Plan) -> list[str]:
+def _kept_extractors(plan: Plan) -> list[ExtractorFacts]:
     """Return the extractors whose features are kept."""
     if not plan.study.evaluate.keep_features:
         return []
-    return [name for name in plan.extractors if name in NUM_FEATURES]
+    return [extractor for extractor in plan.extractors.values() if extractor.is_kept]
 
 
 def format_bytes(size: float) -> str:

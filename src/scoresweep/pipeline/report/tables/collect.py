@@ -180,7 +180,7 @@ def _label_repeats(sampling: xr.Dataset, levels: Mapping[str, Sequence[str]]) ->
 
 def _references(plan: Plan) -> xr.Dataset:
     """Return the cost of the features of real samples, which all studies share."""
-    datasets, extractors = [dataset.id for dataset in plan.study.dataset], plan.extractors
+    datasets, extractors = [dataset.id for dataset in plan.study.dataset], [*plan.extractors]
     facts = [
         ((row, column), read_cost(plan.reference(dataset, extractor)))
         for row, dataset in enumerate(datasets)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import xarray as xr
 
+from scoresweep.metric_names import COMPANIONS
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.tables.compute_cost import COST_FIELDS, EVALUATE_PREFIX
 from scoresweep.pipeline.report.tables.halving_coordinates import (
@@ -21,9 +22,6 @@ __all__ = ["long_table", "metric_names", "planned_table", "wide_table"]
 
 INNER = ("split", "level", "sigma", "density_bin", "class", "mode")
 """Dimensions of a measurement beyond the swept axes."""
-
-COMPANIONS = ("low", "high", "real", "noise")
-"""`frechet_pixels_low` goes with `frechet_pixels`, and so on: interval and reference values."""
 
 FIGURE_DIMS = frozenset({"density_point", "field_point"})
 """Dimensions of variables stored for figures, which are not measurements."""

@@ -16,5 +16,7 @@ INCLUDED: dict[Kind, dict[str, str]] = {
     "network": {},
     "objective": {},
     "sampler": {},
+    "metric": {},
+    "extractor": {},
 }
 """By kind and name: "module:attribute", such as "scoresweep.samplers.NAME:NAME"."""

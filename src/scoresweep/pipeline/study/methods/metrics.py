@@ -1,126 +1,265 @@
-"""Metrics and feature extractors, by name: tables of "module:attribute"."""
+"""Metrics and feature extractors: what planning must know about them, without importing them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from scoresweep.metric_names import metric_name
 from scoresweep.pipeline.errors import did_you_mean
+from scoresweep.pipeline.study.config import MethodConfig, content_hash
+from scoresweep.plugins import Better
 
 __all__ = [
-    "CLASS_EXTRACTORS",
-    "CLASS_METRICS",
-    "DATASET_METRICS",
     "EXTRACTORS",
-    "IMAGE_EXTRACTORS",
     "METRICS",
     "NETWORK_METRICS",
-    "NUM_FEATURES",
     "SAMPLE_HASH_BYTES",
-    "UNPUBLISHED_EXTRACTORS",
     "Better",
+    "ExtractorFacts",
+    "ExtractorMethod",
     "ExtractorName",
+    "MetricFacts",
+    "MetricMethod",
     "MetricName",
+    "find_extractor",
+    "find_metric",
+    "name_of",
     "ranking_measures",
 ]
 
-METRICS: dict[str, str] = {
-    "frechet": "scoresweep.metrics.frechet:frechet",
-    "frechet_infinity": "scoresweep.metrics.frechet_infinity:frechet_infinity",
-    "kid": "scoresweep.metrics.kernel:kid",
-    "mmd": "scoresweep.metrics.mmd:mmd",
-    "energy_distance": "scoresweep.metrics.energy:energy",
-    "sliced_wasserstein": "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
-    "prdc": "scoresweep.metrics.neighbours:prdc",
-    "nearest": "scoresweep.metrics.neighbours:nearest",
-    "classes": "scoresweep.metrics.classes:classes",
-    "modes": "scoresweep.metrics.modes:modes",
-    "shapes": "scoresweep.metrics.shape_shares:shapes",
+NETWORK_METRICS: dict[str, str] = {
+    "score_error": "scoresweep.pipeline.evaluation.network_metrics:measure_network",
+    "bits_per_dimension": "scoresweep.pipeline.evaluation.network_likelihood:measure_likelihood",
 }
-"""Metrics of sample quality."""
-
-NETWORK_METRICS = ("score_error", "bits_per_dimension")
-"""Metrics of networks, which need no samples."""
-
-EXTRACTORS: dict[str, str] = {
-    "pixels": "scoresweep.metrics.extractors.pixels:Pixels",
-    "classifier": "scoresweep.metrics.extractors.classifier:Classifier",
-    "inception": "scoresweep.metrics.extractors.inception:Inception",
-    "inception_half_pixel": "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
-    "inception_antialias": "scoresweep.metrics.extractors.inception:InceptionAntialias",
-    "efficientnet_lite0": "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
-}
-"""Feature extractors; the metric `frechet` with the extractor `pixels` is `frechet_pixels`."""
-
-NUM_FEATURES: dict[str, int] = {
-    "classifier": 64,
-    "inception": 2048,
-    "inception_half_pixel": 2048,
-    "inception_antialias": 2048,
-    "efficientnet_lite0": 1280,
-}
-"""Number of features of a sample, for the extractors whose features are kept in files; those of
-`pixels` are the samples themselves."""
-
-UNPUBLISHED_EXTRACTORS = frozenset({"classifier", "pixels"})
-"""Extractors without published weights."""
+"""Metrics of networks, which need no samples, and their functions."""
 
 SAMPLE_HASH_BYTES = 16
 """Bytes of the hash of a sample, which is kept beside its features."""
 
-DATASET_METRICS: dict[str, str] = {"modes": "gaussian_mixture", "shapes": "shapes"}
-"""Metrics defined for one dataset only; they use the samples directly, without extractor."""
 
-Better = Literal["lower", "higher"]
+class MetricMethod(MethodConfig):
+    """The options of a metric that a decorator declares."""
 
-RANKING: dict[str, dict[str, Better]] = {
-    "frechet": {"frechet": "lower"},
-    "frechet_infinity": {"frechet_infinity": "lower"},
-    "kid": {"kid": "lower"},
-    "mmd": {"mmd": "lower"},
-    "energy_distance": {"energy_distance": "lower"},
-    "sliced_wasserstein": {"sliced_wasserstein": "lower"},
-    "prdc": {"coverage": "higher"},
-    "modes": {"mode_error": "lower"},
-    "shapes": {"shape_error": "lower", "shape_mass_outside": "lower"},
+    name: str
+    on_samples: ClassVar[bool] = False
+    ranking: ClassVar[Mapping[str, Better]] = {}
+    needs_images: ClassVar[bool] = False
+
+
+class ExtractorMethod(MethodConfig):
+    """The options of an extractor that a decorator declares."""
+
+    name: str
+    needs_images: ClassVar[bool] = False
+    smallest_side: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """A metric of sample quality."""
+
+    name: str
+    target: str
+    """"module:attribute"."""
+    ranking: Mapping[str, Better] = field(default_factory=dict)
+    """Values that rank settings, and their direction. The others have no direction, or bad samples
+    can score well."""
+    on_samples: bool = False
+    """Whether it uses the samples themselves, without extractor."""
+    dataset: str | None = None
+    """The only dataset that it is defined for."""
+    needs_classes: bool = False
+    """Whether it needs class probabilities from an extractor."""
+    needs_images: bool = False
+    method: MetricMethod | None = None
+    """Its options, if a decorator declares it."""
+
+    @property
+    def key(self) -> str:
+        """What identifies it: the name, and a hash of the code and the options of `method`."""
+        return _key(self.name, self.method)
+
+
+@dataclass(frozen=True)
+class ExtractorFacts:
+    """A feature extractor."""
+
+    name: str
+    """The metric `frechet` with the extractor `pixels` is `frechet_pixels`."""
+    target: str
+    """"module:attribute"."""
+    num_features: int | None = None
+    """Number of features of a sample; None: only a trial run can tell."""
+    is_kept: bool = True
+    """Whether the features of generated samples are kept in files."""
+    is_published: bool = False
+    """Whether it has published weights, which are fetched."""
+    gives_classes: bool = False
+    """Whether it returns class probabilities."""
+    needs_images: bool = True
+    smallest_side: int = 1
+    """Minimum height and width of an image, in pixels."""
+    method: ExtractorMethod | None = None
+    """Its options, if a decorator declares it."""
+
+    @property
+    def key(self) -> str:
+        """What names its files: the name, and a hash of the code and the options of `method`."""
+        return _key(self.name, self.method)
+
+
+def _key(name: str, method: MethodConfig | None) -> str:
+    return name if method is None else f"{name}-{content_hash(method)}"
+
+
+METRICS: dict[str, MetricFacts] = {
+    metric.name: metric
+    for metric in (
+        MetricFacts("frechet", "scoresweep.metrics.frechet:frechet", {"frechet": "lower"}),
+        MetricFacts(
+            "frechet_infinity",
+            "scoresweep.metrics.frechet_infinity:frechet_infinity",
+            {"frechet_infinity": "lower"},
+        ),
+        MetricFacts("kid", "scoresweep.metrics.kernel:kid", {"kid": "lower"}),
+        MetricFacts("mmd", "scoresweep.metrics.mmd:mmd", {"mmd": "lower"}),
+        MetricFacts(
+            "energy_distance", "scoresweep.metrics.energy:energy", {"energy_distance": "lower"}
+        ),
+        MetricFacts(
+            "sliced_wasserstein",
+            "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
+            {"sliced_wasserstein": "lower"},
+        ),
+        MetricFacts("prdc", "scoresweep.metrics.neighbours:prdc", {"coverage": "higher"}),
+        MetricFacts("nearest", "scoresweep.metrics.neighbours:nearest"),
+        MetricFacts("classes", "scoresweep.metrics.classes:classes", needs_classes=True),
+        MetricFacts(
+            "modes",
+            "scoresweep.metrics.modes:modes",
+            {"mode_error": "lower"},
+            on_samples=True,
+            dataset="gaussian_mixture",
+        ),
+        MetricFacts(
+            "shapes",
+            "scoresweep.metrics.shape_shares:shapes",
+            {"shape_error": "lower", "shape_mass_outside": "lower"},
+            on_samples=True,
+            dataset="shapes",
+        ),
+    )
 }
-"""Values of each metric that rank settings, and their direction. The others have no direction, or
-bad samples can score well."""
 
-CLASS_METRICS = frozenset({"classes"})
-"""Metrics that need class probabilities from an extractor."""
+EXTRACTORS: dict[str, ExtractorFacts] = {
+    extractor.name: extractor
+    for extractor in (
+        ExtractorFacts(
+            "pixels",
+            "scoresweep.metrics.extractors.pixels:Pixels",
+            is_kept=False,  # the features are the samples themselves
+            needs_images=False,
+        ),
+        ExtractorFacts(
+            "classifier",
+            "scoresweep.metrics.extractors.classifier:Classifier",
+            64,
+            gives_classes=True,
+        ),
+        ExtractorFacts(
+            "inception",
+            "scoresweep.metrics.extractors.inception:Inception",
+            2048,
+            is_published=True,
+        ),
+        ExtractorFacts(
+            "inception_half_pixel",
+            "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
+            2048,
+            is_published=True,
+        ),
+        ExtractorFacts(
+            "inception_antialias",
+            "scoresweep.metrics.extractors.inception:InceptionAntialias",
+            2048,
+            is_published=True,
+        ),
+        ExtractorFacts(
+            "efficientnet_lite0",
+            "scoresweep.metrics.extractors.efficientnet:EfficientNetLite0",
+            1280,
+            is_published=True,
+        ),
+    )
+}
 
-CLASS_EXTRACTORS = frozenset({"classifier"})
-"""Extractors that return class probabilities."""
 
-IMAGE_EXTRACTORS = frozenset(EXTRACTORS) - {"pixels"}
-"""Extractors that need images, not points."""
+def find_metric(entry: str | MetricMethod) -> MetricFacts:
+    """Return the facts of a metric of sample quality, given its name or the options of a method."""
+    if isinstance(entry, str):
+        return METRICS[entry]
+    return MetricFacts(
+        entry.name,
+        entry.target,
+        entry.ranking,
+        on_samples=entry.on_samples,
+        needs_images=entry.needs_images,
+        method=entry,
+    )
 
 
-def ranking_measures(metrics: Sequence[str], extractors: Sequence[str]) -> dict[str, Better]:
+def find_extractor(entry: str | ExtractorMethod) -> ExtractorFacts:
+    """Return the facts of an extractor, given its name or the options of a method."""
+    if isinstance(entry, str):
+        return EXTRACTORS[entry]
+    return ExtractorFacts(
+        entry.name,
+        entry.target,
+        needs_images=entry.needs_images,
+        smallest_side=entry.smallest_side,
+        method=entry,
+    )
+
+
+def ranking_measures(
+    metrics: Iterable[MetricFacts], extractors: Iterable[ExtractorFacts]
+) -> dict[str, Better]:
     """Return the names of the measured values that rank settings, and their direction."""
+    names = [extractor.name for extractor in extractors]
     return {
-        value if metric in DATASET_METRICS else metric_name(value, extractor): better
+        value if metric.on_samples else metric_name(value, name): better
         for metric in metrics
-        for value, better in RANKING.get(metric, {}).items()
-        for extractor in extractors
+        for value, better in metric.ranking.items()
+        for name in names
     }
 
 
-def _one_of(*names: str) -> Any:
+def name_of(*names: str) -> Any:
+    """Return the type of a name in a list of methods; `{name: NAME}` is the same as NAME."""
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        name = value.get("name")
+        if name in names and len(value) > 1:
+            raise ValueError(f"{name}, which takes no options here")
+        if not isinstance(name, str):
+            raise ValueError("a name, or {name: NAME, ...} with options")
+        return check(name)
+
     def check(value: str) -> str:
         if value not in names:
             raise ValueError(f"one of {', '.join(names)}.{did_you_mean(value, names)}")
         return value
 
-    return Annotated[
-        str, AfterValidator(check), WithJsonSchema({"enum": list(names), "type": "string"})
-    ]
+    schema = WithJsonSchema({"enum": list(names), "type": "string"})
+    return Annotated[str, BeforeValidator(plain), AfterValidator(check), schema]
 
 
-MetricName = _one_of(*NETWORK_METRICS, *METRICS)
+MetricName = name_of(*NETWORK_METRICS, *METRICS)
 
-ExtractorName = _one_of(*EXTRACTORS)
+ExtractorName = name_of(*EXTRACTORS)

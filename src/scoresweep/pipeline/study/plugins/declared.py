@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, create_model
 
+from scoresweep.metric_names import COMPANIONS
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.study.axis_names import RESERVED
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.objectives import Sliced
 from scoresweep.pipeline.study.origin import Origin, Plugin
 from scoresweep.pipeline.study.plugins.declared_kinds import (
     DeclaredDataset,
+    DeclaredExtractor,
     DeclaredLadder,
+    DeclaredMetric,
     DeclaredNetwork,
     DeclaredObjective,
     DeclaredSampler,
@@ -21,7 +27,7 @@ from scoresweep.pipeline.study.plugins.declared_kinds import (
 from scoresweep.pipeline.study.plugins.options import option_fields, parameters_of, summary
 from scoresweep.pipeline.study.plugins.plugin_files import load_plugin
 from scoresweep.pipeline.study.plugins.signatures import check_forward, check_positional
-from scoresweep.plugins import Kind, declaration_of
+from scoresweep.plugins import Better, Kind, declaration_of
 
 __all__ = ["method_class", "methods_in"]
 
@@ -55,6 +61,8 @@ RULES: dict[Kind, _Rules] = {
         DeclaredObjective, ("score", "x", "sigma", "z"), frozenset({"v"}), frozenset(OF_V)
     ),
     "dataset": _Rules(DeclaredDataset, (), frozenset(), frozenset({"source", "title"})),
+    "metric": _Rules(DeclaredMetric, ("real", "generated"), frozenset({"generator"})),
+    "extractor": _Rules(DeclaredExtractor, ("x",), frozenset({"shape"})),
 }
 
 
@@ -80,11 +88,7 @@ def methods_in(plugin: Plugin) -> tuple[type[MethodConfig], ...]:
 def _options_class(origin: Origin) -> type[MethodConfig]:
     """Return the options class of one method."""
     declaration = origin.declaration
-    if not declaration.name.isidentifier():
-        raise InputError(
-            f"{origin}: cannot be a name in a study; expected letters, digits and '_', as in "
-            f"@{declaration.kind}(name='my_method')"
-        )
+    _check_name(origin)
     accepted = _parameters(origin)
     create: Any = create_model  # without the pydantic plugin of mypy
     kind: type[MethodConfig] = create(
@@ -99,19 +103,41 @@ def _options_class(origin: Origin) -> type[MethodConfig]:
     return kind
 
 
+def _check_name(origin: Origin) -> None:
+    """Raise `InputError` if the name of a method cannot be one in studies and results."""
+    declaration = origin.declaration
+    if not declaration.name.isidentifier():
+        raise InputError(
+            f"{origin}: cannot be a name in a study; expected letters, digits and '_', as in "
+            f"@{declaration.kind}(name='my_method')"
+        )
+    if declaration.kind == "metric":
+        ending = declaration.name.rpartition("_")[2]
+        if declaration.name in RESERVED or ending in COMPANIONS:
+            raise InputError(
+                f"{origin}: is the name of something else in reports; expected another name, "
+                f"without {', '.join(f'_{each}' for each in COMPANIONS)} at its end, such as "
+                f"@metric(name='my_metric')"
+            )
+
+
 def _fields(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
     """Return the types and fields of the options of a method, after a check of its signature."""
     declaration, rules = origin.declaration, RULES[origin.declaration.kind]
-    check_positional(origin, rules.positional)
+    positional = rules.positional
     if declaration.kind == "network":
-        check_forward(origin)
+        check_forward(origin, "x", "sigma")
+    elif declaration.kind == "extractor" and inspect.isclass(declaration.target):
+        check_forward(origin, *positional)
+        positional = ()
+    check_positional(origin, positional)
     fields: dict[str, Any] = {"name": (Literal[declaration.name], ...)}
     if declaration.kind == "sampler" and declaration.hooks["denoise"] and "denoise" not in accepted:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
         fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
     taken = frozenset(dir(rules.base)) | rules.base.model_fields.keys() | rules.reserved
-    return fields | option_fields(origin, rules.given, len(rules.positional), taken)
+    return fields | option_fields(origin, rules.given, len(positional), taken)
 
 
 def _facts(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
@@ -130,9 +156,21 @@ def _facts(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
     elif kind == "network":
         names = ("needs_images", "continuous_sigma", "smallest_side")
         facts |= {name: hooks[name] for name in names}
+    elif kind == "metric":
+        facts |= {"on_samples": hooks["on"] == "samples", "needs_images": hooks["needs_images"]}
+        facts["ranking"] = _ranking(origin.declaration.name, hooks["better"])
+    elif kind == "extractor":
+        facts |= {name: hooks[name] for name in ("needs_images", "smallest_side")}
     elif kind == "objective" and "v" not in accepted:
         facts |= {"projections": 0, "distribution": "rademacher"}
     return facts
+
+
+def _ranking(name: str, better: Better | Mapping[str, Better] | None) -> dict[str, Better]:
+    """Return the values of a metric that rank settings, and their direction."""
+    if isinstance(better, Mapping):
+        return {f"{name}_{key}": direction for key, direction in better.items()}
+    return {name: better} if better else {}
 
 
 def _parameters(origin: Origin) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.methods.datasets import Dataset, Size
+from scoresweep.pipeline.study.methods.metrics import ExtractorMethod, MetricMethod
 from scoresweep.pipeline.study.methods.networks import Network
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.methods.objectives import Objective
@@ -17,7 +18,9 @@ from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 
 __all__ = [
     "DeclaredDataset",
+    "DeclaredExtractor",
     "DeclaredLadder",
+    "DeclaredMetric",
     "DeclaredNetwork",
     "DeclaredObjective",
     "DeclaredSampler",
@@ -172,3 +175,17 @@ class DeclaredDataset(Dataset):
         """The declared shape and number of samples; None if only staging can tell."""
         shape, count = self.hooks["shape"], self.hooks["count"]
         return (tuple(shape), count) if shape and count else None
+
+
+class DeclaredMetric(MetricMethod):
+    """Base class of metrics of plugins."""
+
+    hooks: ClassVar[Mapping[str, Any]]
+    accepted: ClassVar[frozenset[str]]
+
+
+class DeclaredExtractor(ExtractorMethod):
+    """Base class of feature extractors of plugins."""
+
+    hooks: ClassVar[Mapping[str, Any]]
+    accepted: ClassVar[frozenset[str]]

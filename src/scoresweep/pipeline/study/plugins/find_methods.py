@@ -14,7 +14,12 @@ from scoresweep.pipeline.study.methods.included import INCLUDED
 from scoresweep.pipeline.study.methods.tasks import AnyTask
 from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.plugins.plugin_files import find_module, find_plugin
-from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, Methods, members
+from scoresweep.pipeline.study.plugins.study_models import (
+    BUILT_IN,
+    NAMES,
+    Methods,
+    built_in_names,
+)
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -23,6 +28,9 @@ __all__ = ["ENTRY_POINTS", "find_methods", "included_methods", "installed_method
 
 ENTRY_POINTS = "scoresweep.methods"
 """Group of entry points by which installed packages offer methods: NAME = "module:attribute"."""
+
+KEYS = ("name", "metrics", "extractors")
+"""Last parts of the paths that name methods."""
 
 
 def find_methods(content: Mapping[str, Any], folder: Path | None, where: str) -> Methods:
@@ -125,21 +133,17 @@ def _names(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from _names(each, key)
-    elif isinstance(value, str) and key.rpartition(".")[2] == "name":
+    elif isinstance(value, str) and key.rpartition(".")[2] in KEYS:
         yield value
 
 
 @functools.cache
 def _built_in_names() -> frozenset[str]:
-    """Return the names of all methods with an options class, and of tasks."""
-    kinds = [*typing.get_args(typing.get_args(AnyTask)[0])]
-    kinds += [member for kind in BUILT_IN for member in members(kind)]
-    return frozenset(name for kind in kinds for name in _of(kind))
-
-
-def _of(kind: Any) -> tuple[str, ...]:
-    """Return the names under which an options class is selected."""
-    return typing.get_args(kind.model_fields["name"].annotation)
+    """Return the names of all methods that no decorator declares, and of tasks."""
+    tasks = typing.get_args(typing.get_args(AnyTask)[0])
+    names = [name for kind in (*BUILT_IN, *NAMES) for name in built_in_names(kind)]
+    names += [name for t in tasks for name in typing.get_args(t.model_fields["name"].annotation)]
+    return frozenset(names)
 
 
 def _name(method: type[MethodConfig]) -> str:
@@ -154,9 +158,8 @@ def _check_names(methods: list[type[MethodConfig]]) -> None:
         origin = method.origin
         assert origin is not None
         kind, name = origin.declaration.kind, origin.declaration.name
-        if any(name in _of(member) for member in members(kind)) or (
-            origin.plugin.sha256 and name in INCLUDED[kind]
-        ):
+        included = INCLUDED[kind] if origin.plugin.sha256 else {}
+        if name in built_in_names(kind) or name in included:
             raise InputError(
                 f"{origin}: is the name of a built-in {kind}; expected another name, such as "
                 f"@{kind}(name='my_{name}')"

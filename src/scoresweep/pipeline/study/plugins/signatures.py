@@ -40,26 +40,24 @@ def check_positional(origin: Origin, expected: Sequence[str]) -> None:
         )
 
 
-def check_forward(origin: Origin) -> None:
-    """Raise `InputError` if the class of a network has no method `forward(self, x, sigma)`.
+def check_forward(origin: Origin, *arguments: str) -> None:
+    """Raise `InputError` if the class of a module has no method `forward(self, *arguments)`.
 
     What a function returns is known only when it is called.
     """
     target = origin.declaration.target
     if not inspect.isclass(target):
         return
-    forward = getattr(target, "forward", None)
+    forward, expected = getattr(target, "forward", None), f"forward(self, {', '.join(arguments)})"
     if not callable(forward) or forward.__name__ == "_forward_unimplemented":
-        raise InputError(
-            f"{origin}: has no method forward(self, x, sigma); expected a torch.nn.Module with it"
-        )
+        raise InputError(f"{origin}: has no method {expected}; expected a torch.nn.Module with it")
     signature = _signature(forward, origin)
     try:
-        signature.bind(None, None, None)
+        signature.bind(None, *arguments)
     except TypeError:
         raise InputError(
-            f"{origin}: has the method forward{signature}; expected forward(self, x, sigma), which "
-            f"is called with two arguments by position"
+            f"{origin}: has the method forward{signature}; expected {expected}, which is called "
+            f"with its arguments by position"
         ) from None
 
 

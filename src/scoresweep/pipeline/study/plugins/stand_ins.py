@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.datasets import Dataset
+from scoresweep.pipeline.study.methods.metrics import ExtractorMethod, MetricMethod
 from scoresweep.pipeline.study.methods.networks import Network
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.methods.objectives import Objective
@@ -25,7 +26,12 @@ BASES: dict[Kind, type[MethodConfig]] = {
     "noise_ladder": NoiseLadder,
     "objective": Objective,
     "dataset": Dataset,
+    "metric": MetricMethod,
+    "extractor": ExtractorMethod,
 }
+
+FACTS: dict[Kind, tuple[str, ...]] = {"metric": ("on_samples", "ranking")}
+"""Class attributes that are needed to plan a study again."""
 
 
 def describe_methods(methods: Iterable[type[MethodConfig]]) -> list[dict[str, Any]]:
@@ -33,13 +39,15 @@ def describe_methods(methods: Iterable[type[MethodConfig]]) -> list[dict[str, An
     described = []
     for method in methods:
         assert method.origin is not None
+        kind = method.origin.declaration.kind
         fields = {k: v for k, v in method.model_fields.items() if k != "name"}
         described.append(
             {
-                "kind": method.origin.declaration.kind,
+                "kind": kind,
                 "name": method.origin.declaration.name,
                 "source": method.origin.plugin.source,
                 "plugin": method.plugin,
+                "facts": {k: getattr(method, k) for k in FACTS.get(kind, ())},
                 "options": list(fields),
                 "defaults": {k: v.default for k, v in fields.items() if not v.is_required()},
             }
@@ -61,6 +69,8 @@ def _stand_in(about: Mapping[str, Any]) -> type[MethodConfig]:
     plugin = Plugin(about["source"], Path(about["source"]), about["plugin"], "")
     declaration = Declaration(about["kind"], about["name"], _no_code, about["plugin"])
     kind.origin, kind.plugin = Origin(plugin, "", declaration), about["plugin"]
+    for name, value in about.get("facts", {}).items():
+        setattr(kind, name, value)
     return kind
 
 

@@ -19,7 +19,8 @@ def own_methods(configs: Iterable[Config]) -> Iterator[MethodConfig]:
         if isinstance(config, MethodConfig) and config.plugin:
             yield config
         values = [getattr(config, key) for key in type(config).model_fields]
-        yield from own_methods(value for value in values if isinstance(value, Config))
+        listed = [each for value in values if isinstance(value, list) for each in value]
+        yield from own_methods(each for each in (*values, *listed) if isinstance(each, Config))
 
 
 def used_plugins(*configs: Config) -> list[Plugin]:

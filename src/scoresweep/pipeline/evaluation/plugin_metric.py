@@ -1,0 +1,142 @@
+"""The metric of a plugin, in the form of those of this package."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from scoresweep.metric_names import COMPANIONS
+from scoresweep.metrics.features import Features, MetricValue, Options
+from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.study.origin import Origin
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
+from scoresweep.pipeline.system.random_state import seeded_globally
+from scoresweep.pipeline.training.plugin_failures import named_failures
+from scoresweep.seeds import derive_seed, generator_for
+
+__all__ = ["PluginMetric"]
+
+
+@dataclass
+class PluginMetric:
+    """A metric that calls the function of a plugin, and checks what it does."""
+
+    method: DeclaredMetric
+    shape: tuple[int, ...]
+    """Shape of a sample, (C, H, W) or (D,)."""
+    names: frozenset[str] | None = None
+    """Names of the values that the first call returned."""
+
+    def __call__(
+        self, real: Features, generated: Features, options: Options
+    ) -> dict[str, MetricValue]:
+        """Return the values by name.
+
+        Raises:
+            ValueError: if the function fails, changes its arguments, or does not return numbers in
+                the declared limits, of the same names as before.
+        """
+        try:
+            found = self._call(self._tensor(real), self._tensor(generated), options.seed)
+            numbers = self._numbers(found)
+        except RunError as error:
+            raise ValueError(str(error)) from None
+        hooks, name = self.method.hooks, self.method.name
+        title = hooks["long_name"] or name.replace("_", " ")
+        return {
+            key: MetricValue(
+                value,
+                title if key == name else f"{title}: {key.removeprefix(f'{name}_')}",
+                n_real=len(real),
+                better=self.method.ranking.get(key),
+                minimum=hooks["minimum"],
+                maximum=hooks["maximum"],
+                units=hooks["unit"],
+                per_extractor=not self.method.on_samples,
+            )
+            for key, value in numbers.items()
+        }
+
+    @property
+    def _origin(self) -> Origin:
+        assert self.method.origin is not None
+        return self.method.origin
+
+    def _tensor(self, features: Features) -> Tensor:
+        values = features.values
+        return values.reshape(-1, *self.shape) if self.method.on_samples else values
+
+    def _call(self, real: Tensor, generated: Tensor, seed: int) -> Any:
+        """Return what the function returns; raise `RunError` if it changes its arguments.
+
+        The first call works on copies, so that no other metric gets changed samples. Those after it
+        do without, since copies of all real samples take long.
+        """
+        key, arguments = (seed, "metric", self.method.name), self.method.arguments()
+        if "generator" in self.method.accepted:
+            arguments["generator"] = generator_for(*key)
+        is_first = self.names is None
+        given = [x.clone() if is_first else x for x in (real, generated)]
+        with seeded_globally(derive_seed(*key, "global")), named_failures(self._origin):
+            found = self.method.load()(*given, **arguments)
+        for name, now, before in zip(("real", "generated"), given, (real, generated), strict=True):
+            if is_first and not now.equal(before):
+                raise RunError(
+                    f"{self._origin}: changed its argument {name!r}; expected it to work on a "
+                    f"copy: {name} = {name}.clone()"
+                )
+        return found
+
+    def _numbers(self, found: Any) -> dict[str, float]:
+        """Return the values by name; raise `RunError` if they are not as declared."""
+        name = self.method.name
+        values = {name: found}
+        if isinstance(found, Mapping):
+            values = {f"{name}_{key}": value for key, value in found.items()}
+        if missing := sorted(self.method.ranking.keys() - values.keys()):
+            raise RunError(
+                f"{self._origin}: returned no value for {', '.join(missing)}, which its decorator "
+                f"names in `better`; found {', '.join(values) or 'an empty dictionary'}"
+            )
+        for key in values if isinstance(found, Mapping) else ():
+            if not key.isidentifier() or key.rpartition("_")[2] in COMPANIONS:
+                raise RunError(
+                    f"{self._origin}: returned the key {key.removeprefix(f'{name}_')!r}; expected "
+                    f"letters, digits and '_', without "
+                    f"{', '.join(f'_{each}' for each in COMPANIONS)} at its end"
+                )
+        if self.names not in (None, values.keys()):
+            raise RunError(
+                f"{self._origin}: returned {', '.join(values)}, and before "
+                f"{', '.join(sorted(self.names or ()))}; expected the same keys each time"
+            )
+        self.names = frozenset(values)
+        return {key: self._number(key, value) for key, value in values.items()}
+
+    def _number(self, key: str, value: Any) -> float:
+        hooks = self.method.hooks
+        if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+            value = value.item()
+        if not isinstance(value, numbers.Real):
+            shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+            raise RunError(
+                f"{self._origin}: {key}: returned {type(value).__name__}{shape}; expected a number"
+                f", or a dictionary of numbers"
+            )
+        number = float(value)
+        if not math.isfinite(number):
+            raise RunError(f"{self._origin}: {key}: returned {number}; expected a finite number")
+        low, high = hooks["minimum"], hooks["maximum"]
+        if (low is not None and number < low) or (high is not None and number > high):
+            raise RunError(
+                f"{self._origin}: {key}: returned {number}; expected a number from "
+                f"{'−∞' if low is None else low} to {'∞' if high is None else high}, the limits "
+                f"in its decorator"
+            )
+        return number
