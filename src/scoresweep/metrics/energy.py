@@ -41,7 +41,7 @@ def mean_distance(x: Tensor, y: Tensor) -> float:
 
 
 def energy(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `energy_distance`."""
+    """Measure `energy_distance`, from the distances between and within the sets."""
     real, generated = (
         features.subsample(MAX_SAMPLES, options.seed) for features in (real, generated)
     )

@@ -43,7 +43,10 @@ def frechet_distance(first: Features, second: Features) -> float:
 
 
 def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
-    """Measure `frechet`, with a note if too few samples make a covariance singular."""
+    """Measure `frechet`, the distance of Gaussians fitted to the features.
+
+    A note says if too few samples make a covariance singular.
+    """
     fewest, dimension = min(len(real), len(generated)), real.values.shape[1]
     return {
         "frechet": MetricValue(

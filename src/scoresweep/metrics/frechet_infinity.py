@@ -58,7 +58,9 @@ def intercept_weights(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 def frechet_infinity(
     real: Features, generated: Features, options: Options
 ) -> dict[str, MetricValue]:
-    """Measure `frechet_infinity`, which can be negative.
+    """Measure `frechet_infinity`: `frechet` extrapolated to infinitely many generated samples.
+
+    It can be negative.
 
     To first order, the distance of a subset is a mean over its m samples with variance v/m, and the
     covariance of two subsets is v/n. So the variance of the intercept is that of the plain

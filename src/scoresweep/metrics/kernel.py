@@ -90,7 +90,7 @@ def _draw_subsets(count: int, size: int, subsets: int, generator: torch.Generato
 
 
 def kid(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `kid` as defined by torchmetrics' KernelInceptionDistance."""
+    """Measure `kid`, squared MMD with a cubic kernel, as torchmetrics' KernelInceptionDistance."""
     x, y, seed = real.values, generated.values, options.seed
     drawn = _draw_pairs(
         x, y, options.kid_subsets, options.kid_subset_size, generator_for(seed, "kid")

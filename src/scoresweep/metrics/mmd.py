@@ -52,7 +52,7 @@ def _kernel_sum(x: Tensor, y: Tensor, width: float) -> float:
 
 
 def mmd(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `mmd`.
+    """Measure `mmd`, the squared maximum mean discrepancy with a Gaussian kernel.
 
     Raises:
         ValueError: if there are fewer than 2 real samples or the median distance is zero.

@@ -80,7 +80,7 @@ def squared_radius(points: Tensor, k: int) -> Tensor:
 
 
 def prdc(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
-    """Measure `precision`, `recall`, `density` and `coverage`.
+    """Measure `precision`, `recall`, `density` and `coverage`, from balls of nearest neighbours.
 
     Balls shrink as their set grows, so the larger set is subsampled to the size of the other.
     """
@@ -135,7 +135,7 @@ def _min_error_of_coverage(precision: float, coverage: float, count: int, k: int
 
 
 def nearest(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
-    """Measure `nearest_distance` and `nearest_memorised`.
+    """Measure `nearest_distance` to the training samples, and `nearest_memorised`, the copies.
 
     A sample counts as memorised if it is a copy of a training sample (`memorised.find_copies`),
     independently of the scale of the features. Compare the mean distance with that of real test

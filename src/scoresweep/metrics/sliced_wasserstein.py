@@ -42,7 +42,10 @@ def sliced_wasserstein_distance(x: Tensor, y: Tensor, directions: Tensor, p: int
 def sliced_wasserstein(
     real: Features, generated: Features, options: Options
 ) -> dict[str, MetricValue]:
-    """Measure `sliced_wasserstein`, SW_2; the directions are the same for equal seeds."""
+    """Measure `sliced_wasserstein`, SW_2: the distance of projections on random directions.
+
+    The directions are the same for equal seeds.
+    """
     shape = PROJECTIONS, real.values.shape[1]
     draw = generator_for(options.seed, "directions")
     directions = torch.randn(shape, dtype=torch.float64, generator=draw)

@@ -20,11 +20,13 @@ from scoresweep.pipeline.data.dataset_store import read_split, write_store
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.evaluation.extractor_loading import make_extractor
 from scoresweep.pipeline.evaluation.feature_sets import DatasetFacts, FeatureSets
 from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.study import Evaluate, Plan
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS
 from scoresweep.pipeline.training.weights import build_network, save_network
 
 
@@ -39,7 +41,7 @@ def digits(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "STEPS", 60)
         for extractor in ("pixels", "classifier"):
-            reference(make_plan(root), "digits", extractor)
+            reference(make_plan(root, extractors=[extractor]), "digits", extractor)
         yield root
 
 
@@ -240,16 +242,12 @@ def test_samples_that_are_not_finite_are_named(points: Plan) -> None:
     assert not manifest_path(points.paths.samples(run, points.settings[0].store)).exists()
 
 
-def test_classifier_needs_images_and_labels(points: Plan, tmp_path: Path) -> None:
-    dataset = points.runs[0].dataset.id
-    with pytest.raises(InputError, match=f"classifier on dataset {dataset}.*needs images"):
-        reference(points, dataset, "classifier")
-    pictures = np.zeros((10, 8, 8, 1), np.uint8)
-    splits = {name: Split(pictures, pixel_range=(0, 255)) for name in ("train", "test")}
-    write_store(points.paths.dataset_store(dataset), splits, {})
+def test_classifier_needs_images_and_labels() -> None:
+    with pytest.raises(InputError, match=r"classifier on dataset points.*needs images"):
+        make_extractor(EXTRACTORS["classifier"], Split(np.zeros((10, 2), np.float32)), "points")
+    pictures = Split(np.zeros((10, 8, 8, 1), np.uint8), pixel_range=(0, 255))
     with pytest.raises(InputError, match="needs labels"):
-        reference(points, dataset, "classifier")
-    assert not points.paths.reference(dataset, "classifier").exists()
+        make_extractor(EXTRACTORS["classifier"], pictures, "pictures")
 
 
 def test_a_metric_that_fails_is_skipped_and_named(

@@ -42,7 +42,7 @@ def plan_of(root: Path, **evaluate: object) -> Plan:
             "steps": 1,
         },
         "sample": {"sampler": {"name": "annealed_langevin", "step_size": 1e-3}},
-        "evaluate": {"extractors": ["pixels"]} | evaluate,
+        "evaluate": {"extractors": ["pixels", "classifier"]} | evaluate,
     }
     return plan_study(parse_study(study, "study.yaml"), root)
 

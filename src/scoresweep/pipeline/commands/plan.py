@@ -146,7 +146,8 @@ def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> Non
         before, now = (_short(content) for content in (edit.before, edit.now))
         text = (
             f"  {edit.plugin}: edited since it was used ({methods}: {before}, now {now}); to "
-            f"compute again: runs {len(redone.runs):,}, sets of samples {len(redone.samples):,}"
+            f"compute again: runs {len(redone.runs):,}, sets of samples {len(redone.samples):,}, "
+            f"measurements {len(redone.measured):,}"
         )
         console.print(text, markup=False, soft_wrap=True)
 

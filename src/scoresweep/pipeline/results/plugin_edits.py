@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import create_model
 
@@ -21,6 +21,7 @@ from scoresweep.pipeline.study.plugins.used_plugins import (
     own_methods,
     used_plugins,
 )
+from scoresweep.pipeline.system.hdf5 import map_file
 
 __all__ = ["Edit", "Redone", "find_edits"]
 
@@ -52,12 +53,15 @@ class Redone:
     """Ids of runs."""
     samples: set[tuple[str, str]] = field(default_factory=set)
     """Ids of runs and settings."""
+    measured: set[tuple[str, str]] = field(default_factory=set)
+    """Ids of runs and settings whose samples stay and are measured again."""
 
 
 def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
     """Return the edits because of which something is due, and what.
 
-    These are runs and sets of samples that an earlier content of the plugins has computed.
+    These are runs, sets of samples and measurements that an earlier content of the plugins has
+    computed.
     """
     contents = {p: earlier_contents(plan.paths, p)[-MAX_CONTENTS:] for p in plan.plugins}
     history = {plugin: found for plugin, found in contents.items() if found}
@@ -69,6 +73,7 @@ def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
                 for redone in _of_edits(edits, changed[0], run.dataset, run.train):
                     redone.runs.add(run.id)
         _add_samples(plan, results, history, before, edits)
+        _add_measured(plan, results, history, edits)
     return edits
 
 
@@ -122,6 +127,30 @@ def _add_samples(
                 break
 
 
+def _add_measured(
+    plan: Plan,
+    results: Results,
+    history: Mapping[Plugin, list[EarlierContent]],
+    edits: dict[Edit, Redone],
+) -> None:
+    """Add the measurements that are due and were made with earlier contents."""
+    blocks = plan.evaluate_blocks
+    before: dict[str, Contents] = {}
+    for contents in _combinations(history, *blocks):
+        evaluations = [
+            replace(each, evaluate=_as_before(each.evaluate, contents))
+            for each in plan.evaluations
+        ]
+        before.setdefault(replace(plan, evaluations=evaluations).evaluate_hash(), contents)
+    for (rule, *ids), result in results.by_key.items():
+        if rule != "evaluate" or result.state != "outdated":
+            continue
+        with map_file(result.output) as file:
+            found = [contents for key, contents in before.items() if file.find(key.encode()) >= 0]
+        for redone in _of_edits(edits, found[0], *blocks) if found else ():
+            redone.measured.add((ids[0], ids[1]))
+
+
 def _combinations(
     history: Mapping[Plugin, list[EarlierContent]], *blocks: Config
 ) -> Iterator[Contents]:
@@ -155,7 +184,13 @@ def _as_before(config: C, contents: Contents) -> C:
         return cast("C", _class_before(type(config), identity).model_construct(**dict(config)))
     values = {key: getattr(config, key) for key in type(config).model_fields}
     blocks = {key: value for key, value in values.items() if isinstance(value, Config)}
-    return config.model_copy(update={k: _as_before(block, contents) for k, block in blocks.items()})
+    lists = {key: value for key, value in values.items() if isinstance(value, list)}
+    update: dict[str, Any] = {k: _as_before(block, contents) for k, block in blocks.items()}
+    update |= {
+        key: [_as_before(x, contents) if isinstance(x, Config) else x for x in value]
+        for key, value in lists.items()
+    }
+    return config.model_copy(update=update)
 
 
 @functools.cache
