@@ -86,6 +86,7 @@ IMPORTED_FOR_OTHER_REASONS = {
     ),
     "score_error": ("pipeline.sampling.sample_store",),
     "metrics": (
+        "adamw",  # extractors are trained when the features of real samples are computed
         *("pipeline.evaluation.network_metrics", "pipeline.data.sources"),
         *("pipeline.data.loaded_dataset", "pipeline.data.stratify"),
     ),

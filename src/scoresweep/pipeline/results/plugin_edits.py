@@ -138,8 +138,7 @@ def _add_measured(
     before: dict[str, Contents] = {}
     for contents in _combinations(history, *blocks):
         evaluations = [
-            replace(each, evaluate=_as_before(each.evaluate, contents))
-            for each in plan.evaluations
+            replace(each, evaluate=_as_before(each.evaluate, contents)) for each in plan.evaluations
         ]
         before.setdefault(replace(plan, evaluations=evaluations).evaluate_hash(), contents)
     for (rule, *ids), result in results.by_key.items():
