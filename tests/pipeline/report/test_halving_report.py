@@ -117,7 +117,7 @@ def test_the_number_of_samples_is_that_of_the_finalists(data):
     assert data.metrics_of_finalists(rows, [other]) == [other]
 
 
-def test_each_count_has_maps_of_its_own(data):
+def test_each_count_has_maps_of_its_own(data, blank_figures):
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)[:1]
     names = [figure.name for figure in metric_maps(data, wide, metrics)]
@@ -171,7 +171,7 @@ def test_costs_of_unequal_counts_are_not_computed(tmp_path):
     assert known == {step: step == 2e-5 for step in STEPS}
 
 
-def test_the_whole_report(plan):
+def test_the_whole_report(plan, blank_figures):
     report(plan)
     with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
         assert tree["sampling"].coords["count"].attrs["long_name"]
@@ -183,7 +183,7 @@ def test_the_whole_report(plan):
     assert set(saved.rows["count"]) == {20}
 
 
-def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
+def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path, blank_figures):
     study = halving_plan(tmp_path)
     fake_study(study, metrics=False)
     measure_due(study)
@@ -200,7 +200,7 @@ def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
-def test_a_lost_choice_file_is_written_by_the_next_report(tmp_path: Path, damage):
+def test_a_lost_choice_file_is_written_by_the_next_report(tmp_path: Path, damage, blank_figures):
     study = halving_plan(tmp_path)
     fake_study(study, metrics=False)
     measure_due(study)

@@ -121,7 +121,7 @@ def test_commits_of_the_same_code_count_as_one(plan):
     assert other_code_lines(count_codes(examine_results(plan))) == []
 
 
-def test_the_report_names_other_code_in_file_page_and_terminal(plan, capsys):
+def test_the_report_names_other_code_in_file_page_and_terminal(plan, capsys, blank_figures):
     mark_all(plan)
     mark(samples(plan)[0], OLD)
     report(plan)

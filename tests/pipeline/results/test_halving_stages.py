@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,18 @@ def steps(results: Results, run: str, count: int) -> list[float]:
     return [setting.axes["step_size"] for setting in results.settings_at(run, count)]
 
 
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything but metrics."""
+    root = tmp_path_factory.mktemp("sampled")
+    fake_study(halving_plan(root), metrics=False)
+    return root
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> Plan:
-    made = halving_plan(tmp_path)
-    fake_study(made, metrics=False)
-    return made
+def study(sampled: Path, tmp_path: Path) -> Plan:
+    shutil.copytree(sampled, tmp_path, dirs_exist_ok=True)
+    return halving_plan(tmp_path)
 
 
 def test_the_first_stage_is_every_setting_at_the_first_count(study):
