@@ -133,6 +133,22 @@ def test_it_can_be_differentiated_twice(options):
     assert all(bool(torch.isfinite(p.grad).all()) for p in net.parameters() if p.grad is not None)
 
 
+def test_with_preconditioning_it_begins_as_the_score_of_a_gaussian():
+    net = network(preconditioning="edm", data_std=0.25).double().requires_grad_(False)
+    x, sigma = torch.rand(3, 1, 8, 8).double(), torch.tensor([8, 0.5, 0.05], dtype=torch.float64)
+    spread = sigma[:, None, None, None]
+    size = (spread**2 + 0.25**2).sqrt()
+    expected = -(x - 0.5) / size**2
+    torch.testing.assert_close(net(x, sigma), expected, rtol=1e-2, atol=1e-2)
+    seen = []
+    net.first.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    net.last[2].bias += 3.0
+    torch.testing.assert_close(
+        net(x, sigma) - expected, 0 * x + 0.25 / size * 3 / spread, rtol=1e-2, atol=0
+    )
+    torch.testing.assert_close(seen[0], (x - 0.5) / size)
+
+
 def test_a_positional_embedding_takes_the_levels_of_its_ladder():
     net = shaken(network(embedding="positional")).eval()
     x = torch.rand(20, 1, 8, 8)
@@ -148,6 +164,8 @@ def test_images_that_do_not_fit_are_refused():
         NCSNpp((5,), SIGMAS)
     with pytest.raises(ValueError, match="multiples of 4 pixels"):
         network((1, 28, 30), multipliers=(1, 1, 1))
+    with pytest.raises(ValueError, match="scale_by_sigma"):
+        network(preconditioning="edm", scale_by_sigma=False)
     with pytest.raises(ValueError, match="dropout"):
         network(dropout=1.0)
 

@@ -11,7 +11,12 @@ from scoresweep.distributions import GaussianMixture
 
 __all__ = ["ORACLE", "WEIGHTS", "quadrature", "wrong_score"]
 
-WEIGHTS = {"sigma2": lambda s: s**2, "sigma": lambda s: s, "one": lambda s: s**0}
+WEIGHTS = {
+    "sigma2": lambda s: s**2,
+    "sigma": lambda s: s,
+    "one": lambda s: s**0,
+    "edm": lambda s: s**2 * (1 + 4 * s**2),
+}
 """λ(σ) by its name."""
 
 MODES = {"weights": (0.1, 0.9), "means": (-1.5, 1.5), "stds": (1.0, 0.8)}

@@ -45,6 +45,17 @@ def test_dsm_of_the_exact_score_of_a_gaussian(sigma, weighting):
     assert float(losses.mean()) == pytest.approx(expected, rel=4 * error)
 
 
+def test_the_weighting_edm_is_that_of_the_denoiser():
+    """Karras et al. (2022), table 1: λ = (σ² + s²)/(σs)² of the denoiser D = x̃ + σ² score."""
+    x, z = torch.randn(2, 4, 3, dtype=torch.float64)
+    sigma, s = torch.tensor([5, 1, 0.25, 0.01], dtype=torch.float64), 0.25
+    found = dsm(lambda y, _: torch.sin(y), x, sigma, z, weighting="edm", data_std=s)
+    noisy = x + sigma[:, None] * z
+    denoised = noisy + sigma[:, None] ** 2 * torch.sin(noisy)
+    weight = (sigma**2 + s**2) / (sigma * s) ** 2
+    torch.testing.assert_close(found, weight * (denoised - x).square().sum(1) / 2)
+
+
 def test_dsm_is_finite_at_tiny_noise_levels():
     x = z = torch.ones(1, 4)
     loss = dsm(lambda y, sigma: -z / sigma[:, None], x, torch.tensor([1e-25]), z)

@@ -20,6 +20,7 @@ from scoresweep.networks.initial_weights import NEARLY_ZERO, initialised
 from scoresweep.networks.level_index import level_index
 from scoresweep.networks.ncsnpp_blocks import Attention, BlockType, Condition, group_norm
 from scoresweep.networks.ncsnpp_stages import ProgressiveInput, ProgressiveOutput, Stages
+from scoresweep.networks.preconditioning import preconditioned_input, preconditioned_score
 from scoresweep.networks.score_network import ScoreNetwork, to_symmetric_range
 from scoresweep.networks.sigma_embeddings import FourierEmbedding, positional_embedding
 from scoresweep.score import expand_sigma
@@ -54,10 +55,14 @@ class NCSNpp(ScoreNetwork):
             the level's index in the ladder, so that only its levels are valid σ.
         fourier_scale: standard deviation of the frequencies of "fourier".
         scale_by_sigma: divide the output by σ.
+        preconditioning: "edm": that of Karras et al. (2022), see `preconditioning`; "none": the
+            images are scaled to [−1, 1].
+        data_std: s of "edm".
         dropout: share of values set to zero in training, before the last convolution of a block.
 
     Raises:
-        ValueError: if `shape` is not (C, H, W), or its sides cannot be halved for each stage.
+        ValueError: if `shape` is not (C, H, W), its sides cannot be halved for each stage, or the
+            preconditioning "edm", which divides by σ, has `scale_by_sigma` false.
     """
 
     def __init__(
@@ -77,11 +82,18 @@ class NCSNpp(ScoreNetwork):
         embedding: Literal["fourier", "positional"] = "fourier",
         fourier_scale: float = 16.0,
         scale_by_sigma: bool = True,
+        preconditioning: Literal["none", "edm"] = "none",
+        data_std: float = 0.5,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(shape, sigmas)
         _check_shape(shape, len(multipliers))
+        if preconditioning == "edm" and not scale_by_sigma:
+            raise ValueError(
+                "ncsnpp: preconditioning edm divides by sigma; expected scale_by_sigma true"
+            )
         self.channels, self.scale_by_sigma, self.dropout = channels, scale_by_sigma, dropout
+        self.data_std = data_std if preconditioning == "edm" else None
         wide, is_fourier = 4 * channels, embedding == "fourier"
         self.fourier = FourierEmbedding(channels, fourier_scale) if is_fourier else None
         self.embed1 = initialised(nn.Linear(channels * (2 if is_fourier else 1), wide))
@@ -120,13 +132,8 @@ class NCSNpp(ScoreNetwork):
         features, unknown = self._embed(sigma)
         embedding = silu(self.embed2(silu(self.embed1(features))))
         keys = sample_keys(x) if self.training and self.dropout else None
-        output = self._features(to_symmetric_range(x), Condition(embedding, keys))
-        output = output.to(x.dtype)
-        if self.scale_by_sigma:
-            output = output / expand_sigma(sigma, output)
-        return (
-            output if unknown is None else output.masked_fill(expand_sigma(unknown, x), torch.nan)
-        )
+        score = self._score(x, expand_sigma(sigma, x), Condition(embedding, keys))
+        return score if unknown is None else score.masked_fill(expand_sigma(unknown, x), torch.nan)
 
     def _embed(self, sigma: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features of `sigma` (N,), (N, F), and which σ have none, (N,), if that can be."""
@@ -135,8 +142,17 @@ class NCSNpp(ScoreNetwork):
         level, unknown = level_index(sigma, self.sigmas, "ncsnpp with a positional embedding")
         return positional_embedding(level, self.channels).to(sigma.dtype), unknown
 
+    def _score(self, x: Tensor, spread: Tensor, condition: Condition) -> Tensor:
+        """Return the score at `x` (N, C, H, W) for σ in `spread` (N, 1, 1, 1), as `x`."""
+        if self.data_std is not None:
+            u, size = preconditioned_input(x, spread, self.data_std)
+            output = self._features(u, condition)
+            return preconditioned_score(output, u, size, spread, self.data_std)
+        output = self._features(to_symmetric_range(x), condition).to(x.dtype)
+        return output / spread if self.scale_by_sigma else output
+
     def _features(self, u: Tensor, condition: Condition) -> Tensor:
-        """Return the output (N, C, H, W) for images `u` (N, C, H, W) in [−1, 1]."""
+        """Return the output (N, C, H, W) for scaled images `u` (N, C, H, W)."""
         pyramid, h = u, self.first(u)
         maps = [h]
         for stage in self.down:

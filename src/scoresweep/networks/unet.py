@@ -1,12 +1,7 @@
 """A score U-Net with attention, after DDPM (Ho et al. 2020) and NCSN++ (Song et al. 2021).
 
-Its preconditioning is that of Karras et al. (2022, table 1), with the mean m = ½ and the standard
-deviation s = ½ of pixels in [0, 1]:
-
-    ∇ₓ log q_σ(x) = −(x − m)/(σ² + s²) + s/√(σ² + s²) · F((x − m)/√(σ² + s²), log σ)/σ
-
-F is initialised to zero, so that the initial network is the exact score of N(m, s²) smoothed by
-noise. The input and the target of F have unit size at every σ.
+Its preconditioning is that of Karras et al. (2022), with s = ½ (see `preconditioning`). F is
+initialised to zero.
 """
 
 from __future__ import annotations
@@ -18,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
+from scoresweep.networks.preconditioning import preconditioned_input, preconditioned_score
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.score import expand_sigma
 
 __all__ = ["UNet"]
 
-MEAN, STD = 0.5, 0.5
-"""m and s."""
+STD = 0.5
+"""s."""
 
 
 class UNet(ScoreNetwork):
@@ -97,10 +93,8 @@ class UNet(ScoreNetwork):
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`."""
         spread = expand_sigma(sigma, x)
-        size = (spread.square() + STD**2).sqrt()
-        u = (x - MEAN) / size
-        learned: Tensor = STD / spread * self._features(u, self.embed(sigma))
-        return (learned - u) / size
+        u, size = preconditioned_input(x, spread, STD)
+        return preconditioned_score(self._features(u, self.embed(sigma)), u, size, spread, STD)
 
     def _features(self, u: Tensor, embedding: Tensor) -> Tensor:
         """Return F (N, C, H, W) for the scaled images `u` (N, C, H, W)."""

@@ -35,6 +35,7 @@ def dsm(
     z: Tensor,
     *,
     weighting: Weighting = "sigma2",
+    data_std: float = 0.5,
     control_variate: bool = False,
 ) -> Tensor:
     """Return the denoising score matching losses ½ λ(σ) ‖s(x + σz, σ) + z/σ‖², shape (N,).
@@ -47,7 +48,8 @@ def dsm(
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.
-        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
+        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1, "edm" σ² (1 + σ²/s²).
+        data_std: s.
         control_variate: subtract a term of mean 0 that has most of the variance at small σ (see
             above). It needs the score at the clean samples too. It divides a difference of scores
             by σ, so rounding errors dominate at very small σ.
@@ -62,4 +64,4 @@ def dsm(
         at_noisy, at_clean = score(torch.cat([noisy, x]), sigma.repeat(2)).chunk(2)
         square = (scale * at_noisy).square() / 2 + scale * z * (at_noisy - at_clean)
         losses = square.flatten(1).sum(1) + x[0].numel() / 2
-    return apply_weighting(losses, sigma, weighting, divided_by_power=2)
+    return apply_weighting(losses, sigma, weighting, data_std, divided_by_power=2)

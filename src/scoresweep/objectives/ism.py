@@ -27,6 +27,7 @@ def ism(
     z: Tensor,
     *,
     weighting: Weighting = "sigma2",
+    data_std: float = 0.5,
     allow_large: bool = False,
     memory: int = MEMORY,
 ) -> Tensor:
@@ -37,7 +38,8 @@ def ism(
         x: clean samples, (N, ...).
         sigma: noise level of each sample, (N,).
         z: standard normal noise, as `x`.
-        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
+        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1, "edm" σ² (1 + σ²/s²).
+        data_std: s.
         allow_large: allow more than `MAX_DIMENSION` dimensions.
         memory: bytes of gradients of one batch of backward passes.
 
@@ -53,4 +55,6 @@ def ism(
     noisy = (x + expand_sigma(sigma, x) * z).requires_grad_()
     output = score(noisy, sigma)
     square = output.flatten(1).square().sum(1)
-    return apply_weighting(trace_of_jacobian(output, noisy, memory) + square / 2, sigma, weighting)
+    return apply_weighting(
+        trace_of_jacobian(output, noisy, memory) + square / 2, sigma, weighting, data_std
+    )

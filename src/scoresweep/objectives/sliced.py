@@ -27,6 +27,7 @@ def ssm(
     *,
     v: Tensor,
     weighting: Weighting = "sigma2",
+    data_std: float = 0.5,
 ) -> Tensor:
     """Return the sliced score matching losses λ(σ) [vᵀ∇s v + ½(vᵀs)²], averaged over v, (N,).
 
@@ -37,10 +38,11 @@ def ssm(
         z: standard normal noise, as `x`.
         v: random directions, (M, N, ...), with mean 0 and covariance I, for example standard normal
             or Rademacher.
-        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1.
+        weighting: λ(σ): "sigma2" σ², "sigma" σ, "one" 1, "edm" σ² (1 + σ²/s²).
+        data_std: s.
     """
     _, curvature, along = _sliced_terms(score, x, sigma, z, v)
-    return apply_weighting((curvature + along.square() / 2).mean(0), sigma, weighting)
+    return apply_weighting((curvature + along.square() / 2).mean(0), sigma, weighting, data_std)
 
 
 def ssm_vr(
@@ -51,13 +53,16 @@ def ssm_vr(
     *,
     v: Tensor,
     weighting: Weighting = "sigma2",
+    data_std: float = 0.5,
 ) -> Tensor:
     """Return the losses λ(σ) [vᵀ∇s v + ½‖s‖²], with the first term averaged over v, (N,).
 
     The arguments are those of `ssm`.
     """
     output, curvature, _ = _sliced_terms(score, x, sigma, z, v)
-    return apply_weighting(curvature.mean(0) + output.square().sum(1) / 2, sigma, weighting)
+    return apply_weighting(
+        curvature.mean(0) + output.square().sum(1) / 2, sigma, weighting, data_std
+    )
 
 
 def _sliced_terms(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scoresweep.pipeline.study.config import MethodConfig
 
@@ -181,8 +181,20 @@ class NCSNpp(Network):
     """Standard deviation of the frequencies of "fourier"."""
     scale_by_sigma: bool = True
     """Divide the output by σ."""
+    preconditioning: Literal["none", "edm"] = "none"
+    """Scale of input and output: "edm": that of Karras et al. (2022), as `unet` has; "none": images
+    in [−1, 1]."""
+    data_std: float = Field(0.5, gt=0)
+    """Standard deviation of the data for "edm"; 0.25 is that of Karras et al. for pixels in
+    [0, 1], and 0.5 that of `unet`."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of values that are set to zero in training, before the last convolution of a block."""
+
+    @model_validator(mode="after")
+    def _divides_by_sigma(self) -> NCSNpp:
+        if self.preconditioning == "edm" and not self.scale_by_sigma:
+            raise ValueError("scale_by_sigma: true, because preconditioning: edm divides by sigma")
+        return self
 
     @property
     def continuous_sigma(self) -> bool:

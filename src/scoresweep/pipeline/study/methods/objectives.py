@@ -44,8 +44,11 @@ class Objective(MethodConfig):
 class Weighted(Objective):
     """Base class of objectives with a weighting by the noise level."""
 
-    weighting: Literal["sigma2", "sigma", "one"] = "sigma2"
-    """Loss weighting λ(σ): σ², σ or 1."""
+    weighting: Literal["sigma2", "sigma", "one", "edm"] = "sigma2"
+    """Loss weighting λ(σ): σ², σ, 1, or "edm": σ² (1 + σ²/s²) (Karras et al. 2022)."""
+    data_std: float = Field(0.5, gt=0)
+    """s of the weighting "edm", the standard deviation of the data; 0.25 is that of Karras et al.
+    for pixels in [0, 1]."""
 
 
 class WithoutProjections(Weighted):
