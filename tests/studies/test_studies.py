@@ -125,6 +125,21 @@ def test_published_settings_are_the_published_ones(name: str) -> None:
     assert run.train.batch_size == 128
 
 
+def test_the_samplers_of_score_sde_are_those_of_its_tables() -> None:
+    plan = plan_study(load_study(FOLDER / "cifar10_score_sde_table1.yaml"))
+    samplers = [setting.sample.sampler.arguments() for setting in plan.settings]
+    steps = {(s["predictor"], s["corrector_steps"]): s["snr"] for s in samplers}
+    predictors = ("ancestral", "reverse_diffusion", "probability_flow")
+    one_each = dict(zip(((name, 1) for name in predictors), (0.17, 0.16, 0.17), strict=True))
+    assert steps == dict.fromkeys(((name, 0) for name in predictors), 0.16) | one_each | {
+        ("none", 2): 0.22
+    }
+    (run,) = plan.runs
+    evaluations = [s.sample.sampler.num_score_evaluations(1000) for s in plan.settings]
+    assert evaluations == [1000] * 3 + [2000] * 3 + [2001]
+    assert run.train.noise.model_dump()["levels"] == 1000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_to_its_report(name: str, tmp_path: Path) -> None:
