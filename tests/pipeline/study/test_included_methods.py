@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -66,6 +67,22 @@ def drift(score, x, sigmas, *, step_size: float):
     return x
 """,
     ),
+    "metric": (
+        "metrics/spread.py",
+        """
+@metric(better="lower")
+def spread(real, generated, *, power: float = 1.0):
+    return float((generated.std() / real.std() - 1).abs() ** power)
+""",
+    ),
+    "extractor": (
+        "metrics/extractors/halves_of_points.py",
+        """
+@extractor
+def halved(x, *, factor: float = 0.5):
+    return factor * x
+""",
+    ),
 }
 NAMES = {
     "dataset": "ball",
@@ -73,6 +90,8 @@ NAMES = {
     "network": "Linear",
     "objective": "plain",
     "sampler": "drift",
+    "metric": "spread",
+    "extractor": "halved",
 }
 STUDY = {
     "study": "included",
@@ -85,15 +104,19 @@ STUDY = {
         "batch_size": 8,
     },
     "sample": {"sampler": {"name": "drift", "step_size": 0.1}, "count": 4, "chunk": 4},
-    "evaluate": {"metrics": ["frechet"], "extractors": ["pixels"]},
+    "evaluate": {"metrics": ["spread", "frechet"], "extractors": ["halved"], "resamplings": 0},
 }
 CODE = """
 import json
 from pathlib import Path
+
+import xarray as xr
 from scoresweep import load_network
 from scoresweep.pipeline.cluster.resources import Resources
 from scoresweep.pipeline.commands.methods import describe_methods
 from scoresweep.pipeline.commands.schema import study_schema
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.stage import stage
 from scoresweep.pipeline.rules.train import train_here
@@ -104,13 +127,16 @@ run, setting, data = plan.runs[0], plan.settings[0], plan.study.dataset[0].id
 stage(plan, data)
 train_here(run, plan.paths, Resources())
 sample(plan, run.id, setting.id)
+reference(plan, data, plan.extractor("halved"))
+evaluate(plan, run.id, setting.id)
+metrics = xr.load_dataset(plan.paths.metrics(run.id, setting.id))
 manifest = json.loads(plan.paths.dataset_manifest(data).read_text())
 found = {
     "defs": list(study_schema()["$defs"]),
     "methods": list(describe_methods()),
     "sigmas": load_network(plan.paths.run(run.id)).sigmas.tolist(),
     "sha256": manifest["attributes"]["sha256"],
-    "samples": plan.paths.samples_manifest(run.id, setting.store).exists(),
+    "metrics": {name: float(metrics[name]) for name in ("spread", "frechet_halved")},
 }
 Path("found.json").write_text(json.dumps(found))
 """
@@ -143,4 +169,4 @@ def test_a_built_in_method_of_each_kind_is_one_file_and_one_line(tmp_path):
         assert str(package / FILES[kind][0]) in str(tmp_path / line.split("[")[1])
     assert found["sigmas"] == [4.0, 2.0, 1.0]
     assert found["sha256"] == {}
-    assert found["samples"]
+    assert all(math.isfinite(value) for value in found["metrics"].values())

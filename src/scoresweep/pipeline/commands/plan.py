@@ -153,9 +153,10 @@ def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> Non
 
 
 def _short(content: str) -> str:
-    """Return a version, or the start of a SHA-256."""
+    """Return the start of a SHA-256, a version, or both."""
     sha256, word, version = content.partition("version ")
-    return f"{word}{version}" if word else f"SHA-256 {sha256[:12]}"
+    parts = [f"SHA-256 {sha256[:12].strip()}"] * bool(sha256) + [f"{word}{version}"] * bool(word)
+    return " ".join(parts)
 
 
 def _print_batches(

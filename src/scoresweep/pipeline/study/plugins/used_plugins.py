@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class EarlierContent:
 def earlier_contents(paths: StudyPaths, plugin: Plugin) -> list[EarlierContent]:
     """Return the other contents of a plugin that the study was run with, the latest last."""
     now = paths.plugin_copy(plugin.name, plugin.sha256)
-    copies = now.parent.glob(f"{plugin.name}-*.json")
+    copies = now.parent.glob(f"{glob.escape(plugin.name)}-*.json")
     found = []
     for path in sorted(copies, key=lambda path: path.stat().st_mtime_ns):
         try:
