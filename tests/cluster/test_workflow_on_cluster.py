@@ -46,7 +46,7 @@ def own_study():
     """The default study with the network and the sampler of the example of a plugin."""
     study = default_study()
     study["plugins"] = ["my_methods.py"]
-    study["train"]["network"] = {"name": "SmallConv", "channels": 8}
+    study["train"] |= {"network": {"name": "SmallConv", "channels": 8}, "precision": "no"}
     own = {"name": "heavy_ball", "step_size": 3e-3}
     study["sample"]["grid"] = {"sampler": [study["sample"]["sampler"] | {"step_size": 3e-3}, own]}
     return study
