@@ -12,12 +12,20 @@ NO_EMBEDDING = "has no embedding"
 
 
 def plan(
-    network, noise=None, dataset="digits", trained=None, extractors=("pixels",), law=None, **sampler
+    network,
+    noise=None,
+    dataset="digits",
+    trained=None,
+    extractors=("pixels",),
+    law=None,
+    objective=None,
+    **sampler,
 ):
     content = parse_yaml(TINY, "tiny.yaml")
     content["dataset"] = {"name": dataset} if isinstance(dataset, str) else dataset
     network = {"name": network} if isinstance(network, str) else network
     content["train"] |= {"network": network, "noise": trained or LADDER, "noise_sampling": law}
+    content["train"]["objective"] = objective or {"name": "dsm"}
     content["evaluate"]["extractors"] = list(extractors)
     content["sample"] |= {"noise": noise, "grid": {}}
     content["sample"]["sampler"] = sampler or content["sample"]["sampler"]
@@ -45,6 +53,15 @@ def test_ncsnpp_takes_levels_between_only_with_fourier_features():
     plan(network, other)
     with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsnpp' {NO_EMBEDDING}"):
         plan(network | {"embedding": "positional"}, other)
+
+
+def test_a_control_variate_is_not_combined_with_dropout():
+    network = {"name": "ncsnpp", "channels": 4, "dropout": 0.2}
+    objective = {"name": "dsm", "control_variate": True}
+    with pytest.raises(InputError, match=r"train.network.dropout: 0.2: .*control_variate"):
+        plan(network, objective=objective)
+    plan(network | {"dropout": 0.0}, objective=objective)
+    plan(network)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from scoresweep.pipeline.study.methods.metrics import (
     Better,
     ranking_measures,
 )
-from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, Oracle
+from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, NCSNpp, Oracle
 from scoresweep.pipeline.study.methods.noise import Explicit
+from scoresweep.pipeline.study.methods.objectives import DSM
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _training_steps,
         _known_shapes,
         _continuous_levels,
+        _dropout,
         _level_embeddings,
         _likelihoods,
         _mixture_oracles,
@@ -87,6 +89,20 @@ def _continuous_levels(plan: Plan) -> Iterable[str]:
                 f"train.noise_sampling: {train.noise_sampling.name}: draws levels between those of "
                 f"the ladder, for which the network {train.network.name!r} has no embedding; "
                 f"expected null, or another network, such as train.network.name: ncsnv2"
+            )
+
+
+def _dropout(plan: Plan) -> Iterable[str]:
+    """Yield runs whose control variate would compare scores with different dropout masks."""
+    for train in (run.train for run in plan.runs):
+        network, objective = train.network, train.objective
+        if not (isinstance(network, NCSNpp) and isinstance(objective, DSM)):
+            continue
+        if network.dropout and objective.control_variate:
+            yield (
+                f"train.network.dropout: {network.dropout:g}: noisy and clean samples would have "
+                f"different masks, which objective.control_variate: true cannot compare; "
+                f"expected dropout: 0.0, or control_variate: false"
             )
 
 
