@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import torch
 import xarray as xr
 from torch import Tensor
@@ -96,8 +97,9 @@ def read_reference(plan: Plan, dataset: str, extractor: str) -> dict[str, Featur
 def read_attribute(path: Path, name: str) -> object:
     """Return an attribute of a file of features, or None."""
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as file:
-            return file.attrs.get(name)
+        with h5py.File(path, "r") as file:  # xarray reads all variables' attributes too
+            value: object = file.attrs.get(name)
+            return value
     except OSError as error:
         raise unusable_reference(path, error) from error
 
