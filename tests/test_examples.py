@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import xarray as xr
 import yaml
 from checkout import ROOT
 from tiny_study import give_data
@@ -16,6 +17,9 @@ from tiny_study import give_data
 from scoresweep.distributions import GaussianMixture
 from scoresweep.noise import geometric
 from scoresweep.pipeline.cluster.resources import Resources
+from scoresweep.pipeline.data.dataset_store import read_split
+from scoresweep.pipeline.rules.evaluate import evaluate
+from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.train import train
 from scoresweep.pipeline.sampling.sample_store import read_samples
@@ -34,12 +38,13 @@ def load(name: str) -> ModuleType:
 
 
 @pytest.mark.slow
-def test_every_method_of_the_example_study_trains_and_samples(staged, tmp_path):
+def test_every_method_of_the_example_study_trains_samples_and_measures(staged, tmp_path):
     give_data(tmp_path, staged)
     shutil.copy(EXAMPLES / "my_methods.py", tmp_path)
     content: dict[str, Any] = yaml.safe_load((EXAMPLES / "my_methods.yaml").read_text("utf-8"))
     content["train"] |= {"steps": 2, "batch_size": 8}
     content["sample"] |= {"count": 4, "chunk": 4}
+    content["evaluate"]["extractors"] = ["pixels"]  # the classifier takes long to train
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     plan = plan_study(load_study(tmp_path / "study.yaml"), tmp_path)
     (run,) = (run for run in plan.runs if run.train.network.name == "SmallConv")
@@ -47,8 +52,18 @@ def test_every_method_of_the_example_study_trains_and_samples(staged, tmp_path):
     assert setting.sample.sampler.name == "heavy_ball"
     train(plan, run.id, Resources())
     sample(plan, run.id, setting.id)
-    samples = read_samples(plan.paths.samples(run.id, setting.store))
-    assert samples.model_space().shape == (4, 1, 8, 8)
+    samples = read_samples(plan.paths.samples(run.id, setting.store)).model_space()
+    assert samples.shape == (4, 1, 8, 8)
+    reference(plan, "digits", "pixels")
+    evaluate(plan, run.id, setting.id)
+    real = read_split(plan.paths.dataset_store("digits"), "train").model_space()
+    with xr.open_dataset(plan.paths.metrics(run.id, setting.id), engine="h5netcdf") as file:
+        assert float(file["brightness"]) == pytest.approx(abs(float(real.mean() - samples.mean())))
+
+
+def test_the_file_of_the_page_is_short():
+    """docs/plugins.md says how many lines it has."""
+    assert len((EXAMPLES / "my_methods.py").read_text("utf-8").splitlines()) == 40
 
 
 def test_heavy_ball_samples_a_gaussian():
@@ -56,7 +71,7 @@ def test_heavy_ball_samples_a_gaussian():
     target = GaussianMixture(torch.ones(1), mean[None], torch.tensor([std]))
     generator = torch.Generator().manual_seed(0)
     x = 2.0 * torch.randn(10000, 2, generator=generator)
-    options = {"step_size": 1e-3, "steps_per_level": 40, "momentum": 0.5}
+    options = {"step_size": 1e-3, "steps": 40, "momentum": 0.5}
     samples = load("my_methods").heavy_ball(target, x, sigmas, generator=generator, **options)
     torch.testing.assert_close(samples.mean(0), mean, atol=0.03, rtol=0)
     # The data, with the noise of the last level

@@ -69,6 +69,7 @@ def _stand_in(about: Mapping[str, Any]) -> type[MethodConfig]:
     plugin = Plugin(about["source"], Path(about["source"]), about["plugin"], "")
     declaration = Declaration(about["kind"], about["name"], _no_code, about["plugin"])
     kind.origin, kind.plugin = Origin(plugin, "", declaration), about["plugin"]
+    kind.target = f"{__name__}:{_no_code.__name__}"
     for name, value in about.get("facts", {}).items():
         setattr(kind, name, value)
     return kind
