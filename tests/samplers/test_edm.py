@@ -81,12 +81,13 @@ def test_without_churn_it_is_heuns_method_of_probability_flow(denoise):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_churn_keeps_a_gaussian(time):
-    # Fine steps from q_σ₁, with noise raised at every level, lead to the data.
+@pytest.mark.parametrize(("last", "denoise"), [(0.002, True), (0.4, False)])
+def test_churn_keeps_a_gaussian(time, last, denoise):
+    # Fine steps from q_σ₁, with noise raised at every level, lead to the data, or to q_σ_L.
     x = normal(MEAN, math.hypot(3.0, SPREAD), 50_000, 2)
-    options = {"s_churn": 20.0, "time": time, "generator": generator()}
-    end = edm(Gaussian(), x, karras(3.0, 0.002, 80), **options)
-    assert_normal(end, MEAN, SPREAD**2)
+    options = {"s_churn": 20.0, "time": time, "denoise": denoise, "generator": generator()}
+    end = edm(Gaussian(), x, karras(3.0, last, 80), **options)
+    assert_normal(end, MEAN, SPREAD**2 + (0.0 if denoise else last**2))
 
 
 def test_more_noise_than_churn_takes_away_widens_a_gaussian():

@@ -15,7 +15,7 @@ import xarray as xr
 from scoresweep.distributions import GaussianMixture
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.data.dataset_store import read_split
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.rules.score_error import score_error
@@ -165,6 +165,13 @@ def test_another_network_is_measured_again(tmp_path: Path) -> None:
     again = measured(with_parameters(plan, 0.01))
     assert not (again[BITS] == 123).any()
     assert not (again["score_error"] == 123).any()
+
+
+def test_a_likelihood_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
+    plan = with_parameters(make_plan(tmp_path, MIXTURE, PLAIN, [BITS], likelihood_steps=2), 1e30)
+    with pytest.raises(RunError, match=r"of 60 train samples"):
+        score_error(plan, plan.runs[0].id)
+    assert not plan.paths.score_error(plan.runs[0].id).exists()
 
 
 @pytest.mark.parametrize(

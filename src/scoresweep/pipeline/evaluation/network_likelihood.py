@@ -14,6 +14,7 @@ from scoresweep.metrics.likelihood import bits_per_dimension, dequantise, log_li
 from scoresweep.metrics.score_error import MeanEstimate, mean_of
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.data.split import Split
+from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.evaluation.subsets import random_subset
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.seeds import generator_for
@@ -33,6 +34,7 @@ def measure_likelihood(
     network: ScoreNetwork,
     splits: Mapping[str, Split],
     evaluate: Evaluate,
+    batch_size: int,
     advance: Callable[[int], None],
 ) -> xr.Dataset:
     """Return the mean bits per dimension of each split, with 95 % intervals over its samples.
@@ -44,13 +46,16 @@ def measure_likelihood(
         network: the network, which takes samples on the CPU.
         splits: the data by split.
         evaluate: what to measure.
+        batch_size: number of samples of a batch; a gradient is computed, as in training.
         advance: called with the number of samples after each batch.
 
     Raises:
         ValueError: if the network has a single noise level.
+        RunError: if a likelihood is not finite.
     """
     estimates = {
-        name: _estimate(network, name, split, evaluate, advance) for name, split in splits.items()
+        name: _estimate(network, name, split, evaluate, batch_size, advance)
+        for name, split in splits.items()
     }
     levels = {num_levels(split) for split in splits.values()}
     about: dict[str, Any] = {
@@ -80,6 +85,7 @@ def _estimate(
     name: str,
     split: Split,
     evaluate: Evaluate,
+    batch_size: int,
     advance: Callable[[int], None],
 ) -> MeanEstimate:
     """Return the mean bits per dimension of a random subset of a split."""
@@ -94,8 +100,15 @@ def _estimate(
         steps=evaluate.likelihood_steps,
         probes=evaluate.likelihood_probes,
         generator=generator,
+        batch_size=batch_size,
         advance=advance,
     )
+    if failed := int((~likelihoods.isfinite()).sum()):
+        raise RunError(
+            f"bits_per_dimension: the likelihood of {failed} of {len(x)} {name} samples is not "
+            f"finite; raise evaluate.likelihood_steps, found {evaluate.likelihood_steps}, or check "
+            f"the network"
+        )
     return mean_of(bits_per_dimension(likelihoods, x[0].numel(), levels))
 
 

@@ -109,10 +109,11 @@ def _measure_likelihood(plan: Plan, run: Run, device: torch.device) -> xr.Datase
         for e in evaluations
         for split in splits.values()
     ]
+    batch_size = max(1, run.train.batch_size // run.train.gradient_accumulation)
     with progress(f"bits per dimension {run.id}", sum(counts)) as advance:
         try:
             parts = [
-                (measure_likelihood(network, splits, each.evaluate, advance), each.axes)
+                (measure_likelihood(network, splits, each.evaluate, batch_size, advance), each.axes)
                 for each in evaluations
             ]
         except ValueError as error:

@@ -210,7 +210,7 @@ class Plan:
     @property
     def measures_networks(self) -> bool:
         """Whether any metric of networks is among the metrics."""
-        return bool(self.network_metrics())
+        return any(name in e.evaluate.metrics for e in self.evaluations for name in NETWORK_OPTIONS)
 
     def network_metrics(self) -> dict[str, list[Any]]:
         """Return the metrics of networks that are measured, each with what its values depend on."""
