@@ -322,6 +322,8 @@ def metric(
         maximum: largest possible value, to which intervals are limited.
         needs_images: whether it needs images, not points.
     """
+    if minimum is not None and maximum is not None and not minimum < maximum:
+        raise TypeError(f"@metric: minimum: {minimum!r}: expected less than maximum, {maximum!r}")
     hooks = {
         "on": on,
         "better": better,

@@ -25,6 +25,18 @@ from scoresweep.pipeline.training.network_setup import make_network
 
 BALL = {"name": "heavy_ball", "step_size": 1e-3}
 SMALL = {"name": "Small", "channels": 3}
+MEASURED = (
+    METHODS
+    + """
+
+from scoresweep.plugins import metric
+
+
+@metric(better="lower", long_name="difference of brightness")
+def brightness(real, generated):
+    return (real.mean() - generated.mean()).abs()
+"""
+)
 ONE = {"train": {"network": SMALL, "grid": {}}, "sample": {"sampler": BALL, "grid": {}}}
 
 
@@ -44,7 +56,8 @@ def finished(staged, tmp_path_factory):
     give_data(folder, staged)
     grid = {"sampler": [{"name": "annealed_langevin", "step_size": 2e-3}, BALL]}
     train = {"network": SMALL, "steps": 40, "grid": {}}
-    write_study(folder, train=train, sample={"grid": grid})
+    evaluate = {"metrics": ["score_error", "frechet", "brightness"]}
+    write_study(folder, MEASURED, train=train, sample={"grid": grid}, evaluate=evaluate)
     commands = "reference|train|score-error|sample --processes 2|evaluate|report"
     for command in commands.split("|"):
         name, *options = command.split()
@@ -71,6 +84,9 @@ def test_results_of_plugins_are_complete(plan, scoresweep):
         "heavy_ball(step_size=0.001)",
     ]
     assert report.plan.settings[1].id == plan.settings[1].id
+    assert report.metrics["brightness"].better == "lower"
+    assert report.metrics["brightness"].title == "difference of brightness"
+    assert report.rows["brightness"].notna().all()
 
 
 @pytest.mark.slow
@@ -81,13 +97,15 @@ def test_reports_are_compared_without_the_plugin(plan, scoresweep, tmp_path):
     done = scoresweep("compare", *paths, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "heavy_ball" in done.stdout
+    done = scoresweep("compare", *paths, "--metric", "brightness", cwd=tmp_path)
+    assert "difference of brightness (lower is better)" in done.stdout, done.stderr
 
 
 @pytest.mark.slow
 def test_results_keep_a_copy_of_the_plugin(plan):
     run, setting = plan.runs[0], plan.settings[1]
     (record,) = json.loads(plan.paths.provenance(run.id).read_text())["plugins"]
-    assert record["files"] == {"my_methods.py": METHODS}
+    assert record["files"] == {"my_methods.py": MEASURED}
     assert record["sha256"] == setting.sample.sampler.plugin
     manifest = json.loads(plan.paths.samples_manifest(run.id, setting.store).read_text())
     assert manifest["plugins"] == {"my_methods.py": record["sha256"]}
@@ -129,7 +147,7 @@ def test_samples_do_not_depend_on_the_number_of_processes(plan, folder):
     shutil.copytree(plan.paths.results / "runs", folder / "results/tiny/runs")
     grid = {"sampler": [{"name": "annealed_langevin", "step_size": 2e-3}, BALL]}
     train = {"network": SMALL, "steps": 40, "grid": {}}
-    again = plan_in(folder, train=train, sample={"grid": grid})
+    again = plan_in(folder, MEASURED, train=train, sample={"grid": grid})
     run, setting = again.runs[0].id, again.settings[1]
     sample(again, run, setting.id)
     drawn = [read_samples(p.paths.samples(run, setting.store)).values for p in (plan, again)]

@@ -177,6 +177,7 @@ BAD = {
     "@metric(on='pixels')\ndef f(real, generated): ...": "py:3: TypeError: @metric: on",
     "@metric(better='small')\ndef f(real, generated): ...": "py:3: TypeError: @metric: better",
     "@metric(minimum='0')\ndef f(real, generated): ...": "py:3: TypeError: @metric: minimum",
+    "@metric(minimum=1, maximum=0)\ndef f(real, generated): ...": "TypeError: @metric: minimum: 1",
     "@extractor\ndef pixels(x): ...": "my_methods.py:3: the extractor 'pixels'",
     "@extractor\ndef f(): ...": "my_methods.py:3: the extractor 'f'",
     "@extractor\ndef f(x, *, a: torch.Tensor): ...": "my_methods.py:3: the extractor 'f': option",

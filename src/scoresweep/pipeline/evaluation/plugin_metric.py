@@ -44,7 +44,7 @@ class PluginMetric:
         """
         try:
             found = self._call(self._tensor(real), self._tensor(generated), options.seed)
-            numbers = self._numbers(found)
+            values = self._numbers(found)
         except RunError as error:
             raise ValueError(str(error)) from None
         hooks, name = self.method.hooks, self.method.name
@@ -60,7 +60,7 @@ class PluginMetric:
                 units=hooks["unit"],
                 per_extractor=not self.method.on_samples,
             )
-            for key, value in numbers.items()
+            for key, value in values.items()
         }
 
     @property
@@ -102,7 +102,8 @@ class PluginMetric:
         if missing := sorted(self.method.ranking.keys() - values.keys()):
             raise RunError(
                 f"{self._origin}: returned no value for {', '.join(missing)}, which its decorator "
-                f"names in `better`; found {', '.join(values) or 'an empty dictionary'}"
+                f"names in `better`; found {', '.join(values) or 'an empty dictionary'} (for a "
+                f"dictionary, expected better={{KEY: 'lower'}} or 'higher')"
             )
         for key in values if isinstance(found, Mapping) else ():
             if not key.isidentifier() or key.rpartition("_")[2] in COMPANIONS:

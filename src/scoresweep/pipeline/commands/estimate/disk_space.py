@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samples_by_store
@@ -53,13 +54,12 @@ def bytes_of_features(plan: Plan) -> int:
     The number of features of a plugin's extractor is counted in a trial run; it is left out if the
     shape of the samples is unknown.
     """
-    total, samples = 0, _samples_per_run(plan)
-    for run in plan.runs:
-        for extractor in _kept_extractors(plan):
-            number = _num_features(plan, extractor, run.dataset)
-            if number is not None:
-                total += samples * (number * BYTES_PER_FEATURE + SAMPLE_HASH_BYTES)
-    return total
+    bytes_per_sample = dict.fromkeys((dataset.id for dataset in plan.study.dataset), 0)
+    for dataset, extractor in itertools.product(plan.study.dataset, _kept_extractors(plan)):
+        number = _num_features(plan, extractor, dataset)
+        if number is not None:
+            bytes_per_sample[dataset.id] += number * BYTES_PER_FEATURE + SAMPLE_HASH_BYTES
+    return _samples_per_run(plan) * sum(bytes_per_sample[run.dataset.id] for run in plan.runs)
 
 
 def _num_features(plan: Plan, extractor: ExtractorFacts, dataset: Dataset) -> int | None:
