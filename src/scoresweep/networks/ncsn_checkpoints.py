@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from scoresweep.networks.published_parameters import check_parameters
 from scoresweep.networks.refinenet import RefineNet
 
 __all__ = ["convert_ncsn_state_dict", "published_names", "published_options", "to_published"]
@@ -26,9 +27,6 @@ REFINE_BLOCKS = {**STAGES, 6: ("1", "2", "31", "3", "4", "5")}
 EMBEDDED_PARAMETERS = ("gamma", "alpha", "beta")
 """Order of a norm's parameters in the matrix of all levels."""
 
-MAX_NAMES = 4
-"""Maximum number of names of each kind in an error."""
-
 
 def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -> dict[str, Tensor]:
     """Convert published `tensors` to the names and dtypes of the parameters of `network`.
@@ -37,46 +35,23 @@ def convert_ncsn_state_dict(tensors: Mapping[str, Tensor], network: RefineNet) -
         ValueError: if tensors are missing, unexpected, not finite or of another shape; it names the
             first of them.
     """
+    check_parameters(
+        tensors, {name: tuple(tensor.shape) for name, tensor in to_published(network).items()}
+    )
     names = published_names(network)
-    expected = set(names.values())
-    problems = _list_problem("missing", sorted(expected - set(tensors)))
-    problems += _list_problem("extra", sorted(set(tensors) - expected))
-    shapes, not_finite = [], []
     converted: dict[str, Tensor] = {}
     for name, parameter in network.named_parameters():
-        published = names[name]
-        if published not in tensors:
-            continue
-        tensor, shape = tensors[published].to(parameter.dtype), tuple(parameter.shape)
-        is_part = published.endswith("embed.weight")
-        if is_part:
-            shape = (shape[0], len(EMBEDDED_PARAMETERS) * shape[1])
-        if tensor.shape != shape:
-            shapes.append(f"{published} {tuple(tensor.shape)}, not {shape}")
-        elif not bool(torch.isfinite(tensor).all()):
-            not_finite.append(published)
-        elif is_part:
+        tensor = tensors[names[name]].to(parameter.dtype)
+        if names[name].endswith("embed.weight"):
             # Clone, because views of one matrix are saved as tied weights.
             tensor = tensor.chunk(len(EMBEDDED_PARAMETERS), dim=1)[_embedding_index(name)].clone()
         converted[name] = tensor
-    problems += _list_problem("of another shape", list(dict.fromkeys(shapes)))
-    problems += _list_problem("not finite", list(dict.fromkeys(not_finite)))
-    if problems:
-        raise ValueError("; ".join(problems))
     return converted
 
 
 def _embedding_index(name: str) -> int:
     """Return the index of a norm's parameter in the matrix of all levels."""
     return EMBEDDED_PARAMETERS.index(name.rsplit(".", 1)[-1])
-
-
-def _list_problem(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:MAX_NAMES]]
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return [f"{what}: {', '.join(shown)}{more}"]
 
 
 def to_published(network: RefineNet) -> dict[str, Tensor]:

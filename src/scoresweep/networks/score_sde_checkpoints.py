@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scoresweep.networks.ncsnpp import NCSNpp
 from scoresweep.networks.ncsnpp_blocks import Attention, ResidualBlock
 from scoresweep.networks.ncsnpp_pyramids import InputSkip
+from scoresweep.networks.published_parameters import check_parameters
 from scoresweep.networks.resampling import DoublingConv, HalvingConv
 from scoresweep.networks.sigma_embeddings import FourierEmbedding
 
@@ -58,15 +59,32 @@ def convert_score_sde_state_dict(
     """Return published `tensors` under the names and in the shapes and dtypes of `network`.
 
     Raises:
-        KeyError: if a tensor is missing.
+        ValueError: if tensors are missing, unexpected, not finite or of another shape; it names the
+            first of them.
     """
-    state, converted = network.state_dict(), {}
-    for name, published in score_sde_names(network).items():
+    state, names = network.state_dict(), score_sde_names(network)
+    check_parameters(
+        tensors,
+        {published: _shape(published, state[name]) for name, published in names.items()},
+    )
+    converted = {}
+    for name, published in names.items():
         tensor = tensors[published].to(state[name].dtype)
-        if published.endswith(".W") and tensor.ndim == 2:
+        if _is_transposed(published, tensor):
             tensor = tensor.T.reshape(state[name].shape)
         converted[name] = tensor
     return converted
+
+
+def _shape(published: str, tensor: Tensor) -> tuple[int, ...]:
+    """Return the published shape of a tensor of the network here."""
+    shape = tuple(tensor.shape)
+    return (shape[1], shape[0]) if _is_transposed(published, tensor) else shape
+
+
+def _is_transposed(published: str, tensor: Tensor) -> bool:
+    """Return whether it is the matrix of a 1×1 convolution; frequencies are called W as well."""
+    return published.endswith(".W") and tensor.ndim > 1
 
 
 def _layers(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:

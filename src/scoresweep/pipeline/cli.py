@@ -167,7 +167,7 @@ def import_checkpoint(
     ] = True,
     root: Root = Path(),
 ) -> None:
-    """Import a checkpoint of the public NCSN or NCSNv2 code instead of training."""
+    """Import a checkpoint of NCSN, NCSNv2 or score_sde_pytorch instead of training."""
     from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint as run_import
 
     run_import(_plan(study, root), run, file, ema)

@@ -1,9 +1,10 @@
-"""`scoresweep import-checkpoint`: import weights of the public NCSN and NCSNv2 programs as a run.
+"""`scoresweep import-checkpoint`: import weights of a public program as a run.
 
-Those programs save a list with `torch.save`: the network's parameters (named "module.…" by
-`DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the averaged
-parameters. A state dict with the same names is also read, alone or in a dictionary. Only tensors
-and plain values are read; nothing in the file is executed.
+The programs of NCSN and NCSNv2 save a list with `torch.save`: the network's parameters (named
+"module.…" by `DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the
+averaged parameters. score_sde_pytorch saves a dictionary, with the averages as a list without
+names. A state dict with the same names is also read, alone or in a dictionary. Only tensors and
+plain values are read; nothing in the file is executed.
 
 A file does not record everything about its network. What it leaves open is listed (`on_trust`), and
 the network is tested on held-out images (`held_out_check`).
@@ -12,7 +13,6 @@ the network is tested on held-out images (`held_out_check`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,17 @@ from torch import Tensor
 
 from scoresweep.networks.ncsn_checkpoints import (
     convert_ncsn_state_dict,
+    published_names,
     published_options,
     to_published,
 )
+from scoresweep.networks.ncsnpp import NCSNpp
 from scoresweep.networks.refinenet import RefineNet
 from scoresweep.networks.score_network import ScoreNetwork
+from scoresweep.networks.score_sde_checkpoints import (
+    convert_score_sde_state_dict,
+    score_sde_names,
+)
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.system.atomic_files import sha256_of
@@ -34,32 +40,17 @@ from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.artifacts import write_run_header, write_run_without_training
 from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
 from scoresweep.pipeline.training.network_setup import make_network
-from scoresweep.pipeline.training.weight_files.contents import States, describe_content, find_states
-from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
+from scoresweep.pipeline.training.weight_files.published import (
+    EXPECTED,
+    Published,
+    find_published,
+)
 from scoresweep.pipeline.training.weight_files.read import Content, read_content
 
 __all__ = ["import_checkpoint"]
 
-EXPECTED = "expected a checkpoint of the public NCSN or NCSNv2 program"
-LIST_LENGTHS = (2, 4, 5)
-"""Lengths of the list: NCSN; NCSNv2 without and with averaged parameters."""
 SIGMA_RTOL = 1e-5
 """Relative tolerance between two noise ladders; published ones are float32."""
-
-
-@dataclass(frozen=True)
-class _Published:
-    """The content of a published checkpoint."""
-
-    tensors: dict[str, Tensor]
-    """Parameters under their published names."""
-    sigmas: Tensor | None
-    """The noise ladder, (L,), which NCSNv2 saves with its parameters."""
-    averaged: bool | None
-    """Whether the parameters are averages; None if the file does not say."""
-    step: int | None
-    ignored: tuple[str, ...]
-    """Other keys of the file."""
 
 
 def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> None:
@@ -78,7 +69,7 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
     _refuse_existing(paths.weights(run.id))
     content = read_content(file, EXPECTED)
     try:
-        published = _published(content, ema)
+        published = find_published(content.value, ema)
     except ValueError as error:
         raise InputError(f"{file}: {error}") from None
     network = make_network(run, paths)
@@ -89,7 +80,9 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"{file}: with its weights, the run's network gives scores that are not finite on test "
             f"images (noise left: {check.table()})"
         )
-    facts = _facts(run, content, published, check) | {"file": file.name, "sha256": sha256_of(file)}
+    on_trust = _on_trust(run, published, network)
+    facts = _facts(content, published, on_trust, check)
+    facts |= {"file": file.name, "sha256": sha256_of(file)}
     with file_lock(paths.training_lock(run.id)):
         _refuse_existing(paths.weights(run.id))
         write_run_header(run, paths)
@@ -106,7 +99,7 @@ def _refuse_existing(weights: Path) -> None:
 
 
 def _facts(
-    run: Run, content: Content, published: _Published, check: HeldOutCheck
+    content: Content, published: Published, on_trust: dict[str, str], check: HeldOutCheck
 ) -> dict[str, Any]:
     """Return what is known about imported weights, for the run's provenance."""
     return {
@@ -114,18 +107,25 @@ def _facts(
         "step": published.step,
         "ignored": list(published.ignored),
         "checksums": "compared" if content.has_checksums else f"none in {content.kind.description}",
-        "on_trust": _on_trust(run, published),
+        "on_trust": on_trust,
         "held_out_check": check.facts(),
     }
 
 
-def _on_trust(run: Run, published: _Published) -> dict[str, str]:
+def _on_trust(run: Run, published: Published, network: ScoreNetwork) -> dict[str, str]:
     """Return what the file does not record, and what the run assumes."""
     open_points = {
         "activation": "ELU (nonlinearity: elu)",
         "data range": "images in [0, 1] (rescaled, logit_transform: false; no image_mean)",
-        "training data": f"like {run.dataset.id}",
     }
+    if isinstance(network, NCSNpp):
+        open_points = {
+            "activation": "SiLU (nonlinearity: swish)",
+            "data range": "images in [0, 1] (centered: false)",
+            "noise": "added to the image, which is not scaled (sde: vesde)",
+            "options": "fir, skip_rescale, scale_by_sigma and sizes of attention of the run",
+        }
+    open_points["training data"] = f"like {run.dataset.id}"
     if published.sigmas is None:
         open_points["ladder"] = "that of the run (train.noise), the largest level first"
     if published.averaged is None:
@@ -157,90 +157,43 @@ def _report(
         )
 
 
-def _published(content: Content, ema: bool) -> _Published:
-    """Return the parameters in a file; raise `ValueError` if there are none."""
-    value = content.value
-    if kind := describe_content(value):
-        raise ValueError(f"holds {kind.description}; {kind.remedy or EXPECTED}")
-    is_list = isinstance(value, list)
-    states = _states_of_list(value) if is_list else _states(value)
-    taken = states.averaged if ema and states.averaged is not None else states.raw
-    if taken is None:
-        raise ValueError("holds averaged parameters only; omit --no-ema")
-    tensors = plain_parameters(taken)
-    sigmas = tensors.pop("sigmas", None)
-    if sigmas is None and states.raw is not None:
-        sigmas = plain_parameters(
-            {key: value for key, value in states.raw.items() if str(key).endswith("sigmas")}
-        ).get("sigmas")
-    is_known = is_list or states.averaged is not None
-    return _Published(
-        tensors,
-        None if sigmas is None else _ladder(sigmas),
-        (taken is states.averaged) if is_known else None,
-        states.step,
-        states.ignored,
-    )
-
-
-def _states(value: Any) -> States:
-    try:
-        return find_states(value)
-    except ValueError as error:
-        raise ValueError(f"{error}; {EXPECTED}") from None
-
-
-def _states_of_list(parts: list[Any]) -> States:
-    """Return the state dicts in the list that the public programs save."""
-    if len(parts) not in LIST_LENGTHS or not isinstance(parts[0], dict):
-        kinds = ", ".join(abbreviate_names([type(part).__name__ for part in parts])) or "nothing"
-        raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
-    averaged = parts[4] if len(parts) == 5 else None
-    if averaged is not None and not isinstance(averaged, dict):
-        raise ValueError(f"holds no averaged parameters but {type(averaged).__name__}")
-    step = parts[3] if len(parts) > 3 and type(parts[3]) is int else None
-    return States(parts[0], averaged, step)
-
-
-def _ladder(sigmas: Tensor) -> Tensor:
-    """Return the noise ladder (L,) in float64; raise `ValueError` if it is not valid."""
-    if max(sigmas.shape, default=1) != sigmas.numel():
-        raise ValueError(f"its ladder (sigmas) has the shape {tuple(sigmas.shape)}; expected (L,)")
-    ladder = sigmas.double().reshape(-1)
-    if not float(ladder[-1]) > 0:
-        raise ValueError(f"its ladder (sigmas) ends at {float(ladder[-1]):.7g}; expected > 0")
-    rises = (ladder.diff() >= 0).nonzero()
-    if len(rises):
-        level = int(rises[0])
-        raise ValueError(
-            f"its ladder (sigmas) does not decrease: level {level + 1} is "
-            f"{float(ladder[level]):.7g}, level {level + 2} is {float(ladder[level + 1]):.7g}"
-        )
-    return ladder
-
-
-def _load_parameters(network: ScoreNetwork, published: _Published, file: Path) -> None:
+def _load_parameters(network: ScoreNetwork, published: Published, file: Path) -> None:
     """Load the parameters into `network` after comparing names, shapes and noise ladder."""
-    if not isinstance(network, RefineNet):
+    if not isinstance(network, RefineNet | NCSNpp):
         raise InputError(
             "train.network: only the networks of the published programs can be imported; expected "
-            "ncsn, ncsnv2, ncsnv2_deeper or ncsnv2_deepest"
+            "ncsn, ncsnv2, ncsnv2_deeper, ncsnv2_deepest or ncsnpp"
+        )
+    if isinstance(network, NCSNpp) and network.data_std is not None:
+        raise InputError(
+            "train.network.preconditioning: found edm, which the published networks do not have; "
+            "expected none"
         )
     _compare_networks(network, published, file)
     if published.sigmas is not None:
         _compare_ladders(network.sigmas, published.sigmas, file)
     try:
-        parameters = convert_ncsn_state_dict(published.tensors, network)
+        parameters = _convert(network, published.tensors)
     except ValueError as error:
         raise InputError(f"{file}: does not fit the run's network: {error}") from None
     network.load_state_dict(parameters | {"sigmas": network.sigmas})
 
 
-def _compare_networks(network: RefineNet, published: _Published, file: Path) -> None:
+def _convert(network: RefineNet | NCSNpp, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if isinstance(network, NCSNpp):
+        return convert_score_sde_state_dict(tensors, network)
+    return convert_ncsn_state_dict(tensors, network)
+
+
+def _compare_networks(network: RefineNet | NCSNpp, published: Published, file: Path) -> None:
     """Raise `InputError` if the parameters belong to a different network."""
-    theirs = published_options(published.tensors)
-    expected = published_options(to_published(network))
-    if not theirs and not published.tensors.keys() & to_published(network).keys():
+    theirs = _options(published.tensors)
+    expected: dict[str, str | int]
+    if isinstance(network, NCSNpp):
+        own_names, expected = score_sde_names(network), {"network": "ncsnpp"}
+    else:
+        own_names, expected = published_names(network), published_options(to_published(network))
+    if not theirs and not published.tensors.keys() & set(own_names.values()):
         names = ", ".join(abbreviate_names(published.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, which match no published network; {EXPECTED}")
     wrong = [key for key in theirs if key in expected and expected[key] != theirs[key]]
@@ -249,6 +202,13 @@ def _compare_networks(network: RefineNet, published: _Published, file: Path) -> 
             f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
             + ", ".join(f"{key} {theirs[key]}, in the run {expected[key]}" for key in wrong)
         )
+
+
+def _options(tensors: dict[str, Tensor]) -> dict[str, str | int]:
+    """Return the options of the published network with these parameters, {} if there is none."""
+    if any(name.startswith("all_modules.") for name in tensors):
+        return {"network": "ncsnpp"}
+    return published_options(tensors)
 
 
 def _compare_ladders(expected: Tensor, theirs: Tensor, file: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_truncated_file_is_refused(tmp_path, zipped, share):
     ("content", "name"),
     [
         (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
-        ([STATE, np.float64(0.5)], "numpy"),
+        ([STATE, np.ones(2)], "numpy"),
         ({"model": STATE, "args": Namespace(lr=1)}, "argparse.Namespace"),
     ],
 )
@@ -117,6 +117,16 @@ def test_objects_are_named_and_the_advice_of_pytorch_is_not_repeated(
     assert name in message
     assert "weights_only" not in message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_numbers_of_numpy_are_read(tmp_path, zipped):
+    values = [np.float64(0.1), np.float32(0.5), np.int64(-3), np.bool_(True)]
+    found = read_content(saved(tmp_path / "a.pth", [STATE, values], zipped), EXPECTED).value[1]
+    assert found == values
+    assert [type(value) for value in found] == [float, float, int, bool]
+    with pytest.raises(InputError, match="numpy"):
+        read_content(saved(tmp_path / "a.pth", [STATE, np.str_("a")], zipped), EXPECTED)
 
 
 def test_a_checkpoint_of_edm_is_named(tmp_path):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoresweep.pipeline.system.file_kinds import FileKind, abbreviate_names
 
-__all__ = ["States", "describe_content", "find_states"]
+__all__ = ["States", "describe_content", "find_states", "name_averages"]
 
 MAX_NAMES = 20_000
 """Maximum number of names searched."""
@@ -64,6 +64,8 @@ CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
 
 RAW = ("state_dict", "model", "model_state_dict", "net", "network", "score")
 AVERAGED = ("ema", "ema_state_dict", "model_ema", "averaged")
+UNTRAINED = r"(^|\.)(sigmas|all_modules\.\d+\.W)$"
+"""Names in `model` that are not trained: the ladder, and frequencies of the embedding of σ."""
 STEP = ("step", "global_step", "iteration")
 
 
@@ -128,3 +130,32 @@ def find_states(content: Any) -> States:
         steps[0] if steps else None,
         tuple(abbreviate_names([str(key) for key in content if key not in used])),
     )
+
+
+def name_averages(averaged: Mapping[Any, Any], raw: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
+    """Return averages by name, also those that score_sde saves as a list without names.
+
+    The list has the trained parameters in their order; the others are taken from `raw`.
+
+    Raises:
+        ValueError: if the list does not fit the parameters in `raw`.
+    """
+    shadows = averaged.get("shadow_params")
+    if not isinstance(shadows, list):
+        return averaged
+    if raw is None:
+        raise ValueError("holds averages without names (ema.shadow_params) and no `model`")
+    names = [name for name in raw if not re.search(UNTRAINED, str(name))]
+    if len(shadows) != len(names):
+        raise ValueError(
+            f"holds {len(shadows)} averages (ema.shadow_params); expected {len(names)}, one for "
+            f"each trained parameter of `model`"
+        )
+    for place, (name, shadow) in enumerate(zip(names, shadows, strict=True)):
+        found, expected = (tuple(getattr(value, "shape", ())) for value in (shadow, raw[name]))
+        if found != expected:
+            raise ValueError(
+                f"holds the average ema.shadow_params[{place}] of the shape {found}; expected "
+                f"{expected}, as {name} of `model`"
+            )
+    return {**raw, **dict(zip(names, shadows, strict=True))}

@@ -23,6 +23,7 @@ from scoresweep.pipeline.system.file_kinds import (
     describe,
 )
 from scoresweep.pipeline.system.pickle_globals import pickled_globals
+from scoresweep.pipeline.training.weight_files.numpy_scalars import numpy_scalars_as_numbers
 
 __all__ = ["Content", "read_content"]
 
@@ -111,7 +112,7 @@ def _verify_checksums(path: Path) -> bool:
 
 def _load_torch(path: Path, kind: FileKind) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), numpy_scalars_as_numbers():
             warnings.simplefilter("ignore")  # unusual tensors are refused later
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
