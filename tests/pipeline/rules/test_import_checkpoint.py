@@ -117,6 +117,31 @@ def test_the_run_samples_like_any_other(plan, tmp_path):
         import_checkpoint(study, run.id, tmp_path / "c.pth")
 
 
+@pytest.mark.parametrize("end", ["", "discriminator last", "averages last"])
+def test_lists_of_consistent_sampling_are_read(plan, tmp_path, end):
+    """That program (AdversarialConsistentScoreMatching) saves no ladder.
+
+    Its network returns the score times σ, without the division inside that NCSNv2 has, so that its
+    parameters are those of NCSNv2.
+    """
+    content = torch.load(checkpoint(tmp_path / "c.pth"), weights_only=True)
+    del content[0]["module.sigmas"]
+    if end:
+        content.insert(4 if end == "averages last" else 5, {"module.conv.weight": torch.ones(1)})
+    torch.save(content, tmp_path / "c.pth")
+    study = plan()
+    run = study.runs[0]
+    import_checkpoint(study, run.id, tmp_path / "c.pth")
+    x, sigma = images(2, 1, 8, 8).float(), torch.tensor([2.0, 0.5])
+    with torch.no_grad():
+        found = load_network(study.paths.run(run.id))(x, sigma)
+        assert torch.equal(found, expected(study, "ncsnv2", 2)(x, sigma))
+    about = json.loads(study.paths.provenance(run.id).read_text())["imported"]
+    assert (about["averaged"], about["step"]) == (True, 3000)
+    assert about["ignored"] == (["discriminator"] if end else [])
+    assert {"ladder", "output"} <= about["on_trust"].keys()
+
+
 def refused(study, file, message):
     with pytest.raises(InputError, match=message):
         import_checkpoint(study, study.runs[0].id, file)

@@ -2,9 +2,10 @@
 
 The programs of NCSN and NCSNv2 save a list with `torch.save`: the network's parameters (named
 "module.…" by `DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the
-averaged parameters. score_sde_pytorch saves a dictionary, with the averages as a list without
-names. A state dict with the same names is also read, alone or in a dictionary. Only tensors and
-plain values are read; nothing in the file is executed.
+averaged parameters; AdversarialConsistentScoreMatching can add a discriminator. score_sde_pytorch
+saves a dictionary, with the averages as a list without names. A state dict with the same names is
+also read, alone or in a dictionary. Only tensors and plain values are read; nothing in the file is
+executed.
 
 A file does not record everything about its network. What it leaves open is listed (`on_trust`), and
 the network is tested on held-out images (`held_out_check`).
@@ -18,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from scoresweep.networks.ncsn import NCSN
 from scoresweep.networks.ncsn_checkpoints import (
     convert_ncsn_state_dict,
     published_names,
@@ -126,6 +128,10 @@ def _on_trust(run: Run, published: Published, network: ScoreNetwork) -> dict[str
             "options": "fir, skip_rescale, scale_by_sigma and sizes of attention of the run",
         }
     open_points["training data"] = f"like {run.dataset.id}"
+    if published.sigmas is None and not isinstance(network, NCSN | NCSNpp):
+        # The program of consistent sampling saves no ladder, and divides by sigma outside.
+        open_points["output"] = "divided by sigma, the score (target: gaussian; not std)"
+        open_points["dilation"] = "that of NCSNv2 (not no_dilation)"
     if published.sigmas is None:
         open_points["ladder"] = "that of the run (train.noise), the largest level first"
     if published.averaged is None:

@@ -22,6 +22,10 @@ OPTIMIZER = {"state": {0: {"step": ONE}}, "param_groups": [{"lr": 1e-4}]}
             "score_sde",
         ),
         ({"module.all_modules.3.weight": ONE}, "score_sde"),
+        (
+            [{"module.downblocks.0.weight": ONE, "module.middleblocks.0.nin.bias": ONE}, {}],
+            "consistent_unet",
+        ),
         ({"model.map_layer0.weight": ONE, "model.enc.32x32_conv.weight": ONE}, "edm"),
         ([{"module.temb.dense.0.weight": ONE}, OPTIMIZER, 3, 100, {}], "ddim"),
         (

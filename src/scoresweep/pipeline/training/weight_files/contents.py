@@ -44,6 +44,13 @@ CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
         FileKind("diffusers", "the weights of a network of diffusers"),
     ),
     (
+        (r"\bdownblocks\.0\.weight", r"\bmiddleblocks\.0\."),
+        FileKind(
+            "consistent_unet",
+            "a U-Net of AdversarialConsistentScoreMatching, which has no counterpart here",
+        ),
+    ),
+    (
         (r"^pytorch-lightning_version",),
         FileKind(
             "lightning", "a PyTorch Lightning checkpoint", "save its `state_dict` with torch.save"

@@ -19,8 +19,8 @@ from scoresweep.pipeline.training.weight_files.parameters import plain_parameter
 __all__ = ["EXPECTED", "Published", "find_published"]
 
 EXPECTED = "expected a checkpoint of the public NCSN, NCSNv2 or score_sde_pytorch program"
-LIST_LENGTHS = (2, 4, 5)
-"""Lengths of the list: NCSN; NCSNv2 without and with averaged parameters."""
+LIST_LENGTHS = (2, 4, 5, 6)
+"""Lengths of the list: NCSN; NCSNv2 without and with averaged parameters; with a discriminator."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,24 @@ def _states_of_list(parts: list[Any]) -> States:
     if len(parts) not in LIST_LENGTHS or not isinstance(parts[0], dict):
         kinds = ", ".join(abbreviate_names([type(part).__name__ for part in parts])) or "nothing"
         raise ValueError(f"holds a list of {kinds}; {EXPECTED}")
-    averaged = parts[4] if len(parts) == 5 else None
+    averaged = _averages_of_list(parts)
     if averaged is not None and not isinstance(averaged, dict):
         raise ValueError(f"holds no averaged parameters but {type(averaged).__name__}")
     step = parts[3] if len(parts) > 3 and type(parts[3]) is int else None
-    return States(parts[0], averaged, step)
+    return States(parts[0], averaged, step, ("discriminator",) if len(parts) == 6 else ())
+
+
+def _averages_of_list(parts: list[Any]) -> Any:
+    """Return what should be averages in a list; with a discriminator, the part with known names."""
+    own = {str(name).removeprefix("module.") for name in parts[0]}
+    for part in parts[4:]:
+        if (
+            isinstance(part, dict)
+            and part
+            and {str(n).removeprefix("module.") for n in part} <= own
+        ):
+            return part
+    return parts[4] if len(parts) > 4 else None
 
 
 def _ladder(sigmas: Tensor) -> Tensor:
