@@ -67,26 +67,26 @@ def to_published(network: RefineNet) -> dict[str, Tensor]:
     return {name: torch.cat(tensors, dim=-1) for name, tensors in parts.items()}
 
 
-def published_options(tensors: Mapping[str, Tensor]) -> dict[str, str | int]:
+def published_options(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str | int]:
     """Return the options of the published network with these parameters, {} if there is none.
 
     "network" is its name here, or the authors' class name if it is not offered here; "channels" is
     the number of feature maps, "image channels" the number of channels of its images, and "levels"
     the number of levels if each has its own parameters.
     """
-    first = tensors.get("begin_conv.weight")
-    if first is None or first.ndim != 4 or "res4.0.conv1.weight" not in tensors:
+    first = shapes.get("begin_conv.weight", ())
+    if len(first) != 4 or "res4.0.conv1.weight" not in shapes:
         return {}
-    depth = ("res5.0.conv1.weight" in tensors) + ("res31.0.conv1.weight" in tensors)
+    depth = ("res5.0.conv1.weight" in shapes) + ("res31.0.conv1.weight" in shapes)
     options: dict[str, str | int] = {
         "network": ("ncsnv2", "ncsnv2_deeper", "ncsnv2_deepest")[depth],
-        "channels": first.shape[0],
-        "image channels": first.shape[1],
+        "channels": first[0],
+        "image channels": first[1],
     }
-    embedding = tensors.get("normalizer.embed.weight")
-    if embedding is not None and embedding.ndim == 2:
+    embedding = shapes.get("normalizer.embed.weight", ())
+    if len(embedding) == 2:
         options["network"] = ("ncsn", "NCSNdeeper", "NCSNdeeper")[depth]
-        options["levels"] = embedding.shape[0]
+        options["levels"] = embedding[0]
     return options
 
 

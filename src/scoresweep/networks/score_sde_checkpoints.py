@@ -19,7 +19,7 @@ from scoresweep.networks.published_parameters import check_parameters
 from scoresweep.networks.resampling import DoublingConv, HalvingConv
 from scoresweep.networks.sigma_embeddings import FourierEmbedding
 
-__all__ = ["convert_score_sde_state_dict", "score_sde_names"]
+__all__ = ["convert_score_sde_state_dict", "score_sde_names", "score_sde_shapes"]
 
 LAYERS = (
     *(FourierEmbedding, nn.Linear, nn.Conv2d, nn.GroupNorm, ResidualBlock, Attention),
@@ -53,6 +53,16 @@ def score_sde_names(network: NCSNpp) -> dict[str, str]:
     return names
 
 
+def score_sde_shapes(network: NCSNpp) -> dict[str, tuple[int, ...]]:
+    """Return the published shape of each tensor in `score_sde_names`, by its published name."""
+    state, shapes = network.state_dict(), {}
+    for name, published in score_sde_names(network).items():
+        shape = tuple(state[name].shape)
+        is_transposed = _is_transposed(published, state[name])
+        shapes[published] = (shape[1], shape[0]) if is_transposed else shape
+    return shapes
+
+
 def convert_score_sde_state_dict(
     tensors: Mapping[str, Tensor], network: NCSNpp
 ) -> dict[str, Tensor]:
@@ -62,24 +72,14 @@ def convert_score_sde_state_dict(
         ValueError: if tensors are missing, unexpected, not finite or of another shape; it names the
             first of them.
     """
-    state, names = network.state_dict(), score_sde_names(network)
-    check_parameters(
-        tensors,
-        {published: _shape(published, state[name]) for name, published in names.items()},
-    )
-    converted = {}
-    for name, published in names.items():
+    check_parameters(tensors, score_sde_shapes(network))
+    state, converted = network.state_dict(), {}
+    for name, published in score_sde_names(network).items():
         tensor = tensors[published].to(state[name].dtype)
         if _is_transposed(published, tensor):
             tensor = tensor.T.reshape(state[name].shape)
         converted[name] = tensor
     return converted
-
-
-def _shape(published: str, tensor: Tensor) -> tuple[int, ...]:
-    """Return the published shape of a tensor of the network here."""
-    shape = tuple(tensor.shape)
-    return (shape[1], shape[0]) if _is_transposed(published, tensor) else shape
 
 
 def _is_transposed(published: str, tensor: Tensor) -> bool:

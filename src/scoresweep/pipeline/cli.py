@@ -159,15 +159,37 @@ def train(
 
 @app.command("import-checkpoint", rich_help_panel=STEPS)
 def import_checkpoint(
-    study: StudyFile,
-    file: Annotated[Path, typer.Argument(help="Checkpoint file (.pth).", show_default=False)],
-    run: Annotated[str, typer.Option("--run", help="Id or hash of the run to import into.")],
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file (YAML).", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Checkpoint file (.pth).", show_default=False)
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Id or hash of the run to import into.")
+    ] = None,
     ema: Annotated[
         bool, typer.Option(help="Use the EMA weights, if the checkpoint has any.")
     ] = True,
+    describe: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only print what this checkpoint file is, and a study that fits it.",
+            show_default=False,
+        ),
+    ] = None,
     root: Root = Path(),
 ) -> None:
     """Import a checkpoint of NCSN, NCSNv2 or score_sde_pytorch instead of training."""
+    if describe is not None:
+        if study or file or run:
+            raise InputError("import-checkpoint --describe FILE takes no STUDY, FILE or --run")
+        from scoresweep.pipeline.commands.describe_checkpoint import describe_checkpoint
+
+        typer.echo(describe_checkpoint(describe), nl=False)
+        return
+    if study is None or file is None or run is None:
+        raise InputError("import-checkpoint needs STUDY, FILE and --run ID, or --describe FILE")
     from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint as run_import
 
     run_import(_plan(study, root), run, file, ema)

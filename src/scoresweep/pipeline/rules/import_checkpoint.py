@@ -19,20 +19,12 @@ from typing import Any
 
 from torch import Tensor
 
-from scoresweep.networks.ncsn import NCSN
-from scoresweep.networks.ncsn_checkpoints import (
-    convert_ncsn_state_dict,
-    published_names,
-    published_options,
-    to_published,
-)
+from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict
 from scoresweep.networks.ncsnpp import NCSNpp
+from scoresweep.networks.published_options import network_options, published_shapes, shapes_of
 from scoresweep.networks.refinenet import RefineNet
 from scoresweep.networks.score_network import ScoreNetwork
-from scoresweep.networks.score_sde_checkpoints import (
-    convert_score_sde_state_dict,
-    score_sde_names,
-)
+from scoresweep.networks.score_sde_checkpoints import convert_score_sde_state_dict
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.system.atomic_files import sha256_of
@@ -42,6 +34,7 @@ from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.artifacts import write_run_header, write_run_without_training
 from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
 from scoresweep.pipeline.training.network_setup import make_network
+from scoresweep.pipeline.training.weight_files.open_points import open_points
 from scoresweep.pipeline.training.weight_files.published import (
     EXPECTED,
     Published,
@@ -82,7 +75,7 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"{file}: with its weights, the run's network gives scores that are not finite on test "
             f"images (noise left: {check.table()})"
         )
-    on_trust = _on_trust(run, published, network)
+    on_trust = open_points(published, network) | {"training data": f"like {run.dataset.id}"}
     facts = _facts(content, published, on_trust, check)
     facts |= {"file": file.name, "sha256": sha256_of(file)}
     with file_lock(paths.training_lock(run.id)):
@@ -112,31 +105,6 @@ def _facts(
         "on_trust": on_trust,
         "held_out_check": check.facts(),
     }
-
-
-def _on_trust(run: Run, published: Published, network: ScoreNetwork) -> dict[str, str]:
-    """Return what the file does not record, and what the run assumes."""
-    open_points = {
-        "activation": "ELU (nonlinearity: elu)",
-        "data range": "images in [0, 1] (rescaled, logit_transform: false; no image_mean)",
-    }
-    if isinstance(network, NCSNpp):
-        open_points = {
-            "activation": "SiLU (nonlinearity: swish)",
-            "data range": "images in [0, 1] (centered: false)",
-            "noise": "added to the image, which is not scaled (sde: vesde)",
-            "options": "fir, skip_rescale, scale_by_sigma and sizes of attention of the run",
-        }
-    open_points["training data"] = f"like {run.dataset.id}"
-    if published.sigmas is None and not isinstance(network, NCSN | NCSNpp):
-        # The program of consistent sampling saves no ladder, and divides by sigma outside.
-        open_points["output"] = "divided by sigma, the score (target: gaussian; not std)"
-        open_points["dilation"] = "that of NCSNv2 (not no_dilation)"
-    if published.sigmas is None:
-        open_points["ladder"] = "that of the run (train.noise), the largest level first"
-    if published.averaged is None:
-        open_points["averages"] = "the parameters, averaged or not"
-    return open_points
 
 
 def _report(
@@ -193,13 +161,10 @@ def _convert(network: RefineNet | NCSNpp, tensors: dict[str, Tensor]) -> dict[st
 
 def _compare_networks(network: RefineNet | NCSNpp, published: Published, file: Path) -> None:
     """Raise `InputError` if the parameters belong to a different network."""
-    theirs = _options(published.tensors)
-    expected: dict[str, str | int]
-    if isinstance(network, NCSNpp):
-        own_names, expected = score_sde_names(network), {"network": "ncsnpp"}
-    else:
-        own_names, expected = published_names(network), published_options(to_published(network))
-    if not theirs and not published.tensors.keys() & set(own_names.values()):
+    theirs = network_options(shapes_of(published.tensors))
+    shapes = published_shapes(network)
+    expected = network_options(shapes)
+    if not theirs and not published.tensors.keys() & shapes.keys():
         names = ", ".join(abbreviate_names(published.tensors)) or "nothing"
         raise InputError(f"{file}: holds {names}, which match no published network; {EXPECTED}")
     wrong = [key for key in theirs if key in expected and expected[key] != theirs[key]]
@@ -208,13 +173,6 @@ def _compare_networks(network: RefineNet | NCSNpp, published: Published, file: P
             f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
             + ", ".join(f"{key} {theirs[key]}, in the run {expected[key]}" for key in wrong)
         )
-
-
-def _options(tensors: dict[str, Tensor]) -> dict[str, str | int]:
-    """Return the options of the published network with these parameters, {} if there is none."""
-    if any(name.startswith("all_modules.") for name in tensors):
-        return {"network": "ncsnpp"}
-    return published_options(tensors)
 
 
 def _compare_ladders(expected: Tensor, theirs: Tensor, file: Path) -> None:

@@ -127,7 +127,12 @@ KINDS: tuple[tuple[Recogniser, FileKind | Callable[[FileParts], FileKind]], ...]
     ),
     (
         lambda f: f.is_pickle and f.imports(r"torch_utils\.persistence|dnnlib"),
-        FileKind("edm", "a pickle of EDM or another NVIDIA program, which is never loaded"),
+        FileKind(
+            "edm",
+            "a pickle of EDM or another NVIDIA program, which is never loaded, because that runs "
+            "code from the file",
+            "if you trust it, load it in a network plugin of your own (docs/plugins.md)",
+        ),
     ),
     (lambda f: f.is_pickle, _other_pickle),
     (
