@@ -169,12 +169,27 @@ def test_langevin_has_one_step_size(options):
     ],
 )
 def test_churn_needs_a_level_in_its_range(sigmas, low, high, fits):
-    check_edm(sigmas, s_min=low, s_max=high)
     if fits:
         check_edm(sigmas, s_churn=1.0, s_min=low, s_max=high)
     else:
         with pytest.raises(ValueError, match=r"^s_churn: 1: "):
             check_edm(sigmas, s_churn=1.0, s_min=low, s_max=high)
+
+
+def test_the_last_level_has_no_churn_if_it_is_not_denoised():
+    last = LADDER[-1]
+    check_edm(LADDER, s_churn=1.0, s_max=last)
+    with pytest.raises(ValueError, match=r"^s_churn: 1: "):
+        check_edm(LADDER, s_churn=1.0, s_max=last, denoise=False)
+    check_edm(LADDER, s_churn=1.0, s_max=LADDER[-2], denoise=False)
+    check_edm([inf], s_churn=1.0, denoise=False)
+
+
+@pytest.mark.parametrize("options", [{"s_min": 0.6}, {"s_max": 8.0}, {"s_noise": 1.1}])
+def test_options_of_churn_need_churn(options):
+    check_edm(LADDER, s_churn=1.0, **options)
+    with pytest.raises(ValueError, match=rf"^{next(iter(options))}: .*s_churn above 0"):
+        check_edm(LADDER, **options)
 
 
 def test_the_range_of_churn_has_its_ends_in_order():

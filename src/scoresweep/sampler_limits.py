@@ -199,9 +199,10 @@ def check_edm(
     s_max: float | None = None,
     s_noise: float = 1.0,
     time: Time = "sigma",
+    denoise: bool = True,
     **_: object,
 ) -> None:
-    """Check the options, and that there is a level with churn if `s_churn` is above 0.
+    """Check the options, and that those of churn have an effect.
 
     Args:
         sigmas: σ_1 > … > σ_L, (L,), in units of the data.
@@ -210,9 +211,11 @@ def check_edm(
         s_max: largest level with churn; None: no limit.
         s_noise: factor of the noise, above 0.
         time: "sigma" or "variance".
+        denoise: whether the last level can have churn.
 
     Raises:
-        ValueError: if an option is outside its range, or no level is from `s_min` to `s_max`.
+        ValueError: if an option is outside its range; with churn, if no level that can have it is
+            from `s_min` to `s_max`; without, if another option of churn is not at its default.
     """
     require("s_churn", s_churn, s_churn >= 0, "0 or more")
     require("s_min", s_min, s_min >= 0, "0 or more")
@@ -225,11 +228,26 @@ def check_edm(
         highest > 0 and highest >= s_min,
         f"more than 0, and s_min, {s_min:g}, or more",
     )
-    if s_churn and not any(s_min <= sigma <= highest or sigma == math.inf for sigma in sigmas):
+    if s_churn:
+        _check_range_of_churn(sigmas, s_churn, s_min, highest, denoise)
+        return
+    reason = "s_churn above 0, because it has no effect without churn"
+    require("s_min", s_min, s_min == 0, f"0.0, or {reason}")
+    require("s_max", s_max, s_max is None, f"null, or {reason}")
+    require("s_noise", s_noise, s_noise == 1, f"1.0, or {reason}")
+
+
+def _check_range_of_churn(
+    sigmas: Sequence[float], s_churn: float, s_min: float, s_max: float, denoise: bool
+) -> None:
+    """Raise ValueError if no level has churn; the last one has none without `denoise`."""
+    levels = sigmas if denoise or sigmas[-1] == math.inf else sigmas[:-1]
+    if not any(s_min <= sigma <= s_max or sigma == math.inf for sigma in levels):
+        without = "" if denoise else " above the last, because denoise is false"
         raise ValueError(
             f"s_churn: {s_churn:g}: has no effect, because no level is from s_min {s_min:g} to "
-            f"s_max {highest:g}; expected s_churn 0, or a range that contains a level of the "
-            f"ladder, {sigmas[0]:g} to {sigmas[-1]:g}"
+            f"s_max {s_max:g}; expected s_churn 0, or a range that contains a level of the "
+            f"ladder, {sigmas[0]:g} to {sigmas[-1]:g}{without}"
         )
 
 

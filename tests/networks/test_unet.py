@@ -27,10 +27,11 @@ def shaken(net):
     return net
 
 
-def test_it_is_initialised_to_the_score_of_a_gaussian():
-    net = network().double()
+@pytest.mark.parametrize(("options", "std"), [({}, 0.5), ({"data_std": 0.25}, 0.25)])
+def test_it_is_initialised_to_the_score_of_a_gaussian(options, std):
+    net = network(**options).double()
     x, sigma = torch.rand(3, 1, 8, 8).double(), torch.tensor([8, 0.5, 0.05], dtype=torch.float64)
-    expected = -(x - 0.5) / (sigma**2 + 0.25)[:, None, None, None]
+    expected = -(x - 0.5) / (sigma**2 + std**2)[:, None, None, None]
     torch.testing.assert_close(net(x, sigma), expected, rtol=1e-12, atol=0)
 
 

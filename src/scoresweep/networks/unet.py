@@ -1,7 +1,7 @@
 """A score U-Net with attention, after DDPM (Ho et al. 2020) and NCSN++ (Song et al. 2021).
 
-Its preconditioning is that of Karras et al. (2022), with s = ½ (see `preconditioning`). F is
-initialised to zero.
+Its preconditioning is that of Karras et al. (2022, see `preconditioning`). F is initialised to
+zero.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.score import expand_sigma
 
 __all__ = ["UNet"]
-
-STD = 0.5
-"""s."""
 
 
 class UNet(ScoreNetwork):
@@ -39,6 +36,7 @@ class UNet(ScoreNetwork):
         blocks: number of residual blocks of a stage on the way down.
         attention: sizes, in pixels of the longer side, at which self-attention follows each block;
             the middle always has it.
+        data_std: s of the preconditioning.
 
     Raises:
         ValueError: if `shape` is not (C, H, W), or the image is too small for the stages.
@@ -53,8 +51,10 @@ class UNet(ScoreNetwork):
         multipliers: Sequence[int] = (1, 2, 2, 2),
         blocks: int = 2,
         attention: Sequence[int] = (16,),
+        data_std: float = 0.5,
     ) -> None:
         super().__init__(shape, sigmas)
+        self.data_std = data_std
         if len(shape) != 3:
             raise ValueError(f"unet needs images of shape (C, H, W), found samples of {shape}")
         smallest = 2 ** (len(multipliers) - 1)
@@ -92,9 +92,9 @@ class UNet(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`."""
-        spread = expand_sigma(sigma, x)
-        u, size = preconditioned_input(x, spread, STD)
-        return preconditioned_score(self._features(u, self.embed(sigma)), u, size, spread, STD)
+        spread, std = expand_sigma(sigma, x), self.data_std
+        u, size = preconditioned_input(x, spread, std)
+        return preconditioned_score(self._features(u, self.embed(sigma)), u, size, spread, std)
 
     def _features(self, u: Tensor, embedding: Tensor) -> Tensor:
         """Return F (N, C, H, W) for the scaled images `u` (N, C, H, W)."""

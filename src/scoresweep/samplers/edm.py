@@ -87,7 +87,15 @@ def edm(
         ValueError: if the options do not fit the ladder (see `check_edm`).
     """
     ladder, noise = sigmas.tolist(), independent_noise(generator)
-    check_edm(ladder, s_churn=s_churn, s_min=s_min, s_max=s_max, s_noise=s_noise, time=time)
+    check_edm(
+        ladder,
+        s_churn=s_churn,
+        s_min=s_min,
+        s_max=s_max,
+        s_noise=s_noise,
+        time=time,
+        denoise=denoise,
+    )
     raised = raised_levels(ladder, s_churn, s_min, s_max)
     if not denoise:
         raised[-1] = ladder[-1]  # the result has the noise of σ_L

@@ -145,6 +145,14 @@ def test_other_options_measure_one_metric_again_and_leaving_one_out_none(tmp_pat
     assert "score_error" not in alone
 
 
+def test_options_at_their_default_are_not_recorded(tmp_path: Path) -> None:
+    """A later version can add options without measuring finished likelihoods again."""
+    plan = make_plan(tmp_path, MIXTURE, PLAIN, [BITS])
+    assert plan.network_metrics() == {BITS: [[0, {}, {}]]}
+    other = make_plan(tmp_path, MIXTURE, PLAIN, [BITS], likelihood_steps=2)
+    assert other.network_metrics() == {BITS: [[0, {}, {"likelihood_steps": 2}]]}
+
+
 def mark(content: xr.Dataset, path: Path) -> None:
     """Write a number that no measurement gives."""
     for name in {BITS, "score_error"} & {str(name) for name in content}:
@@ -172,6 +180,23 @@ def test_a_likelihood_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"of 60 train samples"):
         score_error(plan, plan.runs[0].id)
     assert not plan.paths.score_error(plan.runs[0].id).exists()
+
+
+def test_the_score_error_is_kept_if_the_likelihood_fails(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, MIXTURE, PLAIN, ["score_error", BITS], likelihood_steps=2)
+    alone = make_plan(tmp_path, MIXTURE, PLAIN, ["score_error"])
+    with_parameters(plan, 1e30)
+    with pytest.raises(RunError, match=r"of 60 train samples"):
+        score_error(plan, plan.runs[0].id)
+    assert (state(plan), state(alone)) == ("outdated", "done")
+    path = plan.paths.score_error(plan.runs[0].id)
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        mark(file.load(), path)
+    with pytest.raises(RunError):
+        score_error(plan, plan.runs[0].id)
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        assert (file["score_error"] == 123).all()
+        assert BITS not in file
 
 
 @pytest.mark.parametrize(

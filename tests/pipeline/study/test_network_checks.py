@@ -64,6 +64,45 @@ def test_a_control_variate_is_not_combined_with_dropout():
     plan(network)
 
 
+NCSNPP = {"name": "ncsnpp", "channels": 4}
+
+
+@pytest.mark.parametrize(
+    ("unused", "used"),
+    [
+        (NCSNPP | {"data_std": 0.25}, {"preconditioning": "edm"}),
+        (
+            NCSNPP | {"embedding": "positional", "fourier_scale": 4.0},
+            {"embedding": "fourier"},
+        ),
+    ],
+)
+def test_options_of_a_network_without_effect_are_refused(unused, used):
+    with pytest.raises(InputError, match=rf"train\.network: .*{list(unused)[-1]}"):
+        plan(unused)
+    plan(unused | used)
+
+
+@pytest.mark.parametrize("name", ["dsm", "ism", "ssm", "ssm_vr"])
+def test_a_standard_deviation_that_the_weighting_does_not_use_is_refused(name):
+    objective = {"name": name, "data_std": 0.25}
+    with pytest.raises(InputError, match=r"train\.objective: .*data_std"):
+        plan("ncsnv2", objective=objective)
+    plan("ncsnv2", objective=objective | {"weighting": "edm"})
+
+
+@pytest.mark.parametrize("network", [NCSNPP | {"preconditioning": "edm"}, {"name": "unet"}])
+def test_network_and_weighting_assume_the_same_standard_deviation(network):
+    objective = {"name": "dsm", "weighting": "edm"}
+    plan(network, objective=objective)
+    with pytest.raises(
+        InputError, match=r"train\.objective\.data_std: 0\.25: .*network\.data_std, 0.5"
+    ):
+        plan(network, objective=objective | {"data_std": 0.25})
+    plan(network | {"data_std": 0.25}, objective=objective | {"data_std": 0.25})
+    plan(network | {"data_std": 0.25})
+
+
 @pytest.mark.parametrize(
     "network", ["ncsn", {"name": "ncsnpp", "channels": 4, "embedding": "positional"}]
 )

@@ -26,6 +26,7 @@ from scoresweep.pipeline.results.code_version import current_code, recorded_code
 from scoresweep.pipeline.results.input_hashes import MADE_FROM, made_from_attribute
 from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.methods.metrics import NETWORK_METRICS
+from scoresweep.pipeline.study.plan import network_metrics_hash
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
 from scoresweep.pipeline.training.weights import load_history, load_run_network
@@ -40,10 +41,12 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     """Write the metrics of a run's network that the study lists.
 
     If other metrics or options are wanted than the file holds, those metrics of it are kept whose
-    options, network, data and code are the same.
+    options, network, data and code are the same. If a metric fails, those measured before it are
+    written first, so that the next attempt keeps them.
 
     Raises:
         InputError: if the study measures no network, or there is no GPU.
+        RunError: if a metric of the network is not finite.
     """
     started, device, code = time.monotonic(), select_device(gpus), current_code("score_error")
     run, options = plan.run(run_id), plan.network_metrics()
@@ -56,13 +59,25 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
     hashes = network_state(plan.paths, run.id, data).hashes | {"data": data.sha256}
     made_from = made_from_attribute(hashes)
     kept = _kept_metrics(plan, path, made_from)
-    parts = [kept[name] if name in kept else MEASURE[name](plan, run, device) for name in options]
-    attributes: dict[str, Any] = {"run": run.id, "dataset": run.dataset.id, PARTS: _plain(options)}
-    attributes |= {"measured": plan.score_error_hash()} | made_from
-    attributes |= compute_cost(started, device) | code.attribute()
-    attributes["seconds"] += max((part.attrs.get("seconds", 0.0) for part in parts), default=0.0)
-    content = xr.merge(parts, join="outer", compat="no_conflicts")
-    content.attrs = attributes
+    parts = dict(kept)
+    attributes = {"run": run.id, "dataset": run.dataset.id} | made_from | code.attribute()
+    try:
+        for name in [name for name in options if name not in kept]:
+            parts[name] = MEASURE[name](plan, run, device)
+    finally:
+        if parts.keys() == options.keys() or parts.keys() > kept.keys():
+            _write(plan, parts, path, attributes | compute_cost(started, device))
+
+
+def _write(
+    plan: Plan, parts: dict[str, xr.Dataset], path: Path, attributes: dict[str, Any]
+) -> None:
+    """Write the metrics in `parts`, all or some of those of the study, to the file at `path`."""
+    options = {name: each for name, each in plan.network_metrics().items() if name in parts}
+    content = xr.merge([parts[name] for name in options], join="outer", compat="no_conflicts")
+    seconds = max(part.attrs.get("seconds", 0.0) for part in parts.values())
+    content.attrs = attributes | {PARTS: _plain(options), "measured": network_metrics_hash(options)}
+    content.attrs |= {"seconds": attributes["seconds"] + seconds}
     write_dataset(content, path)
 
 

@@ -20,7 +20,7 @@ from scoresweep.pipeline.study.methods.metrics import (
 )
 from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, NCSNpp, Oracle
 from scoresweep.pipeline.study.methods.noise import Explicit
-from scoresweep.pipeline.study.methods.objectives import DSM
+from scoresweep.pipeline.study.methods.objectives import DSM, Weighted
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _known_shapes,
         _continuous_levels,
         _dropout,
+        _data_stds,
         _level_embeddings,
         _likelihoods,
         _mixture_oracles,
@@ -103,6 +104,20 @@ def _dropout(plan: Plan) -> Iterable[str]:
                 f"train.network.dropout: {network.dropout:g}: noisy and clean samples would have "
                 f"different masks, which objective.control_variate: true cannot compare; "
                 f"expected dropout: 0.0, or control_variate: false"
+            )
+
+
+def _data_stds(plan: Plan) -> Iterable[str]:
+    """Yield runs whose network and weighting assume data of different standard deviations."""
+    for train in (run.train for run in plan.runs):
+        objective, std = train.objective, train.network.preconditioned_std
+        if std is None or not isinstance(objective, Weighted) or objective.weighting != "edm":
+            continue
+        if std != objective.data_std:
+            yield (
+                f"train.objective.data_std: {objective.data_std:g}: differs from "
+                f"train.network.data_std, {std:g}, but weighting: edm and the network scale the "
+                f"same data; expected the same value in both"
             )
 
 

@@ -26,7 +26,7 @@ from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plugins.used_plugins import earlier_contents, used_plugins
 
-__all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts"]
+__all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts", "network_metrics_hash"]
 
 
 @dataclass(frozen=True)
@@ -239,15 +239,19 @@ class Plan:
 
     def score_error_hash(self) -> str:
         """Return a hash of the options of network metrics; a change reruns `score_error`."""
-        options = self.network_metrics()
-        if options.keys() <= {"score_error"}:  # the only one of earlier versions
-            return content_hash(options.get("score_error", []))
-        return content_hash(options)
+        return network_metrics_hash(self.network_metrics())
 
 
 def halving_counts(sample: SampleBlock) -> list[int]:
     """Return the counts of successive halving, the last one included; empty without it."""
     return [*sample.halving.counts, sample.count] if sample.halving else []
+
+
+def network_metrics_hash(options: Mapping[str, list[Any]]) -> str:
+    """Return a hash of what metrics of networks depend on, as `Plan.network_metrics` returns it."""
+    if options.keys() <= {"score_error"}:  # the only one of earlier versions
+        return content_hash(options.get("score_error", []))
+    return content_hash(options)
 
 
 def _score_error_options(evaluation: Evaluation) -> list[Any]:
@@ -261,9 +265,9 @@ def _score_error_options(evaluation: Evaluation) -> list[Any]:
 
 def _likelihood_options(evaluation: Evaluation) -> list[Any]:
     """Return what the bits per dimension at a point of the evaluation grid depend on."""
-    evaluate = evaluation.evaluate
-    names = NETWORK_OPTIONS["bits_per_dimension"]
-    return [evaluate.seed, evaluation.axes, {name: getattr(evaluate, name) for name in names}]
+    options = hashed_fields(evaluation.evaluate, defaults=False)
+    own = {name: options[name] for name in NETWORK_OPTIONS["bits_per_dimension"] if name in options}
+    return [evaluation.evaluate.seed, evaluation.axes, own]
 
 
 _NETWORK_METRIC_OPTIONS: dict[str, Callable[[Evaluation], list[Any]]] = {

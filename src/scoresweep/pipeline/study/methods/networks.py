@@ -28,6 +28,11 @@ class Network(MethodConfig):
         return True
 
     @property
+    def preconditioned_std(self) -> float | None:
+        """Standard deviation of the data that it is preconditioned for; None: it is not."""
+        return None
+
+    @property
     def smallest_side(self) -> int:
         """Minimum height and width of an image, in pixels."""
         return 1
@@ -137,6 +142,14 @@ class UNet(Network):
     attention: Counts = (16,)
     """Feature map sizes, in pixels of the longer side, at which blocks are followed by
     self-attention; the bottleneck always has it."""
+    data_std: float = Field(0.5, gt=0)
+    """Standard deviation of the data, for the scale of input and output (Karras et al. 2022); 0.25
+    is theirs for pixels in [0, 1]."""
+
+    @property
+    def preconditioned_std(self) -> float:
+        """Standard deviation of the data that it is preconditioned for."""
+        return self.data_std
 
     @property
     def smallest_side(self) -> int:
@@ -196,10 +209,29 @@ class NCSNpp(Network):
             raise ValueError("scale_by_sigma: true, because preconditioning: edm divides by sigma")
         return self
 
+    @model_validator(mode="after")
+    def _uses_its_options(self) -> NCSNpp:
+        if self.data_std != 0.5 and self.preconditioning != "edm":
+            raise ValueError(
+                f"no data_std with preconditioning: {self.preconditioning}, which does not use it, "
+                f"or preconditioning: edm; found data_std {self.data_std:g}"
+            )
+        if self.fourier_scale != 16.0 and self.embedding != "fourier":
+            raise ValueError(
+                f"no fourier_scale with embedding: {self.embedding}, which does not use it, or "
+                f"embedding: fourier; found fourier_scale {self.fourier_scale:g}"
+            )
+        return self
+
     @property
     def continuous_sigma(self) -> bool:
         """Whether it also returns scores between the levels of its ladder."""
         return self.embedding == "fourier"
+
+    @property
+    def preconditioned_std(self) -> float | None:
+        """Standard deviation of the data that it is preconditioned for; None: it is not."""
+        return self.data_std if self.preconditioning == "edm" else None
 
     @property
     def side_divisor(self) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scoresweep.pipeline.study.config import MethodConfig
 
-__all__ = ["DSM", "ISM", "AnyObjective", "Objective", "Sliced"]
+__all__ = ["DSM", "ISM", "AnyObjective", "Objective", "Sliced", "Weighted"]
 
 
 class Objective(MethodConfig):
@@ -49,6 +49,15 @@ class Weighted(Objective):
     data_std: float = Field(0.5, gt=0)
     """s of the weighting "edm", the standard deviation of the data; 0.25 is that of Karras et al.
     for pixels in [0, 1]."""
+
+    @model_validator(mode="after")
+    def _uses_data_std(self) -> Self:
+        if self.data_std != 0.5 and self.weighting != "edm":
+            raise ValueError(
+                f"no data_std with weighting: {self.weighting}, which does not use it, or "
+                f"weighting: edm; found data_std {self.data_std:g}"
+            )
+        return self
 
 
 class WithoutProjections(Weighted):
