@@ -202,6 +202,11 @@ SHARE_OF_FURTHER_TASKS = 1 / 6
 """Of the default run time: what each task of a batch adds, after the first."""
 
 
+def reference_threads(wildcards):
+    """Return one thread for extractors that use no more or are quick, so that a training can start."""
+    return 1 if wildcards.extractor in ("pixels", "classifier") else 2
+
+
 def sweep_minutes(wildcards):
     """Return the run time of a batch, which grows with the number of tasks that are due.
 

@@ -4,11 +4,6 @@ SLOW_REFERENCE = (
 )
 
 
-def reference_threads(wildcards):
-    """Return one thread for extractors that use no more or are quick, so that a training can start."""
-    return 1 if wildcards.extractor in ("pixels", "classifier") else 2
-
-
 rule reference:
     input:
         needs("reference", "dataset", "extractor"),
