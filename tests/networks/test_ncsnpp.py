@@ -12,6 +12,7 @@ import yaml
 from scoresweep.networks import NCSNpp
 from scoresweep.networks.score_sde_checkpoints import convert_score_sde_state_dict, score_sde_names
 from scoresweep.noise import geometric
+from scoresweep.objectives import dsm
 
 SIGMAS = geometric(50, 0.01, 20)
 PAGE = Path(__file__).parents[2] / "docs" / "ncsnpp.md"
@@ -21,25 +22,37 @@ OPTIONS = {name: yaml.safe_load(options) for name, options, _ in ROWS}
 COUNTS = {name: int(count.replace(",", "")) for name, _, count in ROWS}
 
 # What the authors' program gives, in float64 with 4 channels, images of 2 channels and attention at
-# a quarter of their size, for weights of waves and two images of cosines at σ_4 and σ_16 of 20
-# levels: norms of the two scores, pixel (0, 3, 5) of the first and pixel (−1, −1, 0) of the second.
+# a quarter of their size, for weights of waves and images of cosines at five of 20 levels: norms of
+# the scores, pixel (0, 3, 5) of the first and (−1, −1, 0) of the fourth.
+LEVELS = [0, 3, 9, 15, 19]
 AUTHORS = {
     "cifar10_ncsnpp_continuous": (
-        *(4.390153306346383, 956.0048904786418, 0.10973128848040042, 8.449715572174384),
+        *(1.1464236125206677, 4.397249139727499, 64.78875189368752, 958.1692342887499),
+        *(5734.426378923233, 0.027857740530505937, 8.285315306882692),
     ),
     "cifar10_ncsnpp": (
-        *(1.2458244860220453, 264.3087616011834, 0.04150417165347293, 11.733979564537455),
+        *(0.31352979924395113, 1.2492991201263683, 18.21023095436351, 264.6600680682025),
+        *(1566.4676368380358, 0.010169799795121044, 12.951799071698549),
     ),
     "cifar10_ncsnpp_deep_continuous": (
-        *(1.7286822667694899, 375.0774885191721, -0.03384399636361714, 2.1335793904826224),
+        *(0.4510244727356394, 1.7270045808307326, 25.39658567277682, 374.4802464874209),
+        *(2243.3981869568142, -0.008734712564262477, 1.6098920921127278),
     ),
     "cifar10_ddpm": (
-        *(2.847726872340638, 624.6032981184239, -0.048199468640328945, -12.880284909697709),
+        *(0.7264846761935654, 2.8491020457179896, 42.264475756564444, 626.7838397328177),
+        *(3670.546851316511, -0.012478373828395953, -14.492573734446548),
     ),
     "ffhq_256_ncsnpp_continuous": (
-        *(13.563266904618642, 2941.8620360535233, -0.2870717470309154, -8.078068656577978),
+        *(3.535174045166166, 13.561098572402694, 199.7236823733331, 2942.718324234296),
+        *(17673.862231944076, -0.07575565728666592, -16.576135242528128),
     ),
 }
+AUTHORS_LOSS = {
+    "cifar10_ncsnpp_continuous": 2029.7531575223643,
+    "cifar10_ncsnpp": 646.5694914894779,
+}
+"""The loss of their program on the same images, with noise of sines: in the continuous case at the
+times 0.1, 0.3 … 0.9, in the other at the levels above."""
 
 
 def network(shape=(1, 8, 8), **options):
@@ -74,21 +87,39 @@ def fill_with_waves(net):
     net.load_state_dict(convert_score_sde_state_dict(tensors, net) | {"sigmas": net.sigmas})
 
 
-@pytest.mark.parametrize("name", AUTHORS)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_it_gives_the_scores_of_the_published_code(name, layout):
+def of_authors(name):
+    """Return a small network with weights of waves, and five images of cosines."""
     side = 64 if "ffhq" in name else 32
     options = OPTIONS[name] | {"channels": 4, "attention": (side // 4,)}
     options.pop("name")
-    net = NCSNpp((2, side, side), SIGMAS, **options).double().eval().to(memory_format=layout)
+    net = NCSNpp((2, side, side), SIGMAS, **options).double().eval().requires_grad_(False)
     fill_with_waves(net)
-    x = torch.cos(torch.arange(4 * side**2, dtype=torch.float64)).reshape(2, 2, side, side)
-    with torch.no_grad():
-        s = net(x.to(memory_format=layout), SIGMAS[[3, 15]])
-    found = [float(s[0].norm()), float(s[1].norm()), float(s[0, 0, 3, 5]), float(s[1, -1, -1, 0])]
-    # The positional embedding is computed in float32.
-    tolerance = 1e-6 if options.get("embedding") == "positional" else 1e-10
-    assert found == pytest.approx(AUTHORS[name], rel=tolerance)
+    position = torch.arange(10 * side**2, dtype=torch.float64).reshape(5, 2, side, side)
+    return net, position
+
+
+def tolerance(name):
+    """A positional embedding is computed in float32."""
+    return 1e-6 if OPTIONS[name].get("embedding") == "positional" else 1e-10
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_gives_the_scores_of_the_published_code(name, layout):
+    net, position = of_authors(name)
+    x = position.cos().to(memory_format=layout)
+    s = net.to(memory_format=layout)(x, SIGMAS[LEVELS])
+    found = [*s.flatten(1).norm(dim=1).tolist(), float(s[0, 0, 3, 5]), float(s[3, -1, -1, 0])]
+    assert found == pytest.approx(AUTHORS[name], rel=tolerance(name))
+
+
+@pytest.mark.parametrize("name", AUTHORS_LOSS)
+def test_its_loss_is_that_of_the_published_code(name):
+    net, position = of_authors(name)
+    times = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
+    sigma = 0.01 * 5000**times if "continuous" in name else SIGMAS[LEVELS]
+    loss = dsm(net, position.cos(), sigma, position.sin()).mean()
+    assert float(loss) == pytest.approx(AUTHORS_LOSS[name], rel=tolerance(name))
 
 
 @pytest.mark.parametrize("name", AUTHORS)

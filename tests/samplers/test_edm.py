@@ -117,7 +117,7 @@ def test_churn_raises_the_levels_of_its_range():
     assert raised_levels(ladder, 0.0, 0.0, None) == ladder
 
 
-def test_every_level_is_observed_before_churn_with_the_score_after_it():
+def test_every_level_is_observed_before_churn_with_the_scaled_score_after_it():
     sigmas, seen = geometric(3.0, 0.4, 5), []
     observe = lambda level, x, score: seen.append((level, x.clone(), score))  # noqa: E731
     x = normal(MEAN, math.hypot(3.0, SPREAD), 50_000, 2)
@@ -126,8 +126,8 @@ def test_every_level_is_observed_before_churn_with_the_score_after_it():
     assert [level for level, _, _ in seen] == list(range(5))
     for (_, state, score), sigma in zip(seen, sigmas.tolist(), strict=True):
         # With hardly any noise, the state before churn is the state after it.
-        expected = (MEAN - state) / (SPREAD**2 + (1.2 * sigma) ** 2)
-        torch.testing.assert_close(score, expected, rtol=1e-6, atol=1e-7)
+        expected = 1.2 * sigma * (MEAN - state) / (SPREAD**2 + (1.2 * sigma) ** 2)
+        torch.testing.assert_close(sigma * score, expected, rtol=1e-6, atol=1e-7)
     seen.clear()
     edm(Gaussian(), x, sigmas, observe=observe, **options | {"s_noise": 1.0})
     assert_normal(seen[0][1], MEAN, 9.0 + SPREAD**2)

@@ -19,7 +19,7 @@ WORD = 1 << 32
 
 
 class SampleDropout(nn.Module):
-    """Set a share of the values to zero, and divide the others by the rest of 1.
+    """Set a share of the values to zero, and divide the others by 1 − share.
 
     Args:
         probability: share of the values that are set to zero, in [0, 1).

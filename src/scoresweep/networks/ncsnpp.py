@@ -88,16 +88,13 @@ class NCSNpp(ScoreNetwork):
     ) -> None:
         super().__init__(shape, sigmas)
         _check_shape(shape, len(multipliers))
-        if preconditioning == "edm" and not scale_by_sigma:
+        self.channels, self.scale_by_sigma, self.dropout = channels, scale_by_sigma, dropout
+        self.data_std = data_std if preconditioning == "edm" else None
+        if self.data_std is not None and not scale_by_sigma:
             raise ValueError(
                 "ncsnpp: preconditioning edm divides by sigma; expected scale_by_sigma true"
             )
-        self.channels, self.scale_by_sigma, self.dropout = channels, scale_by_sigma, dropout
-        self.data_std = data_std if preconditioning == "edm" else None
-        wide, is_fourier = 4 * channels, embedding == "fourier"
-        self.fourier = FourierEmbedding(channels, fourier_scale) if is_fourier else None
-        self.embed1 = initialised(nn.Linear(channels * (2 if is_fourier else 1), wide))
-        self.embed2 = initialised(nn.Linear(wide, wide))
+        self._add_embedding(fourier_scale if embedding == "fourier" else None)
         self.first = initialised(nn.Conv2d(shape[0], channels, 3, padding=1))
         stages = Stages(
             image_channels=shape[0],
@@ -115,11 +112,18 @@ class NCSNpp(ScoreNetwork):
         self.down = nn.ModuleList(stages.down())
         self.middle = nn.ModuleList(stages.middle())
         self.up = nn.ModuleList(stages.up())
-        self.last: nn.Module | None = None
-        if progressive_output != "output_skip":
-            width = stages.widths[0]
-            conv = initialised(nn.Conv2d(width, shape[0], 3, padding=1), NEARLY_ZERO)
-            self.last = nn.Sequential(group_norm(width), nn.SiLU(), conv)
+        has_last = progressive_output != "output_skip"
+        self.last = _last(stages.widths[0], shape[0]) if has_last else None
+
+    def _add_embedding(self, fourier_scale: float | None) -> None:
+        """Add the layers of the embedding of σ; `fourier_scale` is None if it is positional."""
+        features, wide = self.channels, 4 * self.channels
+        self.fourier: FourierEmbedding | None = None
+        if fourier_scale is not None:
+            self.fourier = FourierEmbedding(features, fourier_scale)
+            features *= 2
+        self.embed1 = initialised(nn.Linear(features, wide))
+        self.embed2 = initialised(nn.Linear(wide, wide))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`.
@@ -163,6 +167,12 @@ class NCSNpp(ScoreNetwork):
             h, pyramid = stage(h, pyramid, condition, maps)
         output: Tensor = pyramid if self.last is None else self.last(h)
         return output
+
+
+def _last(channels: int, image_channels: int) -> nn.Module:
+    """Return the layers from the last feature maps to the output."""
+    conv = initialised(nn.Conv2d(channels, image_channels, 3, padding=1), NEARLY_ZERO)
+    return nn.Sequential(group_norm(channels), nn.SiLU(), conv)
 
 
 def _check_shape(shape: tuple[int, ...], stages: int) -> None:

@@ -1,8 +1,9 @@
 """The pyramids of NCSN++: the image at every size as an input, and an output at every size.
 
-"Skip" adds the pyramid to the feature maps, or the feature maps to the pyramid, by a convolution to
-the channels of the other; "residual" makes their sum the feature maps (Karras et al. 2020, figure
-7). Each module takes and returns the feature maps (N, C, H, W) and the pyramid.
+"Skip" pyramids are images: on the way down a convolution of the image is added to the feature maps,
+on the way up a convolution of the feature maps to the image. "Residual" pyramids have the width of
+the feature maps, and the sum of both is the next feature maps (Karras et al. 2020, figure 7).
+Each module takes and returns the feature maps (N, C, H, W) and the pyramid.
 """
 
 from __future__ import annotations

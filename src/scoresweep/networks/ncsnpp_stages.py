@@ -182,7 +182,8 @@ class Stages:
         return InputResidual(pyramid, width, fir=self.fir, rescale=self.rescale)
 
     def _output(self, below: int, width: int, first: bool) -> nn.Module:
-        """Return the pyramid of the output in a stage; `below` are the channels of the last."""
+        """Return the pyramid of the output in a stage; `below` are the channels of the stage
+        before."""
         if self.progressive_output == "none":
             return NoPyramid()
         if self.progressive_output == "output_skip":

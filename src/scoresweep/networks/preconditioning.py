@@ -5,7 +5,8 @@ With the mean m = ½ of pixels in [0, 1] and their standard deviation s, and a n
     ∇ₓ log q_σ(x) = −(x − m)/(σ² + s²) + s/√(σ² + s²) · F((x − m)/√(σ² + s²), log σ)/σ
 
 The input and the target of F have unit size at every σ, and F = 0 gives the exact score of N(m, s²)
-smoothed by noise.
+smoothed by noise. The paper gives F ¼ log σ in place of log σ: random Fourier features with the
+scale 16 there are `fourier_scale: 4` here.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def edm(
         denoise: end with Euler's step to σ = 0; otherwise with a sample of level σ_L.
         generator: source of random numbers, on the device of `x`.
         observe: called at each level with its index (from 0), x before churn, and the score after
-            churn, at σ̂_i. x is overwritten by later steps: copy it to keep it.
+            churn times σ̂_i/σ_i, so that its product with σ_i is σ̂_i s(x̂, σ̂_i), which has unit
+            size. x is overwritten by later steps: copy it to keep it.
 
     Raises:
         ValueError: if the options do not fit the ladder (see `check_edm`).
@@ -107,7 +108,7 @@ def edm(
             x = x.add(noise(z), alpha=s_noise * math.sqrt(sigma**2 - ladder[level] ** 2))
         score_x = score(x, x.new_full((len(x),), sigma))
         if observe is not None:
-            observe(level, before, score_x)
+            observe(level, before, score_x * (sigma / ladder[level]))
         if level + 1 < len(ladder):
             following = ladder[level + 1]
             first, second = _heun_weights(sigma, following, time)

@@ -162,3 +162,35 @@ def test_unused_attention_size_is_a_warning(tmp_path, capsys, attention, warns):
     err = capsys.readouterr().err
     assert ("attention: [16]" in err and "8, 4 pixels" in err) is warns
     assert bool(err) is warns
+
+
+@pytest.mark.parametrize(
+    ("mean", "side"), [(-2.0, ""), (-5.0, "below"), (3.0, "above"), (9e9, "above")]
+)
+def test_a_law_around_other_levels_than_the_ladder_is_a_warning(tmp_path, capsys, mean, side):
+    ladder = {"name": "geometric", "sigma_max": 8.0, "sigma_min": 0.1, "levels": 5}
+    check(tmp_path, noise=ladder, noise_sampling={"name": "log_normal", "mean": mean, "std": 1.0})
+    said = capsys.readouterr()
+    found = "train.noise_sampling.mean" in said.out + said.err
+    assert found == bool(side)
+    assert side in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("sampler", "initial", "sigma_max", "warned"),
+    [
+        ("edm", "uniform", 8.0, True),
+        ("probability_flow", "uniform", 8.0, True),
+        ("predictor_corrector", "uniform", 8.0, True),
+        ("denoise_renoise", "uniform", 8.0, False),
+        ("edm", "uniform", 1.0, False),
+        ("edm", "normal", 8.0, False),
+    ],
+)
+def test_a_start_without_noise_is_a_warning(tmp_path, capsys, sampler, initial, sigma_max, warned):
+    content = parse_yaml(TINY, "tiny.yaml")
+    content["train"]["noise"] |= {"sigma_max": sigma_max}
+    content["sample"] |= {"sampler": {"name": sampler}, "initial": initial, "grid": {}}
+    check_data(plan_study(parse_study(content, "tiny.yaml"), tmp_path), "tiny.yaml")
+    said = capsys.readouterr()
+    assert ("sample.initial: uniform" in said.out + said.err) == warned

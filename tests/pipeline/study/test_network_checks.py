@@ -19,6 +19,7 @@ def plan(
     extractors=("pixels",),
     law=None,
     objective=None,
+    metrics=None,
     **sampler,
 ):
     content = parse_yaml(TINY, "tiny.yaml")
@@ -27,6 +28,7 @@ def plan(
     content["train"] |= {"network": network, "noise": trained or LADDER, "noise_sampling": law}
     content["train"]["objective"] = objective or {"name": "dsm"}
     content["evaluate"]["extractors"] = list(extractors)
+    content["evaluate"]["metrics"] = metrics or content["evaluate"]["metrics"]
     content["sample"] |= {"noise": noise, "grid": {}}
     content["sample"]["sampler"] = sampler or content["sample"]["sampler"]
     return plan_study(parse_study(content, "tiny.yaml"))
@@ -112,6 +114,25 @@ def test_a_law_of_the_noise_level_needs_a_network_for_every_level(network):
         plan(network, law=law)
     plan("ncsnv2", law=law)
     plan("oracle", law=law)
+
+
+def test_a_uniform_law_needs_two_ends():
+    one, law = {"name": "explicit", "sigmas": [0.5]}, {"name": "log_uniform"}
+    with pytest.raises(InputError, match=r"train\.noise_sampling: log_uniform: .* 0\.5 "):
+        plan("ncsnv2", trained=one, law=law)
+    plan("ncsnv2", trained=one | {"sigmas": [0.5, 0.1]}, law=law)
+    plan("oracle", trained=one, law=law)
+    plan("ncsnv2", trained=one, law={"name": "log_normal", "mean": -1.0, "std": 1.0})
+
+
+def test_a_positional_embedding_can_be_another_one():
+    network, mend = NCSNPP | {"embedding": "positional"}, r"network\.embedding: fourier"
+    with pytest.raises(InputError, match=rf"train\.noise_sampling: .*{mend}"):
+        plan(network, law={"name": "log_uniform"})
+    with pytest.raises(InputError, match=rf"sample\.noise: .*{mend}"):
+        plan(network, LADDER | {"levels": 6})
+    with pytest.raises(InputError, match=rf"bits_per_dimension: .*{mend}"):
+        plan(network, metrics=["bits_per_dimension"])
 
 
 def test_ladders_that_depend_on_data_are_compared_by_options():

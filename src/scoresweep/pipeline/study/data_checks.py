@@ -13,6 +13,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.dataset_size import dataset_size, training_count
 from scoresweep.pipeline.study.methods.datasets import Size
 from scoresweep.pipeline.study.methods.networks import NCSNpp, UNet
+from scoresweep.pipeline.study.methods.sigma_laws import LogNormal
 from scoresweep.pipeline.system.console import say
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ __all__ = ["check_data", "shape_problems"]
 def check_data(plan: Plan, where: str) -> None:
     """Raise `InputError` if the study does not fit its data, as staged or as known in advance.
 
-    Unused attention sizes are only a warning. Only `scoresweep plan` runs this check: if the data
-    have changed, the study may fit once they are staged again.
+    Attention sizes without effect, and training levels and starting points that do not suit the
+    ladder, are only warnings. Only `scoresweep plan` runs this check: if the data have changed, the
+    study may fit once they are staged again.
     """
     sizes = {d.id: dataset_size(plan.paths, d) for d in plan.study.dataset}
     problems = dict.fromkeys([*shape_problems(plan, sizes), *_batch_problems(plan)])
     if problems:
         raise InputError("\n".join(f"{where}: {problem}" for problem in problems))
-    for warning in dict.fromkeys(_unused_attention(plan, sizes)):
+    warnings = [*_unused_attention(plan, sizes), *_far_laws(plan), *_starts_without_noise(plan)]
+    for warning in dict.fromkeys(warnings):
         say(f"{where}: {warning}")
 
 
@@ -116,6 +119,37 @@ def _unused_attention(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str
                 yield (
                     f"train.network.attention: {unused}: has no effect: on {run.dataset.id}, the "
                     f"feature maps of {network.name} have {', '.join(map(str, maps))} pixels"
+                )
+
+
+def _far_laws(plan: Plan) -> Iterable[str]:
+    """Yield a warning for laws of σ in training whose median is outside the ladder."""
+    for train in (run.train for run in plan.runs):
+        law, levels = train.noise_sampling, train.noise.known_sigmas()
+        first, last = math.log(levels[0]), math.log(levels[-1])
+        if not isinstance(law, LogNormal) or not train.network.is_trained or last == math.inf:
+            continue
+        if not last <= law.mean <= first:
+            yield (
+                f"train.noise_sampling.mean: {law.mean:g}: half of the levels of the training "
+                f"have log sigma {'below' if law.mean < last else 'above'} it, and that of "
+                f"train.noise is {first:.3g} to {last:.3g}"
+            )
+
+
+def _starts_without_noise(plan: Plan) -> Iterable[str]:
+    """Yield a warning for samplers that start in [0, 1] but need noise of a large level."""
+    ladders = {run.train.noise.model_dump_json(): run.train.noise for run in plan.runs}
+    for sample in (setting.sample for setting in plan.settings):
+        if not sample.sampler.starts_with_noise or sample.initial != "uniform":
+            continue
+        for noise in [sample.noise] if sample.noise else ladders.values():
+            first = noise.known_sigmas()[0]
+            if 1 < first < math.inf:
+                yield (
+                    f"sample.initial: uniform: starts in [0, 1], where the sampler "
+                    f"{sample.sampler.name} needs noise of the first level, {first:g}; "
+                    f"`initial: normal` gives it"
                 )
 
 

@@ -18,9 +18,10 @@ from scoresweep.pipeline.study.methods.metrics import (
     Better,
     ranking_measures,
 )
-from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, NCSNpp, Oracle
+from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, NCSNpp, Network, Oracle
 from scoresweep.pipeline.study.methods.noise import Explicit
 from scoresweep.pipeline.study.methods.objectives import DSM, Weighted
+from scoresweep.pipeline.study.methods.sigma_laws import LogUniform
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 
 if TYPE_CHECKING:
@@ -83,14 +84,29 @@ def _training_steps(plan: Plan) -> Iterable[str]:
 
 
 def _continuous_levels(plan: Plan) -> Iterable[str]:
-    """Yield networks that have no embedding for the noise levels of a continuous law."""
+    """Yield laws of σ for which the network has no embedding, or the ladder no range."""
     for train in (run.train for run in plan.runs):
-        if train.noise_sampling and train.network.is_trained and not train.network.continuous_sigma:
+        if not train.noise_sampling or not train.network.is_trained:
+            continue
+        if not train.network.continuous_sigma:
             yield (
                 f"train.noise_sampling: {train.noise_sampling.name}: draws levels between those of "
                 f"the ladder, for which the network {train.network.name!r} has no embedding; "
-                f"expected null, or another network, such as train.network.name: ncsnv2"
+                f"expected null, or {_network_for_all_levels(train.network)}"
             )
+        levels = train.noise.sigmas if isinstance(train.noise, Explicit) else []
+        if len(levels) == 1 and isinstance(train.noise_sampling, LogUniform):
+            yield (
+                f"train.noise_sampling: log_uniform: needs a largest and a smallest noise level, "
+                f"found only {levels[0]:g} in train.noise.sigmas; expected null, or more levels"
+            )
+
+
+def _network_for_all_levels(network: Network) -> str:
+    """Return the option that has an embedding for all σ, in place of that of `network`."""
+    if isinstance(network, NCSNpp):
+        return "train.network.embedding: fourier"
+    return "another network, such as train.network.name: ncsnv2"
 
 
 def _dropout(plan: Plan) -> Iterable[str]:
@@ -137,7 +153,7 @@ def _level_embeddings(plan: Plan) -> Iterable[str]:
             yield (
                 f"sample.noise: {sample.noise.name}: the network {name!r} has no embedding for "
                 f"some levels of this ladder; expected null (the levels it is trained on), or "
-                f"another network, such as train.network.name: ncsnv2"
+                f"{_network_for_all_levels(train.network)}"
             )
         if sampler.needs_intermediate_levels:
             yield (
@@ -156,7 +172,7 @@ def _likelihoods(plan: Plan) -> Iterable[str]:
             yield (
                 f"evaluate.metrics: bits_per_dimension: needs scores between the levels of the "
                 f"ladder, for which the network {train.network.name!r} has no embedding; remove "
-                f"the metric, or use another network, such as train.network.name: ncsnv2"
+                f"the metric, or use {_network_for_all_levels(train.network)}"
             )
         if isinstance(train.noise, Explicit) and len(train.noise.sigmas) < 2:
             yield (

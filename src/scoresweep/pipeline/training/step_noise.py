@@ -36,7 +36,8 @@ class StepNoise:
     ) -> None:
         """Draw for samples of `shape` and `levels` noise levels, with `projections` directions.
 
-        `draw_sigmas` returns so many σ from a continuous law, which replace the levels.
+        `draw_sigmas` takes a count and a generator and returns that many σ from a continuous law,
+        which replace the levels.
         """
         self.draw_sigmas = draw_sigmas
         self.seed = seed

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from scoresweep.pipeline.study.config import MethodConfig
 
-__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNpp", "NCSNv2", "Oracle", "UNet"]
+__all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNpp", "NCSNv2", "Network", "Oracle", "UNet"]
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 

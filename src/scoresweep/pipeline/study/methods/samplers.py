@@ -41,6 +41,8 @@ class Sampler(MethodConfig):
     """Whether the sampler can do in-painting and interpolation."""
     without_intermediate_levels: ClassVar[str] = ""
     """The option, "name: value", with which only levels of the ladder are used."""
+    starts_with_noise: ClassVar[bool] = False
+    """Whether it needs starting points with noise of the first level, not only any points."""
 
     name: str
 
@@ -207,6 +209,7 @@ class PredictorCorrector(Denoising):
     """Predictor-corrector sampling of the variance-exploding SDE (Song et al. 2021)."""
 
     target: ClassVar[str] = "scoresweep.samplers.predictor_corrector:predictor_corrector"
+    starts_with_noise: ClassVar[bool] = True
     name: Literal["predictor_corrector"]
     predictor: Predictor = "reverse_diffusion"
     """Step from a level to the next; "none": the corrector alone."""
@@ -234,6 +237,7 @@ class ProbabilityFlow(Denoising):
     """The probability-flow ODE of the variance-exploding SDE (Song et al. 2021)."""
 
     target: ClassVar[str] = "scoresweep.samplers.probability_flow:probability_flow"
+    starts_with_noise: ClassVar[bool] = True
     name: Literal["probability_flow"]
     solver: Solver = "heun"
     """Method of the step from a level to the next."""
@@ -244,9 +248,11 @@ class ProbabilityFlow(Denoising):
 
 
 class EDM(Denoising):
-    """EDM's stochastic sampler: Heun's method with churn (Karras et al. 2022, Algorithm 2)."""
+    """EDM's stochastic sampler: Heun's method with churn (Karras et al. 2022, Algorithm 2); starts
+    from `initial: normal`."""
 
     target: ClassVar[str] = "scoresweep.samplers.edm:edm"
+    starts_with_noise: ClassVar[bool] = True
     without_intermediate_levels: ClassVar[str] = "s_churn: 0"
     name: Literal["edm"]
     s_churn: float = Field(0.0, ge=0)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scoresweep.pipeline.study.config import MethodConfig
 
-__all__ = ["AnySigmaLaw", "SigmaLaw"]
+__all__ = ["AnySigmaLaw", "LogNormal", "LogUniform", "SigmaLaw"]
 
 
 class SigmaLaw(MethodConfig):
