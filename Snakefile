@@ -65,7 +65,7 @@ paths = plan.paths
 
 wildcard_constraints:
     dataset="[^/]+",
-    extractor="[a-z0-9_]+",
+    extractor=r"\w+(-[0-9a-f]{8})?",  # a plugin's name ends in a hash
     run="[^/]+",
     batch=r"\d+-of-\d+(-at-\d+)?",
 

@@ -43,10 +43,12 @@ def default_study(metrics=("score_error", "frechet", "kid", "prdc", "nearest")):
 
 
 def own_study():
-    """The default study with the network and the sampler of the example of a plugin."""
-    study = default_study()
+    """The default study with the network, sampler and metric of the example of a plugin."""
+    study = default_study(
+        metrics=("score_error", "frechet", "kid", "prdc", "nearest", "brightness")
+    )
     study["plugins"] = ["my_methods.py"]
-    study["train"] |= {"network": {"name": "SmallConv", "channels": 8}, "precision": "no"}
+    study["train"] |= {"network": {"name": "SmallConv", "width": 8}, "precision": "no"}
     own = {"name": "heavy_ball", "step_size": 3e-3}
     study["sample"]["grid"] = {"sampler": [study["sample"]["sampler"] | {"step_size": 3e-3}, own]}
     return study

@@ -30,7 +30,7 @@ from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.results import batch_results, examine_results
 from scoresweep.pipeline.rules.stage import stage
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study import Plan, load_study, plan_study
 from scoresweep.pipeline.study.batches import split_into_batches
 
 CORES = 2
@@ -62,6 +62,19 @@ def to_do(plan: Plan, *targets: str, **changes: Any) -> dict[str, int]:
     assert planned.get("sample", 0) == settings.total() - settings["done"] - settings["sampled"]
     assert dry_run(*targets) == {str(result.output) for result in results.due_jobs}
     return planned
+
+
+OWN_EXTRACTORS = """
+from scoresweep.plugins import extractor
+
+@extractor
+def halves(x):
+    return x.flatten(1) / 2
+
+@extractor
+def Filters(x):
+    return x.flatten(1)
+"""
 
 
 def dry_run(*targets: str) -> set[str]:
@@ -208,3 +221,16 @@ def test_changed_data_outdate_everything(own: Callable[[], dict[str, int]], tmp_
     file.write_bytes(content)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert own() == {"stage": 1, "reference": 1, **ALL, "report": 1}
+
+
+def test_features_of_extractors_of_plugins_are_planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN_EXTRACTORS)
+    evaluate = {"extractors": ["halves", "Filters", "pixels"]}
+    Path("study.yaml").write_text(
+        yaml.safe_dump(CONTENT | {"plugins": ["mine.py"], "evaluate": evaluate})
+    )
+    plan = plan_study(load_study(Path("study.yaml")), Path())
+    features = {str(plan.reference("digits", extractor)) for extractor in plan.extractors}
+    assert len(features) == 3
+    assert features <= dry_run()
