@@ -75,6 +75,11 @@ def _is_better(value: Any) -> bool:
     return value is None or all(each in get_args(Better) for each in values)
 
 
+def _is_shape(value: Any) -> bool:
+    is_sequence = isinstance(value, Sequence) and len(value) in (1, 3)
+    return value is None or (is_sequence and all(map(_is_size, value)))
+
+
 def _is_limit(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and math.isfinite(value))
 
@@ -82,10 +87,13 @@ def _is_limit(value: Any) -> bool:
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
 _FUNCTION = (lambda value: value is None or callable(value), "a function")
 _TEXT = (lambda value: isinstance(value, str), "text")
+_OPTIONAL_TEXT = (lambda value: value is None or isinstance(value, str), "text")
 _LIMIT = (_is_limit, "a number")
 _SIZE = (_is_size, "a positive whole number")
 
 HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": _OPTIONAL_TEXT,
+    "version": _OPTIONAL_TEXT,
     "denoise": _FLAG,
     "check": _FUNCTION,
     "num_score_evaluations": _FUNCTION,
@@ -95,22 +103,19 @@ HOOKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "needs_images": _FLAG,
     "smallest_side": _SIZE,
     "continuous_sigma": _FLAG,
-    "shape": (
-        lambda value: value is None or (len(value) in (1, 3) and all(map(_is_size, value))),
-        "(C, H, W) or (D,)",
-    ),
+    "shape": (_is_shape, "(C, H, W) or (D,)"),
     "count": (lambda value: value is None or _is_size(value), "a positive whole number"),
     "source": _TEXT,
     "licence": _TEXT,
     "on": (lambda value: value in ("samples", "features"), "'samples' or 'features'"),
     "better": (_is_better, "'lower', 'higher', or a dictionary {key: 'lower' or 'higher'}"),
     "unit": _TEXT,
-    "long_name": (lambda value: value is None or isinstance(value, str), "text"),
+    "long_name": _OPTIONAL_TEXT,
     "minimum": _LIMIT,
     "maximum": _LIMIT,
     "batch_size": _SIZE,
 }
-"""What the hooks of the decorators accept: a test, and a text for messages."""
+"""What the arguments of the decorators accept: a test, and a text for messages."""
 
 
 def declaration_of(value: object) -> Declaration | None:
@@ -373,7 +378,7 @@ def _declare(
     kind: Kind, target: Any, name: str | None, version: str | None, hooks: Mapping[str, Any]
 ) -> Any:
     """Attach a declaration to `target`, or return a decorator that does."""
-    for hook, value in hooks.items():
+    for hook, value in {"name": name, "version": version, **hooks}.items():
         is_valid, expected = HOOKS[hook]
         if not is_valid(value):
             raise TypeError(f"@{kind}: {hook}: {value!r}: expected {expected}")
@@ -383,6 +388,11 @@ def _declare(
             raise TypeError(
                 f"@{kind}: {target!r}: expected a function or a class (further arguments of the "
                 f"decorator need their names, as in @{kind}(name=...))"
+            )
+        if other := declaration_of(target):
+            raise TypeError(
+                f"@{kind}: {target!r}: is already the {other.kind} {other.name!r}; expected one "
+                f"decorator of scoresweep (for a second method, write a function that calls this)"
             )
         found = name or str(getattr(target, "__name__", ""))
         setattr(target, ATTRIBUTE, Declaration(kind, found, target, version, hooks))

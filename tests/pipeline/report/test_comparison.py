@@ -208,7 +208,10 @@ def test_one_repeat_without_an_interval_of_its_own_has_no_winner(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("extractor", "pixels"), ("resize", "tf1"), ("n_real", 31), ("n_generated", 5000)],
+    [
+        *[("extractor", "pixels"), ("resize", "tf1"), ("n_real", 31), ("n_generated", 5000)],
+        *[("metric_key", "frechet-1f3a9c02"), ("extractor_key", "classifier-1f3a9c02")],
+    ],
 )
 def test_values_with_different_attributes_are_not_compared(
     a: Path, tmp_path: Path, key: str, value: Any

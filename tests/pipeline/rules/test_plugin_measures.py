@@ -109,7 +109,9 @@ def test_values_of_the_samples_themselves(digits, samples):
     assert float(found["brightness_noise"]) == pytest.approx(float(0.5 - real), abs=0.02)
     assert float(found["brightness_real"]) < float(found["brightness"])
     assert 0 <= found["brightness_low"] < found["brightness"] < found["brightness_high"]
+    key = plan_of(digits).evaluations[0].evaluate.sample_metrics[1].key
     assert found["brightness"].attrs == {
+        "metric_key": key,
         "long_name": "brightness error",
         "units": "grey",
         "better": "lower",
@@ -128,6 +130,10 @@ def test_values_of_features_are_named_by_the_extractor(digits, samples):
         assert found[f"moments_gap_{extractor}"].attrs["extractor"] == extractor
         assert found[f"moments_gap_{extractor}"].attrs["better"] == "lower"
         assert "better" not in found[f"moments_draw_{extractor}"].attrs
+    halves = next(key for key in plan_of(digits, extractors=["halves"]).extractors)
+    assert halves.startswith("halves-")
+    assert found["frechet_halves"].attrs["extractor_key"] == halves
+    assert not {"extractor_key", "metric_key"} & found["frechet_pixels"].attrs.keys()
     sets = [
         torch.stack([x[:, :32].mean(1), x[:, 32:].mean(1)], 1) for x in (samples.flatten(1), real)
     ]
@@ -281,6 +287,23 @@ def test_a_metric_that_fails_is_a_problem_like_that_of_a_built_in_one(
     assert float(found["frechet_pixels"]) == float(good["frechet_pixels"])
 
 
+def test_a_metric_that_changes_its_input_later_is_noticed_and_changes_no_other(digits, samples):
+    later = "(real.add_(0.25) if len(generated) < 50 else real).mean()"
+    edited = METHODS.replace(VALUE, later)
+    edited += "\n\n@metric\ndef grey_level(real, generated): return real.mean()\n"
+    found = measured(plan_of(digits, edited, metrics=["brightness", "grey_level"]), samples)
+    problem = json.loads(found.attrs["problems"])["brightness on samples"]
+    assert "no interval of brightness" in problem
+    assert "changed its argument 'real'" in problem
+    assert float(found["grey_level"]) == float(real_digits(digits, "train").mean())
+
+
+def test_a_metric_without_values_is_a_problem(digits, samples):
+    edited = METHODS.replace('@metric(better="lower", ', "@metric(").replace(VALUE, "{}")
+    found = measured(plan_of(digits, edited, metrics=["frechet", "brightness"]), samples)
+    assert "an empty dictionary" in json.loads(found.attrs["problems"])["brightness on samples"]
+
+
 @pytest.mark.parametrize(
     ("returned", "named"),
     [
@@ -328,6 +351,7 @@ FILTERS = "self.norm(self.filter(x)).square().flatten(2).mean(2)"
         (HALVES, "x.flatten(1)[:, :0]", "(4, 0)"),
         (HALVES, "x.flatten(1) / 0", "not finite"),
         (HALVES, "x.flatten(1) - x.mean()", "depend on the other samples"),
+        (HALVES, "1e-4 * (x.flatten(1) - x.mean())", "depend on the other samples"),
         (HALVES, "x.mul_(2).flatten(1)", "changed its argument 'x'"),
         (HALVES, "nonsuch", "NameError"),
         (FILTERS, "nonsuch", "NameError"),

@@ -29,7 +29,7 @@ def saved(folder, component=CASES[1][0], shape=(1, 8, 8)):
 @pytest.mark.parametrize(("component", "shape"), CASES)
 def test_a_saved_state_is_restored(tmp_path, component, shape):
     network = saved(tmp_path, component, shape)
-    found = load_network(tmp_path)
+    found = load_network(str(tmp_path))
     assert type(found) is type(network)
     assert found.shape == shape
     assert torch.equal(found.sigmas, SIGMAS.float())

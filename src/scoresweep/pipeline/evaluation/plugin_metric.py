@@ -32,6 +32,8 @@ class PluginMetric:
     """Shape of a sample, (C, H, W) or (D,)."""
     names: frozenset[str] | None = None
     """Names of the values that the first call returned."""
+    real: tuple[Features, Tensor] | None = None
+    """The real samples of the last call, and the copy that the function is given."""
 
     def __call__(
         self, real: Features, generated: Features, options: Options
@@ -43,7 +45,7 @@ class PluginMetric:
                 the declared limits, of the same names as before.
         """
         try:
-            found = self._call(self._tensor(real), self._tensor(generated), options.seed)
+            found = self._call(real, generated, options.seed)
             values = self._numbers(found)
         except RunError as error:
             raise ValueError(str(error)) from None
@@ -72,21 +74,30 @@ class PluginMetric:
         values = features.values
         return values.reshape(-1, *self.shape) if self.method.on_samples else values
 
-    def _call(self, real: Tensor, generated: Tensor, seed: int) -> Any:
+    def _copy_of_real(self, real: Features) -> Tensor:
+        """Return a copy of the real samples, the same in all calls, since copying takes long."""
+        if self.real is None or self.real[0] is not real:
+            self.real = real, self._tensor(real).clone()
+        return self.real[1]
+
+    def _call(self, real: Features, generated: Features, seed: int) -> Any:
         """Return what the function returns; raise `RunError` if it changes its arguments.
 
-        The first call works on copies, so that no other metric gets changed samples. Those after it
-        do without, since copies of all real samples take long.
+        It is given copies, so that no other metric gets changed samples. Every call notices changes
+        by PyTorch; the first one compares all values, which takes long.
         """
         key, arguments = (seed, "metric", self.method.name), self.method.arguments()
         if "generator" in self.method.accepted:
             arguments["generator"] = generator_for(*key)
-        is_first = self.names is None
-        given = [x.clone() if is_first else x for x in (real, generated)]
+        given = {"real": self._copy_of_real(real), "generated": self._tensor(generated).clone()}
+        versions = {name: x._version for name, x in given.items()}
         with seeded_globally(derive_seed(*key, "global")), named_failures(self._origin):
-            found = self.method.load()(*given, **arguments)
-        for name, now, before in zip(("real", "generated"), given, (real, generated), strict=True):
-            if is_first and not now.equal(before):
+            found = self.method.load()(*given.values(), **arguments)
+        for name, before in (("real", real), ("generated", generated)):
+            now = given[name]
+            is_same = self.names is not None or now.equal(self._tensor(before))
+            if now._version != versions[name] or not is_same:
+                self.real = None
                 raise RunError(
                     f"{self._origin}: changed its argument {name!r}; expected it to work on a "
                     f"copy: {name} = {name}.clone()"
@@ -99,10 +110,14 @@ class PluginMetric:
         values = {name: found}
         if isinstance(found, Mapping):
             values = {f"{name}_{key}": value for key, value in found.items()}
+        if not values:
+            raise RunError(
+                f"{self._origin}: returned an empty dictionary; expected at least one number"
+            )
         if missing := sorted(self.method.ranking.keys() - values.keys()):
             raise RunError(
                 f"{self._origin}: returned no value for {', '.join(missing)}, which its decorator "
-                f"names in `better`; found {', '.join(values) or 'an empty dictionary'} (for a "
+                f"names in `better`; found {', '.join(values)} (for a "
                 f"dictionary, expected better={{KEY: 'lower'}} or 'higher')"
             )
         for key in values if isinstance(found, Mapping) else ():

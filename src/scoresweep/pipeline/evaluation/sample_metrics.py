@@ -61,6 +61,8 @@ def measure_samples(
         if result is None:
             read = set[str]()
             found = _measure_metric(metric, extractor, evaluate, sets(key), facts, read)
+            for variable in found[0].values():
+                variable.attrs |= _plugin_keys(metric, key, extractor)
             result = CachedMetric.of(metric.key, key, evaluate, read, found)
         where = f"{metric.name} on {extractor or 'samples'}"
         if taken := sorted(variables.keys() & result.variables.keys()):
@@ -80,6 +82,15 @@ def _pairs(evaluate: Evaluate) -> Iterator[tuple[MetricFacts, str, str]]:
             yield metric, NO_EXTRACTOR, NO_EXTRACTOR
         else:
             yield from ((metric, e.key, e.name) for e in evaluate.feature_extractors)
+
+
+def _plugin_keys(metric: MetricFacts, key: str, extractor: str) -> dict[str, str]:
+    """Return the keys of a metric and an extractor of plugins, which tell their code and options.
+
+    `key` is that of the extractor.
+    """
+    keys = {} if metric.method is None else {"metric_key": metric.key}
+    return keys if key == extractor else keys | {"extractor_key": key}
 
 
 def _coordinates(variables: Variables, facts: DatasetFacts) -> dict[str, Any]:

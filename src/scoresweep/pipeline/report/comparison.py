@@ -33,8 +33,11 @@ BLOCKS = ("dataset", "train", "sample", "evaluate")
 SEEDS = ("train.seed", "sample.seed")
 """Options that distinguish networks and samplings, swept or not."""
 
-MADE_BY = ("extractor", "resize", "units", "n_real", "n_generated")
-"""Attributes of a metric that must agree for values to be comparable."""
+MADE_BY = (
+    *("metric_key", "extractor", "extractor_key"),
+    *("resize", "units", "n_real", "n_generated"),
+)
+"""Attributes of a metric that must agree for values to be comparable; keys are those of plugins."""
 
 UNIMPORTANT = frozenset({"metrics", "extractors", "resamplings"})
 """Options of `evaluate` that affect no value of a metric."""

@@ -68,7 +68,9 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
         save_safetensors(temporary, tensors, {"model": json.dumps(model)})
 
 
-def load_network(run_folder: Path, plugins: str | Path | Sequence[str | Path] = ()) -> ScoreNetwork:
+def load_network(
+    run_folder: str | Path, plugins: str | Path | Sequence[str | Path] = ()
+) -> ScoreNetwork:
     """Load the network of a finished run: EMA weights, evaluation mode, no gradients.
 
     Its noise ladder is `sigmas`, its sample shape `shape`.
@@ -88,7 +90,7 @@ def load_network(run_folder: Path, plugins: str | Path | Sequence[str | Path] = 
         for source in sources
     ]
     own = [m for plugin in found for m in methods_in(plugin) if issubclass(m, DeclaredNetwork)]
-    return _load_once(run_folder, own)
+    return _load_once(Path(run_folder), own)
 
 
 def load_run_network(run: Run, paths: StudyPaths) -> ScoreNetwork:
