@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from checkout import ROOT
-from plugin_study import install
+from plugin_study import install, write_study
 
 from scoresweep.pipeline.commands.methods import describe_methods
 from scoresweep.pipeline.study.plugins.study_models import BUILT_IN, NAMES, members
@@ -71,3 +71,14 @@ def test_methods_of_installed_packages_are_listed_with_their_place(tmp_path, mon
     listed(lines, "mlp", "network")  # once: the built-in one
     assert len([line for line in lines if line.startswith("not loaded: ")]) == 2
     del sys.modules["balls_to_install"]
+
+
+def test_what_an_own_metric_measures_is_told(tmp_path):
+    methods = """from scoresweep.plugins import metric
+@metric(on="features", better={"gap": "higher"}, unit="m", needs_images=True)
+def depth(real, generated): ...
+"""
+    line, _ = listed(describe_methods(write_study(tmp_path, methods)), "depth", "metric")
+    assert line.endswith(
+        "my_methods.py:2]: (on features; gap: higher is better; unit m; needs images)"
+    )

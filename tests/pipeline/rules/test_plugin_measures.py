@@ -311,6 +311,7 @@ def test_a_metric_without_values_is_a_problem(digits, samples):
         ("{'gap': 1.0, 'a b': 0.0}", "'a b'"),
         ("{'gap': 1.0, 'gap_low': 0.0}", "'gap_low'"),
         ("1.0", "moments_gap"),
+        ("{'gap': 'much'}", "the metric 'moments': gap: returned str"),
     ],
 )
 def test_keys_of_a_metric_are_names_and_do_not_change(digits, samples, returned, named):
@@ -319,6 +320,13 @@ def test_keys_of_a_metric_are_names_and_do_not_change(digits, samples, returned,
     methods = f"{METHODS[:start]}    return {returned}{METHODS[end:]}"
     found = measured(plan_of(digits, methods), samples)
     assert named in json.loads(found.attrs["problems"])["moments on pixels"]
+
+
+def test_a_value_does_not_take_another_name_of_the_report(digits, samples):
+    methods = METHODS + "\n\n@metric\ndef learning(real, generated): return {'rate': 1.0}\n"
+    found = measured(plan_of(digits, methods, metrics=["frechet", "learning"]), samples)
+    assert "'learning_rate'" in json.loads(found.attrs["problems"])["learning on samples"]
+    assert "learning_rate" not in found
 
 
 def test_metrics_with_values_of_one_name_are_refused(digits, samples):

@@ -169,6 +169,7 @@ BAD = {
     "@metric\ndef frechet(real, generated): ...": "my_methods.py:3: the metric 'frechet'",
     "@metric\ndef bits_per_dimension(real, generated): ...": "the metric 'bits_per_dimension'",
     "@metric\ndef run(real, generated): ...": "my_methods.py:3: the metric 'run'",
+    "@metric(better={'rate': 'lower'})\ndef learning(real, generated): ...": "'learning_rate'",
     "@metric\ndef gap_real(real, generated): ...": "my_methods.py:3: the metric 'gap_real'",
     "@metric\ndef f(real): ...": "my_methods.py:3: the metric 'f'",
     "@metric\ndef f(generated, real): ...": "my_methods.py:3: the metric 'f'",

@@ -13,6 +13,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.load import read_yaml
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS
+from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
 from scoresweep.pipeline.study.plugins.find_methods import (
     find_methods,
     included_methods,
@@ -59,7 +60,7 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
     for kind in KINDS:
         yield f"{kind}s".replace("_", " ")
         for name, target in TARGETS.get(kind, {}).items():
-            yield f"  {name}: {summary(pkgutil.resolve_name(target))}"
+            yield f"  {name} [built-in]: {summary(pkgutil.resolve_name(target))}"
         more = [
             method for method in others if method.origin and method.origin.declaration.kind == kind
         ]
@@ -73,14 +74,34 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
 def _describe(method: type[MethodConfig]) -> Iterator[str]:
     schema = method.model_json_schema()
     (name,) = _values(schema["properties"].pop("name"))
-    where = f" [{method.origin.place}]" if method.origin else ""
-    text = " ".join((inspect.getdoc(method) or "").partition("\n\n")[0].split())
-    yield f"  {name}{where}: {text}" if text else f"  {name}{where}"
+    where = method.origin.place if method.origin else "built-in"
+    text = " ".join(inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0].split())
+    facts = f" ({_facts(method)})" if issubclass(method, DeclaredMetric) else ""
+    about = f"{text}{facts}".strip()
+    yield f"  {name} [{where}]: {about}" if about else f"  {name} [{where}]"
     required = schema.get("required", ())
     for option, field in schema["properties"].items():
         default = "required" if option in required else f"default {json.dumps(field['default'])}"
         about = f": {' '.join(field['description'].split())}" if "description" in field else ""
         yield f"      {option} ({_type(field, schema.get('$defs', {}))}, {default}){about}"
+
+
+def _facts(method: type[DeclaredMetric]) -> str:
+    """Describe the values of a metric of a plugin: "on samples; lower is better; unit m"."""
+    better = method.hooks["better"]
+    if isinstance(better, Mapping):
+        directions = [f"{key}: {direction} is better" for key, direction in better.items()]
+    else:
+        directions = [f"{better} is better"] if better else ["does not rank settings"]
+    unit = method.hooks["unit"]
+    return "; ".join(
+        [
+            f"on {method.hooks['on']}",
+            *directions,
+            *([f"unit {unit}"] if unit not in ("", "1") else []),
+            *(["needs images"] if method.needs_images else []),
+        ]
+    )
 
 
 def _values(field: Mapping[str, Any]) -> list[Any]:

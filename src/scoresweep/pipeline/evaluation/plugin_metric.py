@@ -14,6 +14,7 @@ from torch import Tensor
 from scoresweep.metric_names import COMPANIONS
 from scoresweep.metrics.features import Features, MetricValue, Options
 from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.study.axis_names import RESERVED
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
 from scoresweep.pipeline.system.random_state import seeded_globally
@@ -121,6 +122,11 @@ class PluginMetric:
                 f"dictionary, expected better={{KEY: 'lower'}} or 'higher')"
             )
         for key in values if isinstance(found, Mapping) else ():
+            if key in RESERVED:
+                raise RunError(
+                    f"{self._origin}: returned the key {key.removeprefix(f'{name}_')!r}; expected "
+                    f"another key, since {key!r} is the name of something else in reports"
+                )
             if not key.isidentifier() or key.rpartition("_")[2] in COMPANIONS:
                 raise RunError(
                     f"{self._origin}: returned the key {key.removeprefix(f'{name}_')!r}; expected "
@@ -135,6 +141,13 @@ class PluginMetric:
         self.names = frozenset(values)
         return {key: self._number(key, value) for key, value in values.items()}
 
+    def _place(self, key: str) -> str:
+        """Return the place of the metric, and the key if it returns a dictionary."""
+        name = self.method.name
+        return (
+            str(self._origin) if key == name else f"{self._origin}: {key.removeprefix(f'{name}_')}"
+        )
+
     def _number(self, key: str, value: Any) -> float:
         hooks = self.method.hooks
         if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
@@ -142,16 +155,16 @@ class PluginMetric:
         if not isinstance(value, numbers.Real):
             shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
             raise RunError(
-                f"{self._origin}: {key}: returned {type(value).__name__}{shape}; expected a number"
+                f"{self._place(key)}: returned {type(value).__name__}{shape}; expected a number"
                 f", or a dictionary of numbers"
             )
         number = float(value)
         if not math.isfinite(number):
-            raise RunError(f"{self._origin}: {key}: returned {number}; expected a finite number")
+            raise RunError(f"{self._place(key)}: returned {number}; expected a finite number")
         low, high = hooks["minimum"], hooks["maximum"]
         if (low is not None and number < low) or (high is not None and number > high):
             raise RunError(
-                f"{self._origin}: {key}: returned {number}; expected a number from "
+                f"{self._place(key)}: returned {number}; expected a number from "
                 f"{'−∞' if low is None else low} to {'∞' if high is None else high}, the limits "
                 f"in its decorator"
             )

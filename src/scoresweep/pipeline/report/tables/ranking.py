@@ -35,6 +35,11 @@ def ranking_metrics(sampling: xr.Dataset, rows: pd.DataFrame) -> list[RankedMetr
 
 
 def _title(name: str, about: Mapping[str, Any]) -> str:
-    """Return "Fréchet distance (classifier)" and the like, always with the extractor."""
+    """Return "Fréchet distance (classifier)" and the like, always with the extractor.
+
+    The unit of a metric of a plugin follows in brackets, as in "brightness [grey]".
+    """
     title, extractor = str(about.get("long_name", name)), str(about.get("extractor", ""))
-    return title if not extractor or extractor in title else f"{title} ({extractor})"
+    unit = str(about.get("units", "")) if "metric_key" in about else ""
+    end = f" [{unit}]" if unit not in ("", "1") else ""
+    return f"{title}{end}" if not extractor or extractor in title else f"{title} ({extractor}){end}"

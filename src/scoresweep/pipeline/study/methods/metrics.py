@@ -242,14 +242,22 @@ def name_of(*names: str) -> Any:
     """Return the type of a name in a list of methods; `{name: NAME}` is the same as NAME."""
 
     def plain(value: Any) -> Any:
-        if not isinstance(value, dict):
+        if isinstance(value, str):
             return value
-        name = value.get("name")
-        if name in names and len(value) > 1:
-            raise ValueError(f"{name}, which takes no options here")
+        name = value.get("name") if isinstance(value, dict) else None
         if not isinstance(name, str):
-            raise ValueError("a name, or {name: NAME, ...} with options")
-        return check(name)
+            given = value.items() if isinstance(value, dict) else ()
+            found = ", ".join(f"{key}: {each}" for key, each in given)
+            raise ValueError(
+                f"a name, or {{name: NAME, ...}} with options{found and f'; found {found}'}"
+            )
+        others = ", ".join(str(key) for key in value if key != "name")
+        if name in names and others:
+            raise ValueError(f"{name} without options; found {others}")
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise ValueError(f"one of {', '.join(names)}; found {name!r}.{hint}")
+        return name
 
     def check(value: str) -> str:
         if value not in names:

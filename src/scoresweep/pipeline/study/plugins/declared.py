@@ -112,13 +112,25 @@ def _check_name(origin: Origin) -> None:
             f"@{declaration.kind}(name='my_method')"
         )
     if declaration.kind == "metric":
-        ending = declaration.name.rpartition("_")[2]
-        if declaration.name in RESERVED or ending in COMPANIONS:
-            raise InputError(
-                f"{origin}: is the name of something else in reports; expected another name, "
-                f"without {', '.join(f'_{each}' for each in COMPANIONS)} at its end, such as "
-                f"@metric(name='my_metric')"
-            )
+        _check_names_of_values(origin)
+
+
+def _check_names_of_values(origin: Origin) -> None:
+    """Raise `InputError` if the values of a metric cannot have their names in a report."""
+    name = origin.declaration.name
+    ranking = _ranking(name, origin.declaration.hooks["better"])
+    if taken := next((each for each in (name, *ranking) if each in RESERVED), None):
+        key = f": the key {taken.removeprefix(f'{name}_')!r}" if taken != name else ""
+        raise InputError(
+            f"{origin}{key}: {taken!r} is the name of something else in reports; expected "
+            f"another name, such as @metric(name='my_metric')"
+        )
+    ending = name.rpartition("_")[2]
+    if ending in COMPANIONS:
+        raise InputError(
+            f"{origin}: ends in '_{ending}', as the names of intervals and baselines do; expected "
+            f"another name, such as @metric(name='my_metric')"
+        )
 
 
 def _fields(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:

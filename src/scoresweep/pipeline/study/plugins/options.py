@@ -60,8 +60,16 @@ def option_fields(
                     f"({', '.join(sorted(given))}); expected an option of another name"
                 )
             continue
-        if name in taken or name.startswith("_") or parameter.kind is parameter.POSITIONAL_ONLY:
-            raise InputError(f"{where}: cannot be an option; expected an argument of another name")
+        if name in taken:
+            raise InputError(
+                f"{where}: cannot be an option, since scoresweep uses this name itself; expected "
+                f"an argument of another name"
+            )
+        if name.startswith("_") or parameter.kind is parameter.POSITIONAL_ONLY:
+            raise InputError(
+                f"{where}: cannot be an option; expected an argument that is passed by name, "
+                f"without '_' at its start"
+            )
         annotation = _annotation(target, parameter, where)
         _check_field(annotation, where)
         default = ... if parameter.default is parameter.empty else parameter.default
