@@ -384,6 +384,15 @@ def test_an_extractor_that_breaks_the_contract_is_named(digits, monkeypatch, old
     assert not plan.reference("digits", key).exists()
 
 
+def test_features_of_samples_that_are_not_finite_name_the_extractor(digits, samples):
+    methods = METHODS.replace(HALVES, "x.flatten(1) / x.flatten(1).amax(1, keepdim=True)")
+    samples[:5] = 0.0  # 0/0
+    plan = plan_of(digits, methods, metrics=["frechet"], extractors=["pixels", "halves"])
+    problem = json.loads(measured(plan, samples).attrs["problems"])["frechet on halves"]
+    assert "my_methods.py:" in problem
+    assert "the extractor 'halves': the features of 5 of 50 samples" in problem
+
+
 def test_the_command_takes_the_name_or_the_key_of_an_extractor(digits):
     plan = plan_of(digits, extractors=EXTRACTORS)
     key = list(plan.extractors)[1]

@@ -122,6 +122,7 @@ def _measure_metric(
     if extractor != NO_EXTRACTOR:
         common["extractor"] = extractor
     try:
+        _check_finite(evaluate, extractor, sets.train, sets.generated)
         values = _compute(function, sets.train, sets.generated, options)
     except ValueError as error:
         return {}, [str(error)]
@@ -134,6 +135,7 @@ def _measure_metric(
         ("_noise", sets.noise, "of uniform noise"),
     ):
         try:
+            _check_finite(evaluate, extractor, sets.train, features)
             baseline = _baseline(metric.key, untracked, options, sets.train, features, read)
         except ValueError as error:
             problems.append(f"{description}: {error}")
@@ -198,19 +200,25 @@ def _options(evaluate: Evaluate, facts: DatasetFacts) -> Options:
     )
 
 
+def _check_finite(evaluate: Evaluate, extractor: str, real: Features, features: Features) -> None:
+    """Raise ValueError if a feature is not finite, with the place of a plugin's extractor."""
+    for name, part in (("real samples", real), ("samples", features)):
+        if part.num_nonfinite:
+            own = {e.name: e.method for e in evaluate.feature_extractors if e.method}
+            place = f"{own[extractor].origin}: " if extractor in own else ""
+            raise ValueError(
+                f"{place}the features of {part.num_nonfinite} of {len(part)} {name} are not finite"
+            )
+
+
 def _compute(
     function: Metric, real: Features, features: Features, options: Options
 ) -> dict[str, MetricValue]:
     """Compute a metric.
 
     Raises:
-        ValueError: if it fails, or a feature or a value is not finite.
+        ValueError: if it fails, or a value is not finite.
     """
-    for name, part in (("real samples", real), ("samples", features)):
-        if part.num_nonfinite:
-            raise ValueError(
-                f"the features of {part.num_nonfinite} of {len(part)} {name} are not finite"
-            )
     values = function(real, features, options)
     for key, value in values.items():
         if not bool(torch.as_tensor(value.value, dtype=torch.float64).isfinite().all()):
