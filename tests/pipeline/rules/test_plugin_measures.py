@@ -18,6 +18,7 @@ from scoresweep.pipeline.commands.plan import print_plan
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.evaluation import real_data, sample_metrics
 from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results.plugin_edits import find_edits
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.reference import reference
 
@@ -218,7 +219,22 @@ def test_a_measurement_of_an_edited_plugin_is_planned_with_the_reason(digits, sa
         p.id for p in (*after.runs, *after.settings)
     ]
     print_plan(after, probe=False)
-    assert "measurements 1" in capsys.readouterr().out
+    assert "measurements 1, features of real data 0" in capsys.readouterr().out
+
+
+def test_features_of_an_edited_extractor_are_to_compute_again(digits, samples):
+    def redone(methods, *extractors):
+        plan = plan_of(digits, methods, extractors=extractors)
+        edits = find_edits(plan, examine_results(plan)).values()
+        return plan, {each for edit in edits for each in edit.references}
+
+    measured(plan_of(digits, extractors=["pixels", "halves"]), samples)
+    assert redone(METHODS, "pixels", "halves")[1] == set()
+    plan, found = redone(METHODS + "# extractor edited\n", "pixels", "halves")
+    assert found == {("digits", key) for key in plan.extractors if key != "pixels"}
+    assert len(found) == 1
+    other = {"name": "halves", "parts": 4}  # never computed
+    assert redone(METHODS + "# extractor edited\n", "pixels", other)[1] == set()
 
 
 def test_features_of_a_module_count_its_weights(digits, samples):

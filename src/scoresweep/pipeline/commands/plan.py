@@ -147,7 +147,8 @@ def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> Non
         text = (
             f"  {edit.plugin}: edited since it was used ({methods}: {before}, now {now}); to "
             f"compute again: runs {len(redone.runs):,}, sets of samples {len(redone.samples):,}, "
-            f"measurements {len(redone.measured):,}"
+            f"measurements {len(redone.measured):,}, features of real data "
+            f"{len(redone.references):,}"
         )
         console.print(text, markup=False, soft_wrap=True)
 

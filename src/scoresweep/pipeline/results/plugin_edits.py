@@ -55,13 +55,15 @@ class Redone:
     """Ids of runs and settings."""
     measured: set[tuple[str, str]] = field(default_factory=set)
     """Ids of runs and settings whose samples stay and are measured again."""
+    references: set[tuple[str, str]] = field(default_factory=set)
+    """Ids of datasets and keys of extractors whose features of real samples are computed again."""
 
 
 def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
     """Return the edits because of which something is due, and what.
 
-    These are runs, sets of samples and measurements that an earlier content of the plugins has
-    computed.
+    These are runs, sets of samples, measurements and features of real samples that an earlier
+    content of the plugins has computed.
     """
     contents = {p: earlier_contents(plan.paths, p)[-MAX_CONTENTS:] for p in plan.plugins}
     history = {plugin: found for plugin, found in contents.items() if found}
@@ -74,6 +76,7 @@ def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
                     redone.runs.add(run.id)
         _add_samples(plan, results, history, before, edits)
         _add_measured(plan, results, history, edits)
+        _add_references(plan, results, history, edits)
     return edits
 
 
@@ -148,6 +151,28 @@ def _add_measured(
             found = [contents for key, contents in before.items() if file.find(key.encode()) >= 0]
         for redone in _of_edits(edits, found[0], *blocks) if found else ():
             redone.measured.add((ids[0], ids[1]))
+
+
+def _add_references(
+    plan: Plan,
+    results: Results,
+    history: Mapping[Plugin, list[EarlierContent]],
+    edits: dict[Edit, Redone],
+) -> None:
+    """Add the features of real samples that are due and that an earlier extractor has computed."""
+    for (rule, *ids), result in results.by_key.items():
+        if rule != "reference" or not result.is_due:
+            continue
+        dataset, key = ids
+        extractor = plan.extractors[key]
+        if extractor.method is None:
+            continue
+        for contents in _combinations(history, extractor.method):
+            before = replace(extractor, method=_as_before(extractor.method, contents)).key
+            if plan.reference(dataset, before).exists():
+                for redone in _of_edits(edits, contents, extractor.method):
+                    redone.references.add((dataset, key))
+                break
 
 
 def _combinations(
