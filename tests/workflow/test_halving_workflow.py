@@ -18,7 +18,7 @@ STUDY = (
     .replace("  chunk: 20", "  chunk: 20\n  halving: HALVING")
     .replace("HALVING", "{measure: frechet_pixels, counts: [20, 40], keep: 0.5}")
 )
-ONE = ("--config", "settings_per_job=1")
+ONE, MANY = (("--config", f"settings_per_job={n}") for n in (1, 10))
 
 
 def test_every_count_has_batches(tmp_path):
@@ -32,7 +32,7 @@ def test_every_count_has_batches(tmp_path):
 def test_a_study_with_halving(staged, tmp_path):
     give_data(tmp_path, staged)
     (tmp_path / "study.yaml").write_text(STUDY)
-    ended = snakemake(tmp_path)
+    ended = snakemake(tmp_path, *MANY)
     assert ended.returncode == 0, ended.stderr
     results = tmp_path / "results/tiny"
     with xr.open_datatree(results / "report.nc", engine="h5netcdf") as report:
@@ -47,12 +47,12 @@ def test_a_study_with_halving(staged, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in results.glob("metrics/*/*.nc")} | {lost: 0}
     shutil.rmtree(results / "halving")
     lost.unlink()
-    ended = snakemake(tmp_path)
+    ended = snakemake(tmp_path, *MANY)
     assert ended.returncode == 0, ended.stderr
     assert {p for p, at in kept.items() if p.stat().st_mtime_ns != at} == {lost}
     # An added setting starts at the first count.
     (tmp_path / "study.yaml").write_text(STUDY.replace(STEPS, "[5e-4, 1e-3, 2e-3, 4e-3, 8e-3]"))
     assert planned(tmp_path, *ONE) == {"sweep": 1 + 3 + 2, "report": 1}
-    ended = snakemake(tmp_path)
+    ended = snakemake(tmp_path, *MANY)
     assert ended.returncode == 0, ended.stderr
     assert planned(tmp_path) == {}
