@@ -184,7 +184,9 @@ def import_checkpoint(
     if describe is not None:
         if study or file or run:
             raise InputError("import-checkpoint --describe FILE takes no STUDY, FILE or --run")
-        from scoresweep.pipeline.commands.describe_checkpoint import describe_checkpoint
+        from scoresweep.pipeline.training.weight_files.describe_checkpoint import (
+            describe_checkpoint,
+        )
 
         typer.echo(describe_checkpoint(describe), nl=False)
         return

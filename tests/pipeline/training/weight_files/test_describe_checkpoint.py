@@ -10,13 +10,13 @@ from published_weights import published_weights, wave
 from typer.testing import CliRunner
 
 from scoresweep.pipeline import cli
-from scoresweep.pipeline.commands.describe_checkpoint import describe_checkpoint
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint
 from scoresweep.pipeline.study import parse_study, plan_study
+from scoresweep.pipeline.training.weight_files.describe_checkpoint import describe_checkpoint
 
 GEOMETRIC = torch.tensor([8, 4, 2, 1, 0.5], dtype=torch.float64)
-SCORE_SDE = json.loads((Path(__file__).parents[2] / "score_sde_parameters.json").read_text())
+SCORE_SDE = json.loads((Path(__file__).parents[3] / "score_sde_parameters.json").read_text())
 
 
 def saved(path, name, sigmas=GEOMETRIC):
