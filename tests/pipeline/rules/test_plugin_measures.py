@@ -189,6 +189,7 @@ OWN = ["brightness", "frechet halves", "moments halves", "moments pixels"]
         (VERSIONED + "# edited\n", {}, OWN[1:]),
         (METHODS, {"resamplings": 4}, []),
     ],
+    ids=["option of a metric", "option of an extractor", "edit", "edit of a version", "nothing"],
 )
 def test_only_what_uses_a_changed_method_is_computed(
     digits, samples, computed, methods, changes, expected
