@@ -223,13 +223,15 @@ def test_a_measurement_of_an_edited_plugin_is_planned_with_the_reason(digits, sa
     assert "measurements 1, features of real data 0" in capsys.readouterr().out
 
 
-def test_features_of_an_edited_extractor_are_to_compute_again(digits, samples):
+def test_features_of_an_edited_extractor_are_to_compute_again(staged, tmp_path, samples):
+    give_data(tmp_path, staged)
+
     def redone(methods, *extractors):
-        plan = plan_of(digits, methods, extractors=extractors)
+        plan = plan_of(tmp_path, methods, extractors=extractors)
         edits = find_edits(plan, examine_results(plan)).values()
         return plan, {each for edit in edits for each in edit.references}
 
-    measured(plan_of(digits, extractors=["pixels", "halves"]), samples)
+    measured(plan_of(tmp_path, extractors=["pixels", "halves"]), samples)
     assert redone(METHODS, "pixels", "halves")[1] == set()
     plan, found = redone(METHODS + "# extractor edited\n", "pixels", "halves")
     assert found == {("digits", key) for key in plan.extractors if key != "pixels"}
@@ -417,5 +419,5 @@ def test_the_command_takes_the_name_or_the_key_of_an_extractor(digits):
     sizes = [["halves"], [{"name": "halves", "parts": 4}]]
     with pytest.raises(InputError, match=key):
         plan_of(digits, grid={"extractors": sizes}).extractor("halves")
-    with pytest.raises(InputError, match="SHA-256"):
+    with pytest.raises(InputError, match="halves-00000000"):
         plan.extractor("halves-00000000")
