@@ -17,8 +17,8 @@ _plain_step: Callable[..., Any] = inspect.unwrap(torch.optim.AdamW.step)
 class AdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` that does not import PyTorch's compiler.
 
-    The original imports it, which takes as long as importing PyTorch, to wrap these methods; the
-    wrappers matter only if the optimizer itself is compiled.
+    The original imports it to wrap these methods, which takes nearly as long as importing PyTorch.
+    The wrappers matter only if the optimizer itself is compiled.
     """
 
     add_param_group = inspect.unwrap(Optimizer.add_param_group)

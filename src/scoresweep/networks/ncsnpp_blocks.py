@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from scoresweep.networks.attention import dot_product_attention
 from scoresweep.networks.dropout import SampleDropout
 from scoresweep.networks.initial_weights import NEARLY_ZERO, initialised
 from scoresweep.networks.resampling import Double, Halve
@@ -77,9 +77,6 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention with one head over pixels, plus its input.
 
-    The product is written out because torch's fused attention cannot be differentiated twice, as
-    the implicit objectives require.
-
     Args:
         channels: channels of the input and the output.
         rescale: divide the sum by √2.
@@ -98,8 +95,7 @@ class Attention(nn.Module):
         """Return the result for `x` (N, channels, H, W), of the same shape."""
         pixels = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = self.query(pixels), self.key(pixels), self.value(pixels)
-        logits = q @ k.transpose(1, 2) / math.sqrt(x.shape[1])
-        h: Tensor = self.out(torch.softmax(logits, dim=2).to(v.dtype) @ v)
+        h: Tensor = self.out(dot_product_attention(q, k, v))
         return rescaled_sum(x, h.transpose(1, 2).reshape(x.shape), self.rescale)
 
 

@@ -17,11 +17,10 @@ from scoresweep.networks.resampling import Double, DoublingConv, Halve, HalvingC
 
 __all__ = [
     "FirstOutputResidual",
-    "InputResidual",
     "InputSkip",
     "NoPyramid",
-    "OutputResidual",
     "OutputSkip",
+    "ResidualPyramid",
 ]
 
 State = tuple[Tensor, Tensor]
@@ -56,23 +55,21 @@ class InputSkip(nn.Module):
         return self.conv(pyramid) + h, pyramid
 
 
-class InputResidual(nn.Module):
+class ResidualPyramid(nn.Module):
     """Add a learned pyramid to the feature maps; the sum is also the next pyramid.
 
     Args:
-        pyramid_channels: channels of the pyramid.
-        channels: channels of the feature maps.
-        fir: halve the pyramid with the filter.
+        resize: changes the pyramid to the size and the channels of the feature maps.
         rescale: divide the sum by √2.
     """
 
-    def __init__(self, pyramid_channels: int, channels: int, *, fir: bool, rescale: bool) -> None:
+    def __init__(self, resize: HalvingConv | DoublingConv, *, rescale: bool) -> None:
         super().__init__()
         self.rescale = rescale
-        self.resize = HalvingConv(pyramid_channels, channels, fir=fir)
+        self.resize = resize
 
     def forward(self, h: Tensor, pyramid: Tensor) -> State:
-        """Halve the pyramid and add the feature maps to it."""
+        """Resize the pyramid and add the feature maps to it."""
         total = rescaled_sum(self.resize(pyramid), h, self.rescale)
         return total, total
 
@@ -99,29 +96,8 @@ class OutputSkip(nn.Module):
         return h, image if self.resize is None else self.resize(pyramid) + image
 
 
-class OutputResidual(nn.Module):
-    """Add a learned pyramid to the feature maps; the sum is also the next pyramid.
-
-    Args:
-        pyramid_channels: channels of the pyramid.
-        channels: channels of the feature maps.
-        fir: double the pyramid with the filter.
-        rescale: divide the sum by √2.
-    """
-
-    def __init__(self, pyramid_channels: int, channels: int, *, fir: bool, rescale: bool) -> None:
-        super().__init__()
-        self.rescale = rescale
-        self.resize = DoublingConv(pyramid_channels, channels, fir=fir)
-
-    def forward(self, h: Tensor, pyramid: Tensor) -> State:
-        """Double the pyramid and add the feature maps to it."""
-        total = rescaled_sum(self.resize(pyramid), h, self.rescale)
-        return total, total
-
-
 class FirstOutputResidual(nn.Module):
-    """Begin the pyramid of `OutputResidual` with a convolution of the feature maps.
+    """Begin the `ResidualPyramid` of the output with a convolution of the feature maps.
 
     Args:
         channels: channels of the feature maps and the pyramid.

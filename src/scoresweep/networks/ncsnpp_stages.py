@@ -14,11 +14,10 @@ from scoresweep.networks.dropout import SampleDropout
 from scoresweep.networks.ncsnpp_blocks import Attention, BlockType, Condition, ResidualBlock
 from scoresweep.networks.ncsnpp_pyramids import (
     FirstOutputResidual,
-    InputResidual,
     InputSkip,
     NoPyramid,
-    OutputResidual,
     OutputSkip,
+    ResidualPyramid,
 )
 from scoresweep.networks.resampling import Double, DoublingConv, Halve, HalvingConv
 
@@ -179,7 +178,7 @@ class Stages:
             return NoPyramid()
         if self.progressive_input == "input_skip":
             return InputSkip(pyramid, width, fir=self.fir)
-        return InputResidual(pyramid, width, fir=self.fir, rescale=self.rescale)
+        return ResidualPyramid(HalvingConv(pyramid, width, fir=self.fir), rescale=self.rescale)
 
     def _output(self, below: int, width: int, first: bool) -> nn.Module:
         """Return the pyramid of the output in a stage; `below` are the channels of the stage
@@ -190,4 +189,4 @@ class Stages:
             return OutputSkip(width, self.image_channels, fir=self.fir, first=first)
         if first:
             return FirstOutputResidual(width)
-        return OutputResidual(below, width, fir=self.fir, rescale=self.rescale)
+        return ResidualPyramid(DoublingConv(below, width, fir=self.fir), rescale=self.rescale)

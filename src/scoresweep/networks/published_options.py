@@ -1,4 +1,4 @@
-"""The network that has given published parameters, told by their names and shapes."""
+"""The network that published parameters belong to, by their names and shapes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ repeats each pixel.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
@@ -56,10 +58,8 @@ class Double(_Resampling):
         return conv_transpose2d(x, 4 * self.kernels(x), stride=2, padding=1, groups=x.shape[1])
 
 
-class HalvingConv(_Resampling):
-    """A 3×3 convolution with stride 2, after the filter if `fir`.
-
-    Without the filter, the image is padded at its lower and right edges only, as in DDPM.
+class _ResamplingConv(_Resampling):
+    """Holds the filter and a 3×3 convolution.
 
     Args:
         inputs: channels of the input.
@@ -67,9 +67,22 @@ class HalvingConv(_Resampling):
         fir: use the filter.
     """
 
+    stride: ClassVar[int] = 1
+    padding: ClassVar[int] = 0
+
     def __init__(self, inputs: int, outputs: int, *, fir: bool) -> None:
         super().__init__(fir=fir)
-        self.conv = initialised(nn.Conv2d(inputs, outputs, 3, stride=2))
+        conv = nn.Conv2d(inputs, outputs, 3, stride=self.stride, padding=self.padding)
+        self.conv = initialised(conv)
+
+
+class HalvingConv(_ResamplingConv):
+    """A 3×3 convolution with stride 2, after the filter if `fir`.
+
+    Without the filter, the image is padded at its lower and right edges only, as in DDPM.
+    """
+
+    stride = 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
@@ -81,20 +94,13 @@ class HalvingConv(_Resampling):
         return output
 
 
-class DoublingConv(_Resampling):
+class DoublingConv(_ResamplingConv):
     """A 3×3 convolution at twice the size, before the filter if `fir`.
 
     With the filter, zeros are inserted between the pixels; without it, each pixel is repeated.
-
-    Args:
-        inputs: channels of the input.
-        outputs: channels of the output.
-        fir: use the filter.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, fir: bool) -> None:
-        super().__init__(fir=fir)
-        self.conv = initialised(nn.Conv2d(inputs, outputs, 3, padding=1))
+    padding = 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, inputs, H, W) to (N, outputs, 2H, 2W)."""

@@ -27,8 +27,9 @@ class _Stage:
 def score_sde_options(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Return the options of `NCSNpp` for the published `shapes`, and its "shape" (C, H, W).
 
-    Attention is assumed at 16 pixels, which gives the size of the images. `fir` and `skip_rescale`
-    are those of the program's configurations with these parameters, where no shape tells them.
+    Attention is assumed at 16 pixels, which gives the size of the images. If the shapes
+    do not determine `fir` and `skip_rescale`, they are those of the program's configurations with
+    these parameters.
 
     Raises:
         ValueError: if the layers are not those of such a network.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 
+from scoresweep.networks.attention import dot_product_attention
 from scoresweep.networks.preconditioning import preconditioned_input, preconditioned_score
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.score import expand_sigma
@@ -126,6 +127,7 @@ class _LogSigma(nn.Module):
         self.features = features
 
     def forward(self, sigma: Tensor) -> Tensor:
+        """Return the embedding of `sigma` (N,), (N, features)."""
         angle = sigma.log()[:, None] * self.frequencies
         return torch.cat([angle.sin(), angle.cos()], dim=1)[:, : self.features]
 
@@ -144,6 +146,7 @@ class _Block(nn.Module):
         self.attention = _Attention(outputs) if attend else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map `x` (N, inputs, H, W) to (N, outputs, H, W), given the `embedding` of σ (N, E)."""
         h: Tensor = self.conv1(silu(self.norm1(x)))
         h = h + self.level(silu(embedding))[:, :, None, None]
         h = self.conv2(silu(self.norm2(h)))
@@ -152,11 +155,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention with one head over pixels, plus its input.
-
-    The product is written out because torch's fused attention cannot be differentiated twice, as
-    the implicit objectives require.
-    """
+    """Self-attention with one head over pixels, plus its input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -165,10 +164,10 @@ class _Attention(nn.Module):
         self.out = _zero_init(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the result for `x` (N, channels, H, W), of the same shape."""
         pixels = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = self.qkv(pixels).chunk(3, dim=2)
-        logits = q @ k.transpose(1, 2) / math.sqrt(x.shape[1])
-        h: Tensor = self.out(torch.softmax(logits, dim=2).to(v.dtype) @ v)
+        h: Tensor = self.out(dot_product_attention(q, k, v))
         return x + h.transpose(1, 2).reshape(x.shape)
 
 
@@ -176,6 +175,7 @@ class _Downsample(nn.Module):
     """2×2 average pooling."""
 
     def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, C, H/2, W/2), rounded down."""
         return avg_pool2d(x, 2)
 
 

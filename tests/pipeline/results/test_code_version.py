@@ -30,7 +30,6 @@ from scoresweep.pipeline.study.methods.samplers import AnySampler
 PACKAGE = Path(scoresweep.__file__).parent
 
 COMPUTES_NOTHING = (
-    "pipeline.training.plugin_failures",
     *(f"pipeline.{name}" for name in ("study", "errors", "netcdf_attrs", "results", "cluster")),
     *(
         "pipeline.report",

@@ -46,12 +46,12 @@ def test_only_what_was_computed_before_is_to_compute_again(make, capsys):
     before = make(METHODS, (0, 1), (1, 0))  # of the plugin are the second network and sampler
     assert edits(before) == {}
     after = make(EDITED)
-    ((edit, redone),) = edits(after).items()
+    ((edit, recomputed),) = edits(after).items()
     assert edit == Edit(*after.plugins, before.plugins[0].sha256, after.plugins[0].sha256)
-    assert redone.methods == {"Small", "heavy_ball"}
+    assert recomputed.methods == {"Small", "heavy_ball"}
     (mlp, small), (langevin, ball) = ([p.id for p in ps] for ps in (after.runs, after.settings))
-    assert redone.runs == {small}
-    assert redone.samples == {(mlp, ball), (small, langevin)}
+    assert recomputed.runs == {small}
+    assert recomputed.samples == {(mlp, ball), (small, langevin)}
     print_plan(after, probe=False)
     assert "runs 1, sets of samples 2" in capsys.readouterr().out
 
@@ -72,5 +72,5 @@ def test_another_version_is_named(make):
     (found,) = edits(make(same)).values()
     assert found.methods == {"Small"}
     plan = make(second)
-    by_content = {(edit.before, edit.now): redone for edit, redone in edits(plan).items()}
+    by_content = {(edit.before, edit.now): recomputed for edit, recomputed in edits(plan).items()}
     assert by_content["version 1", "version 2"].samples == {(plan.runs[0].id, plan.settings[1].id)}

@@ -226,18 +226,18 @@ def test_a_measurement_of_an_edited_plugin_is_planned_with_the_reason(digits, sa
 def test_features_of_an_edited_extractor_are_to_compute_again(staged, tmp_path, samples):
     give_data(tmp_path, staged)
 
-    def redone(methods, *extractors):
+    def recomputed(methods, *extractors):
         plan = plan_of(tmp_path, methods, extractors=extractors)
         edits = find_edits(plan, examine_results(plan)).values()
         return plan, {each for edit in edits for each in edit.references}
 
     measured(plan_of(tmp_path, extractors=["pixels", "halves"]), samples)
-    assert redone(METHODS, "pixels", "halves")[1] == set()
-    plan, found = redone(METHODS + "# extractor edited\n", "pixels", "halves")
+    assert recomputed(METHODS, "pixels", "halves")[1] == set()
+    plan, found = recomputed(METHODS + "# extractor edited\n", "pixels", "halves")
     assert found == {("digits", key) for key in plan.extractors if key != "pixels"}
     assert len(found) == 1
     other = {"name": "halves", "parts": 4}  # never computed
-    assert redone(METHODS + "# extractor edited\n", "pixels", other)[1] == set()
+    assert recomputed(METHODS + "# extractor edited\n", "pixels", other)[1] == set()
 
 
 def test_features_of_a_module_count_its_weights(digits, samples):

@@ -141,14 +141,14 @@ def _print_reasons(results: Results, console: Console) -> None:
 
 def _print_edited_plugins(plan: Plan, results: Results, console: Console) -> None:
     """Print which plugins were edited, and what is computed again because of that."""
-    for edit, redone in find_edits(plan, results).items():
-        methods = ", ".join(sorted(redone.methods))
+    for edit, found in find_edits(plan, results).items():
+        methods = ", ".join(sorted(found.methods))
         before, now = (_short(content) for content in (edit.before, edit.now))
         text = (
             f"  {edit.plugin}: edited since it was used ({methods}: {before}, now {now}); to "
-            f"compute again: runs {len(redone.runs):,}, sets of samples {len(redone.samples):,}, "
-            f"measurements {len(redone.measured):,}, features of real data "
-            f"{len(redone.references):,}"
+            f"compute again: runs {len(found.runs):,}, sets of samples {len(found.samples):,}, "
+            f"measurements {len(found.measured):,}, features of real data "
+            f"{len(found.references):,}"
         )
         console.print(text, markup=False, soft_wrap=True)
 

@@ -15,9 +15,9 @@ from scoresweep.metrics.features import Features
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredExtractor
+from scoresweep.pipeline.study.plugins.plugin_failures import named_failures
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import seeded_globally
-from scoresweep.pipeline.training.plugin_failures import named_failures
 
 __all__ = ["PluginExtractor", "make_plugin_extractor", "num_features"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.study.axis_names import RESERVED
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
+from scoresweep.pipeline.study.plugins.plugin_failures import named_failures
 from scoresweep.pipeline.system.random_state import seeded_globally
-from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.seeds import derive_seed, generator_for
 
 __all__ = ["PluginMetric"]
@@ -111,17 +111,29 @@ class PluginMetric:
         values = {name: found}
         if isinstance(found, Mapping):
             values = {f"{name}_{key}": value for key, value in found.items()}
-        if not values:
+        self._check_keys(values, is_dictionary=isinstance(found, Mapping))
+        if self.names not in (None, values.keys()):
+            raise RunError(
+                f"{self._origin}: returned {', '.join(values)}, and before "
+                f"{', '.join(sorted(self.names or ()))}; expected the same keys each time"
+            )
+        self.names = frozenset(values)
+        return {key: self._number(key, value) for key, value in values.items()}
+
+    def _check_keys(self, names: Collection[str], *, is_dictionary: bool) -> None:
+        """Raise `RunError` if the `names` of values cannot be in a report, or some are missing."""
+        name = self.method.name
+        if not names:
             raise RunError(
                 f"{self._origin}: returned an empty dictionary; expected at least one number"
             )
-        if missing := sorted(self.method.ranking.keys() - values.keys()):
+        if missing := sorted(self.method.ranking.keys() - set(names)):
             raise RunError(
                 f"{self._origin}: returned no value for {', '.join(missing)}, which its decorator "
-                f"names in `better`; found {', '.join(values)} (for a "
+                f"names in `better`; found {', '.join(names)} (for a "
                 f"dictionary, expected better={{KEY: 'lower'}} or 'higher')"
             )
-        for key in values if isinstance(found, Mapping) else ():
+        for key in names if is_dictionary else ():
             if key in RESERVED:
                 raise RunError(
                     f"{self._origin}: returned the key {key.removeprefix(f'{name}_')!r}; expected "
@@ -133,13 +145,6 @@ class PluginMetric:
                     f"letters, digits and '_', without "
                     f"{', '.join(f'_{each}' for each in COMPANIONS)} at its end"
                 )
-        if self.names not in (None, values.keys()):
-            raise RunError(
-                f"{self._origin}: returned {', '.join(values)}, and before "
-                f"{', '.join(sorted(self.names or ()))}; expected the same keys each time"
-            )
-        self.names = frozenset(values)
-        return {key: self._number(key, value) for key, value in values.items()}
 
     def _place(self, key: str) -> str:
         """Return the place of the metric, and the key if it returns a dictionary."""

@@ -85,9 +85,9 @@ def _pairs(evaluate: Evaluate) -> Iterator[tuple[MetricFacts, str, str]]:
 
 
 def _plugin_keys(metric: MetricFacts, key: str, extractor: str) -> dict[str, str]:
-    """Return the keys of a metric and an extractor of plugins, which tell their code and options.
+    """Return the keys of a metric and an extractor of plugins.
 
-    `key` is that of the extractor.
+    They identify their code and options; `key` is that of the extractor.
     """
     keys = {} if metric.method is None else {"metric_key": metric.key}
     return keys if key == extractor else keys | {"extractor_key": key}

@@ -23,7 +23,7 @@ from scoresweep.pipeline.study.plugins.used_plugins import (
 )
 from scoresweep.pipeline.system.hdf5 import map_file
 
-__all__ = ["Edit", "Redone", "find_edits"]
+__all__ = ["Edit", "Recomputed", "find_edits"]
 
 MAX_CONTENTS = 10
 """Number of earlier contents of each plugin that are looked at, the latest ones."""
@@ -44,7 +44,7 @@ class Edit(NamedTuple):
 
 
 @dataclass
-class Redone:
+class Recomputed:
     """What an edit makes due although it was computed before."""
 
     methods: set[str] = field(default_factory=set)
@@ -59,7 +59,7 @@ class Redone:
     """Ids of datasets and keys of extractors whose features of real samples are computed again."""
 
 
-def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
+def find_edits(plan: Plan, results: Results) -> dict[Edit, Recomputed]:
     """Return the edits because of which something is due, and what.
 
     These are runs, sets of samples, measurements and features of real samples that an earlier
@@ -67,13 +67,13 @@ def find_edits(plan: Plan, results: Results) -> dict[Edit, Redone]:
     """
     contents = {p: earlier_contents(plan.paths, p)[-MAX_CONTENTS:] for p in plan.plugins}
     history = {plugin: found for plugin, found in contents.items() if found}
-    edits: dict[Edit, Redone] = {}
+    edits: dict[Edit, Recomputed] = {}
     if history:
         before = _runs_before(plan, history)
         for run in plan.runs:
             if results["train", run.id].is_due and (changed := [c for c, _ in before[run.id] if c]):
-                for redone in _of_edits(edits, changed[0], run.dataset, run.train):
-                    redone.runs.add(run.id)
+                for recomputed in _of_edits(edits, changed[0], run.dataset, run.train):
+                    recomputed.runs.add(run.id)
         _add_samples(plan, results, history, before, edits)
         _add_measured(plan, results, history, edits)
         _add_references(plan, results, history, edits)
@@ -100,7 +100,7 @@ def _add_samples(
     results: Results,
     history: Mapping[Plugin, list[EarlierContent]],
     runs: Mapping[str, list[tuple[Contents, str]]],
-    edits: dict[Edit, Redone],
+    edits: dict[Edit, Recomputed],
 ) -> None:
     """Add the sets of samples that are due and were drawn with earlier contents."""
 
@@ -125,8 +125,8 @@ def _add_samples(
             if (of_run or of_setting) and digest in drawn(name):
                 run, setting = blocks[run_id], settings[setting_id]
                 used = run.dataset, run.train, setting.sample
-                for redone in _of_edits(edits, of_run | of_setting, *used):
-                    redone.samples.add((run_id, setting_id))
+                for recomputed in _of_edits(edits, of_run | of_setting, *used):
+                    recomputed.samples.add((run_id, setting_id))
                 break
 
 
@@ -134,7 +134,7 @@ def _add_measured(
     plan: Plan,
     results: Results,
     history: Mapping[Plugin, list[EarlierContent]],
-    edits: dict[Edit, Redone],
+    edits: dict[Edit, Recomputed],
 ) -> None:
     """Add the measurements that are due and were made with earlier contents."""
     blocks = plan.evaluate_blocks
@@ -149,15 +149,15 @@ def _add_measured(
             continue
         with map_file(result.output) as file:
             found = [contents for key, contents in before.items() if file.find(key.encode()) >= 0]
-        for redone in _of_edits(edits, found[0], *blocks) if found else ():
-            redone.measured.add((ids[0], ids[1]))
+        for recomputed in _of_edits(edits, found[0], *blocks) if found else ():
+            recomputed.measured.add((ids[0], ids[1]))
 
 
 def _add_references(
     plan: Plan,
     results: Results,
     history: Mapping[Plugin, list[EarlierContent]],
-    edits: dict[Edit, Redone],
+    edits: dict[Edit, Recomputed],
 ) -> None:
     """Add the features of real samples that are due and that an earlier extractor has computed."""
     for (rule, *ids), result in results.by_key.items():
@@ -170,8 +170,8 @@ def _add_references(
         for contents in _combinations(history, extractor.method):
             before = replace(extractor, method=_as_before(extractor.method, contents)).key
             if plan.reference(dataset, before).exists():
-                for redone in _of_edits(edits, contents, extractor.method):
-                    redone.references.add((dataset, key))
+                for recomputed in _of_edits(edits, contents, extractor.method):
+                    recomputed.references.add((dataset, key))
                 break
 
 
@@ -185,16 +185,18 @@ def _combinations(
         yield {p: content for p, content in zip(plugins, chosen, strict=True) if content}
 
 
-def _of_edits(edits: dict[Edit, Redone], contents: Contents, *blocks: Config) -> list[Redone]:
+def _of_edits(
+    edits: dict[Edit, Recomputed], contents: Contents, *blocks: Config
+) -> list[Recomputed]:
     """Return the entries of the edits of methods in `blocks` since `contents`; add new ones."""
-    found: dict[Edit, Redone] = {}
+    found: dict[Edit, Recomputed] = {}
     for method in own_methods(blocks):
         assert method.origin is not None
         plugin = method.origin.plugin
         before = contents[plugin].identity(method.origin) if plugin in contents else method.plugin
         if before != method.plugin:
             edit = Edit(plugin, before, method.plugin)
-            found[edit] = edits.setdefault(edit, Redone())
+            found[edit] = edits.setdefault(edit, Recomputed())
             found[edit].methods.add(method.origin.declaration.name)
     return [*found.values()]
 

@@ -13,8 +13,8 @@ from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study.methods.tasks import AnyTask, Inpainting, Interpolation
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
+from scoresweep.pipeline.study.plugins.plugin_failures import named_failures
 from scoresweep.pipeline.system.random_state import seeded_globally
-from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.samplers.noise_sources import independent_noise
 from scoresweep.score import Score, expand_sigma
 from scoresweep.seeds import derive_seed
@@ -122,7 +122,7 @@ def count_score_evaluations(
     except RunError as error:
         raise InputError(
             f"{error}\n  in a trial run that counts score evaluations, with the score −x/σ²; "
-            f"@sampler(num_score_evaluations=...) makes it needless"
+            f"@sampler(num_score_evaluations=...) avoids the trial run"
         ) from None
     return math.ceil(count / TRIAL)
 

@@ -147,9 +147,9 @@ def _starts_without_noise(plan: Plan) -> Iterable[str]:
             first = noise.known_sigmas()[0]
             if 1 < first < math.inf:
                 yield (
-                    f"sample.initial: uniform: starts in [0, 1], where the sampler "
-                    f"{sample.sampler.name} needs noise of the first level, {first:g}; "
-                    f"`initial: normal` gives it"
+                    f"sample.initial: uniform: starts in [0, 1], but the sampler "
+                    f"{sample.sampler.name} needs noise of the first level, {first:g}; use "
+                    f"`initial: normal`"
                 )
 
 

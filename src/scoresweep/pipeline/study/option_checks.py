@@ -84,7 +84,7 @@ def _training_steps(plan: Plan) -> Iterable[str]:
 
 
 def _continuous_levels(plan: Plan) -> Iterable[str]:
-    """Yield laws of σ for which the network has no embedding, or the ladder no range."""
+    """Yield laws of σ that do not fit the network's embedding, or a ladder of one level."""
     for train in (run.train for run in plan.runs):
         if not train.noise_sampling or not train.network.is_trained:
             continue

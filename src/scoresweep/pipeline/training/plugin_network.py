@@ -11,9 +11,9 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study.origin import Origin
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
+from scoresweep.pipeline.study.plugins.plugin_failures import named_failures
 from scoresweep.pipeline.study.plugins.plugin_files import describe_failure
 from scoresweep.pipeline.system.random_state import random_state, seeded_globally
-from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.score import expand_sigma
 
 __all__ = ["PluginNetwork", "make_plugin_network", "trial_inputs"]

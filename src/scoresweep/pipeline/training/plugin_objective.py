@@ -12,8 +12,8 @@ from torch import Tensor
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.study.methods.objectives import Objective
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredObjective
+from scoresweep.pipeline.study.plugins.plugin_failures import named_failures
 from scoresweep.pipeline.system.random_state import random_state
-from scoresweep.pipeline.training.plugin_failures import named_failures
 from scoresweep.score import Score
 
 __all__ = ["load_objective"]

@@ -179,7 +179,7 @@ def _import_advice(error: BaseException, plugin: Plugin) -> str:
     if not is_file:
         return f"; expected {relative}, because {shown_path(found[0])} is part of the plugin"
     return (
-        f"; {shown_path(found[0])} is no part of the plugin: move both into a folder with a file "
+        f"; {shown_path(found[0])} is not part of the plugin: move both into a folder with a file "
         f"__init__.py, import by {relative}, and name the folder under plugins"
     )
 

@@ -62,7 +62,7 @@ def describe_checkpoint(file: Path) -> str:
     """Return a study that fits `file`; it begins with a description as comments.
 
     Raises:
-        InputError: if it is no checkpoint of a published program, or has a network that has no
+        InputError: if it is not a checkpoint of a published program, or its network has no
             counterpart here.
     """
     content = read_content(file, EXPECTED)

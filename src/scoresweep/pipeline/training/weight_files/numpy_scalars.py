@@ -31,9 +31,9 @@ class _Type:
 
 
 def _number(kind: _Type, data: bytes) -> float | int | bool:
-    """Return the number with the bytes `data`; raise `UnpicklingError` if it is none."""
+    """Return the number with the bytes `data`; raise `UnpicklingError` for other values."""
     if not isinstance(kind, _Type) or kind.code not in FORMATS or kind.order not in "<>|":
-        raise pickle.UnpicklingError("a NumPy scalar that is no number")
+        raise pickle.UnpicklingError("expected a number in a NumPy scalar, found another type")
     number: float | int | bool = struct.unpack(kind.order.strip("|") + FORMATS[kind.code], data)[0]
     return number
 
