@@ -8,7 +8,7 @@ resize is part of the name, and so is any other extractor.
 
 from __future__ import annotations
 
-__all__ = ["COMPANIONS", "metric_name", "metric_title"]
+__all__ = ["COMPANIONS", "PUBLISHED", "metric_name", "metric_title"]
 
 COMPANIONS = ("low", "high", "real", "noise")
 """`frechet_pixels_low` goes with `frechet_pixels`, and so on: interval and reference values."""

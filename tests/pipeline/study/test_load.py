@@ -51,6 +51,7 @@ ERRORS = {
         ["train.grid.train.seed", "remove 'train.'"],
     ),
     "unknown metric": ("[score_error, frechet]", "[frechett]", ["metrics[0]", "Did you mean"]),
+    "a value": ("[score_error, frechet]", "[fid]", ["metrics[0]", "extractors: [inception]"]),
     "bad name": ("study: tiny", "study: ../tiny", ["study: '../tiny': expected letters"]),
     "infinity": ("sigma_max: 8.0", "sigma_max: .inf", ["train.noise.sigma_max: inf", "finite"]),
     "diverging step size": ("4e-3]", "0.03]", ["step_size: 0.03: diverges", "= 0.02"]),

@@ -52,7 +52,7 @@ def measure_network(
     advance: Callable[[int], None],
     history: Mapping[int, ScoreNetwork] | None = None,
 ) -> xr.Dataset:
-    """Compare a network's score with the exact one, in all ways that `evaluate` asks for.
+    """Compare a network's score with the exact score of the data, at each noise level.
 
     Args:
         network: the network.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.config import JsonDict
 
 from scoresweep.pipeline.study.origin import Origin
@@ -51,6 +52,25 @@ class MethodConfig(Config):
     plugin: ClassVar[str] = ""
     """What stands for the content of a plugin in ids: its SHA-256, or the version that it states;
     "" for methods of this package."""
+    used_only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {}
+    """Options that have an effect only if another one has a value, by name: (OTHER, VALUE)."""
+
+    @property
+    def unused(self) -> list[str]:
+        """Names of the options that have no effect."""
+        conditions = self.used_only_with.items()
+        return [key for key, (other, value) in conditions if getattr(self, other) != value]
+
+    @model_validator(mode="after")
+    def _uses_its_options(self) -> Self:
+        for key in self.unused:
+            other, value = self.used_only_with[key]
+            if (found := getattr(self, key)) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"no {key} with {other}: {getattr(self, other)}, which does not use it, or "
+                    f"{other}: {value}; found {key} {found:g}"
+                )
+        return self
 
     def load(self) -> Any:
         """Import and return the target."""

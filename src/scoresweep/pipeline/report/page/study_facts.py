@@ -10,6 +10,7 @@ from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.models import SampleBlock, TrainBlock
 
@@ -83,7 +84,7 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def _with_swept(block: TrainBlock | SampleBlock) -> dict[str, Any]:
-    """Return a block with "swept" in place of every swept value."""
+    """Return a block with "swept" in place of every swept value, without unused options."""
     content = block.model_dump(mode="json")
     for path in swept_paths(block):
         *parents, last = path.split(".")
@@ -92,6 +93,12 @@ def _with_swept(block: TrainBlock | SampleBlock) -> dict[str, Any]:
             part = part[parent] if isinstance(part, dict) else None
         if isinstance(part, dict):
             part[last] = "swept"
+    for key in type(block).model_fields:
+        method = getattr(block, key)
+        for option in method.unused if isinstance(method, MethodConfig) else ():
+            other, _ = method.used_only_with[option]
+            if isinstance(content[key], dict) and content[key][other] != "swept":
+                del content[key][option]
     return content
 
 

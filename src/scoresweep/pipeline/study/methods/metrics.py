@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from scoresweep.metric_names import metric_name
+from scoresweep.metric_names import PUBLISHED, metric_name
 from scoresweep.pipeline.errors import did_you_mean
 from scoresweep.pipeline.study.config import MethodConfig, content_hash
 from scoresweep.plugins import Better
@@ -255,17 +255,24 @@ def name_of(*names: str) -> Any:
         if name in names and others:
             raise ValueError(f"{name} without options; found {others}")
         if name not in names:
-            hint = did_you_mean(name, names)
-            raise ValueError(f"one of {', '.join(names)}; found {name!r}.{hint}")
+            raise ValueError(f"one of {', '.join(names)}; found {name!r}.{_hint(name, names)}")
         return name
 
     def check(value: str) -> str:
         if value not in names:
-            raise ValueError(f"one of {', '.join(names)}.{did_you_mean(value, names)}")
+            raise ValueError(f"one of {', '.join(names)}.{_hint(value, names)}")
         return value
 
     schema = WithJsonSchema({"enum": list(names), "type": "string"})
     return Annotated[str, BeforeValidator(plain), AfterValidator(check), schema]
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    """Return what may be meant by a wrong name: "fid" is a value, not a metric."""
+    for metric, (published, _) in PUBLISHED.items():
+        if name == published and metric in names:
+            return f" {name} is the value of {metric} with evaluate.extractors: [inception]."
+    return did_you_mean(name, names)
 
 
 MetricName = name_of(*NETWORK_METRICS, *METRICS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -163,6 +164,10 @@ class NCSNpp(Network):
 
     target: ClassVar[str] = "scoresweep.networks.ncsnpp:NCSNpp"
     needs_images: ClassVar[bool] = True
+    used_only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        "data_std": ("preconditioning", "edm"),
+        "fourier_scale": ("embedding", "fourier"),
+    }
     name: Literal["ncsnpp"]
     channels: int = Field(128, ge=4)
     """Feature maps of the first stage."""
@@ -207,20 +212,6 @@ class NCSNpp(Network):
     def _divides_by_sigma(self) -> NCSNpp:
         if self.preconditioning == "edm" and not self.scale_by_sigma:
             raise ValueError("scale_by_sigma: true, because preconditioning: edm divides by sigma")
-        return self
-
-    @model_validator(mode="after")
-    def _uses_its_options(self) -> NCSNpp:
-        if self.data_std != 0.5 and self.preconditioning != "edm":
-            raise ValueError(
-                f"no data_std with preconditioning: {self.preconditioning}, which does not use it, "
-                f"or preconditioning: edm; found data_std {self.data_std:g}"
-            )
-        if self.fourier_scale != 16.0 and self.embedding != "fourier":
-            raise ValueError(
-                f"no fourier_scale with embedding: {self.embedding}, which does not use it, or "
-                f"embedding: fourier; found fourier_scale {self.fourier_scale:g}"
-            )
         return self
 
     @property

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from scoresweep.pipeline.study.config import MethodConfig
 
@@ -44,20 +44,12 @@ class Objective(MethodConfig):
 class Weighted(Objective):
     """Base class of objectives with a weighting by the noise level."""
 
+    used_only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {"data_std": ("weighting", "edm")}
     weighting: Literal["sigma2", "sigma", "one", "edm"] = "sigma2"
     """Loss weighting λ(σ): σ², σ, 1, or "edm": σ² (1 + σ²/s²) (Karras et al. 2022)."""
     data_std: float = Field(0.5, gt=0)
     """s of the weighting "edm", the standard deviation of the data; 0.25 is that of Karras et al.
     for pixels in [0, 1]."""
-
-    @model_validator(mode="after")
-    def _uses_data_std(self) -> Self:
-        if self.data_std != 0.5 and self.weighting != "edm":
-            raise ValueError(
-                f"no data_std with weighting: {self.weighting}, which does not use it, or "
-                f"weighting: edm; found data_std {self.data_std:g}"
-            )
-        return self
 
 
 class WithoutProjections(Weighted):
