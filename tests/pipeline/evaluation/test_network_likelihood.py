@@ -16,6 +16,7 @@ from scoresweep.distributions import GaussianMixture
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.evaluation.network_likelihood import measure_likelihood
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.rules.report import report
 from scoresweep.pipeline.rules.score_error import score_error
@@ -100,6 +101,27 @@ def test_the_exact_score_gives_the_density_of_a_mixture(tmp_path: Path) -> None:
         half = 1.96 * float(bits.std()) / math.sqrt(60)
         width = float((found[f"{BITS}_high"] - found[f"{BITS}_low"]).sel(split=split))
         assert width == pytest.approx(2 * half, rel=0.01)
+
+
+def test_points_of_the_grid_with_the_same_options_are_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = list[int]()
+
+    def spy(network: Any, splits: Any, evaluate: Any, *others: Any) -> xr.Dataset:
+        steps.append(evaluate.likelihood_steps)
+        return measure_likelihood(network, splits, evaluate, *others)
+
+    monkeypatch.setattr("scoresweep.pipeline.rules.score_error.measure_likelihood", spy)
+    grid = {"neighbours": [3, 5], "likelihood_steps": [2, 3]}
+    plan = with_parameters(make_plan(tmp_path, MIXTURE, PLAIN, [BITS], grid=grid), 0.01)
+    found = measured(plan)[BITS]
+    assert sorted(steps) == [2, 3]
+    assert found.sizes == {"neighbours": 2, "likelihood_steps": 2, "split": 2}
+    assert (found.sel(neighbours=3) == found.sel(neighbours=5)).all()
+    assert (found.sel(likelihood_steps=2) != found.sel(likelihood_steps=3)).all()
+    alone = measured(make_plan(tmp_path, MIXTURE, PLAIN, [BITS], likelihood_steps=3))
+    assert (found.sel(likelihood_steps=3, neighbours=5) == alone[BITS]).all()
 
 
 def test_images_take_the_bits_of_their_levels(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def measure_likelihood(
     continuous, in their own units.
 
     Args:
-        network: the network, which takes samples on the CPU.
+        network: the network, on any device; the ODE is solved there.
         splits: the data by split.
         evaluate: what to measure.
         batch_size: number of samples of a batch; a gradient is computed, as in training.
@@ -95,14 +95,14 @@ def _estimate(
     x = _dequantised(part, levels, generator) if levels > 1 else part.model_space()
     likelihoods = log_likelihood(
         network,
-        x,
+        x.to(network.sigmas.device),
         *(float(sigma) for sigma in (network.sigmas[-1], network.sigmas[0])),
         steps=evaluate.likelihood_steps,
         probes=evaluate.likelihood_probes,
         generator=generator,
         batch_size=batch_size,
         advance=advance,
-    )
+    ).cpu()
     if failed := int((~likelihoods.isfinite()).sum()):
         raise RunError(
             f"bits_per_dimension: the likelihood of {failed} of {len(x)} {name} samples is not "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from scoresweep.pipeline.evaluation.network_metrics import measure_network
 from scoresweep.pipeline.results import network_state, recorded_dataset
 from scoresweep.pipeline.results.code_version import current_code, recorded_code
 from scoresweep.pipeline.results.input_hashes import MADE_FROM, made_from_attribute
-from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study import Evaluate, Plan, Run
+from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.methods.metrics import NETWORK_METRICS
+from scoresweep.pipeline.study.models import NETWORK_OPTIONS
 from scoresweep.pipeline.study.plan import network_metrics_hash
 from scoresweep.pipeline.system.console import progress
 from scoresweep.pipeline.system.device import move_exact_score, move_network, select_device
@@ -115,27 +117,27 @@ def _plain(options: Any) -> str:
 
 def _measure_likelihood(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
     """Return the bits per dimension at each point of the evaluation grid."""
-    network = move_network(load_run_network(run, plan.paths), device)
+    network = load_run_network(run, plan.paths).to(device)
     store = plan.paths.dataset_store(run.dataset.id)
     splits = {name: read_split(store, name) for name in ("train", "test")}
-    evaluations = [e for e in plan.evaluations if "bits_per_dimension" in e.evaluate.metrics]
+    points = _points(plan, "bits_per_dimension")
     counts = [
-        min(e.evaluate.likelihood_samples, len(split.values))
-        for e in evaluations
+        min(evaluate.likelihood_samples, len(split.values))
+        for evaluate, _ in points
         for split in splits.values()
     ]
     batch_size = max(1, run.train.batch_size // run.train.gradient_accumulation)
     with progress(f"bits per dimension {run.id}", sum(counts)) as advance:
+
+        def measure(evaluate: Evaluate) -> xr.Dataset:
+            return measure_likelihood(network, splits, evaluate, batch_size, advance)
+
         try:
-            parts = [
-                (measure_likelihood(network, splits, each.evaluate, batch_size, advance), each.axes)
-                for each in evaluations
-            ]
+            return _join(points, measure)
         except ValueError as error:
             raise InputError(
                 f"run {run.id}: evaluate.metrics: bits_per_dimension: {error}"
             ) from error
-    return join_evaluations(parts)
 
 
 def _measure_score_error(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
@@ -148,17 +150,41 @@ def _measure_score_error(plan: Plan, run: Run, device: torch.device) -> xr.Datas
     history = None
     if is_one_dimensional:
         history = load_history(plan.paths.history(run.id), run.train.network)
-    evaluations = [e for e in plan.evaluations if e.evaluate.measures_score_error]
-    total = len(evaluations) * len(clean) * len(network.sigmas)
-    parts = []
+    points = _points(plan, "score_error")
+    total = len(points) * len(clean) * len(network.sigmas)
     with progress(f"score error {run.id}", total) as advance:
-        for evaluation in evaluations:
-            options = evaluation.evaluate
-            try:
-                content = measure_network(network, exact, clean, options, advance, history)
-            except ValueError as error:
-                raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
-            parts.append((content, evaluation.axes))
+
+        def measure(evaluate: Evaluate) -> xr.Dataset:
+            return measure_network(network, exact, clean, evaluate, advance, history)
+
+        try:
+            return _join(points, measure)
+        except ValueError as error:
+            raise InputError(f"run {run.id}: {error}; lower evaluate.density_bins") from error
+
+
+def _points(plan: Plan, metric: str) -> list[tuple[Evaluate, list[Point]]]:
+    """Return what to measure for a metric of networks, each with its points of the grid.
+
+    Points that differ in options of other metrics only share one measurement.
+    """
+    names = {"seed", *NETWORK_OPTIONS[metric]}
+    points = dict[str, tuple[Evaluate, list[Point]]]()
+    for evaluation in plan.evaluations:
+        if metric in evaluation.evaluate.metrics:
+            key = evaluation.evaluate.model_dump_json(include=names)
+            points.setdefault(key, (evaluation.evaluate, []))[1].append(evaluation.axes)
+    return list(points.values())
+
+
+def _join(
+    points: Sequence[tuple[Evaluate, Sequence[Point]]], measure: Callable[[Evaluate], xr.Dataset]
+) -> xr.Dataset:
+    """Measure each of `points` once, and return it at all its points of the evaluation grid."""
+    parts = []
+    for evaluate, axes in points:
+        content = measure(evaluate)
+        parts += [(content, each) for each in axes]
     return join_evaluations(parts)
 
 
