@@ -288,6 +288,15 @@ def test_id_of_user_data_has_its_path_and_options():
     assert first.id != other.id
 
 
+def test_the_id_of_user_data_changes_only_with_their_options():
+    """A change of the first id would stage finished data again."""
+    options = {"name": "folder", "path": "datasets/celeba", "title": "celeba64", "size": 64}
+    cropped = [options | change for change in ({"crop": 140}, {"resample": "bilinear"})]
+    ids = [ImageFolder.model_validate(each).id for each in (options, *cropped)]
+    assert ids[0] == "celeba64_b97434c3"
+    assert len(set(ids)) == 3
+
+
 def test_unknown_id_is_an_error():
     found = plan()
     message = r"run 'seed=0_466ccda5' is not part.*Did you mean 'seed=0"

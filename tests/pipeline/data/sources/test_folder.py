@@ -68,6 +68,30 @@ def test_size_crops_and_resizes(tmp_path):
     assert (staged.train.values == 200).all()
 
 
+@pytest.mark.parametrize(("width", "height"), [(178, 218), (177, 217), (179, 140)])
+def test_a_crop_and_its_filter_are_those_of_torchvision(tmp_path, width, height):
+    """CenterCrop(140), Resize(64): offsets rounded half to even, Pillow's bilinear filter."""
+    for i in range(2):
+        save(tmp_path / f"{i}.png", (width, height))
+    left, top = (round((side - 140) / 2) for side in (width, height))
+    staged = read_folder(tmp_path, size=64, crop=140, resample="bilinear", test_fraction=0.5)
+    found = [staged.train.values[0], staged.test.values[0]]
+    for i in range(2):
+        image = Image.open(tmp_path / f"{i}.png").crop((left, top, left + 140, top + 140))
+        expected = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR))
+        assert any(np.array_equal(each, expected) for each in found)
+
+
+def test_a_crop_without_a_size_is_not_resized(tmp_path):
+    for i in range(2):
+        save(tmp_path / f"{i}.png", (9, 6))
+    staged = read_folder(tmp_path, crop=4, test_fraction=0.5)
+    original = [np.asarray(Image.open(tmp_path / f"{i}.png"))[1:5, 2:6] for i in range(2)]
+    assert any(np.array_equal(staged.train.values[0], each) for each in original)
+    with pytest.raises(InputError, match=r"0\.png: is 9×6 .*dataset\.crop"):
+        read_folder(tmp_path, crop=7)
+
+
 def test_transparency_is_composited_on_white(tmp_path):
     values = np.zeros((2, 2, 4), np.uint8)
     values[0, 0] = (10, 20, 30, 255)

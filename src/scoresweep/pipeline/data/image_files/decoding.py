@@ -22,6 +22,7 @@ from scoresweep.pipeline.data.image_files.image_header import (
     DecodeOptions,
     Frames,
     ImageHeader,
+    Resample,
     composite_on_white,
     exif_orientation,
     has_warned,
@@ -33,7 +34,7 @@ from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.console import progress
 
-__all__ = ["DecodeOptions", "DecodedImages", "Frames", "read_images"]
+__all__ = ["DecodeOptions", "DecodedImages", "Frames", "Resample", "read_images"]
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
@@ -50,6 +51,11 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 """Operation that turns an image upright, by EXIF orientation."""
+FILTERS: dict[Resample, Image.Resampling] = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+"""Filters of the resize; Pillow widens them when an image shrinks (antialiasing)."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,8 @@ def _decode(file: File, header: ImageHeader, options: DecodeOptions, grey: bool)
                 second.seek(index)
             orientation = exif_orientation(image)
             is_damaged |= orientation is None
-            fit = partial(_fit, transpose=TRANSPOSE.get(orientation or 1), size=options.size)
+            transpose = TRANSPOSE.get(orientation or 1)
+            fit = partial(_fit, transpose=transpose, options=options, where=file.where)
             if is_deep and options.range is not None:
                 values = read_high_bit_depth(image, second, options.range, file.where)
                 frames.append(_fit_channels(values, fit, grey))
@@ -180,15 +187,25 @@ def _fit_channels(values: Array, fit: Callable[[Image.Image], Image.Image], grey
     return frame if grey or len(bands) > 1 else frame.repeat(3, axis=2)
 
 
-def _fit(image: Image.Image, transpose: Image.Transpose | None, size: int | None) -> Image.Image:
-    """Turn an image upright; with `size`, crop it to a centred square and resize it."""
+def _fit(
+    image: Image.Image, transpose: Image.Transpose | None, options: DecodeOptions, where: str
+) -> Image.Image:
+    """Turn an image upright; with `crop` or `size`, crop it to a centred square and resize it."""
     upright = image if transpose is None else image.transpose(transpose)
-    if size is None:
+    size, crop = options.size, options.crop
+    if size is None and crop is None:
         return upright
-    side, (width, height) = min(upright.size), upright.size
+    side, (width, height) = crop or min(upright.size), upright.size
+    if side > min(width, height):
+        raise InputError(
+            f"{where}: is {width}×{height} pixels, smaller than dataset.crop: {side}. Remove the "
+            f"file, or set dataset.crop to at most {min(width, height)}."
+        )
     left, top = (width - side) // 2, (height - side) // 2
+    if crop is not None:  # as torchvision's CenterCrop: half a pixel is rounded to even
+        left, top = round((width - side) / 2), round((height - side) / 2)
     square = upright.crop((left, top, left + side, top + side))
-    return square.resize((size, size), Image.Resampling.LANCZOS)
+    return square if size is None else square.resize((size, size), FILTERS[options.resample])
 
 
 def _scaled(image: ImageFile.ImageFile, limits: tuple[float, float], where: str) -> Image.Image:

@@ -26,6 +26,7 @@ __all__ = [
     "DecodeOptions",
     "Frames",
     "ImageHeader",
+    "Resample",
     "composite_on_white",
     "exif_orientation",
     "has_warned",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 Frames = Literal["first", "all"]
+Resample = Literal["lanczos", "bilinear"]
 
 GREY_MODES = {"1", "L", "LA", "La"}
 DECODE_ERRORS = (
@@ -50,11 +52,15 @@ class DecodeOptions:
     """Options of the study that change how images are decoded."""
 
     size: int | None = None
-    """Side in pixels after a centre crop to a square; None: no crop or resize."""
+    """Side in pixels after a centre crop to a square; None: no resize."""
     range: tuple[float, float] | None = None
     """Values of black and white; None: those of 8 bits."""
     frames: Frames | None = None
     """Frames to read from multi-frame files; None: refuse such files."""
+    crop: int | None = None
+    """Side in pixels of the centre crop; None: with `size`, the largest square."""
+    resample: Resample = "lanczos"
+    """Filter of the resize."""
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,19 @@ class ImageFolder(UserData):
     channel, which are rescaled."""
     frames: Literal["first", "all"] | None = Field(None, exclude_if=_is_none)
     """Frames to read from animations and multi-page files; null: such files are an error."""
+    crop: int | None = Field(None, ge=4, exclude_if=_is_none)
+    """Side in pixels of the centred square to crop to before resizing; null: with `size`, the
+    largest one."""
+    resample: Literal["lanczos", "bilinear"] = Field(
+        "lanczos", exclude_if=lambda value: value == "lanczos"
+    )
+    """Filter of the resize, with antialiasing; "bilinear" is torchvision's default."""
+
+    @model_validator(mode="after")
+    def _resizes(self) -> ImageFolder:
+        if self.resample != "lanczos" and self.size is None:
+            raise ValueError(f"size, which resample: {self.resample} is the filter for")
+        return self
 
 
 class Keys(Config):
