@@ -1,5 +1,6 @@
 """Shared fixtures: a staged dataset, small studies, the command line."""
 
+import io
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from PIL import Image
 from tiny_study import give_data, tiny_plan
 
 from scoresweep.pipeline.study import Plan
@@ -74,6 +76,18 @@ def scoresweep() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write blank figures, which halves the time of tests of a report's numbers and text."""
+    buffer = io.BytesIO()
+    Image.new("L", (60, 60)).save(buffer, "PNG")
+    for name, content in (("png", buffer.getvalue()), ("pdf", b"")):
+        monkeypatch.setattr(
+            f"scoresweep.pipeline.report.sections.captioned_figure.{name}",
+            lambda figure, c=content: c,
+        )
 
 
 @pytest.fixture

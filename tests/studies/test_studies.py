@@ -23,7 +23,7 @@ from scoresweep.pipeline.rules.train import train, train_here
 from scoresweep.pipeline.study import Plan, load_study, parse_study, plan_study
 from scoresweep.pipeline.study.load import read_yaml
 
-pytestmark = pytest.mark.usefixtures("fresh_process")
+pytestmark = pytest.mark.usefixtures("fresh_process", "blank_figures")
 
 FOLDER = Path(__file__).parents[2] / "config/studies"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -83,6 +83,13 @@ def terminate_command(command, training):
 LONGER = {"steps": 400, "checkpoint": {"steps": 20}, "log": {"scalars": 20, "image_count": 0}}
 
 
+@pytest.fixture(scope="module")
+def undisturbed_longer(staged, tmp_path_factory):
+    root = tmp_path_factory.mktemp("longer")
+    give_data(root, staged)
+    return train_run(tiny_plan(root, **LONGER))
+
+
 @pytest.mark.parametrize(
     ("stop", "code", "message"),
     [
@@ -91,8 +98,8 @@ LONGER = {"steps": 400, "checkpoint": {"steps": 20}, "log": {"scalars": 20, "ima
         pytest.param(press_ctrl_c, 130, "stopped on request at step", marks=pytest.mark.slow),
     ],
 )
-def test_the_command_can_be_stopped_and_resumed(make_plan, stop, code, message):
-    undisturbed, plan = train_run(make_plan("undisturbed", **LONGER)), make_plan(**LONGER)
+def test_the_command_can_be_stopped_and_resumed(make_plan, undisturbed_longer, stop, code, message):
+    plan = make_plan(**LONGER)
     run, paths = plan.runs[0], plan.paths
     command = subprocess.Popen(
         [sys.executable, "-c", MAIN, "train", "study.yaml", "--run", run.id],
@@ -114,7 +121,7 @@ def test_the_command_can_be_stopped_and_resumed(make_plan, stop, code, message):
         assert not paths.weights(run.id).exists()
         time.sleep(1)  # TensorBoard orders the files of different processes by the second
         train_run(plan)
-    assert_same_run(paths.run(run.id), undisturbed)
+    assert_same_run(paths.run(run.id), undisturbed_longer)
     assert json.loads(paths.progress(run.id).read_text())["restarts"] == 1
     assert len(list(paths.checkpoints(run.id).iterdir())) == 1
 
