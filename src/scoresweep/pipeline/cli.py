@@ -163,7 +163,7 @@ def import_checkpoint(
         Path | None, typer.Argument(help="Study file (YAML).", show_default=False)
     ] = None,
     file: Annotated[
-        Path | None, typer.Argument(help="Checkpoint file (.pth).", show_default=False)
+        Path | None, typer.Argument(help="Checkpoint file or folder.", show_default=False)
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Id or hash of the run to import into.")
@@ -174,13 +174,13 @@ def import_checkpoint(
     describe: Annotated[
         Path | None,
         typer.Option(
-            help="Only print what this checkpoint file is, and a study that fits it.",
+            help="Only print what this checkpoint is, and a study that fits it.",
             show_default=False,
         ),
     ] = None,
     root: Root = Path(),
 ) -> None:
-    """Import a checkpoint of NCSN, NCSNv2 or score_sde_pytorch instead of training."""
+    """Import weights of another program or another run instead of training."""
     if describe is not None:
         if study or file or run:
             raise InputError("import-checkpoint --describe FILE takes no STUDY, FILE or --run")

@@ -4,11 +4,12 @@ The programs of NCSN and NCSNv2 save a list with `torch.save`: the network's par
 "module.…" by `DataParallel`), the optimiser's state and, for NCSNv2, epoch, step and possibly the
 averaged parameters; AdversarialConsistentScoreMatching can add a discriminator. score_sde_pytorch
 saves a dictionary, with the averages as a list without names. A state dict with the same names is
-also read, alone or in a dictionary. Only tensors and plain values are read; nothing in the file is
-executed.
+also read, alone or in a dictionary. diffusers saves a folder with a configuration; a run of this
+program saves its network's options beside the weights. Only tensors and plain values are read;
+nothing in the file is executed.
 
-A file does not record everything about its network. What it leaves open is listed (`on_trust`), and
-the network is tested on held-out images (`held_out_check`).
+Most files do not record everything about their network. What they leave open is listed
+(`on_trust`), and the network is tested on held-out images (`held_out_check`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any
 
 from torch import Tensor
 
+from scoresweep.networks.diffusers_checkpoints import convert_diffusers_state_dict
 from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict
 from scoresweep.networks.ncsnpp import NCSNpp
 from scoresweep.networks.published_options import network_options, published_shapes, shapes_of
+from scoresweep.networks.published_parameters import check_parameters
 from scoresweep.networks.refinenet import RefineNet
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.networks.score_sde_checkpoints import convert_score_sde_state_dict
@@ -34,18 +37,20 @@ from scoresweep.pipeline.system.locks import file_lock
 from scoresweep.pipeline.training.artifacts import write_run_header, write_run_without_training
 from scoresweep.pipeline.training.held_out_check import HeldOutCheck, check_held_out
 from scoresweep.pipeline.training.network_setup import make_network
-from scoresweep.pipeline.training.weight_files.open_points import open_points
-from scoresweep.pipeline.training.weight_files.published import (
-    EXPECTED,
-    Published,
-    find_published,
+from scoresweep.pipeline.training.weight_files.checkpoint_file import (
+    CheckpointFile,
+    read_checkpoint_file,
 )
-from scoresweep.pipeline.training.weight_files.read import Content, read_content
+from scoresweep.pipeline.training.weight_files.open_points import open_points
+from scoresweep.pipeline.training.weight_files.own_weights import PROGRAM as OWN
+from scoresweep.pipeline.training.weight_files.published import EXPECTED, Published
+from scoresweep.pipeline.training.weight_files.stated_network import list_differences
 
 __all__ = ["import_checkpoint"]
 
 SIGMA_RTOL = 1e-5
 """Relative tolerance between two noise ladders; published ones are float32."""
+ANOTHER = "holds another network than the run's (train.network, train.noise, dataset)"
 
 
 def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> None:
@@ -61,14 +66,16 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"{store}: is not staged; run `scoresweep stage` first (the network is tested on "
             f"its test images)"
         )
+    if not run.train.network.is_trained:
+        raise InputError(
+            f"train.network: {run.train.network.name} has no weights to import, because it is "
+            f"computed from the data; expected a network that is trained"
+        )
     _refuse_existing(paths.weights(run.id))
-    content = read_content(file, EXPECTED)
-    try:
-        published = find_published(content.value, ema)
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
+    checkpoint = read_checkpoint_file(file, ema)
+    file, published = checkpoint.path, checkpoint.published
     network = make_network(run, paths)
-    _load_parameters(network, published, file)
+    _load_parameters(network, run, published, file)
     check = check_held_out(network.eval(), store)
     if not all(map(math.isfinite, check.noise_left)):
         raise InputError(
@@ -76,7 +83,7 @@ def import_checkpoint(plan: Plan, run_id: str, file: Path, ema: bool = True) -> 
             f"images (noise left: {check.table()})"
         )
     on_trust = open_points(published, network) | {"training data": f"like {run.dataset.id}"}
-    facts = _facts(content, published, on_trust, check)
+    facts = _facts(checkpoint, on_trust, check)
     facts |= {"file": file.name, "sha256": sha256_of(file)}
     with file_lock(paths.training_lock(run.id)):
         _refuse_existing(paths.weights(run.id))
@@ -94,14 +101,15 @@ def _refuse_existing(weights: Path) -> None:
 
 
 def _facts(
-    content: Content, published: Published, on_trust: dict[str, str], check: HeldOutCheck
+    checkpoint: CheckpointFile, on_trust: dict[str, str], check: HeldOutCheck
 ) -> dict[str, Any]:
     """Return what is known about imported weights, for the run's provenance."""
+    published, kind = checkpoint.published, checkpoint.kind
     return {
         "averaged": published.averaged,
         "step": published.step,
         "ignored": list(published.ignored),
-        "checksums": "compared" if content.has_checksums else f"none in {content.kind.description}",
+        "checksums": "compared" if checkpoint.has_checksums else f"none in {kind.description}",
         "on_trust": on_trust,
         "held_out_check": check.facts(),
     }
@@ -131,8 +139,24 @@ def _report(
         )
 
 
-def _load_parameters(network: ScoreNetwork, published: Published, file: Path) -> None:
+def _load_parameters(network: ScoreNetwork, run: Run, published: Published, file: Path) -> None:
     """Load the parameters into `network` after comparing names, shapes and noise ladder."""
+    if published.network is None:
+        _require_published_network(network)
+        _compare_networks(network, published, file)
+    elif wrong := list_differences(published.network, run.train.network, network.shape):
+        raise InputError(f"{file}: {ANOTHER}: {', '.join(wrong)}")
+    if published.sigmas is not None:
+        _compare_ladders(network.sigmas, published.sigmas, file)
+    try:
+        parameters = _convert(network, published)
+    except ValueError as error:
+        raise InputError(f"{file}: does not fit the run's network: {error}") from None
+    network.load_state_dict(parameters | {"sigmas": network.sigmas})
+
+
+def _require_published_network(network: ScoreNetwork) -> None:
+    """Raise `InputError` if the network of the run is not that of a published program."""
     if not isinstance(network, RefineNet | NCSNpp):
         raise InputError(
             "train.network: only the networks of the published programs can be imported; expected "
@@ -143,24 +167,32 @@ def _load_parameters(network: ScoreNetwork, published: Published, file: Path) ->
             "train.network.preconditioning: found edm, which the published networks do not have; "
             "expected none"
         )
-    _compare_networks(network, published, file)
-    if published.sigmas is not None:
-        _compare_ladders(network.sigmas, published.sigmas, file)
-    try:
-        parameters = _convert(network, published.tensors)
-    except ValueError as error:
-        raise InputError(f"{file}: does not fit the run's network: {error}") from None
-    network.load_state_dict(parameters | {"sigmas": network.sigmas})
 
 
-def _convert(network: RefineNet | NCSNpp, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _convert(network: ScoreNetwork, published: Published) -> dict[str, Tensor]:
+    """Return the parameters under the names of `network`; raise `ValueError` if they do not fit."""
+    tensors, stated = published.tensors, published.network
+    if stated is not None and stated.program == OWN:
+        check_parameters(tensors, _shapes(network))
+        return tensors
+    if stated is not None and isinstance(network, NCSNpp):
+        return convert_diffusers_state_dict(tensors, network)
     if isinstance(network, NCSNpp):
         return convert_score_sde_state_dict(tensors, network)
+    assert isinstance(network, RefineNet)
     return convert_ncsn_state_dict(tensors, network)
 
 
-def _compare_networks(network: RefineNet | NCSNpp, published: Published, file: Path) -> None:
+def _shapes(network: ScoreNetwork) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all tensors of `network` except its ladder, by name."""
+    shapes = shapes_of(network.state_dict())
+    del shapes["sigmas"]
+    return shapes
+
+
+def _compare_networks(network: ScoreNetwork, published: Published, file: Path) -> None:
     """Raise `InputError` if the parameters belong to a different network."""
+    assert isinstance(network, RefineNet | NCSNpp)
     theirs = network_options(shapes_of(published.tensors))
     shapes = published_shapes(network)
     expected = network_options(shapes)
@@ -170,7 +202,7 @@ def _compare_networks(network: RefineNet | NCSNpp, published: Published, file: P
     wrong = [key for key in theirs if key in expected and expected[key] != theirs[key]]
     if wrong:
         raise InputError(
-            f"{file}: holds another network than the run's (train.network, train.noise, dataset): "
+            f"{file}: {ANOTHER}: "
             + ", ".join(f"{key} {theirs[key]}, in the run {expected[key]}" for key in wrong)
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ from scoresweep.pipeline.training.plugin_network import make_plugin_network
 
 __all__ = [
     "build_network",
+    "built_in_component",
     "history_folder",
     "load_history",
     "load_network",
     "load_run_network",
+    "read_network_file",
     "save_network",
 ]
 
@@ -66,6 +68,24 @@ def save_network(path: Path, network: ScoreNetwork, component: MethodConfig) -> 
         model["plugin"] = {"source": component.origin.plugin.source, "content": component.plugin}
     with atomic_write(path) as temporary:
         save_safetensors(temporary, tensors, {"model": json.dumps(model)})
+
+
+def read_network_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what `save_network` recorded in a file about the network, and its tensors.
+
+    Raises:
+        SafetensorError: if it is not a safetensors file.
+        KeyError: if `save_network` did not write it.
+        ValueError: if it is damaged.
+        OSError: if it cannot be read.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        model = json.loads(metadata["model"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if sha256_of_tensors(tensors) != model["sha256"]:
+        raise ValueError("it is damaged: its SHA-256 does not match")
+    return model, tensors
 
 
 def load_network(
@@ -109,12 +129,7 @@ def _load_network(path: Path, kinds: Sequence[type[MethodConfig]]) -> ScoreNetwo
     if not path.exists():
         raise InputError(f"{path}: is missing; train the run first (`scoresweep train`)")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = json.loads(metadata["model"])
-        if sha256_of_tensors(tensors) != model["sha256"]:
-            raise ValueError("it is damaged: its SHA-256 does not match")
+        model, tensors = read_network_file(path)
         component = _component(model, kinds, path)
         network = build_network(component, tuple(model["shape"]), tensors["sigmas"])
         network.load_state_dict(tensors)
@@ -128,6 +143,14 @@ def _load_network(path: Path, kinds: Sequence[type[MethodConfig]]) -> ScoreNetwo
     return network.eval().requires_grad_(False)
 
 
+def built_in_component(options: Mapping[str, Any]) -> MethodConfig:
+    """Return the options of a network of this package; raise `ValueError` if they are not valid."""
+    name = options["name"]
+    included = [*included_methods({name})] if name in INCLUDED["network"] else []
+    adapter: TypeAdapter[MethodConfig] = TypeAdapter(included[0] if included else AnyNetwork)
+    return adapter.validate_python(dict(options))
+
+
 def _component(
     model: dict[str, Any], kinds: Sequence[type[MethodConfig]], path: Path
 ) -> MethodConfig:
@@ -138,9 +161,7 @@ def _component(
     made_by = model.get("plugin")
     name = model["network"]["name"]
     if made_by is None:
-        included = [*included_methods({name})] if name in INCLUDED["network"] else []
-        adapter: TypeAdapter[MethodConfig] = TypeAdapter(included[0] if included else AnyNetwork)
-        return adapter.validate_python(model["network"])
+        return built_in_component(model["network"])
     source, content = made_by["source"], made_by["content"]
     needs = f"{path}: is of the network {name!r} of the plugin {source} ({content})"
     for kind in kinds:

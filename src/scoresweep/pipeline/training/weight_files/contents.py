@@ -41,7 +41,11 @@ CONTENTS: tuple[tuple[tuple[str, ...], FileKind], ...] = (
     ),
     (
         (r"\bdown_blocks\.0\.|\btime_embedding\.linear_1\.",),
-        FileKind("diffusers", "the weights of a network of diffusers"),
+        FileKind(
+            "diffusers",
+            "the weights of a network of diffusers, without its config.json",
+            "name the folder that has both",
+        ),
     ),
     (
         (r"\bdownblocks\.0\.weight", r"\bmiddleblocks\.0\."),

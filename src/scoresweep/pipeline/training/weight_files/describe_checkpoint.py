@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,19 @@ import yaml
 from torch import Tensor
 
 from scoresweep.networks import NCSN, NCSNpp, NCSNv2, NCSNv2Deeper, NCSNv2Deepest
+from scoresweep.networks.diffusers_checkpoints import diffusers_shapes
 from scoresweep.networks.published_options import network_options, published_shapes, shapes_of
 from scoresweep.networks.published_parameters import check_parameters
 from scoresweep.networks.refinenet import RefineNet
-from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.networks.score_sde_options import score_sde_options
 from scoresweep.noise import geometric
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.training.weight_files.checkpoint_file import read_checkpoint_file
+from scoresweep.pipeline.training.weight_files.diffusers_folder import PROGRAM as DIFFUSERS
 from scoresweep.pipeline.training.weight_files.open_points import open_points
-from scoresweep.pipeline.training.weight_files.published import (
-    EXPECTED,
-    Published,
-    find_published,
-)
-from scoresweep.pipeline.training.weight_files.read import read_content
+from scoresweep.pipeline.training.weight_files.own_weights import PROGRAM as OWN
+from scoresweep.pipeline.training.weight_files.published import EXPECTED, Published
+from scoresweep.pipeline.training.weights import built_in_component
 
 __all__ = ["describe_checkpoint"]
 
@@ -36,11 +36,14 @@ NETWORKS: dict[str, Callable[..., NCSNpp | RefineNet]] = {
     "ncsnv2_deepest": NCSNv2Deepest,
     "ncsnpp": NCSNpp,
 }
+PROGRAM_NAMES = {DIFFUSERS: "diffusers", OWN: "this program"}
 PROGRAMS = {"ncsn": "NCSN", "ncsnpp": "score_sde_pytorch"}
 LADDERS = {"ncsn": (1.0, 0.01, 10)}
 """σ_1, σ_L and L of the program's CIFAR-10 configuration, for a file without a ladder."""
 OTHER_LADDER = (50.0, 0.01, 232)
 """Those of NCSNv2 and of consistent sampling."""
+DIFFUSERS_LADDER = (1348.0, 0.01, 2000)
+"""That of `ScoreSdeVeScheduler`, for a network of diffusers without a scheduler."""
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ncsn": {"name": "annealed_langevin", "step_size": 2e-5, "steps_per_level": 100},
     "ncsnpp": {
@@ -58,35 +61,98 @@ OTHER_SAMPLER = {
 }
 
 
+@dataclass(frozen=True)
+class _Described:
+    """The network of a weight file."""
+
+    program: str
+    options: dict[str, Any]
+    """Options for the study, with the name."""
+    size: str
+    """Channels and size of its samples."""
+    parameters: int
+    sigmas: Tensor
+    sampler: Mapping[str, Any]
+    assumed: Mapping[str, str]
+    """What the file leaves open."""
+
+
 def describe_checkpoint(file: Path) -> str:
     """Return a study that fits `file`; it begins with a description as comments.
 
     Raises:
-        InputError: if it is not a checkpoint of a published program, or its network has no
-            counterpart here.
+        InputError: if it is not a checkpoint of a known program, or its network has no counterpart
+            here.
     """
-    content = read_content(file, EXPECTED)
+    checkpoint = read_checkpoint_file(file, ema=True)
+    published = checkpoint.published
     try:
-        published = find_published(content.value, ema=True)
-        network, options = _network(published)
+        described = _stated(published) if published.network else _recognised(published)
     except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
-    name = str(options["name"])
-    program, side = PROGRAMS.get(name, "NCSNv2"), network.shape[1]
-    size = f", {side}×{side} pixels if it has attention at 16" if options.get("attention") else ""
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+        raise InputError(f"{checkpoint.path}: {error}") from None
+    name = described.options["name"]
     comments = [
-        f"{file.name}: {content.kind.description} with a network of {program}",
-        f"network: {name}, {parameters:,} parameters; image channels: {network.shape[0]}{size}",
+        f"{file.name}: {checkpoint.kind.description} with a network of {described.program}",
+        f"network: {name}, {described.parameters:,} parameters; {described.size}",
         f"weights: {_weights(published)}",
-        f"noise: {_levels(published, network)}",
-        *(f"assumed: {key}: {value}" for key, value in open_points(published, network).items()),
+        f"noise: {_levels(published, described.sigmas)}",
+        *(f"assumed: {key}: {value}" for key, value in described.assumed.items()),
         "",
         "Next: name the dataset, then `scoresweep plan`, `stage` and `import-checkpoint`.",
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in comments) + _study(
-        file, {"network": options, "noise": _noise(network.sigmas), "steps": published.step or 1}
+        file, published, described
     )
+
+
+def _recognised(published: Published) -> _Described:
+    """Describe a network by the names and shapes of its parameters.
+
+    Raises `ValueError` if it has no counterpart here.
+    """
+    network, options = _network(published)
+    name = options["name"]
+    side = network.shape[1]
+    size = f", {side}×{side} pixels if it has attention at 16" if options.get("attention") else ""
+    return _Described(
+        PROGRAMS.get(name, "NCSNv2"),
+        options,
+        f"image channels: {network.shape[0]}{size}",
+        sum(parameter.numel() for parameter in network.parameters()),
+        network.sigmas,
+        SAMPLERS.get(name, OTHER_SAMPLER),
+        open_points(published, network),
+    )
+
+
+def _stated(published: Published) -> _Described:
+    """Describe a network that the file states; raise `ValueError` if its parameters differ."""
+    stated = published.network
+    assert stated is not None
+    sigmas, options = published.sigmas, dict(stated.options)
+    if sigmas is None:
+        sigmas = geometric(*DIFFUSERS_LADDER)
+    parameters = sum(tensor.numel() for tensor in published.tensors.values())
+    if stated.program == DIFFUSERS:
+        with torch.device("meta"):
+            network = NCSNpp(stated.shape, sigmas, **_arguments(options))
+        check_parameters(published.tensors, diffusers_shapes(network))
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+    if not stated.plugin:
+        options = built_in_component(options).model_dump(mode="json", exclude_defaults=True)
+    return _Described(
+        PROGRAM_NAMES[stated.program],
+        options,
+        f"samples: {' × '.join(map(str, stated.shape))}",
+        parameters,
+        sigmas,
+        stated.sampler or SAMPLERS.get(options["name"], OTHER_SAMPLER),
+        open_points(published),
+    )
+
+
+def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "name"}
 
 
 def _network(published: Published) -> tuple[NCSNpp | RefineNet, dict[str, Any]]:
@@ -122,10 +188,10 @@ def _weights(published: Published) -> str:
     return kinds[published.averaged] + step
 
 
-def _levels(published: Published, network: ScoreNetwork) -> str:
-    first, last = float(network.sigmas[0]), float(network.sigmas[-1])
+def _levels(published: Published, sigmas: Tensor) -> str:
+    first, last = float(sigmas[0]), float(sigmas[-1])
     origin = "" if published.sigmas is not None else " (not in the file: those of its program)"
-    return f"{len(network.sigmas):,} levels from {first:.6g} to {last:.6g}{origin}"
+    return f"{len(sigmas):,} levels from {first:.6g} to {last:.6g}{origin}"
 
 
 def _noise(sigmas: Tensor) -> dict[str, Any]:
@@ -136,17 +202,24 @@ def _noise(sigmas: Tensor) -> dict[str, Any]:
     return {"name": "explicit", "sigmas": [float(f"{sigma:.7g}") for sigma in sigmas]}
 
 
-def _study(file: Path, train: dict[str, Any]) -> str:
-    """Return the study with this `train` block as YAML."""
-    network = train["network"]["name"]
+def _study(file: Path, published: Published, described: _Described) -> str:
+    """Return the study as YAML."""
     name = re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
+    plugin = published.network.plugin.get("source") if published.network else None
+    is_image = published.network is None or len(published.network.shape) == 3
+    starts_from_noise = described.sampler["name"] == "predictor_corrector" or not is_image
     study = {
         "study": f"imported_{name}",
+        **({"plugins": [plugin]} if plugin else {}),
         "dataset": {"name": "NAME"},
-        "train": train,
+        "train": {
+            "network": described.options,
+            "noise": _noise(described.sigmas),
+            "steps": published.step or 1,
+        },
         "sample": {
-            "sampler": SAMPLERS.get(network, OTHER_SAMPLER),
-            "initial": "normal" if network == "ncsnpp" else "uniform",
+            "sampler": dict(described.sampler),
+            "initial": "normal" if starts_from_noise else "uniform",
         },
     }
     return str(yaml.safe_dump(study, default_flow_style=None, sort_keys=False, width=100))

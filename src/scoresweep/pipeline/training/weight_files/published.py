@@ -15,10 +15,14 @@ from scoresweep.pipeline.training.weight_files.contents import (
     name_averages,
 )
 from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
+from scoresweep.pipeline.training.weight_files.stated_network import StatedNetwork
 
 __all__ = ["EXPECTED", "Published", "find_published"]
 
-EXPECTED = "expected a checkpoint of the public NCSN, NCSNv2 or score_sde_pytorch program"
+EXPECTED = (
+    "expected a checkpoint of the public NCSN, NCSNv2 or score_sde_pytorch program, a folder of "
+    "diffusers with NCSN++, or the weights of a run of this program"
+)
 LIST_LENGTHS = (2, 4, 5, 6)
 """Lengths of the list: NCSN; NCSNv2 without and with averaged parameters; with a discriminator."""
 
@@ -36,6 +40,8 @@ class Published:
     step: int | None
     ignored: tuple[str, ...]
     """Other keys of the file."""
+    network: StatedNetwork | None = None
+    """What the file says about its network; None: only names and shapes do."""
 
 
 def find_published(value: Any, ema: bool) -> Published:

@@ -54,11 +54,6 @@ TENSOR_OBJECTS = re.compile(
 """Objects that PyTorch needs to rebuild tensors."""
 LEGACY_PICKLES = 4
 """Pickles before the end of the content in a file of PyTorch before 1.6."""
-SCORESWEEP = FileKind(
-    "scoresweep_weights",
-    "the weights of a run of this program",
-    "copy the folder of that run to results/STUDY/runs",
-)
 
 
 @dataclass(frozen=True)
@@ -147,11 +142,7 @@ def _objects(path: Path, kind: FileKind) -> list[str]:
 def _load_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            is_own = "model" in (file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"{path}: is damaged ({reason}); {DOWNLOAD_AGAIN}") from None
-    if is_own:
-        raise InputError(f"{path}: is {SCORESWEEP.description}; {SCORESWEEP.remedy}")
-    return tensors

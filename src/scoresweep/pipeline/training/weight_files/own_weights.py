@@ -1,0 +1,44 @@
+"""Read the weights of another run of this program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.training.weight_files.published import Published
+from scoresweep.pipeline.training.weight_files.stated_network import StatedNetwork
+from scoresweep.pipeline.training.weights import read_network_file
+
+__all__ = ["PROGRAM", "find_own_weights", "read_own_weights"]
+
+PROGRAM = "scoresweep"
+
+
+def find_own_weights(path: Path) -> Path | None:
+    """Return the weights at `path`, a file or the folder of a run; None if it is neither."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return file if "model" in (opened.metadata() or {}) else None
+    except (SafetensorError, OSError):
+        return None
+
+
+def read_own_weights(file: Path) -> Published:
+    """Return the parameters and the network of a file that `find_own_weights` found.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    try:
+        model, tensors = read_network_file(file)
+        network = StatedNetwork(
+            PROGRAM, model["network"], tuple(model["shape"]), model.get("plugin", {})
+        )
+        sigmas = tensors.pop("sigmas").double()
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: is damaged ({reason}); copy it again") from None
+    return Published(tensors, sigmas, None, None, (), network)
