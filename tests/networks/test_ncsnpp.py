@@ -12,6 +12,7 @@ from network_derivatives import assert_differentiable_twice
 
 from scoresweep.networks import NCSNpp
 from scoresweep.networks.score_sde_checkpoints import convert_score_sde_state_dict, score_sde_names
+from scoresweep.networks.sigma_embeddings import positional_embedding
 from scoresweep.noise import geometric
 from scoresweep.objectives import dsm
 
@@ -175,8 +176,20 @@ def test_a_positional_embedding_takes_the_levels_of_its_ladder():
     expected = net(x, SIGMAS.float())
     order = torch.randperm(20)
     torch.testing.assert_close(net(x[order], SIGMAS[order].float()), expected[order])
-    with pytest.raises(ValueError, match=r"no embedding for sigma 40: the nearest .* level 1, "):
-        net(x, torch.full((20,), 40.0))
+    for outside in (51.0, 0.009):
+        with pytest.raises(ValueError, match=rf"no embedding for sigma {outside:g}, .*50 to 0\.01"):
+            net(x, torch.full((20,), outside))
+
+
+def test_a_positional_embedding_is_interpolated_in_log_sigma():
+    net = network(embedding="positional")
+    found, outside = net._embed((SIGMAS[:-1] ** 0.75 * SIGMAS[1:] ** 0.25).float())
+    index = torch.arange(19)[:, None] + 0.25
+    angle = index * 10_000 ** -torch.linspace(0, 1, net.channels // 2)
+    torch.testing.assert_close(found, torch.cat([angle.sin(), angle.cos()], 1), rtol=0, atol=1e-5)
+    assert not outside.any()
+    at_levels, _ = net._embed(SIGMAS.float())
+    assert torch.equal(at_levels, positional_embedding(torch.arange(20), net.channels))
 
 
 def test_images_that_do_not_fit_are_refused():

@@ -17,7 +17,7 @@ from torch.nn.functional import silu
 
 from scoresweep.networks.dropout import sample_keys
 from scoresweep.networks.initial_weights import NEARLY_ZERO, initialised
-from scoresweep.networks.level_index import level_index
+from scoresweep.networks.level_index import level_position
 from scoresweep.networks.ncsnpp_blocks import Attention, BlockType, Condition, group_norm
 from scoresweep.networks.ncsnpp_stages import ProgressiveInput, ProgressiveOutput, Stages
 from scoresweep.networks.preconditioning import preconditioned_input, preconditioned_score
@@ -52,7 +52,8 @@ class NCSNpp(ScoreNetwork):
         progressive_input: how the image at each size is an input.
         progressive_output: how an image at each size is made for the output.
         embedding: "fourier": random Fourier features of log σ; "positional": sines and cosines of
-            the level's index in the ladder, so that only its levels are valid σ.
+            the level's index in the ladder, interpolated between its levels, so that only σ from
+            σ_1 to σ_L are valid.
         fourier_scale: standard deviation of the frequencies of "fourier".
         scale_by_sigma: divide the output by σ.
         preconditioning: "edm": that of Karras et al. (2022), see `preconditioning`; "none": the
@@ -129,7 +130,7 @@ class NCSNpp(ScoreNetwork):
         """Return the score at `x` (N, C, H, W) for the noise levels `sigma` (N,), as `x`.
 
         Raises:
-            ValueError: with a positional embedding, if a `sigma` is not a level of the ladder. On a
+            ValueError: with a positional embedding, if a `sigma` is outside the ladder. On a
                 GPU its score is NaN instead, because raising an error would synchronise with the
                 device at each step.
         """
@@ -143,8 +144,9 @@ class NCSNpp(ScoreNetwork):
         """Return features of `sigma` (N,), (N, F), and which σ have none, (N,), if that can be."""
         if self.fourier is not None:
             return self.fourier(sigma), None
-        level, unknown = level_index(sigma, self.sigmas, "ncsnpp with a positional embedding")
-        return positional_embedding(level, self.channels).to(sigma.dtype), unknown
+        name = "ncsnpp with a positional embedding"
+        position, unknown = level_position(sigma, self.sigmas, name)
+        return positional_embedding(position, self.channels).to(sigma.dtype), unknown
 
     def _score(self, x: Tensor, spread: Tensor, condition: Condition) -> Tensor:
         """Return the score at `x` (N, C, H, W) for σ in `spread` (N, 1, 1, 1), as `x`."""

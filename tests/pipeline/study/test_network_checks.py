@@ -49,12 +49,16 @@ def test_ncsn_samples_on_levels_of_its_ladder():
         plan("ncsn", {"name": "explicit", "sigmas": [8.0, 1.0, 0.1]})
 
 
-def test_ncsnpp_takes_levels_between_only_with_fourier_features():
-    other = LADDER | {"levels": 6}
+def test_ncsnpp_takes_levels_outside_its_ladder_only_with_fourier_features():
     network = {"name": "ncsnpp", "channels": 4}
-    plan(network, other)
-    with pytest.raises(InputError, match=rf"sample.noise: geometric: .*'ncsnpp' {NO_EMBEDDING}"):
-        plan(network | {"embedding": "positional"}, other)
+    positional = network | {"embedding": "positional"}
+    plan(positional, LADDER | {"levels": 6})
+    for end in ({"sigma_max": 8.1}, {"sigma_min": 0.09}, {"sigma_max": "max_rms"}):
+        plan(network, LADDER | end)
+        with pytest.raises(
+            InputError, match=rf"sample.noise: geometric: .*'ncsnpp' {NO_EMBEDDING}"
+        ):
+            plan(positional, LADDER | end)
 
 
 def test_a_control_variate_is_not_combined_with_dropout():
@@ -130,7 +134,7 @@ def test_a_positional_embedding_can_be_another_one():
     with pytest.raises(InputError, match=rf"train\.noise_sampling: .*{mend}"):
         plan(network, law={"name": "log_uniform"})
     with pytest.raises(InputError, match=rf"sample\.noise: .*{mend}"):
-        plan(network, LADDER | {"levels": 6})
+        plan(network, LADDER | {"sigma_max": 9.0})
     with pytest.raises(InputError, match=rf"bits_per_dimension: .*{mend}"):
         plan(network, metrics=["bits_per_dimension"])
 

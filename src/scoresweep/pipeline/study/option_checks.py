@@ -139,21 +139,24 @@ def _data_stds(plan: Plan) -> Iterable[str]:
 
 def _level_embeddings(plan: Plan) -> Iterable[str]:
     """Yield samplers and ladders that use noise levels a network has no embedding for."""
-    by_ladder: dict[str, Train] = {}
-    for run in plan.runs:
-        if not run.train.network.continuous_sigma:
-            by_ladder[run.train.noise.model_dump_json()] = run.train
+    by_ladder: dict[tuple[str, bool], Train] = {}
+    for train in (run.train for run in plan.runs):
+        if not train.network.continuous_sigma:
+            key = train.noise.model_dump_json(), train.network.interpolates_levels
+            by_ladder[key] = train
     if not by_ladder:
         return
     keys = {"noise", "sampler"}
     samples = {s.sample.model_dump_json(include=keys): s.sample for s in plan.settings}
     for train, sample in itertools.product(by_ladder.values(), samples.values()):
         name, sampler = train.network.name, sample.sampler
-        if sample.noise and not _has_levels(train.noise, sample.noise):
+        has_levels = _spans if train.network.interpolates_levels else _has_levels
+        if sample.noise and not has_levels(train.noise, sample.noise):
+            within = ", levels within it" if train.network.interpolates_levels else ""
             yield (
                 f"sample.noise: {sample.noise.name}: the network {name!r} has no embedding for "
-                f"some levels of this ladder; expected null (the levels it is trained on), or "
-                f"{_network_for_all_levels(train.network)}"
+                f"some levels of this ladder; expected null (the ladder it is trained on){within}, "
+                f"or {_network_for_all_levels(train.network)}"
             )
         if sampler.needs_intermediate_levels:
             yield (
@@ -189,6 +192,19 @@ def _has_levels(trained: NoiseLadder, sampled: NoiseLadder) -> bool:
     return all(
         math.isfinite(sigma) and any(math.isclose(sigma, other, rel_tol=1e-6) for other in known)
         for sigma in sampled.known_sigmas()
+    )
+
+
+def _spans(trained: NoiseLadder, sampled: NoiseLadder) -> bool:
+    """Return whether every level of the ladder `sampled` is within `trained`."""
+    if trained == sampled:
+        return True
+    known, wanted = trained.known_sigmas(), sampled.known_sigmas()
+    margin = 1 + 1e-6
+    return (
+        math.isfinite(known[0])
+        and wanted[0] <= known[0] * margin
+        and wanted[-1] >= known[-1] / margin
     )
 
 

@@ -29,6 +29,11 @@ class Network(MethodConfig):
         return True
 
     @property
+    def interpolates_levels(self) -> bool:
+        """Whether it can be sampled on any ladder within that of its training."""
+        return self.continuous_sigma
+
+    @property
     def preconditioned_std(self) -> float | None:
         """Standard deviation of the data that it is preconditioned for; None: it is not."""
         return None
@@ -218,6 +223,11 @@ class NCSNpp(Network):
     def continuous_sigma(self) -> bool:
         """Whether it also returns scores between the levels of its ladder."""
         return self.embedding == "fourier"
+
+    @property
+    def interpolates_levels(self) -> bool:
+        """Whether it can be sampled on any ladder within that of its training."""
+        return self.embedding == "positional"
 
     @property
     def preconditioned_std(self) -> float | None:
