@@ -64,7 +64,7 @@ def shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     Features are pixels: fitting a classifier takes half a minute. Unavailable data are
     replaced by noise, written to `folder`.
     """
-    cut: dict[str, Any] = _cut(study)
+    cut: dict[str, Any] = _cut({key: study[key] for key in study if key != "published"})
     _scale_steps(cut["sample"], study["train"]["noise"], cut["train"]["noise"])
     datasets = cut["dataset"] if isinstance(cut["dataset"], list) else [cut["dataset"]]
     cut["dataset"] = [_dataset(dataset, folder) for dataset in datasets]

@@ -9,6 +9,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import find_made_from
 from scoresweep.pipeline.results.result import Result, Results
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.hdf5 import is_complete, map_file
 
 __all__ = ["outdated_measurements", "report_state"]
@@ -57,6 +58,8 @@ def report_state(plan: Plan, results: Results) -> Result:
             is_current = _has_same_points(plan, paths.report)
         if not is_current:
             result.state, result.reason = "outdated", "its results changed since"
+        elif record.get("published") != published_hash(plan.study.published):
+            result.state, result.reason = "outdated", "the study has other published values"
         elif not all(choice.is_written for choice in results.choices.values()):
             result.state, result.reason = "outdated", "a choice of successive halving has no file"
     result.mark_due((bool(results.due), "its results change"))

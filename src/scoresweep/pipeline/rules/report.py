@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+import xarray as xr
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.page.render import Figures, render_page
+from scoresweep.pipeline.report.published_values import published_dataset, published_values
 from scoresweep.pipeline.report.sections import (
     cost_maps,
     density_animations,
@@ -36,6 +38,7 @@ from scoresweep.pipeline.results.code_summary import report_other_code
 from scoresweep.pipeline.results.halving_choice import write_choice
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
@@ -57,7 +60,12 @@ def report(plan: Plan) -> None:
     for choice in results.choices.values():
         write_choice(plan, choice)
     data = collect(plan, collect_jobs(plan, results), outdated, results)
-    data.tree.attrs |= made_from_attribute({"results": results.content_sha256()})
+    data.tree.attrs |= made_from_attribute(
+        {
+            "results": results.content_sha256(),
+            "published": published_hash(plan.study.published),
+        }
+    )
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
     if is_empty and all(result.state != "failed" for result in data.missing):
         raise InputError(
@@ -66,6 +74,9 @@ def report(plan: Plan) -> None:
         )
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    published = published_values(plan, data, data.finalists(data.ranked(wide)), metrics)
+    if published:
+        data.tree["published"] = xr.DataTree(published_dataset(published))
     figures = _figures(plan, data, wide, metrics)
     with atomic_write(paths.report) as temporary:
         data.tree.to_netcdf(temporary, engine="h5netcdf")
@@ -78,7 +89,9 @@ def report(plan: Plan) -> None:
             if figure.pdf:
                 (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
     with atomic_write(paths.report_page) as temporary:
-        temporary.write_text(render_page(plan, data, wide, metrics, figures), encoding="utf-8")
+        temporary.write_text(
+            render_page(plan, data, wide, metrics, figures, published), encoding="utf-8"
+        )
     write_final_metrics(plan, data, wide, metrics)
     _print_summary(plan, data.missing, len(wide))
     report_other_code(data.codes)

@@ -24,6 +24,7 @@ from scoresweep.pipeline.study.methods.objectives import DSM, AnyObjective
 from scoresweep.pipeline.study.methods.samplers import AnySampler
 from scoresweep.pipeline.study.methods.sigma_laws import AnySigmaLaw
 from scoresweep.pipeline.study.methods.tasks import AnyTask
+from scoresweep.pipeline.study.published import Published
 
 __all__ = [
     "NETWORK_OPTIONS",
@@ -340,3 +341,10 @@ class Study(Config):
     """How samples are drawn."""
     evaluate: EvaluateBlock = EvaluateBlock()
     """What is measured."""
+    published: Annotated[
+        list[Published],
+        BeforeValidator(as_list, json_schema_input_type=Published | list[Published]),
+        Field(default_factory=list, exclude_if=lambda value: not value),
+    ]
+    """Published values, or a list of them with what each is of, which the report sets beside those
+    of the study. They affect nothing else."""

@@ -23,6 +23,7 @@ from scoresweep.pipeline.study.methods.noise import Explicit
 from scoresweep.pipeline.study.methods.objectives import DSM, Weighted
 from scoresweep.pipeline.study.methods.sigma_laws import LogUniform
 from scoresweep.pipeline.study.methods.tasks import Interpolation
+from scoresweep.pipeline.study.published_checks import published_problems
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.methods.noise import NoiseLadder
@@ -50,6 +51,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _class_metrics,
         _dataset_metrics,
         _halving,
+        published_problems,
     )
     problems = [problem for check in checks for problem in check(plan)]
     if problems:

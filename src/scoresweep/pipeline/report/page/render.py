@@ -28,8 +28,10 @@ from scoresweep.pipeline.report.page.number_tables import (
     number_table,
     other_rows,
 )
+from scoresweep.pipeline.report.page.published_table import published_table
 from scoresweep.pipeline.report.page.study_facts import study_facts, study_size
 from scoresweep.pipeline.report.plots import LineChart, chart_constants
+from scoresweep.pipeline.report.published_values import PublishedValue
 from scoresweep.pipeline.report.sections import CaptionedFigure, SampleGrids
 from scoresweep.pipeline.report.sections.missing import (
     MAX_MISSING_ROWS,
@@ -73,6 +75,7 @@ def render_page(
     wide: pd.DataFrame,
     metrics: Sequence[RankedMetric],
     figures: Figures,
+    published: Sequence[PublishedValue] = (),
 ) -> str:
     """Return the page; `metrics` are those of `wide`, the main one first."""
     ranked = data.ranked(wide)
@@ -89,6 +92,7 @@ def render_page(
         lead=study_size(plan),
         contents=_contents(
             figures,
+            published=bool(published),
             halving=bool(data.choices),
             likelihoods=bool(likelihoods),
             table=bool(numbers["rows"]),
@@ -98,6 +102,7 @@ def render_page(
         best_rows=best_rows(data, finalists, final_metrics),
         other_rows=other_rows(data, finalists, final_metrics),
         interval_note=interval_note(data, wide),
+        published=published_table(published),
         facts=study_facts(plan, data),
         **figures._asdict(),
         cost_table=cost_table(data, wide, metrics),
@@ -184,11 +189,18 @@ def _data_url(png: bytes) -> str:
 
 
 def _contents(
-    figures: Figures, *, halving: bool, likelihoods: bool, table: bool, missing: bool
+    figures: Figures,
+    *,
+    published: bool,
+    halving: bool,
+    likelihoods: bool,
+    table: bool,
+    missing: bool,
 ) -> list[tuple[str, str]]:
     """Return anchor and title of each section of the page."""
     sections = [
         ("best", "Best setting", True),
+        ("published", "Published values", published),
         ("study", "The study", True),
         ("halving", "Successive halving", halving),
         ("maps", "Every setting", bool(figures.maps)),
