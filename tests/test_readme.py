@@ -34,13 +34,6 @@ def test_the_library_example_samples_the_mixture(capsys):
     assert "of the samples are in the mode" in capsys.readouterr().out
 
 
-def test_the_study_on_the_page_of_ncsnpp_is_valid(tmp_path):
-    (study,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ncsnpp.md").read_text(), re.DOTALL)
-    plan = plan_study(parse_study(yaml.safe_load(study), "ncsnpp.md"), tmp_path)
-    assert plan.runs[0].train.network.arguments()["dropout"] == 0.1
-    assert plan.runs[0].train.noise_sampling.name == "log_uniform"
-
-
 def test_the_report_example_answers_its_questions(tmp_path, monkeypatch, capsys):
     """With made-up numbers, in the format shown."""
     train = CONTENT["train"] | {"grid": {"noise.levels": [10, 30], "seed": [0, 1]}}

@@ -128,16 +128,47 @@ def test_published_settings_are_the_published_ones(name: str) -> None:
 def test_the_samplers_of_score_sde_are_those_of_its_tables() -> None:
     plan = plan_study(load_study(FOLDER / "cifar10_score_sde_table1.yaml"))
     samplers = [setting.sample.sampler.arguments() for setting in plan.settings]
-    steps = {(s["predictor"], s["corrector_steps"]): s["snr"] for s in samplers}
-    predictors = ("ancestral", "reverse_diffusion", "probability_flow")
-    one_each = dict(zip(((name, 1) for name in predictors), (0.17, 0.16, 0.17), strict=True))
-    assert steps == dict.fromkeys(((name, 0) for name in predictors), 0.16) | one_each | {
-        ("none", 2): 0.22
+    ladders = [s.sample.noise.levels if s.sample.noise else 1000 for s in plan.settings]
+    steps = {
+        (s["predictor"], s["corrector_steps"], levels): s["snr"]
+        for s, levels in zip(samplers, ladders, strict=True)
     }
+    predictors = ("ancestral", "reverse_diffusion", "probability_flow")
+    one_each = dict(zip(((n, 1, 1000) for n in predictors), (0.17, 0.16, 0.17), strict=True))
+    alone = dict.fromkeys(((n, 0, levels) for n in predictors for levels in (1000, 2000)), 0.16)
+    assert steps == alone | one_each | {("none", 2, 1000): 0.22}
     (run,) = plan.runs
-    evaluations = [s.sample.sampler.num_score_evaluations(1000) for s in plan.settings]
-    assert evaluations == [1000] * 3 + [2000] * 4
+    evaluations = [
+        s.sample.sampler.num_score_evaluations(levels)
+        for s, levels in zip(plan.settings, ladders, strict=True)
+    ]
+    assert evaluations == [1000] * 3 + [2000] * 7
     assert run.train.noise.model_dump()["levels"] == 1000
+
+
+FIDS = {
+    "cifar10_consistent": [38.4, 15.6],
+    "cifar10_ncsn": [25.32, 29.8],
+    "cifar10_ncsnv2": [10.87, 31.75],
+    "celeba64_ncsnv2": [10.23, 28.86],
+    "cifar10_ncsnpp": [2.38, 2.20],
+    "cifar10_score_sde_table1": [4.98, 4.79, 15.41, 4.88, 4.74, 10.54, 3.62, 3.6, 3.51, 20.43],
+}
+"""Published FIDs, by study."""
+
+
+@pytest.mark.parametrize("name", FIDS)
+def test_a_published_value_is_of_one_run_and_setting(name: str) -> None:
+    plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
+    assert [entry.values for entry in plan.study.published] == [{"fid": fid} for fid in FIDS[name]]
+    found = [
+        (run.id, setting.id)
+        for entry in plan.study.published
+        for run in plan.runs
+        for setting in plan.settings
+        if entry.is_of(dataset=run.dataset, train=run.train, sample=setting.sample)
+    ]
+    assert len(set(found)) == len(found) == len(FIDS[name])
 
 
 @pytest.mark.slow
