@@ -158,7 +158,7 @@ def test_a_study_that_fits_is_written(root, tmp_path):
     text = describe_checkpoint(pipeline(tmp_path / "My Pipe"))
     assert "46,790 parameters; samples: 3 × 8 × 8" in text
     study = yaml.safe_load(text)
-    assert study["train"]["network"] == NETWORK
+    assert study["train"]["network"] == NETWORK | {"dropout": 0.0}
     assert study["train"]["noise"] == NOISE
     assert study["sample"]["sampler"]["snr"] == 0.17
     assert study["sample"]["sampler"]["corrector_steps"] == 2
