@@ -4,6 +4,8 @@ import pytest
 
 from scoresweep.metric_names import metric_name, metric_title
 
+STD = "standard deviation of the Inception Score over splits, antialiased resize"
+
 
 @pytest.mark.parametrize(
     ("measure", "extractor", "name", "title"),
@@ -13,6 +15,8 @@ from scoresweep.metric_names import metric_name, metric_title
         ("frechet", "inception_antialias", "fid_antialias", "FID, antialiased resize"),
         ("kid", "inception", "kid", "KID"),
         ("kid", "inception_antialias", "kid_antialias", "KID, antialiased resize"),
+        ("inception_score", "inception", "inception_score", "Inception Score"),
+        ("inception_score_std", "inception_antialias", "inception_score_std_antialias", STD),
         ("frechet", "efficientnet_lite0", "frechet_efficientnet_lite0", "plain"),
         ("frechet", "pixels", "frechet_pixels", "plain"),
         ("frechet_infinity", "classifier", "frechet_infinity_classifier", "plain"),

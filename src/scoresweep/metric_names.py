@@ -2,8 +2,8 @@
 
 Outside `metrics/`, because parsing a study needs these names and must not import torch.
 
-`fid` means the features of the Inception network of 2015-12-05 with TensorFlow 1's resize. Another
-resize is part of the name, and so is any other extractor.
+`fid`, `kid` and `inception_score` mean the features of the Inception network of 2015-12-05 with
+TensorFlow 1's resize. Another resize is part of the name, and so is any other extractor.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ PUBLISHED = {
     "frechet": ("fid", "FID"),
     "frechet_infinity": ("fid_infinity", "FID extrapolated to infinitely many generated samples"),
     "kid": ("kid", "KID"),
+    "inception_score": ("inception_score", "Inception Score"),
+    "inception_score_std": (
+        "inception_score_std",
+        "standard deviation of the Inception Score over splits",
+    ),
 }
 """Name and long name of a metric on Inception features."""
 

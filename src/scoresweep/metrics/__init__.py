@@ -6,9 +6,10 @@ from scoresweep.metrics.classes import classes
 from scoresweep.metrics.density_bins import error_by_density
 from scoresweep.metrics.distances import nearest_distances
 from scoresweep.metrics.energy import energy, energy_distance
-from scoresweep.metrics.features import Features, Metric, MetricValue, Options
+from scoresweep.metrics.features import Features, Metric, MetricValue, Moments, Options
 from scoresweep.metrics.frechet import frechet, frechet_distance
 from scoresweep.metrics.frechet_infinity import frechet_infinity
+from scoresweep.metrics.inception_score import inception_score
 from scoresweep.metrics.kernel import kernel_distance, kid
 from scoresweep.metrics.mmd import gaussian_mmd, mmd
 from scoresweep.metrics.modes import modes
@@ -27,6 +28,7 @@ __all__ = [
     "Features",
     "Metric",
     "MetricValue",
+    "Moments",
     "Options",
     "asymmetry",
     "bounded_interval",
@@ -40,6 +42,7 @@ __all__ = [
     "frechet_infinity",
     "gaussian_mmd",
     "half_sample_errors",
+    "inception_score",
     "kernel_distance",
     "kid",
     "mmd",

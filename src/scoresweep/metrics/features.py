@@ -17,12 +17,22 @@ from torch import Tensor
 from scoresweep.distributions import GaussianMixture
 from scoresweep.seeds import generator_for
 
-__all__ = ["Features", "Metric", "MetricValue", "Options"]
+__all__ = ["Features", "Metric", "MetricValue", "Moments", "Options"]
 
 T = TypeVar("T")
 
 BLOCK = 4096
 """Minimum number of samples of one step of the decomposition of a covariance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of D features; equal only to itself."""
+
+    mean: Tensor
+    """(D,), float64."""
+    covariance_factor: Tensor
+    """R (K, D), where RᵀR is the covariance, float64."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Features:
     """(N, D), float32 or float64."""
     probabilities: Tensor | None = None
     """Class probabilities (N, K), if the extractor gives them."""
-    moments: tuple[Tensor, Tensor] | None = None
+    moments: Moments | None = None
     """`mean` and `covariance_factor`, if already known."""
 
     @classmethod
@@ -82,7 +92,7 @@ class Features:
     @cached_property
     def mean(self) -> Tensor:
         """Mean (D,), float64."""
-        return self.moments[0] if self.moments else self.values.mean(dim=0, dtype=torch.float64)
+        return self.moments.mean if self.moments else self.values.mean(dim=0, dtype=torch.float64)
 
     @cached_property
     def covariance_factor(self) -> Tensor:
@@ -93,7 +103,7 @@ class Features:
         float64 copy of all features.
         """
         if self.moments:
-            return self.moments[1]
+            return self.moments.covariance_factor
         scale, dimension = (len(self) - 1) ** -0.5, self.values.shape[1]
         factor = self.mean.new_empty(0, dimension)
         for part in torch.split(self.values, max(BLOCK, 4 * dimension)):
@@ -110,8 +120,8 @@ class MetricValue:
     value: float | Tensor
     """A number, or numbers (K,) for classes or modes."""
     long_name: str
-    n_real: int
-    """Number of real samples."""
+    n_real: int | None
+    """Number of real samples; None: unknown."""
     better: Literal["lower", "higher"] | None = None
     minimum: float | None = None
     """Smallest possible value."""
@@ -155,6 +165,10 @@ class Options:
     """Distribution of the data, if it is a mixture."""
     shares: Tensor | None = None
     """Share of each class (K,), if the data are shapes."""
+    real_statistics: Moments | None = None
+    """Moments to use instead of those of the real features, if any."""
+    class_weights: Tensor | None = None
+    """Weights (K, D) that map features to logits of classes, if the extractor has them."""
 
 
 Metric: TypeAlias = Callable[[Features, Features, Options], dict[str, MetricValue]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from scoresweep.metrics.features import Features, MetricValue, Options
+from scoresweep.metrics.features import Features, MetricValue, Moments, Options
 from scoresweep.metrics.rounding import at_least_zero
 
 __all__ = ["frechet", "frechet_distance"]
@@ -23,36 +23,36 @@ At most a fifth of it was observed for equal sets of 1 to 3,000 features.
 """
 
 
-def frechet_distance(first: Features, second: Features) -> float:
+def frechet_distance(first: Features | Moments, second: Features | Moments) -> float:
     """Return d² of the formula above, in squared units of the features; never negative.
 
     Raises:
         ValueError: if a set has fewer than two samples.
     """
-    if min(len(first), len(second)) < 2:
-        raise ValueError(
-            f"a covariance needs 2 samples or more, found {len(first)} and {len(second)}"
-        )
+    counts = [len(each) for each in (first, second) if isinstance(each, Features)]
+    if min(counts, default=2) < 2:
+        found = " and ".join(map(str, counts))
+        raise ValueError(f"a covariance needs 2 samples or more, found {found}")
     factors = first.covariance_factor, second.covariance_factor
     spread = float(sum(factor.square().sum() for factor in factors))
     overlap = float(torch.linalg.svdvals(factors[0] @ factors[1].T).sum())
-    covariance_distance = at_least_zero(
-        spread - 2 * overlap, ROUNDING * first.values.shape[1] * spread
-    )
+    covariance_distance = at_least_zero(spread - 2 * overlap, ROUNDING * len(first.mean) * spread)
     return float((first.mean - second.mean).square().sum()) + covariance_distance
 
 
-def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:  # noqa: ARG001
+def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:
     """Measure `frechet`, the distance of Gaussians fitted to the features.
 
     A note says if too few samples make a covariance singular.
     """
-    fewest, dimension = min(len(real), len(generated)), real.values.shape[1]
+    against = options.real_statistics or real
+    counts = [len(each) for each in (against, generated) if isinstance(each, Features)]
+    fewest, dimension = min(counts), generated.values.shape[1]
     return {
         "frechet": MetricValue(
-            frechet_distance(real, generated),
+            frechet_distance(against, generated),
             "Fréchet distance",
-            n_real=len(real),
+            n_real=len(real) if against is real else None,
             better="lower",
             minimum=0.0,
             units="squared feature units",

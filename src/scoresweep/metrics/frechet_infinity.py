@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scoresweep.metrics.features import Features, MetricValue, Options
+from scoresweep.metrics.features import Features, MetricValue, Moments, Options
 from scoresweep.metrics.standard_errors import half_sample_errors
 from scoresweep.seeds import generator_for
 
@@ -70,12 +70,13 @@ def frechet_infinity(
         ValueError: if there are fewer than 30 generated samples or two real ones.
     """
     count, dimension = generated.values.shape
-    if len(real) < 2 or count < MIN_SAMPLES:
+    n_real = len(real) if options.real_statistics is None else None
+    if count < MIN_SAMPLES or (n_real is not None and n_real < 2):
         raise ValueError(
             f"expected {MIN_SAMPLES} generated and 2 real samples or more, found {count} and "
-            f"{len(real)}"
+            f"{n_real}"
         )
-    distances = _Distances(real, generated)
+    distances = _Distances(options.real_statistics or real, generated)
     draw = generator_for(options.seed, "subsets")
     sizes = subset_sizes(count, dimension)
     values = [distances(torch.randperm(count, generator=draw)[:size]) for size in sizes.tolist()]
@@ -93,16 +94,16 @@ def frechet_infinity(
         "frechet_infinity": MetricValue(
             float(weights @ torch.stack(values).numpy()),
             "Fréchet distance extrapolated to infinitely many generated samples",
-            n_real=len(real),
+            n_real=n_real,
             better="lower",
             units="squared feature units",
             error=error,
-            note="; ".join(_notes(real, generated, int(sizes[0]))) or None,
+            note="; ".join(_notes(n_real, generated, int(sizes[0]))) or None,
         )
     }
 
 
-def _notes(real: Features, generated: Features, smallest: int) -> list[str]:
+def _notes(n_real: int | None, generated: Features, smallest: int) -> list[str]:
     """Return reasons to distrust the value, from the sizes of the sets and the smallest subset."""
     count, dimension = generated.values.shape
     notes = []
@@ -111,9 +112,9 @@ def _notes(real: Features, generated: Features, smallest: int) -> list[str]:
             f"{count} samples for {dimension} features: the distance is not linear in 1/n, so the "
             "extrapolated value is a rough estimate"
         )
-    if len(real) <= dimension:
+    if n_real is not None and n_real <= dimension:
         notes.append(
-            f"{len(real)} real samples for {dimension} features: their covariance is singular"
+            f"{n_real} real samples for {dimension} features: their covariance is singular"
         )
     return notes
 
@@ -125,7 +126,7 @@ class _Distances:
     triangle if it has more rows than columns; a subset uses its columns.
     """
 
-    def __init__(self, real: Features, generated: Features) -> None:
+    def __init__(self, real: Features | Moments, generated: Features) -> None:
         self.centred = generated.values.double() - generated.mean
         self.gap = generated.mean - real.mean
         self.spread = real.covariance_factor.square().sum()

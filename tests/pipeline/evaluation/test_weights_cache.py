@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from measured_study import make_plan
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from scoresweep.metrics import Features, Options, inception_score
 from scoresweep.metrics.extractors.extractor import Extractor
 from scoresweep.metrics.extractors.inception import Inception
 from scoresweep.pipeline.data.fetch import DownloadSpec
@@ -18,10 +22,15 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation import extractor_weights
 from scoresweep.pipeline.evaluation.extractor_weights import (
     EPSILON,
+    INCEPTION_PTH,
     PUBLISHED_WEIGHTS,
     _PublishedWeights,
+    load_inception_logits,
     load_published_weights,
 )
+from scoresweep.pipeline.evaluation.feature_sets import DatasetFacts, FeatureSets
+from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
+from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
@@ -172,3 +181,42 @@ def test_weights_of_pytorch_fid(tmp_path: Path) -> None:
     for number, name in enumerate(convolutions, start=1):
         assert float(tensors[f"{name}.weight"].amax()) == pytest.approx(number * factor)
         assert float(tensors[f"{name}.bias"].amin()) == pytest.approx(3 - 5 * factor)
+
+
+def test_inception_scores_use_the_layer_of_classes_without_its_biases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with random weights, under the name that pytorch-fid gives them."""
+    weight, file = torch.randn(1008, 2048), tmp_path / "inception_logits" / INCEPTION_PTH
+    file.parent.mkdir()
+    torch.save({"fc.weight": weight, "fc.bias": 9 * torch.randn(1008)}, file)
+    published = PUBLISHED_WEIGHTS["inception_logits"]
+    sets = ({INCEPTION_PTH: sha256_of(file)},)
+    download = replace(published.download, file_sets=sets, sources=())
+    entry = replace(published, download=download)
+    monkeypatch.setitem(PUBLISHED_WEIGHTS, "inception_logits", entry)
+    monkeypatch.setenv("SCORESWEEP_CACHE", str(tmp_path))
+    features = Features(torch.randn(40, 2048) / 20)
+    evaluate = Evaluate(metrics=["inception_score"], extractors=["inception_half_pixel"])
+    found, problems = measure_samples(
+        evaluate, lambda _: FeatureSets(*[features] * 4, resize="half_pixel"), DatasetFacts()
+    )
+    assert not problems
+    expected = inception_score(features, features, Options(class_weights=weight))
+    name = "inception_score_half_pixel"
+    assert float(found[name]) == expected["inception_score"].value
+    assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+    assert float(found[f"{name}_real"]) == float(found[name])
+    assert "n_real" not in found[name].attrs
+    file.unlink()  # converted
+    assert (load_inception_logits() == weight).all()
+    shutil.rmtree(file.parent)
+    with pytest.raises(InputError, match=INCEPTION_PTH):
+        load_inception_logits()
+
+
+def test_inception_scores_need_an_inception_extractor(tmp_path: Path) -> None:
+    options = {"metrics": ["inception_score", "frechet"], "extractors": ["inception", "pixels"]}
+    make_plan(tmp_path, **options)
+    with pytest.raises(InputError, match=r"evaluate\.metrics: inception_score: .*inception_half"):
+        make_plan(tmp_path, **options | {"extractors": ["classifier"]})

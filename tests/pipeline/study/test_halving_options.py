@@ -111,7 +111,8 @@ def test_measures_that_rank_are_those_with_a_direction_and_without_a_caveat(metr
         for _ in range(2)
     )
     mixture = GaussianMixture(torch.ones(1), torch.zeros(1, 2).double(), torch.ones(1))
-    options = Options(mixture=mixture, shares=torch.full((5,), 0.2, dtype=torch.float64))
+    shares, weights = torch.full((5,), 0.2, dtype=torch.float64), torch.ones(3, 2)
+    options = Options(mixture=mixture, shares=shares, class_weights=weights)
     values = pkgutil.resolve_name(METRICS[metric].target)(real, drawn, options)
     ranking = {
         metric_name(name, "inception") if value.per_extractor else name: value.better

@@ -10,6 +10,7 @@ convolutions' weights.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ __all__ = [
     "Inception",
     "InceptionAntialias",
     "InceptionHalfPixel",
+    "InceptionLogits",
     "InceptionNetwork",
 ]
 
@@ -117,6 +119,18 @@ class InceptionAntialias(Inception):
 
     name = "inception_antialias"
     resize = "antialias"
+
+
+class InceptionLogits(nn.Module):
+    """The layer from features to classes, without its biases: `weight` is (1008, 2048)."""
+
+    weights: ClassVar[str] = "inception_logits"
+    """Name of its published weights."""
+
+    def __init__(self) -> None:
+        """Create it with weights of 0."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1008, 2048), requires_grad=False)
 
 
 class Branches(nn.Module):

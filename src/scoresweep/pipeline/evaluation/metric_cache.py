@@ -24,6 +24,7 @@ from scoresweep.metrics.features import Options
 from scoresweep.pipeline.results.code_version import current_code, recorded_code
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.real_statistics import statistics_sha256
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
 __all__ = ["PARTS", "CachedMetric", "MetricCache", "TrackedOptions", "track_reads"]
@@ -84,7 +85,7 @@ class CachedMetric:
         """Return a metric that read the options `read`; `found` are its variables and problems."""
         names = read | COMMON_OPTIONS | (KID_OPTIONS if read & KID_OPTIONS else frozenset())
         known = names & type(evaluate).model_fields.keys()
-        return cls(metric, extractor, {n: getattr(evaluate, n) for n in sorted(known)}, *found)
+        return cls(metric, extractor, {n: _value(evaluate, n) for n in sorted(known)}, *found)
 
 
 class _MetricsFile(NamedTuple):
@@ -114,7 +115,7 @@ class MetricCache:
             for entry in file.entries:
                 if (
                     (entry["metric"], entry["extractor"]) == (metric, extractor)
-                    and all(getattr(evaluate, k, None) == v for k, v in entry["options"].items())
+                    and all(_value(evaluate, k) == v for k, v in entry["options"].items())
                     and entry["inputs"] == self.inputs(extractor)
                 ):
                     if file.path == self.path:
@@ -172,6 +173,12 @@ class MetricCache:
             "problems": list(part.problems),
             "attributes": attributes,
         }
+
+
+def _value(evaluate: Evaluate, name: str) -> Any:
+    """Return an option; of a file, the SHA-256."""
+    value = getattr(evaluate, name, None)
+    return statistics_sha256(value) if isinstance(value, Path) else value
 
 
 def _read_files(paths: Sequence[Path]) -> Iterator[_MetricsFile]:

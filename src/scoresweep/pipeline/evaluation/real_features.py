@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from scoresweep.metrics.extractors.extractor import Extractor
-from scoresweep.metrics.features import Features
+from scoresweep.metrics.features import Features, Moments
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan
@@ -81,7 +81,7 @@ def read_reference(plan: Plan, dataset: str, extractor: str) -> dict[str, Featur
             if content.attrs.get(name) != expected:
                 raise ValueError(f"its {name} is {content.attrs.get(name)}, expected {expected}")
         tensors = {str(name): torch.from_numpy(array.values) for name, array in content.items()}
-        moments = tensors["train_mean"], tensors["train_covariance_factor"]
+        moments = Moments(tensors["train_mean"], tensors["train_covariance_factor"])
         return {
             part: Features(
                 tensors[f"{part}_features"],

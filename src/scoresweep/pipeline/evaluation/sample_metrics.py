@@ -16,12 +16,15 @@ from scoresweep.intervals import NORMAL_95, bounded_interval
 from scoresweep.metric_names import metric_name, metric_title
 from scoresweep.metrics.features import Features, Metric, MetricValue, Options
 from scoresweep.metrics.standard_errors import half_sample_errors
+from scoresweep.pipeline.evaluation.extractor_weights import load_inception_logits
 from scoresweep.pipeline.evaluation.feature_sets import NO_EXTRACTOR, DatasetFacts, FeatureSets
 from scoresweep.pipeline.evaluation.metric_cache import CachedMetric, track_reads
 from scoresweep.pipeline.evaluation.plugin_metric import PluginMetric
+from scoresweep.pipeline.evaluation.real_moments import load_moments
 from scoresweep.pipeline.study import Evaluate
 from scoresweep.pipeline.study.methods.metrics import MetricFacts
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
+from scoresweep.pipeline.study.real_statistics import statistics_sha256
 from scoresweep.seeds import generator_for
 
 __all__ = ["measure_samples"]
@@ -116,16 +119,18 @@ def _measure_metric(
     The names of the options that the metric reads are added to `read`. The baselines are skipped if
     the metric of the generated samples fails.
     """
-    untracked, options = _load(metric, facts), _options(evaluate, facts)
+    untracked = _load(metric, facts)
     function = _tracked(untracked, read)
-    common: dict[str, Any] = {"seed": options.seed, "resize": sets.resize}
+    common: dict[str, Any] = {"seed": evaluate.seed, "resize": sets.resize}
     if extractor != NO_EXTRACTOR:
         common["extractor"] = extractor
     try:
+        options = _options(metric, extractor, evaluate, facts, sets)
         _check_finite(evaluate, extractor, sets.train, sets.generated)
         values = _compute(function, sets.train, sets.generated, options)
     except ValueError as error:
         return {}, [str(error)]
+    common |= _statistics_file(metric, evaluate)
     common["n_generated"] = len(sets.generated)
     variables = _variables(values, extractor, common)
     errors, problems = _standard_errors(function, options, sets, values)
@@ -165,8 +170,9 @@ def _baseline(
         values = _compute(_tracked(function, known), train, features, options)
         return {k: v for k, v in values.items() if not v.depends_on_data_only}, known
 
-    # The mixture and the shares are those of the dataset that `features` belong to.
-    place = ("baseline", key, replace(options, mixture=None, shares=None))
+    # These are of the dataset and the extractor that `features` belong to.
+    others = replace(options, mixture=None, shares=None, class_weights=None)
+    place = ("baseline", key, others)
     values, known = features.cached(place, compute)
     read |= known
     return values
@@ -188,7 +194,15 @@ def _tracked(function: Metric, read: set[str]) -> Metric:
     return tracked
 
 
-def _options(evaluate: Evaluate, facts: DatasetFacts) -> Options:
+def _options(
+    metric: MetricFacts, extractor: str, evaluate: Evaluate, facts: DatasetFacts, sets: FeatureSets
+) -> Options:
+    """Return the options of a metric; raise ValueError if a file that it needs cannot be used."""
+    moments, file = None, evaluate.real_statistics
+    with_logits = {e.name for e in evaluate.feature_extractors if e.gives_logits}
+    needs_logits = metric.needs_logits and extractor in with_logits
+    if metric.uses_moments and file is not None:
+        moments = load_moments(file, sets.generated.values.shape[1])
     return Options(
         neighbours=evaluate.neighbours,
         kid_subsets=evaluate.kid_subsets,
@@ -197,7 +211,17 @@ def _options(evaluate: Evaluate, facts: DatasetFacts) -> Options:
         seed=evaluate.seed,
         mixture=facts.mixture,
         shares=facts.shares,
+        real_statistics=moments,
+        class_weights=load_inception_logits() if needs_logits else None,
     )
+
+
+def _statistics_file(metric: MetricFacts, evaluate: Evaluate) -> dict[str, str]:
+    """Return attributes that name the file of the real statistics, if the metric uses one."""
+    file = evaluate.real_statistics
+    if file is None or not metric.uses_moments:
+        return {}
+    return {"real_statistics": file.name, "real_statistics_sha256": statistics_sha256(file)}
 
 
 def _check_finite(evaluate: Evaluate, extractor: str, real: Features, features: Features) -> None:
@@ -304,6 +328,8 @@ def _variables(
         name, title = key, value.long_name
         if value.per_extractor:
             name, title = metric_name(key, extractor), metric_title(key, extractor, title)
+        if file := common.get("real_statistics"):
+            title += f" against the statistics of {file}"
         array = np.asarray(value.value, dtype=np.float64)
         attributes = {**common, **_attributes(value, title + description)}
         dims = (value.dimension,)[: array.ndim]
@@ -313,6 +339,7 @@ def _variables(
 
 def _attributes(value: MetricValue, long_name: str) -> dict[str, Any]:
     optional = {
+        "n_real": value.n_real,
         "better": value.better,
         "valid_min": value.minimum,
         "valid_max": value.maximum,
@@ -323,6 +350,5 @@ def _attributes(value: MetricValue, long_name: str) -> dict[str, Any]:
     return {
         "long_name": long_name,
         "units": value.units,
-        "n_real": value.n_real,
         **{key: content for key, content in optional.items() if content is not None},
     }

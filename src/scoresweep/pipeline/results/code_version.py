@@ -59,7 +59,14 @@ METRIC_FILES = (
         "plugin_extractor",
         "plugin_metric",
     ),
-    *("real_data", "real_features", "sample_metrics", "subsets", "trajectory_metrics"),
+    *(
+        "real_data",
+        "real_features",
+        "real_moments",
+        "sample_metrics",
+        "subsets",
+        "trajectory_metrics",
+    ),
 )
 
 FILES: dict[Kind, tuple[str, ...]] = {
@@ -111,6 +118,7 @@ FILES: dict[Kind, tuple[str, ...]] = {
         *("metrics", "intervals.py", "metric_names.py", "pipeline/data/sources/shapes.py"),
         *LOADING,
         *(f"pipeline/evaluation/{name}.py" for name in METRIC_FILES),
+        "pipeline/study/real_statistics.py",
         "pipeline/rules/evaluate.py",
         *(f"pipeline/sampling/{name}.py" for name in ("drawn_samples", "sample_store")),
         "pipeline/sampling/store_files.py",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scoresweep.pipeline.study.config import NO_EFFECT, Config, MethodConfig
+from scoresweep.pipeline.study.methods.dataset_base import PathField
 from scoresweep.pipeline.study.methods.datasets import LONGEST_NAME, AnyDataset
 from scoresweep.pipeline.study.methods.metrics import (
     NETWORK_METRICS,
@@ -170,6 +171,10 @@ class Evaluate(Config):
     """Number of real training samples to compare with, a random subset, and maximum number of test
     samples; null: all. Cannot be swept. Copies of training samples outside the subset are not
     detected."""
+    real_statistics: PathField | None = None
+    """`.npz` file, relative to the working directory, with the mean `mu` (D,) and the covariance
+    `sigma` (D, D) of real features, such as published ones; null: those of the real samples. Only
+    the metrics `frechet` and `frechet_infinity` use it."""
     score_error_samples: int = Field(512, ge=2)
     """Noisy points per level and split at which the score error is measured."""
     density_bins: int = Field(0, ge=0)

@@ -24,6 +24,7 @@ from scoresweep.pipeline.study.methods.objectives import DSM, Weighted
 from scoresweep.pipeline.study.methods.sigma_laws import LogUniform
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.published_checks import published_problems
+from scoresweep.pipeline.study.real_statistics import read_statistics
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.methods.noise import NoiseLadder
@@ -49,6 +50,7 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _tasks,
         _repeated_methods,
         _class_metrics,
+        _real_statistics,
         _dataset_metrics,
         _halving,
         published_problems,
@@ -269,14 +271,43 @@ def _repeated_methods(plan: Plan) -> Iterable[str]:
 
 
 def _class_metrics(plan: Plan) -> Iterable[str]:
-    names = [extractor.name for extractor in EXTRACTORS.values() if extractor.gives_classes]
+    """Yield metrics without an extractor that gives what they need."""
+    facts = EXTRACTORS.values()
+    with_classes = [each.name for each in facts if each.gives_classes]
+    with_logits = [each.name for each in facts if each.gives_logits]
     for evaluate in plan.evaluate_blocks:
-        metrics = [metric.name for metric in evaluate.sample_metrics if metric.needs_classes]
-        if metrics and not any(each.gives_classes for each in evaluate.feature_extractors):
-            yield (
-                f"evaluate.metrics: {', '.join(metrics)}: needs class probabilities; expected "
-                f"{' or '.join(names)} in evaluate.extractors"
-            )
+        given = {extractor.name for extractor in evaluate.feature_extractors}
+        for metric in evaluate.sample_metrics:
+            names = with_classes if metric.needs_classes else with_logits
+            if (metric.needs_classes or metric.needs_logits) and not given & {*names}:
+                yield (
+                    f"evaluate.metrics: {metric.name}: needs class probabilities; expected "
+                    f"{' or '.join(names)} in evaluate.extractors"
+                )
+
+
+def _real_statistics(plan: Plan) -> Iterable[str]:
+    """Yield files of real statistics that cannot be used, or that no metric uses."""
+    for evaluate in plan.evaluate_blocks:
+        path = evaluate.real_statistics
+        if path is None:
+            continue
+        where = f"evaluate.real_statistics: {path}:"
+        try:
+            dimension = len(read_statistics(path).mu)
+        except ValueError as error:
+            yield f"{where} {error}"
+            continue
+        if not any(metric.uses_moments for metric in evaluate.sample_metrics):
+            names = " or ".join(metric.name for metric in METRICS.values() if metric.uses_moments)
+            yield f"{where} no metric uses it; expected {names} in evaluate.metrics, or null"
+        for extractor in evaluate.feature_extractors:
+            if extractor.num_features not in (None, dimension):
+                yield (
+                    f"{where} has {dimension:,} features, but evaluate.extractors has "
+                    f"{extractor.name} with {extractor.num_features:,}; expected extractors whose "
+                    f"features the file describes"
+                )
 
 
 def _dataset_metrics(plan: Plan) -> Iterable[str]:

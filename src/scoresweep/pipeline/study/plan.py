@@ -25,6 +25,7 @@ from scoresweep.pipeline.study.models import (
 from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plugins.used_plugins import earlier_contents, used_plugins
+from scoresweep.pipeline.study.real_statistics import statistics_sha256
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts", "network_metrics_hash"]
 
@@ -224,6 +225,7 @@ class Plan:
         """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
         others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
         others |= {option for options in NETWORK_OPTIONS.values() for option in options}
+        others |= {"real_statistics"}  # the content of the file counts
         lists = {"metrics", "extractors"}  # their methods are hashed with the code of plugins
         options = [
             (
@@ -233,6 +235,9 @@ class Plan:
             )
             for e in self.evaluations
         ]
+        for evaluation, (content, _) in zip(self.evaluations, options, strict=True):
+            if file := evaluation.evaluate.real_statistics:
+                content["real_statistics"] = statistics_sha256(file)
         for content, _ in options:  # the score error is measured along trajectories too
             content["metrics"] = [m for m in content["metrics"] if m != "bits_per_dimension"]
         return content_hash(options)

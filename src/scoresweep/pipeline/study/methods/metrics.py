@@ -74,7 +74,11 @@ class MetricFacts:
     """The only dataset that it is defined for."""
     needs_classes: bool = False
     """Whether it needs class probabilities from an extractor."""
+    needs_logits: bool = False
+    """Whether it needs an extractor whose features give logits of classes."""
     needs_images: bool = False
+    uses_moments: bool = False
+    """Whether it uses mean and covariance of the real features only, which a file may give."""
     method: MetricMethod | None = None
     """Its options, if a decorator declares it."""
 
@@ -100,6 +104,8 @@ class ExtractorFacts:
     """Whether it has published weights, which are fetched."""
     gives_classes: bool = False
     """Whether it returns class probabilities."""
+    gives_logits: bool = False
+    """Whether a published layer maps its features to logits of classes."""
     needs_images: bool = True
     smallest_side: int = 1
     """Minimum height and width of an image, in pixels."""
@@ -119,11 +125,17 @@ def _key(name: str, method: MethodConfig | None) -> str:
 METRICS: dict[str, MetricFacts] = {
     metric.name: metric
     for metric in (
-        MetricFacts("frechet", "scoresweep.metrics.frechet:frechet", {"frechet": "lower"}),
+        MetricFacts(
+            "frechet",
+            "scoresweep.metrics.frechet:frechet",
+            {"frechet": "lower"},
+            uses_moments=True,
+        ),
         MetricFacts(
             "frechet_infinity",
             "scoresweep.metrics.frechet_infinity:frechet_infinity",
             {"frechet_infinity": "lower"},
+            uses_moments=True,
         ),
         MetricFacts("kid", "scoresweep.metrics.kernel:kid", {"kid": "lower"}),
         MetricFacts("mmd", "scoresweep.metrics.mmd:mmd", {"mmd": "lower"}),
@@ -134,6 +146,12 @@ METRICS: dict[str, MetricFacts] = {
             "sliced_wasserstein",
             "scoresweep.metrics.sliced_wasserstein:sliced_wasserstein",
             {"sliced_wasserstein": "lower"},
+        ),
+        MetricFacts(
+            "inception_score",
+            "scoresweep.metrics.inception_score:inception_score",
+            {"inception_score": "higher"},
+            needs_logits=True,
         ),
         MetricFacts("prdc", "scoresweep.metrics.neighbours:prdc", {"coverage": "higher"}),
         MetricFacts("nearest", "scoresweep.metrics.neighbours:nearest"),
@@ -175,18 +193,21 @@ EXTRACTORS: dict[str, ExtractorFacts] = {
             "scoresweep.metrics.extractors.inception:Inception",
             2048,
             is_published=True,
+            gives_logits=True,
         ),
         ExtractorFacts(
             "inception_half_pixel",
             "scoresweep.metrics.extractors.inception:InceptionHalfPixel",
             2048,
             is_published=True,
+            gives_logits=True,
         ),
         ExtractorFacts(
             "inception_antialias",
             "scoresweep.metrics.extractors.inception:InceptionAntialias",
             2048,
             is_published=True,
+            gives_logits=True,
         ),
         ExtractorFacts(
             "efficientnet_lite0",
