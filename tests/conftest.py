@@ -83,11 +83,10 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write blank figures, which halves the time of tests of a report's numbers and text."""
     buffer = io.BytesIO()
     Image.new("L", (60, 60)).save(buffer, "PNG")
+    module = "scoresweep.pipeline.report.plots.second_process"
+    monkeypatch.setattr(f"{module}.usable_cores", lambda: 1)
     for name, content in (("png", buffer.getvalue()), ("pdf", b"")):
-        monkeypatch.setattr(
-            f"scoresweep.pipeline.report.sections.captioned_figure.{name}",
-            lambda figure, c=content: c,
-        )
+        monkeypatch.setattr(f"{module}.{name}", lambda figure, c=content: c)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.hparams import write_final_metrics
 from scoresweep.pipeline.report.page.render import Figures, render_page
+from scoresweep.pipeline.report.plots.second_process import draw_in_second_process
 from scoresweep.pipeline.report.published_values import published_dataset, published_values
 from scoresweep.pipeline.report.sections import (
     cost_maps,
@@ -54,6 +55,11 @@ def report(plan: Plan) -> None:
     Missing and failed results are NaN in the numbers and listed on the page. Raises `InputError` if
     there is nothing to report: no result and no failure.
     """
+    with draw_in_second_process(len(plan.runs) * len(plan.settings)):
+        _write_report(plan)
+
+
+def _write_report(plan: Plan) -> None:
     paths = plan.paths
     results = examine_results(plan)
     outdated = outdated_measurements(plan, results)

@@ -16,6 +16,7 @@ MEMORY_REMEDIES = {
     "memory: --set-resources train:mem_mb=MB (by hand: --memory)",
     "sample": "lower sample.chunk (draws different samples), use fewer processes, or give the job "
     "more memory: --set-resources sweep:mem_mb=MB",
+    "report": "give the job more memory: --set-resources report:mem_mb=MB",
 }
 """What to try if a rule runs out of memory."""
 

@@ -7,8 +7,6 @@ import os
 import threading
 from multiprocessing import parent_process
 
-import torch
-
 __all__ = [
     "disable_tf32",
     "exit_with_parent",
@@ -24,6 +22,8 @@ MALLOC_VARIABLES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_T
 
 def set_up_process(threads: int) -> None:
     """Set the number of threads, disable TF32 and retain freed memory."""
+    import torch
+
     torch.set_num_threads(threads)
     disable_tf32()
     retain_freed_memory()
@@ -34,6 +34,8 @@ def disable_tf32() -> None:
 
     By default convolutions use TF32, which has a mantissa of 10 bits instead of 23.
     """
+    import torch
+
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from scoresweep.pipeline.report.format import format_number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "COLOURS",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from scoresweep.pipeline.report.plots.charts import COLOURS
 from scoresweep.pipeline.report.plots.style import WIDTH, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["shares"]
 

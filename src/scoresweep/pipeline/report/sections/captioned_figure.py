@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -11,8 +12,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from scoresweep.pipeline.report.format import format_axes
-from scoresweep.pipeline.report.plots import COLOURS, HeatMap, Line, LineChart, pdf, png, rounded
-from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
+from scoresweep.pipeline.report.plots import COLOURS, HeatMap, Line, LineChart, rounded
+from scoresweep.pipeline.report.plots.second_process import Files, draw
 from scoresweep.pipeline.report.statistics.summary import group_by_axes
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
@@ -47,9 +48,7 @@ class CaptionedFigure(NamedTuple):
     """Name of the file, without suffix."""
     title: str
     caption: str
-    png: bytes
-    pdf: bytes = b""
-    """Empty for grids of images."""
+    files: Files | Future[Files]
     panel: str = ""
     """Title of the interactive panel that shows `chart`; other figures are shown as they are."""
     chart: LineChart | HeatMap | None = None
@@ -57,19 +56,28 @@ class CaptionedFigure(NamedTuple):
     pixels: bool = False
     """Whether it is enlarged pixels, which a page must not smooth."""
 
+    @property
+    def png(self) -> bytes:
+        """The figure as a PNG file."""
+        return self._drawn()[0]
+
+    @property
+    def pdf(self) -> bytes:
+        """The figure as a PDF file; empty for grids of images."""
+        return self._drawn()[1]
+
+    def _drawn(self) -> Files:
+        return self.files.result() if isinstance(self.files, Future) else self.files
+
 
 def captioned(
     name: str, title: str, caption: str, content: LineChart | HeatMap | Figure, panel: str = ""
 ) -> CaptionedFigure:
     """Draw `content`, and add to the caption what its bands and its lines are."""
-    if isinstance(content, Figure):
-        return CaptionedFigure(name, title, caption, png(content), pdf(content))
-    if isinstance(content, HeatMap):
-        figure = draw_heat_map(content)
-    else:
-        figure = draw_lines(content)
+    if isinstance(content, LineChart):
         caption = " ".join([caption, *_line_notes(content)])
-    return CaptionedFigure(name, title, caption, png(figure), pdf(figure), panel, content)
+    chart = None if isinstance(content, Figure) else content
+    return CaptionedFigure(name, title, caption, draw(content), panel, chart)
 
 
 def _line_notes(chart: LineChart) -> Iterator[str]:

@@ -269,7 +269,7 @@ def density_animations(data: ReportData) -> Iterator[CaptionedFigure]:
         )
         name = file_name("fit", *where.values())
         title = f"Score during training{title_suffix(where)}"
-        yield CaptionedFigure(name, title, caption, animation(frames))
+        yield CaptionedFigure(name, title, caption, (animation(frames), b""))
 
 
 def vector_fields(data: ReportData) -> Iterator[CaptionedFigure]:

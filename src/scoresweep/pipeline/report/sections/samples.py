@@ -136,7 +136,7 @@ def _picture(
     name: str, title: str, caption: str, samples: Split, real: Split | None = None
 ) -> CaptionedFigure:
     """Return a grid of samples; points are drawn over `real` ones."""
-    picture = CaptionedFigure(name, title, caption, _grid(samples, real))
+    picture = CaptionedFigure(name, title, caption, (_grid(samples, real), b""))
     return picture._replace(pixels=samples.pixel_range is not None)
 
 
@@ -255,7 +255,7 @@ def trajectory_figures(
         if trajectories.states.ndim == 5:
             strip = trajectory_strip(trajectories.states)
             caption += ", the first level on the left."
-            yield CaptionedFigure(name, title, caption, strip, pixels=True)
+            yield CaptionedFigure(name, title, caption, (strip, b""), pixels=True)
         else:
             figure = draw_trajectories(*astuple(trajectories))
             yield captioned(name, title, f"{caption}.", figure)
