@@ -42,8 +42,8 @@ MEASURED = {
 }
 """How samples and networks are evaluated in every study."""
 
-NEEDY = {"classes", "frechet_infinity"}
-"""Metrics that need a classifier or more samples than there are."""
+NEEDY = {"classes", "frechet_infinity", "inception_score"}
+"""Metrics that need a classifier, fetched weights, or more samples than there are."""
 
 VALUES = 2
 """Maximum number of values of a swept option."""

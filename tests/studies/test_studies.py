@@ -160,7 +160,7 @@ FIDS = {
 @pytest.mark.parametrize("name", FIDS)
 def test_a_published_value_is_of_one_run_and_setting(name: str) -> None:
     plan = plan_study(load_study(FOLDER / f"{name}.yaml"), where=name)
-    assert [entry.values for entry in plan.study.published] == [{"fid": fid} for fid in FIDS[name]]
+    assert [entry.values["fid"] for entry in plan.study.published] == FIDS[name]
     found = [
         (run.id, setting.id)
         for entry in plan.study.published
