@@ -10,7 +10,10 @@ EXTRA := slow or cluster or browser or download
 # Caches of the programs that the tests start stay in the checkout.
 CACHES := XDG_CACHE_HOME=$(CURDIR)/.cache XDG_CONFIG_HOME=$(CURDIR)/.cache
 
-.PHONY: help install study announce test test-all lint format schema tensorboard bench cluster cluster-down clean
+NO_MKDOCS_2_WARNING := 1
+export NO_MKDOCS_2_WARNING
+
+.PHONY: help install study announce test test-all lint format schema docs tensorboard bench cluster cluster-down clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +42,7 @@ announce:
 	@echo "  its nodes in /etc/hosts; it is removed afterwards"
 	@echo "- published datasets and weights (0.4 GB) are downloaded to ~/.cache/scoresweep"
 
-test-all: announce install lint  ## The same with all tests: slow, SLURM, browser, downloads (Debian, root)
+test-all: announce install .venv/docs-installed lint  ## The same with all tests: slow, SLURM, browser, downloads (Debian, root)
 	@# One process runs the cluster tests, which mostly wait, beside the two that keep the cores busy.
 	SCORESWEEP_CLUSTER_TESTS=require SCORESWEEP_BROWSER_TESTS=require \
 	  SCORESWEEP_DOWNLOAD_TESTS=require $(PYTEST) --numprocesses 3
@@ -59,6 +62,14 @@ format: install  ## Format the code
 
 schema: install  ## Write the JSON schema of study files
 	scoresweep schema > workflow/schemas/study.schema.json
+
+docs: .venv/docs-installed  ## Build the documentation: build/site/index.html, to be read offline
+	mkdocs build --quiet
+	@echo "build/site/index.html"
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch .venv/docs-installed
 
 LINK = study=$${run\#results/}; links=results/.tensorboard/$${study%%/*}; \
   mkdir -p $$links && ln -sfn ../../../$$run/tensorboard $$links/$${run\#\#*/}

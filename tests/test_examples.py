@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from types import ModuleType
 from typing import Any
 
+import matplotlib
+import nbformat
 import pytest
 import torch
 import xarray as xr
 import yaml
 from checkout import ROOT
+from matplotlib import pyplot
 from tiny_study import give_data
 
 from scoresweep.distributions import GaussianMixture
@@ -94,3 +99,19 @@ def test_the_adapted_network_predicts_the_noise_of_a_gaussian(sigma):
     found = network(x, torch.full((3,), sigma, dtype=torch.float64))
     expected = sigma * (x - 0.5) / ((std / 2) ** 2 + sigma**2)
     torch.testing.assert_close(found, expected, rtol=0.03, atol=0)  # steps are whole numbers
+
+
+def test_the_notebook_has_the_output_of_its_code(monkeypatch):
+    notebook = nbformat.read(EXAMPLES / "analysis.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    monkeypatch.chdir(EXAMPLES)
+    names: dict[str, Any] = {}
+    with matplotlib.rc_context({"backend": "agg"}):
+        for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+            printed = StringIO()
+            with redirect_stdout(printed):
+                exec(cell.source, names)
+            shown = "".join(output.text for output in cell.outputs if "text" in output)
+            assert printed.getvalue() == shown, cell.source
+    assert len(names["axes"].lines) == 3
+    pyplot.close("all")

@@ -1,4 +1,4 @@
-"""The examples of the README work, and the paths in the documents exist."""
+"""The examples of the README and of the pages work, and the paths in them exist."""
 
 import math
 import re
@@ -12,20 +12,26 @@ from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.study import parse_study, plan_study
 
-README = (ROOT / "README.md").read_text()
 PAGES = [
     path.relative_to(ROOT)
-    for folder in (ROOT, ROOT / "docs", ROOT / "docs/gallery", ROOT / "slurm")
+    for folder in (
+        ROOT,
+        *(ROOT / name for name in ["docs", "docs/api", "docs/gallery", "config", "slurm"]),
+    )
     for path in sorted(folder.glob("*.md"))
 ]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150
 
 
 def test_the_library_example_samples_the_mixture(capsys):
-    (example,) = blocks("python")
+    (example,) = blocks("docs/api/index.md", "python")
     namespace: dict[str, object] = {}
     exec(example, namespace)
     share = float(namespace["share"])  # type: ignore[arg-type]
@@ -47,7 +53,7 @@ def test_the_report_example_answers_its_questions(tmp_path, monkeypatch, capsys)
     tables = collect(plan, collect_jobs(plan))
     tables.tree.to_netcdf(plan.paths.report, engine="h5netcdf")
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python no-run")
+    (example,) = blocks("docs/analysis.md", "python no-run")
     exec(example, {})
     answers = capsys.readouterr().out.splitlines()
     step = abs(math.log10(2e-6 / 2e-5))
@@ -55,14 +61,14 @@ def test_the_report_example_answers_its_questions(tmp_path, monkeypatch, capsys)
     assert answers[0] == "[2.e-05 2.e-05]"
     assert answers[1] == f"[{(best + step) / best:.2f} 1.  ]"
     assert answers[2].endswith("[10. 30.]")
-    shown = blocks("text")[0].splitlines()
+    shown = blocks("docs/analysis.md", "text")[0].splitlines()
     assert [line.count("[") for line in shown] == [line.count("[") for line in answers]
 
 
 def test_the_study_shown_is_the_default_one():
-    (shown,) = blocks("yaml")
+    (shown,) = blocks("docs/studies.md", "yaml")
     shown = yaml.safe_load(shown)
-    plan = plan_study(parse_study(shown, "README.md"))
+    plan = plan_study(parse_study(shown, "studies.md"))
     assert len(plan.runs) * len(plan.settings) == 12
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     for block in ("train", "sample", "evaluate"):

@@ -292,3 +292,9 @@ def test_ctrl_c_exits_with_130_and_no_traceback(study, tmp_path):
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_version(scoresweep):
+    ended = scoresweep("--version")
+    assert ended.returncode == 0
+    assert ended.stdout.split() == ["scoresweep", importlib.import_module("scoresweep").__version__]

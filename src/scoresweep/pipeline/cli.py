@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import scoresweep
 from scoresweep.pipeline.cluster.environment import remove_launcher_variables
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.study import Plan, load_study, plan_study
@@ -55,6 +56,22 @@ ThisCode = Annotated[
 
 STEPS = "Steps of a study"
 INSPECT = "Inspect and manage a study"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"scoresweep {scoresweep.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options without a command."""
 
 
 def _plan(study: Path, root: Path) -> Plan:
