@@ -84,6 +84,7 @@ def describe_checkpoint(file: Path) -> str:
         InputError: if it is not a checkpoint of a known program, or its network has no counterpart
             here.
     """
+    file = file.absolute()  # "." has no name
     checkpoint = read_checkpoint_file(file, ema=True)
     published = checkpoint.published
     try:
@@ -134,8 +135,9 @@ def _stated(published: Published) -> _Described:
         sigmas = geometric(*DIFFUSERS_LADDER)
     parameters = sum(tensor.numel() for tensor in published.tensors.values())
     if stated.program == DIFFUSERS:
+        arguments = {key: value for key, value in options.items() if key != "name"}
         with torch.device("meta"):
-            network = NCSNpp(stated.shape, sigmas, **_arguments(options))
+            network = NCSNpp(stated.shape, sigmas, **arguments)
         check_parameters(published.tensors, diffusers_shapes(network))
         parameters = sum(parameter.numel() for parameter in network.parameters())
     if not stated.plugin:
@@ -149,10 +151,6 @@ def _stated(published: Published) -> _Described:
         stated.sampler or SAMPLERS.get(options["name"], OTHER_SAMPLER),
         open_points(published),
     )
-
-
-def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key != "name"}
 
 
 def _network(published: Published) -> tuple[NCSNpp | RefineNet, dict[str, Any]]:
@@ -204,7 +202,8 @@ def _noise(sigmas: Tensor) -> dict[str, Any]:
 
 def _study(file: Path, published: Published, described: _Described) -> str:
     """Return the study as YAML."""
-    name = re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
+    full = file.name if file.is_dir() else file.stem
+    name = re.sub(r"[^a-z0-9]+", "_", full.lower()).strip("_")
     plugin = published.network.plugin.get("source") if published.network else None
     is_image = published.network is None or len(published.network.shape) == 3
     starts_from_noise = described.sampler["name"] == "predictor_corrector" or not is_image

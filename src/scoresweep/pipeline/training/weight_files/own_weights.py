@@ -34,9 +34,8 @@ def read_own_weights(file: Path) -> Published:
     """
     try:
         model, tensors = read_network_file(file)
-        network = StatedNetwork(
-            PROGRAM, model["network"], tuple(model["shape"]), model.get("plugin", {})
-        )
+        options = {"name": model["network"]["name"], **model["network"]}
+        network = StatedNetwork(PROGRAM, options, tuple(model["shape"]), model.get("plugin", {}))
         sigmas = tensors.pop("sigmas").double()
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
