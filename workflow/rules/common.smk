@@ -53,8 +53,13 @@ OUTDATED = str(Path(MARKERS.name, "outdated")) if MARKERS else "outdated"
 def results():
     """Return the state of every result of the study, and of every batch."""
     from scoresweep.pipeline.results import batch_results, examine_results
+    from scoresweep.pipeline.results.kept_weights import check_kept_weights
 
     found = examine_results(plan, this_code=reruns_for_code())
+    try:
+        check_kept_weights(plan, found)
+    except ScoresweepError as error:
+        raise WorkflowError(str(error))
     found.by_key |= batch_results(plan, found, batches())
     return found
 

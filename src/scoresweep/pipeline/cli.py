@@ -263,14 +263,17 @@ def score_error(
     """Measure trained networks: their score error at each level, their bits per dimension."""
     from scoresweep.pipeline.results.examine import is_measured
     from scoresweep.pipeline.rules.score_error import score_error as run_score_error
+    from scoresweep.pipeline.study.batches import score_error_task
 
     plan = _plan(study, root)
     _set_up_process(threads)
     for name in _runs(plan, run):
-        if plan.measures_networks and is_measured(plan, name, this_code=this_code):
-            say(f"{name}: metrics of the network are up to date")
-        else:
-            run_score_error(plan, name, gpus)
+        for weights in plan.measured_weights(plan.run(name)) or [""]:
+            task = score_error_task(weights)
+            if plan.measures_networks and is_measured(plan, name, task, this_code=this_code):
+                say(f"{name}: metrics of the network are up to date")
+            else:
+                run_score_error(plan, name, gpus, weights)
 
 
 @app.command(rich_help_panel=STEPS)

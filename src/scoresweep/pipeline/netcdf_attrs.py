@@ -49,6 +49,8 @@ VARIABLE_ATTRS: dict[str, tuple[str, str]] = {
     "field_score": ("score of the network", "1/data"),
     "field_exact": ("exact score", "1/data"),
     # sampling
+    "chosen_training_step": ("training step that was chosen as the best", "1"),
+    "chosen_step_value": ("value by which the training step was chosen", TEXT),
     "n_generated": ("number of samples drawn", "1"),
     "signal_to_noise": ("signal-to-noise ratio of a step, √(η/2) |s| / √D", "1"),
     "path_score_error_sigma2": (

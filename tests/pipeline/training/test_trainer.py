@@ -268,7 +268,7 @@ def test_gradient_accumulation_changes_only_the_order_of_sums(make_plan, undistu
 
 
 def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
-    plan = make_plan()
+    plan = make_plan(keep={"every": 50})
     run, paths = plan.runs[0], plan.paths
     finish(plan, processes=2)
     ours = xr.load_dataset(paths.training_curves(run.id))
@@ -280,6 +280,7 @@ def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
     weights = load_file(paths.weights(run.id))
     for name, value in load_file(undisturbed / "model.safetensors").items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
+    assert sorted(path.name for path in paths.kept(run.id).iterdir()) == ["step=100", "step=50"]
 
 
 def test_a_run_whose_data_changed_starts_from_scratch(make_plan, capsys):
@@ -374,10 +375,11 @@ def half_precision(monkeypatch):
         return accelerator
 
     def record(self, step, taken):
-        before = [p.clone() for p in self.averaged.parameters()]
+        (averaged,) = self.averages.values()
+        before = [p.clone() for p in averaged.parameters()]
         average(self, step, taken)
         moved = any(
-            not torch.equal(a, b) for a, b in zip(before, self.averaged.parameters(), strict=True)
+            not torch.equal(a, b) for a, b in zip(before, averaged.parameters(), strict=True)
         )
         assert moved == bool(taken)
         if not taken:

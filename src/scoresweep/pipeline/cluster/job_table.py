@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 
 from scoresweep.pipeline.cluster.squeue import QueuedJob
 from scoresweep.pipeline.results import Result, Results, examine_results
+from scoresweep.pipeline.results.result import score_error_key
 from scoresweep.pipeline.results.states import list_names
-from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.batches import SCORE_ERROR
+from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study.batches import score_error_task
 from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
@@ -66,7 +67,7 @@ def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
     """
     results = results or examine_results(plan)
     begun = {run.id: begun_tasks(plan, run.id) for run in plan.runs}
-    jobs = [_run(plan, run.id, results, begun[run.id]) for run in plan.runs]
+    jobs = [_run(plan, run, results, begun[run.id]) for run in plan.runs]
     for run in plan.runs:
         jobs.extend(_settings(plan, run.id, results, begun[run.id]))
     return jobs
@@ -91,19 +92,22 @@ def begun_tasks(plan: Plan, run: str) -> dict[str, BegunTask]:
     return {name: task for task in begun for name in task.batch.tasks}
 
 
-def _run(plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask]) -> Job:
-    paths, network = plan.paths, results["train", run]
+def _run(plan: Plan, run: Run, results: Results, begun: Mapping[str, BegunTask]) -> Job:
+    paths, network = plan.paths, results["train", run.id]
     if network.is_due:
-        return _mark_outdated(_unfinished(run, None, paths.progress(run)), network)
-    progress = JobState.read(paths.progress(run))
-    done = Job(run, None, "done", progress.message if progress else "", progress)
-    if not plan.measures_networks or not results["score_error", run].is_due:
-        return done
-    job = _add_measurement(done, "score error", begun.get(SCORE_ERROR), paths.weights(run))
-    error = results["score_error", run]
-    if job is not done or error.state == "missing":
-        return job
-    return replace(done, message=f"score error: outdated: {error.reason}")
+        return _mark_outdated(_unfinished(run.id, None, paths.progress(run.id)), network)
+    progress = JobState.read(paths.progress(run.id))
+    done = Job(run.id, None, "done", progress.message if progress else "", progress)
+    for name in plan.measured_weights(run):
+        error, task = results[score_error_key(run.id, name)], score_error_task(name)
+        if not error.is_due:
+            continue
+        job = _add_measurement(done, "score error", task, begun.get(task), paths.weights(run.id))
+        if job is not done:
+            return job
+        if error.state != "missing":
+            return replace(done, message=f"score error: outdated: {error.reason}")
+    return done
 
 
 def _mark_outdated(job: Job, result: Result) -> Job:
@@ -115,12 +119,11 @@ def _mark_outdated(job: Job, result: Result) -> Job:
     return replace(job, state="outdated", message=result.reason)
 
 
-def _add_measurement(job: Job, what: str, task: BegunTask | None, measured: Path) -> Job:
+def _add_measurement(job: Job, what: str, name: str, task: BegunTask | None, measured: Path) -> Job:
     """Return `job` with the state of its measurement, if a batch began it later than `measured`.
 
-    A measurement writes no other file until it is done.
+    `name` is that of the task. A measurement writes no other file until it is done.
     """
-    name = job.setting or SCORE_ERROR
     if task is None or task.batch.updated < measured.stat().st_mtime:
         return job
     if name in task.batch.failed:
@@ -150,7 +153,8 @@ def _settings(
             if metrics.state != "missing":
                 message, latest = f"outdated: {metrics.reason}", metrics.output
             job = Job(run, setting.id, "sampled", message)
-            yield _add_measurement(job, "evaluation", begun.get(setting.id), latest)
+            task = begun.get(setting.id)
+            yield _add_measurement(job, "evaluation", setting.id, task, latest)
         elif progress.name in sample_files:
             job = _mark_outdated(_unfinished(run, setting.id, progress), samples)
             yield _growing(job, samples)

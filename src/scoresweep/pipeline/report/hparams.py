@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
-import xarray as xr
 
 from scoresweep.pipeline.report.statistics.repeats import repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.tables.axes import weights_axes
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
 from scoresweep.pipeline.training.hparams_file import run_hparams, write_hparams
-
-if TYPE_CHECKING:
-    from pandas.core.groupby import SeriesGroupBy
 
 __all__ = ["write_final_metrics"]
 
@@ -31,15 +28,17 @@ def write_final_metrics(
     The best setting, by the main metric, is written too; values are means over its samplings.
     `wide` has a row for each measured setting; `metrics` lists the metrics, the main one first.
     """
-    losses, errors = _losses(data), _score_errors(data)
+    axes = weights_axes(plan.study)
+    losses, errors = _losses(data), _score_errors(data, axes)
     for run in plan.runs:
         rows, options = wide[wide["run"] == run.id], run_hparams(run)
         if metrics:
             rows = rows[rows[metrics[0].name].notna()]
         rows = data.finalists(rows)
-        quality, final = {}, dict[str, float]()
+        quality, final, key = {}, dict[str, float](), (run.id,)
         if metrics and len(rows):
             best = _best(rows, metrics, [*data.setting_axes, *data.evaluation_axes])
+            key += tuple(best[axis] for axis in axes)
             values = {metric.name: float(best[metric.name]) for metric in metrics}
             quality = {f"result/{name}": x for name, x in values.items() if not math.isnan(x)}
             final = dict(list(quality.items())[:1])
@@ -50,7 +49,7 @@ def write_final_metrics(
                     final[f"result/best_{axis}"] = float(best[axis])
                 else:  # results must be numbers, options can be strings
                     options[f"best_{axis}"] = best[axis]
-        final |= {"result/score_error": errors[run.id]} if run.id in errors else {}
+        final |= {"result/score_error": errors[key]} if key in errors else {}
         final |= {"result/training_loss": losses[run.id]} if run.id in losses else {}
         final |= quality
         if final and plan.paths.tensorboard(run.id).is_dir():
@@ -71,21 +70,18 @@ def _losses(data: ReportData) -> dict[str, float]:
     training = data.tree["training"].to_dataset()
     if "loss" not in training:
         return {}
-    return _by_run(_values(training, "loss").last())
+    last = training[["run", "loss"]].to_dataframe().dropna(subset="loss").groupby("run")["loss"]
+    return {str(run): value for run, value in last.last().items()}
 
 
-def _score_errors(data: ReportData) -> dict[str, float]:
-    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
+def _score_errors(data: ReportData, axes: Sequence[str]) -> dict[tuple[Any, ...], float]:
+    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run.
+
+    The keys are the run and the values of `axes`, which choose its weights.
+    """
     errors, name = data.tree["score_error"].to_dataset(), "score_error_sigma2"
     if name not in errors:
         return {}
-    return _by_run(_values(errors.sel(split="test"), name).mean())
-
-
-def _values(dataset: xr.Dataset, name: str) -> SeriesGroupBy[Any, Any]:
-    """Return the values of a variable by run, in the order of its dimensions."""
-    return dataset[["run", name]].to_dataframe().dropna(subset=name).groupby("run")[name]
-
-
-def _by_run(series: pd.Series[float]) -> dict[str, float]:
-    return {str(run): value for run, value in series.items()}
+    frame = errors[["run", name]].sel(split="test").to_dataframe().reset_index()
+    means = frame.dropna(subset=name).groupby(["run", *axes])[name].mean()
+    return {key if isinstance(key, tuple) else (key,): value for key, value in means.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import xarray as xr
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.format import format_value
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
-from scoresweep.pipeline.report.tables.axes import axis_options
+from scoresweep.pipeline.report.tables.axes import axis_options, weights_axes
 from scoresweep.pipeline.report.tables.frames import wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import SCHEMA_VERSION, ReportData
@@ -101,9 +101,8 @@ def read_report(path: Path) -> Report:
         raise InputError(f"{path}: no measured setting, so there is nothing to compare")
     ranking = data.metrics_of_finalists(rows, ranking_metrics(groups["sampling"], rows))
     metrics = {metric.name: metric for metric in ranking}
-    errors = _network_errors(groups["score_error"])
-    if errors:
-        rows[SCORE_ERROR] = rows["run"].map(errors)
+    if SCORE_ERROR in groups["score_error"]:
+        rows = _with_network_errors(rows, groups["score_error"], weights_axes(study))
         title = "score error σ² of the network, mean over levels"
         metrics[SCORE_ERROR] = RankedMetric(SCORE_ERROR, title, "lower", {"valid_min": 0.0})
     return Report(path, about, plan, rows, metrics, exact)
@@ -124,13 +123,16 @@ def _check_version(path: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _network_errors(score_error: xr.Dataset) -> dict[str, float]:
-    """Return ½ σ² E‖s − s*‖² on test points, the mean over the levels, of each measured run."""
-    if SCORE_ERROR not in score_error:
-        return {}
-    errors = score_error[["run", SCORE_ERROR]].sel(split="test").to_dataframe()
-    means = errors.groupby("run")[SCORE_ERROR].mean().dropna()
-    return {str(run): value for run, value in means.items()}
+def _with_network_errors(
+    rows: pd.DataFrame, score_error: xr.Dataset, axes: Sequence[str]
+) -> pd.DataFrame:
+    """Return `rows` with ½ σ² E‖s − s*‖² on test points, the mean over the levels.
+
+    It is that of the row's run, and of the weights that its `axes` choose.
+    """
+    errors = score_error[["run", SCORE_ERROR]].sel(split="test").to_dataframe().reset_index()
+    keys = ["run", *axes]
+    return rows.join(errors.groupby(keys)[SCORE_ERROR].mean(), on=keys)
 
 
 def format_option(value: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoresweep.pipeline.results.result import Key, Result, Results
+from scoresweep.pipeline.results.result import Key, Result, Results, score_error_key
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.batches import SCORE_ERROR, Batch, setting_tasks
+from scoresweep.pipeline.study.batches import Batch, setting_tasks, weights_of_task
 
 __all__ = ["batch_results", "due_tasks", "known_tasks", "num_due_tasks"]
 
@@ -51,4 +51,5 @@ def num_due_tasks(results: Results, batch: Batch) -> int:
 
 
 def _key(run: str, task: str) -> Key:
-    return ("score_error", run) if task == SCORE_ERROR else ("evaluate", run, task)
+    weights = weights_of_task(task)
+    return ("evaluate", run, task) if weights is None else score_error_key(run, weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scoresweep.pipeline.results.code_version import Kind, describe_other_code
-from scoresweep.pipeline.results.result import Key, Result, Results
+from scoresweep.pipeline.results.result import Key, Result, Results, score_error_key
 from scoresweep.pipeline.results.states import is_imported
 from scoresweep.pipeline.study import Plan, Run
 
@@ -63,8 +63,8 @@ def _mark_run(plan: Plan, results: Results, run: Run) -> bool:
         network.mark_due(data_change)
     retraining = network.is_due, "its network is trained again"
     affected: list[Result] = [network]
-    if plan.measures_networks:
-        score_error = results["score_error", run.id]
+    for name in plan.measured_weights(run):
+        score_error = results[score_error_key(run.id, name)]
         score_error.mark_due(retraining, data_change)
         affected.append(score_error)
     evaluates = False

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scoresweep.pipeline.results.best_step import find_best_step, has_best_step, weights_of
 from scoresweep.pipeline.results.due_jobs import is_of_other_code, mark_due_jobs, mark_other_code
 from scoresweep.pipeline.results.halving_stages import first_stage, next_stage, stages
 from scoresweep.pipeline.results.report_state import report_state
-from scoresweep.pipeline.results.result import Key, Result, Results, Rule
+from scoresweep.pipeline.results.result import Key, Result, Results, Rule, score_error_key
 from scoresweep.pipeline.results.states import (
     dataset_state,
     list_names,
@@ -21,6 +22,7 @@ from scoresweep.pipeline.results.states import (
     score_error_state,
 )
 from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.batches import weights_of_task
 
 __all__ = ["due_rules", "examine_results", "is_measured"]
 
@@ -39,9 +41,10 @@ def examine_results(plan: Plan, *, this_code: bool = False) -> Results:
             by_key["reference", dataset.id, extractor] = reference
     for run in plan.runs:
         data = by_key["stage", run.dataset.id]
-        network = by_key["train", run.id] = network_state(plan.paths, run.id, data)
-        if plan.measures_networks:
-            by_key["score_error", run.id] = score_error_state(plan, run.id, network, data)
+        by_key["train", run.id] = network_state(plan.paths, run.id, data)
+        for name in plan.measured_weights(run):
+            error = score_error_state(plan, run.id, _network(plan, results, run, name), data, name)
+            by_key[score_error_key(run.id, name)] = error
     if this_code:
         mark_other_code(plan, by_key)
     files = {run.id: _Files.of(plan, run.id) for run in plan.runs}
@@ -92,10 +95,37 @@ def _setting_states(
     plan: Plan, results: Results, run: Run, setting: Setting, files: _Files, options: str
 ) -> dict[Key, Result]:
     """Return the states of the samples and the metrics of a setting of a run."""
-    network, data = results["train", run.id], results["stage", run.dataset.id]
+    data, choice = results["stage", run.dataset.id], None
+    if has_best_step(run, setting) and (choice := find_best_step(plan, run, setting)):
+        results.best_steps[run.id, setting.id] = choice
+    name = weights_of(plan, run, setting, choice)
+    if name is None:
+        samples, metrics = _without_step(plan, run, setting)
+        return {("sample", run.id, setting.id): samples, ("evaluate", run.id, setting.id): metrics}
+    network = _network(plan, results, run, name)
     samples = samples_state(plan.paths, run.id, setting, network, data, files.samples)
     metrics = metrics_state(plan, run.id, setting.id, samples, data, files.metrics, options)
     return {("sample", run.id, setting.id): samples, ("evaluate", run.id, setting.id): metrics}
+
+
+def _without_step(plan: Plan, run: Run, setting: Setting) -> list[Result]:
+    """Return the results of a setting whose training step is not chosen yet."""
+    samples = plan.paths.samples_manifest(run.id, setting.store)
+    reason = "its training step is not chosen yet"
+    return [
+        Result("sample", samples, "missing", reason),
+        Result("evaluate", plan.paths.metrics(run.id, setting.id), "missing", reason),
+    ]
+
+
+def _network(plan: Plan, results: Results, run: Run, name: str) -> Result:
+    """Return the state of a run's weights of this name."""
+    if not name:
+        return results["train", run.id]
+    if (run.id, name) not in results.kept:
+        data = results["stage", run.dataset.id]
+        results.kept[run.id, name] = network_state(plan.paths, run.id, data, name)
+    return results.kept[run.id, name]
 
 
 def _add_measured(plan: Plan, results: Results, files: Mapping[str, _Files]) -> None:
@@ -117,27 +147,23 @@ def _add_measured(plan: Plan, results: Results, files: Mapping[str, _Files]) -> 
             results.settings[run.id].append(at)
 
 
-def is_measured(
-    plan: Plan, run_id: str, setting_id: str | None = None, *, this_code: bool = False
-) -> bool:
-    """Return whether a setting's metrics, or a run's score error, are up to date.
+def is_measured(plan: Plan, run_id: str, task: str, *, this_code: bool = False) -> bool:
+    """Return whether what a task measures, of a setting or a network, is up to date.
 
-    With `this_code`, they must also have been computed by this code.
+    With `this_code`, it must also have been computed by this code.
     """
-    *used, measured = _task_results(plan, run_id, setting_id)
+    *used, measured = _task_results(plan, run_id, task)
     if any(result.state != "done" for result in (*used, measured)):
         return False
     return not (this_code and is_of_other_code(measured))
 
 
-def due_rules(
-    plan: Plan, run_id: str, setting_id: str | None = None, *, this_code: bool = False
-) -> list[Rule]:
-    """Return what must be computed for a setting of a run, or for its score error, in order.
+def due_rules(plan: Plan, run_id: str, task: str, *, this_code: bool = False) -> list[Rule]:
+    """Return what must be computed for a task of a run, in order.
 
     With `this_code`, results of other code must be computed again.
     """
-    network, *results = _task_results(plan, run_id, setting_id)
+    network, *results = _task_results(plan, run_id, task)
     is_due, rules = network.state != "done", list[Rule]()
     for result in results:
         is_due = is_due or result.state != "done" or (this_code and is_of_other_code(result))
@@ -145,11 +171,18 @@ def due_rules(
     return rules
 
 
-def _task_results(plan: Plan, run_id: str, setting_id: str | None) -> list[Result]:
+def _task_results(plan: Plan, run_id: str, task: str) -> list[Result]:
     """Return the network and what is made from it, the measurements last."""
-    data = recorded_dataset(plan.paths, plan.run(run_id).dataset.id)
+    run, weights = plan.run(run_id), weights_of_task(task)
+    data = recorded_dataset(plan.paths, run.dataset.id)
     network = network_state(plan.paths, run_id, data)
-    if setting_id is None:
-        return [network, score_error_state(plan, run_id, network, data)]
-    samples = samples_state(plan.paths, run_id, plan.setting(setting_id), network, data)
-    return [network, samples, metrics_state(plan, run_id, setting_id, samples, data)]
+    if weights is not None:
+        used = network_state(plan.paths, run_id, data, weights) if weights else network
+        return [network, score_error_state(plan, run_id, used, data, weights)]
+    setting = plan.setting(task)
+    name = weights_of(plan, run, setting)
+    if name is None:
+        return [network, *_without_step(plan, run, setting)]
+    used = network_state(plan.paths, run_id, data, name) if name else network
+    samples = samples_state(plan.paths, run_id, setting, used, data)
+    return [network, samples, metrics_state(plan, run_id, task, samples, data)]

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoresweep.pipeline.results.best_step import best_group, has_best_step, step_plan
 from scoresweep.pipeline.results.examine import examine_results
 from scoresweep.pipeline.results.result import Results
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.batches import SCORE_ERROR
 from scoresweep.pipeline.study.ids import ID
 from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.removal import is_left_behind
@@ -148,24 +150,35 @@ def _unnamed_settings(plan: Plan) -> Iterator[Removable]:
     stores = {setting.store for setting in plan.settings}
     ids = {id_ for setting in plan.settings for id_ in (setting.id, *setting.ids.values())}
     for run in plan.runs:
+        steps = [s for best in _best(plan, run) for s in step_plan(plan, run, best).settings]
+        named, used = ids | {s.id for s in steps}, stores | {s.store for s in steps}
         for path in _files(plan.paths.results / "samples" / run.id):
             found = SAMPLE_FILE.fullmatch(path.name)
-            if found and found[1] not in stores:
+            if found and found[1] not in used:
                 yield Removable("unnamed", path, (plan.paths.samples_lock(run.id, found[1]),))
         for path in _files(plan.paths.results / "metrics" / run.id):
             found = METRICS_FILE.fullmatch(path.name)
-            if found and found[1] not in ids:
+            if found and found[1] not in named:
                 yield Removable("unnamed", path)
-        if not plan.measures_networks:
-            yield Removable("unnamed", plan.paths.score_error(run.id))
+        errors = {plan.paths.score_error(run.id, name) for name in plan.measured_weights(run)}
+        for path in (plan.paths.results / "metrics" / run.id).glob(f"{SCORE_ERROR}*.nc"):
+            if path not in errors and not METRICS_FILE.fullmatch(path.name):
+                yield Removable("unnamed", path)
+
+
+def _best(plan: Plan, run: Run) -> list[Setting]:
+    """Return the settings whose training step is chosen for a run."""
+    return [setting for setting in plan.settings if has_best_step(run, setting)]
 
 
 def _unnamed_choices(plan: Plan) -> Iterator[Removable]:
-    """Yield files of successive halving."""
-    groups, counts = plan.halving_groups(), {f"{count}.json" for count in plan.counts}
+    """Yield files of successive halving, and choices of training steps."""
+    named = {(g, f"{count}.json") for g in plan.halving_groups() for count in plan.counts}
+    for run in plan.runs:
+        named |= {(best_group(run, s), f"{s.sample.count}.json") for s in _best(plan, run)}
     for folder in _files(plan.paths.results / "halving"):
         for path in _files(folder):
-            if folder.name not in groups or path.name not in counts:
+            if (folder.name, path.name) not in named:
                 yield Removable("unnamed", path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import find_made_from
-from scoresweep.pipeline.results.result import Result, Results
+from scoresweep.pipeline.results.result import Result, Results, score_error_key
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.hdf5 import is_complete, map_file
@@ -24,8 +24,8 @@ def outdated_measurements(plan: Plan, results: Results) -> dict[Path, str]:
     for run in plan.runs:
         network = results["train", run.id]
         used[plan.paths.training_curves(run.id)] = [network]
-        if plan.measures_networks:
-            error = results["score_error", run.id]
+        for name in plan.measured_weights(run):
+            error = results[score_error_key(run.id, name)]
             used[error.output] = [network, error]
         for setting in results.settings[run.id]:
             samples = results["sample", run.id, setting.id]

@@ -14,7 +14,17 @@ from scoresweep.pipeline.results.halving_choice import Choice
 from scoresweep.pipeline.results.input_hashes import changed_inputs
 from scoresweep.pipeline.study import Setting
 
-__all__ = ["INPUT_NAMES", "RULES", "SWEEP_STEPS", "Key", "Result", "Results", "Rule", "State"]
+__all__ = [
+    "INPUT_NAMES",
+    "RULES",
+    "SWEEP_STEPS",
+    "Key",
+    "Result",
+    "Results",
+    "Rule",
+    "State",
+    "score_error_key",
+]
 
 State = Literal["done", "missing", "outdated"]
 """`outdated`: made from inputs that have changed since; kept until it is replaced."""
@@ -35,6 +45,11 @@ INPUT_NAMES = {
     "samples": "its samples",
 }
 """Names of inputs in records and in messages."""
+
+
+def score_error_key(run: str, weights: str) -> Key:
+    """Return the key of the score error of a run's weights."""
+    return ("score_error", run, weights) if weights else ("score_error", run)
 
 
 @dataclass
@@ -91,6 +106,10 @@ class Results:
     stages: dict[tuple[str, int], list[Setting]] = field(default_factory=dict)
     """Settings to draw and measure at each count of successive halving, by run and count; a run
     whose choice is not known yet is left out."""
+    kept: dict[tuple[str, str], Result] = field(default_factory=dict)
+    """Weights other than the usual ones that settings use, by run and name; no jobs."""
+    best_steps: dict[tuple[str, str], Choice] = field(default_factory=dict)
+    """Known choices of the best training step, by run and setting."""
     choices: dict[tuple[str, int], Choice] = field(default_factory=dict)
     """Known choices of successive halving, by group and by the count that settings go on to."""
 

@@ -78,12 +78,12 @@ def _set_hashes(data: Result, manifest: Mapping[str, Any]) -> None:
     data.code = parse_code(manifest.get(MADE_BY))
 
 
-def network_state(paths: StudyPaths, run: str, data: Result) -> Result:
-    """Return the state of a run's weights."""
-    weights, manifest = paths.weights(run), paths.weights_manifest(run)
+def network_state(paths: StudyPaths, run: str, data: Result, name: str = "") -> Result:
+    """Return the state of a run's weights; `name` names others than the usual ones."""
+    weights, manifest = paths.weights(run, name), paths.weights_manifest(run, name)
     result = Result("train", manifest)
     if not weights.exists():
-        result.state, result.reason = "missing", "not trained"
+        result.state, result.reason = "missing", f"{name} not kept" if name else "not trained"
         return result
     result.sha256 = recorded_weights_sha256(weights)
     result.hashes = {"weights": result.sha256}
@@ -105,9 +105,11 @@ def _checkpoint_inputs(paths: StudyPaths, run: str) -> dict[str, str]:
     return {}
 
 
-def score_error_state(plan: Plan, run: str, network: Result, data: Result) -> Result:
-    """Return the state of the score error of a run."""
-    result = Result("score_error", plan.paths.score_error(run))
+def score_error_state(
+    plan: Plan, run: str, network: Result, data: Result, weights: str = ""
+) -> Result:
+    """Return the state of the score error of a run's `weights`, whose state is `network`."""
+    result = Result("score_error", plan.paths.score_error(run, weights))
     exists = result.output.exists()
     return _measurement_state(result, exists, plan.score_error_hash(), network, data)
 

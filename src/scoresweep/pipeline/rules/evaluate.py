@@ -31,6 +31,7 @@ from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.evaluation.sample_metrics import measure_samples
 from scoresweep.pipeline.evaluation.trajectory_metrics import snr_dataset, trajectory_error_dataset
 from scoresweep.pipeline.results import network_state, recorded_dataset, samples_state
+from scoresweep.pipeline.results.best_step import weights_of
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.results.plugin_copies import record_plugins
@@ -86,7 +87,7 @@ def evaluate(
     )
     parts, problems = _measure_grid(real, run, setting, samples, earlier)
     if trajectories is not None and plan.measures_score_error:
-        error = _trajectory_error(plan, run, trajectories, device)
+        error = _trajectory_error(plan, run, setting, trajectories, device)
         parts = _add_trajectory_error(plan, parts, error)
     where = f"run {run.id}, setting {setting.id}"
     _report_problems(plan, where, problems, all_failed=not any(content for content, _ in parts))
@@ -141,7 +142,7 @@ def _measure_grid(
 def _input_hashes(plan: Plan, run: Run, setting: Setting) -> Hashes:
     """Return the hashes of the samples, of their inputs and of the data."""
     data = recorded_dataset(plan.paths, run.dataset.id)
-    network = network_state(plan.paths, run.id, data)
+    network = network_state(plan.paths, run.id, data, weights_of(plan, run, setting) or "")
     samples = samples_state(plan.paths, run.id, setting, network, data)
     return samples.hashes | {"data": data.sha256}
 
@@ -158,11 +159,12 @@ def _metric_inputs(real: RealData, hashes: Hashes, extractor: str) -> str:
 
 
 def _trajectory_error(
-    plan: Plan, run: Run, trajectories: Trajectories, device: torch.device
+    plan: Plan, run: Run, setting: Setting, trajectories: Trajectories, device: torch.device
 ) -> xr.Dataset:
     """Return the score error at the sampler's own states."""
+    weights = weights_of(plan, run, setting) or ""
     states = torch.from_numpy(trajectories.states)
-    network = move_network(load_run_network(run, plan.paths), device)
+    network = move_network(load_run_network(run, plan.paths, weights), device)
     exact = move_exact_score(load_exact_score(plan.paths.dataset_store(run.dataset.id)), device)
     estimates = [
         compare_scores(network, exact, states[:, level], sigma)["score_error_sigma2"]

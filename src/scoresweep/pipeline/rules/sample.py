@@ -18,6 +18,7 @@ import torch
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import recorded_dataset
+from scoresweep.pipeline.results.best_step import weights_of
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
 from scoresweep.pipeline.results.code_version import current_code
 from scoresweep.pipeline.results.plugin_copies import keep_copies
@@ -85,11 +86,17 @@ def sample(
 
 def _job(plan: Plan, run: Run, setting: Setting, devices: Devices, this_code: bool) -> SamplingJob:
     """Return the sampling job of a setting, with at most as many processes as chunks."""
-    weights = plan.paths.weights(run.id)
+    name = weights_of(plan, run, setting)
+    if name is None:
+        raise InputError(
+            f"run {run.id}, setting {setting.id}: its training step is not chosen yet; "
+            f"`scoresweep sweep` measures every step and chooses"
+        )
+    weights = plan.paths.weights(run.id, name)
     digest = load_once("hash", (weights,), lambda: sha256_of(weights)) if weights.exists() else ""
     data = recorded_dataset(plan.paths, run.dataset.id).sha256
     counts = _counts_of_store(plan, setting.store)
-    job = SamplingJob(run, setting, plan.paths, devices, digest, data, this_code, counts)
+    job = SamplingJob(run, setting, plan.paths, devices, digest, data, this_code, counts, name)
     return replace(job, devices=replace(devices, processes=min(devices.processes, job.chunks)))
 
 
@@ -117,7 +124,7 @@ def _sample(job: SamplingJob, held: HeldSamples) -> None:
 
 def _draw_and_write(job: SamplingJob, held: HeldSamples, state: JobState, state_path: Path) -> None:
     check_precision("sample", job.setting.sample.precision, job.devices.gpus)
-    network = load_run_network(job.run, job.paths)
+    network = load_run_network(job.run, job.paths, job.weights)
     resolved = job.resolve(network)
     for _ in range(ATTEMPTS):
         _draw_missing(job, held, state, state_path)

@@ -39,8 +39,8 @@ PARTS = "parts"
 """Attribute that lists the metrics of a file, each with what its values depend on."""
 
 
-def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
-    """Write the metrics of a run's network that the study lists.
+def score_error(plan: Plan, run_id: str, gpus: int = 0, weights: str = "") -> None:
+    """Write the metrics of a run's network, with the weights of this name, that the study lists.
 
     If other metrics or options are wanted than the file holds, those metrics of it are kept whose
     options, network, data and code are the same. If a metric fails, those measured before it are
@@ -57,15 +57,16 @@ def score_error(plan: Plan, run_id: str, gpus: int = 0) -> None:
             f"evaluate.metrics of the study {plan.study.study} lists no metric of networks; add "
             f"{' or '.join(NETWORK_METRICS)} to measure them"
         )
-    data, path = recorded_dataset(plan.paths, run.dataset.id), plan.paths.score_error(run.id)
-    hashes = network_state(plan.paths, run.id, data).hashes | {"data": data.sha256}
+    data = recorded_dataset(plan.paths, run.dataset.id)
+    path = plan.paths.score_error(run.id, weights)
+    hashes = network_state(plan.paths, run.id, data, weights).hashes | {"data": data.sha256}
     made_from = made_from_attribute(hashes)
     kept = _kept_metrics(plan, path, made_from)
     parts = dict(kept)
     attributes = {"run": run.id, "dataset": run.dataset.id} | made_from | code.attribute()
     try:
         for name in [name for name in options if name not in kept]:
-            parts[name] = MEASURE[name](plan, run, device)
+            parts[name] = MEASURE[name](plan, run, weights, device)
     finally:
         if parts.keys() == options.keys() or parts.keys() > kept.keys():
             _write(plan, parts, path, attributes | compute_cost(started, device))
@@ -115,9 +116,9 @@ def _plain(options: Any) -> str:
     return json.dumps(options, default=str)
 
 
-def _measure_likelihood(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
+def _measure_likelihood(plan: Plan, run: Run, weights: str, device: torch.device) -> xr.Dataset:
     """Return the bits per dimension at each point of the evaluation grid."""
-    network = load_run_network(run, plan.paths).to(device)
+    network = load_run_network(run, plan.paths, weights).to(device)
     store = plan.paths.dataset_store(run.dataset.id)
     splits = {name: read_split(store, name) for name in ("train", "test")}
     points = _points(plan, "bits_per_dimension")
@@ -140,9 +141,9 @@ def _measure_likelihood(plan: Plan, run: Run, device: torch.device) -> xr.Datase
             ) from error
 
 
-def _measure_score_error(plan: Plan, run: Run, device: torch.device) -> xr.Dataset:
+def _measure_score_error(plan: Plan, run: Run, weights: str, device: torch.device) -> xr.Dataset:
     """Return the errors of the network's score at each point of the evaluation grid."""
-    network = move_network(load_run_network(run, plan.paths), device)
+    network = move_network(load_run_network(run, plan.paths, weights), device)
     store = plan.paths.dataset_store(run.dataset.id)
     clean = {split: read_split(store, split).model_space() for split in ("train", "test")}
     exact = move_exact_score(load_exact_score(store), device)
@@ -188,7 +189,7 @@ def _join(
     return join_evaluations(parts)
 
 
-MEASURE: dict[str, Callable[[Plan, Run, torch.device], xr.Dataset]] = {
+MEASURE: dict[str, Callable[[Plan, Run, str, torch.device], xr.Dataset]] = {
     "score_error": _measure_score_error,
     "bits_per_dimension": _measure_likelihood,
 }

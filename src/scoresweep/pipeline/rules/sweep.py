@@ -16,15 +16,17 @@ from functools import cached_property
 from scoresweep.pipeline.errors import RunError, ScoresweepError
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import Rule
+from scoresweep.pipeline.results.best_step import has_best_step
 from scoresweep.pipeline.results.chosen_tasks import chosen_tasks
 from scoresweep.pipeline.results.examine import due_rules
+from scoresweep.pipeline.rules.best_step import choose_best_step
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices
 from scoresweep.pipeline.sampling.worker_pool import keep_workers
 from scoresweep.pipeline.study import Plan, Run
-from scoresweep.pipeline.study.batches import SCORE_ERROR, find_batch
+from scoresweep.pipeline.study.batches import find_batch, weights_of_task
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import say
@@ -121,6 +123,13 @@ class _Batch:
         self._write_progress()
         plan, run, gpu = self.plan, self.run.id, min(self.devices.gpus, 1)
         due = self._due_rules(task)
+        weights = weights_of_task(task)
+        setting = plan.setting(task) if weights is None else None
+        if due and setting and has_best_step(self.run, setting):
+            choose_best_step(
+                plan, self.run, setting, self.devices, self.real, this_code=self.this_code
+            )
+            due = self._due_rules(task)
         if "sample" in due:
             sample(plan, run, task, self.devices, this_code=self.this_code)
             due = self._due_rules(task)  # another process may have measured it
@@ -128,11 +137,10 @@ class _Batch:
         if "evaluate" in due:
             evaluate(plan, run, task, gpu, self.real)
         if "score_error" in due:
-            score_error(plan, run, gpu)
+            score_error(plan, run, gpu, weights or "")
 
     def _due_rules(self, task: str) -> list[Rule]:
-        setting = None if task == SCORE_ERROR else task
-        return due_rules(self.plan, self.run.id, setting, this_code=self.this_code)
+        return due_rules(self.plan, self.run.id, task, this_code=self.this_code)
 
     def _write_progress(self) -> None:
         """Write the progress file; on a full disk, the tasks report the error."""

@@ -17,6 +17,7 @@ from scoresweep.pipeline.results import is_imported, network_state, recorded_dat
 from scoresweep.pipeline.results.code_summary import remove_if_other_code
 from scoresweep.pipeline.results.input_hashes import write_weights_manifest
 from scoresweep.pipeline.study import Plan, Run, Setting, StudyPaths
+from scoresweep.pipeline.study.weights_name import weights_name
 from scoresweep.pipeline.system.console import progress, say
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
@@ -103,7 +104,7 @@ def _is_trained(run: Run, paths: StudyPaths) -> bool:
 def _discard_other_code(run: Run, paths: StudyPaths) -> None:
     """Remove the run's network or its checkpoints if other code made them."""
     outputs = [paths.weights(run.id), paths.weights_manifest(run.id), paths.history(run.id)]
-    outputs += [paths.checkpoints(run.id), paths.tensorboard(run.id)]
+    outputs += [paths.kept(run.id), paths.checkpoints(run.id), paths.tensorboard(run.id)]
     if paths.weights(run.id).exists():
         if not is_imported(paths, run.id):
             remove_if_other_code("networks", paths.provenance(run.id), *outputs)
@@ -167,6 +168,7 @@ def train_here(
                 check_precision("train", run.train.precision, resources.gpus)
                 trainer = make_trainer(run, paths, resources.gpus, owner.check)
                 _check_settings(run, settings, trainer)
+                trainer.kept.needed = _needed_weights(run, settings)
                 advice = functools.partial(step_memory_advice, trainer.training_step)
                 with explain_out_of_memory(advice):
                     trainer.run()
@@ -201,6 +203,17 @@ def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> 
     for setting in settings:
         if setting.sample.noise is None:
             step_sizes_for(run, setting, sigmas)
+
+
+def _needed_weights(run: Run, settings: Sequence[Setting]) -> dict[str, int]:
+    """Return the names of weights that settings use beside the usual ones, and their step."""
+    last, first = run.train.steps, run.train.decays[0]
+    found = {}
+    for sample in (setting.sample for setting in settings):
+        step = sample.training_step or last
+        for each in run.train.kept_steps if step == "best" else [step]:
+            found[weights_name(each, sample.ema, last, first)] = each
+    return {name: step for name, step in found.items() if name}
 
 
 def _training_lock(lock: Path) -> contextlib.AbstractContextManager[None]:

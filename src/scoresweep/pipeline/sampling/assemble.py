@@ -75,7 +75,7 @@ def assemble(
 
 def _manifest(job: SamplingJob, network: ScoreNetwork) -> dict[str, Any]:
     """Return the entries of the manifest that the store does not hold."""
-    weights = recorded_weights_sha256(job.paths.weights(job.run.id))
+    weights = recorded_weights_sha256(job.paths.weights(job.run.id, job.weights))
     inputs = {"weights": weights, "data": job.data_sha256}
     plugins = {p.source: p.sha256 for p in used_plugins(job.setting.sample)}
     return {

@@ -69,7 +69,7 @@ def draw_chunks(job: SamplingJob, chunks: list[int], device: str) -> Iterator[in
 
 
 def _load(job: SamplingJob, device: str) -> _Inputs:
-    network = load_run_network(job.run, job.paths).to(device)
+    network = load_run_network(job.run, job.paths, job.weights).to(device)
     resolved, store = job.resolve(network), job.paths.dataset_store(job.run.dataset.id)
     data = originals = None
     if job.setting.sample.initial == "data_plus_noise":

@@ -50,6 +50,8 @@ class SamplingJob:
     """Whether to redraw samples that other code drew."""
     counts: tuple[int, ...] = ()
     """The numbers of samples that the study asks of the store."""
+    weights: str = ""
+    """Name of the weights that draw the samples; "" for the usual ones."""
 
     def __str__(self) -> str:
         return f"run {self.run.id}, setting {self.setting.id}"

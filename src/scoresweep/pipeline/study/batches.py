@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.expected_stages import expected_stages
+from scoresweep.pipeline.study.ids import ID
 from scoresweep.pipeline.study.plan import Plan, Run, Setting
 
 __all__ = [
@@ -26,13 +27,16 @@ __all__ = [
     "check_settings_per_job",
     "count_batches",
     "find_batch",
+    "score_error_task",
     "setting_tasks",
     "split_into_batches",
     "tasks_of",
+    "weights_of_task",
 ]
 
 SCORE_ERROR = "score_error"
-"""The task that measures the score error of a run; all others are named by their setting."""
+"""The task that measures the score error of a run's usual weights, and the start of the names of
+those for other weights; all other tasks are named by their setting."""
 
 BATCHES_PER_CORE = 2
 """Batches per core on one machine, so that no core waits long for the last batch."""
@@ -52,7 +56,7 @@ class Batch:
     """Which part of the run's tasks it is, from 1."""
     total: int
     tasks: list[str] | None
-    """Ids of settings, or `SCORE_ERROR`; None for a later count of successive halving."""
+    """Ids of settings, or score errors; None for a later count of successive halving."""
     expected: int
     """Number of tasks, or about how many of a later count."""
     count: int | None = None
@@ -80,8 +84,21 @@ def check_settings_per_job(value: object) -> None:
 
 def tasks_of(plan: Plan, run: Run) -> list[str]:
     """Return the tasks of a run, sorted by a hash: at the first count of successive halving."""
-    other = [(run.id[-8:], 0, SCORE_ERROR)] if plan.measures_networks else []
+    other = [(run.id[-8:], 0, score_error_task(name)) for name in plan.measured_weights(run)]
     return [name for *_, name in sorted([*_sort_keys(plan.first_settings()), *other])]
+
+
+def score_error_task(weights: str) -> str:
+    """Return the task that measures the score error of the weights of this name."""
+    return f"{SCORE_ERROR}_{weights}" if weights else SCORE_ERROR
+
+
+def weights_of_task(task: str) -> str | None:
+    """Return the name of the weights whose score error a task measures; None for a setting."""
+    if task == SCORE_ERROR:
+        return ""
+    is_other = task.startswith(f"{SCORE_ERROR}_") and not ID.fullmatch(task)
+    return task.removeprefix(f"{SCORE_ERROR}_") if is_other else None
 
 
 def setting_tasks(settings: Sequence[Setting]) -> list[str]:

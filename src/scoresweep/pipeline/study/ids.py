@@ -17,7 +17,7 @@ from scoresweep.pipeline.study.config import content_hash
 from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.models import Sample
 
-__all__ = ["IdFinder", "StoreFinder", "names_by_hash", "store_hash"]
+__all__ = ["ID", "IdFinder", "StoreFinder", "make_id", "names_by_hash", "store_hash"]
 
 SUFFIXES = ("", ".zarr", ".json", ".parts", ".nc")
 """What follows an id in the name of a file or folder of results."""
@@ -34,7 +34,7 @@ class IdFinder:
 
     def find(self, axes: Point, digest: str) -> str:
         """Return the id of an earlier result with this hash, or a new one."""
-        return self._names.get(digest) or _make_id(axes, digest)
+        return self._names.get(digest) or make_id(axes, digest)
 
 
 class StoreFinder:
@@ -58,7 +58,7 @@ class StoreFinder:
             self._in_use[digest] = name
             return name
         name = self._named_by_count.get(digest) or self._in_use.get(digest)
-        return name or _make_id(axes, digest)
+        return name or make_id(axes, digest)
 
     @cached_property
     def _named_by_count(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ def names_by_hash(folders: Iterable[Path]) -> dict[str, str]:
     return names
 
 
-def _make_id(axes: Point, digest: str) -> str:
+def make_id(axes: Point, digest: str) -> str:
     """Build an id such as "levels=10_seed=0_3f2a9c1b"."""
     parts = [
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"

@@ -60,7 +60,9 @@ def _settings(
     find_id = IdFinder(paths.results / "metrics" / run.id for run in runs).find
     find_store = StoreFinder([paths.results / "samples" / run.id for run in runs]).find
     settings = []
-    for point, sample in points:
+    for point, config in points:
+        is_best = config.training_step == "best"
+        sample = config if is_best else config.model_copy(update={"best_step": None})
         axes = {names[path]: axis_value(value) for path, value in point.items()}
         store_axes = {names[path]: axes[names[path]] for path in point if path != "count"}
         ids = {

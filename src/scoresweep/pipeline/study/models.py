@@ -29,10 +29,12 @@ from scoresweep.pipeline.study.published import Published
 
 __all__ = [
     "NETWORK_OPTIONS",
+    "BestStep",
     "Checkpoints",
     "Evaluate",
     "EvaluateBlock",
     "Halving",
+    "Keep",
     "Logging",
     "Optimizer",
     "Sample",
@@ -43,6 +45,10 @@ __all__ = [
     "TrainBlock",
     "as_list",
 ]
+
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""Decay per step of an average of the weights."""
 
 
 class Optimizer(Config):
@@ -73,6 +79,13 @@ class Checkpoints(Config):
     """Maximum minutes between checkpoints."""
     keep: int = Field(2, ge=1)
     """Number of recent checkpoints to keep."""
+
+
+class Keep(Config):
+    """Which averaged weights are kept during training, for `sample.training_step`."""
+
+    every: int = Field(ge=1)
+    """Steps between averaged weights that are kept; those after the last step are kept anyway."""
 
 
 class Logging(Config):
@@ -111,9 +124,10 @@ class Train(Config):
     """Number of parts that each process splits its share of a batch into, to save memory."""
     gradient_clip: float | None = Field(None, gt=0)
     """Maximum norm of the gradient; null: no clipping."""
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: Decay | list[Decay] = 0.999
     """Decay per step of the exponential moving average (EMA) of the weights, which is used for
-    sampling; 0: no averaging."""
+    sampling; 0: no averaging. A list keeps the averages of several decays of one training side by
+    side; the first is used unless `sample.ema` names another."""
     flip: bool = False
     """Flip each training image horizontally with probability 1/2."""
     precision: Literal["no", "fp16", "bf16"] = "no"
@@ -124,10 +138,46 @@ class Train(Config):
     differ by rounding."""
     seed: int = Field(0, ge=0)
     """Seed of the initial weights, the data order, the noise and the noise levels."""
+    keep: Keep | None = Field(None, json_schema_extra=NO_EFFECT)
+    """Averaged weights to keep during training, for `sample.training_step`; null: only those after
+    the last step. It does not change what is trained."""
     checkpoint: Checkpoints = Field(Checkpoints(), json_schema_extra=NO_EFFECT)
     """When checkpoints are saved."""
     log: Logging = Field(Logging(), json_schema_extra=NO_EFFECT)
     """How often TensorBoard is written."""
+
+    @field_validator("ema")
+    @classmethod
+    def _distinct(cls, value: float | list[float]) -> float | list[float]:
+        if not isinstance(value, list):
+            return value
+        if not value or len(set(value)) < len(value):
+            raise ValueError("one decay or several, each once")
+        return value[0] if len(value) == 1 else value
+
+    @property
+    def decays(self) -> list[float]:
+        """The decays of the averages of the weights; the first is used by default."""
+        return self.ema if isinstance(self.ema, list) else [self.ema]
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """The steps after which averaged weights are kept, ascending; the last one included."""
+        every = self.keep.every if self.keep else self.steps
+        return [*range(every, self.steps, every), self.steps]
+
+
+class BestStep(Config):
+    """How `training_step: best` is chosen: every kept step is measured with a few samples.
+
+    They are drawn with other random numbers than the samples of the setting, so that the value
+    of the chosen step is not better by chance.
+    """
+
+    measure: str
+    """Value that ranks the steps, such as `fid` or `frechet_classifier`."""
+    count: int = Field(ge=2)
+    """Number of samples of each step."""
 
 
 class Sample(Config):
@@ -137,6 +187,14 @@ class Sample(Config):
     """The sampler."""
     noise: AnyNoise | None = None
     """Noise ladder to sample with; null: the ladder that the network was trained on."""
+    training_step: Annotated[int, Field(ge=1)] | Literal["best"] | None = None
+    """Training step after which the averaged weights are used, one that `train.keep` keeps; "best":
+    that of the best value of `best_step`; null: the last step. The exact score (`oracle`) has no
+    steps."""
+    best_step: BestStep | None = None
+    """How `training_step: best` is chosen; unused for other values."""
+    ema: Decay | None = None
+    """Decay of the averaged weights that are used, one of `train.ema`; null: the first of them."""
     initial: Literal["uniform", "normal", "data_plus_noise"] = "uniform"
     """Initial distribution: "uniform": U[0, 1]; "normal": N(0, σ_1²); "data_plus_noise": training
     samples plus N(0, σ_1²)."""

@@ -25,6 +25,7 @@ from scoresweep.pipeline.study.methods.sigma_laws import LogUniform
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.published_checks import published_problems
 from scoresweep.pipeline.study.real_statistics import read_statistics
+from scoresweep.pipeline.study.weights_checks import best_step_problems, weights_problems
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.methods.noise import NoiseLadder
@@ -54,6 +55,8 @@ def check_plan(plan: Plan, where: str) -> Plan:
         _dataset_metrics,
         _halving,
         published_problems,
+        weights_problems,
+        best_step_problems,
     )
     problems = [problem for check in checks for problem in check(plan)]
     if problems:

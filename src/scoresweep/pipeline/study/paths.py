@@ -60,16 +60,20 @@ class StudyPaths:
         """Resolved configuration of a run."""
         return self.run(run) / "config.yaml"
 
-    def weights(self, run: str) -> Path:
-        """EMA weights, written when training has finished."""
-        return self.run(run) / "model.safetensors"
+    def weights(self, run: str, name: str = "") -> Path:
+        """EMA weights, written when training has finished; or others that are kept (`name`)."""
+        return (self.kept(run) / name if name else self.run(run)) / "model.safetensors"
 
-    def weights_manifest(self, run: str) -> Path:
-        """Manifest of the weights, written after them; the declared output of the rule `train`.
+    def weights_manifest(self, run: str, name: str = "") -> Path:
+        """Manifest of weights, written after them; the declared output of the rule `train`.
 
         The weights themselves are not declared: Snakemake deletes declared files of failed jobs.
         """
-        return self.run(run) / "model.json"
+        return self.weights(run, name).with_suffix(".json")
+
+    def kept(self, run: str) -> Path:
+        """Folder of EMA weights of other steps and decays; not declared to Snakemake."""
+        return self.run(run) / "kept"
 
     def training_curves(self, run: str) -> Path:
         """Training curves."""
@@ -143,9 +147,10 @@ class StudyPaths:
         """Features of generated samples, kept so that other metrics need not extract them again."""
         return self.results / f"features/{run}/{store}.{extractor}.safetensors"
 
-    def score_error(self, run: str) -> Path:
-        """Score error of a run's network, independent of sampler settings."""
-        return self.results / "metrics" / run / "score_error.nc"
+    def score_error(self, run: str, weights: str = "") -> Path:
+        """Score error of a run's network with the weights of this name."""
+        name = f"score_error_{weights}" if weights else "score_error"
+        return self.results / "metrics" / run / f"{name}.nc"
 
     def metrics(self, run: str, setting: str) -> Path:
         """All metrics of a setting."""

@@ -26,6 +26,7 @@ from scoresweep.pipeline.study.origin import Plugin
 from scoresweep.pipeline.study.paths import StudyPaths
 from scoresweep.pipeline.study.plugins.used_plugins import earlier_contents, used_plugins
 from scoresweep.pipeline.study.real_statistics import statistics_sha256
+from scoresweep.pipeline.study.weights_name import weights_name
 
 __all__ = ["Evaluation", "Plan", "Run", "Setting", "halving_counts", "network_metrics_hash"]
 
@@ -39,6 +40,17 @@ class Run:
     train: Train
     axes: Point
     """Swept values by axis name."""
+
+    def weights_of(self, sample: Sample) -> str:
+        """Return the name of the averaged weights that a setting uses: "" for the usual ones.
+
+        The best step counts as the last one; `results/best_step.py` finds it.
+        """
+        train, step = self.train, sample.training_step
+        if not train.network.is_trained:
+            return ""
+        named = None if step == "best" else step
+        return weights_name(named, sample.ema, train.steps, train.decays[0])
 
     def config(self) -> dict[str, Any]:
         """Return the content of the run's `config.yaml`."""
@@ -139,6 +151,21 @@ class Plan:
         """Return the settings by their ids, at every count of successive halving."""
         stages = (s.at(count) for s in self.settings for count in s.ids)
         return {setting.id: setting for setting in (*self.settings, *stages)}
+
+    def measured_weights(self, run: Run) -> list[str]:
+        """Return the names of the weights of a run whose score error is measured.
+
+        They are those that settings name, or those of the last step if all settings use the best
+        one; none if the study measures no networks.
+        """
+        return [*dict.fromkeys(map(run.weights_of, self._samples_by_weights))]
+
+    @functools.cached_property
+    def _samples_by_weights(self) -> list[Sample]:
+        """A sample block for every choice of weights whose score error is measured."""
+        samples = [setting.sample for setting in self.settings if self.measures_networks]
+        named = [sample for sample in samples if sample.training_step != "best"] or samples
+        return [*{(sample.training_step, sample.ema): sample for sample in named}.values()]
 
     def first_settings(self) -> list[Setting]:
         """Return what is drawn in any case: all settings, at the first count of halving."""

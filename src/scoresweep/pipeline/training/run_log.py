@@ -30,6 +30,7 @@ class RunFolders:
     checkpoints: Path
     tensorboard: Path
     history: Path
+    kept: Path
     progress: Path
 
 

@@ -84,6 +84,7 @@ def make_trainer(
             paths.checkpoints(run.id),
             paths.tensorboard(run.id),
             paths.history(run.id),
+            paths.kept(run.id),
             paths.progress(run.id),
         ),
         draw_samples=draw_samples,

@@ -33,6 +33,7 @@ from scoresweep.pipeline.training.checkpoint import (
     save_checkpoint,
 )
 from scoresweep.pipeline.training.finite_checks import check_weights, finite_loss_sums
+from scoresweep.pipeline.training.kept_weights import KeptWeights
 from scoresweep.pipeline.training.run_log import RunFolders, RunLog
 from scoresweep.pipeline.training.stop_requests import RequestPoll, StopRequests
 from scoresweep.pipeline.training.training_step import TrainingStep
@@ -71,7 +72,10 @@ class Trainer:
         self.check_owner = check_owner
         self.training_step = TrainingStep(train, loader, sigmas, accelerator)
         self.network = self.training_step.network
-        self.averaged = self.training_step.averaged
+        self.averages = self.training_step.averages
+        self.averaged = self.averages[train.decays[0]]
+        self.kept = KeptWeights(train, self.averages, data_sha256, folders.kept)
+        self.kept_steps = frozenset(train.kept_steps)
         self.sigmas = self.training_step.sigmas
         self.is_main = bool(accelerator.is_main_process)
         self.log = RunLog(train, sigmas, folders, self.is_main, check_owner)
@@ -82,6 +86,8 @@ class Trainer:
     def run(self) -> None:
         """Train to the last step, resuming from the newest usable checkpoint."""
         self._resume()
+        if self.is_main:
+            self.kept.start(self.step)
         self.training_step.prepare(self.step)
         self.log.start(self.step)
         self.first_step, self.saved_time = self.step, time.monotonic()
@@ -94,6 +100,9 @@ class Trainer:
             gradient_norm = self.training_step.update(self.step)
             self.step += 1
             self._log(gradient_norm)
+            if self.is_main and self.step in self.kept_steps:
+                self.check_owner()
+                self.kept.save(self.step)
             if self._is_due(self.train.checkpoint.steps):
                 self._save()
         if self.log.tracker:
@@ -163,7 +172,7 @@ class Trainer:
             self.step,
             {
                 "network": self.network.state_dict(),
-                "averaged": self.averaged.state_dict(),
+                **{self._file(decay): x.state_dict() for decay, x in self.averages.items()},
                 "optimizer": optimizer_tensors(self.network, self.training_step.optimizer),
                 "curves": self.log.curves.state() | {"sums": loss_sums},
             },
@@ -177,6 +186,10 @@ class Trainer:
             },
         )
 
+    def _file(self, decay: float) -> str:
+        """Return the name of the file of averaged weights in a checkpoint."""
+        return "averaged" if decay == self.train.decays[0] else f"averaged-{decay}"
+
     def _resume(self) -> None:
         """Restore the newest usable checkpoint, if there is one."""
         checkpoint = self._newest_checkpoint()
@@ -185,7 +198,8 @@ class Trainer:
         tensors, values = checkpoint.tensors, checkpoint.values
         self.step = self.saved_step = checkpoint.step
         self.network.load_state_dict(tensors["network"])
-        self.averaged.load_state_dict(tensors["averaged"])
+        for decay, network in self.averages.items():
+            network.load_state_dict(tensors[self._file(decay)])
         load_optimizer(self.network, self.training_step.optimizer, tensors["optimizer"])
         if self.accelerator.scaler and values["scaler"]:
             self.accelerator.scaler.load_state_dict(values["scaler"])

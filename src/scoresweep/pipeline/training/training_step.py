@@ -29,7 +29,7 @@ __all__ = ["TrainingStep", "local_batch_size"]
 
 
 class TrainingStep:
-    """The network, its optimiser and its averaged copy; `update` takes a step."""
+    """The network, its optimiser and its averaged copies; `update` takes a step."""
 
     def __init__(
         self, train: Train, loader: BatchSource, sigmas: Tensor, accelerator: Accelerator
@@ -43,7 +43,11 @@ class TrainingStep:
         self.sigmas = sigmas.to(device, torch.float32)
         torch.manual_seed(derive_seed(train.seed, "weights"))
         self.network = build_trainable(train.network, loader.shape, sigmas).to(device)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.averages = {
+            decay: copy.deepcopy(self.network).requires_grad_(False).eval()
+            for decay in train.decays
+        }
+        """Averaged copies of the network, by their decay."""
         self.objective = load_objective(train.objective)
         self.optimizer = AdamW(
             self.network.parameters(),
@@ -163,13 +167,14 @@ class TrainingStep:
 
         `taken` is 1 or 0, or None if steps are never skipped.
         """
-        averaged: list[Tensor] = list(self.averaged.parameters())
         weights: list[Tensor] = list(self.network.parameters())
-        move = 1 - ema_decay(self.train.ema, step)
-        if taken is None:
-            torch._foreach_lerp_(averaged, weights, move)
-        else:
-            torch._foreach_lerp_(averaged, weights, [move * taken] * len(weights))
+        for decay, network in self.averages.items():
+            averaged: list[Tensor] = list(network.parameters())
+            move = 1 - ema_decay(decay, step)
+            if taken is None:
+                torch._foreach_lerp_(averaged, weights, move)
+            else:
+                torch._foreach_lerp_(averaged, weights, [move * taken] * len(weights))
 
 
 def local_batch_size(train: Train, processes: int) -> int:

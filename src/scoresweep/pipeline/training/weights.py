@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.results.kept_weights import describe_missing
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.methods.included import INCLUDED
@@ -22,6 +24,7 @@ from scoresweep.pipeline.study.plugins.declared import methods_in
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredNetwork
 from scoresweep.pipeline.study.plugins.find_methods import included_methods
 from scoresweep.pipeline.study.plugins.plugin_files import find_plugin
+from scoresweep.pipeline.study.weights_name import weights_name
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.file_kinds import describe
@@ -89,7 +92,11 @@ def read_network_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def load_network(
-    run_folder: str | Path, plugins: str | Path | Sequence[str | Path] = ()
+    run_folder: str | Path,
+    plugins: str | Path | Sequence[str | Path] = (),
+    *,
+    training_step: int | None = None,
+    ema: float | None = None,
 ) -> ScoreNetwork:
     """Load the network of a finished run: EMA weights, evaluation mode, no gradients.
 
@@ -99,6 +106,9 @@ def load_network(
         run_folder: folder of the run, `results/STUDY/runs/RUN`.
         plugins: for a network of a plugin, the file, folder or installed module that declares it,
             or several. It is code, which weights alone never load.
+        training_step: step after which the weights are used, one that `train.keep` kept; None: the
+            last one.
+        ema: decay of the averaged weights, one of `train.ema`; None: the first of them.
 
     Raises:
         InputError: if the weights are missing or damaged, or need a plugin that is not given or
@@ -110,12 +120,32 @@ def load_network(
         for source in sources
     ]
     own = [m for plugin in found for m in methods_in(plugin) if issubclass(m, DeclaredNetwork)]
-    return _load_once(Path(run_folder), own)
+    return _load_once(_find_weights(Path(run_folder), training_step, ema), own)
 
 
-def load_run_network(run: Run, paths: StudyPaths) -> ScoreNetwork:
-    """Load the network of a finished run of a study; see `load_network`."""
-    return _load_once(paths.run(run.id), [type(run.train.network)])
+def _find_weights(run_folder: Path, step: int | None, ema: float | None) -> Path:
+    """Return the folder of weights in that of a finished run; None stands for the usual ones."""
+    if step is None and ema is None:
+        return run_folder
+    try:
+        train = yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8"))["train"]
+    except OSError as error:
+        raise InputError(
+            f"{run_folder / 'config.yaml'}: {error.strerror}; expected the folder of a run"
+        ) from None
+    decays = train["ema"] if isinstance(train["ema"], list) else [train["ema"]]
+    name = weights_name(step, ema, train["steps"], decays[0])
+    if name and not (run_folder / "kept" / name / "model.safetensors").exists():
+        raise InputError(describe_missing(run_folder, name))
+    return run_folder / "kept" / name if name else run_folder
+
+
+def load_run_network(run: Run, paths: StudyPaths, name: str = "") -> ScoreNetwork:
+    """Load the network of a finished run of a study, with the weights `name`."""
+    path = paths.weights(run.id, name)
+    if name and paths.weights(run.id).exists() and not path.exists():
+        raise InputError(describe_missing(paths.run(run.id), name))
+    return _load_once(path.parent, [type(run.train.network)])
 
 
 def _load_once(run_folder: Path, kinds: Sequence[type[MethodConfig]]) -> ScoreNetwork:

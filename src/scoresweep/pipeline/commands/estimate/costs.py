@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.results.best_step import has_best_step
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
@@ -20,7 +21,15 @@ from scoresweep.pipeline.system.job_state import JobState
 if TYPE_CHECKING:
     from scoresweep.networks.score_network import ScoreNetwork
 
-__all__ = ["Costs", "costs_of_jobs", "network_key", "probe_unknown", "sample_key", "train_key"]
+__all__ = [
+    "Costs",
+    "costs_of_jobs",
+    "network_key",
+    "probe_unknown",
+    "sample_key",
+    "samples_of_steps",
+    "train_key",
+]
 
 MAX_PROBES = 8
 """Number of networks to probe; the others are assumed to cost as much as these on average."""
@@ -146,6 +155,13 @@ def samples_by_store(plan: Plan) -> dict[str, int]:
     for setting in plan.settings:
         counts[setting.store] = max(counts.get(setting.store, 0), setting.sample.count)
     return counts
+
+
+def samples_of_steps(run: Run, setting: Setting) -> int:
+    """Return how many samples choose the best training step of a setting of a run."""
+    best = setting.sample.best_step
+    is_used = best is not None and has_best_step(run, setting)
+    return best.count * len(run.train.kept_steps) if best and is_used else 0
 
 
 def probe_unknown(plan: Plan, costs: Costs) -> None:

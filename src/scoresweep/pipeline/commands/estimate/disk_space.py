@@ -5,8 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 
-from scoresweep.pipeline.commands.estimate.costs import Costs, network_key, samples_by_store
-from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.commands.estimate.costs import (
+    Costs,
+    network_key,
+    samples_by_store,
+    samples_of_steps,
+)
+from scoresweep.pipeline.study import Plan, Run
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.study.methods.datasets import Dataset
@@ -15,11 +20,14 @@ from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredExtractor
 
 __all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_bytes"]
 
-FILES_PER_RUN, FILES_PER_SETTING = 25, 18
-"""Approximate number of files of a run, and of a setting of a run."""
+FILES_PER_RUN, FILES_PER_SETTING, FILES_PER_KEPT = 25, 18, 3
+"""Approximate number of files of a run, of a setting of a run, and of further weights of a run."""
+
+BYTES_PER_WEIGHT = 4
+"""Bytes of a float32 weight."""
 
 CHECKPOINT_BYTES = 16
-"""Bytes of a checkpoint per parameter: float32 weights, EMA and Adam's two moments."""
+"""Bytes of a checkpoint per parameter: float32 weights, one EMA and Adam's two moments."""
 
 BYTES_PER_FEATURE = 4
 """Bytes of a kept feature."""
@@ -28,7 +36,10 @@ BYTES_PER_FEATURE = 4
 def files_of_study(plan: Plan) -> int:
     """Return the approximate number of files that the study writes."""
     features = len(samples_by_store(plan)) * len(_kept_extractors(plan))
-    return len(plan.runs) * (FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING + features)
+    per_run = FILES_PER_RUN + len(plan.settings) * FILES_PER_SETTING + features
+    trained = [run.train for run in plan.runs if run.train.network.is_trained]
+    kept = sum(len(train.decays) * len(train.kept_steps) - 1 for train in trained)
+    return len(plan.runs) * per_run + FILES_PER_KEPT * kept
 
 
 def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
@@ -42,10 +53,18 @@ def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
         shape, count = size
         bytes_per_sample = math.prod(shape) * (1 if len(shape) == 3 else 4)
         runs = [run for run in plan.runs if run.dataset.id == dataset.id]
-        total += bytes_per_sample * (count + len(runs) * drawn)
-        parameters = sum(costs.parameters.get(network_key(run), 0) for run in runs)
-        total += parameters * (4 + CHECKPOINT_BYTES)
+        steps = sum(samples_of_steps(run, setting) for run in runs for setting in plan.settings)
+        total += bytes_per_sample * (count + len(runs) * drawn + steps)
+        total += sum(costs.parameters.get(network_key(run), 0) * _copies_of(run) for run in runs)
     return total
+
+
+def _copies_of(run: Run) -> int:
+    """Return the bytes that a run writes per parameter: its checkpoint and averaged weights."""
+    decays, kept = len(run.train.decays), len(run.train.kept_steps)
+    if not run.train.network.is_trained:
+        decays, kept = 1, 1
+    return CHECKPOINT_BYTES + BYTES_PER_WEIGHT * (decays - 1 + decays * kept)
 
 
 def bytes_of_features(plan: Plan) -> int:

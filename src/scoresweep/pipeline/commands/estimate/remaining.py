@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scoresweep.pipeline.cluster.job_table import Job
-from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key, train_key
+from scoresweep.pipeline.commands.estimate.costs import (
+    Costs,
+    sample_key,
+    samples_of_steps,
+    train_key,
+)
 from scoresweep.pipeline.results import RULES, Results
 from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.expected_stages import expected_stages
@@ -76,7 +81,7 @@ def sampling_seconds(
             return None
         store = run.id, setting.store
         drawn = max(job.held, _steps_done(job) * setting.sample.chunk, reached.get(store, 0))
-        missing = max(0, setting.sample.count - drawn)
+        missing = max(0, setting.sample.count - drawn) + samples_of_steps(run, setting)
         found[run.id, setting.id] = seconds * missing
         reached[store] = setting.sample.count
     return found

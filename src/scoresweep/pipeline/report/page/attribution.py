@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from scoresweep.pipeline.report.format import format_number, format_repeats, humanize
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
@@ -104,6 +105,7 @@ def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
         return "The score error was not measured."
     places = np.argwhere(np.isin(errors["run"].values.astype(str), rows["run"].unique()))
     points = [dict(zip(errors["run"].dims, place, strict=True)) for place in places.tolist()]
+    points = [point for point in points if _has_weights(errors.isel(point), rows)]
     parts = [errors[[name, "sigma"]].isel(point).sel(split="train") for point in points]
     frames = [part.to_dataframe().reset_index().dropna() for part in parts]
     levels = pd.concat(frames).groupby("level")[["sigma", name]].mean() if frames else None
@@ -118,6 +120,12 @@ def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
         f"The relative score error of the network on training points, E‖s − s*‖² / E‖s*‖², is "
         f"{ends}; see “Score error” for all levels."
     )
+
+
+def _has_weights(errors: xr.Dataset, rows: pd.DataFrame) -> bool:
+    """Return whether errors at a point are of weights, such as a training step, of `rows`."""
+    axes = [str(axis) for axis in errors.coords if axis in rows and errors[axis].ndim == 0]
+    return all(errors[axis].item() in rows[axis].tolist() for axis in axes)
 
 
 def _is_mixture(plan: Plan, run: str) -> bool:

@@ -32,8 +32,7 @@ def likelihood_table(data: ReportData) -> dict[str, Any] | None:
     frame = to_frame(dataset[["run", NAME, f"{NAME}_low", f"{NAME}_high"]]).dropna(subset=[NAME])
     seeds = [axis for axis in data.run_axes if is_repeat(axis)]
     frame = label_repeats(frame, seeds, [], frame["run"].isin(data.exact_runs))
-    swept = [*data.run_axes, *data.evaluation_axes]
-    axes = [axis for axis in swept if axis in frame and not is_repeat(axis)]
+    axes = [axis for axis in data.axes if axis in frame and not is_repeat(axis)]
     metric = RankedMetric(NAME, "bits per dimension", "lower", dataset[NAME].attrs)
     summary = summarise(frame, metric, [*axes, "split"])
     rows = []

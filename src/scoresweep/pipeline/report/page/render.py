@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
+from scoresweep.pipeline.report.page.best_step_rows import best_step_rows
 from scoresweep.pipeline.report.page.explorer import explorer
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.likelihood_table import likelihood_table
@@ -109,6 +110,7 @@ def render_page(
         likelihoods=likelihoods,
         cost_metric=_cost_metric(explored),
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
+        best_step_rows=best_step_rows(plan, wide),
         halving_rows=halving_rows(data.choices),
         halving_measure=plan.halving.measure if plan.halving else "",
         doubt_note=doubt_note(data.choices),

@@ -13,10 +13,13 @@ from scoresweep.pipeline.study import Study
 from scoresweep.pipeline.study.axis_names import axis_names
 from scoresweep.pipeline.study.grid import Point, swept_paths
 
-__all__ = ["Grid", "axis_options", "grid_of", "unique_values"]
+__all__ = ["Grid", "axis_options", "grid_of", "unique_values", "weights_axes"]
 
 SPARSE = 20
 """Cells per point above which the array would be nearly empty."""
+
+WEIGHTS_OPTIONS = ("sample.training_step", "sample.ema")
+"""Options of settings that choose the weights of a run."""
 
 SMALL = 100_000
 """Number of cells up to which empty ones do not matter."""
@@ -48,6 +51,11 @@ def axis_options(study: Study) -> dict[str, str]:
     names = axis_names(study, *paths.values())
     dataset = {"dataset": "dataset"} if names["dataset"] else {}
     return dataset | {names[b][path]: f"{b}.{path}" for b in paths for path in paths[b]}
+
+
+def weights_axes(study: Study) -> list[str]:
+    """Return the swept axes of settings that choose the weights of a run."""
+    return [axis for axis, path in axis_options(study).items() if path in WEIGHTS_OPTIONS]
 
 
 def grid_of(points: Sequence[Point], ids: Sequence[str], dimension: str) -> Grid:

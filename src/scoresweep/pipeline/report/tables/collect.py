@@ -7,6 +7,7 @@ has the cost of the features of real samples.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,14 @@ from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.netcdf_attrs import label, label_of_option
 from scoresweep.pipeline.report.tables.array_builder import ArrayBuilder
-from scoresweep.pipeline.report.tables.axes import Grid, axis_options, grid_of, unique_values
+from scoresweep.pipeline.report.tables.axes import (
+    Grid,
+    axis_options,
+    grid_of,
+    unique_values,
+    weights_axes,
+)
+from scoresweep.pipeline.report.tables.best_steps import best_steps_dataset
 from scoresweep.pipeline.report.tables.compute_cost import (
     EVALUATE_PREFIX,
     compute_cost_dataset,
@@ -38,10 +46,11 @@ from scoresweep.pipeline.report.tables.report_data import (
     Part,
     ReportData,
 )
-from scoresweep.pipeline.results import Outcome, Results, examine_results, outcomes
+from scoresweep.pipeline.results import Choice, Outcome, Results, examine_results, outcomes
 from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
+from scoresweep.pipeline.study.grid import Point
 from scoresweep.pipeline.study.plugins.stand_ins import describe_methods
 from scoresweep.pipeline.system.provenance import provenance
 
@@ -91,9 +100,11 @@ def collect(
     reached = outcomes(plan, results) if plan.halving else {}
     groups = {
         "training": _training(plan, reader, runs).assign(run_ids),
-        "score_error": _score_errors(plan, reader, runs).assign(run_ids),
+        "score_error": _score_errors(plan, reader),
         "reference": _references(plan),
-        "sampling": _sampling(plan, reader, setting_jobs, runs, settings, reached).assign(ids),
+        "sampling": _sampling(
+            plan, reader, setting_jobs, runs, settings, reached, results.best_steps
+        ).assign(ids),
     }
     options = axis_options(plan.study)
     groups = {name: _labelled(group, options) for name, group in groups.items()}
@@ -128,14 +139,35 @@ def _training(plan: Plan, reader: _GroupReader, runs: Grid) -> xr.Dataset:
     return reader.read("training", [runs], sources, points)
 
 
-def _score_errors(plan: Plan, reader: _GroupReader, runs: Grid) -> xr.Dataset:
-    """Return the score errors of each run; no values if the study does not measure them."""
-    measured, paths = plan.score_error_hash(), plan.paths
+def _score_errors(plan: Plan, reader: _GroupReader) -> xr.Dataset:
+    """Return the score errors of each run, with each of its weights that settings use.
+
+    There are no values if the study does not measure them.
+    """
+    measured, paths, axes = plan.score_error_hash(), plan.paths, weights_axes(plan.study)
+    samples = {_pick(setting.axes, axes): setting.sample for setting in plan.settings}
+    is_only_best = all(sample.training_step == "best" for sample in samples.values())
+    pairs = list(itertools.product(plan.runs, samples))
+    points = [run.axes | dict(zip(axes, values, strict=True)) for run, values in pairs]
+    ids = [run.id for run, _ in pairs]
+    grid = grid_of(points, ids, "run")
     sources = [
-        _Source(at, paths.score_error(run.id), run.dataset.id, reader.run_jobs[run.id], measured)
-        for run, at in zip(plan.runs, runs.positions, strict=True)
+        _Source(
+            at,
+            paths.score_error(run.id, run.weights_of(samples[values])),
+            run.dataset.id,
+            reader.run_jobs[run.id],
+            measured,
+        )
+        for (run, values), at in zip(pairs, grid.positions, strict=True)
+        if samples[values].training_step != "best" or is_only_best
     ]
-    return reader.read("score error", [runs], sources if plan.measures_networks else [])
+    errors = reader.read("score error", [grid], sources if plan.measures_networks else [])
+    return errors.assign(run=(tuple(grid.shape), grid.labels(ids)))
+
+
+def _pick(point: Point, axes: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(point[axis] for axis in axes)
 
 
 def _sampling(
@@ -145,6 +177,7 @@ def _sampling(
     runs: Grid,
     settings: Grid,
     reached: Mapping[tuple[str, str], Outcome],
+    best_steps: Mapping[tuple[str, str], Choice],
 ) -> xr.Dataset:
     """Return the metrics, the parts of the error, and the cost of each setting of each run."""
     sources, costs, measured = [], [], plan.evaluate_hash()
@@ -165,6 +198,7 @@ def _sampling(
     counts = halving.counts() if plan.halving else _counts(plan, settings)
     parts = split_errors(sampling, runs, plan.runs, counts if plan.halving else None)
     sampling = sampling.assign(n_generated=counts.astype(np.float64)).assign(parts)
+    sampling = sampling.assign(best_steps_dataset(plan, runs, settings, best_steps))
     return sampling.assign_coords(halving.coordinates()) if plan.halving else sampling
 
 
