@@ -37,7 +37,8 @@ test: install lint  ## Check the code and run the tests, in minutes; writes only
 
 announce:
 	@echo "All tests run, also slow ones. As root on Debian, these change the machine:"
-	@echo "- apt-get installs slurm-wlm, slurmdbd, munge, mariadb-server and chromium, if missing"
+	@echo "- apt-get installs slurm-wlm, slurmdbd, munge, mariadb-server, chromium and"
+	@echo "  texlive-latex-recommended, if missing"
 	@echo "- a four-node SLURM cluster runs meanwhile: /etc/slurm, /var/lib/scoresweep-cluster, and"
 	@echo "  its nodes in /etc/hosts; it is removed afterwards"
 	@echo "- published datasets and weights (0.4 GB) are downloaded to ~/.cache/scoresweep"

@@ -54,6 +54,15 @@ ThisCode = Annotated[
     bool, typer.Option("--this-code", help="Recompute results of other versions of the code.")
 ]
 
+ReportFile = Annotated[Path, typer.Argument(help="report.nc of a study.", show_default=False)]
+Metrics = Annotated[
+    list[str] | None, typer.Option(help="Metric to show; repeatable. Default: the main metric.")
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option(help="Value of an axis that is not shown, such as levels=10; repeatable."),
+]
+
 STEPS = "Steps of a study"
 INSPECT = "Inspect and manage a study"
 
@@ -339,7 +348,7 @@ def evaluate(
 
 @app.command(rich_help_panel=STEPS)
 def report(study: StudyFile, root: Root = Path()) -> None:
-    """Write report.nc, metrics.csv and report.html from the finished results."""
+    """Write report.nc, metrics.csv, summary.csv and report.html from the finished results."""
     from scoresweep.pipeline.rules.report import report as run_report
 
     run_report(_plan(study, root))
@@ -390,6 +399,43 @@ def compare(
     from scoresweep.pipeline.commands.compare import compare as compare_reports
 
     compare_reports(a, b, measure or (), output)
+
+
+@app.command(rich_help_panel=INSPECT)
+def table(
+    report: ReportFile,
+    rows: Annotated[str, typer.Option(help="Axes along the rows, such as levels,sampler.")],
+    columns: Annotated[str, typer.Option(help="Axes along the columns.")] = "",
+    metric: Metrics = None,
+    at: At = None,
+    form: Annotated[
+        Literal["latex", "markdown", "csv"], typer.Option("--format", help="Format of the table.")
+    ] = "latex",
+) -> None:
+    """Print the means and intervals of a report as a table for a paper."""
+    from scoresweep.pipeline.commands.table import table as write_table
+
+    text = write_table(report, _names(rows), _names(columns), _names(*metric or ()), at or (), form)
+    typer.echo(text, nl=False)
+
+
+@app.command(rich_help_panel=INSPECT)
+def figure(
+    report: ReportFile,
+    x: Annotated[str, typer.Option("--x", help="Axis along the figure.")],
+    output: Annotated[Path, typer.Option(help="File to write: .pdf, .svg or .png.")],
+    line: Annotated[str, typer.Option(help="Axes with a line for each value.")] = "",
+    metric: Metrics = None,
+    at: At = None,
+    width: Annotated[
+        str, typer.Option(help="Width: column (3.25 inches), page (6.75), or a number of inches.")
+    ] = "column",
+) -> None:
+    """Draw the means and intervals of a report as a figure for a paper."""
+    from scoresweep.pipeline.commands.figure import figure as draw_figure
+
+    names, lines = _names(*metric or ()), _names(line)
+    draw_figure(report, x, lines, output, metrics=names, at=at or (), width=width)
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -450,6 +496,11 @@ def schema(
     from scoresweep.pipeline.commands.schema import study_schema
 
     typer.echo(json.dumps(study_schema(study), indent=2, ensure_ascii=False))
+
+
+def _names(*texts: str) -> list[str]:
+    """Split lists like "levels,sampler"."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def _set_up_process(threads: int) -> None:

@@ -22,6 +22,7 @@ from scoresweep.pipeline.report.page.number_tables import best_rows, number_tabl
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.report.sections import metric_maps, sample_grids
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.summarise import with_summary
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
@@ -102,6 +103,7 @@ def test_only_settings_of_the_largest_count_are_best(data):
     # The best value of all is one that was dropped at a smaller count.
     wide.loc[wide["dropped_at"] == 10, "frechet_classifier"] = 0.001
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    data = with_summary(data, wide, metrics)
     finalists = data.finalists(data.ranked(wide))
     assert set(finalists["count"]) == {20}
     (top,) = best_configurations(data, finalists, metrics[0])
@@ -120,6 +122,7 @@ def test_the_number_of_samples_is_that_of_the_finalists(data):
 def test_each_count_has_maps_of_its_own(data, blank_figures):
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)[:1]
+    data = with_summary(data, wide, metrics)
     names = [figure.name for figure in metric_maps(data, wide, metrics)]
     assert {name.rpartition("_")[2] for name in names} == {"10", "20", "15"}
 
@@ -127,7 +130,7 @@ def test_each_count_has_maps_of_its_own(data, blank_figures):
 def test_the_numbers_on_the_page_are_sorted_within_each_count(data):
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
-    table = number_table(data, wide, metrics)
+    table = number_table(with_summary(data, wide, metrics), wide, metrics)
     at = table["axes"].index("count")
     counts = [int(row["axes"][at]) for row in table["rows"]]
     assert counts == sorted(counts, reverse=True)
@@ -238,6 +241,7 @@ def test_a_swept_count_is_not_compared(tmp_path: Path):
     data = collect(study, collect_jobs(study))
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    data = with_summary(data, wide, metrics)
     best = list(best_configurations(data, data.finalists(wide), metrics[0]))
     assert [top.row["count"] for top in best] == [10, 20]
     sizes = {"": [10, 20], "real": [10, 20], "noise": 8}

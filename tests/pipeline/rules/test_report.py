@@ -171,6 +171,14 @@ def test_files_hold_the_same_numbers(finished: Plan) -> None:
     rows = table[(table["run"] == run.id) & (table["setting"] == setting.id)]
     rows = rows[rows["metric"] == "frechet_classifier"]
     assert rows["value"].tolist() == [pytest.approx(frechet(run, setting))]
+    summary = xr.load_dataset(finished.paths.report, group="summary", engine="h5netcdf")
+    shown = read_page(finished).text.split("All numbers", 2)[-1]
+    for row in pd.read_csv(finished.paths.summary_table).to_dict("records"):
+        cell = summary.sel({axis: row[axis] for axis in ("metric", "levels", "step_size")})
+        assert cell["mean"].item() == row["mean"]
+        assert f"{format_number(row['mean'])} {format_number(row['low'])} to" in shown
+    best = summary.sel(metric="frechet_classifier").where(lambda s: s["rank"] == 1, drop=True)
+    assert (best["levels"].item(), best["step_size"].item()) == (6, 2e-5)
     left = {path.name for path in finished.paths.results.iterdir() if path.name.startswith(".")}
     assert left == set()
 

@@ -30,10 +30,12 @@ from scoresweep.pipeline.report.sections import (
     vector_fields,
 )
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.summarise import with_summary
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, metric_names, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
+from scoresweep.pipeline.report.tables.summary_group import summary_frame, summary_group
 from scoresweep.pipeline.results import examine_results, outdated_measurements
 from scoresweep.pipeline.results.code_summary import report_other_code
 from scoresweep.pipeline.results.halving_choice import write_choice
@@ -50,7 +52,9 @@ MAX_NAMED = 5
 
 
 def report(plan: Plan) -> None:
-    """Write `report.nc`, `metrics.csv`, `figures/` and `report.html` from the existing results.
+    """Write the report of the existing results: its page, its figures, and its numbers.
+
+    The numbers are in `report.nc`, `metrics.csv` and `summary.csv`.
 
     Missing and failed results are NaN in the numbers and listed on the page. Raises `InputError` if
     there is nothing to report: no result and no failure.
@@ -80,6 +84,8 @@ def _write_report(plan: Plan) -> None:
         )
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    data = with_summary(data, wide, metrics)
+    data.tree["summary"] = xr.DataTree(summary_group(data.summary, wide))
     published = published_values(plan, data, data.finalists(data.ranked(wide)), metrics)
     if published:
         data.tree["published"] = xr.DataTree(published_dataset(published))
@@ -88,6 +94,8 @@ def _write_report(plan: Plan) -> None:
         data.tree.to_netcdf(temporary, engine="h5netcdf")
     with atomic_write(paths.metrics_table) as temporary:
         long_table(data).to_csv(temporary, index=False)
+    with atomic_write(paths.summary_table) as temporary:
+        summary_frame(data.summary).to_csv(temporary, index=False)
     with atomic_write(paths.figures) as folder:
         folder.mkdir()
         for figure in figures.all():

@@ -196,3 +196,8 @@ class StudyPaths:
     def metrics_table(self) -> Path:
         """The report's values as one long table."""
         return self.results / "metrics.csv"
+
+    @property
+    def summary_table(self) -> Path:
+        """Means, intervals and ranks of the report; not declared to Snakemake."""
+        return self.results / "summary.csv"

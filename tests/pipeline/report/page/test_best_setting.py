@@ -28,6 +28,7 @@ from scoresweep.pipeline.report.sections.missing import blocked_note, missing_ro
 from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.summarise import with_summary
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import wide_table
 from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
@@ -78,7 +79,8 @@ def said(plan: Plan) -> dict[str, object]:
     data = collect(plan, collect_jobs(plan))
     about = {"valid_min": 0.0}
     metric = RankedMetric("frechet_classifier", "Fréchet distance", "lower", about, {"": 20})
-    (answer,) = best_setting_cards(plan, data, wide_table(data), [metric])
+    wide = wide_table(data)
+    (answer,) = best_setting_cards(plan, with_summary(data, wide, [metric]), wide, [metric])
     return answer
 
 
@@ -120,6 +122,7 @@ def test_samplings_of_the_exact_score_count_no_network(tmp_path: Path) -> None:
     data = collect(plan, collect_jobs(plan))
     wide = wide_table(data)
     metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    data = with_summary(data, wide, [metric])
     (answer,) = best_setting_cards(plan, data, wide, [metric])
     (figure, *_) = metric_maps(data, wide, [metric])
     texts = [str(answer["next"]), interval_note(data, wide), figure.caption]
@@ -149,6 +152,7 @@ def answered(
     wide = wide.assign(**{key: np.tile(v, 3) for key, v in beside.items() if v is not None})
     wide = wide.drop(columns=[key for key, values in beside.items() if values is None])
     metric = RankedMetric("frechet_classifier", "d", "lower", {"valid_min": 0.0}, {"": 20})
+    data = with_summary(data, wide, [metric])
     (answer,) = best_setting_cards(plan, data, wide, [metric])
     return answer
 

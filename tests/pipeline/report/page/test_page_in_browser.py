@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from chromium import UnavailableError, chromium
+from debian_programs import UnavailableError, debian_program
 from faked_study import CONTENT, fake_plan, fake_study, sigmas
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -63,7 +63,7 @@ def add_density(path: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     try:
-        program = chromium()
+        program = debian_program("chromium", "chromium")
     except UnavailableError as error:
         if os.environ.get("SCORESWEEP_BROWSER_TESTS") == "require":
             pytest.fail(f"SCORESWEEP_BROWSER_TESTS=require: {error}")

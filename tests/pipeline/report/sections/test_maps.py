@@ -15,6 +15,7 @@ from scoresweep.pipeline.report.plots import COLOURS, HeatMap
 from scoresweep.pipeline.report.sections.captioned_figure import configuration_lines, level_lines
 from scoresweep.pipeline.report.sections.maps import axis_pairs, metric_maps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.summarise import with_summary
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import wide_table
 from scoresweep.pipeline.study import Plan
@@ -55,7 +56,8 @@ def test_a_cell_outside_the_study_is_not_missing(tmp_path: Path) -> None:
 
 def the_map(plan: Plan) -> Any:
     data = collect(plan, collect_jobs(plan))
-    (figure,) = metric_maps(data, wide_table(data), [DISTANCE])
+    wide = wide_table(data)
+    (figure,) = metric_maps(with_summary(data, wide, [DISTANCE]), wide, [DISTANCE])
     return figure
 
 
@@ -64,7 +66,8 @@ def test_a_map_shows_the_best_over_the_other_axes(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path, sample=CONTENT["sample"] | {"grid": grid})
     fake_measurements(plan)
     data = collect(plan, collect_jobs(plan))
-    first = next(metric_maps(data, wide_table(data), [DISTANCE]))
+    wide = wide_table(data)
+    first = next(metric_maps(with_summary(data, wide, [DISTANCE]), wide, [DISTANCE]))
     chart = first.chart
     assert isinstance(chart, HeatMap)
     assert (chart.columns, chart.rows) == (["2e-5", "8e-5"], ["4", "6"])

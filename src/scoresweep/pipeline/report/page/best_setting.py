@@ -21,10 +21,8 @@ from scoresweep.pipeline.report.page.runner_up import runner_up
 from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes, varied_axes
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
-    best,
     group_by_axes,
     most_repeats,
-    summarise,
 )
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
@@ -51,10 +49,15 @@ class BestConfiguration(NamedTuple):
     """Its axes, formatted."""
     part: pd.DataFrame
     """The measured rows of all configurations that it was chosen from."""
+    ranking: pd.DataFrame
+    """The summary of these configurations, the best first."""
     max_repeats: tuple[int, int]
     """Maximum number of networks, and of samplings, of a configuration."""
-    of: int
-    """Number of configurations that it was chosen from."""
+
+    @property
+    def of(self) -> int:
+        """Number of configurations that it was chosen from."""
+        return len(self.ranking)
 
 
 def with_count_of(row: Mapping[Any, Any] | pd.Series[Any], metric: RankedMetric) -> RankedMetric:
@@ -72,10 +75,10 @@ def best_configurations(
         incomparable_axes(data),
     )
     for key, part in group_by_axes(measured, incomparable):
-        summary = summarise(part, metric, axes)
+        summary = data.summary.ranking(metric.name, part)
         if summary.empty:
             continue
-        top = best(summary, metric)
+        top = data.summary.best(metric.name, part)
         if len(summary) > 1 and summary["mean"].nunique() == 1:
             point = format_axes(dict(zip(incomparable, key, strict=True)))
             where = ", ".join(part for part in (point, "all settings equal") if part)
@@ -84,7 +87,7 @@ def best_configurations(
             where = format_axes({axis: top[axis] for axis in named}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more with the same value)" if alike else ""
-        yield BestConfiguration(top, where, part, most_repeats(summary), len(summary))
+        yield BestConfiguration(top, where, part, summary, most_repeats(summary))
 
 
 def best_setting_cards(
@@ -107,8 +110,8 @@ def _card(
         *metric.references(top.row),
     ]
     axes = varied_axes(data)
-    edges = grid_edges(top.part, top.row, axes)
-    verdict, next_best = runner_up(top.part, metric, axes, is_exact)
+    edges, runs = grid_edges(top.part, top.row, axes), top.part["run"].nunique()
+    verdict, next_best = runner_up(top.ranking, runs, metric, axes, is_exact)
     return {
         "value": format_number(top.row["mean"]),
         "metric": metric.title,

@@ -48,7 +48,7 @@ def explorer(
     for shown in subsets(repeats):
         for key in wide[[*varied, *shown]].drop_duplicates().to_dict("records"):
             points[_point(key, index)] = len(points)
-    metrics_data = list(metrics_of(wide, metrics, data.exact_runs))
+    metrics_data = list(metrics_of(data, wide, metrics))
     shown_metrics = metrics_data[: max(1, CELLS // len(points))]
     x, *y = next(iter(axis_pairs(data, wide, metrics[0].name)), varied)[:2]
     return {

@@ -17,7 +17,7 @@ from scoresweep.pipeline.report.format import (
 from scoresweep.pipeline.report.page.best_setting import best_configurations, with_count_of
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
-from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats, summarise
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT, IN_DOUBT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
@@ -67,7 +67,7 @@ def other_rows(
     axes, rows = varied_axes(data), []
     for metric in metrics[1:]:
         if metric.caveat:
-            points = summarise(wide, metric, axes)
+            points = data.summary.of(metric.name, wide)
             by_key = dict(zip(_keys(points, axes), points.to_dict("records"), strict=True))
             for top in best_configurations(data, wide, metrics[0]):
                 row = by_key.get(tuple(top.row[axes].tolist()))
@@ -130,7 +130,7 @@ def number_table(
     shown, axes = metrics[:TABLE_METRICS], varied_axes(data)
     if not shown:
         return {"rows": [], "axes": [], "metrics": [], "lead": ""}
-    summaries = [summarise(wide, metric, axes) for metric in shown]
+    summaries = [data.summary.of(metric.name, wide) for metric in shown]
     main = summaries[0]
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
     if COUNT in axes:  # values of unequal count are not compared

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from scoresweep.pipeline.report.format import format_axes, format_number
-from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 
 __all__ = ["Verdict", "runner_up"]
@@ -19,13 +18,17 @@ Verdict = tuple[str, str]
 
 
 def runner_up(
-    part: pd.DataFrame, metric: RankedMetric, axes: Sequence[str], is_exact: bool
+    ranking: pd.DataFrame,
+    runs: int,
+    metric: RankedMetric,
+    axes: Sequence[str],
+    is_exact: bool,
 ) -> tuple[Verdict | None, str]:
     """Return a verdict on the lead of the best setting, and a text about the second best.
 
-    `part` has the rows of all settings. Without a second best, the verdict is None.
+    `ranking` has the summary of all configurations, the best first. They are of `runs` networks.
+    Without a second best, the verdict is None.
     """
-    ranking = ranking_with_gaps(part, metric, axes)
     if len(ranking) < 2 or ranking["mean"].nunique() == 1:
         return None, ""
     first, second, others = ranking.iloc[0], ranking.iloc[1], ranking.iloc[1:]
@@ -38,7 +41,7 @@ def runner_up(
     is_tie = second["mean"] == first["mean"]
     if not is_tie:
         text += f" {_interval(second, 'the exact score' if is_exact else 'one network')}"
-    scope, scope_note = ("", "") if is_exact else _scope(others, part["run"].nunique() == 1)
+    scope, scope_note = ("", "") if is_exact else _scope(others, runs == 1)
     if second["ahead"]:
         verdict = f"ahead {scope or 'by more than noise'}"
         return ("sure", verdict), f"{text} It excludes 0: more than noise.{scope_note}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -58,8 +59,8 @@ def metric_maps(
     """
     for metric in metrics:
         max_maps = MAPS if metric is metrics[0] else 1
-        exact = set(wide["run"]) <= data.exact_runs
-        yield from _maps(data, MetricData(metric, metric, wide, exact), max_maps)
+        for metric_data in itertools.islice(metrics_of(data, wide, [metric]), 1):
+            yield from _maps(data, metric_data, max_maps)
 
 
 def cost_maps(
@@ -67,7 +68,7 @@ def cost_maps(
 ) -> Iterator[CaptionedFigure]:
     """Yield maps of the sampler's and the network's part of the first metrics."""
     split = [metric for metric in metrics if f"{metric.name}_sampler_cost" in wide]
-    for metric_data in metrics_of(wide, split[:COST_METRICS], data.exact_runs):
+    for metric_data in metrics_of(data, wide, split[:COST_METRICS]):
         if metric_data.note:
             yield from _maps(data, metric_data, 1)
 
@@ -78,9 +79,7 @@ def _maps(data: ReportData, metric_data: MetricData, max_maps: int) -> Iterator[
         if part[name].nunique() == 1:
             continue  # a map of one value shows nothing
         where = dict(zip(incomparable, key, strict=True))
-        part_data = MetricData(
-            metric_data.metric, metric_data.ranked_by, part, metric_data.is_exact, metric_data.note
-        )
+        part_data = replace(metric_data, rows=part)
         for pair in axis_pairs(data, part, name)[:max_maps]:
             yield _map(data, part_data, pair, where)
 

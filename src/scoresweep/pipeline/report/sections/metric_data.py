@@ -19,12 +19,15 @@ from scoresweep.pipeline.report.format import (
     missing_repeats,
 )
 from scoresweep.pipeline.report.plots import is_wide_range
+from scoresweep.pipeline.report.statistics.report_summary import ReportSummary
 from scoresweep.pipeline.report.statistics.summary import (
     RankedMetric,
     best_first,
     most_repeats,
     summarise,
 )
+from scoresweep.pipeline.report.tables.report_data import ReportData
+from scoresweep.pipeline.study.axis_names import is_repeat
 
 __all__ = ["COST_CAPTIONS", "MetricData", "metrics_of"]
 
@@ -48,6 +51,8 @@ class MetricData:
     """The metric that decides which value of an axis is best; a cost does not rank settings."""
     rows: pd.DataFrame
     """A row for each measured setting."""
+    summary: ReportSummary
+    """The summary of the report."""
     is_exact: bool
     """Whether all rows are of the exact score."""
     note: str = ""
@@ -61,25 +66,33 @@ class MetricData:
     def cells(self, axes: Sequence[str]) -> pd.DataFrame:
         """Return a row for each point of `axes`: `summarise` with formatted columns.
 
-        `text`, `interval` and `missing_repeats` ("1 of 2 networks", or "") are strings; `rank` is
-        lower for a better point.
+        Without repeats among `axes`, the rows are those of the report's summary. `text`, `interval`
+        and `missing_repeats` ("1 of 2 networks", or "") are strings; `_order` is lower for a better
+        point.
         """
         sign = 1 if self.ranked_by.better == "lower" else -1
-        cells = ranking = summarise(self.rows, self.metric, axes)
+        measured = self.rows[self.rows[self.metric.name].notna()]
+        cells = ranking = self._summary(measured, self.metric, axes)
         if self.metric is not self.ranked_by:
-            measured = self.rows[self.rows[self.metric.name].notna()]
-            ranking = summarise(measured, self.ranked_by, axes)
+            ranking = self._summary(measured, self.ranked_by, axes)
         max_repeats = most_repeats(cells)
         return cells.assign(
-            rank=sign * ranking["mean"],
+            _order=sign * ranking["mean"],
             text=[format_number(mean) for mean in cells["mean"]],
             interval=[format_interval(row) for row in cells.to_dict("records")],
             missing_repeats=[missing_repeats(row, max_repeats) for row in cells.to_dict("records")],
         )
 
+    def _summary(
+        self, rows: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]
+    ) -> pd.DataFrame:
+        if any(is_repeat(axis) for axis in axes):
+            return summarise(rows, metric, axes)
+        return self.summary.of(metric.name, rows)
+
     def best_over_other_axes(self, axes: Sequence[str], shown: Sequence[str]) -> pd.DataFrame:
         """Return one cell for each point of `shown`: the best over the other `axes`."""
-        cells = self.cells(axes).sort_values("rank", kind="stable")
+        cells = self.cells(axes).sort_values("_order", kind="stable")
         return cells.drop_duplicates(list(shown)).reset_index(drop=True)
 
     def is_log(self, cells: pd.DataFrame) -> bool:
@@ -144,19 +157,19 @@ class MetricData:
 
 
 def metrics_of(
-    rows: pd.DataFrame, metrics: Sequence[RankedMetric], exact_runs: frozenset[str]
+    data: ReportData, rows: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> Iterator[MetricData]:
     """Yield each metric, followed by what the sampler and the network contribute to it."""
-    is_exact = set(rows["run"]) <= exact_runs
+    is_exact = set(rows["run"]) <= data.exact_runs
     for metric in metrics:
-        yield MetricData(metric, metric, rows, is_exact)
+        yield MetricData(metric, metric, rows, data.summary, is_exact)
         for suffix, caption in COST_CAPTIONS.items():
             name = f"{metric.name}_{suffix}"
             if name in rows and rows[name].notna().any():
                 title = f"{metric.title}: {humanize(suffix)}"
                 about = {"units": metric.about.get("units", "1")}
                 cost = RankedMetric(name, title, "lower", about, metric.sizes)
-                yield MetricData(cost, metric, rows, is_exact, caption)
+                yield MetricData(cost, metric, rows, data.summary, is_exact, caption)
 
 
 def subsets(items: Sequence[str]) -> Iterator[tuple[str, ...]]:

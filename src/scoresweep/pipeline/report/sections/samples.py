@@ -35,12 +35,7 @@ from scoresweep.pipeline.report.sections.captioned_figure import (
     to_frame,
     varied_axes,
 )
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    best,
-    group_by_axes,
-    summarise,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, group_by_axes
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.sampling.sample_store import read_samples, read_trajectories
@@ -183,7 +178,7 @@ def _best_settings(
         return
     axes = varied_axes(data)
     for _, part in group_by_axes(wide[wide[metric.name].notna()], incomparable_axes(data)):
-        top = best(summarise(part, metric, axes), metric)
+        top = data.summary.best(metric.name, part)
         same = part[(part[axes] == top[axes]).all(axis="columns")] if axes else part
         yield {axis: top[axis] for axis in axes}, same.iloc[0]
 

@@ -19,12 +19,7 @@ from scoresweep.pipeline.report.sections.captioned_figure import (
     to_frame,
     varied_axes,
 )
-from scoresweep.pipeline.report.statistics.summary import (
-    RankedMetric,
-    best,
-    group_by_axes,
-    summarise,
-)
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, group_by_axes
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
 __all__ = ["shares"]
@@ -54,7 +49,7 @@ def shares(data: ReportData, wide: pd.DataFrame, metric: RankedMetric) -> Iterat
     axes, incomparable = varied_axes(data), incomparable_axes(data)
     for name in SHARES.keys() & sampling.keys():
         for key, part in group_by_axes(wide[wide[metric.name].notna()], incomparable):
-            top = best(summarise(part, metric, axes), metric)
+            top = data.summary.best(metric.name, part)
             where = dict(zip(incomparable, key, strict=True))
             yield _shares(sampling, name, {axis: top[axis] for axis in axes}, where)
 

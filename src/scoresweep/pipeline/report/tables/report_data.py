@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 import xarray as xr
 
+from scoresweep.pipeline.report.statistics.report_summary import ReportSummary
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT
 from scoresweep.pipeline.results import Choice
@@ -71,6 +72,8 @@ class ReportData:
 
     choices: Sequence[Choice] = ()
     """Choices of successive halving."""
+    summary: ReportSummary = field(default_factory=ReportSummary)
+    """Means, intervals and ranks of every configuration; see `with_summary`."""
 
     def finalists(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return those of `rows` with the largest count of their dataset, in successive halving.
