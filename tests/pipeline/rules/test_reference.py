@@ -63,7 +63,8 @@ def test_the_file_holds_the_moments_of_the_training_features(root: Path) -> None
     train = read_split(root / "data" / "digits.zarr", "train").model_space().flatten(1)
     assert torch.equal(sets["train"].values, train)
     assert sets["train"].moments is not None
-    mean, factor = sets["train"].moments
+    moments = sets["train"].moments
+    mean, factor = moments.mean, moments.covariance_factor
     torch.testing.assert_close(mean, train.double().mean(dim=0))
     torch.testing.assert_close(factor.T @ factor, torch.cov(train.double().T))
     assert sets["train"].mean is mean
