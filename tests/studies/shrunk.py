@@ -68,6 +68,8 @@ def shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     _scale_steps(cut["sample"], study["train"]["noise"], cut["train"]["noise"])
     datasets = cut["dataset"] if isinstance(cut["dataset"], list) else [cut["dataset"]]
     cut["dataset"] = [_dataset(dataset, folder) for dataset in datasets]
+    for option in ("training_step", "best_step"):  # there is one step, and no FID
+        cut["sample"].pop(option, None)
     evaluate = cut["evaluate"] = cut["evaluate"] | MEASURED
     evaluate["extractors"] = ["pixels"]
     evaluate["metrics"] = [name for name in evaluate["metrics"] if name not in NEEDY]
