@@ -10,6 +10,7 @@ import torch
 from scoresweep.networks import NCSNpp
 from scoresweep.networks.diffusers_checkpoints import (
     convert_diffusers_state_dict,
+    diffusers_names,
     diffusers_shapes,
     rename_older,
 )
@@ -34,6 +35,9 @@ def test_names_and_shapes_are_those_of_the_program(name):
         network = NCSNpp(options.pop("shape"), torch.ones(1), **options)
     expected = {key: tuple(shape) for key, shape in WRITTEN[name]["shapes"].items()}
     assert diffusers_shapes(network) == expected
+    names = diffusers_names(network)  # queries and keys have the same shape and similar effects
+    for ours, theirs in (("query", "to_q"), ("key", "to_k"), ("value", "to_v")):
+        assert names[f"middle.1.{ours}.weight"] == f"mid_block.attentions.0.{theirs}.weight"
 
 
 def test_the_options_are_found():
