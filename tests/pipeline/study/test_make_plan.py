@@ -178,6 +178,23 @@ def test_adding_an_axis_keeps_existing_ids(tmp_path):
     assert after.run(before.runs[0].id).axes == {"seed": 0, "levels": 5}
 
 
+def test_adding_an_axis_keeps_the_ids_of_runs_with_fractions(tmp_path):
+    def run_ids(**grid):
+        grid = {"optimizer.learning_rate": [1e-3, 5e-3], **grid}
+        return ids(plan(tmp_path, train={"grid": grid}))[0]
+
+    sizes = {"batch_size": [64, 77]}
+    _, before = run_ids()
+    (again,) = (name for name in run_ids(**sizes) if name.endswith(before[-8:]))
+    runs = plan(tmp_path).paths.results / "runs"
+    (runs / before).mkdir(parents=True)
+    assert before in run_ids(**sizes)
+    # Earlier versions trained such a run again, and its results have the new name.
+    (runs / again).mkdir()
+    assert sorted([again, before]) == [again, before]
+    assert again in run_ids(**sizes)
+
+
 RESULT_FIELDS = [
     ("network", {"name": "mlp", "width": 17, "blocks": 1}),
     ("objective", {"name": "dsm", "weighting": "one"}),

@@ -19,8 +19,8 @@ from scoresweep.pipeline.study.models import Sample
 
 __all__ = ["ID", "IdFinder", "StoreFinder", "make_id", "names_by_hash", "store_hash"]
 
-SUFFIXES = ("", ".zarr", ".json", ".parts", ".nc")
-"""What follows an id in the name of a file or folder of results."""
+SUFFIXES = ("zarr", "json", "parts", "nc")
+"""What may follow an id and a dot in the name of a file or folder of results."""
 
 ID = re.compile(r"(?:.*_)?[0-9a-f]{8}")
 
@@ -30,11 +30,19 @@ class IdFinder:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Look for the names of earlier results in `folders`."""
-        self._names = names_by_hash(folders)
+        self._folders = list(folders)
+        self._names = names_by_hash(self._folders)
 
     def find(self, axes: Point, digest: str) -> str:
-        """Return the id of an earlier result with this hash, or a new one."""
-        return self._names.get(digest) or make_id(axes, digest)
+        """Return the id of an earlier result with this hash, or a new one.
+
+        If both exist, it is the new one: earlier versions did not find runs with fractions in
+        their ids.
+        """
+        earlier, new = self._names.get(digest), make_id(axes, digest)
+        if earlier in (None, new) or any((folder / new).is_dir() for folder in self._folders):
+            return new
+        return earlier
 
 
 class StoreFinder:
@@ -87,8 +95,9 @@ def names_by_hash(folders: Iterable[Path]) -> dict[str, str]:
     """Return the ids of the results in `folders` by their hash."""
     names = {}
     for folder in folders:
-        for entry in folder.iterdir() if folder.is_dir() else ():
-            name = entry.name.removesuffix(entry.suffix) if entry.suffix in SUFFIXES else ""
+        for path in folder.iterdir() if folder.is_dir() else ():
+            stem, _, suffix = path.name.rpartition(".")
+            name = stem if suffix in SUFFIXES else path.name  # "learning_rate=0.001_3f2a9c1b"
             if ID.fullmatch(name):
                 names[name[-8:]] = name
     return names
