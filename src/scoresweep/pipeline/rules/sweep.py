@@ -16,16 +16,21 @@ from functools import cached_property
 from scoresweep.pipeline.errors import RunError, ScoresweepError
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import Rule
-from scoresweep.pipeline.results.best_step import has_best_step
+from scoresweep.pipeline.results.best_step import (
+    chosen_step,
+    find_best_step,
+    has_best_step,
+    step_plan,
+)
 from scoresweep.pipeline.results.chosen_tasks import chosen_tasks
 from scoresweep.pipeline.results.examine import due_rules
-from scoresweep.pipeline.rules.best_step import choose_best_step
+from scoresweep.pipeline.results.halving_choice import write_choice
 from scoresweep.pipeline.rules.evaluate import evaluate
 from scoresweep.pipeline.rules.sample import sample
 from scoresweep.pipeline.rules.score_error import score_error
 from scoresweep.pipeline.sampling.sampling_job import ONE_CORE, Devices
 from scoresweep.pipeline.sampling.worker_pool import keep_workers
-from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.batches import find_batch, weights_of_task
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.batch_state import BatchState
@@ -126,7 +131,7 @@ class _Batch:
         weights = weights_of_task(task)
         setting = plan.setting(task) if weights is None else None
         if due and setting and has_best_step(self.run, setting):
-            choose_best_step(
+            _choose_best_step(
                 plan, self.run, setting, self.devices, self.real, this_code=self.this_code
             )
             due = self._due_rules(task)
@@ -148,3 +153,33 @@ class _Batch:
         with contextlib.suppress(RunError, OSError):
             progress.parent.mkdir(parents=True, exist_ok=True)
             self.state.write(progress)
+
+
+def _choose_best_step(
+    plan: Plan,
+    run: Run,
+    setting: Setting,
+    devices: Devices,
+    real: RealData,
+    *,
+    this_code: bool = False,
+) -> None:
+    """Measure a setting at every kept step, as far as that is due, and write the choice.
+
+    Raises `RunError` if no step has a value.
+    """
+    steps = step_plan(plan, run, setting)
+    for each in steps.settings:
+        due = due_rules(steps, run.id, each.id, this_code=this_code)
+        if "sample" in due:
+            sample(steps, run.id, each.id, devices, this_code=this_code)
+        if due:
+            evaluate(steps, run.id, each.id, min(devices.gpus, 1), real)
+    choice = find_best_step(plan, run, setting)
+    if choice is None or chosen_step(plan, run, setting, choice) is None:
+        raise RunError(
+            f"run {run.id}, setting {setting.id}: no training step has a value of "
+            f"sample.best_step.measure, so none can be chosen. See the attribute `problems` of "
+            f"their metrics; more samples in sample.best_step.count may help"
+        )
+    write_choice(plan, choice)
