@@ -23,6 +23,8 @@ def test_the_tutorial_ends_with_a_table(tmp_path):
     table = ends[-1]
     assert re.search(r"^levels +\n10( +\S+ ± \S+){3}\n30( +\S+ ± \S+){3}$", table, re.MULTILINE)
     assert "40 samples, 540 real images" in table
+    assert r"\bottomrule" in ends[-2]
+    assert (tmp_path / "my_study.pdf").stat().st_size > 5_000
 
 
 def write_study(folder: Path, text: str) -> None:
