@@ -89,12 +89,20 @@ def test_the_options_are_found():
         ("attn_norm_num_groups", 8),
         ("out_channels", 6),
         ("sample_size", "8"),
+        ("sample_size", 0),
+        ("sample_size", [8, -8]),
         ("dropout", "0.1"),
     ],
 )
 def test_what_is_not_ncsnpp_is_named(key, value):
     with pytest.raises(ValueError, match=rf"{key}: .*; expected"):
         diffusers_options(CONFIG | {key: value})
+
+
+def test_only_keys_in_the_file_are_named():
+    with pytest.raises(ValueError, match="norm_num_groups") as caught:
+        diffusers_options(CONFIG | {"norm_num_groups": 16})
+    assert "attn_norm_num_groups" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["norm_eps", "time_embedding_type", "attention_head_dim"])

@@ -108,14 +108,12 @@ def _widths(config: Mapping[str, Any], widths: list[int], attend: list[bool]) ->
             f"block_out_channels: {wrong[0]} with attention, whose norm has {GROUPS} groups; "
             f"expected {_groups(wrong[0])}, as NCSN++ has at that width"
         )
-    of_middle = config.get("attn_norm_num_groups")
     found = {
-        "norm_num_groups": {(groups, widths[0]), (groups, widths[-1])},
-        "attn_norm_num_groups": {(groups if of_middle is None else of_middle, widths[-1])},
+        "norm_num_groups": (groups, {widths[0], widths[-1]}),
+        "attn_norm_num_groups": (config.get("attn_norm_num_groups"), {widths[-1]}),
     }
-    for key, norms in found.items():
-        if wrong := [width for given, width in norms if given not in (None, _groups(width))]:
-            value = config.get(key, GROUPS)
+    for key, (value, normed) in found.items():
+        if wrong := [width for width in normed if value not in (None, _groups(width))]:
             problems.append(f"{key}: {value}; expected null, or {_groups(min(wrong))}")
     return problems
 
@@ -134,8 +132,12 @@ def _shape(config: Mapping[str, Any], attend: list[bool]) -> tuple[int, int, int
     if size is None:
         size = 16 << attend.index(True) if True in attend else 32
     sides = [size, size] if isinstance(size, int) else size
-    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
-        raise ValueError(f"sample_size: {size}; expected a number of pixels, or two")
+    if (
+        not isinstance(sides, list)
+        or [type(side) for side in sides] != [int, int]
+        or min(sides) < 1
+    ):
+        raise ValueError(f"sample_size: {size}; expected a number of pixels of at least 1, or two")
     return channels, sides[0], sides[1]
 
 

@@ -1,14 +1,14 @@
 """Networks of the NCSN++ kind that diffusers saved are imported as runs."""
 
 import json
-import zlib
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from published_weights import images, wave
+from published_weights import images, phased_wave
 from safetensors.torch import save_file
 from tiny_study import TINY
 
@@ -70,11 +70,6 @@ def planned(root, case="skip", network=None, noise=NOISE, seed=0):
     return plan_study(parse_study(content, "study.yaml"), root)
 
 
-def phased_wave(name, shape):
-    """Return a wave whose phase depends on the whole name, not only on its length."""
-    return wave(name + zlib.crc32(name.encode()) % 97 * " ", shape).float()
-
-
 def saved(folder, case="skip", kind="safetensors", **config):
     """Write what `save_pretrained` writes: a configuration, and weights of waves."""
     folder.mkdir(parents=True)
@@ -112,6 +107,8 @@ def test_the_scores_are_those_of_that_program(root, tmp_path, case, kind):
 def test_averages_and_the_levels_of_a_pipeline_are_known(root, tmp_path):
     study = planned(root, seed=1)
     run, folder = study.runs[0], pipeline(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"does not say .* omit --no-ema"):
+        import_checkpoint(study, run.id, folder, ema=False)
     config = WRITTEN["skip"]["config"] | {"decay": 0.9, "optimization_step": 6}
     (folder / "unet" / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="omit --no-ema"):
@@ -147,7 +144,38 @@ def test_what_does_not_fit_is_named(root, tmp_path):
     refused(study, ladder, "ladder of 6 levels; expected the 5")
     other = pipeline(tmp_path / "ddpm", _class_name="DDPMScheduler")
     refused(study, other, "_class_name: DDPMScheduler; expected ScoreSdeVeScheduler")
-    refused(study, pipeline(tmp_path / "snr", snr="0.1"), "snr: 0.1; expected a number")
+    step = saved(tmp_path / "step", decay=0.9, optimization_step="x")
+    refused(study, step, "step.config.json: optimization_step: x; expected a whole number")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("snr", "0.1", "finite"),
+        ("sigma_max", math.inf, "finite"),
+        ("correct_steps", 1.5, "whole"),
+        ("num_train_timesteps", True, "whole"),
+    ],
+)
+def test_options_of_the_scheduler_are_numbers(tmp_path, key, value, expected):
+    with pytest.raises(InputError, match=f"scheduler_config.json: {key}: {value}; .* {expected}"):
+        describe_checkpoint(pipeline(tmp_path / "pipe", **{key: value}))
+
+
+def test_a_corrector_without_snr_has_no_steps(tmp_path):
+    sampler = yaml.safe_load(describe_checkpoint(pipeline(tmp_path / "p", snr=0)))["sample"]
+    assert sampler["sampler"]["corrector_steps"] == 0
+    assert "snr" not in sampler["sampler"]
+
+
+def test_other_files_of_weights_in_a_folder_are_named(root, tmp_path):
+    folder = saved(tmp_path / "net")
+    usual, half = (folder / f"diffusion_pytorch_model.{kind}safetensors" for kind in ("", "fp16."))
+    usual.rename(half)
+    refused(planned(root, seed=2), folder, "model.fp16.safetensors.*; name the file itself")
+    assert yaml.safe_load(describe_checkpoint(half))["train"]["network"]["channels"] == 8
+    part = half.rename(folder / "diffusion_pytorch_model-00001-of-00002.safetensors")
+    refused(planned(root, seed=2), folder, rf"several files \({part.name}\)")
 
 
 def test_incomplete_folders_are_refused(root, tmp_path):
@@ -158,6 +186,11 @@ def test_incomplete_folders_are_refused(root, tmp_path):
     refused(study, weights, "without its config.json; name the folder")
     (empty / "config.json").write_text("{")
     refused(study, empty, "config.json: cannot be read as JSON")
+    whole = pipeline(tmp_path / "pipe")
+    (whole / "unet" / "config.json").write_text("{}")
+    refused(study, whole, "unet.config.json: has no _class_name")
+    (whole / "unet" / "config.json").unlink()
+    refused(study, whole, "unet.config.json: is missing")
 
 
 def test_a_study_that_fits_is_written(root, tmp_path):
@@ -173,3 +206,5 @@ def test_a_study_that_fits_is_written(root, tmp_path):
     import_checkpoint(plan, plan.runs[0].id, tmp_path / "My Pipe")
     alone = yaml.safe_load(describe_checkpoint(tmp_path / "My Pipe" / "unet"))
     assert alone["train"]["noise"]["sigma_max"] == 1348
+    assert alone["sample"]["sampler"]["snr"] == 0.15  # of the same scheduler
+    assert alone["sample"]["sampler"]["corrector_steps"] == 1

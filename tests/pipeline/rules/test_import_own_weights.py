@@ -73,11 +73,22 @@ def test_damage_is_found(make_plan, other):
     study, file = make_plan(grid={}), other / "model.safetensors"
     damaged = changed(file, sigmas=torch.tensor([8.0, 4.0, 2.0, 1.0, 0.2]))
     refused(study, damaged, "copy.safetensors: is damaged .*SHA-256")
-    refused(study, changed(file, {"model": "{}"}), "is damaged")
     with safe_open(file, "pt") as opened:
         model = json.loads(opened.metadata()["model"])
     model["network"]["unheard_of"] = 3
     refused(study, changed(file, {"model": json.dumps(model)}), "unheard_of .*does not have")
+
+
+@pytest.mark.parametrize("model", ["{}", "NCSN++", "3"])
+def test_files_of_other_programs_may_have_an_entry_model(make_plan, other, model):
+    foreign = changed(other / "model.safetensors", {"model": model})
+    refused(make_plan(grid={}), foreign, "expected ncsn, ncsnv2")
+
+
+def test_without_ema_the_file_would_have_to_say(make_plan, other):
+    study = make_plan(grid={})
+    with pytest.raises(InputError, match="omit --no-ema"):
+        import_checkpoint(study, study.runs[0].id, other, ema=False)
 
 
 def test_the_exact_score_has_no_weights_to_import(make_plan):

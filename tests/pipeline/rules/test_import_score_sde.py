@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_weights import images, published_weights, wave
+from published_weights import images, phased_wave, published_weights
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint
@@ -22,8 +22,8 @@ SMALL = {"name": "ncsnpp", "channels": 4, "multipliers": [1, 2], "blocks": 1, "a
 # What that program gives, in float32, for weights of waves and two images of cosines at σ_2 and
 # σ_5: norms of the two scores, pixel (0, 3, 5) of the first and pixel (−1, −1, 0) of the second.
 AUTHORS = {
-    "fourier": (1.8417466878890991, 14.731100082397461, 0.22002318501472473, 1.7665988206863403),
-    "positional": (1.8417719551456022, 14.734230363801192, 0.22002834081649786, 1.7685481309890747),
+    "fourier": (1.3380669355392456, 10.713730812072754, 0.15933987498283386, 1.3941351175308228),
+    "positional": (0.6922871375057502, 5.574900624830692, 0.04012099653482438, -0.4700462222099304),
 }
 
 
@@ -38,7 +38,7 @@ def plan(make_plan):
 
 def content(embedding="fourier"):
     """Return what the program saves: averages of waves, and three times the waves as last state."""
-    waves = {name: wave(name, shape).float() for name, shape in SHAPES[embedding].items()}
+    waves = {name: phased_wave(name, shape) for name, shape in SHAPES[embedding].items()}
     waves["sigmas"] = torch.tensor(LADDER).double()
     trained = [name for name in waves if not re.fullmatch(r"sigmas|all_modules\.0\.W", name)]
     last = waves | {name: 3 * waves[name] for name in trained}
@@ -84,15 +84,17 @@ def test_the_averages_give_the_scores_of_that_program(plan, tmp_path, embedding)
 
 def test_without_ema_the_last_parameters_are_used(plan, tmp_path):
     network, about = imported(plan(), tmp_path, content(), ema=False)
-    assert torch.equal(network.first.bias, 3 * wave("all_modules.3.bias", [4]).float())
+    assert torch.equal(network.first.bias, 3 * phased_wave("all_modules.3.bias", [4]))
     assert about["averaged"] is False
-    assert torch.equal(network.fourier.frequencies, wave("all_modules.0.W", [4]).float())
+    assert torch.equal(network.fourier.frequencies, phased_wave("all_modules.0.W", [4]))
 
 
 def test_a_state_dict_alone_is_read(plan, tmp_path):
     network, about = imported(plan(), tmp_path, content()["model"])
-    assert torch.equal(network.first.bias, 3 * wave("all_modules.3.bias", [4]).float())
+    assert torch.equal(network.first.bias, 3 * phased_wave("all_modules.3.bias", [4]))
     assert about["averaged"] is None
+    with pytest.raises(InputError, match=r"does not say .* omit --no-ema"):
+        imported(plan(SMALL | {"dropout": 0.2}), tmp_path, content()["model"], ema=False)
 
 
 def refused(study, tmp_path, saved, message):

@@ -20,9 +20,11 @@ from scoresweep.pipeline.training.weight_files.published import (
     Published,
     find_published,
 )
-from scoresweep.pipeline.training.weight_files.read import read_content
+from scoresweep.pipeline.training.weight_files.read import Content, read_content
 
 __all__ = ["CheckpointFile", "read_checkpoint_file"]
+
+NOT_SAID = "holds one set of parameters and does not say whether they are averages"
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,27 @@ def read_checkpoint_file(path: Path, ema: bool) -> CheckpointFile:
     With `ema`, averaged parameters are preferred.
 
     Raises:
-        InputError: if no known program wrote it, it is damaged, or its network has no counterpart.
+        InputError: if no known program wrote it, it is damaged, its network has no counterpart, or,
+            without `ema`, no parameters in it are known to be those of the last step.
     """
     if (own := find_own_weights(path)) is not None:
-        return CheckpointFile(own, describe(own), True, read_own_weights(own))
-    if (folder := find_diffusers_folder(path)) is not None:
-        content, published = read_diffusers_folder(folder)
-        path = folder.weights
+        path, kind, has_checksums = own, describe(own), True
+        published = read_own_weights(own)
     else:
-        content = read_content(path, EXPECTED)
-        try:
-            published = find_published(content.value, ema)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}") from None
-    if published.averaged and not ema:
-        raise InputError(f"{path}: holds averaged parameters only; omit --no-ema")
-    return CheckpointFile(path, content.kind, content.has_checksums, published)
+        path, content, published = _read_of_others(path, ema)
+        kind, has_checksums = content.kind, content.has_checksums
+    if not ema and published.averaged is not False:
+        which = "holds averaged parameters only" if published.averaged else NOT_SAID
+        raise InputError(f"{path}: {which}; omit --no-ema")
+    return CheckpointFile(path, kind, has_checksums, published)
+
+
+def _read_of_others(path: Path, ema: bool) -> tuple[Path, Content, Published]:
+    """Return the file with the weights, its content and the parameters in it."""
+    if (folder := find_diffusers_folder(path)) is not None:
+        return folder.weights, *read_diffusers_folder(folder)
+    content = read_content(path, EXPECTED)
+    try:
+        return path, content, find_published(content.value, ema)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -22,6 +22,11 @@ from scoresweep.noise import geometric
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.training.weight_files.checkpoint_file import read_checkpoint_file
 from scoresweep.pipeline.training.weight_files.diffusers_folder import PROGRAM as DIFFUSERS
+from scoresweep.pipeline.training.weight_files.diffusers_folder import (
+    SCHEDULER,
+    ladder_of,
+    sampler_of,
+)
 from scoresweep.pipeline.training.weight_files.open_points import open_points
 from scoresweep.pipeline.training.weight_files.own_weights import PROGRAM as OWN
 from scoresweep.pipeline.training.weight_files.published import EXPECTED, Published
@@ -42,8 +47,6 @@ LADDERS = {"ncsn": (1.0, 0.01, 10)}
 """σ_1, σ_L and L of the program's CIFAR-10 configuration, for a file without a ladder."""
 OTHER_LADDER = (50.0, 0.01, 232)
 """Those of NCSNv2 and of consistent sampling."""
-DIFFUSERS_LADDER = (1348.0, 0.01, 2000)
-"""That of `ScoreSdeVeScheduler`, for a network of diffusers without a scheduler."""
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ncsn": {"name": "annealed_langevin", "step_size": 2e-5, "steps_per_level": 100},
     "ncsnpp": {
@@ -131,8 +134,9 @@ def _stated(published: Published) -> _Described:
     stated = published.network
     assert stated is not None
     sigmas, options = published.sigmas, dict(stated.options)
-    if sigmas is None:
-        sigmas = geometric(*DIFFUSERS_LADDER)
+    sampler = stated.sampler or SAMPLERS.get(options["name"], OTHER_SAMPLER)
+    if sigmas is None:  # a network of diffusers without a scheduler
+        sigmas, sampler = ladder_of(SCHEDULER), sampler_of(SCHEDULER)
     parameters = sum(tensor.numel() for tensor in published.tensors.values())
     if stated.program == DIFFUSERS:
         arguments = {key: value for key, value in options.items() if key != "name"}
@@ -148,7 +152,7 @@ def _stated(published: Published) -> _Described:
         f"samples: {' × '.join(map(str, stated.shape))}",
         parameters,
         sigmas,
-        stated.sampler or SAMPLERS.get(options["name"], OTHER_SAMPLER),
+        sampler,
         open_points(published),
     )
 

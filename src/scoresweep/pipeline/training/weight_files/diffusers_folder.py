@@ -8,6 +8,8 @@ pipeline writes the same into `unet/`, and the scheduler, which has the noise le
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +21,21 @@ from scoresweep.networks.diffusers_checkpoints import rename_older
 from scoresweep.networks.diffusers_options import diffusers_options
 from scoresweep.noise import geometric
 from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.system.file_kinds import abbreviate_names
 from scoresweep.pipeline.training.weight_files.parameters import plain_parameters
 from scoresweep.pipeline.training.weight_files.published import EXPECTED, Published
 from scoresweep.pipeline.training.weight_files.read import Content, read_content
 from scoresweep.pipeline.training.weight_files.stated_network import StatedNetwork
 
-__all__ = ["PROGRAM", "DiffusersFolder", "find_diffusers_folder", "read_diffusers_folder"]
+__all__ = [
+    "PROGRAM",
+    "SCHEDULER",
+    "DiffusersFolder",
+    "find_diffusers_folder",
+    "ladder_of",
+    "read_diffusers_folder",
+    "sampler_of",
+]
 
 PROGRAM = "diffusers"
 CONFIG = "config.json"
@@ -65,13 +76,37 @@ def find_diffusers_folder(path: Path) -> DiffusersFolder | None:
         return DiffusersFolder(config, path, None) if is_named else None
     for folder in (path / "unet", path):
         if not _is_config(folder / CONFIG):
+            _refuse_without_config(folder)
             continue
         weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
         if not weights:
-            raise InputError(f"{folder}: has no weights; expected {' or '.join(WEIGHTS)} in it")
+            raise InputError(f"{folder}: {_other_weights(folder)}")
         schedulers = [path / name for name in SCHEDULERS if (path / name).is_file()]
         return DiffusersFolder(folder / CONFIG, weights[0], (*schedulers, None)[0])
     return None
+
+
+def _refuse_without_config(folder: Path) -> None:
+    """Raise `InputError` if the folder has weights of diffusers."""
+    if found := [name for name in WEIGHTS if (folder / name).is_file()]:
+        problem = "has no _class_name" if (folder / CONFIG).exists() else "is missing"
+        raise InputError(
+            f"{folder / CONFIG}: {problem}; expected what diffusers saves with {found[0]}, "
+            f"which describes the network"
+        )
+
+
+def _other_weights(folder: Path) -> str:
+    """Return what the folder has in place of the usual file of weights, and how to read it."""
+    names = [file.name for file in sorted(folder.glob("diffusion_pytorch_model*"))]
+    if any(re.search(r"-\d+-of-\d+\.|\.index\.", name) for name in names):
+        what = "has weights in several files"
+        remedy = "load them in diffusers and save one: save_pretrained(..., max_shard_size='1TB')"
+    elif names := [name for name in names if name.endswith((".safetensors", ".bin"))]:
+        what, remedy = "has a variant of the weights", "name the file itself"
+    else:
+        return f"has no weights; expected {' or '.join(WEIGHTS)} in it"
+    return f"{what} ({', '.join(abbreviate_names(names, 3))}); {remedy}"
 
 
 def _is_config(path: Path) -> bool:
@@ -111,13 +146,19 @@ def read_diffusers_folder(folder: DiffusersFolder) -> tuple[Content, Published]:
     except ValueError as error:
         raise InputError(f"{folder.weights}: {error}") from None
     shape = options.pop("shape")
-    stated = StatedNetwork(PROGRAM, {"name": "ncsnpp", **options}, shape, {}, _sampler(scheduler))
+    sampler = {} if scheduler is None else sampler_of(scheduler)
+    stated = StatedNetwork(PROGRAM, {"name": "ncsnpp", **options}, shape, {}, sampler)
     is_averaged = all(key in config for key in AVERAGES)
+    step = config["optimization_step"] if is_averaged else None
+    if is_averaged and (type(step) is not int or step < 0):
+        raise InputError(
+            f"{folder.config}: optimization_step: {step}; expected a whole number of at least 0"
+        )
     return content, Published(
         tensors,
-        _ladder(scheduler),
+        None if scheduler is None else ladder_of(scheduler),
         True if is_averaged else None,
-        config["optimization_step"] if is_averaged else None,
+        step,
         (),
         stated,
     )
@@ -135,9 +176,10 @@ def _read_scheduler(path: Path | None) -> dict[str, Any] | None:
         )
     options = {key: found.get(key, default) for key, default in SCHEDULER.items()}
     for key, value in options.items():
-        kinds = type(SCHEDULER[key]) if isinstance(SCHEDULER[key], int) else int | float
-        if not isinstance(value, kinds) or value < 0:
-            raise InputError(f"{path}: {key}: {value}; expected a number of at least 0")
+        is_whole = isinstance(SCHEDULER[key], int)
+        if type(value) not in ((int,) if is_whole else (int, float)) or not 0 <= value < math.inf:
+            kind = "whole" if is_whole else "finite"
+            raise InputError(f"{path}: {key}: {value}; expected a {kind} number of at least 0")
     if not options["sigma_max"] > options["sigma_min"] > 0 or options["num_train_timesteps"] < 2:
         raise InputError(
             f"{path}: sigma_max {options['sigma_max']}, sigma_min {options['sigma_min']}, "
@@ -146,22 +188,22 @@ def _read_scheduler(path: Path | None) -> dict[str, Any] | None:
     return options
 
 
-def _ladder(scheduler: Mapping[str, Any] | None) -> Tensor | None:
-    """Return the noise levels of the sampler, (L,) in float64."""
-    if scheduler is None:
-        return None
+def ladder_of(scheduler: Mapping[str, Any]) -> Tensor:
+    """Return the noise levels of a scheduler with the options of `SCHEDULER`, (L,) in float64."""
     first, last = scheduler["sigma_max"], scheduler["sigma_min"]
     return geometric(first, last, scheduler["num_train_timesteps"])
 
 
-def _sampler(scheduler: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options of the sampler of `ScoreSdeVePipeline`."""
-    if scheduler is None:
-        return {}
+def sampler_of(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the sampler of `ScoreSdeVePipeline`.
+
+    Corrector steps with `snr: 0` have size 0.
+    """
+    steps = scheduler["correct_steps"] if scheduler["snr"] else 0
     return {
         "name": "predictor_corrector",
         "predictor": "reverse_diffusion",
-        "corrector_steps": scheduler["correct_steps"],
-        "snr": scheduler["snr"],
+        "corrector_steps": steps,
+        **({"snr": scheduler["snr"]} if steps else {}),
         "denoise": True,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,6 +15,8 @@ from scoresweep.pipeline.training.weights import read_network_file
 __all__ = ["PROGRAM", "find_own_weights", "read_own_weights"]
 
 PROGRAM = "scoresweep"
+RECORDED = {"network", "shape", "sha256"}
+"""Keys of `model` as `save_network` records it; other programs may use that name too."""
 
 
 def find_own_weights(path: Path) -> Path | None:
@@ -21,9 +24,10 @@ def find_own_weights(path: Path) -> Path | None:
     file = path / "model.safetensors" if path.is_dir() else path
     try:
         with safe_open(file, framework="pt") as opened:
-            return file if "model" in (opened.metadata() or {}) else None
-    except (SafetensorError, OSError):
+            model = json.loads((opened.metadata() or {}).get("model", "{}"))
+    except (SafetensorError, OSError, ValueError):
         return None
+    return file if isinstance(model, dict) and model.keys() >= RECORDED else None
 
 
 def read_own_weights(file: Path) -> Published:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.methods.networks import NCSNpp, UNet
 
 __all__ = ["StatedNetwork", "list_differences"]
 
@@ -53,7 +54,13 @@ def list_differences(
         path = ".".join(map(str, problem["loc"]))
         return [f"option {path or name} that this version does not have ({problem['msg']})"]
     ours = component.model_dump(mode="json")
-    found, expected = _effective(theirs, stated.shape), _effective(ours, shape)
+    if isinstance(component, UNet | NCSNpp):
+        theirs, ours = _effective(theirs, stated.shape), _effective(ours, shape)
+    found, expected = (
+        {key: value for key, value in options.items() if key not in NOT_COMPARED}
+        | {"shape of a sample": size}
+        for options, size in ((theirs, stated.shape), (ours, shape))
+    )
     return [
         f"{key} {found[key]}, in the run {expected[key]}"
         for key in expected
@@ -62,9 +69,6 @@ def list_differences(
 
 
 def _effective(options: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return the options on which the scores of a trained network depend, and the shape."""
-    effective = {key: value for key, value in options.items() if key not in NOT_COMPARED}
-    if len(shape) == 3 and "attention" in options:  # sizes of no feature map have no effect
-        maps = {max(shape[1:]) >> stage for stage in range(len(options["multipliers"]))}
-        effective["attention"] = sorted(maps.intersection(options["attention"]))
-    return effective | {"shape of a sample": shape}
+    """Return options whose sizes of attention are those of feature maps; others have no effect."""
+    maps = {max(shape[1:]) >> stage for stage in range(len(options["multipliers"]))}
+    return {**options, "attention": sorted(maps.intersection(options["attention"]))}
