@@ -227,7 +227,8 @@ def test_the_best_step_is_chosen_and_measured_again_on_fresh_samples(
     assert at["frechet_pixels"].item() == fresh != min(values)
     assert np.isnan(sampling["chosen_training_step"].sel(training_step="10").item())
     (row,) = best_step_rows(plan, wide_table(data))
-    assert [row["step"], row["count"]] == [str(step), "6"]
+    assert [row["step"], row["count"], row["fresh_count"]] == [str(step), "6", "8"]
+    assert sampling["chosen_step_value"].attrs["note"] == "frechet_pixels of 6 samples"
     assert [row["chosen_by"], row["fresh"]] == [*map(format_number, (min(values), fresh))]
 
     assert not [each for each in examine_results(plan).due if each.rule != "report"]
@@ -258,6 +259,11 @@ def test_the_best_step_is_chosen_and_measured_again_on_fresh_samples(
             "halving",
         ),
         ({"training_step": "last"}, "sample.training_step: 'last'", "best"),
+        (
+            BEST | {"grid": {"training_step": [10, "best"], "best_step.count": [4, 6]}},
+            "best_step.count",
+            "cannot be swept",
+        ),
     ],
 )
 def test_a_best_step_that_cannot_be_chosen_is_refused(

@@ -55,7 +55,7 @@ def undisturbed(staged, tmp_path_factory):
     """The tiny run, trained without a stop."""
     root = tmp_path_factory.mktemp("undisturbed")
     give_data(root, staged)
-    return train_run(tiny_plan(root))
+    return train_run(tiny_plan(root, keep={"every": 50}))
 
 
 @pytest.mark.parametrize("steps", [[0], [40], [119], [60, 90, 100]])
@@ -277,10 +277,10 @@ def test_two_processes_train_the_same_network_as_one(make_plan, undisturbed):
     np.testing.assert_allclose(
         ours.level_loss.values, curves(undisturbed).level_loss.values, rtol=1e-3
     )
-    weights = load_file(paths.weights(run.id))
-    for name, value in load_file(undisturbed / "model.safetensors").items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
-    assert sorted(path.name for path in paths.kept(run.id).iterdir()) == ["step=100", "step=50"]
+    for file in ("model", "kept/step=50/model", "kept/step=100/model"):
+        weights = load_file(paths.run(run.id) / f"{file}.safetensors")
+        for name, value in load_file(undisturbed / f"{file}.safetensors").items():
+            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_whose_data_changed_starts_from_scratch(make_plan, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scoresweep.pipeline.errors import InputError, join_names
@@ -18,13 +18,12 @@ def check_kept_weights(plan: Plan, results: Results) -> None:
 
     Training it again could take days, so that is left to the user.
     """
-    problems = [
-        describe_missing(plan.paths.run(run.id), name)
-        for run in plan.runs
-        if not results["train", run.id].is_due
-        for name in dict.fromkeys(_needed(plan, results, run))
-        if name and not plan.paths.weights(run.id, name).exists()
-    ]
+    problems = []
+    for run in plan.runs:
+        needed = [] if results["train", run.id].is_due else _needed(plan, results, run)
+        names = [name for name in dict.fromkeys(needed) if name]
+        if missing := [name for name in names if not plan.paths.weights(run.id, name).exists()]:
+            problems.append(describe_missing(plan.paths.run(run.id), missing))
     if problems:
         raise InputError("\n".join(problems))
 
@@ -41,12 +40,12 @@ def _needed(plan: Plan, results: Results, run: Run) -> Iterator[str]:
         yield from (run.weights_of(each.sample) for each in steps)
 
 
-def describe_missing(run_folder: Path, name: str) -> str:
+def describe_missing(run_folder: Path, names: Iterable[str]) -> str:
     """Say which weights a finished run lacks, which it has, and how to get those that it lacks."""
     kept = sorted(path.parent.name for path in run_folder.glob("kept/*/model.safetensors"))
     return (
-        f"{run_folder}: was trained without keeping the weights {name}; it has the last ones and "
-        f"{join_names(kept) if kept else 'no others'}. Sample with one of these "
+        f"{run_folder}: was trained without keeping the weights {join_names(names)}; it has the "
+        f"last ones and {join_names(kept) if kept else 'no others'}. Sample with one of these "
         f"(sample.training_step, sample.ema), or delete this folder: the run is then trained "
         f"again, from the same seed, and keeps them"
     )

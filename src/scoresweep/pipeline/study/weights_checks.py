@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from scoresweep.pipeline.errors import did_you_mean, join_names
+from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.methods.metrics import ranking_measures
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def best_step_problems(plan: Plan) -> Iterable[str]:
         )
     if not best and plan.study.sample.best_step:
         yield "sample.best_step: has no effect without training_step: best; expected null"
+    if swept := [path for path in swept_paths(plan.study.sample) if path.startswith("best_step")]:
+        yield f"sample.grid: {', '.join(swept)}: cannot be swept; expected one sample.best_step"
     if best and plan.halving:
         yield (
             "sample.training_step: best: cannot be combined with sample.halving, which chooses "

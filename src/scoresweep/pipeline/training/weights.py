@@ -134,9 +134,10 @@ def _find_weights(run_folder: Path, step: int | None, ema: float | None) -> Path
             f"{run_folder / 'config.yaml'}: {error.strerror}; expected the folder of a run"
         ) from None
     decays = train["ema"] if isinstance(train["ema"], list) else [train["ema"]]
-    name = weights_name(step, ema, train["steps"], decays[0])
+    decay = None if ema is None else float(ema)
+    name = weights_name(step, decay, train["steps"], decays[0])
     if name and not (run_folder / "kept" / name / "model.safetensors").exists():
-        raise InputError(describe_missing(run_folder, name))
+        raise InputError(describe_missing(run_folder, [name]))
     return run_folder / "kept" / name if name else run_folder
 
 
@@ -144,7 +145,7 @@ def load_run_network(run: Run, paths: StudyPaths, name: str = "") -> ScoreNetwor
     """Load the network of a finished run of a study, with the weights `name`."""
     path = paths.weights(run.id, name)
     if name and paths.weights(run.id).exists() and not path.exists():
-        raise InputError(describe_missing(paths.run(run.id), name))
+        raise InputError(describe_missing(paths.run(run.id), [name]))
     return _load_once(path.parent, [type(run.train.network)])
 
 

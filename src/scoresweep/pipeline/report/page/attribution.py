@@ -19,6 +19,7 @@ from scoresweep.pipeline.report.statistics.repeats import (
     student_half_width,
 )
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.tables.best_steps import BEST_STEP
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 
@@ -116,8 +117,10 @@ def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
         for row in levels.to_dict("records")
     ]
     ends = texts[0] if len(texts) == 1 else f"{texts[0]} and {texts[-1]}"
+    is_best = BEST_STEP in rows and rows[BEST_STEP].notna().any()
+    at = " after the last training step" if is_best else ""
     return (
-        f"The relative score error of the network on training points, E‖s − s*‖² / E‖s*‖², is "
+        f"The relative score error of the network{at} on training points, E‖s − s*‖² / E‖s*‖², is "
         f"{ends}; see “Score error” for all levels."
     )
 

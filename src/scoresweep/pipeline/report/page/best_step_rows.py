@@ -8,7 +8,7 @@ from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.tables.best_steps import BEST_STEP, BEST_VALUE
 from scoresweep.pipeline.study import Plan
 
-__all__ = ["best_step_rows"]
+__all__ = ["MAX_ROWS", "best_step_rows"]
 
 MAX_ROWS = 100
 """Maximum number of choices that are listed."""
@@ -20,7 +20,8 @@ def best_step_rows(plan: Plan, wide: pd.DataFrame) -> list[dict[str, str]]:
         return []
     settings, rows = plan.settings_by_id(), []
     for row in wide[wide[BEST_STEP].notna()].head(MAX_ROWS).to_dict("records"):
-        best = settings[row["setting"]].sample.best_step
+        sample = settings[row["setting"]].sample
+        best = sample.best_step
         assert best is not None
         rows.append(
             {
@@ -29,6 +30,7 @@ def best_step_rows(plan: Plan, wide: pd.DataFrame) -> list[dict[str, str]]:
                 "measure": best.measure,
                 "count": format_number(best.count),
                 "chosen_by": format_number(row[BEST_VALUE]),
+                "fresh_count": format_number(sample.count),
                 "fresh": format_number(row[best.measure]) if best.measure in row else "–",
             }
         )

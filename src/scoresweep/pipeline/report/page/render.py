@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
-from scoresweep.pipeline.report.page.best_step_rows import best_step_rows
+from scoresweep.pipeline.report.page.best_step_rows import MAX_ROWS, best_step_rows
 from scoresweep.pipeline.report.page.explorer import explorer
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.likelihood_table import likelihood_table
@@ -85,6 +85,7 @@ def render_page(
     panels = _panels(figures)
     numbers = number_table(data, wide, metrics)
     likelihoods = likelihood_table(data)
+    best_steps = best_step_rows(plan, wide)
     missing = missing_rows(data.missing)
     explored = explorer(data, ranked, metrics)
     return _template().render(
@@ -95,6 +96,7 @@ def render_page(
             figures,
             published=bool(published),
             halving=bool(data.choices),
+            best_steps=bool(best_steps),
             likelihoods=bool(likelihoods),
             table=bool(numbers["rows"]),
             missing=bool(data.missing or data.failures),
@@ -110,7 +112,8 @@ def render_page(
         likelihoods=likelihoods,
         cost_metric=_cost_metric(explored),
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
-        best_step_rows=best_step_rows(plan, wide),
+        best_step_rows=best_steps,
+        max_best_step_rows=MAX_ROWS,
         halving_rows=halving_rows(data.choices),
         halving_measure=plan.halving.measure if plan.halving else "",
         doubt_note=doubt_note(data.choices),
@@ -195,6 +198,7 @@ def _contents(
     *,
     published: bool,
     halving: bool,
+    best_steps: bool,
     likelihoods: bool,
     table: bool,
     missing: bool,
@@ -205,6 +209,7 @@ def _contents(
         ("published", "Published values", published),
         ("study", "The study", True),
         ("halving", "Successive halving", halving),
+        ("best-steps", "Chosen training steps", best_steps),
         ("maps", "Every setting", bool(figures.maps)),
         ("costs", "Sampler or network", bool(figures.costs)),
         ("score-error", "Score error", bool(figures.score_errors)),

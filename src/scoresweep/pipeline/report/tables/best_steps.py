@@ -40,5 +40,5 @@ def best_steps_dataset(
         return xr.Dataset()
     dims = tuple(shape)
     measures = sorted({f"{c.measure} of {c.count} samples" for c in choices.values()})
-    about = {"long_name": f"value that chose the training step: {', '.join(measures)}"}
+    about = {"note": ", ".join(measures)}
     return xr.Dataset({BEST_STEP: (dims, steps), BEST_VALUE: (dims, values, about)})
