@@ -11,8 +11,8 @@ from scoresweep.seeds import generator_for
 WEIGHTS = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
 
 
-def measured(samples, seed=0):
-    options = Options(seed=seed, class_weights=WEIGHTS)
+def measured(samples, seed=0, **options):
+    options = Options(seed=seed, class_weights=WEIGHTS, **options)
     return inception_score(Features(samples[:0]), Features(samples), options)
 
 
@@ -33,6 +33,27 @@ def test_it_is_the_entropy_of_the_mean_less_the_mean_entropy():
     limits = found["inception_score"].minimum, found["inception_score"].maximum
     assert limits == (1, 7)
     assert found["inception_score"].better == "higher"
+
+
+def test_one_split_is_the_score_of_all_samples():
+    samples = 2 * torch.randn(205, 3, generator=torch.Generator().manual_seed(0))
+    p = (samples @ WEIGHTS.T).double().softmax(dim=1)
+    entropies = torch.special.entr(p).sum(dim=1).mean(), torch.special.entr(p.mean(dim=0)).sum()
+    found = measured(samples, inception_score_splits=1)
+    expected = math.exp(entropies[1] - entropies[0])
+    assert found["inception_score"].value == pytest.approx(expected, rel=1e-6)
+    assert found["inception_score"].value > measured(samples)["inception_score"].value * 1.01
+    assert found.keys() == {"inception_score"}
+
+
+def test_certain_classes_and_classes_without_samples_are_no_problem():
+    # Each sample has one of three classes; the probabilities of the fourth underflow.
+    weights = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1]])
+    options = Options(class_weights=weights, inception_score_splits=1)
+    samples = Features(2000 * torch.eye(3).repeat(10, 1))
+    found = inception_score(samples, samples, options)
+    assert found["inception_score"].value == pytest.approx(3)
+    assert found["inception_score"].error == pytest.approx(0, abs=1e-9)
 
 
 def test_equal_samples_have_a_score_of_one():

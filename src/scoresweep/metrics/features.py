@@ -157,6 +157,8 @@ class Options:
     """Number of subsets over which the kernel distance is averaged."""
     kid_subset_size: int = 250
     """Maximum number of samples of each subset."""
+    inception_score_splits: int = 10
+    """Number of splits over which the Inception Score is averaged."""
     resamplings: int = 0
     """Number of random halves for a metric that computes its own standard error; 0: none."""
     seed: int = 0

@@ -130,7 +130,7 @@ def _measure_metric(
         values = _compute(function, sets.train, sets.generated, options)
     except ValueError as error:
         return {}, [str(error)]
-    common |= _statistics_file(metric, evaluate)
+    common |= _statistics_file(metric, evaluate) | _splits(metric, evaluate)
     common["n_generated"] = len(sets.generated)
     variables = _variables(values, extractor, common)
     errors, problems = _standard_errors(function, options, sets, values)
@@ -207,6 +207,7 @@ def _options(
         neighbours=evaluate.neighbours,
         kid_subsets=evaluate.kid_subsets,
         kid_subset_size=evaluate.kid_subset_size,
+        inception_score_splits=evaluate.inception_score_splits,
         resamplings=evaluate.resamplings,
         seed=evaluate.seed,
         mixture=facts.mixture,
@@ -222,6 +223,13 @@ def _statistics_file(metric: MetricFacts, evaluate: Evaluate) -> dict[str, str]:
     if file is None or not metric.uses_moments:
         return {}
     return {"real_statistics": file.name, "real_statistics_sha256": statistics_sha256(file)}
+
+
+def _splits(metric: MetricFacts, evaluate: Evaluate) -> dict[str, int]:
+    """Return the attribute that gives the number of splits, if it is not the usual one."""
+    splits = evaluate.inception_score_splits
+    usual = splits == Options.inception_score_splits
+    return {} if usual or not metric.needs_logits else {"splits": splits}
 
 
 def _check_finite(evaluate: Evaluate, extractor: str, real: Features, features: Features) -> None:

@@ -35,7 +35,7 @@ SEEDS = ("train.seed", "sample.seed")
 
 MADE_BY = (
     *("metric_key", "extractor", "extractor_key"),
-    *("resize", "units", "n_real", "n_generated", "real_statistics_sha256"),
+    *("resize", "units", "n_real", "n_generated", "real_statistics_sha256", "splits"),
 )
 """Attributes of a metric that must agree for values to be comparable; keys are those of plugins."""
 

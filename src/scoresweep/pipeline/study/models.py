@@ -255,6 +255,9 @@ class Evaluate(Config):
     """Number of random subsets over which the kernel distance is averaged."""
     kid_subset_size: int = Field(250, ge=2)
     """Samples per subset of the kernel distance, at most all."""
+    inception_score_splits: int = Field(10, ge=1)
+    """Number of random splits of the samples over which the Inception Score is averaged; 1: the
+    score of all samples."""
     resamplings: int = Field(50, ge=0)
     """Number of random halves of the samples used for 95 % intervals, at least 2; 0: no
     intervals."""
