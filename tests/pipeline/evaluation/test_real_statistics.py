@@ -15,6 +15,7 @@ from tiny_study import give_data
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.evaluation import sample_metrics
+from scoresweep.pipeline.evaluation.real_moments import load_moments
 from scoresweep.pipeline.rules.reference import reference
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import sha256_of
@@ -131,7 +132,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "not finite": ({"mu": MU, "sigma": np.full((64, 64), np.nan)}, "4096 .*sigma"),
     "shapes": ({"mu": MU, "sigma": SIGMA[:32]}, r"\(32, 64\)"),
     "asymmetric": ({"mu": MU, "sigma": asymmetric()}, "symmetric"),
-    "indefinite": ({"mu": MU, "sigma": indefinite()}, "eigenvalues"),
     "other extractor": ({"mu": MU[:8], "sigma": SIGMA[:8, :8]}, "8 features.*classifier.*64"),
 }
 
@@ -156,6 +156,25 @@ def test_other_files_and_studies_without_a_use_are_refused(tmp_path: Path) -> No
     Path(path).unlink()
     with pytest.raises(InputError, match=rf"evaluate\.real_statistics: {path}:"):
         plan_of(tmp_path, real_statistics=path)
+
+
+def test_negative_eigenvalues_are_refused_beyond_rounding(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "indefinite.npz", mu=MU, sigma=indefinite()))
+    smallest = np.linalg.eigvalsh(indefinite())[0]
+    bound = np.finfo(np.float32).eps * np.trace(indefinite())
+    with pytest.raises(ValueError, match=rf"is {smallest:.3g}, .* is -{bound:.3g}\)"):
+        load_moments(path, 64)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_rounding_of_a_singular_covariance_is_accepted(tmp_path: Path, kind: type) -> None:
+    # The features of rectifiers: few directions have most of the variance.
+    samples = np.exp(RNG.normal(size=(100, 1)) + 0.1 * RNG.normal(size=(100, 256)))
+    sigma = np.cov(samples, rowvar=False).astype(kind)
+    path = Path(saved(tmp_path / "few.npz", mu=np.zeros(256, kind), sigma=sigma))
+    factor = load_moments(path, 256).covariance_factor.numpy()
+    error = np.abs(factor.T @ factor - sigma.astype(np.float64)).max()
+    assert error < np.finfo(kind if kind is np.float16 else np.float32).eps * np.trace(sigma)
 
 
 def test_singular_covariances_in_float32_are_accepted(digits: Path, tmp_path: Path) -> None:

@@ -27,7 +27,14 @@ def load_moments(path: Path, dimension: int) -> Moments:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, _: str) -> Moments:
-    mu, sigma = (torch.from_numpy(array) for array in read_statistics(path))
+    statistics = read_statistics(path)
+    mu, sigma = torch.from_numpy(statistics.mu), torch.from_numpy(statistics.sigma)
     values, vectors = torch.linalg.eigh(sigma)
     # Rounding makes eigenvalues of 0 negative.
+    smallest, bound = float(values[0]), -statistics.rounding
+    if smallest < bound:
+        raise ValueError(
+            f"{path}: the smallest eigenvalue of sigma is {smallest:.3g}, which rounding does not "
+            f"explain (its bound is {bound:.3g}); expected a covariance"
+        )
     return Moments(mu, values.clamp(min=0).sqrt()[:, None] * vectors.T)
