@@ -68,11 +68,21 @@ def test_at_names_options_by_path(at: dict[str, Any], runs: int, settings: int):
         ({"at": {"sampler.denoise": True}}, r"at\.sampler\.denoise: .* train, sample"),
         ({"at": {"sample.sampler.denois": True}}, r"denois: .*Did you mean 'denoise'"),
         ({"at": {STEP: 3e-5}}, r"at\.sample\.sampler\.step_size: 3e-05: .* 8e-05, 5e-06, 2e-05"),
-        ({"at": {"sample.sampler.denoise": 1}}, r"at\.sample\.sampler\.denoise: 1: .* True"),
-        ({"at": {"sample.sampler": {"step_size": 1.0}}}, r"at\.sample\.sampler: .* no such value"),
+        ({"at": {STEP: "2e-5"}}, r"at\.sample\.sampler\.step_size: '2e-5' \(text\): .* 8e-05, "),
+        ({"at": {"sample.sampler.denoise": 1}}, r"at\.sample\.sampler\.denoise: 1: .* true$"),
+        (
+            {"at": {"sample.sampler": {"step_size": 1.0, "denoise": True}}},
+            r"at\.sample\.sampler\.step_size: 1\.0: .* one of 8e-05, 5e-06, 2e-05$",
+        ),
+        (
+            {"at": {"train": {"noise": {"levels": 6}, "seed": 2}}},
+            r"at\.train\.seed: 2: .* one of 0, 1$",
+        ),
+        ({"frechet_classifier": 3, **SOURCE, "At": {}}, r"At: .*a number\. Did you mean 'at'"),
+        ({"frechet_classifier": 3, "source": "  "}, r"published\[0\]\.source: '  ': .*1 character"),
         (
             {"at": {STEP: 2e-5, "sample": {"sampler": {"step_size": 5e-6}}}},
-            r"published\[0\]\.at: .* no setting",
+            r'published\[0\]\.at: {"sample\.sampler\.step_size": 2e-05.* no setting',
         ),
     ],
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from scoresweep.pipeline.study.config import Config, content_hash
 from scoresweep.pipeline.study.point import value_at
@@ -19,15 +19,18 @@ ABSENT = object()
 """Sentinel: there is no such option."""
 
 
+Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
 class Published(Config):
     """Values that a source publishes, by the name of the measure, such as `fid: 10.87`."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float] = Field(init=False)
 
-    source: str = Field(min_length=1)
+    source: Text
     """Where the values are published: text, table, link."""
-    protocol: str | None = Field(None, min_length=1)
+    protocol: Text | None = None
     """How the source measured them: numbers of generated and real samples, features, choice of the
     training step; null: not stated."""
     at: dict[str, Any] = Field(default_factory=dict)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scoresweep.pipeline.errors import did_you_mean
+from scoresweep.pipeline.errors import did_you_mean, join_names
 from scoresweep.pipeline.study.methods.metrics import ranking_measures
 from scoresweep.pipeline.study.point import value_at
 from scoresweep.pipeline.study.published import ABSENT, BLOCKS, Published, agrees, conditions
+from scoresweep.pipeline.study.validation_errors import shorten
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.config import Config
@@ -72,11 +73,16 @@ def _condition_problems(
         options = f"; expected one of {', '.join(known)}" if known else ""
         yield f"{name}: the study has no such option.{did_you_mean(last, known)}{options}"
     elif not any(agrees(each, value) for each in found):
-        values = list(dict.fromkeys(repr(each) for each in found if each is not ABSENT))
-        more = ", ..." if len(values) > MAX_VALUES else ""
+        if isinstance(value, dict):
+            options = ((f"{path}.{key}".lstrip("."), wanted) for key, wanted in value.items())
+            parts = [p for at, v in options for p in _condition_problems(block, at, v, dumped)]
+            yield from parts or [f"{name}: {shorten(value)}: no part of the study has all of these"]
+            return
+        values = dict.fromkeys(shorten(each) for each in found if each is not ABSENT)
+        text = " (text)" if isinstance(value, str) else ""
         yield (
-            f"{name}: {value!r}: the study has no such value; expected one of "
-            f"{', '.join(values[:MAX_VALUES])}{more}"
+            f"{name}: {shorten(value)}{text}: the study has no such value; expected one of "
+            f"{join_names(values, MAX_VALUES)}"
         )
 
 
@@ -87,7 +93,7 @@ def _entry_problems(entry: Published, plan: Plan) -> Iterable[str]:
     evaluate = [each for each in plan.evaluate_blocks if entry.is_of(evaluate=each)]
     for found, name in ((runs, "run"), (settings, "setting"), (evaluate, "evaluation")):
         if not found:
-            yield f".at: {entry.at}: no {name} of the study has all of these options"
+            yield f".at: {shorten(entry.at)}: no {name} of the study has all of these options"
     measured = sorted({name for each in evaluate for name in _measures(each)})
     for name in entry.values if evaluate else ():
         if name not in measured:

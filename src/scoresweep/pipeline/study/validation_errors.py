@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from scoresweep.pipeline.errors import did_you_mean
 
-__all__ = ["describe_errors", "field_names"]
+__all__ = ["describe_errors", "field_names", "shorten"]
 
 EXPECTED = {
     "bool_type": "true or false",
@@ -48,7 +49,7 @@ def describe_errors(
         path, value, found = _locate(detail, content)
         key = f"{where}: {path}" if path else where
         if found:
-            key += f": {_shorten(value)}"
+            key += f": {shorten(value)}"
         lines.setdefault(key, []).append(_describe(detail, model))
     return "\n".join(f"{key}: {_join(expected)}" for key, expected in lines.items())
 
@@ -105,7 +106,9 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "literal_error":
             return f"expected {detail['ctx']['expected']}"
     if detail["type"] in EXPECTED:
-        return f"expected {EXPECTED[detail['type']]}"
+        names = field_names(model, parents)
+        hint = "" if last in names else did_you_mean(str(last).lower(), names)
+        return f"expected {EXPECTED[detail['type']]}" + (hint and f".{hint}")
     message = detail["msg"].replace("Input should be a valid ", "expected a valid ")
     return message.replace("Input should be ", "expected a value ")
 
@@ -138,8 +141,9 @@ def _members(annotation: Any) -> list[Any]:
     return [m for a in arguments for m in _members(a)] if arguments else [annotation]
 
 
-def _shorten(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
+def shorten(value: Any) -> str:
+    """Return a value as a study file writes it, on at most 60 characters."""
     text = repr(value)
+    if value is None or isinstance(value, bool | dict | list):
+        text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
