@@ -71,11 +71,10 @@ def frechet_infinity(
     """
     count, dimension = generated.values.shape
     n_real = len(real) if options.real_statistics is None else None
-    if count < MIN_SAMPLES or (n_real is not None and n_real < 2):
-        raise ValueError(
-            f"expected {MIN_SAMPLES} generated and 2 real samples or more, found {count} and "
-            f"{n_real}"
-        )
+    if count < MIN_SAMPLES:
+        raise ValueError(f"expected {MIN_SAMPLES} generated samples or more, found {count}")
+    if n_real is not None and n_real < 2:
+        raise ValueError(f"expected 2 real samples or more, found {n_real}")
     distances = _Distances(options.real_statistics or real, generated)
     draw = generator_for(options.seed, "subsets")
     sizes = subset_sizes(count, dimension)
