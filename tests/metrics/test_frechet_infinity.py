@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from scoresweep.metrics import Features, Options, frechet_distance, frechet_infinity
+from scoresweep.metrics.features import Moments
 from scoresweep.metrics.frechet_infinity import _Distances, intercept_weights, subset_sizes
 
 WIDTHS = torch.logspace(0, -1, 16, dtype=torch.float64)
@@ -74,5 +75,9 @@ def test_notes_and_errors_name_the_sample_numbers() -> None:
     for count, notes in ((128, [singular]), (120, [few.note, singular])):
         found = frechet_infinity(gaussian(16, draw), gaussian(count, draw), Options())
         assert found["frechet_infinity"].note == "; ".join(notes)
-    with pytest.raises(ValueError, match=r"30 generated and 2 real .* found 29 and 50"):
-        frechet_infinity(real, gaussian(29, draw), Options())
+    moments = Moments(real.mean, real.covariance_factor)
+    for options in (Options(), Options(real_statistics=moments)):
+        with pytest.raises(ValueError, match=r"30 generated samples or more, found 29$"):
+            frechet_infinity(real, gaussian(29, draw), options)
+    with pytest.raises(ValueError, match=r"2 real samples or more, found 1$"):
+        frechet_infinity(gaussian(1, draw), gaussian(30, draw), Options())
