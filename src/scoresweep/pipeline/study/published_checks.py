@@ -74,8 +74,8 @@ def _condition_problems(
         yield f"{name}: the study has no such option.{did_you_mean(last, known)}{options}"
     elif not any(agrees(each, value) for each in found):
         if isinstance(value, dict):
-            options = ((f"{path}.{key}".lstrip("."), wanted) for key, wanted in value.items())
-            parts = [p for at, v in options for p in _condition_problems(block, at, v, dumped)]
+            inner = ((f"{path}.{key}".lstrip("."), wanted) for key, wanted in value.items())
+            parts = [p for at, v in inner for p in _condition_problems(block, at, v, dumped)]
             yield from parts or [f"{name}: {shorten(value)}: no part of the study has all of these"]
             return
         values = dict.fromkeys(shorten(each) for each in found if each is not ABSENT)
