@@ -49,6 +49,6 @@ def write_summary(
         for metric, ranked in ((DISTANCE, frame["distance"].notna()), (SHARE, None))
     }
     metrics = {metric.name: metric for metric in (DISTANCE, SHARE)}
-    group = summary_group(ReportSummary(axes, within, metrics, tables), frame)
+    group = summary_group(ReportSummary(axes, within, metrics, tables), frame, {})
     group.to_netcdf(path, group="summary", engine="h5netcdf")
     return path

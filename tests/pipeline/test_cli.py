@@ -226,7 +226,7 @@ def test_a_step_does_all_by_default(called, pairs):
     runs = [run for run, _ in pairs[::2]]
     assert called("stage") == [("digits",)]
     assert called("reference") == [("digits", "pixels", 0)]
-    assert called("score-error", "--gpus", "1") == [(run, 1) for run in runs]
+    assert called("score-error", "--gpus", "1") == [(run, 1, "") for run in runs]
     assert called("evaluate") == [(*pair, 0) for pair in pairs]
     assert called("evaluate", "--gpus", "1") == [(*pair, 1) for pair in pairs]
     assert called("sample") == [(*pair, ONE_CORE) for pair in pairs]

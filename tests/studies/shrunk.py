@@ -23,7 +23,7 @@ MOST: dict[str, Any] = {
     "log": {"image_count": 0, "weights": 1},
     "precision": "no",
     "steps": 2,
-    "steps_per_level": 2,
+    "steps_per_level": 5,
     "warmup": 1,
     "test_count": 20,
     "train_count": 40,

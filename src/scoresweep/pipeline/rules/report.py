@@ -31,6 +31,7 @@ from scoresweep.pipeline.report.sections import (
 )
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.summarise import with_summary
+from scoresweep.pipeline.report.tables.axes import axis_options
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, metric_names, wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
@@ -85,7 +86,8 @@ def _write_report(plan: Plan) -> None:
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
     data = with_summary(data, wide, metrics)
-    data.tree["summary"] = xr.DataTree(summary_group(data.summary, wide))
+    summary = summary_group(data.summary, wide, axis_options(plan.study))
+    data.tree["summary"] = xr.DataTree(summary)
     published = published_values(plan, data, data.finalists(data.ranked(wide)), metrics)
     if published:
         data.tree["published"] = xr.DataTree(published_dataset(published))

@@ -96,7 +96,8 @@ def test_transparency_at_high_bit_depth(tmp_path):
 
 
 def test_high_bit_depth_images_are_cropped_and_resized(tmp_path):
-    values = deep(2, 8, 12, 3, high=256)
+    # Far from black and white: 8 bits clip the overshoot of the filter after each direction.
+    values = 64 + deep(2, 8, 12, 3, high=128)
     for kind, write in ((np.uint16, png16), (np.uint8, lambda image: saved(image, "PNG"))):
         (tmp_path / np.dtype(kind).name).mkdir()
         both(tmp_path / np.dtype(kind).name, map(write, values.astype(kind)), "a.png")

@@ -40,7 +40,7 @@ def summarised(frame: pd.DataFrame, ranked: pd.Series[bool] | None) -> ReportSum
 
 def test_means_intervals_and_paired_differences() -> None:
     frame = rows()
-    group = summary_group(summarised(frame, frame["share"].notna()), frame)
+    group = summary_group(summarised(frame, frame["share"].notna()), frame, {})
     # An axis with the name of a column has another one.
     assert group["mean"].dims == ("metric", "option_rank", "name")
     assert group["name"].values.tolist() == ["b", "a"], "in the order of the study"
@@ -72,7 +72,7 @@ def test_the_table_has_the_same_numbers_and_the_best_first() -> None:
         [4, "b", 1],
         [6, "b", 2],
     ]
-    group = summary_group(summary, frame)
+    group = summary_group(summary, frame, {})
     for row in table.to_dict("records"):
         cell = group.sel({axis: row[axis] for axis in ("metric", "option_rank", "name")})
         for column in ("mean", "low", "difference_high", "error", "best_low", "is_tied"):
@@ -81,7 +81,7 @@ def test_the_table_has_the_same_numbers_and_the_best_first() -> None:
 
 def test_what_is_not_ranked_has_no_rank() -> None:
     frame = rows()
-    group = summary_group(summarised(frame, frame["rank"] != 4), frame)
+    group = summary_group(summarised(frame, frame["rank"] != 4), frame, {})
     assert math.isnan(group["rank"].sel(option_rank=4, name="b").item())
     assert group["rank"].sel(option_rank=6, name="b") == 1
-    assert summary_group(summarised(frame, None), frame)["rank"].isnull().all()
+    assert summary_group(summarised(frame, None), frame, {})["rank"].isnull().all()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from scoresweep.pipeline.netcdf_attrs import label_of_option
 from scoresweep.pipeline.report.statistics.report_summary import ReportSummary
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import grid_of
@@ -69,15 +70,18 @@ def summary_frame(summary: ReportSummary) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def summary_group(summary: ReportSummary, rows: pd.DataFrame) -> xr.Dataset:
+def summary_group(
+    summary: ReportSummary, rows: pd.DataFrame, options: Mapping[str, str]
+) -> xr.Dataset:
     """Return the numbers over `metric` and the swept axes, with long names.
 
-    `rows` has every measured setting, in the order of the study. Coordinates along `metric` are
-    facts about it. Attributes: `axes`, and `compared_within`, those whose values are not compared.
+    `rows` has every measured setting, in the order of the study; `options` are the paths of swept
+    axes. Coordinates along `metric` are facts about it. Attributes: `axes`, and
+    `compared_within`, those whose values are not compared.
     """
     axes = [free_name(axis) for axis in summary.axes]
     points = rows[list(summary.axes)].set_axis(axes, axis=1).drop_duplicates()
-    records = _records(points)
+    records = _records(points) or [{}]
     names = [", ".join(f"{k}={v}" for k, v in record.items()) for record in records]
     grid = grid_of(records, names, "configuration")
     places = dict(zip(map(_key, records), grid.positions, strict=True))
@@ -95,13 +99,25 @@ def summary_group(summary: ReportSummary, rows: pd.DataFrame) -> xr.Dataset:
     }
     within = [free_name(axis) for axis in summary.within]
     dataset = xr.Dataset(variables, attrs={"axes": axes, "compared_within": within})
-    return dataset.assign_coords(grid.coordinates | _metric_coordinates(summary))
+    dataset = dataset.assign_coords(grid.coordinates | _metric_coordinates(summary))
+    return _with_labels(dataset, options)
+
+
+def _with_labels(dataset: xr.Dataset, options: Mapping[str, str]) -> xr.Dataset:
+    """Label the coordinates of axes."""
+    if "configuration" in dataset.coords:
+        dataset["configuration"].attrs["long_name"] = "values of the swept axes but seeds"
+    for axis, path in options.items():
+        if (coordinate := dataset.coords.get(free_name(axis))) is not None:
+            is_number = coordinate.dtype.kind in "fi"
+            coordinate.attrs |= label_of_option(path, is_number=is_number)
+    return dataset
 
 
 def _records(points: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a dictionary for each row; a table without columns has one row."""
+    """Return a dictionary for each row; without columns, all rows are the same one."""
     if points.columns.empty:
-        return [{}]
+        return [{}] if len(points) else []
     return [{str(axis): value for axis, value in row.items()} for row in points.to_dict("records")]
 
 
