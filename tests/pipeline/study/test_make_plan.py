@@ -246,6 +246,15 @@ GOLDEN = (
 )
 
 
+def test_options_of_later_versions_change_the_hash_of_metrics_only_by_other_values():
+    hashes = [
+        plan(evaluate={"metrics": ["frechet"], "extractors": ["pixels"], **more}).evaluate_hash()
+        for more in ({}, {"inception_score_splits": 10}, {"inception_score_splits": 1})
+    ]
+    assert hashes[0] == hashes[1] == "05caa9f5"
+    assert hashes[2] != hashes[0]
+
+
 def test_a_default_never_changes():
     """Ids omit defaults: with another default, other results would get the old ids."""
     recorded = json.loads((Path(__file__).parent / "defaults.json").read_text())

@@ -86,6 +86,10 @@ class Setting:
 
 R = TypeVar("R", Run, Setting)
 
+LATER_OPTIONS = {"inception_score_splits"}
+"""Options of `evaluate` that earlier versions did not have: part of the hash of finished results
+only if they differ from their defaults."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -253,6 +257,7 @@ class Plan:
         others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
         others |= {option for options in NETWORK_OPTIONS.values() for option in options}
         others |= {"real_statistics"}  # the content of the file counts
+        others |= LATER_OPTIONS
         lists = {"metrics", "extractors"}  # their methods are hashed with the code of plugins
         options = [
             (
@@ -265,6 +270,8 @@ class Plan:
         for evaluation, (content, _) in zip(self.evaluations, options, strict=True):
             if file := evaluation.evaluate.real_statistics:
                 content["real_statistics"] = statistics_sha256(file)
+            changed = evaluation.evaluate.model_dump(include=LATER_OPTIONS, exclude_defaults=True)
+            content.update(changed)
         for content, _ in options:  # the score error is measured along trajectories too
             content["metrics"] = [m for m in content["metrics"] if m != "bits_per_dimension"]
         return content_hash(options)
