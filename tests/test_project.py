@@ -87,3 +87,9 @@ def test_runtime_dependencies_are_the_packages_that_the_program_uses():
     used = {COMES_WITH.get(package, package) for package in packages - OPTIONAL}
     used |= {name for name, (place, text) in USED_BY_NAME.items() if text in text_of(place)}
     assert used == required
+
+
+def test_names_of_test_files_are_unique():
+    """Otherwise pytest does not collect the second, and only a whole run shows it."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))

@@ -24,6 +24,7 @@ from scoresweep.pipeline.study import Plan
 pytestmark = pytest.mark.browser
 
 DISTANCE = "frechet_classifier"
+PATIENCE = 180_000  # milliseconds: tests must not fail because the machine is busy
 CHARTS = [
     "Any two axes",
     "Along an axis",
@@ -77,6 +78,7 @@ def browser() -> Iterator[Browser]:
 def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str]]:
     """Open the report without a network; the list receives all errors of the page."""
     page = browser.new_context(offline=True, **options).new_page()
+    page.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -299,9 +301,7 @@ def test_a_dark_page_has_bright_text(page: Page) -> None:
     # The page draws its charts again in an event of the browser, some time after the change.
     for scheme, ink in (("light", "#1c2024"), ("dark", "#e6e8ea"), ("light", "#1c2024")):
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_function(
-            "([plot, ink]) => plot.layout.font.color === ink", arg=[plot, ink], timeout=10_000
-        )
+        page.wait_for_function("([plot, ink]) => plot.layout.font.color === ink", arg=[plot, ink])
 
 
 def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, finished: Plan) -> None:
