@@ -80,7 +80,7 @@ def options(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Options without a command."""
+    """Handle options that need no command."""
 
 
 def _plan(study: Path, root: Path) -> Plan:

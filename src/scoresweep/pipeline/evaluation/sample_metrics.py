@@ -226,10 +226,10 @@ def _statistics_file(metric: MetricFacts, evaluate: Evaluate) -> dict[str, str]:
 
 
 def _splits(metric: MetricFacts, evaluate: Evaluate) -> dict[str, int]:
-    """Return the attribute that gives the number of splits, if it is not the usual one."""
+    """Return the attribute that gives the number of splits, if it is not the default."""
     splits = evaluate.inception_score_splits
-    usual = splits == Options.inception_score_splits
-    return {} if usual or not metric.needs_logits else {"splits": splits}
+    is_default = splits == Options.inception_score_splits
+    return {} if is_default or not metric.needs_logits else {"splits": splits}
 
 
 def _check_finite(evaluate: Evaluate, extractor: str, real: Features, features: Features) -> None:

@@ -107,7 +107,7 @@ class Results:
     """Settings to draw and measure at each count of successive halving, by run and count; a run
     whose choice is not known yet is left out."""
     kept: dict[tuple[str, str], Result] = field(default_factory=dict)
-    """Weights other than the usual ones that settings use, by run and name; no jobs."""
+    """Weights other than the default ones that settings use, by run and name; no jobs."""
     best_steps: dict[tuple[str, str], Choice] = field(default_factory=dict)
     """Known choices of the best training step, by run and setting."""
     choices: dict[tuple[str, int], Choice] = field(default_factory=dict)

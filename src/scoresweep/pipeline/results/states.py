@@ -79,7 +79,7 @@ def _set_hashes(data: Result, manifest: Mapping[str, Any]) -> None:
 
 
 def network_state(paths: StudyPaths, run: str, data: Result, name: str = "") -> Result:
-    """Return the state of a run's weights; `name` names others than the usual ones."""
+    """Return the state of a run's weights; `name` names others than the default ones."""
     weights, manifest = paths.weights(run, name), paths.weights_manifest(run, name)
     result = Result("train", manifest)
     if not weights.exists():

@@ -206,7 +206,7 @@ def _check_settings(run: Run, settings: Sequence[Setting], trainer: Trainer) -> 
 
 
 def _needed_weights(run: Run, settings: Sequence[Setting]) -> dict[str, int]:
-    """Return the names of weights that settings use beside the usual ones, and their step."""
+    """Return the names of weights that settings use besides the default ones, and their steps."""
     last, first = run.train.steps, run.train.decays[0]
     found = {}
     for sample in (setting.sample for setting in settings):

@@ -51,7 +51,7 @@ class SamplingJob:
     counts: tuple[int, ...] = ()
     """The numbers of samples that the study asks of the store."""
     weights: str = ""
-    """Name of the weights that draw the samples; "" for the usual ones."""
+    """Name of the weights that draw the samples; "" for the default ones."""
 
     def __str__(self) -> str:
         return f"run {self.run.id}, setting {self.setting.id}"

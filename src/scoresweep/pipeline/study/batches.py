@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 SCORE_ERROR = "score_error"
-"""The task that measures the score error of a run's usual weights, and the start of the names of
+"""The task that measures the score error of a run's default weights, and the start of the names of
 those for other weights; all other tasks are named by their setting."""
 
 BATCHES_PER_CORE = 2

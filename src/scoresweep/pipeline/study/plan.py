@@ -42,7 +42,7 @@ class Run:
     """Swept values by axis name."""
 
     def weights_of(self, sample: Sample) -> str:
-        """Return the name of the averaged weights that a setting uses: "" for the usual ones.
+        """Return the name of the averaged weights that a setting uses: "" for the default ones.
 
         The best step counts as the last one; `results/best_step.py` finds it.
         """
@@ -254,27 +254,9 @@ class Plan:
 
     def evaluate_hash(self) -> str:
         """Return a hash of the options of sample metrics; a change reruns `evaluate`."""
-        others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
-        others |= {option for options in NETWORK_OPTIONS.values() for option in options}
-        others |= {"real_statistics"}  # the content of the file counts
-        others |= LATER_OPTIONS
-        lists = {"metrics", "extractors"}  # their methods are hashed with the code of plugins
-        options = [
-            (
-                e.evaluate.model_dump(exclude=others | lists)
-                | {name: getattr(e.evaluate, name) for name in lists},
-                e.axes,
-            )
-            for e in self.evaluations
-        ]
-        for evaluation, (content, _) in zip(self.evaluations, options, strict=True):
-            if file := evaluation.evaluate.real_statistics:
-                content["real_statistics"] = statistics_sha256(file)
-            changed = evaluation.evaluate.model_dump(include=LATER_OPTIONS, exclude_defaults=True)
-            content.update(changed)
-        for content, _ in options:  # the score error is measured along trajectories too
-            content["metrics"] = [m for m in content["metrics"] if m != "bits_per_dimension"]
-        return content_hash(options)
+        return content_hash(
+            [(_sample_metric_options(e.evaluate), e.axes) for e in self.evaluations]
+        )
 
     def score_error_hash(self) -> str:
         """Return a hash of the options of network metrics; a change reruns `score_error`."""
@@ -291,6 +273,20 @@ def network_metrics_hash(options: Mapping[str, list[Any]]) -> str:
     if options.keys() <= {"score_error"}:  # the only one of earlier versions
         return content_hash(options.get("score_error", []))
     return content_hash(options)
+
+
+def _sample_metric_options(evaluate: Evaluate) -> dict[str, Any]:
+    """Return the options of `evaluate` that metrics of samples depend on."""
+    others = {k for k in Evaluate.model_fields if is_runtime_only(Evaluate, k)}
+    others |= {option for options in NETWORK_OPTIONS.values() for option in options}
+    others |= {"metrics", "extractors", "real_statistics"} | LATER_OPTIONS
+    options = evaluate.model_dump(exclude=others)
+    options |= evaluate.model_dump(include=LATER_OPTIONS, exclude_defaults=True)
+    if evaluate.real_statistics:  # the content of the file counts
+        options["real_statistics"] = statistics_sha256(evaluate.real_statistics)
+    # Methods are hashed with the code of plugins. The score error is measured along trajectories.
+    metrics = [metric for metric in evaluate.metrics if metric != "bits_per_dimension"]
+    return options | {"metrics": metrics, "extractors": evaluate.extractors}
 
 
 def _score_error_options(evaluation: Evaluation) -> list[Any]:

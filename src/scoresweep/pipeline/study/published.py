@@ -23,7 +23,7 @@ Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_le
 
 
 class Published(Config):
-    """Values that a source publishes, by the name of the measure, such as `fid: 10.87`."""
+    """Values from a source, by the name of the measure, such as `fid: 10.87`."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float] = Field(init=False)

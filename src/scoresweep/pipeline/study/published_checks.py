@@ -105,6 +105,6 @@ def _entry_problems(entry: Published, plan: Plan) -> Iterable[str]:
 
 
 def _measures(evaluate: Evaluate) -> list[str]:
-    """Return the names of the values that published ones can stand beside."""
+    """Return the names of the measures that may have a published value."""
     networks = [LIKELIHOOD] if LIKELIHOOD in evaluate.metrics else []
     return [*ranking_measures(evaluate.sample_metrics, evaluate.feature_extractors), *networks]

@@ -19,7 +19,7 @@ __all__ = ["KeptWeights"]
 
 @dataclass
 class KeptWeights:
-    """The averaged weights that a training keeps, beside the usual ones of its last step."""
+    """The averaged weights that a training keeps, besides the default ones of its last step."""
 
     train: Train
     averages: Mapping[float, ScoreNetwork]

@@ -124,7 +124,7 @@ def load_network(
 
 
 def _find_weights(run_folder: Path, step: int | None, ema: float | None) -> Path:
-    """Return the folder of weights in that of a finished run; None stands for the usual ones."""
+    """Return the folder of weights in that of a finished run; None stands for the default."""
     if step is None and ema is None:
         return run_folder
     try:

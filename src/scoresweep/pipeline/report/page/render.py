@@ -6,7 +6,7 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
@@ -79,57 +79,58 @@ def render_page(
     published: Sequence[PublishedValue] = (),
 ) -> str:
     """Return the page; `metrics` are those of `wide`, the main one first."""
-    ranked = data.ranked(wide)
-    finalists = data.finalists(ranked)
+    finalists = data.finalists(data.ranked(wide))
     final_metrics = data.metrics_of_finalists(finalists, metrics)
     panels = _panels(figures)
-    numbers = number_table(data, wide, metrics)
-    likelihoods = likelihood_table(data)
-    best_steps = best_step_rows(plan, wide)
-    missing = missing_rows(data.missing)
-    explored = explorer(data, ranked, metrics)
+    explored = explorer(data, data.ranked(wide), metrics)
+    content = figures._asdict() | _tables(plan, data, wide, metrics, published)
     return _template().render(
         style=_read_text("style.css"),
         study=plan.study.study,
         lead=study_size(plan),
-        contents=_contents(
-            figures,
-            published=bool(published),
-            halving=bool(data.choices),
-            best_steps=bool(best_steps),
-            likelihoods=bool(likelihoods),
-            table=bool(numbers["rows"]),
-            missing=bool(data.missing or data.failures),
-        ),
+        contents=_contents(content),
         best_setting_cards=best_setting_cards(plan, data, finalists, final_metrics),
         best_rows=best_rows(data, finalists, final_metrics),
         other_rows=other_rows(data, finalists, final_metrics),
         interval_note=interval_note(data, wide),
-        published=published_table(published),
         facts=study_facts(plan, data),
-        **figures._asdict(),
-        cost_table=cost_table(data, wide, metrics),
-        likelihoods=likelihoods,
         cost_metric=_cost_metric(explored),
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
-        best_step_rows=best_steps,
-        max_best_step_rows=MAX_ROWS,
-        halving_rows=halving_rows(data.choices),
-        halving_measure=plan.halving.measure if plan.halving else "",
-        doubt_note=doubt_note(data.choices),
-        number_table=numbers,
-        missing=missing[:MAX_MISSING_ROWS],
-        more_missing=max(0, len(missing) - MAX_MISSING_ROWS),
-        blocked_note=blocked_note(data.missing),
-        failures=failure_rows(data.failures),
-        missing_summary=missing_summary(plan, data),
         code_warning=mixed_code_warning(data),
         provenance_rows=provenance_rows(plan, data),
         config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
         panels=list(panels),
         explorer=explored,
+        **content,
         **_scripts({"explorer": explored, "panels": list(panels.values())}),
     )
+
+
+def _tables(
+    plan: Plan,
+    data: ReportData,
+    wide: pd.DataFrame,
+    metrics: Sequence[RankedMetric],
+    published: Sequence[PublishedValue],
+) -> dict[str, Any]:
+    """Return the tables of the page and what is said about them, by their names there."""
+    missing = missing_rows(data.missing)
+    return {
+        "published": published_table(published),
+        "halving_rows": halving_rows(data.choices),
+        "halving_measure": plan.halving.measure if plan.halving else "",
+        "doubt_note": doubt_note(data.choices),
+        "best_step_rows": best_step_rows(plan, wide),
+        "max_best_step_rows": MAX_ROWS,
+        "cost_table": cost_table(data, wide, metrics),
+        "likelihoods": likelihood_table(data),
+        "number_table": number_table(data, wide, metrics),
+        "missing": missing[:MAX_MISSING_ROWS],
+        "more_missing": max(0, len(missing) - MAX_MISSING_ROWS),
+        "blocked_note": blocked_note(data.missing),
+        "missing_summary": missing_summary(plan, data),
+        "failures": failure_rows(data.failures),
+    }
 
 
 def _template() -> jinja2.Template:
@@ -193,31 +194,22 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _contents(
-    figures: Figures,
-    *,
-    published: bool,
-    halving: bool,
-    best_steps: bool,
-    likelihoods: bool,
-    table: bool,
-    missing: bool,
-) -> list[tuple[str, str]]:
-    """Return anchor and title of each section of the page."""
+def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return anchor and title of each section of a page with this content."""
     sections = [
         ("best", "Best setting", True),
-        ("published", "Published values", published),
+        ("published", "Published values", content["published"]),
         ("study", "The study", True),
-        ("halving", "Successive halving", halving),
-        ("best-steps", "Chosen training steps", best_steps),
-        ("maps", "Every setting", bool(figures.maps)),
-        ("costs", "Sampler or network", bool(figures.costs)),
-        ("score-error", "Score error", bool(figures.score_errors)),
-        ("likelihood", "Bits per dimension", likelihoods),
-        ("samples", "Samples", bool(figures.sample_grids.rows or figures.samples)),
-        ("training", "Training", bool(figures.curves)),
-        ("table", "All numbers", table),
-        ("missing", "Missing or failed", missing),
+        ("halving", "Successive halving", content["halving_rows"]),
+        ("best-steps", "Chosen training steps", content["best_step_rows"]),
+        ("maps", "Every setting", content["maps"]),
+        ("costs", "Sampler or network", content["costs"]),
+        ("score-error", "Score error", content["score_errors"]),
+        ("likelihood", "Bits per dimension", content["likelihoods"]),
+        ("samples", "Samples", content["sample_grids"].rows or content["samples"]),
+        ("training", "Training", content["curves"]),
+        ("table", "All numbers", content["number_table"]["rows"]),
+        ("missing", "Missing or failed", content["missing"] or content["failures"]),
         ("provenance", "Provenance", True),
     ]
     return [(anchor, title) for anchor, title, is_present in sections if is_present]

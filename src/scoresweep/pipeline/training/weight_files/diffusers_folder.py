@@ -97,7 +97,7 @@ def _refuse_without_config(folder: Path) -> None:
 
 
 def _other_weights(folder: Path) -> str:
-    """Return what the folder has in place of the usual file of weights, and how to read it."""
+    """Return what the folder has instead of the expected file of weights, and how to read it."""
     names = [file.name for file in sorted(folder.glob("diffusion_pytorch_model*"))]
     if any(re.search(r"-\d+-of-\d+\.|\.index\.", name) for name in names):
         what = "has weights in several files"
