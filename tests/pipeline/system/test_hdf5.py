@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scoresweep.pipeline.system.hdf5 import is_complete, map_file
+from scoresweep.pipeline.system.hdf5 import is_complete
 
 
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
@@ -17,9 +17,7 @@ def test_a_truncated_file_is_incomplete(tmp_path: Path, libver: str) -> None:
     content = path.read_bytes()
     assert is_complete(content)
     for size in (len(content) - 1, len(content) // 2, 64, 20, 8, 0):
-        path.write_bytes(content[:size])
-        with map_file(path) as cut:
-            assert not is_complete(cut)
+        assert not is_complete(content[:size])
 
 
 def test_a_file_of_another_format_is_incomplete() -> None:
@@ -32,7 +30,7 @@ def test_attributes_are_found_without_opening_the_file(tmp_path: Path, libver: s
     with h5py.File(path, "w", libver=libver) as file:
         file.create_dataset("x", data=np.arange(1000.0), compression="gzip")
         file.attrs["measured"] = "60cf6171"
-    with map_file(path) as content:
-        assert is_complete(content)
-        assert content.find(b"60cf6171") >= 0
-        assert content.find(b"60cf6172") < 0
+    content = path.read_bytes()
+    assert is_complete(content)
+    assert b"60cf6171" in content
+    assert b"60cf6172" not in content

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from scoresweep.pipeline.system.hdf5 import Content, map_file
 from scoresweep.pipeline.system.provenance import PACKAGE, commit_name
 
 __all__ = [
@@ -187,13 +186,12 @@ def recorded_code(path: Path) -> CodeVersion:
             content = json.loads(path.read_text(encoding="utf-8"))
             # Earlier versions recorded only the commit of a training run.
             return parse_code(content.get(MADE_BY) or {"commit": content.get("commit", "")[:12]})
-        with map_file(path) as content:
-            return find_code(content)
+        return find_code(path.read_bytes())
     except (ValueError, AttributeError):  # damaged
         return UNKNOWN
 
 
-def find_code(content: Content) -> CodeVersion:
+def find_code(content: bytes) -> CodeVersion:
     """Return the code recorded in the content of a NetCDF file, or `UNKNOWN`."""
     match = RECORD.search(content)
     try:

@@ -16,7 +16,6 @@ from typing import Any
 
 from scoresweep.pipeline.data.store_manifest import num_held
 from scoresweep.pipeline.system.atomic_files import sha256_of, write_json
-from scoresweep.pipeline.system.hdf5 import Content
 
 __all__ = [
     "MADE_FROM",
@@ -46,7 +45,7 @@ def made_from_attribute(inputs: Mapping[str, str | None]) -> dict[str, str]:
     return {MADE_FROM: json.dumps({MADE_FROM: record})}
 
 
-def find_made_from(content: Content) -> dict[str, str]:
+def find_made_from(content: bytes) -> dict[str, str]:
     """Return the record in the content of a NetCDF file; {} if it has none."""
     match = RECORD.search(content)
     return dict(json.loads(match[1])) if match else {}

@@ -21,7 +21,6 @@ from scoresweep.pipeline.study.plugins.used_plugins import (
     own_methods,
     used_plugins,
 )
-from scoresweep.pipeline.system.hdf5 import map_file
 
 __all__ = ["Edit", "Recomputed", "find_edits"]
 
@@ -147,8 +146,8 @@ def _add_measured(
     for (rule, *ids), result in results.by_key.items():
         if rule != "evaluate" or result.state != "outdated":
             continue
-        with map_file(result.output) as file:
-            found = [contents for key, contents in before.items() if file.find(key.encode()) >= 0]
+        file = result.output.read_bytes()
+        found = [contents for key, contents in before.items() if key.encode() in file]
         for recomputed in _of_edits(edits, found[0], *blocks) if found else ():
             recomputed.measured.add((ids[0], ids[1]))
 

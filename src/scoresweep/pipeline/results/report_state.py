@@ -10,7 +10,7 @@ from scoresweep.pipeline.results.input_hashes import find_made_from
 from scoresweep.pipeline.results.result import Result, Results, score_error_key
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.published import published_hash
-from scoresweep.pipeline.system.hdf5 import is_complete, map_file
+from scoresweep.pipeline.system.hdf5 import is_complete
 
 __all__ = ["outdated_measurements", "report_state"]
 
@@ -68,8 +68,8 @@ def report_state(plan: Plan, results: Results) -> Result:
 
 def _read_record(report: Path) -> dict[str, str] | None:
     """Return what a report records of its inputs; None if it is damaged."""
-    with map_file(report) as content:
-        return find_made_from(content) if is_complete(content) else None
+    content = report.read_bytes()
+    return find_made_from(content) if is_complete(content) else None
 
 
 def _has_same_points(plan: Plan, report: Path) -> bool:

@@ -24,7 +24,7 @@ from scoresweep.pipeline.results.result import INPUT_NAMES, Result
 from scoresweep.pipeline.study import Plan, Setting, StudyPaths
 from scoresweep.pipeline.study.methods.datasets import Dataset, UserData
 from scoresweep.pipeline.system.atomic_files import read_json
-from scoresweep.pipeline.system.hdf5 import is_complete, map_file
+from scoresweep.pipeline.system.hdf5 import is_complete
 
 __all__ = [
     "dataset_state",
@@ -175,14 +175,14 @@ def _measurement_state(
     if not exists:
         result.state, result.reason = "missing", "not measured"
         return result
-    with map_file(path) as content:
-        if not is_complete(content):
-            result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
-            return result
-        result.code, record = find_code(content), find_made_from(content)
-        if content.find(options.encode()) < 0:
-            result.state, result.reason = "outdated", "measured with other options"
-            return result
+    content = path.read_bytes()
+    if not is_complete(content):
+        result.state, result.reason, result.is_damaged = "missing", f"{path} is damaged", True
+        return result
+    result.code, record = find_code(content), find_made_from(content)
+    if options.encode() not in content:
+        result.state, result.reason = "outdated", "measured with other options"
+        return result
     result.sha256 = json.dumps([options, record, result.code.code])
     result.is_recorded = bool(record)
     result.compare_inputs(record, measured.hashes | data.hashes)
