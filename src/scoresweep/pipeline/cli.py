@@ -11,15 +11,17 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import scoresweep
 from scoresweep.pipeline.cluster.environment import remove_launcher_variables
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
-from scoresweep.pipeline.study import Plan, load_study, plan_study
 from scoresweep.pipeline.system.console import say
+
+if TYPE_CHECKING:
+    from scoresweep.pipeline.study import Plan
 
 __all__ = ["app", "main"]
 
@@ -84,6 +86,8 @@ def options(
 
 
 def _plan(study: Path, root: Path) -> Plan:
+    from scoresweep.pipeline.study import load_study, plan_study
+
     return plan_study(load_study(study), root, where=str(study))
 
 

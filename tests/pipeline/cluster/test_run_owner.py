@@ -1,7 +1,7 @@
 import pytest
 
-from scoresweep.pipeline.cluster import RunOwnership
 from scoresweep.pipeline.cluster.job_record import JobRecord
+from scoresweep.pipeline.cluster.run_owner import RunOwnership
 from scoresweep.pipeline.errors import RunError
 
 

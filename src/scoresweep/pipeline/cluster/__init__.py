@@ -15,6 +15,5 @@ state of each run and setting from files.
 """
 
 from scoresweep.pipeline.cluster.resources import Resources
-from scoresweep.pipeline.cluster.run_owner import RunOwnership
 
-__all__ = ["Resources", "RunOwnership"]
+__all__ = ["Resources"]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.cluster import Resources, RunOwnership
+from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.cluster.launch import launch
+from scoresweep.pipeline.cluster.run_owner import RunOwnership
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError, StoppedError
 from scoresweep.pipeline.results import is_imported, network_state, recorded_dataset
 from scoresweep.pipeline.results.code_summary import remove_if_other_code

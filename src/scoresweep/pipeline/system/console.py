@@ -8,13 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 __all__ = ["console", "duration", "progress", "say"]
 
@@ -43,6 +36,14 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
         done: units that an earlier start finished; they do not count towards the speed.
     """
     if sys.stderr.isatty():
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
