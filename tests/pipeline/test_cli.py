@@ -40,7 +40,7 @@ COMMANDS = [
     "schema",
 ]
 HEAVY = ("torch", "xarray", "zarr", "matplotlib", "sklearn", "accelerate", "submitit", "scipy")
-STUDIES = ("pydantic", "yaml", "psutil")
+STUDIES = ("scoresweep.pipeline.study", "yaml", "psutil")
 """What only a study file needs, or its results."""
 
 
