@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +12,9 @@ from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.device import (
     CPU,
+    check_gpus,
     check_precision,
+    gpu_of_process,
     move_exact_score,
     move_network,
     select_device,
@@ -26,6 +31,52 @@ def test_a_gpu_is_used_if_requested() -> None:
     else:
         with pytest.raises(InputError, match="gpus: 1: no GPU"):
             select_device(1)
+
+
+@pytest.fixture
+def see(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set what PyTorch sees: the number of CUDA's GPUs, and Apple's GPU."""
+
+    def set_facts(count: int, cuda: str | None = "13.0", mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.version, "cuda", cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return set_facts
+
+
+def test_missing_gpus_are_named_with_the_reason(see, monkeypatch) -> None:
+    see(2)
+    check_gpus(0)
+    check_gpus(2)
+    with pytest.raises(InputError, match=r"gpus: 3: expected 2 or fewer"):
+        check_gpus(3)
+    see(0)
+    check_gpus(0)
+    for change, reason in (
+        (lambda: see(0), "; expected 0"),
+        (lambda: see(0, cuda=None), f"PyTorch {re.escape(torch.__version__)} is built without"),
+        (lambda: see(0, cuda=None, mps=True), r"Apple's GPU \(mps\) is not supported"),
+        (lambda: see(0) or monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1"), r"DEVICES='-1'"),
+    ):
+        change()
+        with pytest.raises(InputError, match=rf"^gpus: 1: no GPU is available.*{reason}"):
+            check_gpus(1)
+
+
+def test_every_process_of_a_node_has_its_own_gpu() -> None:
+    assert [gpu_of_process(rank, 4, 4, False) for rank in range(4)] == [0, 1, 2, 3]
+    # A job of two GPUs on a node where it sees all four.
+    assert [gpu_of_process(rank, 2, 4, True) for rank in range(2)] == [0, 1]
+    # SLURM shows each task its own GPU only.
+    assert [gpu_of_process(rank, 4, 1, True) for rank in range(4)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("rank", "gpus", "visible"), [(2, 2, 2), (2, 2, 4), (1, 2, 1), (0, 1, 0)])
+def test_more_processes_than_gpus_are_refused(rank: int, gpus: int, visible: int) -> None:
+    with pytest.raises(InputError, match=f"the job has {gpus}, and {visible} are visible"):
+        gpu_of_process(rank, gpus, visible, False)
 
 
 def test_gpus_round_nothing_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import signal
 import socket
 import time
@@ -18,6 +17,7 @@ import submitit
 from scoresweep.pipeline.cluster.resources import Resources
 from scoresweep.pipeline.cluster.task import Task
 from scoresweep.pipeline.errors import InputError, RunError
+from scoresweep.pipeline.system.visible_gpus import allot_gpus
 
 __all__ = ["LocalJob"]
 
@@ -37,22 +37,15 @@ class LocalJob:
                 f"nodes: {resources.nodes}: this machine is one node; expected 1, or "
                 f"--cluster slurm"
             )
-        gpus = _visible_gpus()
-        if gpus and resources.gpus > len(gpus):
-            raise InputError(
-                f"gpus: {resources.gpus}: CUDA_VISIBLE_DEVICES lists {len(gpus)}; expected "
-                f"{len(gpus)} or fewer"
-            )
+        gpus = allot_gpus(resources.gpus)
         executor = submitit.LocalExecutor(folder=logs)
         executor.update_parameters(
             tasks_per_node=resources.processes,
-            gpus_per_node=resources.gpus,
-            visible_gpus=gpus,
             timeout_min=NO_LIMIT,
             stderr_to_stdout=True,
         )
         with _ignore_ctrl_c():
-            job = executor.submit(dataclasses.replace(task, port=_port()))
+            job = executor.submit(dataclasses.replace(task, port=_port(), gpus=gpus))
         assert isinstance(job, submitit.LocalJob)
         self.job = job
         self.job_id = job.job_id
@@ -94,12 +87,6 @@ def _ignore_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _visible_gpus() -> list[int] | tuple[()]:
-    """Return the GPUs allocated to this process; () means all of the machine."""
-    mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [int(part) for part in mask.split(",")] if re.fullmatch(r"\d+(,\d+)*", mask) else ()
 
 
 def _port() -> int:

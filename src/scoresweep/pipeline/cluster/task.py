@@ -18,6 +18,7 @@ from scoresweep.pipeline.cluster.environment import launcher_variables, query_en
 from scoresweep.pipeline.errors import ScoresweepError, StoppedError
 from scoresweep.pipeline.system.atomic_files import DISK_FULL_ERRORS
 from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.visible_gpus import VARIABLE
 
 __all__ = ["ReportedError", "Task"]
 
@@ -41,6 +42,9 @@ class Task:
     threads: int
     port: int | None = None
     """Port of rank 0 for torch.distributed; SLURM jobs derive it from the job id."""
+    gpus: str | None = None
+    """CUDA_VISIBLE_DEVICES of all processes; None: as SLURM sets it. (submitit knows indices only,
+    no UUIDs.)"""
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the arguments twice, so that `__call__` reports errors of unpickling them.
@@ -82,6 +86,8 @@ class Task:
         for name in launcher_variables():
             del os.environ[name]
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
+        if self.gpus is not None:
+            os.environ[VARIABLE] = self.gpus
         if environment.num_tasks == 1:
             return
         processes = environment.num_tasks // environment.num_nodes

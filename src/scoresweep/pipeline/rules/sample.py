@@ -13,8 +13,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from scoresweep.pipeline.data.store_manifest import manifest_path
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.results import recorded_dataset
@@ -32,7 +30,7 @@ from scoresweep.pipeline.study import Plan, Run, Setting
 from scoresweep.pipeline.study.plugins.used_plugins import used_plugins
 from scoresweep.pipeline.system.atomic_files import sha256_of
 from scoresweep.pipeline.system.console import progress, say
-from scoresweep.pipeline.system.device import check_precision
+from scoresweep.pipeline.system.device import check_gpus, check_precision
 from scoresweep.pipeline.system.file_cache import load_once
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.locks import file_lock
@@ -64,10 +62,7 @@ def sample(
     fit in memory or a process is killed.
     """
     current_code("samples")  # hash the code now: it may be edited while samples are drawn
-    if devices.gpus and devices.gpus > (available := torch.cuda.device_count()):
-        raise InputError(
-            f"gpus: {devices.gpus}: expected {available} or fewer, the GPUs of this machine"
-        )
+    check_gpus(devices.gpus)
     run, setting = plan.run(run_id), plan.setting(setting_id)
     job = _job(plan, run, setting, devices, this_code)
     store = plan.paths.samples(run.id, setting.store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,19 @@ from scoresweep.distributions import GaussianMixture
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.process import disable_tf32
+from scoresweep.pipeline.system.visible_gpus import VARIABLE, check_slices
 from scoresweep.score import ScoreWithDensity
 
-__all__ = ["CPU", "check_precision", "move_exact_score", "move_network", "select_device"]
+__all__ = [
+    "CPU",
+    "check_gpus",
+    "check_precision",
+    "gpu_of_process",
+    "move_exact_score",
+    "move_network",
+    "process_group_backend",
+    "select_device",
+]
 
 CPU = torch.device("cpu")
 
@@ -25,9 +37,60 @@ def select_device(gpus: int) -> torch.device:
         InputError: if there is no GPU.
     """
     disable_tf32()
-    if gpus and not torch.cuda.is_available():
-        raise InputError(f"gpus: {gpus}: no GPU is available on this machine; expected 0")
+    check_gpus(gpus)
     return torch.device("cuda") if gpus else CPU
+
+
+def check_gpus(gpus: int) -> None:
+    """Check that this process can use `gpus` GPUs.
+
+    Raises:
+        InputError: if there are fewer.
+    """
+    available = torch.cuda.device_count() if gpus else 0
+    if gpus and not available:
+        raise InputError(f"gpus: {gpus}: no GPU is available{_reason()}; expected 0")
+    if gpus > available:
+        raise InputError(
+            f"gpus: {gpus}: expected {available} or fewer, the GPUs of this machine{_reason()}"
+        )
+    check_slices(gpus)
+
+
+def _reason() -> str:
+    """Return why PyTorch may see fewer GPUs than the machine has, or ""."""
+    if torch.backends.mps.is_available():
+        return ": Apple's GPU (mps) is not supported, because it does not compute in float64"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f": PyTorch {torch.__version__} is built without CUDA"
+    if VARIABLE in os.environ:
+        return f" ({VARIABLE}={os.environ[VARIABLE]!r})"
+    return ""
+
+
+def gpu_of_process(local_rank: int, gpus: int, visible: int, has_own: bool) -> int:
+    """Return the index, among the `visible` GPUs, of the GPU of a process of a training.
+
+    `local_rank` counts the processes of a node from 0, `gpus` is the number of GPUs of the job on
+    the node. `has_own` is whether a process may see its own GPU only, as if SLURM binds tasks to
+    GPUs.
+
+    Raises:
+        InputError: if there are more processes than GPUs.
+    """
+    if has_own and visible == 1:
+        return 0
+    if local_rank >= min(gpus, visible):
+        raise InputError(
+            f"process {local_rank + 1} of a node has no GPU of its own: the job has {gpus}, and "
+            f"{visible} are visible{_reason()}; expected one process per GPU"
+        )
+    return local_rank
+
+
+def process_group_backend(gpus: int) -> str:
+    """Return the backend of torch.distributed: NCCL between GPUs, gloo between CPUs."""
+    return "nccl" if gpus else "gloo"
 
 
 def check_precision(block: str, precision: str, gpus: int) -> None:

@@ -6,10 +6,15 @@ import functools
 import math
 import os
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+    KwargsHandler,
+)
 from torch import Tensor
 
 from scoresweep.networks.score_network import ScoreNetwork
@@ -19,6 +24,7 @@ from scoresweep.pipeline.data.store_manifest import check_store
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.input_hashes import training_sha256
 from scoresweep.pipeline.study import Run, StudyPaths
+from scoresweep.pipeline.system.device import check_gpus, gpu_of_process, process_group_backend
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.pipeline.training.run_log import RunFolders
 from scoresweep.pipeline.training.stop_requests import record_signals
@@ -28,22 +34,39 @@ from scoresweep.seeds import generator_for
 
 __all__ = ["make_accelerator", "make_trainer"]
 
+TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for the others; PyTorch's default for gloo, not for NCCL."""
+
 
 def make_accelerator(precision: str, gpus: int) -> Accelerator:
-    """Return the Accelerator; raise if the processes of the job did not find each other."""
-    if gpus and not torch.cuda.is_available():
-        raise InputError(f"gpus: {gpus}: this machine has no usable GPU; expected 0")
-    accelerator = Accelerator(
-        mixed_precision=precision,
-        cpu=not gpus,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        ],
-    )
+    """Return the Accelerator, on the GPU of this process or on the CPU.
+
+    Raises `InputError` if there are fewer than `gpus` GPUs on this node, and `RunError` if the
+    processes of the job did not find each other.
+    """
     expected = int(os.environ.get("WORLD_SIZE", "1"))
+    handlers: list[KwargsHandler] = [
+        DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    ]
+    if gpus:
+        _select_gpu(gpus)
+    if expected > 1:
+        handlers.append(InitProcessGroupKwargs(process_group_backend(gpus), timeout=TIMEOUT))
+    accelerator = Accelerator(mixed_precision=precision, cpu=not gpus, kwargs_handlers=handlers)
     if accelerator.num_processes != expected:
         raise RunError(f"{accelerator.num_processes} processes found each other, not {expected}")
     return accelerator
+
+
+def _select_gpu(gpus: int) -> None:
+    """Set `LOCAL_RANK`, by which Accelerate and DistributedDataParallel choose the GPU."""
+    if "LOCAL_RANK" not in os.environ:
+        check_gpus(gpus)
+        return
+    check_gpus(1)
+    has_own = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+    rank, visible = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    os.environ["LOCAL_RANK"] = str(gpu_of_process(rank, gpus, visible, has_own))
 
 
 def make_trainer(
