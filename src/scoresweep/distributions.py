@@ -85,10 +85,14 @@ class GaussianMixture:
         return torch.stack(blocks).logsumexp(dim=0)
 
     def sample(self, count: int, sigma: float, generator: torch.Generator) -> Tensor:
-        """Draw `count` samples of q_σ, (count, ...), in the dtype of the means."""
+        """Draw `count` samples of q_σ, (count, ...), in the dtype of the means.
+
+        `generator` is on the device of the means.
+        """
         index = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         std = (self.variances.expand(len(self.means))[index] + sigma**2).sqrt().to(self.means.dtype)
-        noise = torch.randn(count, self.means.shape[1], dtype=self.means.dtype, generator=generator)
+        size, like = (count, self.means.shape[1]), self.means
+        noise = torch.randn(size, dtype=like.dtype, device=like.device, generator=generator)
         return (self.means[index] + std[:, None] * noise).reshape(count, *self.shape)
 
     def _blocks(self, x: Tensor, sigma: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

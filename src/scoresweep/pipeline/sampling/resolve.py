@@ -39,7 +39,7 @@ def resolve_sampling(
     """
     options, store = setting.sample, paths.dataset_store(run.dataset.id)
     if options.noise is None:
-        sigmas = network.sigmas.double()
+        sigmas = network.sigmas.double().cpu()
     else:
         sigmas = resolve_noise_levels(options.noise, functools.partial(training_points, store))
     step_sizes, mask = step_sizes_for(run, setting, sigmas), None
