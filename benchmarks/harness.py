@@ -3,6 +3,9 @@
 Other load on a machine changes times severalfold, so a single time says little. Variants take turns
 within one run, so that any load affects all of them alike; the ratio of two is the median of the
 ratios of their turns.
+
+`on_gpu.py` uses parts of this module where only PyTorch is installed, so the module itself imports
+no other package.
 """
 
 from __future__ import annotations
@@ -22,11 +25,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
-from scoresweep.pipeline.system.provenance import provenance
 
 PRODUCTS = 4
 """Matrix products in a turn; a single one is too short to average over other load."""
@@ -39,25 +39,29 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Finding:
-    """A figure and its target."""
+    """A figure and its target, if it has one."""
 
     what: str
     figure: float
-    target: float
+    target: float | None
     unit: str = "x"
     at_least: bool = True
     note: str = ""
 
     @property
-    def reached(self) -> bool:
-        """Whether the figure meets the target."""
+    def reached(self) -> bool | None:
+        """Whether the figure meets the target; None without a target."""
+        if self.target is None:
+            return None
         return self.figure >= self.target if self.at_least else self.figure <= self.target
 
     def cells(self) -> list[str]:
         """Return the cells of its table row."""
-        sign = "≥" if self.at_least else "≤"
-        figure, target = (number(value, self.unit) for value in (self.figure, self.target))
-        return [self.what, figure, f"{sign} {target}", "yes" if self.reached else "NO", self.note]
+        figure = number(self.figure, self.unit)
+        if self.target is None:
+            return [self.what, figure, "", "", self.note]
+        target = f"{'≥' if self.at_least else '≤'} {number(self.target, self.unit)}"
+        return [self.what, figure, target, "yes" if self.reached else "NO", self.note]
 
 
 @dataclass
@@ -103,8 +107,10 @@ class Benchmark:
                 row["share_of_rate"] = row["gflop_per_s"] * 1e9 / rate
             self.rows.append(row | {"seconds": list(times)})
 
-    def find(self, what: str, figure: float, target: float, unit: str = "x", **more: Any) -> None:
-        """Add a figure with a target."""
+    def find(
+        self, what: str, figure: float, target: float | None, unit: str = "x", **more: Any
+    ) -> None:
+        """Add a figure, with a target or without."""
         self.findings.append(Finding(what, figure, target, unit, **more))
 
     def finish(self) -> None:
@@ -122,6 +128,8 @@ class Benchmark:
 
     def report(self) -> dict[str, Any]:
         """Return the content of the output file."""
+        from scoresweep.pipeline.system.provenance import provenance
+
         settings = {key: value for key, value in vars(self.options).items() if key != "output"}
         if settings.get("peer"):
             peer = settings["peer"]
@@ -246,6 +254,10 @@ def num_cores() -> int:
 
 def machine() -> dict[str, Any]:
     """Return facts that times depend on; `provenance` has versions and commit."""
+    import psutil
+
+    from scoresweep.pipeline.system.provenance import provenance
+
     on_gpu = torch.cuda.is_available()
     return {
         "processor": provenance()["processor"],

@@ -1,4 +1,4 @@
-"""The two networks whose steps are timed, here and in the public program.
+"""The networks whose steps are timed, here and in the public program.
 
 The comparison is with the authors' program (ermongroup/ncsnv2) if a checkout of it is given, and
 otherwise with a plain loop of our network: float32, NCHW, and a number printed in every step, which
@@ -18,11 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scoresweep.networks import NCSNv2
+from scoresweep.networks import NCSNpp, NCSNv2
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.noise import geometric
-from scoresweep.pipeline.study.methods.networks import NCSNv2 as Options
-from scoresweep.pipeline.training.weights import build_network
 
 SIGMAS = geometric(50, 0.01, 232)
 """NCSNv2's noise ladder for CIFAR-10."""
@@ -35,6 +33,7 @@ class Case:
     channels: int
     shape: tuple[int, int, int]
     batch: int
+    network: str = "ncsnv2"
 
     @property
     def name(self) -> str:
@@ -44,17 +43,17 @@ class Case:
 
 CASES = (Case(128, (3, 32, 32), 16), Case(64, (1, 28, 28), 32))
 QUICK = (Case(4, (1, 8, 8), 4),)
+NETWORKS: dict[str, type[ScoreNetwork]] = {"ncsnv2": NCSNv2, "ncsnpp": NCSNpp}
 
 
 def own_network(case: Case, device: torch.device) -> ScoreNetwork:
-    """Build our network as a run does."""
-    options = Options(name="ncsnv2", channels=case.channels)
-    return build_network(options, case.shape, SIGMAS).to(device)
+    """Build our network in channels-last format, as `build_network` does for a run."""
+    return plain_network(case, device).to(memory_format=torch.channels_last)
 
 
-def plain_network(case: Case, device: torch.device) -> nn.Module:
+def plain_network(case: Case, device: torch.device) -> ScoreNetwork:
     """Build our network in NCHW."""
-    return NCSNv2(case.shape, SIGMAS, channels=case.channels).to(device)
+    return NETWORKS[case.network](case.shape, SIGMAS, channels=case.channels).to(device)
 
 
 def mixed(device: torch.device, bf16: bool) -> AbstractContextManager[Any]:

@@ -52,7 +52,7 @@ def shares(run: Run, device: str) -> tuple[float, Counter[str]]:
     on_gpu = device == "cuda"
     for event in profiler.key_averages():
         # GPU kernels are separate events from the operators that launch them.
-        if (event.device_type == DeviceType.CUDA) != on_gpu:
+        if (event.device_type == DeviceType.CUDA) != on_gpu or event.is_user_annotation:
             continue
         elapsed = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         seconds[kind_of(event.key)] += elapsed / STEPS / 1e6
@@ -66,7 +66,7 @@ def measure(benchmark: Benchmark, case: Case) -> None:
     batch = 4 if quick else annealed_langevin.BATCH
     steps = {
         "training": training_step.own_step(case, device, bf16=True),
-        "sampling": annealed_langevin.own_step(case, device, batch, "bf16"),
+        "sampling": annealed_langevin.own_step(case, device, batch, bf16=True),
     }
     for name, step in steps.items():
         total, by_kind = shares(step, device.type)
