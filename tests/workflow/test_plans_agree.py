@@ -77,13 +77,18 @@ def Filters(x):
 """
 
 
-def dry_run(*targets: str) -> set[str]:
-    """Return the first output of each job of `snakemake -n`."""
+def snakemake_dry_run(*targets: str) -> tuple[int, str]:
+    """Return exit code and output of `snakemake -n`."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--cores", str(CORES), "--configfile", "study.yaml", "--dry-run", "--", *targets]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    output = ended.stdout + ended.stderr
-    assert ended.returncode == 0, output
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def dry_run(*targets: str) -> set[str]:
+    """Return the first output of each job of `snakemake -n`."""
+    code, output = snakemake_dry_run(*targets)
+    assert code == 0, output
     blocks = re.split(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE)[1:]
     named = dict[str, str]()
     for rule, block in zip(blocks[::2], blocks[1::2], strict=True):
@@ -221,6 +226,15 @@ def test_changed_data_outdate_everything(own: Callable[[], dict[str, int]], tmp_
     file.write_bytes(content)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert own() == {"stage": 1, "reference": 1, **ALL, "report": 1}
+
+
+def test_missing_data_end_a_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = CONTENT | {"dataset": {"name": "folder", "path": "nowhere"}}
+    Path("study.yaml").write_text(yaml.safe_dump(content))
+    code, output = snakemake_dry_run()
+    assert code == 1
+    assert "dataset.path: nowhere: no such folder" in output
 
 
 def test_features_of_extractors_of_plugins_are_planned(tmp_path, monkeypatch):

@@ -54,10 +54,12 @@ def results():
     """Return the state of every result of the study, and of every batch."""
     from scoresweep.pipeline.results import batch_results, examine_results
     from scoresweep.pipeline.results.kept_weights import check_kept_weights
+    from scoresweep.pipeline.results.source_checks import check_sources
 
     found = examine_results(plan, this_code=reruns_for_code())
     try:
         check_kept_weights(plan, found)
+        check_sources(plan, found)
     except ScoresweepError as error:
         raise WorkflowError(str(error))
     found.by_key |= batch_results(plan, found, batches())

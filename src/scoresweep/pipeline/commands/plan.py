@@ -31,6 +31,7 @@ from scoresweep.pipeline.results import (
 )
 from scoresweep.pipeline.results.kept_weights import check_kept_weights
 from scoresweep.pipeline.results.plugin_edits import find_edits
+from scoresweep.pipeline.results.source_checks import check_sources
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import Batch, split_into_batches
 from scoresweep.pipeline.study.dataset_size import dataset_size
@@ -68,6 +69,7 @@ def print_plan(
     console = console or Console(highlight=False)
     results = examine_results(plan)
     check_kept_weights(plan, results)
+    check_sources(plan, results)
     batches = split_into_batches(plan, usable_cores(), settings_per_job)
     results.by_key |= batch_results(plan, results, batches)
     jobs = collect_jobs(plan, results)

@@ -117,15 +117,19 @@ ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 def require_format(path: Path, name: str) -> str:
     """Return the format of the data at `path`, which must be one of `dataset.name: name`.
 
-    Raises `InputError` if the path does not exist or has another format.
+    Raises `InputError` if the path does not exist, is empty, cannot be read or has another format.
     """
     if not path.exists():
         kind = "folder or archive" if name == "folder" else "file or folder"
-        hint = " Correct the path."
+        hint = (
+            " Correct the path."
+            if path.is_absolute()
+            else f" Correct the path, which is relative to {Path.cwd()}."
+        )
         if str(path).startswith("~") or "$" in str(path):
             hint = " ~ and $VARIABLES are not expanded: write the full path."
         raise InputError(f"dataset.path: {path}: no such {kind}.{hint}")
-    found = detect_format(path)
+    found = _format_of_content(path)
     if name == "folder" and found in ("zip", NPZ) and path.suffix.lower() == ".zip":
         return IMAGES_ZIP  # without images, an error of its reader
     if name == "folder" and found == NO_IMAGES:
@@ -154,6 +158,19 @@ def require_format(path: Path, name: str) -> str:
             f"or .zip (folder)."
         )
     return found
+
+
+def _format_of_content(path: Path) -> str | None:
+    """Return the format; raise `InputError` if a file is empty or cannot be read."""
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"dataset.path: {path}: is an empty file. Copy or create it again.")
+        return detect_format(path)
+    except OSError as error:
+        raise InputError(
+            f"dataset.path: {error.filename or path}: cannot be read ({error.strerror}). Check its "
+            f"permissions."
+        ) from error
 
 
 def detect_format(path: Path) -> str | None:
