@@ -29,6 +29,7 @@ __all__ = [
     "check_metropolis",
     "check_predictor_corrector",
     "check_probability_flow",
+    "step_size_limit",
 ]
 
 StepRule = Literal["variance", "linear", "constant", "denoise"]
@@ -74,18 +75,27 @@ def check_annealed_langevin(
             raise ValueError("step_size: 'auto': needs two levels or more; expected a number")
         return
     require("step_size", step_size, step_size > 0, "more than 0")
-    first, last = sigmas[0], sigmas[-1]
-    formula, limit = {
-        "variance": ("2 sigma_min^2", 2 * last**2),
-        "linear": ("2 sigma_max sigma_min", 2 * first * last),
-        "constant": ("2 sigma_min^2", 2 * last**2),
-        "denoise": ("", math.inf),
-    }[step_rule]
+    limit = step_size_limit(sigmas, step_rule)
     if step_size >= limit:
+        formula = "2 sigma_max sigma_min" if step_rule == "linear" else "2 sigma_min^2"
         raise ValueError(
             f"step_size: {step_size:g}: diverges where the data are narrower than the noise; with "
             f"the step rule {step_rule!r}, expected less than {formula} = {limit:g}"
         )
+
+
+def step_size_limit(sigmas: Sequence[float], step_rule: StepRule = "variance") -> float:
+    """Return the step size ε from which annealed Langevin dynamics diverges on `sigmas` (L,).
+
+    A step η_i at the last level is then 2σ_L² (see `check_annealed_langevin`).
+    """
+    first, last = sigmas[0], sigmas[-1]
+    return {
+        "variance": 2 * last**2,
+        "linear": 2 * first * last,
+        "constant": 2 * last**2,
+        "denoise": math.inf,
+    }[step_rule]
 
 
 def check_consistent(

@@ -65,6 +65,7 @@ At = Annotated[
     typer.Option(help="Value of an axis that is not shown, such as levels=10; repeatable."),
 ]
 
+START = "Start a study"
 STEPS = "Steps of a study"
 INSPECT = "Inspect and manage a study"
 
@@ -101,6 +102,37 @@ def _settings(plan: Plan, setting: str | None) -> list[str]:
 
 def _datasets(plan: Plan, dataset: str | None) -> list[str]:
     return [plan.dataset(dataset).id] if dataset else [d.id for d in plan.study.dataset]
+
+
+@app.command(rich_help_panel=START)
+def init(
+    study: Annotated[Path, typer.Argument(help="Study file to write.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="File or folder of data, name of a dataset, or the dataset block of a study, such "
+            "as '{name: folder, path: my_images, size: 64}'.",
+            show_default=False,
+        ),
+    ],
+    device: Annotated[
+        Literal["cpu", "gpu"] | None,
+        typer.Option(help="Where to train. Default: on a GPU if this machine has one."),
+    ] = None,
+    root: Root = Path(),
+) -> None:
+    """Stage a dataset and write a study for it, with a comment on each number."""
+    from scoresweep.pipeline.commands.init import init as write_study
+
+    write_study(study, data, device, root)
+
+
+@app.command(rich_help_panel=START)
+def suggest(study: StudyFile, root: Root = Path()) -> None:
+    """Print noise levels and step sizes by NCSNv2's rules, for several sigma_min."""
+    from scoresweep.pipeline.commands.suggest import suggest as print_numbers
+
+    print_numbers(_plan(study, root))
 
 
 @app.command(rich_help_panel=STEPS)

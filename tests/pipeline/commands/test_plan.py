@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from faked_study import (
@@ -175,7 +176,8 @@ def test_automatic_number_of_levels(tmp_path: Path, probed: list[tuple[int, ...]
 
 
 def test_time_is_unknown_without_a_shape(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
-    plan = fake_plan(tmp_path, dataset={"name": "array", "path": "my.npy"})
+    np.save(tmp_path / "my.npy", np.zeros(4))  # is looked into when it is staged
+    plan = fake_plan(tmp_path, dataset={"name": "array", "path": str(tmp_path / "my.npy")})
     _, text = printed(plan, probe=True)
     assert probed == []
     assert "scoresweep stage" in text

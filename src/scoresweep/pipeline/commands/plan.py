@@ -21,6 +21,7 @@ from scoresweep.pipeline.commands.estimate.remaining import (
     progress_of_rules,
     sampling_seconds,
 )
+from scoresweep.pipeline.commands.estimate.resolved_values import resolved_values
 from scoresweep.pipeline.results import (
     SWEEP_STEPS,
     Results,
@@ -81,6 +82,8 @@ def print_plan(
         sources.append("from timing a few steps on random data, with one process on this machine")
     rules = progress_of_rules(plan, jobs, results, costs)
     _print_points(plan, console)
+    for line in resolved_values(plan, results):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print(_table(rules))
     _print_reasons(results, console)
     _print_edited_plugins(plan, results, console)

@@ -15,7 +15,17 @@ import google_crc32c
 from scoresweep.pipeline.data.image_files.pillow_formats import SUFFIXES as IMAGE_SUFFIXES
 from scoresweep.pipeline.errors import InputError
 
-__all__ = ["HDF5", "NETCDF3", "NPY", "NPZ", "PARQUET", "ZARR", "detect_format", "require_format"]
+__all__ = [
+    "HDF5",
+    "NETCDF3",
+    "NPY",
+    "NPZ",
+    "PARQUET",
+    "ZARR",
+    "detect_format",
+    "find_dataset_name",
+    "require_format",
+]
 
 NPY, NPZ, HDF5, NETCDF3 = "NumPy .npy", "NumPy .npz", "HDF5", "netCDF 3"
 ZARR, PARQUET, FOLDER, IMAGES_ZIP, IDX = "Zarr", "Parquet", "folder", "zip of images", "IDX"
@@ -158,6 +168,14 @@ def require_format(path: Path, name: str) -> str:
             f"or .zip (folder)."
         )
     return found
+
+
+def find_dataset_name(path: Path) -> str:
+    """Return the `dataset.name` that reads the data at `path`; raise `InputError` if none does."""
+    found = _format_of_content(path) if path.exists() else FOLDER
+    name = DATASET_NAME.get(found or "", "array")
+    require_format(path, name)
+    return name
 
 
 def _format_of_content(path: Path) -> str | None:

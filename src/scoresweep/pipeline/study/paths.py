@@ -35,6 +35,10 @@ class StudyPaths:
         """Cache of the hashes of a user's own files."""
         return self.root / f"data/.{dataset}.files.json"
 
+    def dataset_ladders(self, dataset: str) -> Path:
+        """Cache of the noise ladders that follow from the staged data."""
+        return self.root / f"data/.{dataset}.ladders.json"
+
     def staging_lock(self, dataset: str) -> Path:
         """Lock held while the dataset is staged."""
         return self.root / f"data/.{dataset}.lock"

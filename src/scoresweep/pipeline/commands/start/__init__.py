@@ -1,0 +1,1 @@
+"""Numbers to start a study with: a noise ladder, a network, step sizes and metrics."""
