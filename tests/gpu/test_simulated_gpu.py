@@ -62,7 +62,6 @@ WAITS = {
     "copy": lambda x: x.copy_(torch.ones(3)),
     "nonzero": lambda x: x.nonzero(),
     "mask": lambda x: x[x > 1],
-    "unique": lambda x: torch.unique(x),
     "equal": lambda x: torch.equal(x, x.clone()),
 }
 

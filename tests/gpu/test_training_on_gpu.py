@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from faults.in_process import crash_at, train_run
 from faults.run_comparison import assert_same_run
 
@@ -79,7 +80,7 @@ def weights(step):
 
 
 def check_steps(gpu, network, side, **options):
-    """Take steps without waiting for the GPU, to the weights that a CPU gives."""
+    """Take steps without waiting for the GPU; return the weights and their averages."""
     step = make_step(1, network, side, **options)
     before = weights(step)
     step.loader.batch(0)  # copies the order of the first epoch
@@ -91,6 +92,7 @@ def check_steps(gpu, network, side, **options):
     after = weights(step)
     assert all(bool(torch.isfinite(p).all()) for p in after)
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    return after
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -100,7 +102,13 @@ def test_every_network_trains_on_a_gpu(gpu, name):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_of_training_works_on_a_gpu(gpu, name):
-    check_steps(gpu, *NETWORKS["plain_mlp"], **OPTIONS[name])
+    found = check_steps(gpu, *NETWORKS["plain_mlp"], **OPTIONS[name])
+    if not gpu.is_real and "precision" not in OPTIONS[name]:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        step = make_step(0, *NETWORKS["plain_mlp"], **OPTIONS[name])
+        for i in range(STEPS):
+            step.update(i)
+        assert all(torch.equal(a, b) for a, b in zip(found, weights(step), strict=True))
 
 
 RUN = {"steps": 8, "checkpoint": {"steps": 4}, "ema": [0.9, 0.99], "batch_size": 32}
@@ -126,10 +134,9 @@ def test_a_crashed_run_resumes_on_a_gpu_to_the_same_weights(gpu, make_plan, over
     undisturbed = train_run(whole, ON_GPU)
     folder = crash_at(broken, 6, ON_GPU)
     saved = load_checkpoint(checkpoint_path(folder, 4)).values["scaler"]
-    assert (saved["scale"], saved["_growth_tracker"]) == (2.0**15, 1)
     assert_same_run(train_run(broken, ON_GPU), undisturbed)
     last = load_checkpoint(checkpoint_path(folder, 8)).values["scaler"]
-    assert (last["scale"], last["_growth_tracker"]) == (2.0**14, 2)
+    assert last["scale"] < saved["scale"] < 2.0**16
 
 
 @pytest.fixture
@@ -155,13 +162,15 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(gpu, overflow, more
     rates = {"optimizer": {"learning_rate": 0.01, "warmup": 4}}
     options = {"precision": "fp16", "ema": [0.9, 0.99], "steps": 4} | rates | more
     step = make_step(1, *NETWORKS["plain_mlp"], **options)
+    scaler = step.accelerator.scaler
+    scaler.load_state_dict(scaler.state_dict() | {"scale": 2.0**8})  # too small to overflow
     step.update(0)
     before = state(step)
     step.update(1)
     assert [
         name for name, value in state(step).items() if not torch.equal(value, before[name])
     ] == []
-    assert step.accelerator.scaler.get_scale() == 2.0**15
+    assert scaler.get_scale() == 2.0**7
     assert step.optimizer.param_groups[0]["lr"] == pytest.approx(0.005)  # as if it were taken
     step.update(2)
     assert step.optimizer.param_groups[0]["lr"] == pytest.approx(0.0075)

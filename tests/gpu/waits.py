@@ -37,7 +37,7 @@ INTENDED = {
     "pipeline/system/safetensors_io.py save_safetensors": "each checkpoint, each kept weights",
     "pipeline/system/safetensors_io.py sha256_of_tensors": "each kept weights",
     # Sampling
-    "pipeline/sampling/recorder.py SamplingRecorder.__call__": "each level, with trajectories only",
+    "pipeline/sampling/recorder.py SamplingRecorder._keep_frame": "each level, for trajectories",
     "pipeline/sampling/recorder.py SamplingRecorder.tensors": "each chunk",
     "pipeline/sampling/chunks.py _run_sampler": "each chunk: samples, and whether they are finite",
     "samplers/initial.py initial_samples": "each chunk, if it starts from the data",
@@ -80,6 +80,7 @@ class Waits:
     def on_real_gpu(self) -> Iterator[None]:
         """Let PyTorch report waits for a real GPU."""
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode")
             warnings.filterwarnings("always", "called a synchronizing")
             show = warnings.showwarning
 

@@ -30,7 +30,10 @@ class SamplingRecorder:
         norms = score.flatten(1).square().mean(1).sqrt()
         self.score_norm.append(norms.mean() * float(self.sigmas[level]))
         if self.trajectories:
-            self.frames.append(x[: self.trajectories].to("cpu", copy=True))
+            self._keep_frame(x)
+
+    def _keep_frame(self, x: Tensor) -> None:
+        self.frames.append(x[: self.trajectories].to("cpu", copy=True))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return (level,) levels and diagnostics, and (trajectory, level, ...) trajectories."""
