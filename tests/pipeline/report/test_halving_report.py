@@ -16,7 +16,8 @@ from faked_study import CONTENT, fake_metrics, fake_plan, fake_samples, fake_stu
 from halved_study import STEPS, halving_plan, measure_due
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
-from scoresweep.pipeline.report.page.best_setting import best_configurations, best_setting_cards
+from scoresweep.pipeline.report.best_configurations import best_configurations
+from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
 from scoresweep.pipeline.report.saved_report import read_report

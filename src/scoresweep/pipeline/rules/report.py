@@ -37,6 +37,7 @@ from scoresweep.pipeline.report.tables.frames import long_table, metric_names, w
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
 from scoresweep.pipeline.report.tables.summary_group import summary_frame, summary_group
+from scoresweep.pipeline.report.warnings.find_warnings import warnings_attribute, with_warnings
 from scoresweep.pipeline.results import examine_results, outdated_measurements
 from scoresweep.pipeline.results.code_summary import report_other_code
 from scoresweep.pipeline.results.halving_choice import write_choice
@@ -88,7 +89,10 @@ def _write_report(plan: Plan) -> None:
     data = with_summary(data, wide, metrics)
     summary = summary_group(data.summary, wide, axis_options(plan.study))
     data.tree["summary"] = xr.DataTree(summary)
-    published = published_values(plan, data, data.finalists(data.ranked(wide)), metrics)
+    finalists = data.finalists(data.ranked(wide))
+    data = with_warnings(plan, data, finalists, data.metrics_of_finalists(finalists, metrics))
+    data.tree.attrs |= warnings_attribute(data.warnings)
+    published = published_values(plan, data, finalists, metrics)
     if published:
         data.tree["published"] = xr.DataTree(published_dataset(published))
     figures = _figures(plan, data, wide, metrics)
@@ -110,6 +114,8 @@ def _write_report(plan: Plan) -> None:
         )
     write_final_metrics(plan, data, wide, metrics)
     _print_summary(plan, data.missing, len(wide))
+    for warning in data.warnings:
+        say(f"  {warning.setting}: {warning.finding.text}")
     report_other_code(data.codes)
 
 

@@ -15,10 +15,7 @@ from faked_study import CONTENT, fake_measurements, fake_plan
 from scipy import stats
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
-from scoresweep.pipeline.report.page.best_setting import (
-    best_setting_cards,
-    grid_edges,
-)
+from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.number_tables import interval_note
 from scoresweep.pipeline.report.page.render import _sample_grids_lead, to_script
 from scoresweep.pipeline.report.page.study_facts import _listed
@@ -162,7 +159,7 @@ def test_a_lead_over_only_the_second_best_is_not_a_lead(steps: tuple[Plan, Repor
     assert answer["verdict"] == ("unsure", "not ahead of all")
     assert answer["next"].startswith("1.10, 0.101 higher: step size 2e-5. ")
     assert "1 of 2 other settings do not differ" in answer["next"]
-    assert answer["warning"] == ""
+    assert answer["warnings"] == []
 
 
 def test_a_lead_over_only_the_tested_settings_is_not_a_lead(
@@ -173,30 +170,11 @@ def test_a_lead_over_only_the_tested_settings_is_not_a_lead(
     assert "1 of 2 other settings could not be tested" in answer["next"]
 
 
-def test_a_best_at_the_edge_of_the_grid_is_named(steps: tuple[Plan, ReportData]) -> None:
-    """Both of two values are edges; strings have no edges."""
-    part = pd.DataFrame({"step_size": [2e-5, 4e-5, 8e-5], "levels": 5, "denoise": list("abc")})
-    part["steps"] = [1, 2, 2]
-    axes = ["step_size", "levels", "denoise", "steps"]
-    assert [grid_edges(part, part.iloc[place], axes) for place in range(3)] == [
-        {"step_size": ("2e-5", "smallest")},
-        {},
-        {"step_size": ("8e-5", "largest")},
-    ]
-    answer = answered(steps, [[2.0, 2.0], [2.0, 2.1], [1.0, 1.0]])
-    assert "Step size 3e-5 is the largest value tried" in answer["edge"]
-
-
 def test_equal_settings_are_counted(steps: tuple[Plan, ReportData]) -> None:
     answer = answered(steps, [[2.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     assert answer["where"] == "Step size 2e-5 (and 1 more with the same value)"
     assert answer["verdict"] == ("unsure", "too close to call")
     assert answer["next"].startswith("1.50, the same: step size 3e-5. 2 of 2 other settings")
-
-
-def test_a_best_value_no_better_than_noise_gives_a_warning(steps: tuple[Plan, ReportData]) -> None:
-    answer = answered(steps, [[10.0, 12.0], [20.0, 20.0], [20.0, 20.0]])
-    assert answer["warning"].startswith("Uniform noise scores 9.90")
 
 
 def test_a_value_of_one_network_is_labelled(steps: tuple[Plan, ReportData]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from scoresweep.pipeline.report.best_configurations import best_configurations, with_count_of
 from scoresweep.pipeline.report.format import (
     format_interval,
     format_number,
@@ -14,7 +15,6 @@ from scoresweep.pipeline.report.format import (
     humanize,
     missing_repeats,
 )
-from scoresweep.pipeline.report.page.best_setting import best_configurations, with_count_of
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats

@@ -21,7 +21,8 @@ def ranking_with_gaps(
     Each point of `within` has a best of its own. Columns in addition to those of `summarise`:
 
     * `gap`, how much worse than the best; `gap_low` and `gap_high`, its uncorrected 95 % interval;
-      `gap_level`, `pairs` and `sampling_pairs`, the source of that interval (`differences`).
+      `gap_error` and `gap_freedom`, its standard error and degrees of freedom; `gap_level`,
+      `pairs` and `sampling_pairs`, the source of that interval (`differences`).
     * `behind`, whether it is worse after correction for all comparisons. The best is chosen from K,
       so any two can be compared: each of the K(K − 1)/2 comparisons gets an equal share of the 5 %
       (Bonferroni; Dunn 1961, https://doi.org/10.1080/01621459.1961.10482090).
@@ -53,6 +54,8 @@ def ranking_with_gaps(
             gap_low=difference.mean - half_width,
             gap_high=difference.mean + half_width,
             gap_level=difference.level,
+            gap_error=difference.error,
+            gap_freedom=difference.freedom,
             pairs=difference.networks,
             sampling_pairs=difference.samplings,
             behind=(difference.mean > corrected_half_width) & ~is_best,

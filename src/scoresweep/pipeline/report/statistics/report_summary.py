@@ -21,7 +21,10 @@ from scoresweep.pipeline.report.statistics.summary import (
 
 __all__ = ["ReportSummary", "summarise_configurations"]
 
-GAPS = ("gap", "gap_low", "gap_high", "gap_level", "pairs", "sampling_pairs", "behind", "ahead")
+GAPS = (
+    *("gap", "gap_low", "gap_high", "gap_level", "gap_error", "gap_freedom"),
+    *("pairs", "sampling_pairs", "behind", "ahead"),
+)
 
 
 def summarise_configurations(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -15,7 +15,16 @@ from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED
 from scoresweep.pipeline.results import Choice
 from scoresweep.pipeline.results.code_summary import CodeCounts
 
-__all__ = ["SCHEMA_VERSION", "UNTRAINED", "MetricFailure", "MissingResult", "Part", "ReportData"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "UNTRAINED",
+    "Finding",
+    "MetricFailure",
+    "MissingResult",
+    "Part",
+    "ReportData",
+    "ReportWarning",
+]
 
 SCHEMA_VERSION = 1
 """Version of the layout of `report.nc`; raise it if readers have to change."""
@@ -51,6 +60,25 @@ class MetricFailure(NamedTuple):
     reason: str
 
 
+class Finding(NamedTuple):
+    """What a warning says, and the numbers that it follows from."""
+
+    kind: str
+    """`near_noise`, `clipped_pixels`, `falling_loss`, `grid_edge` or `few_seeds`."""
+    text: str
+    numbers: Mapping[str, float]
+
+
+class ReportWarning(NamedTuple):
+    """A warning about the best setting by the main metric."""
+
+    finding: Finding
+    setting: str
+    """Axes of the best setting, formatted."""
+    metric: str
+    """Name of the main metric."""
+
+
 @dataclass(frozen=True)
 class ReportData:
     """Everything that was measured, and what is missing."""
@@ -74,6 +102,8 @@ class ReportData:
     """Choices of successive halving."""
     summary: ReportSummary = field(default_factory=ReportSummary)
     """Means, intervals and ranks of every configuration; see `with_summary`."""
+    warnings: Sequence[ReportWarning] = ()
+    """Warnings about the best settings; see `with_warnings`."""
 
     def finalists(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return those of `rows` with the largest count of their dataset, in successive halving.

@@ -1,0 +1,79 @@
+"""Whether the training loss still falls at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from scoresweep.pipeline.report.tables.report_data import Finding
+
+__all__ = ["Fall", "falling_loss", "loss_fall"]
+
+Array = np.ndarray[Any, Any]
+
+BLOCKS = 8
+"""Number of blocks of points in the last third of a curve."""
+
+LEAST = 0.01
+"""Relative fall below which the end of a curve counts as flat."""
+
+
+class Fall(NamedTuple):
+    """How much a loss fell over the last third of a training, relative to its last values."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+
+
+def loss_fall(losses: Array) -> Fall | None:
+    """Return the relative fall over the last third of a curve (S,), evenly spaced in steps.
+
+    It is the slope of a straight line through the means of eight blocks of points, with Student's
+    interval for six degrees of freedom. Points of a loss are means over disjoint steps; blocks
+    also remove correlations between neighbouring points. None for fewer than 24 points.
+    """
+    size = len(losses) // 3 // BLOCKS
+    if not size or not np.isfinite(losses).all():
+        return None
+    means = losses[len(losses) - size * BLOCKS :].reshape(BLOCKS, size).mean(axis=1)
+    x = np.arange(BLOCKS) - (BLOCKS - 1) / 2
+    slope = x @ means / (x @ x)
+    residual = means - means.mean() - slope * x
+    freedom = BLOCKS - 2
+    error = np.sqrt(residual @ residual / freedom / (x @ x))
+    half = special.stdtrit(freedom, 0.975) * error
+    scale = BLOCKS / abs(means[-1])
+    return Fall(*(float(scale * v) for v in (-slope, -slope - half, -slope + half)))
+
+
+def falling_loss(training: xr.Dataset, runs: Collection[str]) -> Finding | None:
+    """Warn if the mean loss of `runs` fell by 1 % or more at the end, by the end of its interval.
+
+    `training` is that group of a report.
+    """
+    if "loss" not in training or not {"step", "run"} <= set(training.variables):
+        return None
+    places = np.argwhere(np.isin(training["run"].values.astype(str), [*runs]))
+    dims = training["run"].dims
+    curves = [
+        training["loss"].isel(dict(zip(dims, place, strict=True))).values
+        for place in places.tolist()
+    ]
+    if not curves:
+        return None
+    mean = np.mean(curves, axis=0)  # NaN at steps that one of them lacks
+    fall = loss_fall(mean[np.isfinite(mean)])
+    if fall is None or fall.low < LEAST:
+        return None
+    text = (
+        f"The training loss still fell at the end: by {100 * fall.value:.1f} % over the last third "
+        f"of the training (95 % interval {100 * fall.low:.1f} to {100 * fall.high:.1f} %). Longer "
+        f"training may help."
+    )
+    return Finding("falling_loss", text, fall._asdict())
