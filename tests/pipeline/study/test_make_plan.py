@@ -356,7 +356,7 @@ def test_options_match_the_arguments_of_their_target():
         for component in typing.get_args(typing.get_args(union)[0]):
             instance = component.model_construct(name="x")
             parameters = inspect.signature(component.load(instance)).parameters
-            fields = set(component.model_fields) - {"name", "subset", "title"}
+            fields = set(component.model_fields) - {"name", "label", "subset", "title"}
             if issubclass(component, Sliced):
                 fields -= {"projections", "distribution"}  # the trainer draws v from these
             assert fields <= set(parameters), component

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import MethodConfig, is_runtime_only
 from scoresweep.pipeline.study.load import read_yaml
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredMetric
@@ -73,6 +73,8 @@ def describe_methods(study: Path | None = None) -> Iterator[str]:
 
 def _describe(method: type[MethodConfig]) -> Iterator[str]:
     schema = method.model_json_schema()
+    if is_runtime_only(method, "label"):  # every block may have one
+        schema["properties"].pop("label", None)
     (name,) = _values(schema["properties"].pop("name"))
     where = method.origin.place if method.origin else "built-in"
     text = " ".join(inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0].split())

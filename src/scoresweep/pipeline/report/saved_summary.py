@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray as xr
 
 from scoresweep.pipeline.errors import InputError, did_you_mean, join_names
 from scoresweep.pipeline.report.format import format_value
+from scoresweep.pipeline.report.tables.labels import read_labels
 from scoresweep.pipeline.report.tables.summary_group import METRIC_FACTS, free_name
 
 __all__ = ["SavedSummary", "read_summary"]
@@ -34,6 +35,8 @@ class SavedSummary:
     """Facts about each metric by its name, the main one first."""
     fixed: Mapping[str, Any]
     """Axes that `at` fixed, with their values."""
+    values: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    """Axis and label to the value that the label stands for in `rows`."""
 
     def axis(self, name: str, option: str) -> str:
         """Return the axis called `name`; raise `InputError`, naming `option`, if there is none."""
@@ -66,7 +69,12 @@ class SavedSummary:
                 raise InputError(f"--at {place}: expected AXIS=VALUE, such as --at levels=10")
             axis = self.axis(name.strip(), "--at")
             values = self.rows[axis].unique().tolist()
-            found = [value for value in values if _is_written(value, text.strip())]
+            own = self.values.get(axis, {})
+            found = [
+                value
+                for value in values
+                if any(_is_written(v, text.strip()) for v in (value, own.get(value, value)))
+            ]
             if not found:
                 known = [format_value(value) for value in values]
                 raise InputError(
@@ -128,7 +136,12 @@ def read_summary(path: Path) -> SavedSummary:
     rows = rows[rows["mean"].notna()].reset_index(drop=True)
     if rows.empty:
         raise InputError(f"{path}: no measured setting, so there is no number to show")
-    return SavedSummary(path, axes, within, rows, metrics, {})
+    labels = {axis: read_labels(group[axis]) for axis in axes}
+    for axis, known in labels.items():
+        if known:
+            rows[axis] = [known.get(value, value) for value in rows[axis]]
+    values = {axis: {label: v for v, label in known.items()} for axis, known in labels.items()}
+    return SavedSummary(path, axes, within, rows, metrics, {}, values)
 
 
 def _text_list(attribute: Any) -> list[str]:

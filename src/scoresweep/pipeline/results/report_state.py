@@ -9,6 +9,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results.input_hashes import find_made_from
 from scoresweep.pipeline.results.result import Result, Results, score_error_key
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.labels import labels_hash
 from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.hdf5 import is_complete
 
@@ -60,6 +61,8 @@ def report_state(plan: Plan, results: Results) -> Result:
             result.state, result.reason = "outdated", "its results changed since"
         elif record.get("published") != published_hash(plan.study.published):
             result.state, result.reason = "outdated", "the study has other published values"
+        elif record.get("labels") != labels_hash(plan.study, plan.labels):
+            result.state, result.reason = "outdated", "the study has other labels"
         elif not all(choice.is_written for choice in results.choices.values()):
             result.state, result.reason = "outdated", "a choice of successive halving has no file"
     result.mark_due((bool(results.due), "its results change"))

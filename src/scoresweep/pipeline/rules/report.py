@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import xarray as xr
@@ -34,6 +35,7 @@ from scoresweep.pipeline.report.summarise import with_summary
 from scoresweep.pipeline.report.tables.axes import axis_options
 from scoresweep.pipeline.report.tables.collect import collect
 from scoresweep.pipeline.report.tables.frames import long_table, metric_names, wide_table
+from scoresweep.pipeline.report.tables.labels import with_labels
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
 from scoresweep.pipeline.report.tables.report_data import MissingResult, ReportData
 from scoresweep.pipeline.report.tables.summary_group import summary_frame, summary_group
@@ -43,6 +45,7 @@ from scoresweep.pipeline.results.code_summary import report_other_code
 from scoresweep.pipeline.results.halving_choice import write_choice
 from scoresweep.pipeline.results.input_hashes import made_from_attribute
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.labels import labels_hash
 from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
@@ -76,6 +79,7 @@ def _write_report(plan: Plan) -> None:
         {
             "results": results.content_sha256(),
             "published": published_hash(plan.study.published),
+            "labels": labels_hash(plan.study, plan.labels),
         }
     )
     is_empty = all(not metric_names(group.to_dataset()) for group in data.tree.children.values())
@@ -87,21 +91,20 @@ def _write_report(plan: Plan) -> None:
     wide = wide_table(data)
     metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
     data = with_summary(data, wide, metrics)
-    summary = summary_group(data.summary, wide, axis_options(plan.study))
-    data.tree["summary"] = xr.DataTree(summary)
-    finalists = data.finalists(data.ranked(wide))
-    data = with_warnings(plan, data, finalists, data.metrics_of_finalists(finalists, metrics))
-    data.tree.attrs |= warnings_attribute(data.warnings)
-    published = published_values(plan, data, finalists, metrics)
+    published = published_values(plan, data, data.finalists(data.ranked(wide)), metrics)
     if published:
         data.tree["published"] = xr.DataTree(published_dataset(published))
-    figures = _figures(plan, data, wide, metrics)
+    summary = summary_group(data.summary, wide, axis_options(plan.study), plan.labels)
+    data.tree["summary"] = xr.DataTree(summary)
+    shown = _shown(plan, data, wide, metrics)
+    data.tree.attrs |= warnings_attribute(shown.warnings)
+    figures = _figures(plan, shown, wide_table(shown), metrics)
     with atomic_write(paths.report) as temporary:
         data.tree.to_netcdf(temporary, engine="h5netcdf")
     with atomic_write(paths.metrics_table) as temporary:
         long_table(data).to_csv(temporary, index=False)
     with atomic_write(paths.summary_table) as temporary:
-        summary_frame(data.summary).to_csv(temporary, index=False)
+        summary_frame(data.summary, plan.labels).to_csv(temporary, index=False)
     with atomic_write(paths.figures) as folder:
         folder.mkdir()
         for figure in figures.all():
@@ -109,14 +112,30 @@ def _write_report(plan: Plan) -> None:
             if figure.pdf:
                 (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
     with atomic_write(paths.report_page) as temporary:
-        temporary.write_text(
-            render_page(plan, data, wide, metrics, figures, published), encoding="utf-8"
-        )
+        temporary.write_text(_page(plan, shown, metrics, figures), encoding="utf-8")
     write_final_metrics(plan, data, wide, metrics)
     _print_summary(plan, data.missing, len(wide))
-    for warning in data.warnings:
+    for warning in shown.warnings:
         say(f"  {warning.setting}: {warning.finding.text}")
     report_other_code(data.codes)
+
+
+def _shown(
+    plan: Plan, data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> ReportData:
+    """Return `data` as it is shown: with labels in place of values, and with warnings."""
+    if plan.labels:
+        data = replace(data, tree=with_labels(data.tree, plan.labels))
+        wide = wide_table(data)
+        data = with_summary(data, wide, metrics)
+    finalists = data.finalists(data.ranked(wide))
+    return with_warnings(plan, data, finalists, data.metrics_of_finalists(finalists, metrics))
+
+
+def _page(plan: Plan, shown: ReportData, metrics: Sequence[RankedMetric], figures: Figures) -> str:
+    wide = wide_table(shown)
+    published = published_values(plan, shown, shown.finalists(shown.ranked(wide)), metrics)
+    return render_page(plan, shown, wide, metrics, figures, published)
 
 
 def _print_summary(plan: Plan, missing: Sequence[MissingResult], settings: int) -> None:
@@ -138,7 +157,8 @@ def _figures(
 ) -> Figures:
     ranked, main = data.ranked(wide), metrics[0] if metrics else None
     finalists = data.finalists(ranked)
-    datasets = [dataset.id for dataset in plan.study.dataset]
+    labels = plan.labels.get("dataset", {})
+    datasets = [labels.get(dataset.id, dataset.id) for dataset in plan.study.dataset]
     networks = (
         score_errors,
         errors_by_density,

@@ -6,9 +6,9 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from scoresweep.pipeline.study.origin import Origin
@@ -16,10 +16,12 @@ from scoresweep.pipeline.study.origin import Origin
 __all__ = [
     "NO_EFFECT",
     "Config",
+    "Labelled",
     "MethodConfig",
     "content_hash",
     "hashed_fields",
     "is_runtime_only",
+    "label_of",
 ]
 
 NO_EFFECT: JsonDict = {"affects_result": False}
@@ -37,6 +39,23 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+
+def _one_line(text: str) -> str:
+    if text != " ".join(text.split()) or not 0 < len(text) <= 60:
+        raise ValueError(
+            "1 to 60 characters on one line, without spaces at the ends or double spaces"
+        )
+    return text
+
+
+class Labelled(Config):
+    """A block that is shown under a label of its own; nothing computed depends on it."""
+
+    label: Annotated[str, AfterValidator(_one_line)] | None = Field(
+        None, exclude=True, json_schema_extra=NO_EFFECT
+    )
+    """Name of this block on the page, in tables and figures; null: its `name` and options."""
 
 
 class MethodConfig(Config):
@@ -79,13 +98,22 @@ class MethodConfig(Config):
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for the target."""
-        return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
+        kind = type(self)
+        options = (key for key in kind.model_fields if not is_runtime_only(kind, key))
+        return {key: getattr(self, key) for key in options if key != "name"}
 
 
 def is_runtime_only(kind: type[Config], key: str) -> bool:
     """Return whether a field of `kind` does not affect results."""
     extra = kind.model_fields[key].json_schema_extra if key in kind.model_fields else None
     return isinstance(extra, dict) and extra.get("affects_result") is False
+
+
+def label_of(block: Any) -> str | None:
+    """Return the label of a block; None without one, or if its method has an option `label`."""
+    if isinstance(block, Labelled) and is_runtime_only(type(block), "label"):
+        return block.label
+    return None
 
 
 def hashed_fields(config: Config, *, defaults: bool = True) -> dict[str, Any]:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
-from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only
+from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only, label_of
 from scoresweep.pipeline.study.models import Sweep
 from scoresweep.pipeline.study.point import Point, set_point, value_at
 from scoresweep.pipeline.study.validation_errors import describe_errors
 
-__all__ = ["Point", "expand", "swept_paths"]
+__all__ = ["Expanded", "Point", "expand", "swept_paths"]
 
 C = TypeVar("C", bound=Config)
 
 NOT_SWEPT = object()
 """Sentinel: the point sets no value there."""
+
+
+class Expanded(NamedTuple, Generic[C]):
+    """A point of a sweep."""
+
+    point: Point
+    """Swept values by path."""
+    config: C
+    """The block with these values set, without labels."""
+    labels: dict[str, str]
+    """Labels of the blocks among the swept values, by path."""
 
 
 def swept_paths(sweep: Sweep) -> list[str]:
@@ -28,8 +39,8 @@ def swept_paths(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys(path for group in groups for path in group))
 
 
-def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
-    """Return the points of a block: the swept values, and the block with these values set.
+def expand(block: Config, model: type[C], where: str) -> list[Expanded[C]]:
+    """Return the points of a block.
 
     The points are the product of `grid` and the `zip` groups, minus `exclude`, plus `include`.
     Repeated points are dropped.
@@ -40,7 +51,7 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
         where: what error messages call the block, such as "config.yaml: train".
 
     Raises:
-        InputError: if a path or a value is wrong, or no point is left.
+        InputError: if a path or a value is wrong, a block has two labels, or no point is left.
     """
     assert isinstance(block, Sweep)
     paths = swept_paths(block)
@@ -54,9 +65,13 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
                 f"{where}.exclude[{index}]: {entry}: matches no point of the grid; "
                 "expected values that grid or zip contain"
             )
-    expanded: dict[str, tuple[Point, C]] = {}
+    expanded: dict[str, Expanded[C]] = {}
     for point, place in [*points, *zip(block.include, places[1:], strict=True)]:
         config = _validate(set_point(block, model, point, place), point, model, where)
+        _refuse_swept_labels(config, point, place)
+        labels = _labels(config, block, point, paths)
+        if labels:
+            config = model.model_validate(config.model_dump())
         values, given = config.model_dump(), config.model_dump(exclude_defaults=True)
         full = {path: value_at(values, path) for path in paths}
         blocks = {path: value for path, value in full.items() if isinstance(value, dict)}
@@ -64,12 +79,50 @@ def expand(block: Config, model: type[C], where: str) -> list[tuple[Point, C]]:
             path: _distinguishing_options(value_at(given, path) or value, path, paths)
             for path, value in blocks.items()
         }
-        expanded.setdefault(content_hash(config), (full, config))
+        first = expanded.setdefault(content_hash(config), Expanded(full, config, labels))
+        for path, label in labels.items():
+            if (other := first.labels.setdefault(path, label)) != label:
+                raise InputError(
+                    f"{place.get(path, where)}.{path}: label: {label!r}: this block has the label "
+                    f"{other!r} elsewhere in the grid; expected one label for each block"
+                )
     if not expanded:
         raise InputError(
             f"{where}.exclude: removes every point of the grid; expected at least one to remain"
         )
     return list(expanded.values())
+
+
+def _refuse_swept_labels(config: Config, point: Point, places: dict[str, str]) -> None:
+    """Raise `InputError` if a point sets the label of a block by a path of its own."""
+    for path in point:
+        owner, _, last = path.rpartition(".")
+        if last == "label" and label_of(_attribute(config, owner)) is not None:
+            raise InputError(
+                f"{places[path]}.{path}: does not affect results, so it cannot be swept; expected "
+                f"a label inside each block, as in {owner}: [{{name: ..., label: A}}]"
+            )
+
+
+def _attribute(config: Any, path: str) -> Any:
+    """Return the value at a dotted path of nested blocks; None if there is none."""
+    for part in path.split("."):
+        config = getattr(config, part, None)
+    return config
+
+
+def _labels(config: Config, block: Config, point: Point, paths: list[str]) -> dict[str, str]:
+    """Return the labels of the blocks at `paths`; a path to a name stands for its block.
+
+    A block that the point does not set has the label that it has in `block`.
+    """
+    labels = {}
+    for path in paths:
+        owner = path.removesuffix(".name")
+        found = _attribute(config if owner in point else block, owner)
+        if (label := label_of(found)) is not None:
+            labels[path] = label
+    return labels
 
 
 def _distinguishing_options(given: dict[str, Any], path: str, paths: list[str]) -> dict[str, Any]:
@@ -130,7 +183,14 @@ def _check_lists(sweep: Sweep, where: str) -> None:
 
 def _matches(point: Point, entry: Point) -> bool:
     """Return whether a point has all values of `entry`, also inside blocks that it sets."""
-    return all(_swept_value(point, path) == value for path, value in entry.items())
+    return all(_agrees(_swept_value(point, path), value) for path, value in entry.items())
+
+
+def _agrees(found: Any, value: Any) -> bool:
+    """Return whether a swept value is `value`, which may leave out the label of a block."""
+    if isinstance(found, dict) and isinstance(value, dict) and "label" not in value:
+        found = {key: each for key, each in found.items() if key != "label"}
+    return bool(found == value)
 
 
 def _swept_value(point: Point, path: str) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scoresweep.pipeline.study.axis_names import axis_names, axis_value
-from scoresweep.pipeline.study.config import content_hash
-from scoresweep.pipeline.study.grid import Point, expand
+from scoresweep.pipeline.study.config import content_hash, label_of
+from scoresweep.pipeline.study.grid import Expanded, Point, expand
 from scoresweep.pipeline.study.ids import IdFinder, StoreFinder
+from scoresweep.pipeline.study.labels import LabelledValue, Labels, axis_labels
 from scoresweep.pipeline.study.models import Sample, Study
 from scoresweep.pipeline.study.option_checks import check_plan
 from scoresweep.pipeline.study.paths import StudyPaths
@@ -32,7 +34,8 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     train = expand(study.train, study.train_model, f"{where}: train")
     sample = expand(study.sample, study.sample_model, f"{where}: sample")
     evaluate = expand(study.evaluate, study.evaluate_model, f"{where}: evaluate")
-    names = axis_names(study, list(train[0][0]), list(sample[0][0]), list(evaluate[0][0]))
+    paths_of = [list(points[0].point) for points in (train, sample, evaluate)]
+    names = axis_names(study, *paths_of)
 
     def axes_of(block: str, point: Point) -> Point:
         return {names[block][path]: axis_value(value) for path, value in point.items()}
@@ -41,18 +44,41 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     runs = []
     for dataset in study.dataset:
         dataset_axis = {"dataset": dataset.id} if names["dataset"] else {}
-        for point, config in train:
+        for point, config, _ in train:
             axes = dataset_axis | axes_of("train", point)
             runs.append(Run(find_id(axes, content_hash(dataset.id, config)), dataset, config, axes))
     settings = _settings(paths, runs, sample, names["sample"], halving_counts(study.sample))
-    evaluations = [Evaluation(options, axes_of("evaluate", point)) for point, options in evaluate]
-    return check_plan(Plan(study, paths, runs, settings, evaluations), where)
+    evaluations = [Evaluation(each.config, axes_of("evaluate", each.point)) for each in evaluate]
+    labels = _labels(study, names, {"train": train, "sample": sample}, where)
+    return check_plan(Plan(study, paths, runs, settings, evaluations, labels), where)
+
+
+def _labels(
+    study: Study,
+    names: Mapping[str, Mapping[str, str]],
+    points: Mapping[str, Sequence[Expanded[Any]]],
+    where: str,
+) -> Labels:
+    """Return the labels of the swept blocks, by axis and value."""
+    axes = {"dataset": "dataset"} if names["dataset"] else {}
+    datasets = study.dataset if axes else []
+    found: list[LabelledValue] = [
+        ("dataset", dataset.id, label_of(dataset)) for dataset in datasets
+    ]
+    for block, expanded in points.items():
+        axes |= {f"{block}.{path}": axis for path, axis in names[block].items()}
+        found += [
+            (f"{block}.{path}", axis_value(value), each.labels.get(path))
+            for each in expanded
+            for path, value in each.point.items()
+        ]
+    return axis_labels(found, axes, where)
 
 
 def _settings(
     paths: StudyPaths,
     runs: Sequence[Run],
-    points: Iterable[tuple[Point, Sample]],
+    points: Iterable[Expanded[Sample]],
     names: Mapping[str, str],
     counts: Sequence[int],
 ) -> list[Setting]:
@@ -60,7 +86,7 @@ def _settings(
     find_id = IdFinder(paths.results / "metrics" / run.id for run in runs).find
     find_store = StoreFinder([paths.results / "samples" / run.id for run in runs]).find
     settings = []
-    for point, config in points:
+    for point, config, _ in points:
         is_best = config.training_step == "best"
         sample = config if is_best else config.model_copy(update={"best_step": None})
         axes = {names[path]: axis_value(value) for path, value in point.items()}

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import content_hash, hashed_fields, is_runtime_only
 from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.labels import Labels
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.metrics import ExtractorFacts
 from scoresweep.pipeline.study.models import (
@@ -108,6 +109,8 @@ class Plan:
     runs: list[Run]
     settings: list[Setting]
     evaluations: list[Evaluation]
+    labels: Labels = field(default_factory=dict)
+    """Labels of swept blocks, by axis and value."""
 
     def run(self, run_id: str) -> Run:
         """Return the run with this id or hash; raise `InputError` if there is none."""
@@ -197,6 +200,11 @@ class Plan:
                 name = run.dataset.id + ("" if run.train.network.is_trained else ".exact")
             groups.setdefault(name, []).append(run)
         return groups
+
+    def dataset_id(self, shown: str) -> str:
+        """Return the id of the dataset that a report shows as `shown`: its label or its id."""
+        labels = self.labels.get("dataset", {})
+        return next((str(id_) for id_, label in labels.items() if label == shown), shown)
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return the dataset with this id; raise `InputError` if there is none."""

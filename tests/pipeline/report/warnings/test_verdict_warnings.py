@@ -15,7 +15,7 @@ import xarray as xr
 from faked_study import CONTENT, REAL, fake_measurements, fake_plan, fake_study
 from scipy import stats
 
-from scoresweep.metrics.mmd import mmd
+from scoresweep.metrics.mmd import gaussian_mmd
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.report.statistics.gaps import ranking_with_gaps
@@ -46,7 +46,7 @@ def test_the_share_of_noise_is_that_of_a_mixture() -> None:
     real, noise = (torch.randn(2000, 2, generator=generator) + shift for shift in (0, 4))
     share = 0.3
     mixed = torch.cat([noise[: int(share * 2000)], real[int(share * 2000) :]])
-    value, of_noise = (mmd(x, real) for x in (mixed, noise))
+    value, of_noise = (gaussian_mmd(x, real, 2.0) for x in (mixed, noise))
     assert share_of_noise("mmd_pixels", value, 0.0, of_noise) == pytest.approx(share, abs=0.02)
 
 
@@ -124,10 +124,11 @@ def test_a_fall_below_one_percent_gives_no_warning() -> None:
 
 
 def test_pixels_at_the_ends_are_counted_in_each_image() -> None:
-    grey = Split(np.array([[0, 255, 1, 254], [7, 7, 7, 0]], np.uint8).reshape(2, 2, 2, 1), (0, 255))
-    assert shares_at_ends(grey).tolist() == [0.5, 0.25]
+    values = np.array([[0, 255, 1, 254], [7, 7, 7, 0]], np.uint8).reshape(2, 2, 2, 1)
+    assert shares_at_ends(Split(values, pixel_range=(0, 255))).tolist() == [0.5, 0.25]
     # 16 levels: the ends are 0 and 15.
-    assert shares_at_ends(Split(np.full((1, 2, 2, 1), 15, np.float32), (0.0, 15.0))).item() == 1
+    values = np.full((1, 2, 2, 1), 15, np.float32)
+    assert shares_at_ends(Split(values, pixel_range=(0.0, 15.0))).item() == 1
 
 
 # Edge of the grid
@@ -255,7 +256,7 @@ def test_warnings_are_in_the_report_and_on_the_page(
     assert {w["setting"] for w in warnings} == {"step size 2e-5"}
     assert {w["metric"] for w in warnings} == {"frechet_classifier"}
     assert warnings[0]["numbers"]["real"] == REAL
-    page, said = plan.paths.report_page.read_text(encoding="utf-8"), capsys.readouterr().out
+    page, said = plan.paths.report_page.read_text(encoding="utf-8"), capsys.readouterr().err
     assert page.count('class="caution"') == 3
     for warning in warnings:
-        assert warning["text"] in said
+        assert warning["text"] in " ".join(said.split())

@@ -12,12 +12,22 @@ from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.config import MethodConfig
 from scoresweep.pipeline.study.grid import swept_paths
+from scoresweep.pipeline.study.labels import block_labels
 from scoresweep.pipeline.study.models import SampleBlock, TrainBlock
 
 __all__ = ["study_facts", "study_size"]
 
 MAX_VALUES = 20
 """Maximum number of values of a swept axis that are listed."""
+
+
+LABELLED = {
+    "network": "train.network",
+    "objective": "train.objective",
+    "noise ladder": "train.noise",
+    "sampler": "sample.sampler",
+}
+"""Paths of the blocks that may have a label."""
 
 
 def study_size(plan: Plan) -> str:
@@ -47,7 +57,10 @@ def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
             swept[axis].append(value)
     axes = {
         f"swept: {humanize(axis)}": _listed(
-            [format_value(v) for v in unique_values(values).tolist()]
+            [
+                _with_label(format_value(v), plan.labels.get(axis, {}).get(v))
+                for v in unique_values(values).tolist()
+            ]
         )
         for axis, values in swept.items()
     }
@@ -62,7 +75,15 @@ def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:
         "sampler": _format_block(sample["sampler"]),
         "samples": _counts(plan, sample["count"]),
     }
+    labels = dict(block_labels(plan.study))
+    for name, path in LABELLED.items():
+        if fixed[name] != "swept":
+            fixed[name] = _with_label(fixed[name], labels.get(path))
     return [*axes.items(), *fixed.items()]
+
+
+def _with_label(text: str, label: str | None) -> str:
+    return text if label is None else f"{label}: {text}"
 
 
 def _counts(plan: Plan, count: Any) -> str:

@@ -259,7 +259,7 @@ def trajectory_figures(
 def _real(plan: Plan, dataset: str, split: str = "test") -> Split | None:
     """Return real samples; None if they are missing."""
     try:
-        return read_split(plan.paths.dataset_store(dataset), split)
+        return read_split(plan.paths.dataset_store(plan.dataset_id(dataset)), split)
     except InputError:
         return None
 

@@ -37,6 +37,7 @@ from scoresweep.pipeline.report.tables.compute_cost import (
 )
 from scoresweep.pipeline.report.tables.error_split import split_errors
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, HalvingCoordinates
+from scoresweep.pipeline.report.tables.labels import label_attribute
 from scoresweep.pipeline.report.tables.netcdf_reader import NetcdfReader, OutdatedError, Variable
 from scoresweep.pipeline.report.tables.report_data import (
     SCHEMA_VERSION,
@@ -51,6 +52,7 @@ from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
 from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.labels import Labels
 from scoresweep.pipeline.study.plugins.stand_ins import describe_methods
 from scoresweep.pipeline.system.provenance import provenance
 
@@ -107,7 +109,7 @@ def collect(
         ).assign(ids),
     }
     options = axis_options(plan.study)
-    groups = {name: _labelled(group, options) for name, group in groups.items()}
+    groups = {name: _labelled(group, options, plan.labels) for name, group in groups.items()}
     run_axes, setting_axes, evaluation_axes = (
         list(point.axes) for point in (plan.runs[0], plan.settings[0], plan.evaluations[0])
     )
@@ -330,12 +332,13 @@ def _counts(plan: Plan, settings: Grid) -> xr.DataArray:
     return xr.DataArray(counts, dims=tuple(settings.shape))
 
 
-def _labelled(group: xr.Dataset, options: Mapping[str, str]) -> xr.Dataset:
-    """Label every variable and coordinate; `options` are the paths of swept axes."""
+def _labelled(group: xr.Dataset, options: Mapping[str, str], labels: Labels) -> xr.Dataset:
+    """Describe every variable and coordinate; `options` are the paths of swept axes."""
     for name, variable in group.variables.items():
         if str(name) in options:
             is_number = variable.dtype.kind in "fi"
             variable.attrs |= label_of_option(options[str(name)], is_number=is_number)
+            variable.attrs |= label_attribute(labels.get(str(name), {}))
         else:
             variable.attrs |= label(str(name))
     return group

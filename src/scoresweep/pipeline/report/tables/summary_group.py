@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from scoresweep.pipeline.netcdf_attrs import label_of_option
 from scoresweep.pipeline.report.statistics.report_summary import ReportSummary
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import grid_of
+from scoresweep.pipeline.report.tables.labels import label_attribute
+from scoresweep.pipeline.study.labels import Labels
 
 __all__ = ["METRIC_FACTS", "free_name", "summary_frame", "summary_group"]
 
@@ -39,6 +42,8 @@ COLUMNS = {
 }
 """Long names of the numbers of a configuration."""
 
+NO_LABELS: Labels = MappingProxyType({})
+
 TEXTS = ("interval_from", "difference_from")
 COUNTS = ("networks", "samplings", "pairs")
 
@@ -56,13 +61,21 @@ METRIC_FACTS = {
 """Long names of the facts about a metric."""
 
 
-def summary_frame(summary: ReportSummary) -> pd.DataFrame:
-    """Return a row for each metric and configuration, the best of each metric first."""
+def summary_frame(summary: ReportSummary, labels: Labels = NO_LABELS) -> pd.DataFrame:
+    """Return a row for each metric and configuration, the best of each metric first.
+
+    An axis with `labels` has a second column, such as `sampler_label`.
+    """
     parts = []
     for name, table in summary.tables.items():
         ordered = table.sort_values([*summary.within, "place"], kind="stable")
         numbers = _numbers(ordered, summary.metrics[name])
-        axes = ordered[list(summary.axes)].rename(columns=free_name)
+        axes = ordered[list(summary.axes)]
+        for place, axis in [*enumerate(summary.axes, start=1)][::-1]:
+            if known := labels.get(axis):
+                shown = [known.get(value, value) for value in axes[axis]]
+                axes.insert(place, f"{axis}_label", shown)
+        axes = axes.rename(columns=free_name)
         facts = {key: _facts(summary.metrics[name])[key] for key in ("better", "extractor")}
         parts.append(pd.concat([axes.assign(metric=name), numbers.assign(**facts)], axis=1))
     if not parts:
@@ -71,13 +84,16 @@ def summary_frame(summary: ReportSummary) -> pd.DataFrame:
 
 
 def summary_group(
-    summary: ReportSummary, rows: pd.DataFrame, options: Mapping[str, str]
+    summary: ReportSummary,
+    rows: pd.DataFrame,
+    options: Mapping[str, str],
+    labels: Labels = NO_LABELS,
 ) -> xr.Dataset:
     """Return the numbers over `metric` and the swept axes, with long names.
 
     `rows` has every measured setting, in the order of the study; `options` are the paths of swept
-    axes. Coordinates along `metric` are facts about it. Attributes: `axes`, and
-    `compared_within`, those whose values are not compared.
+    axes, and `labels` the labels of their values. Coordinates along `metric` are facts about it.
+    Attributes: `axes`, and `compared_within`, those whose values are not compared.
     """
     axes = [free_name(axis) for axis in summary.axes]
     points = rows[list(summary.axes)].set_axis(axes, axis=1).drop_duplicates()
@@ -100,17 +116,18 @@ def summary_group(
     within = [free_name(axis) for axis in summary.within]
     dataset = xr.Dataset(variables, attrs={"axes": axes, "compared_within": within})
     dataset = dataset.assign_coords(grid.coordinates | _metric_coordinates(summary))
-    return _with_labels(dataset, options)
+    return _described(dataset, options, labels)
 
 
-def _with_labels(dataset: xr.Dataset, options: Mapping[str, str]) -> xr.Dataset:
-    """Label the coordinates of axes."""
+def _described(dataset: xr.Dataset, options: Mapping[str, str], labels: Labels) -> xr.Dataset:
+    """Describe the coordinates of axes."""
     if "configuration" in dataset.coords:
         dataset["configuration"].attrs["long_name"] = "values of the swept axes but seeds"
     for axis, path in options.items():
         if (coordinate := dataset.coords.get(free_name(axis))) is not None:
             is_number = coordinate.dtype.kind in "fi"
             coordinate.attrs |= label_of_option(path, is_number=is_number)
+            coordinate.attrs |= label_attribute(labels.get(axis, {}))
     return dataset
 
 

@@ -107,7 +107,7 @@ def _is_valid(plan: Plan, run: Run, setting: Setting, path: str, value: float) -
     """Return whether a run and a setting accept another value of an option."""
     block, _, option = path.partition(".")
     study = plan.study
-    models = {
+    models: dict[str, tuple[Any, type[Any]]] = {
         "train": (run.train, study.train_model),
         "sample": (setting.sample, study.sample_model),
         "evaluate": (plan.evaluations[0].evaluate, study.evaluate_model),

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from scoresweep.pipeline.study.config import Config, MethodConfig, content_hash
+from scoresweep.pipeline.study.config import Config, Labelled, MethodConfig, content_hash
 
 __all__ = ["Dataset", "PathField", "Size", "Source"]
 
@@ -40,7 +40,7 @@ Size = tuple[tuple[int, ...], int]
 """Shape of a sample in model space, (C, H, W) or (D,), and number of samples."""
 
 
-class Dataset(MethodConfig):
+class Dataset(Labelled, MethodConfig):
     """Base class of datasets."""
 
     name: str

@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import Labelled, MethodConfig
 
 __all__ = ["ENERGY_NETWORKS", "MLP", "AnyNetwork", "NCSNpp", "NCSNv2", "Network", "Oracle", "UNet"]
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 
 
-class Network(MethodConfig):
+class Network(Labelled, MethodConfig):
     """Base class of score networks."""
 
     name: str

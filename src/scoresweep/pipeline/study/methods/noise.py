@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import Labelled, MethodConfig
 
 __all__ = ["AnyNoise", "Explicit", "Geometric", "Karras", "Ladder", "NoiseLadder"]
 
@@ -17,7 +17,7 @@ Sigma = Annotated[float, Field(gt=0)]
 SigmaMax = Sigma | Literal["max_distance", "max_rms"]
 
 
-class NoiseLadder(MethodConfig):
+class NoiseLadder(Labelled, MethodConfig):
     """Base class of noise ladders σ_1 > … > σ_L."""
 
     name: str

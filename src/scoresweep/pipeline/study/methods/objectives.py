@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import Labelled, MethodConfig
 
 __all__ = ["DSM", "ISM", "AnyObjective", "Objective", "Sliced", "Weighted"]
 
 
-class Objective(MethodConfig):
+class Objective(Labelled, MethodConfig):
     """Base class of objectives.
 
     `projections` and `distribution` describe the random directions that the trainer draws and

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import Labelled, MethodConfig
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.sampler_limits import (
     DenoiseFrom,
@@ -32,7 +32,7 @@ __all__ = ["AnySampler"]
 StepSize = Annotated[float, Field(gt=0)]
 
 
-class Sampler(MethodConfig):
+class Sampler(Labelled, MethodConfig):
     """Base class of samplers."""
 
     needs_energy: ClassVar[bool] = False

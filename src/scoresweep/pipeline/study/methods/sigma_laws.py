@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import Labelled, MethodConfig
 
 __all__ = ["AnySigmaLaw", "LogNormal", "LogUniform", "SigmaLaw"]
 
 
-class SigmaLaw(MethodConfig):
+class SigmaLaw(Labelled, MethodConfig):
     """Base class of continuous laws of σ."""
 
     name: str

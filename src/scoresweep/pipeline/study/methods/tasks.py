@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scoresweep.pipeline.study.config import Config
+from scoresweep.pipeline.study.config import Labelled
 
 __all__ = ["AnyTask", "Inpainting", "Interpolation"]
 
 
-class Inpainting(Config):
+class Inpainting(Labelled):
     """Sample the masked part of test samples, given the rest (NCSN, Algorithm 2)."""
 
     name: Literal["inpainting"]
@@ -20,7 +20,7 @@ class Inpainting(Config):
     half the height and width of an image."""
 
 
-class Interpolation(Config):
+class Interpolation(Labelled):
     """Rows of samples that interpolate smoothly between two samples (NCSNv2, appendix)."""
 
     name: Literal["interpolation"]

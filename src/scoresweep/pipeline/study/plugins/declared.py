@@ -148,7 +148,8 @@ def _fields(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
         fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
-    taken = frozenset(dir(rules.base)) | rules.base.model_fields.keys() | rules.reserved
+    fields_of_base = rules.base.model_fields.keys() - {"label"}  # an option may have this name
+    taken = frozenset(dir(rules.base)) | fields_of_base | rules.reserved
     return fields | option_fields(origin, rules.given, len(positional), taken)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import Field, create_model
 
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import MethodConfig, is_runtime_only
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.metrics import ExtractorMethod, MetricMethod
 from scoresweep.pipeline.study.methods.networks import Network
@@ -40,7 +40,11 @@ def describe_methods(methods: Iterable[type[MethodConfig]]) -> list[dict[str, An
     for method in methods:
         assert method.origin is not None
         kind = method.origin.declaration.kind
-        fields = {k: v for k, v in method.model_fields.items() if k != "name"}
+        fields = {
+            key: field
+            for key, field in method.model_fields.items()
+            if key != "name" and not is_runtime_only(method, key)
+        }
         described.append(
             {
                 "kind": kind,
