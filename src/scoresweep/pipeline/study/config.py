@@ -53,7 +53,7 @@ class Labelled(Config):
     """A block that is shown under a label of its own; nothing computed depends on it."""
 
     label: Annotated[str, AfterValidator(_one_line)] | None = Field(
-        None, exclude=True, json_schema_extra=NO_EFFECT
+        None, exclude=True, repr=False, json_schema_extra=NO_EFFECT
     )
     """Name of this block on the page, in tables and figures; null: its `name` and options."""
 

@@ -110,13 +110,15 @@ def test_noise_without_a_trend_is_rarely_a_fall() -> None:
 
 
 def test_a_fall_below_one_percent_gives_no_warning() -> None:
-    def warning(fall: float) -> Any:
-        losses = np.linspace(1 + fall * 3, 1, 240)
-        training = xr.Dataset({"loss": ("step", losses), "run": ((), "a")})
+    def warning(fall: float, last_rate: float = 1.0) -> Any:
+        curves = {"loss": (1 + fall * 3, 1), "learning_rate": (1.0, last_rate)}
+        curves = {name: ("step", np.linspace(*ends, 240)) for name, ends in curves.items()}
+        training = xr.Dataset(curves | {"run": ((), "a")})
         return falling_loss(training.assign_coords(step=np.arange(240)), ["a"])
 
     assert warning(0.009) is None
     assert warning(0.02).numbers["value"] == pytest.approx(0.02, rel=0.05)
+    assert warning(0.02, last_rate=0.1) is None, "because of the learning rate"
     assert falling_loss(xr.Dataset(), ["a"]) is None
 
 

@@ -55,20 +55,15 @@ def loss_fall(losses: Array) -> Fall | None:
 def falling_loss(training: xr.Dataset, runs: Collection[str]) -> Finding | None:
     """Warn if the mean loss of `runs` fell by 1 % or more at the end, by the end of its interval.
 
-    `training` is that group of a report.
+    `training` is that group of a report. None if the learning rate falls there, too.
     """
     if "loss" not in training or not {"step", "run"} <= set(training.variables):
         return None
-    places = np.argwhere(np.isin(training["run"].values.astype(str), [*runs]))
-    dims = training["run"].dims
-    curves = [
-        training["loss"].isel(dict(zip(dims, place, strict=True))).values
-        for place in places.tolist()
-    ]
-    if not curves:
-        return None
-    mean = np.mean(curves, axis=0)  # NaN at steps that one of them lacks
-    fall = loss_fall(mean[np.isfinite(mean)])
+    curve, rate = (_mean_curve(training, name, runs) for name in ("loss", "learning_rate"))
+    rate = rate[-(len(rate) // 3) :]
+    if len(rate) and rate.min() < (1 - LEAST) * rate.max():
+        return None  # a falling learning rate lowers the loss by itself
+    fall = loss_fall(curve)
     if fall is None or fall.low < LEAST:
         return None
     text = (
@@ -77,3 +72,15 @@ def falling_loss(training: xr.Dataset, runs: Collection[str]) -> Finding | None:
         f"training may help."
     )
     return Finding("falling_loss", text, fall._asdict())
+
+
+def _mean_curve(training: xr.Dataset, name: str, runs: Collection[str]) -> Array:
+    """Return the mean of a curve over `runs`, at the steps that all of them have."""
+    if name not in training:
+        return np.empty(0)
+    dims = training["run"].dims
+    places = np.argwhere(np.isin(training["run"].values.astype(str), [*runs])).tolist()
+    points = [dict(zip(dims, place, strict=True)) for place in places]
+    curves = [training[name].isel(point).values for point in points]
+    mean = np.mean(curves, axis=0) if curves else np.empty(0)
+    return np.asarray(mean[np.isfinite(mean)])
