@@ -35,6 +35,7 @@ SCRIPTS = (
     "staging",
     "shuffled_reading",
     "default_study",
+    "plan_estimates",
     "raised_count",
     "short_settings",
     "halving",

@@ -394,12 +394,18 @@ def report(study: StudyFile, root: Root = Path()) -> None:
 def plan(
     study: StudyFile,
     probe: Annotated[
-        bool, typer.Option(help="Time a few steps if no earlier run shows the cost.")
+        bool, typer.Option(help="Time a little of the work that no earlier job shows.")
     ] = True,
     settings_per_job: Annotated[
         int | None,
         typer.Option(min=1, help="As for snakemake. Default: keeps this machine's cores busy."),
     ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="As for snakemake. Default: those of this machine.")
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="GPUs of this machine, one for each job; 0: CPU.")
+    ] = 0,
     root: Root = Path(),
 ) -> None:
     """Print the jobs of a study, and estimate its files and its time."""
@@ -408,7 +414,7 @@ def plan(
 
     found = _plan(study, root)
     check_data(found, str(study))
-    print_plan(found, probe=probe, settings_per_job=settings_per_job)
+    print_plan(found, probe, None, settings_per_job, cores, gpus)
 
 
 @app.command(rich_help_panel=INSPECT)

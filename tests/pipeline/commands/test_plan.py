@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +18,25 @@ from faked_study import (
     fake_study,
 )
 from halved_study import halving_plan
+from known_costs import FIRST, MEASURE, SAMPLE, START, STEP, known_costs
 from rich.console import Console
 
-from scoresweep.pipeline.commands.estimate import probe as probe_module
-from scoresweep.pipeline.commands.estimate.costs import Costs
+from scoresweep.pipeline.commands import plan as plan_module
+from scoresweep.pipeline.commands.estimate import stopwatch
+from scoresweep.pipeline.commands.estimate.costs import Costs, measuring_key, network_key
 from scoresweep.pipeline.commands.estimate.disk_space import bytes_of_features, bytes_of_study
-from scoresweep.pipeline.commands.estimate.probe import StepTimes, probe
+from scoresweep.pipeline.commands.estimate.job_seconds import (
+    DEFAULT_START,
+    STARTS,
+    STARTS_PER_SET,
+)
+from scoresweep.pipeline.commands.estimate.probe import time_unknown
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
 from scoresweep.pipeline.commands.plan import print_plan
-from scoresweep.pipeline.results import examine_results
+from scoresweep.pipeline.results import SWEEP_STEPS, examine_results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
+from scoresweep.pipeline.system.provenance import usable_cores
 
 
 def printed(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], str]:
@@ -40,16 +47,16 @@ def printed(plan: Plan, probe: bool = False) -> tuple[dict[str, RuleProgress], s
 
 
 @pytest.fixture
-def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Fake the probe (0.5 s per step, 1 ms per evaluation) and record the shapes."""
-    shapes: list[tuple[int, ...]] = []
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fake the probe (0.5 s per step, 1 ms per evaluation) and record the numbers of processes."""
+    found: list[int] = []
 
-    def fake(train: Any, sample: Any, shape: tuple[int, ...], oracle: Any) -> StepTimes:
-        shapes.append(shape)
-        return StepTimes(0.5, 1e-3, 1000)
+    def fake(plan: Plan, known: Costs, processes: int, device: str) -> Costs:
+        found.append(processes)
+        return known_costs(plan)
 
-    monkeypatch.setattr(probe_module, "probe", fake)
-    return shapes
+    monkeypatch.setattr(plan_module, "time_in_processes", fake)
+    return found
 
 
 def test_counts_every_job(tmp_path: Path) -> None:
@@ -69,15 +76,22 @@ def test_counts_every_job(tmp_path: Path) -> None:
     assert "Time: unknown" in text
 
 
-def test_a_probe_gives_the_time(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+def test_a_probe_gives_the_time(tmp_path: Path, probed: list[int]) -> None:
     rules, text = printed(fake_plan(tmp_path), probe=True)
-    assert probed == [(1, 8, 8)]
-    assert rules["train"].seconds == pytest.approx(4 * 100 * 0.5)
-    # 20 samples of 3 settings, 5 steps a level and a last one; two seeds of two ladders.
+    assert probed == [min(8, usable_cores())]
+    assert rules["train"].seconds == pytest.approx(4 * (100 * STEP + STARTS["train"] * START))
+    # A chunk of 250 of 3 settings, 5 steps a level and a last one; two seeds of two ladders.
     evaluations = 2 * (6 * 5 + 1) + 2 * (4 * 5 + 1)
-    assert rules["sample"].seconds == pytest.approx(20 * 3 * evaluations * 1e-3)
+    assert rules["sample"].seconds == pytest.approx(250 * 3 * evaluations * SAMPLE)
+    # Twelve sets of samples in eight processes.
+    measuring = 12 * (MEASURE + STARTS_PER_SET * START) + 8 * FIRST
+    assert rules["evaluate"].seconds == pytest.approx(measuring)
+    errors = 2 * 512 * 2 * (6 + 4) * SAMPLE
+    assert rules["score_error"].seconds == pytest.approx(errors)
+    steps = sum(rules[step].seconds or 0 for step in SWEEP_STEPS)
+    assert rules["sweep"].seconds == pytest.approx(steps + 8 * STARTS["sweep"] * START)
     assert "random data" in text
-    assert rules["sweep"].seconds == rules["sample"].seconds
+    assert "(2.0 s)" in text
     assert "8 sweep jobs of up to 2 tasks" in text
     # 1,797 digits, 12 × 20 samples, and weights with one checkpoint of 1,000 parameters.
     size = 64 * (1797 + 240) + 4 * 1000 * (4 + 16)
@@ -106,15 +120,15 @@ def test_successive_halving_counts_the_samples_of_each_stage(tmp_path: Path) -> 
 
 
 def test_successive_halving_estimates_counts_that_are_not_chosen_yet(
-    tmp_path: Path, probed: list[tuple[int, ...]]
+    tmp_path: Path, probed: list[int]
 ) -> None:
     """Steps cost the same for all settings, so the estimate stays when the choice is made."""
     evaluations = (6 * 5 + 1) + (4 * 5 + 1)
     plan = halving_plan(tmp_path)
-    drawn = 6 * 10 + 3 * 5 + 2 * 5
+    chunks = 6 + 3 + 2
     rules, _ = printed(plan, probe=True)
-    assert rules["sample"].seconds == pytest.approx(drawn * evaluations * 1e-3)
-    assert rules["sweep"].seconds == rules["sample"].seconds
+    drawn = rules["sample"].seconds
+    assert drawn == pytest.approx(chunks * 250 * evaluations * SAMPLE)
     fake_study(plan, metrics=False)
     for run in plan.runs:
         for setting in plan.first_settings():
@@ -122,7 +136,7 @@ def test_successive_halving_estimates_counts_that_are_not_chosen_yet(
             fake_metrics(plan, run, setting)
     assert {count for _, count in examine_results(plan).stages} == {15}
     rules, _ = printed(plan, probe=True)
-    assert rules["sample"].seconds == pytest.approx((3 * 5 + 2 * 5) * evaluations * 1e-3)
+    assert rules["sample"].seconds == pytest.approx((3 + 2) * 250 * evaluations * SAMPLE)
 
 
 def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:
@@ -132,29 +146,28 @@ def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:
     assert "all runs together, mean per run: 6 at 10" in text
 
 
-def test_earlier_jobs_give_the_time_without_a_probe(
-    tmp_path: Path, probed: list[tuple[int, ...]]
-) -> None:
+def test_earlier_jobs_give_the_time_rather_than_a_probe(tmp_path: Path, probed: list[int]) -> None:
     plan = fake_plan(tmp_path)
     fake_run(plan, plan.runs[0])  # 100 steps in 2 s
     fake_samples(plan, plan.runs[0], plan.settings[0])
-    state = JobState("done", 1, 1, seconds=31.0)  # 20 samples of 31 evaluations: 0.05 s each
+    state = JobState("done", 1, 1, seconds=31.0)  # 250 samples, a chunk, of 31 evaluations
     state.write(plan.paths.samples_progress(plan.runs[0].id, plan.settings[0].store))
     rules, text = printed(plan, probe=True)
-    assert probed == []
+    assert len(probed) == 1  # of what the earlier jobs do not show
     assert rules["train"].done == 1
-    assert rules["train"].seconds == pytest.approx(3 * 2.0)
+    assert rules["train"].seconds == pytest.approx(3 * (2.0 + STARTS["train"] * START))
     left = 2 * 31.0 + 3 * 31.0 + 2 * 3 * 21.0
     assert rules["sample"].seconds == pytest.approx(left)
     assert "earlier jobs" in text
-    assert "random data" not in text
 
 
 def test_running_job_counts_its_remaining_steps(tmp_path: Path) -> None:
     plan = fake_plan(tmp_path)
     JobState("running", 25, 100, seconds=5.0).write(plan.paths.progress(plan.runs[0].id))
     rules, _ = printed(plan)
-    assert rules["train"].seconds == pytest.approx(0.2 * (75 + 3 * 100))
+    assert rules["train"].seconds == pytest.approx(
+        0.2 * (75 + 3 * 100) + 4 * STARTS["train"] * DEFAULT_START
+    )
 
 
 def test_a_finished_study_has_nothing_left(tmp_path: Path) -> None:
@@ -166,16 +179,16 @@ def test_a_finished_study_has_nothing_left(tmp_path: Path) -> None:
     assert "nothing left" in text
 
 
-def test_automatic_number_of_levels(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+def test_automatic_number_of_levels(tmp_path: Path, probed: list[int]) -> None:
     noise = {"name": "geometric", "sigma_max": 50.0, "sigma_min": 0.01, "levels": "auto"}
     train = CONTENT["train"] | {"noise": noise, "grid": {}}
     plan = fake_plan(tmp_path, dataset={"name": "cifar10"}, train=train)
     rules, _ = printed(plan, probe=True)
     # NCSNv2's ladder for CIFAR-10 has 232 levels.
-    assert rules["sample"].seconds == pytest.approx(3 * 20 * (232 * 5 + 1) * 1e-3)
+    assert rules["sample"].seconds == pytest.approx(3 * 250 * (232 * 5 + 1) * SAMPLE)
 
 
-def test_time_is_unknown_without_a_shape(tmp_path: Path, probed: list[tuple[int, ...]]) -> None:
+def test_time_is_unknown_without_a_shape(tmp_path: Path, probed: list[int]) -> None:
     np.save(tmp_path / "my.npy", np.zeros(4))  # is looked into when it is staged
     plan = fake_plan(tmp_path, dataset={"name": "array", "path": str(tmp_path / "my.npy")})
     _, text = printed(plan, probe=True)
@@ -192,12 +205,26 @@ def test_time_is_unknown_without_a_probe(tmp_path: Path) -> None:
     assert "scoresweep stage" not in text
 
 
-def test_probe_times_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_module, "LONG_ENOUGH", 0)
-    plan = fake_plan(tmp_path)
-    speed = probe(plan.runs[0].train, plan.settings[0].sample, (1, 8, 8))
-    network = plan.runs[0].train.network
+def test_the_probe_times_what_the_jobs_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopwatch, "LONG_ENOUGH", 0)
+    evaluate = {"metrics": ["score_error", "frechet"], "extractors": ["pixels"], "resamplings": 2}
+    plan = fake_plan(tmp_path, evaluate=evaluate)
+    costs = time_unknown(plan, Costs())
+    costs.start_seconds = START
+    run, setting = plan.runs[0], plan.settings[0]
+    network = run.train.network
     weights = network.load()((1, 8, 8), torch.ones(2), **network.arguments())
-    assert speed.parameters == sum(p.numel() for p in weights.parameters())
-    assert speed.sample_seconds > 0
-    assert speed.step_seconds > 0
+    assert costs.parameters[network_key(run)] == sum(p.numel() for p in weights.parameters())
+    seconds = known_costs(plan)
+    for name in ("step_seconds", "sample_seconds", "exact_seconds", "reference_seconds"):
+        found = getattr(costs, name)
+        assert found.keys() == getattr(seconds, name).keys()
+        assert all(0 < each < 10 for each in found.values())
+    assert costs.stage_seconds["digits"] > 0  # staged for the probe, not for the study
+    assert not plan.paths.dataset_manifest("digits").exists()
+    assert costs.measuring[measuring_key(run.dataset, setting.sample.count)].seconds > 0
+    known = known_costs(plan)
+    again = time_unknown(plan, known)
+    assert (again.step_seconds, again.sample_seconds, again.measuring) == ({}, {}, {})

@@ -19,7 +19,7 @@ from tiny_study import TINY, give_data, save_untrained_networks
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import costs_of_jobs, sample_key
-from scoresweep.pipeline.commands.estimate.remaining import sampling_seconds
+from scoresweep.pipeline.commands.estimate.task_seconds import TaskSeconds
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.tables.compute_cost import read_sampling_cost
 from scoresweep.pipeline.results import examine_results
@@ -200,14 +200,15 @@ def test_only_missing_samples_are_estimated(root):
     costs = costs_of_jobs(plan, jobs)
     key = sample_key(plan.runs[0], plan.settings[0])
     evaluations = costs.evaluations_per_sample(plan, plan.runs[0], plan.settings[0])
-    seconds = sampling_seconds(plan, jobs, costs)
-    per_sample = costs.sample_seconds[key] * evaluations
+    seconds = TaskSeconds(plan, jobs, costs).drawing
+    of_a_chunk = 20 * costs.sample_seconds[key] * evaluations
     run, (_, middle, large) = plan.runs[0].id, plan.settings
-    assert seconds[run, middle.id] == pytest.approx(20 * per_sample)
-    assert seconds[run, large.id] == pytest.approx(20 * per_sample)
+    # Two full chunks are held; the third is drawn again.
+    assert seconds[run, middle.id] == pytest.approx(2 * of_a_chunk)
+    assert seconds[run, large.id] == pytest.approx(of_a_chunk)
     other = plan.runs[1].id
     assert sum(s for (run, _), s in seconds.items() if run == other) == pytest.approx(
-        90 * per_sample
+        5 * of_a_chunk
     )
 
 

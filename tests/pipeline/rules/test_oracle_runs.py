@@ -1,6 +1,5 @@
 """Runs of the exact score next to trained ones, from the plan to the report."""
 
-import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,13 @@ import pytest
 import torch
 import xarray as xr
 from faults.in_process import train_run
-from rich.console import Console
 from scipy.special import softmax
 from tiny_study import TINY, give_data
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.commands.plan import print_plan
+from scoresweep.pipeline.commands.estimate.costs import Costs, sample_key
+from scoresweep.pipeline.commands.estimate.probe import time_unknown
+from scoresweep.pipeline.commands.estimate.task_seconds import TaskSeconds
 from scoresweep.pipeline.data.exact_score import load_exact_score
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.results import code_version as code_version_module
@@ -157,10 +157,9 @@ def test_the_weights_hold_the_exact_score(study):
 
 def test_the_estimated_training_time_is_zero(make_plan):
     plan = make_plan(network={"name": "oracle"}, grid={}, steps=10**9)
-    text = io.StringIO()
-    rules = print_plan(plan, console=Console(file=text, width=200))
-    assert {rule.name: rule.seconds for rule in rules}["train"] == 0
-    assert 0 < {rule.name: rule.seconds for rule in rules}["sample"] < 600
+    costs = time_unknown(plan, Costs())
+    assert TaskSeconds(plan, (), costs).training(plan.runs[0]) == 0
+    assert 0 < costs.sample_seconds[sample_key(plan.runs[0], plan.settings[0])] < 1
 
 
 def test_the_score_of_a_mixture_needs_data_from_a_mixture(tmp_path):

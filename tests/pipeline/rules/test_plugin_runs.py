@@ -14,7 +14,8 @@ from tiny_study import give_data, save_untrained_networks
 from scoresweep import load_network
 from scoresweep.pipeline.cluster.launch import launch
 from scoresweep.pipeline.cluster.resources import Resources
-from scoresweep.pipeline.commands.estimate.costs import Costs, probe_unknown
+from scoresweep.pipeline.commands.estimate.costs import Costs
+from scoresweep.pipeline.commands.estimate.probe import time_unknown
 from scoresweep.pipeline.errors import InputError, RunError, ScoresweepError
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.rules.sample import sample
@@ -322,7 +323,7 @@ def test_a_network_that_cannot_be_trained_reproducibly_is_refused(folder, old, n
     assert "'Small'" in str(error.value)
     assert named in str(error.value)
     with pytest.raises(InputError, match="'Small'"):
-        probe_unknown(plan, Costs())
+        time_unknown(plan, Costs())
 
 
 def test_the_weights_of_a_network_come_from_the_seed(folder):

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
-from scoresweep.pipeline.commands.estimate.costs import Costs, costs_of_jobs, probe_unknown
+from scoresweep.pipeline.commands.estimate.costs import Costs, costs_of_jobs
 from scoresweep.pipeline.commands.estimate.disk_space import (
     bytes_of_features,
     bytes_of_study,
     files_of_study,
     format_bytes,
 )
+from scoresweep.pipeline.commands.estimate.job_seconds import JobSeconds
+from scoresweep.pipeline.commands.estimate.levels import sample_shape
+from scoresweep.pipeline.commands.estimate.probe_processes import MAX_PROCESSES, time_in_processes
 from scoresweep.pipeline.commands.estimate.remaining import (
     RuleProgress,
+    TimeLeft,
     progress_of_rules,
-    sampling_seconds,
+    time_left,
 )
 from scoresweep.pipeline.commands.estimate.resolved_values import resolved_values
+from scoresweep.pipeline.commands.estimate.task_seconds import TaskSeconds
 from scoresweep.pipeline.results import (
     SWEEP_STEPS,
     Results,
@@ -40,13 +46,19 @@ from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.provenance import usable_cores
 
-__all__ = ["print_plan"]
+__all__ = ["PlanEstimate", "estimate_plan", "print_plan"]
 
 STEP_NAMES: dict[str, str] = {
     "score_error": "score errors",
     "sample": "settings drawn",
     "evaluate": "settings measured",
 }
+
+TIMED = ("reference", "train", "sweep")
+"""Rules whose work is timed if some of it is left to do."""
+
+LOADED = 1.2
+"""Slowdown by other load from which it is printed."""
 
 MAX_VALUES = 10
 """Number of values of an axis to print."""
@@ -55,42 +67,97 @@ MAX_REASONS = 10
 """Number of reasons to print."""
 
 
+class PlanEstimate(NamedTuple):
+    """What a study will run, and how long it takes."""
+
+    results: Results
+    batches: list[Batch]
+    jobs: JobSeconds
+    rules: list[RuleProgress]
+    left: TimeLeft | None
+    """The time until all jobs are done; None if it is unknown."""
+    sources: list[str]
+    """What the times were estimated from."""
+
+
+def estimate_plan(
+    plan: Plan,
+    probe: bool = True,
+    settings_per_job: int | None = None,
+    cores: int | None = None,
+    gpus: int = 0,
+) -> PlanEstimate:
+    """Return the jobs of a study and their times.
+
+    Times come from earlier jobs of the study. If `probe` is true, what these do not show is timed
+    on this machine. By default, `cores` are those of this machine, and `settings_per_job` keeps
+    them busy. If jobs use a GPU each, `gpus` is the number of these.
+    """
+    cores = cores or usable_cores()
+    results = examine_results(plan)
+    check_kept_weights(plan, results)
+    check_sources(plan, results)
+    batches = split_into_batches(plan, cores, settings_per_job)
+    results.by_key |= batch_results(plan, results, batches)
+    beside = min(cores, gpus) if gpus else cores
+    jobs, sources = _estimate(plan, results, batches, beside, probe=probe, on_gpu=gpus > 0)
+    left = time_left(jobs, beside)
+    return PlanEstimate(results, batches, jobs, progress_of_rules(jobs), left, sources)
+
+
 def print_plan(
     plan: Plan,
     probe: bool = True,
     console: Console | None = None,
     settings_per_job: int | None = None,
+    cores: int | None = None,
+    gpus: int = 0,
 ) -> list[RuleProgress]:
     """Print the runs, settings, jobs, files and time of a study; return the jobs of each rule.
 
-    Times come from earlier jobs of the study. If there are none and `probe` is true, a few steps
-    are timed on this machine, on random data. By default, `settings_per_job` keeps the cores of
-    this machine busy.
+    The options are those of `estimate_plan`.
     """
     console = console or Console(highlight=False)
-    results = examine_results(plan)
-    check_kept_weights(plan, results)
-    check_sources(plan, results)
-    batches = split_into_batches(plan, usable_cores(), settings_per_job)
-    results.by_key |= batch_results(plan, results, batches)
-    jobs = collect_jobs(plan, results)
-    costs = costs_of_jobs(plan, jobs)
-    sources = ["from earlier jobs of this study"] if costs.step_seconds else []
-    if probe:
-        probe_unknown(plan, costs)
-    if costs.probes:
-        sources.append("from timing a few steps on random data, with one process on this machine")
-    rules = progress_of_rules(plan, jobs, results, costs)
+    found = estimate_plan(plan, probe, settings_per_job, cores, gpus)
+    costs = found.jobs.tasks.costs
     _print_points(plan, console)
-    for line in resolved_values(plan, results):
+    for line in resolved_values(plan, found.results):
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print(_table(rules))
-    _print_reasons(results, console)
-    _print_edited_plugins(plan, results, console)
+    console.print(_table(found.rules))
+    _print_reasons(found.results, console)
+    _print_edited_plugins(plan, found.results, console)
     _print_files(plan, costs, console)
-    _print_batches(batches, results, sampling_seconds(plan, jobs, costs), console)
-    _print_time(rules, " and ".join(sources), _advice(plan, costs, probe), console)
-    return rules
+    _print_batches(found.batches, found.results, found.jobs.tasks.drawing, console)
+    _print_time(found.left, found.sources, _advice(plan, costs, probe), console)
+    return found.rules
+
+
+def _estimate(
+    plan: Plan,
+    results: Results,
+    batches: Sequence[Batch],
+    beside: int,
+    *,
+    probe: bool,
+    on_gpu: bool,
+) -> tuple[JobSeconds, list[str]]:
+    """Return the time of the jobs, `beside` each other, and what it is estimated from."""
+    states = collect_jobs(plan, results)
+    costs = costs_of_jobs(plan, states)
+    is_known = any(costs.step_seconds.values()) or costs.sample_seconds
+    sources = ["earlier jobs of this study"] if is_known else []
+    due = [result for result in results.due_jobs if result.rule in TIMED]
+    if probe and due and any(sample_shape(plan, dataset) for dataset in plan.study.dataset):
+        processes = 1 if on_gpu else min(beside, len(due), MAX_PROCESSES)
+        costs.add(time_in_processes(plan, costs, processes, "cuda" if on_gpu else "cpu"))
+        which = "a process" if processes == 1 else f"{processes} processes beside each other"
+        data = "random data" if costs.probes else "this machine"
+        slowed = f", {costs.slowdown:.1f} times slowed by other load," * (costs.slowdown > LOADED)
+        sources.append(
+            f"timing a little of the work on {data}, in {which}{slowed} each of one thread and "
+            f"started like those of the jobs ({costs.start_seconds:.1f} s)"
+        )
+    return JobSeconds(TaskSeconds(plan, states, costs), results, batches), sources
 
 
 def _print_points(plan: Plan, console: Console) -> None:
@@ -170,7 +237,7 @@ def _short(content: str) -> str:
 def _print_batches(
     batches: Sequence[Batch],
     results: Results,
-    seconds: Mapping[tuple[str, str], float] | None,
+    seconds: Mapping[tuple[str, str], float | None],
     console: Console,
 ) -> None:
     """Print the number of batches to do, their size and how long drawing takes in each."""
@@ -181,8 +248,8 @@ def _print_batches(
     text = f"Batches: {len(sizes):,} sweep jobs of up to {max(sizes.values()):,} tasks"
     due = {(batch.run, batch.name): due_tasks(results, batch) for batch in batches}
     due = {key: tasks for key, tasks in due.items() if tasks}
-    if seconds is not None and due:
-        each = [sum(seconds.get((run, t), 0.0) for t in tasks) for (run, _), tasks in due.items()]
+    if None not in seconds.values() and due:
+        each = [sum(seconds.get((run, t)) or 0.0 for t in tasks) for (run, _), tasks in due.items()]
         text += f", about {duration(sum(each) / len(each))} of drawing each"
         text += f", {duration(max(each))} at most" * (max(each) > 1.1 * min(each))
     console.print(f"{text} (settings_per_job sets their size)", soft_wrap=True)
@@ -213,20 +280,22 @@ def _advice(plan: Plan, costs: Costs, probe: bool) -> str:
     return f"the data are not staged yet. Run `scoresweep stage STUDY`, then {again}"
 
 
-def _print_time(rules: Sequence[RuleProgress], source: str, advice: str, console: Console) -> None:
-    """Print the time of training and sampling together, and where the estimate comes from.
+def _print_time(
+    left: TimeLeft | None, sources: Sequence[str], advice: str, console: Console
+) -> None:
+    """Print the time until all jobs are done, and where the estimate comes from.
 
     `advice` says how to learn a time that is unknown.
     """
-    seconds = [rule.seconds for rule in rules if rule.name in ("train", "sample")]
-    known = [value for value in seconds if value is not None]
-    if len(known) < len(seconds):
+    if left is None:
         text = f"Time: unknown; {advice}".removesuffix("; ")
-    elif not sum(known):
-        text = "Time: nothing left to train or to sample"
+    elif not left.core_seconds:
+        text = "Time: nothing left to do"
     else:
+        number = f"{left.cores} jobs beside each other" if left.cores > 1 else "one job at a time"
         text = (
-            f"Time: about {duration(sum(known))} ({sum(known) / 3600:.2g} compute hours) to train "
-            f"and sample one after the other, estimated {source}"
+            f"Time: about {duration(left.seconds)} from staging to the report, with {number} "
+            f"({left.core_seconds / 3600:.2g} hours in all), estimated from "
+            f"{' and from '.join(sources)}. Downloads are not included"
         )
-    console.print(text, soft_wrap=True)
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,44 +1,52 @@
-"""Time of a training step and of a score evaluation: from earlier jobs, else from a probe."""
+"""What the work of a study's jobs costs: from earlier jobs, else from a probe."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.commands.estimate.levels import num_levels, sample_shape
-from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.best_step import has_best_step
 from scoresweep.pipeline.study import Plan, Run, Setting
+from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.noise import NoiseLadder
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.job_state import JobState
 
-if TYPE_CHECKING:
-    from scoresweep.networks.score_network import ScoreNetwork
-
 __all__ = [
     "Costs",
+    "Measuring",
     "costs_of_jobs",
+    "image_key",
+    "measuring_key",
     "network_key",
-    "probe_unknown",
     "sample_key",
+    "samples_by_store",
     "samples_of_steps",
     "train_key",
 ]
-
-MAX_PROBES = 8
-"""Number of networks to probe; the others are assumed to cost as much as these on average."""
 
 COUNTING_SECONDS = 2.0
 """Time for trial runs of plugins' samplers."""
 
 Key = tuple[str, ...]
 """Options that determine a cost."""
+
+
+class Measuring(NamedTuple):
+    """Cost of measuring a set of samples."""
+
+    seconds: float
+    """Seconds of the features of the samples, and of all metrics."""
+    first_seconds: float
+    """Further seconds of the first set that a process measures."""
 
 
 @dataclass
@@ -48,7 +56,21 @@ class Costs:
     step_seconds: dict[Key, float] = field(default_factory=dict)
     """Seconds of a training step, by `train_key`."""
     sample_seconds: dict[Key, float] = field(default_factory=dict)
-    """Seconds of one score evaluation of one sample, by `sample_key`."""
+    """Seconds of one score evaluation of one sample in a full chunk, by `sample_key`."""
+    image_seconds: dict[Key, float] = field(default_factory=dict)
+    """Seconds of one score evaluation of the samples that training shows, by `image_key`."""
+    exact_seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of the exact score at one point, by dataset."""
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of staging, by dataset; of those that were staged to time it."""
+    reference_seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Seconds of the features of real samples, by dataset and extractor."""
+    measuring: dict[tuple[str, int], Measuring] = field(default_factory=dict)
+    """Cost of measuring a set of samples, by `measuring_key`."""
+    start_seconds: float = 0.0
+    """Seconds that a process takes to start; 0: unknown."""
+    slowdown: float = 1.0
+    """Factor by which other load on the machine made the timed work take longer."""
     parameters: dict[Key, int] = field(default_factory=dict)
     """Number of parameters, by `network_key`."""
     levels: dict[Key, int | None] = field(default_factory=dict)
@@ -59,6 +81,16 @@ class Costs:
     """Counted score evaluations of samplers of plugins, by options, ladder, shape and task."""
     counting: float = 0.0
     """Seconds that counting took."""
+
+    def add(self, found: Costs) -> None:
+        """Add what another one knows and this one does not."""
+        for each in dataclasses.fields(Costs):
+            mine, other = getattr(self, each.name), getattr(found, each.name)
+            if isinstance(mine, dict):
+                mine |= {key: value for key, value in other.items() if mine.get(key) is None}
+        self.start_seconds = self.start_seconds or found.start_seconds
+        self.slowdown = found.slowdown
+        self.probes += found.probes
 
     def evaluations_per_sample(self, plan: Plan, run: Run, setting: Setting) -> int | None:
         """Return the number of score evaluations; None if the ladder is not known yet."""
@@ -120,13 +152,26 @@ def train_key(run: Run) -> Key:
 
 def sample_key(run: Run, setting: Setting) -> Key:
     """Return what determines the cost of a score evaluation."""
-    return (*network_key(run), setting.sample.precision)
+    sample = setting.sample
+    return (*network_key(run), sample.precision, str(sample.chunk), sample.sampler.name)
+
+
+def image_key(run: Run) -> Key:
+    """Return what determines the cost of the samples that training shows."""
+    return (*network_key(run), run.train.precision, str(run.train.log.image_count))
+
+
+def measuring_key(dataset: Dataset, count: int) -> tuple[str, int]:
+    """Return what determines the cost of measuring `count` samples."""
+    return dataset.id, count
 
 
 def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
     """Return the costs of jobs that are finished or running."""
     costs, remaining = Costs(), iter(jobs)
     for run in plan.runs:
+        if not run.train.network.is_trained:
+            costs.step_seconds[train_key(run)] = 0.0
         weights = plan.paths.weights(run.id)
         if weights.exists():
             costs.parameters[network_key(run)] = weights.stat().st_size // 4
@@ -134,19 +179,32 @@ def costs_of_jobs(plan: Plan, jobs: Sequence[Job]) -> Costs:
         if progress and progress.step and progress.seconds:
             costs.step_seconds.setdefault(train_key(run), progress.seconds / progress.step)
     runs, settings = {run.id: run for run in plan.runs}, plan.settings_by_id()
-    counts = samples_by_store(plan)
     for job in remaining:
         assert job.setting is not None  # jobs of settings follow those of runs
         run, setting = runs[job.run], settings[job.setting]
         key = sample_key(run, setting)
+        if job.state == "done":
+            _add_measuring(plan, run, setting, costs)
         if key in costs.sample_seconds or (job.state == "waiting" and not job.held):
             continue
         progress = JobState.read(plan.paths.samples_progress(run.id, setting.store))
         evaluations = costs.evaluations_per_sample(plan, run, setting)
         if progress and progress.step and progress.seconds and evaluations:
-            drawn = min(job.held or counts[setting.store], progress.step * setting.sample.chunk)
+            drawn = progress.step * setting.sample.chunk  # the last chunk is drawn in full too
             costs.sample_seconds[key] = progress.seconds / (drawn * evaluations)
     return costs
+
+
+def _add_measuring(plan: Plan, run: Run, setting: Setting, costs: Costs) -> None:
+    """Add what measuring a setting took, if no other one of as many samples is known."""
+    key = measuring_key(run.dataset, setting.sample.count)
+    if key in costs.measuring:
+        return
+    import h5py
+
+    with contextlib.suppress(OSError), h5py.File(plan.paths.metrics(run.id, setting.id)) as file:
+        if "seconds" in file.attrs:
+            costs.measuring[key] = Measuring(file.attrs["seconds"].item(), 0.0)
 
 
 def samples_by_store(plan: Plan) -> dict[str, int]:
@@ -162,45 +220,3 @@ def samples_of_steps(run: Run, setting: Setting) -> int:
     best = setting.sample.best_step
     is_used = best is not None and has_best_step(run, setting)
     return best.count * len(run.train.kept_steps) if best and is_used else 0
-
-
-def probe_unknown(plan: Plan, costs: Costs) -> None:
-    """Probe networks of unknown cost; beyond `MAX_PROBES`, fill in the mean of known costs."""
-    from scoresweep.pipeline.commands.estimate.probe import probe
-
-    unknown: dict[tuple[Key, Key], tuple[Run, Setting]] = {}
-    for run, setting in _pairs(plan):
-        if not run.train.network.is_trained:
-            costs.step_seconds[train_key(run)] = 0.0
-        keys = train_key(run), sample_key(run, setting)
-        if keys[0] not in costs.step_seconds or keys[1] not in costs.sample_seconds:
-            unknown.setdefault(keys, (run, setting))
-    for (train, sample), (run, setting) in list(unknown.items())[:MAX_PROBES]:
-        shape, oracle = sample_shape(plan, run.dataset), _oracle(plan, run)
-        if shape is None or not (run.train.network.is_trained or oracle):
-            continue
-        try:
-            times = probe(run.train, setting.sample, shape, oracle)
-        except RunError as error:  # of a plugin
-            raise InputError(str(error)) from None
-        costs.step_seconds.setdefault(train, times.step_seconds)
-        costs.sample_seconds.setdefault(sample, times.sample_seconds)
-        costs.parameters[network_key(run)] = times.parameters
-        costs.probes += 1
-    if costs.probes == MAX_PROBES:
-        for train, sample in unknown:
-            costs.step_seconds.setdefault(train, statistics.mean(costs.step_seconds.values()))
-            costs.sample_seconds.setdefault(sample, statistics.mean(costs.sample_seconds.values()))
-
-
-def _pairs(plan: Plan) -> Iterator[tuple[Run, Setting]]:
-    return ((run, setting) for run in plan.runs for setting in plan.settings)
-
-
-def _oracle(plan: Plan, run: Run) -> ScoreNetwork | None:
-    """Return the exact score of a run that uses one; None before its data are staged."""
-    if run.train.network.is_trained or not plan.paths.dataset_manifest(run.dataset.id).exists():
-        return None
-    from scoresweep.pipeline.training.network_setup import make_oracle
-
-    return make_oracle(run, plan.paths)
