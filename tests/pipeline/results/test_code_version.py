@@ -46,6 +46,7 @@ COMPUTES_NOTHING = (
                 "atomic_files",
                 "console",
                 "device",
+                "visible_gpus",
                 "file_cache",
                 "file_kinds",
                 "file_parts",
