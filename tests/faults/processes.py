@@ -1,11 +1,11 @@
-"""Training processes that start fast: forked from a server that has imported everything.
+"""Training processes that start fast (see `forked`).
 
 They run the function that `scoresweep train` starts on a machine or on the nodes of a SLURM job.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
@@ -15,27 +15,19 @@ from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from forked import fork_context
+
 from scoresweep.pipeline.cluster import Resources
 from scoresweep.pipeline.study import Plan
 
 __all__ = ["die_in", "end", "finish", "start", "wait"]
-
-PRELOAD = [
-    "scoresweep.pipeline.training.artifacts",
-    "scoresweep.pipeline.training.setup",
-    "scoresweep.pipeline.rules.train",
-    "torch._dynamo",  # AdamW imports it
-    "torch.distributed.tensor",
-    "h5netcdf",
-]
 
 Fault = Callable[[], None]
 
 
 def start(plan: Plan, processes: int = 2, faults: dict[int, Fault] | None = None):
     """Start the training of the first run of `plan`; `faults` are prepared in the given ranks."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context = fork_context()
     port = _free_port()
     ranks = [
         context.Process(target=_train, args=(plan, processes, rank, port, (faults or {}).get(rank)))

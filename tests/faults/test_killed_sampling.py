@@ -1,13 +1,13 @@
 """A killed sampling job draws only the missing chunks when it is started again."""
 
 import functools
-import multiprocessing
 import signal
 
 import pytest
 import xarray as xr
 from faults.in_process import train_run
-from faults.processes import PRELOAD, die_in
+from faults.processes import die_in
+from forked import fork_context
 
 from scoresweep.pipeline.rules import sample as module
 from scoresweep.pipeline.rules.sample import sample
@@ -45,9 +45,8 @@ def test_a_killed_job_draws_only_missing_samples(make_plan, monkeypatch, functio
     plan = make_plan()
     train_run(plan)
     names, setting = (plan.runs[0].id, plan.settings[0].store), plan.settings[0].id
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    job = context.Process(target=dying, args=(plan, functools.partial(die_in, function, call)))
+    fault = functools.partial(die_in, function, call)
+    job = fork_context().Process(target=dying, args=(plan, fault))
     job.start()
     job.join(60)
     assert job.exitcode == -signal.SIGKILL

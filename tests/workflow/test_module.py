@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
 from checkout import ROOT
+from forked import call
 from tiny_study import TINY
 
 from scoresweep.pipeline.errors import InputError
@@ -20,8 +19,7 @@ _, OWN = re.findall(r"```python\n(.*?)```", (ROOT / "config/README.md").read_tex
 def planned(folder, snakefile):
     """Return the number of jobs of each rule in a dry run."""
     (folder / "Snakefile").write_text(snakefile.replace("../scoresweep", str(ROOT)))
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--rerun-triggers", "mtime"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    ended = call("snakemake.cli:main", "--dry-run", "--rerun-triggers", "mtime", cwd=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     table = re.search(r"job +count\n-+  -+\n(.*?)\n\n", ended.stdout + ended.stderr, re.DOTALL)
     assert table is not None, ended.stderr

@@ -11,8 +11,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +22,7 @@ import pytest
 import yaml
 from checkout import ROOT
 from faked_study import CONTENT, fake_plan, fake_report, fake_run, fake_study
+from forked import call
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
@@ -79,9 +78,8 @@ def Filters(x):
 
 def snakemake_dry_run(*targets: str) -> tuple[int, str]:
     """Return exit code and output of `snakemake -n`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--cores", str(CORES), "--configfile", "study.yaml", "--dry-run", "--", *targets]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ("--snakefile", ROOT / "Snakefile", "--cores", str(CORES), "--dry-run")
+    ended = call("snakemake.cli:main", *options, "--configfile", "study.yaml", "--", *targets)
     return ended.returncode, ended.stdout + ended.stderr
 
 

@@ -5,12 +5,12 @@ No SLURM is needed: `scontrol` and `sacct`, which the executor calls, fail here.
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from forked import call
 from tiny_study import TINY
 
 
@@ -26,16 +26,10 @@ def refused(tmp_path):
     path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def start(*arguments, folder=tmp_path):
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--configfile", "study.yaml", "--profile", "slurm", *arguments]
-        ended = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PATH": path},
-        )
+        options = ("--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml")
+        options += ("--profile", "slurm", *arguments)
+        environment = os.environ | {"PATH": path}
+        ended = call("snakemake.cli:main", *options, cwd=folder, env=environment)
         assert ended.returncode == 1
         assert not list(tmp_path.glob("results/*/slurm_runs.txt"))
         return ended.stdout + ended.stderr

@@ -14,13 +14,14 @@ import psutil
 import pytest
 import xarray as xr
 from checkout import ROOT
+from forked import call
 from tiny_study import TINY, give_data
 
 pytestmark = pytest.mark.xdist_group("workflow")  # one worker, so that the study runs once
 
 STUDY = TINY.replace("seed: [0, 1]", "seed: [0]").replace("[2e-3, 4e-3]", "[2e-3]")
-COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-COMMAND += ["--cores", "2", "--configfile"]
+OPTIONS = ("--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile")
+COMMAND = [sys.executable, "-m", "snakemake", *OPTIONS]
 # No environment is activated: rules find `scoresweep` next to the Python that runs Snakemake.
 BIN = str(Path(sys.executable).parent)
 PATHS = [path for path in os.environ["PATH"].split(os.pathsep) if path != BIN]
@@ -32,6 +33,8 @@ ENVIRONMENT = os.environ | {
 
 
 def snakemake(folder, *arguments, study="study.yaml"):
+    if "--dry-run" in arguments:
+        return call("snakemake.cli:main", *OPTIONS, study, *arguments, cwd=folder, env=ENVIRONMENT)
     return subprocess.run(
         [*COMMAND, study, *arguments],
         cwd=folder,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from faults.processes import PRELOAD, die_in
+from faults.processes import die_in
+from forked import fork_context
 from tiny_study import TINY, give_data, save_untrained_networks
 
 from scoresweep.pipeline.cluster.job_table import collect_jobs
@@ -337,9 +337,7 @@ def test_a_kill_at_any_moment_loses_nothing(root, undisturbed, chunks, moment, m
     small, large = plan_in(root, 50), plan_in(root, 90)
     draw(small)
     fault, missing = MOMENTS[moment]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    job = context.Process(target=dying, args=(large, fault))
+    job = fork_context().Process(target=dying, args=(large, fault))
     job.start()
     job.join(60)
     assert job.exitcode == -signal.SIGKILL

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import yaml
 from checkout import ROOT
+from forked import call
 from PIL import Image
 from tiny_study import TINY
 
@@ -70,12 +68,6 @@ def test_snakemake_plans_paths_with_braces(tmp_path):
     content = study(root, "{cells}", "cells" + LONG[5:])
     (root / "{s}.yaml").write_text(yaml.safe_dump(content))
     options = ["--snakefile", SNAKEFILE, "--configfile", "{s}.yaml", "--forceall"]
-    planned = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", *options],
-        capture_output=True,
-        text=True,
-        cwd=root,
-        check=False,
-    )
+    planned = call("snakemake.cli:main", "-n", *options, cwd=root)
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "data/-cells-_" in planned.stdout
