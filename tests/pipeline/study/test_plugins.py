@@ -31,7 +31,7 @@ def test_a_plugin_is_swept_with_built_in_methods(tmp_path):
     assert samplers[2].momentum == 0.5
     fields = type(samplers[2]).model_fields
     assert fields["momentum"].description == "share of the last step that is added."
-    assert list(fields) == ["name", "denoise", "step_size", "momentum"]
+    assert list(fields) == ["label", "name", "denoise", "step_size", "momentum"]
 
 
 @pytest.mark.parametrize(
