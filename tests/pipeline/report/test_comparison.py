@@ -177,6 +177,25 @@ def test_differences_that_exclude_0_have_a_winner(a: Path, tmp_path: Path) -> No
     assert set(both(a, a).tables["coverage_classifier"]["verdict"]) == {"no interval"}
 
 
+def test_a_metric_that_bad_samples_can_win_has_no_winner_and_is_not_counted(
+    a: Path, tmp_path: Path
+) -> None:
+    def worsen(tree: xr.DataTree) -> None:
+        tree["sampling/coverage_classifier"].attrs["caveat"] = "bad samples reach 1, too"
+        tree["sampling/coverage_classifier"] -= 1 + 1e-4 * tree["sampling/seed"]
+
+    found = both(a, altered(a, tmp_path, worsen))
+    assert set(found.best) == {"frechet_classifier"}, "score errors are of networks"
+    # The report of `a` ranks by it, the other does not.
+    assert set(found.tables["coverage_classifier"]["verdict"]) == {"apart"}
+    assert (found.tables["coverage_classifier"]["difference"] < -1).all()
+    counted = printed(a, tmp_path / "altered.nc").partition("Best setting of each study")[2]
+    table, _, others = counted.partition("not counted")
+    assert "frechet_classifier" in table
+    assert "coverage_classifier" not in table
+    assert "coverage_classifier, score_error_sigma2" in others
+
+
 def test_networks_are_compared_by_their_seeds(tmp_path: Path) -> None:
     """The studies have different seeds, which neither sweeps: these are two networks."""
 

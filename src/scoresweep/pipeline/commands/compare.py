@@ -58,7 +58,14 @@ def compare(
         console.print(_differences(comparison))
     for name in metrics or [next(iter(comparison.tables))]:
         console.print(_settings(comparison, name), markup=True)
-    console.print(_best(comparison))
+    if comparison.best:
+        console.print(_best(comparison))
+    if others := [name for name in comparison.tables if name not in comparison.best]:
+        console.print(
+            f"not counted, because a report does not rank settings by them: {', '.join(others)}",
+            markup=False,
+            soft_wrap=True,
+        )
     for side, names in zip(SIDES, comparison.only_in, strict=True):
         if names:
             console.print(f"metrics only in {side}: {', '.join(names)}", markup=False)
@@ -207,16 +214,17 @@ def _best(comparison: Comparison) -> Table:
         *headings,
         numbers=headings[3:],
     )
-    for name, rows in comparison.tables.items():
+    for name, best in comparison.best.items():
         cells, metric = [], comparison.reports[0].metrics[name]
-        for row, report in zip(comparison.best[name], comparison.reports, strict=True):
+        for row, report in zip(best, comparison.reports, strict=True):
             axes = [a for a in comparison.axes_of(name) if a in report.axes.values()]
             where = format_axes({axis: row[axis] for axis in axes})
             interval = f" ({format_interval(row)})" if format_interval(row) else ""
             cells.append(
                 f"{format_number(row['mean'])}{interval}" + (f"\n{where}" if where else "")
             )
-        counts = [str((rows["verdict"] == verdict).sum()) for verdict in headings[3:]]
+        verdicts = comparison.tables[name]["verdict"]
+        counts = [str((verdicts == verdict).sum()) for verdict in headings[3:]]
         if name in comparison.incomparable:
             counts = ["–"] * 3
         table.add_row(f"{name}\n({metric.better} is better)", *cells, *counts)

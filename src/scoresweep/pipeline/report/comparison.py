@@ -68,10 +68,11 @@ class Comparison:
     with `A` and `B` (means), `A_low` and so on (95 % intervals), `A_networks` and `A_samplings`
     (how many have a value), `difference` (B − A), `ratio` (B / A), `difference_low` and
     `difference_high`, the source of that interval (`over`: "networks", "samplings" of one network
-    or "samples"), and `verdict`. The interval of the difference is corrected for the number of
-    settings in both: all verdicts of a metric hold together in 95 % of cases (Bonferroni)."""
+    or "samples"), and `verdict`, which names no better side if bad samples can score well. The
+    interval of the difference is corrected for the number of settings in both: all verdicts of a
+    metric hold together in 95 % of cases (Bonferroni)."""
     best: dict[str, tuple[pd.Series[Any], pd.Series[Any]]]
-    """For each such metric, the row of the best setting of A and that of B."""
+    """For each metric by which both reports rank settings, the rows of the best of A and of B."""
     only_in: tuple[list[str], list[str]]
     """Metrics that only A has, and those that only B has."""
 
@@ -100,10 +101,13 @@ def compare(a: Report, b: Report) -> Comparison:
         if name == SCORE_ERROR:
             axes = [name for path, name in names.items() if path.startswith(("dataset", "train."))]
             metric_frames = [frame.drop_duplicates("run") for frame in frames]
-        tables[name] = side_by_side(metric_frames, metric, axes, name in incomparable)
-        competing = [_ranked(r, frame) for r, frame in zip(reports, metric_frames, strict=True)]
-        rows = [best(summarise(frame, metric, axes), metric) for frame in competing]
-        winners[name] = (rows[0], rows[1])
+        is_ranking = name in a.ranking & b.ranking
+        has_winners = is_ranking or name == SCORE_ERROR
+        tables[name] = side_by_side(metric_frames, metric, axes, name in incomparable, has_winners)
+        if is_ranking:
+            competing = [_ranked(r, frame) for r, frame in zip(reports, metric_frames, strict=True)]
+            rows = [best(summarise(frame, metric, axes), metric) for frame in competing]
+            winners[name] = (rows[0], rows[1])
     return Comparison(
         reports=reports,
         axes=list(names.values()),

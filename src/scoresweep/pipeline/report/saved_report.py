@@ -15,7 +15,7 @@ import xarray as xr
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.format import format_value
-from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, main_metric
 from scoresweep.pipeline.report.tables.axes import axis_options, weights_axes
 from scoresweep.pipeline.report.tables.frames import wide_table
 from scoresweep.pipeline.report.tables.ranking import ranking_metrics
@@ -50,6 +50,16 @@ class Report:
     def axes(self) -> dict[str, str]:
         """Dotted path of every swept option, including its block, to its name in the report."""
         return {path: name for name, path in axis_options(self.plan.study).items()}
+
+    @functools.cached_property
+    def ranking(self) -> frozenset[str]:
+        """Names of the metrics by which the page ranks settings.
+
+        They are the main one and those that bad samples cannot win; a score error is of networks.
+        """
+        of_samples = [metric for name, metric in self.metrics.items() if name != SCORE_ERROR]
+        main = main_metric(of_samples)
+        return frozenset(m.name for m in of_samples if m is main or not m.caveat)
 
     @functools.cached_property
     def options(self) -> dict[str, list[Any]]:

@@ -17,9 +17,16 @@ SIDES = ("A", "B")
 
 
 def side_by_side(
-    frames: Sequence[pd.DataFrame], metric: RankedMetric, axes: list[str], incomparable: bool
+    frames: Sequence[pd.DataFrame],
+    metric: RankedMetric,
+    axes: list[str],
+    incomparable: bool,
+    has_winners: bool = True,
 ) -> pd.DataFrame:
-    """Join a metric in both reports, setting by setting."""
+    """Join a metric in both reports, setting by setting.
+
+    Without `has_winners`, values that differ are apart, and neither side is better.
+    """
     sides = []
     names = ("low", "high", "networks", "samplings")
     suffixes = {"mean": ""} | {name: f"_{name}" for name in names}
@@ -36,7 +43,7 @@ def side_by_side(
     if incomparable:
         table[["difference", "difference_low", "difference_high"]] = np.nan
     table["over"] = table["over"].fillna("")
-    table["verdict"] = _verdicts(table, metric, incomparable)
+    table["verdict"] = _verdicts(table, metric, incomparable, has_winners)
     return table.reset_index() if axes else table.reset_index(drop=True)
 
 
@@ -67,7 +74,7 @@ def _differences_of(
 
 
 def _verdicts(
-    table: pd.DataFrame, metric: RankedMetric, incomparable: bool
+    table: pd.DataFrame, metric: RankedMetric, incomparable: bool, has_winners: bool
 ) -> np.ndarray[Any, np.dtype[np.str_]]:
     """Return the better side of each row if the interval of the difference excludes 0."""
     b_wins = (table["difference"] < 0) == (metric.better == "lower")
@@ -77,6 +84,7 @@ def _verdicts(
         "not comparable": pd.Series(incomparable, table.index),
         "no interval": table["difference_low"].isna(),
         "not apart": (table["difference_low"] <= 0) & (table["difference_high"] >= 0),
+        "apart": pd.Series(not has_winners, table.index),
         "B better": b_wins,
     }
     return np.select(list(verdicts.values()), list(verdicts), "A better")
