@@ -6,13 +6,14 @@ import re
 
 import pytest
 import torch
+import yaml
 from checkout import ROOT
 from tiny_study import save_untrained_networks, tiny_plan
 
 from scoresweep.samplers import annealed_langevin
 
 PAGE = (ROOT / "docs/weights.md").read_text("utf-8")
-WITH_PACKAGE, CLASSES_ONLY, WITHOUT_PACKAGE, SAMPLING = re.findall(
+WITH_PACKAGE, OPENED, CLASSES_ONLY, WITHOUT_PACKAGE, SAMPLING = re.findall(
     r"```python\n(.*?)```", PAGE, re.DOTALL
 )
 
@@ -22,6 +23,7 @@ def names(tmp_path):
     """What the code of the page finds: a run, noisy images x and their noise levels."""
     plan = tiny_plan(tmp_path)
     save_untrained_networks(plan)
+    plan.paths.run_config(plan.runs[0].id).write_text(yaml.safe_dump(plan.runs[0].config()))
     x = 3 * torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     return {
         "run_folder": plan.paths.run(plan.runs[0].id),
@@ -42,6 +44,12 @@ def test_all_ways_to_load_weights_give_one_score(names):
     exec(WITHOUT_PACKAGE, names)
     found = names["score"](names["x"], names["sigma"])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_samples_of_an_opened_run(names):
+    exec(WITH_PACKAGE + OPENED, names)
+    assert names["images"].shape == names["others"].shape == (16, 1, 8, 8)
+    assert torch.equal(names["run"].score(names["x"], names["sigma"]), names["score"])
 
 
 def test_the_sampling_of_the_page_is_that_of_the_library(names):

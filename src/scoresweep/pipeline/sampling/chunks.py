@@ -27,13 +27,13 @@ from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.plugins.declared_kinds import DeclaredSampler
 from scoresweep.pipeline.system.console import say
 from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
-from scoresweep.pipeline.system.process import set_up_process
+from scoresweep.pipeline.system.process import disable_tf32, set_up_process
 from scoresweep.pipeline.training.compile import compile_network
 from scoresweep.pipeline.training.weights import load_run_network
 from scoresweep.samplers import initial_samples, interpolated_noise
 from scoresweep.seeds import generator_for
 
-__all__ = ["draw_chunks"]
+__all__ = ["draw", "draw_chunks"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,23 @@ def draw_chunks(job: SamplingJob, chunks: list[int], device: str) -> Iterator[in
         yield done
 
 
-def _load(job: SamplingJob, device: str) -> _Inputs:
-    network = load_run_network(job.run, job.paths, job.weights).to(device)
+def draw(job: SamplingJob, device: str, network: ScoreNetwork) -> Tensor:
+    """Draw the samples of a job in this process, and write no file; return them, (count, ...).
+
+    `network` is that of the run, on `device`.
+    """
+    disable_tf32()
+    inputs = _load(job, device, network)
+    with explain_out_of_memory(functools.partial(chunk_memory_advice, job, network, device)):
+        if job.setting.sample.compile:
+            _compile(job, inputs)
+        chunks = [_draw_chunk(job, chunk, inputs)["x"] for chunk in range(job.chunks)]
+    return torch.cat(chunks)[: job.setting.sample.count]
+
+
+def _load(job: SamplingJob, device: str, network: ScoreNetwork | None = None) -> _Inputs:
+    if network is None:
+        network = load_run_network(job.run, job.paths, job.weights).to(device)
     resolved, store = job.resolve(network), job.paths.dataset_store(job.run.dataset.id)
     data = originals = None
     if job.setting.sample.initial == "data_plus_noise":
