@@ -113,3 +113,13 @@ def test_too_few_samples_are_flagged_or_refused() -> None:
     assert note == "12 samples for 12 features: the covariance is singular"
     with pytest.raises(ValueError, match="2 samples or more, found 50 and 1"):
         frechet(real, Features(gaussian(1, 12, 1)), Options())
+
+
+def test_takes_tensors_of_features_or_images() -> None:
+    x, y = gaussian(60, 12, 1), gaussian(50, 12, 2)
+    expected = frechet_distance(Features(x), Features(y))
+    assert frechet_distance(x.reshape(60, 3, 2, 2), Features(y)) == expected
+    assert frechet_distance(x, y.reshape(50, 1, 3, 4)) == expected
+    for wrong in (x[0], x[:, :5]):
+        with pytest.raises(ValueError, match="expected"):
+            frechet_distance(wrong, y)

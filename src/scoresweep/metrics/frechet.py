@@ -10,6 +10,7 @@ samples than features, constant features) lose no digits.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from scoresweep.metrics.features import Features, MetricValue, Moments, Options
 from scoresweep.metrics.rounding import at_least_zero
@@ -23,12 +24,25 @@ At most a fifth of it was observed for equal sets of 1 to 3,000 features.
 """
 
 
-def frechet_distance(first: Features | Moments, second: Features | Moments) -> float:
+def frechet_distance(
+    first: Tensor | Features | Moments, second: Tensor | Features | Moments
+) -> float:
     """Return d² of the formula above, in squared units of the features; never negative.
 
+    Args:
+        first: features or samples (N, ...), whose dimensions after the first are flattened to
+            (N, D); or the moments of D features.
+        second: the same of other samples, (M, ...), with as many features.
+
     Raises:
-        ValueError: if a set has fewer than two samples.
+        ValueError: if a set has fewer than two samples, or the numbers of features differ.
     """
+    first, second = _as_features(first), _as_features(second)
+    if len(first.mean) != len(second.mean):
+        raise ValueError(
+            f"expected as many features in both sets, found {len(first.mean)} and "
+            f"{len(second.mean)}"
+        )
     counts = [len(each) for each in (first, second) if isinstance(each, Features)]
     if min(counts, default=2) < 2:
         found = " and ".join(map(str, counts))
@@ -38,6 +52,15 @@ def frechet_distance(first: Features | Moments, second: Features | Moments) -> f
     overlap = float(torch.linalg.svdvals(factors[0] @ factors[1].T).sum())
     covariance_distance = at_least_zero(spread - 2 * overlap, ROUNDING * len(first.mean) * spread)
     return float((first.mean - second.mean).square().sum()) + covariance_distance
+
+
+def _as_features(samples: Tensor | Features | Moments) -> Features | Moments:
+    """Return a tensor (N, ...) as features (N, D)."""
+    if not isinstance(samples, Tensor):
+        return samples
+    if samples.ndim < 2:
+        raise ValueError(f"expected samples (N, ...), found the shape {tuple(samples.shape)}")
+    return Features(samples.flatten(1))
 
 
 def frechet(real: Features, generated: Features, options: Options) -> dict[str, MetricValue]:

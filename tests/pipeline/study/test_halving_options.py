@@ -64,7 +64,8 @@ def test_settings_are_found_at_every_count():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"measure": "fid"}, r"sample\.halving\.measure: fid: .*frechet_pixels"),
+        ({"measure": "fid"}, r"sample\.halving\.measure: fid: .*frechet_pixels.*\[inception\]"),
+        ({"measure": "frechet"}, r"measure: frechet: .*is called frechet_pixels"),
         ({"measure": "score_error"}, r"sample\.halving\.measure: score_error: .*frechet_pixels"),
         ({"measure": "precision_pixels"}, r"halving\.measure: precision_pixels: .*do not rank"),
         ({"counts": []}, r"sample\.halving\.counts: \[\]"),

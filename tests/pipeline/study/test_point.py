@@ -94,7 +94,10 @@ def test_null_block_can_be_set_by_name():
         ({"sampler.name": ["anealed_langevin"]}, ["anealed_langevin", "'annealed_langevin'?"]),
         ({"sampler.nam": ["consistent"]}, ["'nam'", "'sampler'", "'name'?"]),
         ({"sampler.name": [3]}, ["sampler.name", "3"]),
-        ({"sampler.name": ["consistent"], "sampler.step_rule": ["linear"]}, ["'step_rule'"]),
+        (
+            {"sampler.name": ["consistent"], "sampler.step_rule": ["linear"]},
+            ["'step_rule'", "consistent"],
+        ),
         ({"count.name": ["x"]}, ["sample.grid.count.name", "50"]),
     ],
 )

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from scoresweep.pipeline.errors import InputError, did_you_mean
+from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.comparison import SIDES, Comparison
 from scoresweep.pipeline.report.comparison import compare as compare_reports
 from scoresweep.pipeline.report.format import (
@@ -23,6 +23,7 @@ from scoresweep.pipeline.report.format import (
     humanize,
 )
 from scoresweep.pipeline.report.saved_report import Report, read_report
+from scoresweep.pipeline.study.methods.method_names import explain_name
 from scoresweep.pipeline.system.atomic_files import atomic_write
 from scoresweep.pipeline.system.console import say
 
@@ -48,7 +49,7 @@ def compare(
     for name in metrics:
         if name not in comparison.tables:
             raise InputError(
-                f"metric {name!r} is not in both reports.{did_you_mean(name, comparison.tables)} "
+                f"metric {name!r} is not in both reports.{explain_name(name, comparison.tables)} "
                 f"Expected one of {', '.join(comparison.tables)}."
             )
     console.print(_studies(comparison))

@@ -16,6 +16,7 @@ from scoresweep.pipeline.errors import InputError, did_you_mean, join_names
 from scoresweep.pipeline.report.format import format_value
 from scoresweep.pipeline.report.tables.labels import read_labels
 from scoresweep.pipeline.report.tables.summary_group import METRIC_FACTS, free_name
+from scoresweep.pipeline.study.methods.method_names import explain_name
 
 __all__ = ["SavedSummary", "read_summary"]
 
@@ -53,7 +54,7 @@ class SavedSummary:
         if name not in self.metrics:
             raise InputError(
                 f"--metric {name}: {self.path} has no such metric."
-                f"{did_you_mean(name, self.metrics)} Expected one of {join_names(self.metrics)}"
+                f"{explain_name(name, self.metrics)} Expected one of {join_names(self.metrics)}"
             )
         return name
 

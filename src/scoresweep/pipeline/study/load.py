@@ -18,9 +18,9 @@ from scoresweep.pipeline.study.yaml_loader import Loader
 __all__ = ["load_study", "parse_study", "parse_yaml", "read_yaml"]
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path | str) -> Study:
     """Read and validate the study file at `path`; raise `InputError` listing every problem."""
-    return parse_study(read_yaml(path), path, path.parent)
+    return parse_study(read_yaml(Path(path)), path, Path(path).parent)
 
 
 def parse_study(

@@ -19,7 +19,7 @@ from scoresweep.pipeline.study.plan import Evaluation, Plan, Run, Setting, halvi
 __all__ = ["plan_study"]
 
 
-def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
+def plan_study(study: Study, root: Path | str = Path(), where: str = "study") -> Plan:
     """Expand `study` into runs, settings and evaluations.
 
     Args:
@@ -30,7 +30,7 @@ def plan_study(study: Study, root: Path = Path(), where: str = "study") -> Plan:
     Raises:
         InputError: if a grid is wrong, or options do not work together.
     """
-    paths = StudyPaths(study.study, root)
+    paths = StudyPaths(study.study, Path(root))
     train = expand(study.train, study.train_model, f"{where}: train")
     sample = expand(study.sample, study.sample_model, f"{where}: sample")
     evaluate = expand(study.evaluate, study.evaluate_model, f"{where}: evaluate")

@@ -10,12 +10,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from scoresweep.pipeline.study.config import NO_EFFECT, Config, MethodConfig
 from scoresweep.pipeline.study.methods.dataset_base import PathField
 from scoresweep.pipeline.study.methods.datasets import LONGEST_NAME, AnyDataset
+from scoresweep.pipeline.study.methods.method_names import ExtractorName, MetricName
 from scoresweep.pipeline.study.methods.metrics import (
     NETWORK_METRICS,
     ExtractorFacts,
-    ExtractorName,
     MetricFacts,
-    MetricName,
     find_extractor,
     find_metric,
 )

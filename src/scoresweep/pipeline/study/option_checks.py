@@ -5,19 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.errors import InputError, did_you_mean
+from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.data_checks import shape_problems
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.methods.datasets import GaussianMixtureData
-from scoresweep.pipeline.study.methods.metrics import (
-    EXTRACTORS,
-    METRICS,
-    Better,
-    ranking_measures,
-)
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, ranking_measures
 from scoresweep.pipeline.study.methods.networks import ENERGY_NETWORKS, NCSNpp, Network, Oracle
 from scoresweep.pipeline.study.methods.noise import Explicit
 from scoresweep.pipeline.study.methods.objectives import DSM, Weighted
@@ -25,7 +20,11 @@ from scoresweep.pipeline.study.methods.sigma_laws import LogUniform
 from scoresweep.pipeline.study.methods.tasks import Interpolation
 from scoresweep.pipeline.study.published_checks import published_problems
 from scoresweep.pipeline.study.real_statistics import read_statistics
-from scoresweep.pipeline.study.weights_checks import best_step_problems, weights_problems
+from scoresweep.pipeline.study.weights_checks import (
+    best_step_problems,
+    unknown_measure,
+    weights_problems,
+)
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.methods.noise import NoiseLadder
@@ -345,20 +344,4 @@ def _halving(plan: Plan) -> Iterable[str]:
     options = plan.evaluate_blocks[0]
     measures = ranking_measures(options.sample_metrics, options.feature_extractors)
     if halving.measure not in measures:
-        every = ranking_measures(METRICS.values(), EXTRACTORS.values())
-        named = ", ".join(measures) or "none"
-        yield (
-            f"sample.halving.measure: {halving.measure}: expected a value that ranks settings and "
-            f"that the study measures: {named}.{did_you_mean(halving.measure, measures)} "
-            + _how_to_measure(halving.measure, every)
-        )
-
-
-def _how_to_measure(measure: str, every: Mapping[str, Better]) -> str:
-    """Say how a study measures a value, or that it does not rank settings."""
-    if measure in every:
-        return "Add its metric to evaluate.metrics and its extractor to evaluate.extractors."
-    return (
-        "Values without a direction, or that bad samples can score well on (precision, recall, "
-        "density), do not rank settings; the score error does not depend on them."
-    )
+        yield unknown_measure("sample.halving.measure", halving.measure, measures)

@@ -110,9 +110,13 @@ def _check_path(content: Any, model: type[Config], path: str, where: str) -> Non
         if part not in known:
             hint = did_you_mean(part, known)
             place = f"of {parent!r}" if parent else f"of this block{_top_hint(path)}"
+            alone = ""
+            if name := value.get("name"):
+                place += f", which is {name}"
+                alone = " To give an option to some methods only, sweep whole blocks."
             raise InputError(
                 f"{where}.{path}: {part!r} is not a key {place}.{hint} "
-                f"Expected one of {', '.join(known)}."
+                f"Expected one of {', '.join(known)}.{alone}"
             )
         value = value.get(part)
         location.append(part)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scoresweep.pipeline.errors import did_you_mean, join_names
+from scoresweep.pipeline.study.methods.method_names import explain_name
 from scoresweep.pipeline.study.methods.metrics import ranking_measures
 from scoresweep.pipeline.study.point import value_at
 from scoresweep.pipeline.study.published import ABSENT, BLOCKS, Published, agrees, conditions
@@ -100,7 +101,7 @@ def _entry_problems(entry: Published, plan: Plan) -> Iterable[str]:
             yield (
                 f".{name}: expected a value that ranks settings and that the study measures, "
                 f"{', '.join(measured) or 'of which there is none'}, or the keys source, protocol "
-                f"and at.{did_you_mean(name, [*measured, *Published.model_fields])}"
+                f"and at.{explain_name(name, [*measured, *Published.model_fields])}"
             )
 
 

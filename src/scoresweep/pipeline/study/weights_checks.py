@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from scoresweep.pipeline.errors import did_you_mean, join_names
+from scoresweep.pipeline.errors import join_names
 from scoresweep.pipeline.study.grid import swept_paths
-from scoresweep.pipeline.study.methods.metrics import ranking_measures
+from scoresweep.pipeline.study.methods.method_names import explain_name
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, ranking_measures
 
 if TYPE_CHECKING:
     from scoresweep.pipeline.study.models import Sample, Train
     from scoresweep.pipeline.study.plan import Plan
 
-__all__ = ["best_step_problems", "weights_problems"]
+__all__ = ["best_step_problems", "unknown_measure", "weights_problems"]
 
 
 def best_step_problems(plan: Plan) -> Iterable[str]:
@@ -43,10 +44,22 @@ def best_step_problems(plan: Plan) -> Iterable[str]:
     options = plan.evaluate_blocks[0]
     measures = ranking_measures(options.sample_metrics, options.feature_extractors)
     for measure in sorted({each.measure for each in best if each} - measures.keys()):
-        yield (
-            f"sample.best_step.measure: {measure}: expected a value that ranks settings and that "
-            f"the study measures: {', '.join(measures) or 'none'}.{did_you_mean(measure, measures)}"
-        )
+        yield unknown_measure("sample.best_step.measure", measure, measures)
+
+
+def unknown_measure(path: str, measure: str, measures: Collection[str]) -> str:
+    """Say that `measure`, at `path` of the study, is none of `measures`, which rank settings."""
+    every = ranking_measures(METRICS.values(), EXTRACTORS.values())
+    text = (
+        f"{path}: {measure}: expected a value that ranks settings and that the study measures: "
+        f"{', '.join(measures) or 'none'}.{explain_name(measure, measures)}"
+    )
+    if measure in every:
+        return text
+    return (
+        f"{text} Values without a direction, or that bad samples can score well on (precision, "
+        f"recall, density), do not rank settings; the score error does not depend on them."
+    )
 
 
 def weights_problems(plan: Plan) -> Iterable[str]:

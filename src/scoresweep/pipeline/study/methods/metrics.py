@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-
-from scoresweep.metric_names import PUBLISHED, metric_name
-from scoresweep.pipeline.errors import did_you_mean
+from scoresweep.metric_names import metric_name
 from scoresweep.pipeline.study.config import MethodConfig, content_hash
 from scoresweep.plugins import Better
 
@@ -21,13 +18,10 @@ __all__ = [
     "Better",
     "ExtractorFacts",
     "ExtractorMethod",
-    "ExtractorName",
     "MetricFacts",
     "MetricMethod",
-    "MetricName",
     "find_extractor",
     "find_metric",
-    "name_of",
     "ranking_measures",
 ]
 
@@ -257,45 +251,3 @@ def ranking_measures(
         for value, better in metric.ranking.items()
         for name in names
     }
-
-
-def name_of(*names: str) -> Any:
-    """Return the type of a name in a list of methods; `{name: NAME}` is the same as NAME."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, str):
-            return value
-        name = value.get("name") if isinstance(value, dict) else None
-        if not isinstance(name, str):
-            given = value.items() if isinstance(value, dict) else ()
-            found = ", ".join(f"{key}: {each}" for key, each in given)
-            raise ValueError(
-                f"a name, or {{name: NAME, ...}} with options{found and f'; found {found}'}"
-            )
-        others = ", ".join(str(key) for key in value if key != "name")
-        if name in names and others:
-            raise ValueError(f"{name} without options; found {others}")
-        if name not in names:
-            raise ValueError(f"one of {', '.join(names)}; found {name!r}.{_hint(name, names)}")
-        return name
-
-    def check(value: str) -> str:
-        if value not in names:
-            raise ValueError(f"one of {', '.join(names)}.{_hint(value, names)}")
-        return value
-
-    schema = WithJsonSchema({"enum": list(names), "type": "string"})
-    return Annotated[str, BeforeValidator(plain), AfterValidator(check), schema]
-
-
-def _hint(name: str, names: Sequence[str]) -> str:
-    """Return what may be meant by a wrong name: "fid" is a value, not a metric."""
-    for metric, (published, _) in PUBLISHED.items():
-        if name == published and metric in names:
-            return f" {name} is the value of {metric} with evaluate.extractors: [inception]."
-    return did_you_mean(name, names)
-
-
-MetricName = name_of(*NETWORK_METRICS, *METRICS)
-
-ExtractorName = name_of(*EXTRACTORS)

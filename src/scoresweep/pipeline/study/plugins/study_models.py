@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, create_model
 
 from scoresweep.pipeline.study.config import Config, MethodConfig
 from scoresweep.pipeline.study.methods.datasets import AnyDataset
-from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS, name_of
+from scoresweep.pipeline.study.methods.method_names import name_of
+from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS
 from scoresweep.pipeline.study.methods.networks import AnyNetwork
 from scoresweep.pipeline.study.methods.noise import AnyNoise
 from scoresweep.pipeline.study.methods.objectives import AnyObjective
