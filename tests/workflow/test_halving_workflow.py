@@ -26,6 +26,9 @@ def test_every_count_has_batches(tmp_path):
     before = {"stage": 1, "reference": 1, "train": 1, "report": 1}
     assert planned(tmp_path, *ONE) == before | {"sweep": 5 + 2 + 1}
     assert planned(tmp_path) == before | {"sweep": 4 + 2 + 1}
+    refused = snakemake(tmp_path, "--dry-run", "--until", "sweep")
+    assert refused.returncode
+    assert "--omit-from report" in refused.stdout + refused.stderr
 
 
 @pytest.mark.slow

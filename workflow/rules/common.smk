@@ -37,6 +37,18 @@ def check_rule_names():
                 )
 
 
+def check_until():
+    """Refuse `--until sweep` with successive halving, in which a `sweep` needs others.
+
+    Snakemake would start no such job, and end with "BUG: Out of jobs".
+    """
+    if plan.halving and "sweep" in workflow.dag_settings.until:
+        raise WorkflowError(
+            "--until sweep: stops after the first count of sample.halving; expected "
+            "--omit-from report, which draws and measures every count"
+        )
+
+
 # Which jobs to run
 # -----------------
 # `examine_results` decides this from the content of files, as it does for `scoresweep plan` and `status`.
@@ -172,6 +184,7 @@ def all_targets(wildcards):
     """Return the report and all results that are due."""
     if not workflow.is_main_process:
         return []
+    check_until()
     due = results().due_jobs
     outdated = [OUTDATED] if any(result.output.exists() for result in due) else []
     return [paths.report, *(result.output for result in due), *outdated]

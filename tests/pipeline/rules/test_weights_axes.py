@@ -21,7 +21,7 @@ from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.commands.estimate.costs import Costs, network_key
 from scoresweep.pipeline.commands.estimate.disk_space import bytes_of_study
 from scoresweep.pipeline.commands.plan import print_plan
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.report.format import format_number
 from scoresweep.pipeline.report.page.best_step_rows import best_step_rows
 from scoresweep.pipeline.report.tables.collect import collect
@@ -35,7 +35,8 @@ from scoresweep.pipeline.rules.sweep import sweep
 from scoresweep.pipeline.rules.train import train_here
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
 from scoresweep.pipeline.study.load import parse_yaml
-from scoresweep.pipeline.system.atomic_files import sha256_of
+from scoresweep.pipeline.system.atomic_files import read_json, sha256_of, write_json
+from scoresweep.pipeline.training.weights import save_network
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
@@ -130,8 +131,13 @@ def test_a_finished_run_is_not_trained_again_for_steps_that_it_did_not_keep(
     plan = make(tmp_path, TRAIN | {"keep": {"every": 5}}, training_step=5)
     assert plan.runs == [run for run in plan.runs if run.id == make(trained).runs[0].id]
     assert examine_results(plan)["train", plan.runs[0].id].state == "done"
-    with pytest.raises(InputError, match=r"step=10, step=10_ema=0\.99"):
+    with pytest.raises(InputError, match=r"step=10, step=10_ema=0\.99.*delete this folder"):
         print_plan(plan, probe=False)
+    provenance = plan.paths.provenance(plan.runs[0].id)
+    write_json(provenance, read_json(provenance) | {"imported": {"file": "checkpoint.pth"}})
+    with pytest.raises(InputError, match=r"not step=5\..*import the file of each") as caught:
+        print_plan(plan, probe=False)
+    assert "delete" not in str(caught.value)
 
 
 def test_a_run_that_has_passed_a_step_without_keeping_it_does_not_resume(
@@ -239,6 +245,25 @@ def test_the_best_step_is_chosen_and_measured_again_on_fresh_samples(
     assert repr(after and after.configurations) == repr(before and before.configurations)
     files[0].unlink()
     assert examine_results(plan)["evaluate", run.id, best.id].is_due
+
+
+def test_a_step_that_cannot_be_measured_is_named_and_the_others_are_measured(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    plan = make(tmp_path, training_step="best", **BEST)
+    run, best = plan.runs[0], plan.settings[0]
+    reference(plan, "digits", "pixels")
+    broken = load_network(plan.paths.run(run.id), training_step=10)
+    for parameter in broken.parameters():
+        parameter.fill_(np.nan)
+    save_network(plan.paths.weights(run.id, "step=10"), broken, run.train.network)
+    with pytest.raises(RunError):
+        sweep(plan, run.id, "1-of-1")
+    assert "1 of 3 cannot be measured: 10 (step 10: " in " ".join(capsys.readouterr().err.split())
+    files = [plan.paths.metrics(run.id, s.id) for s in step_plan(plan, run, best).settings]
+    assert [file.exists() for file in files] == [False, True, True]
+    assert not plan.paths.metrics(run.id, best.id).exists()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from scoresweep.pipeline.errors import InputError, join_names
 from scoresweep.pipeline.results.best_step import has_best_step, step_plan
 from scoresweep.pipeline.results.result import Results, score_error_key
 from scoresweep.pipeline.study import Plan, Run
+from scoresweep.pipeline.system.atomic_files import read_json
 
 __all__ = ["check_kept_weights", "describe_missing"]
 
@@ -42,6 +43,12 @@ def _needed(plan: Plan, results: Results, run: Run) -> Iterator[str]:
 
 def describe_missing(run_folder: Path, names: Iterable[str]) -> str:
     """Say which weights a finished run lacks, which it has, and how to get those that it lacks."""
+    if "imported" in read_json(run_folder / "provenance.json"):
+        return (
+            f"{run_folder}: was imported from a file, which holds one set of weights and not "
+            f"{join_names(names)}. Leave out sample.training_step and sample.ema, or import the "
+            f"file of each step or decay into a study of its own"
+        )
     kept = sorted(path.parent.name for path in run_folder.glob("kept/*/model.safetensors"))
     return (
         f"{run_folder}: was trained without keeping the weights {join_names(names)}; it has the "

@@ -13,7 +13,7 @@ import traceback
 from dataclasses import dataclass
 from functools import cached_property
 
-from scoresweep.pipeline.errors import RunError, ScoresweepError
+from scoresweep.pipeline.errors import RunError, ScoresweepError, join_names
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import Rule
 from scoresweep.pipeline.results.best_step import (
@@ -166,20 +166,40 @@ def _choose_best_step(
 ) -> None:
     """Measure a setting at every kept step, as far as that is due, and write the choice.
 
-    Raises `RunError` if no step has a value.
+    Raises `RunError` if a step cannot be measured, after the others have been, or none has a value.
     """
-    steps = step_plan(plan, run, setting)
+    steps, failed = step_plan(plan, run, setting), dict[str, str]()
     for each in steps.settings:
-        due = due_rules(steps, run.id, each.id, this_code=this_code)
-        if "sample" in due:
-            sample(steps, run.id, each.id, devices, this_code=this_code)
-        if due:
-            evaluate(steps, run.id, each.id, min(devices.gpus, 1), real)
+        try:
+            _measure_step(steps, run, each, devices, real, this_code=this_code)
+        except (ScoresweepError, OSError) as error:
+            failed[str(each.sample.training_step)] = str(error)
+    where = f"run {run.id}, setting {setting.id}"
+    if failed:
+        step, reason = next(iter(failed.items()))
+        raise RunError(
+            f"{where}: no training step is chosen, because {len(failed)} of {len(steps.settings)} "
+            f"cannot be measured: {join_names(failed)} (step {step}: {reason}). The others are. "
+            f"Mend the cause and run the same command again; or keep fewer steps (a larger "
+            f"train.keep.every, which trains nothing again), or name steps instead of best "
+            f"(sample.training_step)"
+        )
     choice = find_best_step(plan, run, setting)
     if choice is None or chosen_step(plan, run, setting, choice) is None:
         raise RunError(
-            f"run {run.id}, setting {setting.id}: no training step has a value of "
-            f"sample.best_step.measure, so none can be chosen. See the attribute `problems` of "
-            f"their metrics; more samples in sample.best_step.count may help"
+            f"{where}: no training step has a value of sample.best_step.measure, so none can be "
+            f"chosen. See the attribute `problems` of their metrics; more samples in "
+            f"sample.best_step.count may help"
         )
     write_choice(plan, choice)
+
+
+def _measure_step(
+    steps: Plan, run: Run, setting: Setting, devices: Devices, real: RealData, *, this_code: bool
+) -> None:
+    """Draw and measure a setting of a plan of training steps, as far as that is due."""
+    due = due_rules(steps, run.id, setting.id, this_code=this_code)
+    if "sample" in due:
+        sample(steps, run.id, setting.id, devices, this_code=this_code)
+    if due:
+        evaluate(steps, run.id, setting.id, min(devices.gpus, 1), real)
