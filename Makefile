@@ -61,8 +61,10 @@ format: install  ## Format the code
 	ruff format .
 	snakefmt Snakefile workflow
 
-schema: install  ## Write the JSON schema of study files
+schema: install  ## Write the JSON schemas of study files and of --json
 	scoresweep schema > workflow/schemas/study.schema.json
+	scoresweep schema --of status > docs/schemas/status.schema.json
+	scoresweep schema --of plan > docs/schemas/plan.schema.json
 
 docs: .venv/docs-installed  ## Build the documentation: build/site/index.html, to be read offline
 	mkdocs build --quiet

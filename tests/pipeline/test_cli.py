@@ -145,6 +145,8 @@ print(sorted(set({HEAVY}) & set(sys.modules)))
         (["sample", "study.yaml", "--setting", "x"], "setting 'x' is not part of the study"),
         (["stage", "study.yaml", "--dataset", "digit"], "Did you mean 'digits'?"),
         (["train", "study.yaml"], "is not staged; run `scoresweep stage`"),
+        (["status", "study.yaml"], "there is no study tiny here"),
+        (["status", "study.yaml", "--watch", "--json"], "--watch and --json"),
     ],
 )
 def test_wrong_input_exits_with_2_and_one_message(
@@ -180,10 +182,10 @@ def test_every_command_validates_the_study(study, tmp_path, monkeypatch, capsys,
 def test_exit_code_and_message_of_errors(study, monkeypatch, capsys, error, code, message):
     from scoresweep.pipeline.commands import status
 
-    def fail(_plan):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(status, "status", fail)
+    monkeypatch.setattr(status, "run_status", fail)
     assert main(monkeypatch, "status", study) == code
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -194,10 +196,10 @@ def test_exit_code_and_message_of_errors(study, monkeypatch, capsys, error, code
 def test_bugs_keep_their_traceback(study, monkeypatch):
     from scoresweep.pipeline.commands import status
 
-    def fail(_plan):
+    def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(status, "status", fail)
+    monkeypatch.setattr(status, "run_status", fail)
     with pytest.raises(ZeroDivisionError):
         main(monkeypatch, "status", study)
 

@@ -65,6 +65,10 @@ At = Annotated[
     typer.Option(help="Value of an axis that is not shown, such as levels=10; repeatable."),
 ]
 
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object (docs/json_output.md).")
+]
+
 START = "Start a study"
 STEPS = "Steps of a study"
 INSPECT = "Inspect and manage a study"
@@ -406,6 +410,7 @@ def plan(
     gpus: Annotated[
         int, typer.Option(min=0, help="GPUs of this machine, one for each job; 0: CPU.")
     ] = 0,
+    as_json: AsJson = False,
     root: Root = Path(),
 ) -> None:
     """Print the jobs of a study, and estimate its files and its time."""
@@ -414,15 +419,32 @@ def plan(
 
     found = _plan(study, root)
     check_data(found, str(study))
+    if as_json:
+        from scoresweep.pipeline.commands.plan import estimate_plan
+        from scoresweep.pipeline.commands.plan_json import plan_object
+
+        estimate = estimate_plan(found, probe, settings_per_job, cores, gpus)
+        typer.echo(plan_object(found, estimate).model_dump_json(indent=1))
+        return
     print_plan(found, probe, None, settings_per_job, cores, gpus)
 
 
 @app.command(rich_help_panel=INSPECT)
-def status(study: StudyFile, root: Root = Path()) -> None:
+def status(
+    study: StudyFile,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again until all is done or Ctrl-C.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between updates of --watch.")] = 5,
+    as_json: AsJson = False,
+    root: Root = Path(),
+) -> None:
     """Print the state of each run and setting, during a study and after it."""
-    from scoresweep.pipeline.commands.status import status as show_status
+    from scoresweep.pipeline.commands.status import run_status
 
-    show_status(_plan(study, root))
+    if watch and as_json:
+        raise InputError("status: --watch and --json cannot be combined; leave one of them out")
+    run_status(_plan(study, root), study, watch=every if watch else None, as_json=as_json)
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -533,11 +555,16 @@ def methods(
 @app.command(rich_help_panel=INSPECT)
 def schema(
     study: PluginStudy = None,
+    of: Annotated[
+        Literal["study", "status", "plan"],
+        typer.Option(help="Of study files, or of what status or plan prints with --json."),
+    ] = "study",
 ) -> None:
-    """Print the JSON schema of study files."""
-    from scoresweep.pipeline.commands.schema import study_schema
+    """Print the JSON schema of study files, or of the output of a command."""
+    from scoresweep.pipeline.commands.schema import output_schema, study_schema
 
-    typer.echo(json.dumps(study_schema(study), indent=2, ensure_ascii=False))
+    found = study_schema(study) if of == "study" else output_schema(of)
+    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
 def _names(*texts: str) -> list[str]:

@@ -121,7 +121,7 @@ def test_a_running_job_shows_its_number_and_nodes(plan: Plan, queue: Queue) -> N
         "running",
         "12",
         "n[1-2]",
-        "50 of 200",
+        "50 of 200 steps",
     ]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
+from checkout import ROOT
 from faked_study import (
     CONTENT,
     fake_metrics,
@@ -32,7 +35,9 @@ from scoresweep.pipeline.commands.estimate.job_seconds import (
 )
 from scoresweep.pipeline.commands.estimate.probe import time_unknown
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
-from scoresweep.pipeline.commands.plan import print_plan
+from scoresweep.pipeline.commands.plan import STEP_NAMES, estimate_plan, print_plan
+from scoresweep.pipeline.commands.plan_json import plan_object
+from scoresweep.pipeline.commands.schema import output_schema
 from scoresweep.pipeline.results import SWEEP_STEPS, examine_results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
@@ -102,6 +107,28 @@ def test_a_probe_gives_the_time(tmp_path: Path, probed: list[int]) -> None:
     _, text = printed(fake_plan(tmp_path, evaluate={"keep_features": False}), probe=True)
     assert f"{size / 1000:.0f} kB" in text
     assert "keep_features" not in text
+
+
+def test_the_json_has_jobs_ids_and_axes_and_follows_its_schema(tmp_path: Path) -> None:
+    plan = fake_plan(tmp_path)
+    estimate = estimate_plan(plan, probe=False, settings_per_job=3)
+    found = json.loads(plan_object(plan, estimate).model_dump_json())
+    schema = json.loads((ROOT / "docs/schemas/plan.schema.json").read_text("utf-8"))
+    assert schema == output_schema("plan")
+    jsonschema.validate(found, schema)
+    assert set(schema["required"]) == set(found)
+    rules = {rule["name"]: rule for rule in found["rules"]}
+    train = {"name": "train", "is_step": False, "jobs": 4, "done": 0, "due": 4}
+    assert rules["train"] == train | {"seconds": None}
+    assert [name for name, rule in rules.items() if rule["is_step"]] == [*STEP_NAMES]
+    assert (found["seconds"], found["seconds_from"]) == (None, [])
+    assert found["feature_bytes"] == 240 * (64 * 4 + 16)
+    axes = {"levels": [6, 4], "seed": [0, 1], "step_size": [8e-5, 5e-6, 2e-5]}
+    assert found["axes"] == axes
+    assert [run["id"] for run in found["runs"]] == [run.id for run in plan.runs]
+    stores = {setting["id"]: setting["store"] for setting in found["settings"]}
+    assert stores == {setting.id: setting.store for setting in plan.settings}
+    assert found["reasons"] == []
 
 
 def test_settings_that_share_a_store_count_its_samples_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import socket
 import subprocess
@@ -11,19 +12,28 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
+from checkout import ROOT
 from faked_study import (
     CONTENT,
+    fake_dataset,
     fake_metrics,
     fake_plan,
+    fake_report,
     fake_run,
     fake_samples,
     fake_score_error,
+    fake_study,
 )
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
-from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.commands import watch
+from scoresweep.pipeline.commands.schema import output_schema
+from scoresweep.pipeline.commands.status import run_status, status
+from scoresweep.pipeline.commands.watch import watch_status
+from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.batch_state import BatchState
@@ -128,8 +138,9 @@ def test_settings_go_from_sampling_to_done(plan: Plan) -> None:
     assert states == {one.id: "done", two.id: "sampled", three.id: "running"}
     text = printed(plan)
     assert "1 done, 9 waiting, 1 sampled, 1 running" in text
-    assert f"{run.id} / {one.id}" not in text
-    assert f"{run.id} / {two.id}" in text
+    listed = [text.index(f"{run.id} / {setting.id}") for setting in (three, two, one)]
+    assert listed == sorted(listed), "done settings come after those in work"
+    assert text.index("1 of 4 chunks") < listed[1]
 
 
 def test_metrics_of_other_options_are_outdated(plan: Plan, tmp_path: Path) -> None:
@@ -169,7 +180,21 @@ def test_a_batch_tells_what_it_measures_and_what_failed(plan: Plan) -> None:
     assert (found[one.id].state, found[one.id].message) == ("failed", "evaluation: no room")
     assert (found[two.id].state, found[two.id].message) == ("sampled", "evaluation: started")
     assert (found[three.id].state, found[three.id].message) == ("failed", "no GPU")
-    assert printed(plan).count(f"log: {log}\n") == 1
+    text = printed(plan)
+    assert text.count(f"log: {log}\n") == 1
+    assert f"now: {run}, batch 1-of-1, task 1 of 4: {two.id}, evaluation: started" in text
+
+
+def test_a_batch_tells_what_it_draws(plan: Plan) -> None:
+    run, setting = plan.runs[1], plan.settings[0]
+    fake_run(plan, run)
+    write_batch(plan, run.id, current=setting.id)
+    JobState("running", 3, 8).write(plan.paths.samples_progress(run.id, setting.store))
+    assert f"task 1 of 4: {setting.id}, drawing: 3 of 8 chunks" in printed(plan)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_batch(plan, run.id, current=setting.id, pid=ended.pid)
+    assert "now: " not in printed(plan)
 
 
 def test_a_failure_to_measure_other_options_is_shown(plan: Plan, tmp_path: Path) -> None:
@@ -241,6 +266,88 @@ def test_long_tables_list_urgent_jobs_and_count_the_rest(tmp_path: Path) -> None
     assert "diverged" in text
     assert "settings: 2,000: 1,999 waiting, 1 failed" in text
     assert len(text.splitlines()) < 40
+
+
+def test_the_json_has_every_job_and_follows_its_schema(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, (one, _, three) = plan.runs[1], plan.settings
+    fake_run(plan, run)
+    fake_samples(plan, run, one)
+    fake_metrics(plan, run, one)
+    write(plan, updated=time.time())
+    state = JobState("running", 1, 4, images_per_second=20.0, seconds=6.0)
+    state.write(plan.paths.samples_progress(run.id, three.store))
+    write_batch(plan, run.id, current=three.id)
+    run_status(plan, Path("study.yaml"), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    schema = json.loads((ROOT / "docs/schemas/status.schema.json").read_text("utf-8"))
+    assert schema == output_schema("status")
+    jsonschema.validate(found, schema)
+    assert set(schema["required"]) == set(found)
+    assert (found["study"], found["done"]) == ("faked", False)
+    assert found["runs"] == {"running": 1, "done": 1, "waiting": 2}
+    assert found["settings"] == {"done": 1, "running": 1, "waiting": 10}
+    assert (found["due"]["train"], found["due"]["evaluate"]) == (3, 11)
+    assert len(found["jobs"]) == 4 + 12
+    job = next(job for job in found["jobs"] if (job["run"], job["setting"]) == (run.id, three.id))
+    assert (job["state"], job["done"], job["total"], job["unit"]) == ("running", 1, 4, "chunks")
+    assert (job["images_per_second"], job["seconds_left"]) == (20.0, 18.0)
+    assert job["slurm_job"] is job["log"] is None
+    (batch,) = found["batches"]
+    assert (batch["run"], batch["batch"], batch["current"]) == (run.id, "1-of-1", three.id)
+
+
+def test_watching_ends_when_all_is_done(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_study(plan, metrics=False)
+    pairs = [(run, setting) for run in plan.runs for setting in plan.settings]
+    waits = list[float]()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            for run, setting in pairs:
+                fake_metrics(plan, run, setting)
+        if len(waits) == 3:
+            fake_report(plan)
+
+    monkeypatch.setattr(watch.time, "sleep", wait)
+    console = Console(file=io.StringIO(), width=160)
+    watch_status(plan, 100.0, console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert [line[9:] for line in lines[:2]] == [
+        "runs: 4: 4 done; settings: 12: 12 sampled",
+        "runs: 4: 4 done; settings: 12: 12 done",
+    ]
+    assert lines[2].startswith("Study faked"), "a line for each change, then the table"
+    assert len(waits) == 3
+    assert all(90 < seconds <= 100 for seconds in waits)
+
+
+def test_a_terminal_is_redrawn_in_place_until_ctrl_c(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", stop)
+    size = {"width": 100, "height": 20}
+    console = Console(file=io.StringIO(), force_terminal=True, highlight=False, **size)
+    watch_status(plan, 2.0, console)
+    assert isinstance(console.file, io.StringIO)
+    screen, after = console.file.getvalue().split("\x1b[?1049l")
+    assert screen.startswith("\x1b[?1049h"), "the alternate screen, without scrolling"
+    assert len(screen.splitlines()) <= size["height"]
+    assert "every 2 s" in screen
+    assert "settings: 12: 12 waiting" in after
+
+
+def test_a_study_in_another_folder_is_not_here(plan: Plan) -> None:
+    with pytest.raises(InputError, match=r"no study faked here.*--root.*--configfile my\.yaml"):
+        run_status(plan, Path("my.yaml"))
+    fake_dataset(plan, "digits")
+    run_status(plan, Path("my.yaml"))
 
 
 def test_imports_nothing_heavy() -> None:

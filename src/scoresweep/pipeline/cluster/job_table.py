@@ -18,7 +18,7 @@ from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import duration
 from scoresweep.pipeline.system.job_state import JobState
 
-__all__ = ["BegunTask", "Job", "State", "begun_tasks", "collect_jobs"]
+__all__ = ["BegunTask", "BegunTasks", "Job", "State", "begun_tasks", "collect_jobs"]
 
 State = Literal["failed", "stale", "running", "queued", "sampled", "outdated", "waiting", "done"]
 """`stale`: started, but shows no activity; `queued`: waits in SLURM's queue; `sampled`: not yet
@@ -52,6 +52,11 @@ class Job:
         return self.run if self.setting is None else f"{self.run} / {self.setting}"
 
     @property
+    def unit(self) -> Literal["steps", "chunks"]:
+        """What the job counts: training steps, or chunks of samples."""
+        return "steps" if self.setting is None else "chunks"
+
+    @property
     def seconds_left(self) -> float | None:
         """Estimated seconds until a running job is done; None if unknown."""
         p = self.progress
@@ -60,13 +65,16 @@ class Job:
         return p.seconds / p.step * (p.steps - p.step)
 
 
-def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
+def collect_jobs(
+    plan: Plan, results: Results | None = None, begun: Mapping[str, BegunTasks] | None = None
+) -> list[Job]:
     """Return all runs, then all settings of each run, in the order of the plan.
 
-    `results` are those of the plan (`examine_results`), if known.
+    `results` are those of the plan (`examine_results`) and `begun` the tasks that its runs have
+    begun (`begun_tasks`), if known.
     """
     results = results or examine_results(plan)
-    begun = {run.id: begun_tasks(plan, run.id) for run in plan.runs}
+    begun = begun or {run.id: begun_tasks(plan, run.id) for run in plan.runs}
     jobs = [_run(plan, run, results, begun[run.id]) for run in plan.runs]
     for run in plan.runs:
         jobs.extend(_settings(plan, run.id, results, begun[run.id]))
@@ -76,23 +84,29 @@ def collect_jobs(plan: Plan, results: Results | None = None) -> list[Job]:
 class BegunTask(NamedTuple):
     """A task of a run that a batch has begun."""
 
+    name: str
+    """Name of the batch."""
     batch: BatchState
     log: Path
     """Log of the job of the batch."""
 
 
-def begun_tasks(plan: Plan, run: str) -> dict[str, BegunTask]:
+BegunTasks = Mapping[str, BegunTask]
+"""The last batch that began each task of a run, by task."""
+
+
+def begun_tasks(plan: Plan, run: str) -> BegunTasks:
     """Return the last batch that began each task of a run."""
     begun = []
     for path in plan.paths.batches(run).glob("*.progress.json"):
         if state := BatchState.read(path):
-            log = plan.paths.batch_log(run, path.name.removesuffix(".progress.json"))
-            begun.append(BegunTask(state, log))
+            name = path.name.removesuffix(".progress.json")
+            begun.append(BegunTask(name, state, plan.paths.batch_log(run, name)))
     begun.sort(key=lambda task: task.batch.updated)
     return {name: task for task in begun for name in task.batch.tasks}
 
 
-def _run(plan: Plan, run: Run, results: Results, begun: Mapping[str, BegunTask]) -> Job:
+def _run(plan: Plan, run: Run, results: Results, begun: BegunTasks) -> Job:
     paths, network = plan.paths, results["train", run.id]
     if network.is_due:
         return _mark_outdated(_unfinished(run.id, None, paths.progress(run.id)), network)
@@ -134,9 +148,7 @@ def _add_measurement(job: Job, what: str, name: str, task: BegunTask | None, mea
     return job
 
 
-def _settings(
-    plan: Plan, run: str, results: Results, begun: Mapping[str, BegunTask]
-) -> Iterator[Job]:
+def _settings(plan: Plan, run: str, results: Results, begun: BegunTasks) -> Iterator[Job]:
     paths = plan.paths
     sample_files = list_names(paths.results / "samples" / run)
     for setting in results.settings[run]:

@@ -1,14 +1,23 @@
-"""Command `schema`: the JSON schema of study files."""
+"""Command `schema`: the JSON schema of study files, and of what commands print."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scoresweep.pipeline.commands.methods import study_methods
 from scoresweep.pipeline.study.plugins.study_models import study_model
 
-__all__ = ["study_schema"]
+__all__ = ["output_schema", "study_schema"]
+
+
+def output_schema(command: Literal["status", "plan"]) -> dict[str, Any]:
+    """Return the JSON schema of what a command prints with `--json` (`docs/schemas/`)."""
+    from scoresweep.pipeline.commands.plan_json import PlanObject
+    from scoresweep.pipeline.commands.status_json import StatusObject
+
+    kind = {"status": StatusObject, "plan": PlanObject}[command]
+    return kind.model_json_schema(mode="serialization")
 
 
 def study_schema(study: Path | None = None) -> dict[str, Any]:
