@@ -22,7 +22,7 @@ __all__ = ["PlanObject", "plan_object"]
 class RuleObject(JsonObject):
     """The jobs of a rule, or the tasks of `sweep` that have a step of this name."""
 
-    name: Rule
+    name: str
     """Name of the rule or step."""
     is_step: bool
     """Whether it is a step of `sweep`, whose jobs include it."""
@@ -106,7 +106,8 @@ class PlanObject(JsonObject):
 
 def plan_object(plan: Plan, estimate: PlanEstimate) -> PlanObject:
     """Return the plan of a study as plain values."""
-    points = [each.axes for each in (*plan.runs, *plan.settings, *plan.evaluations)]
+    points = [run.axes for run in plan.runs] + [setting.axes for setting in plan.settings]
+    points += [evaluation.axes for evaluation in plan.evaluations]
     left = estimate.left
     return PlanObject(
         study=plan.study.study,
@@ -127,7 +128,7 @@ def plan_object(plan: Plan, estimate: PlanEstimate) -> PlanObject:
     )
 
 
-def _rule(name: Rule, total: int, done: int, seconds: float | None) -> RuleObject:
+def _rule(name: str, total: int, done: int, seconds: float | None) -> RuleObject:
     return RuleObject(
         name=name,
         is_step=name in SWEEP_STEPS,

@@ -170,6 +170,6 @@ def _progress(job: Job) -> str:
 def _counts(group: Iterable[Job]) -> str:
     """Return "4: 3 done, 1 running"."""
     counts = Counter(job.state for job in group)
-    states = ("done", *(state for state in reversed(COLOURS) if state != "done"))
+    states = sorted(reversed(COLOURS), key=lambda state: state != "done")
     parts = [f"{counts[state]:,} {state}" for state in states if counts[state]]
     return f"{counts.total():,}: {', '.join(parts)}"
