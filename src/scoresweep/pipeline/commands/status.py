@@ -170,6 +170,6 @@ def _progress(job: Job) -> str:
 def _counts(group: Iterable[Job]) -> str:
     """Return "4: 3 done, 1 running"."""
     counts = Counter(job.state for job in group)
-    states = sorted(reversed(COLOURS), key=lambda state: state != "done")
+    states: list[State] = ["done", *(each for each in reversed(COLOURS) if each != "done")]
     parts = [f"{counts[state]:,} {state}" for state in states if counts[state]]
     return f"{counts.total():,}: {', '.join(parts)}"
