@@ -440,7 +440,7 @@ def status(
     root: Root = Path(),
 ) -> None:
     """Print the state of each run and setting, during a study and after it."""
-    from scoresweep.pipeline.commands.status import run_status
+    from scoresweep.pipeline.commands.status_command import run_status
 
     if watch and as_json:
         raise InputError("status: --watch and --json cannot be combined; leave one of them out")

@@ -31,7 +31,8 @@ from rich.console import Console
 from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
 from scoresweep.pipeline.commands import watch
 from scoresweep.pipeline.commands.schema import output_schema
-from scoresweep.pipeline.commands.status import run_status, status
+from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.commands.status_command import run_status
 from scoresweep.pipeline.commands.watch import watch_status
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan
@@ -352,7 +353,7 @@ def test_a_study_in_another_folder_is_not_here(plan: Plan) -> None:
 
 def test_imports_nothing_heavy() -> None:
     code = (
-        "import sys, scoresweep.pipeline.commands.status\n"
+        "import sys, scoresweep.pipeline.commands.status_command\n"
         "heavy = {'torch', 'xarray', 'numpy', 'pandas', 'matplotlib', 'zarr'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -1,11 +1,10 @@
-"""Command `status`: print the state of each run and setting."""
+"""Print the state of each run and setting."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +14,6 @@ from scoresweep.pipeline.cluster.job_table import Job, State
 from scoresweep.pipeline.commands.study_status import (
     RunningBatch,
     StudyStatus,
-    check_is_here,
     read_status,
 )
 from scoresweep.pipeline.results.code_summary import count_codes, other_code_lines
@@ -25,7 +23,6 @@ from scoresweep.pipeline.system.console import duration
 __all__ = [
     "count_lines",
     "print_status",
-    "run_status",
     "status",
     "status_lines",
     "status_table",
@@ -49,26 +46,6 @@ HEADINGS = ["run / setting", "state", "job", "nodes", *NUMERIC, "message"]
 
 MAX_BATCHES = 8
 """Number of running batches to list."""
-
-
-def run_status(
-    plan: Plan, study: Path, *, watch: float | None = None, as_json: bool = False
-) -> None:
-    """Show the state of the study in the file `study` once, or every `watch` seconds.
-
-    With `as_json`, print one JSON object. Raises `InputError` if the study is in another folder.
-    """
-    check_is_here(plan, study)
-    if as_json:
-        from scoresweep.pipeline.commands.status_json import status_object
-
-        sys.stdout.write(status_object(read_status(plan)).model_dump_json(indent=1) + "\n")
-    elif watch is None:
-        status(plan)
-    else:
-        from scoresweep.pipeline.commands.watch import watch_status
-
-        watch_status(plan, watch)
 
 
 def status(plan: Plan, limit: int = 40, console: Console | None = None) -> list[Job]:
