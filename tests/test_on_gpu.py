@@ -198,14 +198,44 @@ def test_images_are_those_of_the_files_or_are_said_to_be_synthetic(load, tmp_pat
     assert empty.train.shape[1:] == (3, 32, 32)
 
 
+CASE = '<testcase name="{}"><properties><property name="gpu" value="{}"/></properties>{}</testcase>'
+
+
+def write_report(path, *cases):
+    content = "".join(CASE.format(*case) for case in cases)
+    path.write_text(f"<testsuites><testsuite>{content}</testsuite></testsuites>")
+    return path
+
+
 def test_failed_and_skipped_gpu_tests_are_listed(load, part, tmp_path):
-    report = tmp_path / "report.xml"
-    report.write_text(
-        '<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure message="no"/>'
-        '</testcase><testcase name="c"><skipped message="old"/></testcase></testsuite></testsuites>'
-    )
+    cases = [("a", ""), ("b", '<failure message="no"/>'), ("c", '<skipped message="old"/>')]
+    report = write_report(tmp_path / "report", *((name, "card", more) for name, more in cases))
     load("gpu_parts.gpu_tests").add_results(part, report)
     total, failure, skip = part.rows
     assert (total["figure"], total["failed"]) == (1, True)
     assert (failure["what"], failure["failed"]) == ("test b", True)
     assert (skip["what"], skip["failed"]) == ("test c", False)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "failed"), [(["card", "card"], False), (["card", "simulated GPU"], True), ([], True)]
+)
+def test_gpu_tests_count_only_on_a_real_gpu(load, part, tmp_path, monkeypatch, gpus, failed):
+    report = write_report(tmp_path / "report", *(("a", gpu, "") for gpu in gpus))
+    monkeypatch.setattr(part, "device", torch.device("cuda"))
+    load("gpu_parts.gpu_tests").add_results(part, report)
+    assert [(row["figure"], row["failed"]) for row in part.rows] == [(len(gpus), failed)]
+
+
+def test_gpu_tests_that_have_no_time_are_stopped_and_those_before_them_count(load, part, tmp_path):
+    module = load("gpu_parts.gpu_tests")
+    hangs = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", hangs + "time.sleep(60)"]
+    assert module.run_tests(command, 1.0)[1] is None
+    assert module.run_tests([sys.executable, "-c", "print(1); raise SystemExit(3)"], 60) == (
+        "1\n",
+        3,
+    )
+    report = write_report(tmp_path / "report", ("a", "card", ""), ("interrupted", "card", ""))
+    module.add_results(part, report, all_ended=False)
+    assert [row["figure"] for row in part.rows] == [1]

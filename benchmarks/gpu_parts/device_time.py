@@ -82,6 +82,21 @@ def captured(step: Run) -> Run:
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
+    try:
+        with torch.cuda.graph(graph):
+            step()
+    except Exception:
+        _leave_capture()
+        raise
     return graph.replay
+
+
+def _leave_capture() -> None:
+    """Undo what a failed capture leaves behind: all later work would fail.
+
+    `torch.cuda.graph` does not leave its stream if the capture's end fails, and the default
+    generator then refuses to draw, because it still counts for the capture.
+    """
+    torch.cuda.set_stream(torch.cuda.default_stream())
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(torch.Generator("cuda").graphsafe_get_state())

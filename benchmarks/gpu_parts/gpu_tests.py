@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +14,11 @@ from gpu_parts.part import Part, run_part
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "gpu"
+IN_DRY_RUN = "test_simulated_gpu.py"
+ENDING = 5.0
+"""Seconds in which pytest ends and writes its report."""
+SIMULATED = "simulated GPU"
+"""What the tests call it in their report if they do not run on a real one."""
 
 
 def measure(part: Part) -> None:
@@ -26,34 +33,49 @@ def _run(part: Part) -> None:
     if importlib.util.find_spec("pytest") is None:
         raise ModuleNotFoundError("pytest", name="pytest")
     report = part.output.with_suffix(".xml")
+    tests = FOLDER / IN_DRY_RUN if part.quick else FOLDER
     # The versions here may differ from the tested ones, so their warnings are no failures.
-    command = [sys.executable, "-m", "pytest", str(FOLDER), f"--junitxml={report}", "-W", "default"]
-    command += ["-p", "no:cacheprovider", *(["--collect-only"] if part.quick else [])]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    print(done.stdout, done.stderr)
-    if part.quick:
-        found = sum("::" in line for line in done.stdout.splitlines())
-        note = "--dry-run: collected only, since make test runs them"
-        part.add("GPU tests", figure=found, failed=done.returncode != 0, note=note)
-        return
+    command = [sys.executable, "-m", "pytest", str(tests), f"--junitxml={report}", "-W", "default"]
+    output, code = run_tests([*command, "-p", "no:cacheprovider"], part.seconds_left() - ENDING)
+    print(output)
     if not report.exists():
-        missing = [line for line in (done.stdout + done.stderr).splitlines() if "No module" in line]
-        reason = missing[-1].strip() if missing else f"pytest ended with {done.returncode}"
+        missing = [line for line in output.splitlines() if "No module" in line]
+        reason = missing[-1].strip() if missing else f"pytest ended with {code}"
         part.add("GPU tests", failed=not missing, note=f"not measured: {reason}")
         return
-    add_results(part, report)
+    add_results(part, report, all_ended=code is not None)
 
 
-def add_results(part: Part, report: Path) -> None:
-    """Add the rows of a JUnit file."""
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+def run_tests(command: Sequence[str], seconds: float) -> tuple[str, int | None]:
+    """Run pytest for at most `seconds`; return its output and exit code, None if it was stopped.
+
+    It is stopped as by Ctrl-C, since it then writes the results of the tests that have ended.
+    """
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, **given)
+    try:
+        return process.communicate(timeout=max(0.0, seconds))[0], process.returncode
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        return process.communicate()[0], None
+
+
+def add_results(part: Part, report: Path, all_ended: bool = True) -> None:
+    """Add the rows of a JUnit file; unless `all_ended`, its last test is the interrupted one."""
+    root = ElementTree.parse(report).getroot()
+    gpus = {each.get("value", "") for each in root.iter("property") if each.get("name") == "gpu"}
+    cases = list(root.iter("testcase"))[: None if all_ended else -1]
     bad = [
         case for case in cases if any(case.find(tag) is not None for tag in ("failure", "error"))
     ]
     skipped = [case for case in cases if case.find("skipped") is not None]
     passed = len(cases) - len(bad) - len(skipped)
     counts = f"of {len(cases)}; {len(bad)} failed, {len(skipped)} skipped"
-    part.add("GPU tests, passed", figure=passed, failed=bool(bad) or not cases, note=counts)
+    counts += f"; on {' and '.join(sorted(gpus)) or 'no GPU'}"
+    counts += "" if all_ended else "; the others had no time"
+    is_wrong = part.device.type == "cuda" and (not gpus or SIMULATED in gpus)
+    failed = bool(bad) or not cases or is_wrong
+    part.add("GPU tests, passed", figure=passed, failed=failed, note=counts)
     for case in [*bad, *skipped]:
         tag = next(tag for tag in ("failure", "error", "skipped") if case.find(tag) is not None)
         found = case.find(tag)

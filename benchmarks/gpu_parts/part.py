@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import sys
@@ -71,7 +72,8 @@ class Part:
             self._explain(what, error)
         gc.collect()
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # a failed capture of a graph may forbid it
+                torch.cuda.empty_cache()
 
     def _explain(self, what: str, error: Exception) -> None:
         if isinstance(error, ModuleNotFoundError) and "scoresweep" not in str(error.name):

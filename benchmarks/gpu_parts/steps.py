@@ -61,8 +61,8 @@ def variants(public: Make, own: Make, base: str) -> list[Variant]:
     return [
         Variant(f"{base} float32", public, is_base=True, benchmark=True),
         Variant("ours bf16", lambda: own(True, False)),
-        Variant("ours bf16, CUDA graph", lambda: own(True, False, capturable=True), graph=True),
         Variant("ours float32", lambda: own(False, False)),
+        Variant("ours bf16, CUDA graph", lambda: own(True, False, capturable=True), graph=True),
         Variant("ours bf16, cuDNN benchmark", lambda: own(True, False), benchmark=True, once=True),
         Variant(f"{base} with TF32", public, tf32=True, benchmark=True, once=True),
         Variant("ours bf16 compiled", lambda: own(True, True), compiles=True, once=True),

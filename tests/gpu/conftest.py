@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,7 +16,7 @@ FUNCTIONS = {
     "is_available": True,
     "device_count": 1,
     "current_device": 0,
-    "get_device_name": "simulated GPU",
+    "get_device_name": "simulated GPU",  # `benchmarks/on_gpu.py` knows it by this name
     "get_device_capability": (9, 0),
     "is_bf16_supported": True,
     "synchronize": None,
@@ -54,11 +54,15 @@ class GPU:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[GPU]:
-    """Run the test on a GPU."""
+def gpu(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> Iterator[GPU]:
+    """Run the test on a GPU, and name it in pytest's report."""
     if torch.cuda.is_available():
+        record_property("gpu", torch.cuda.get_device_name())
         yield GPU(is_real=True)
         return
+    record_property("gpu", FUNCTIONS["get_device_name"])
     for name, answer in FUNCTIONS.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     monkeypatch.setattr(torch, "Generator", SimulatedGenerator)

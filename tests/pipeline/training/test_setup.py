@@ -68,6 +68,14 @@ def test_a_process_that_sees_its_own_gpu_only_uses_it(process_1, started, monkey
     assert accelerator.local_process_index == 0  # DistributedDataParallel takes it as the GPU
 
 
+def test_tasks_that_see_a_slice_each_are_refused(process_1, started, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-3a41b0c2-9d5e-5a4f-8c7e-0123456789ab")
+    with pytest.raises(InputError, match=r"gpus: 2: .*MIG.* expected 1$"):
+        make_accelerator("no", gpus=2)
+
+
 @pytest.mark.parametrize("rank", ["0", None])
 def test_a_gpu_that_is_missing_is_refused(monkeypatch, rank):
     if rank:

@@ -25,6 +25,7 @@ from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.results.input_hashes import training_sha256
 from scoresweep.pipeline.study import Run, StudyPaths
 from scoresweep.pipeline.system.device import check_gpus, gpu_of_process, process_group_backend
+from scoresweep.pipeline.system.visible_gpus import check_slices
 from scoresweep.pipeline.training.noise_levels import resolve_noise_levels, training_points
 from scoresweep.pipeline.training.run_log import RunFolders
 from scoresweep.pipeline.training.stop_requests import record_signals
@@ -64,6 +65,7 @@ def _select_gpu(gpus: int) -> None:
         check_gpus(gpus)
         return
     check_gpus(1)
+    check_slices(gpus)  # also if SLURM shows each task one slice only
     has_own = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
     rank, visible = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     os.environ["LOCAL_RANK"] = str(gpu_of_process(rank, gpus, visible, has_own))
