@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -54,15 +54,13 @@ class GPU:
 
 
 @pytest.fixture
-def gpu(
-    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
-) -> Iterator[GPU]:
+def gpu(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[GPU]:
     """Run the test on a GPU, and name it in pytest's report."""
     if torch.cuda.is_available():
-        record_property("gpu", torch.cuda.get_device_name())
+        request.node.user_properties.append(("gpu", torch.cuda.get_device_name()))
         yield GPU(is_real=True)
         return
-    record_property("gpu", FUNCTIONS["get_device_name"])
+    request.node.user_properties.append(("gpu", FUNCTIONS["get_device_name"]))
     for name, answer in FUNCTIONS.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     monkeypatch.setattr(torch, "Generator", SimulatedGenerator)
