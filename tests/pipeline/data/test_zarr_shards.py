@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zarr
-from zarr.codecs import ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from scoresweep.pipeline.data.zarr_shards import read_shard, write_shard
+from scoresweep.pipeline.data.zarr_shards import compressors_for, read_shard, write_shard
 
 COUNT, CHUNK, SHARD = 90, 8, 32  # two full shards, and one of 26 samples (3.25 chunks)
 VALUES = {
@@ -20,15 +20,21 @@ def values(request):
     return VALUES[request.param]
 
 
-@pytest.fixture
-def array(tmp_path, values):
+COMPRESSORS = {
+    "lz4": [BloscCodec(cname="lz4", clevel=9, shuffle="noshuffle"), Crc32cCodec()],
+    "zstd": [ZstdCodec(level=-5, checksum=True)],
+}
+
+
+@pytest.fixture(params=COMPRESSORS)
+def array(request, tmp_path, values):
     return zarr.create_group(tmp_path / "a.zarr").create_array(
         "values",
         shape=values.shape,
         dtype=values.dtype,
         chunks=(CHUNK, *values.shape[1:]),
         shards=(SHARD, *values.shape[1:]),
-        compressors=[ZstdCodec(level=-5, checksum=True)],
+        compressors=COMPRESSORS[request.param],
     )
 
 
@@ -73,3 +79,9 @@ def test_an_unwritten_chunk_is_detected(array, values):
     write_shard(array, 64, values[64:80])
     with pytest.raises(ValueError, match="chunk 2 of a shard was not written"):
         read_shard(array, 64, np.empty_like(values[64:]))
+
+
+def test_what_does_not_compress_is_left_to_zstd():
+    random = np.random.default_rng(0).integers(0, 256, (32, 28, 28), np.uint8)
+    assert isinstance(compressors_for(random)[0], ZstdCodec)
+    assert isinstance(compressors_for(random // 128)[0], BloscCodec)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 from scoresweep.pipeline.data.split import Array, Split
@@ -26,7 +25,7 @@ from scoresweep.pipeline.data.store_manifest import (
     describe_files,
     manifest_path,
 )
-from scoresweep.pipeline.data.zarr_shards import COMPRESSION_LEVEL, read_shard, write_shard
+from scoresweep.pipeline.data.zarr_shards import compressors_for, read_shard, write_shard
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.system.atomic_files import atomic_write, write_json
 from scoresweep.pipeline.system.file_cache import load_once
@@ -79,7 +78,7 @@ def write_array(
         dtype=values.dtype,
         chunks=(chunk, *values.shape[1:]),
         shards=(rows, *values.shape[1:]),
-        compressors=[ZstdCodec(level=COMPRESSION_LEVEL, checksum=True)],
+        compressors=compressors_for(values[:chunk]),
         dimension_names=dimensions,
         attributes=attributes,
     )
