@@ -57,7 +57,7 @@ def test_on_a_terminal_a_bar_is_shown(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True, raising=False)
     terminal = Console(file=screen, force_terminal=True, width=80, color_system=None)
-    monkeypatch.setattr(console, "console", terminal)
+    monkeypatch.setattr(console, "console", lambda: terminal)
     with progress("draw", 10, done=4) as advance:
         advance(3)
     assert "draw" in screen.getvalue()

@@ -6,12 +6,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["console", "duration", "progress", "say"]
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Advance = Callable[[int], None]
 """Called with the number of units done since the last call."""
@@ -19,9 +20,17 @@ Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 10.0
 
 
+@cache
+def console() -> Console:
+    """Return the terminal. Rich is imported here, since importing it takes most of `--help`."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
 def say(message: str) -> None:
     """Print one line to standard error."""
-    console.print(message, markup=False)
+    console().print(message, markup=False)
 
 
 @contextlib.contextmanager
@@ -50,7 +59,7 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=console) as bar:
+        with Progress(*columns, console=console()) as bar:
             task = bar.add_task(description, total=total, completed=done)
             yield lambda units: bar.advance(task, units)
         return
