@@ -70,7 +70,7 @@ def test_a_part_that_fails_or_hangs_costs_only_itself(load, monkeypatch, tmp_pat
         file = tmp_path / "gpu_parts" / f"{name}.py"
         file.write_text(HEAD + textwrap.dedent(body))
     monkeypatch.setattr(on_gpu, "HERE", tmp_path)
-    monkeypatch.setattr(on_gpu, "PARTS", dict.fromkeys(PARTS, 10) | {"slow": 1})
+    monkeypatch.setattr(on_gpu, "PARTS", dict.fromkeys(PARTS, 10) | {"slow": 2})
     monkeypatch.setattr(on_gpu, "describe_machine", lambda dry_run: {"device": "a card"})
     with pytest.raises(SystemExit) as error:
         on_gpu.main(["--minutes", "3", "--output", str(tmp_path / "out")])
