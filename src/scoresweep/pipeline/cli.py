@@ -30,8 +30,8 @@ __all__ = ["app", "main"]
 class Commands(TyperGroup):
     """Commands whose help lists them under the titles of `rich_help_panel`.
 
-    Without Rich's boxes, whose imports and layout take two thirds of the time of `--help`, Typer
-    lists them without titles.
+    Without Rich's boxes, whose imports and layout took a third of the time of `--help`, Typer lists
+    them without titles.
     """
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002

@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @cache
 def console() -> Console:
-    """Return the terminal. Rich is imported here, since importing it takes most of `--help`."""
+    """Return the terminal. Rich is imported here, since `--help` does not need it."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
