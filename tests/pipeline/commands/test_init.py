@@ -55,17 +55,17 @@ SOURCES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("data", "device", "network", "extractors", "batch_size", "initial"),
+    ("data", "device", "network", "sigma_min", "extractors", "batch_size", "initial"),
     [
-        ("folder", "cpu", "mlp", ["classifier", "pixels"], 16, "uniform"),
-        ("folder", "gpu", "ncsnv2", ["classifier", "pixels"], 16, "uniform"),
-        ("photographs", "cpu", "unet", ["inception"], 16, "uniform"),
-        ("cells.h5", "gpu", "ncsnv2_deepest", ["inception"], 16, "uniform"),
-        ("odd name: é.npz", "cpu", "mlp", ["pixels"], 16, "normal"),
-        ("far.zarr", "gpu", "mlp", ["pixels"], 16, "data_plus_noise"),
+        ("folder", "cpu", "mlp", 0.1, ["classifier", "pixels"], 16, "uniform"),
+        ("folder", "gpu", "ncsnv2", 0.01, ["classifier", "pixels"], 16, "uniform"),
+        ("photographs", "cpu", "unet", 0.01, ["inception"], 16, "uniform"),
+        ("cells.h5", "gpu", "ncsnv2_deepest", 0.01, ["inception"], 16, "uniform"),
+        ("odd name: é.npz", "cpu", "mlp", 0.02, ["pixels"], 16, "normal"),
+        ("far.zarr", "gpu", "mlp", 0.01, ["pixels"], 16, "data_plus_noise"),
         (
             "{name: gaussian_mixture, train_count: 50, test_count: 20}",
-            *("cpu", "mlp", ["pixels"], 32, "normal"),
+            *("cpu", "mlp", None, ["pixels"], 32, "normal"),
         ),
     ],
 )
@@ -74,6 +74,7 @@ def test_studies_of_every_kind_of_data_can_be_planned(
     data: str,
     device: Device,
     network: str,
+    sigma_min: float | None,
     extractors: list[str],
     batch_size: int,
     initial: str,
@@ -84,6 +85,7 @@ def test_studies_of_every_kind_of_data_can_be_planned(
     assert plan.study.study == "my_study"
     train, sample = plan.runs[0].train, plan.settings[0].sample
     assert train.network.name == network
+    assert sigma_min in (None, train.noise.known_sigmas()[-1])
     assert train.batch_size == batch_size
     assert plan.evaluate_blocks[0].extractors == extractors
     assert sample.initial == initial
@@ -101,7 +103,7 @@ def planned(path: Path) -> Plan:
 def test_the_numbers_are_those_of_the_techniques(here: Path) -> None:
     """Two opposite corners of the cube are √64 apart: σ_1 = 8.
 
-    The geometric ladder from 8 to 0.01 in 64 dimensions, with γ from Technique 2 solved by
+    The geometric ladder from 8 to 0.1 in 64 dimensions, with γ from Technique 2 solved by
     bisection, and Technique 4's minimum, on a fine grid, are computed here.
     """
     corners = np.concatenate([np.zeros((12, 8, 8), np.uint8), np.full((12, 8, 8), 255, np.uint8)])
@@ -110,12 +112,12 @@ def test_the_numbers_are_those_of_the_techniques(here: Path) -> None:
     plan = planned(Path("corners.yaml"))
     noise = plan.runs[0].train.noise.known_sigmas()
     assert noise[0] == 8
-    assert noise[-1] == 0.01
-    assert len(noise) == levels_by_bisection(64, 8 / 0.01)
+    assert noise[-1] == 0.1
+    assert len(noise) == levels_by_bisection(64, 8 / 0.1)
     sizes = [setting.sample.sampler.arguments()["step_size"] for setting in plan.settings]
-    best = step_size_on_a_grid(8 / 0.01, len(noise), steps=5) * 0.01**2
+    best = step_size_on_a_grid(8 / 0.1, len(noise), steps=5) * 0.1**2
     assert sizes == pytest.approx([best / 3, best, 3 * best], rel=0.06)  # of two digits
-    assert max(sizes) < 2 * 0.01**2
+    assert max(sizes) < 2 * 0.1**2
 
 
 def levels_by_bisection(dimension: int, ratio: float) -> int:

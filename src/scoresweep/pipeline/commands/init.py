@@ -11,7 +11,7 @@ import torch
 from scoresweep.pipeline.commands.start.data_facts import DataFacts, describe_data
 from scoresweep.pipeline.commands.start.ladder_numbers import ladder_numbers
 from scoresweep.pipeline.commands.start.measures import choose_measures
-from scoresweep.pipeline.commands.start.sigma_mins import SIGMA_MIN, unit_of_sigma
+from scoresweep.pipeline.commands.start.sigma_mins import smallest_sigma
 from scoresweep.pipeline.commands.start.study_text import StudyNumbers, study_text
 from scoresweep.pipeline.commands.start.training_choice import Device, choose_training
 from scoresweep.pipeline.data.file_formats import find_dataset_name
@@ -117,7 +117,7 @@ def _hint(problem: str, data: str) -> str:
 
 def _numbers(name: str, data: str, device: Device, facts: DataFacts) -> StudyNumbers:
     training = choose_training(facts, device)
-    sigma_min = float(f"{SIGMA_MIN * unit_of_sigma(facts.is_image, facts.std):.3g}")
+    sigma_min = smallest_sigma(facts, training.network["name"])
     if facts.sigma_max <= sigma_min:
         raise InputError(
             f"--data {data}: the largest distance of two training samples is "

@@ -12,7 +12,7 @@ from scoresweep import __version__
 from scoresweep.pipeline.commands.start.data_facts import DataFacts
 from scoresweep.pipeline.commands.start.ladder_numbers import SMALLEST_DIMENSION, LadderNumbers
 from scoresweep.pipeline.commands.start.measures import Measures
-from scoresweep.pipeline.commands.start.sigma_mins import SIGMA_MIN
+from scoresweep.pipeline.commands.start.sigma_mins import SIGMA_MIN, SIGMA_MIN_OF_MLP
 from scoresweep.pipeline.commands.start.training_choice import Device, TrainingChoice
 from scoresweep.pipeline.study.load import parse_yaml
 
@@ -77,7 +77,9 @@ def _head(output: str, numbers: StudyNumbers) -> str:
         "# The numbers are a start. NCSNv2: Song and Ermon 2020, https://arxiv.org/abs/2006.09011.",
         f"#   scoresweep suggest {study}    the noise levels and step sizes for other sigma_min",
         f"#   scoresweep plan {study}       what will run, and how long it takes",
-        f"#   snakemake --cores 2 --configfile {study}{resources}",
+        "#   snakemake --snakefile $SCORESWEEP/Snakefile --cores 2 "
+        f"--configfile {study}{resources}",
+        "# where SCORESWEEP is the folder of the checkout, the one with the Snakefile.",
         f"study: {_yaml(numbers.study)}",
         f"dataset: {_yaml(options)}    # as given with --data",
         "",
@@ -104,7 +106,7 @@ train:
     name: geometric
     # Technique 1 of NCSNv2, the largest distance of two training samples: {ladder.sigma_max:.6g}
     sigma_max: {_yaml(_round(ladder.sigma_max, 3))}
-    # {_reason_of_sigma_min(facts)}
+    # {_reason_of_sigma_min(facts, ladder.sigma_min)}
     sigma_min: {_yaml(ladder.sigma_min)}
     # {_reason_of_levels(facts)}
     levels: {ladder.levels}
@@ -120,7 +122,9 @@ train:
 """
 
 
-def _reason_of_sigma_min(facts: DataFacts) -> str:
+def _reason_of_sigma_min(facts: DataFacts, sigma_min: float) -> str:
+    if facts.is_image and sigma_min == SIGMA_MIN_OF_MLP:
+        return "that of config/config.yaml; NCSN and NCSNv2 have 0.01, with larger networks"
     if facts.is_image:
         return f"that of NCSN and NCSNv2: {SIGMA_MIN * 255:.3g} of 255 grey levels"
     return f"a hundredth of the standard deviation of the data, {facts.std:.3g}, rounded"
