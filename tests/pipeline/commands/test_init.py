@@ -41,7 +41,7 @@ def write_hdf5(path: Path) -> None:
 
 
 def write_zarr(path: Path) -> None:
-    zarr.save_array(path, RANDOM.normal(1000, 1, (24, 3)))
+    zarr.save_array(path, RANDOM.normal(1000, 2, (24, 3)))
 
 
 SOURCES: dict[str, Any] = {
@@ -62,7 +62,7 @@ SOURCES: dict[str, Any] = {
         ("photographs", "cpu", "unet", 0.01, ["inception"], 16, "uniform"),
         ("cells.h5", "gpu", "ncsnv2_deepest", 0.01, ["inception"], 16, "uniform"),
         ("odd name: é.npz", "cpu", "mlp", 0.02, ["pixels"], 16, "normal"),
-        ("far.zarr", "gpu", "mlp", 0.01, ["pixels"], 16, "data_plus_noise"),
+        ("far.zarr", "gpu", "mlp", 0.02, ["pixels"], 16, "data_plus_noise"),
         (
             "{name: gaussian_mixture, train_count: 50, test_count: 20}",
             *("cpu", "mlp", None, ["pixels"], 32, "normal"),
