@@ -1,9 +1,10 @@
-"""What the warnings of a report mean: networks of the digits that were trained too briefly or long.
+"""Whether warnings about the best setting are right: networks of digits, trained briefly and long.
 
-Networks are trained for 100 to 9,000 steps, with a constant learning rate and with one that falls
-as a cosine. Each row has the share of noise of its samples (`share_of_noise`), the relative fall of
-its loss at the end (`loss_fall`), and by which factor the Fréchet distance beyond that of real
-samples changes if it is trained three times as long. Each value is the mean over seeds.
+One training with a constant learning rate has all shorter ones as its beginnings. Each row has the
+share of noise of the samples at a step (`share_of_noise`, of the Fréchet distance of pixels), the
+relative fall of the loss up to there, which warnings come of them, and by which factor the distance
+beyond that of real samples changes if the training is three times as long (`longer`). Each value is
+the mean over seeds; the warnings are those of the mean share and of the mean curve.
 
 Then flat curves and straight ones with noise show how often a fall is found (`found`: share of
 curves of which the interval is above 0).
@@ -13,99 +14,93 @@ curves of which the interval is above 0).
 
 from __future__ import annotations
 
-import tempfile
+import copy
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from harness import Benchmark, begin, command_line
+from sklearn.datasets import load_digits
+from torch import Tensor
 
-from scoresweep.pipeline.cluster.resources import Resources
-from scoresweep.pipeline.report.warnings.distance_scale import share_of_noise
-from scoresweep.pipeline.report.warnings.falling_loss import loss_fall
-from scoresweep.pipeline.rules.reference import reference
-from scoresweep.pipeline.rules.stage import stage
-from scoresweep.pipeline.rules.sweep import sweep
-from scoresweep.pipeline.rules.train import train
-from scoresweep.pipeline.study import Plan, Run, parse_study, plan_study
+from scoresweep.metrics.frechet import frechet_distance
+from scoresweep.networks import MLP
+from scoresweep.noise import geometric, max_distance
+from scoresweep.objectives import dsm
+from scoresweep.pipeline.report.warnings.distance_scale import LIMIT, share_of_noise
+from scoresweep.pipeline.report.warnings.falling_loss import LEAST, loss_fall
+from scoresweep.samplers import annealed_langevin
 
-STEPS = [100, 300, 1000, 3000, 9000]
-SCHEDULES = ["constant", "cosine"]
-MEASURE = "frechet_pixels"
+STEPS = [30, 90, 270, 810, 2430]
+WIDTHS = [8, 128]
+BATCH = 128
+SEEDS = 2
+DRAWN = 500
 FALLS = (0.0, 0.01, 0.02, 0.05)
 """Relative falls over the last third of simulated curves."""
 
 
-def study_of(quick: bool) -> dict[str, Any]:
-    """Return the content of a study file."""
-    return {
-        "study": "warnings",
-        "dataset": {"name": "digits"},
-        "train": {
-            "network": {"name": "mlp", "width": 128, "blocks": 2},
-            "noise": {
-                "name": "geometric",
-                "sigma_max": "max_distance",
-                "sigma_min": 0.1,
-                "levels": 10,
-            },
-            "steps": 1,
-            "log": {"scalars": 4, "image_count": 0},
-            "grid": {
-                "steps": STEPS[:2] if quick else STEPS,
-                "optimizer.schedule": SCHEDULES,
-                "seed": [0] if quick else [0, 1, 2],
-            },
-        },
-        "sample": {
-            "sampler": {"name": "annealed_langevin", "step_size": 3e-3, "denoise": True},
-            "count": 20 if quick else 1000,
-        },
-        "evaluate": {"metrics": ["frechet"], "extractors": ["pixels"], "resamplings": 0},
-    }
+def train(
+    data: Tensor, sigmas: Tensor, width: int, seed: int, steps: Sequence[int]
+) -> tuple[list[float], list[Tensor]]:
+    """Return the loss of each step, and samples of the averaged weights after each of `steps`."""
+    torch.manual_seed(seed)
+    network = MLP(data.shape[1:], sigmas, width=width, blocks=2)
+    average = copy.deepcopy(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    losses, drawn = [], []
+    for step in range(1, steps[-1] + 1):
+        x = data[torch.randint(len(data), (BATCH,))]
+        sigma = sigmas[torch.randint(len(sigmas), (BATCH,))]
+        loss = dsm(network, x, sigma, torch.randn_like(x)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, new in zip(average.parameters(), network.parameters(), strict=True):
+                mean.lerp_(new, 1 - decay)
+        losses.append(loss.item())
+        if step in steps:
+            start = 0.5 + sigmas[0] * torch.randn(DRAWN, *data.shape[1:])
+            x = annealed_langevin(average, start, sigmas, step_size=3e-3, denoise=True)
+            drawn.append(x.clamp(0, 1))
+    return losses, drawn
 
 
-def measured(plan: Plan, run: Run) -> dict[str, float]:
-    """Return Fréchet distance, share of noise and fall of the loss of a run."""
-    path = plan.paths.metrics(run.id, plan.settings[0].id)
-    with xr.open_dataset(path, engine="h5netcdf") as file:
-        value, real, noise = (file[f"{MEASURE}{end}"].item() for end in ("", "_real", "_noise"))
-    with xr.open_dataset(plan.paths.training_curves(run.id), engine="h5netcdf") as file:
-        fall = loss_fall(file["loss"].values)
-    assert fall is not None
-    share = share_of_noise(MEASURE, value, real, noise)
-    return {
-        "excess": value - real,
-        "share_of_noise": share,
-        "fall": fall.value,
-        "fall_low": fall.low,
-    }
-
-
-def train_and_measure(benchmark: Benchmark, folder: Path) -> None:
-    """Add a row for each number of steps and schedule."""
-    plan = plan_study(parse_study(study_of(benchmark.options.quick), "warnings"), folder)
-    stage(plan, "digits")
-    reference(plan, "digits", "pixels")
-    found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    for run in plan.runs:
-        train(plan, run.id, Resources(threads=torch.get_num_threads()))
-        sweep(plan, run.id, "1-of-1")
-        key = run.train.optimizer.schedule, run.train.steps
-        found.setdefault(key, []).append(measured(plan, run))
-    for (schedule, steps), rows in sorted(found.items()):
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        longer = found.get((schedule, 3 * steps)) or found.get((schedule, steps * 10 // 3))
-        after = np.mean([row["excess"] for row in longer]) if longer else np.nan
-        benchmark.add(
-            schedule=schedule,
-            steps=steps,
-            **means,
-            excess_after_longer=float(after / means["excess"]),
+def train_and_measure(benchmark: Benchmark) -> None:
+    """Add a row for each width and number of steps."""
+    steps = STEPS[:3] if benchmark.options.quick else STEPS
+    images = torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 16
+    test, held_out, data = images[:DRAWN], images[DRAWN : 2 * DRAWN], images[2 * DRAWN :]
+    sigmas = geometric(max_distance(data.flatten(1)), 0.1, 10).float()
+    real = frechet_distance(held_out, test)
+    noise = frechet_distance(
+        torch.rand(test.shape, generator=torch.Generator().manual_seed(0)), test
+    )
+    for width in WIDTHS:
+        trained = [train(data, sigmas, width, seed, steps) for seed in range(SEEDS)]
+        values = np.mean(
+            [[frechet_distance(x, test) for x in drawn] for _, drawn in trained], axis=0
         )
+        curve = np.mean([losses for losses, _ in trained], axis=0)
+        for index, step in enumerate(steps):
+            every = max(1, step // 200)
+            points = curve[: step // every * every].reshape(-1, every).mean(axis=1)
+            fall = loss_fall(points)
+            assert fall is not None
+            share = share_of_noise("frechet_pixels", values[index], real, noise)
+            after = values[index + 1] - real if index + 1 < len(steps) else np.nan
+            benchmark.add(
+                width=width,
+                steps=step,
+                share_of_noise=share,
+                near_noise=share > LIMIT,
+                loss_fall=fall.value,
+                fall_low=fall.low,
+                falling_loss=fall.low >= LEAST,
+                longer=float(after / (values[index] - real)),
+            )
 
 
 def simulate(benchmark: Benchmark, curves: int) -> None:
@@ -124,9 +119,8 @@ def simulate(benchmark: Benchmark, curves: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     benchmark = begin(command_line(__doc__, repeats=1), arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        train_and_measure(benchmark, Path(folder))
-    simulate(benchmark, 50 if benchmark.options.quick else 2000)
+    train_and_measure(benchmark)
+    simulate(benchmark, 50 if benchmark.options.quick else 1000)
     benchmark.finish()
 
 
