@@ -11,6 +11,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -81,15 +82,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def test_the_page_needs_no_other_file(finished: Plan) -> None:
     page = read_page(finished)
-    sources = [value for name, value in page.attributes if name in ("src", "href")]
+    sources = [value for name, value in page.attributes if name == "src"]
     assert sources
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    links = {value for name, value in page.attributes if name == "href" and value[0] != "#"}
+    assert {"metrics.csv", "summary.csv", "report.nc"} <= links
+    assert all((finished.paths.results / unquote(link)).is_file() for link in links)
     style = finished.paths.report_page.read_text(encoding="utf-8").split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
 
 
-def test_every_figure_is_saved_as_png(finished: Plan) -> None:
+def test_every_figure_is_saved_as_png_and_as_pdf(finished: Plan) -> None:
     sources = [value for name, value in read_page(finished).attributes if name == "src"]
     embedded = {base64.b64decode(source.split(",")[1]) for source in sources}
     for content in embedded:
@@ -99,11 +103,16 @@ def test_every_figure_is_saved_as_png(finished: Plan) -> None:
         assert min(image.size) > 50
     on_disk = {path.stem: path.read_bytes() for path in finished.paths.figures.glob("*.png")}
     assert set(on_disk.values()) == embedded
-    # Sheets of samples are images and have no PDF.
-    vector = {path.stem for path in finished.paths.figures.glob("*.pdf")}
-    assert vector == {name for name in on_disk if not name.startswith("samples_")}
+    links = {value for name, value in read_page(finished).attributes if name == "href"}
+    pdfs = {path.stem: path for path in finished.paths.figures.glob("*.pdf")}
+    assert all(path.read_bytes().startswith(b"%PDF") for path in pdfs.values())
+    assert pdfs.keys() == on_disk.keys() == {unquote(x)[8:-4] for x in links if x.endswith(".pdf")}
     # An overview, three metrics, class shares, neighbours, three score errors and seven curves.
-    assert (len(on_disk), len(vector)) == (29, 16)
+    assert len([name for name in on_disk if not name.startswith("samples_")]) == 16
+    assert len(on_disk) == 29
+    # 20 samples were drawn, so there are 20 of the 40 real ones.
+    sheets = [Image.open(path) for path in finished.paths.figures.glob("samples_*.png")]
+    assert len({sheet.size for sheet in sheets}) == 1
 
 
 def test_the_best_setting_has_its_interval(finished: Plan) -> None:

@@ -109,8 +109,7 @@ def _write_report(plan: Plan) -> None:
         folder.mkdir()
         for figure in figures.all():
             (folder / f"{figure.name}.png").write_bytes(figure.png)
-            if figure.pdf:
-                (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
+            (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
     with atomic_write(paths.report_page) as temporary:
         temporary.write_text(_page(plan, shown, metrics, figures), encoding="utf-8")
     write_final_metrics(plan, data, wide, metrics)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -75,7 +77,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str]]:
+def opened(browser: Browser, plan: Plan, query: str = "", **options: Any) -> tuple[Page, list[str]]:
     """Open the report without a network; the list receives all errors of the page."""
     page = browser.new_context(offline=True, **options).new_page()
     page.set_default_timeout(PATIENCE)
@@ -83,7 +85,7 @@ def opened(browser: Browser, plan: Plan, **options: Any) -> tuple[Page, list[str
     page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
-    asked = [plan.paths.report_page.as_uri()]
+    asked = [plan.paths.report_page.as_uri() + query]
     page.on("request", lambda r: wrong.append(r.url) if r.url not in asked and ok(r.url) else None)
     page.goto(asked[0])
     return page, wrong
@@ -114,10 +116,10 @@ def choose(page: Page, title: str, label: str, option: str) -> None:
     chart(page, title).get_by_label(label, exact=True).select_option(label=option)
 
 
-def distances(plan: Plan) -> xr.DataArray:
-    """Return the Fréchet distances, over (levels, seed, step_size, denoise)."""
+def distances(plan: Plan, metric: str = DISTANCE) -> xr.DataArray:
+    """Return the values of a metric, over (levels, seed, step_size, denoise)."""
     with xr.open_datatree(plan.paths.report, engine="h5netcdf") as tree:
-        found: xr.DataArray = tree[f"sampling/{DISTANCE}"].load()
+        found: xr.DataArray = tree[f"sampling/{metric}"].load()
         return found
 
 
@@ -217,6 +219,98 @@ def test_the_scale_can_be_chosen(page: Page) -> None:
     choose(page, title, "Colours", "linear")
 
 
+def test_losses_are_on_a_logarithmic_scale_that_can_be_changed(page: Page) -> None:
+    title = "Training curves"
+    choose(page, title, "Show", "Training loss")
+    axis = "plot => plot.layout.yaxis.type ?? 'linear'"
+    assert chart(page, title).locator(".plot").evaluate(axis) == "log"
+    choose(page, title, "Scale", "linear")
+    assert chart(page, title).locator(".plot").evaluate(axis) in ("linear", "-")
+    choose(page, title, "Scale", "automatic")
+
+
+def test_chosen_axes_stand_in_the_address(page: Page) -> None:
+    title = "Any two axes"
+    choose(page, title, "Metric", "coverage (classifier)")
+    choose(page, title, "Down", "denoise")
+    choose(page, title, "levels", "4")
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["map-metric"] == ["coverage_classifier"]
+    assert query["map-down"] == ["denoise"]
+    assert query["map-at-levels"] == ["4"]
+    for label, option in (("levels", "best of each"), ("Down", "levels")):
+        choose(page, title, label, option)
+    choose(page, title, "Metric", "Fréchet distance (classifier)")
+    query = parse_qs(urlsplit(page.url).query)
+    assert not {"map-metric", "map-down", "map-at-levels"} & query.keys()
+
+
+def numbers(page: Page, column: int) -> list[float]:
+    cells = page.locator(f"#table tbody tr > :nth-child({column + 1})")
+    return [float(v) for v in cells.evaluate_all("all => all.map((cell) => cell.dataset.value)")]
+
+
+def test_the_table_is_sorted_by_click_and_by_keyboard(page: Page) -> None:
+    headings = page.locator("#table thead th")
+    titles = [text.rstrip(" ↕↑↓") for text in headings.all_inner_texts()]
+    distance, share = (titles.index(f"{t} (classifier)") for t in ("Fréchet distance", "coverage"))
+    assert headings.nth(distance).get_attribute("aria-sort") == "ascending"
+    assert numbers(page, distance) == sorted(numbers(page, distance))
+    assert len(set(numbers(page, distance))) > 4
+    button = headings.nth(share).locator("button")
+    button.click()  # the best come first
+    assert headings.nth(share).get_attribute("aria-sort") == "descending"
+    assert headings.nth(distance).get_attribute("aria-sort") is None
+    assert numbers(page, share) == sorted(numbers(page, share), reverse=True)
+    page.keyboard.press("Enter")
+    assert headings.nth(share).get_attribute("aria-sort") == "ascending"
+    assert numbers(page, share) == sorted(numbers(page, share))
+    # The best by each metric that ranks settings is in bold.
+    bold = page.locator("#table td:has(strong)")
+    columns = bold.evaluate_all("all => all.map((cell) => cell.cellIndex)")
+    assert sorted(columns) == sorted([distance, share])
+    best = page.locator("#table tr", has=page.locator(f"td:nth-child({distance + 1}) strong"))
+    assert best.locator("td").first.inner_text() == "6"
+    headings.nth(distance).locator("button").click()
+
+
+def test_contents_stay_in_view(page: Page) -> None:
+    link = page.get_by_role("navigation").get_by_text("All numbers")
+    link.click()
+    page.wait_for_function("() => document.querySelector('nav [aria-current]')?.hash === '#table'")
+    place, heading = page.locator("nav").bounding_box(), page.locator("#table h2").bounding_box()
+    assert place is not None
+    assert heading is not None
+    assert place["y"] == 0
+    assert heading["y"] >= place["height"]
+
+
+def saved(page: Page, title: str) -> ElementTree.Element:
+    """Return the SVG of a chart."""
+    with page.expect_download() as download:
+        chart(page, title).get_by_role("button", name="Save as SVG").click()
+    assert download.value.suggested_filename.endswith(".svg")
+    return ElementTree.parse(download.value.path()).getroot()
+
+
+@pytest.mark.parametrize("title", ["Any two axes", "Training curves"])
+def test_each_chart_is_saved_as_a_file_that_needs_no_other(page: Page, title: str) -> None:
+    page.emulate_media(color_scheme="dark")
+    svg = saved(page, title)
+    page.emulate_media(color_scheme="light")
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    words = " ".join(svg.itertext())
+    shown = chart(page, title).locator("select").first.locator("option:checked").inner_text()
+    assert shown in words
+    for part in svg.iter():
+        links = [value for name, value in part.attrib.items() if name.endswith("href")]
+        assert all(link.startswith(("data:", "#")) for link in links)
+    # Dark text on white, also if the page is dark.
+    texts = [part.get("style", "") for part in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert any("rgb(28, 32, 36)" in style for style in texts)
+    assert not any("rgb(230, 232, 234)" in style for style in texts)
+
+
 def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
     """Not the lowest cost: if the sampler ruins the samples, the network cost is near zero."""
     axes = [
@@ -244,7 +338,11 @@ def test_a_cost_is_that_of_the_best_setting(page: Page) -> None:
 
 def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> None:
     train = CONTENT["train"] | {"grid": {"noise.levels": [4, 6], "seed": [0, 1]}}
-    grid = {"sampler.step_size": [2e-5, 8e-5]}
+    blocks = [
+        {"name": "annealed_langevin", "step_size": step, "steps_per_level": 7, "denoise": False}
+        for step in (2e-5, 8e-5)
+    ]
+    grid = {"sampler": blocks}
     plan = fake_plan(tmp_path, train=train, sample=CONTENT["sample"] | {"grid": grid})
     fake_study(plan)
     lost = plan.runs[-1]
@@ -263,8 +361,19 @@ def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> N
     assert page.get_by_text("A value of a single network").count() == 1
     rows = page.locator("#table tbody tr", has_text="1 of 2 networks")
     assert rows.count() == 1
-    assert rows.inner_text().split()[:2] == [str(lost.axes["levels"]), "8e-5"]
+    assert rows.inner_text().split()[:2] == [
+        str(lost.axes["levels"]),
+        "annealed_langevin(step_size=8e-05,",
+    ]
     assert wrong == []
+    # Long values of axes fit a phone.
+    page.context.close()
+    page, _ = opened(browser, plan, viewport={"width": 390, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    ends = page.locator("figcaption, h3, .caption, .controls").evaluate_all(
+        "all => all.map((part) => part.getBoundingClientRect().left + part.scrollWidth)"
+    )
+    assert max(ends) <= 390
     page.context.close()
 
 
@@ -291,7 +400,7 @@ def test_controls_have_labels_and_work_by_keyboard(page: Page) -> None:
         assert select.evaluate("element => element.labels.length") == 1
     title = "Training curves"
     before = traces(page, title)
-    chart(page, title).locator("select").focus()
+    chart(page, title).get_by_label("Show", exact=True).focus()
     page.keyboard.press("ArrowDown")
     assert traces(page, title)[0]["y"] != before[0]["y"]
 
@@ -305,7 +414,14 @@ def test_a_dark_page_has_bright_text(page: Page) -> None:
 
 
 def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, finished: Plan) -> None:
-    page, wrong = opened(browser, finished, viewport={"width": 360, "height": 740}, has_touch=True)
+    query = "?map-metric=coverage_classifier&map-across=denoise&map-at-step_size=8e-5&lines-down=x"
+    size = {"width": 360, "height": 740}
+    page, wrong = opened(browser, finished, query, viewport=size, has_touch=True)
+    # The axes in the address are shown; names that the report does not have change nothing.
+    values = distances(finished, "coverage_classifier").mean("seed").sel(step_size=8e-5)
+    shown = values.transpose("levels", "denoise").sel(denoise=["true", "false"])
+    np.testing.assert_allclose(traces(page, "Any two axes")[0]["z"], shown, rtol=1e-4)
+    assert traces(page, "Along an axis")[0]["name"].startswith("levels")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     for title in CHARTS:
         box = chart(page, title).locator(".plot svg").first.bounding_box()
@@ -315,11 +431,13 @@ def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, finished: Plan)
         assert chart(page, title).locator(".modebar-btn").count() == 0
         hidden = chart(page, title).locator(".legend .scrollbar[height]:not([height='0'])")
         assert hidden.count() == 0, title
-    # Value and interval are visible without scrolling the table.
-    for cell in page.locator("#best tbody tr").first.locator(".n").all()[:2]:
+    # Value and interval are visible without scrolling the table, and setting and value.
+    row = page.locator("#table tbody tr").first.locator("> :visible")
+    for cell in [*page.locator("#best tbody tr").first.locator(".n").all()[:2], *row.all()[:2]]:
         place = cell.bounding_box()
         assert place is not None
         assert place["x"] + place["width"] <= 360
+    assert row.first.inner_text() == "levels 6, step size 2e-5, denoise true"
     assert wrong == []
     page.context.close()
 

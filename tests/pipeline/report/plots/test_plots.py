@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from scoresweep.pipeline.report.plots.image_grids import (
     tile_pairs,
     trajectory_strip,
 )
+from scoresweep.pipeline.report.plots.images import enlarged_pixels
 
 CELLS = [
     Cell(0, 0, 0.5, "0.500", "0.400 to 0.600"),
@@ -253,6 +255,18 @@ def test_sheets_show_every_pixel_unchanged() -> None:
     factor = enlarged.shape[0] // sheet.shape[0]
     assert factor > 1
     np.testing.assert_array_equal(enlarged[::factor, ::factor], sheet)
+
+
+def test_the_pdf_of_a_sheet_keeps_its_pixels() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (31, 43)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    figure = enlarged_pixels(buffer.getvalue())
+    drawn = Image.open(io.BytesIO(plots.png(figure))).convert("L")
+    np.testing.assert_array_equal(np.asarray(drawn), grey)
+    made = plots.pdf(enlarged_pixels(buffer.getvalue()))
+    assert re.search(rb"/Width 43\b", made)
+    assert re.search(rb"/Height 31\b", made)
 
 
 def test_colour_images_stay_in_colour() -> None:

@@ -49,11 +49,18 @@ function choose(controls, label, options, chosen, changed) {
   controls.append(wrapper);
 }
 
-// A narrow chart has its legend below, with as many lines as its names need.
 const isNarrow = (root) => root.clientWidth < 560;
-const folded = (root, name) => (isNarrow(root) ? escaped(name).replace(/(.{30,}?[, ])/g, "$1<br>") : escaped(name));
 
-function layout(root, x, y, traces, more = {}) {
+// Break a text into lines: at a comma or the like after `soft` letters, anywhere after `hard`.
+function folded(text, soft, hard) {
+  const lines = text.replace(new RegExp(`(.{${soft},}?[-,_/ ])`, "g"), "$1\n").split("\n");
+  const short = lines.map((line) => line.replace(new RegExp(`(.{${hard}})(?=.)`, "g"), "$1\n"));
+  return escaped(short.join("\n")).trim().replace(/\n/g, "<br>");
+}
+
+// A narrow chart has its legend below, with as many lines as its names need. `taller` is what labels
+// below the axis need in addition.
+function layout(root, x, y, traces, more = {}, taller = 0) {
   const named = traces.filter((trace) => trace.name && trace.showlegend !== false);
   const below = isNarrow(root) && named.length > 1 ? 10 + 19 * sum(named.map(({ name }) => name.split("<br>").length)) : 0;
   const height = isNarrow(root) ? 320 : 400;
@@ -63,13 +70,13 @@ function layout(root, x, y, traces, more = {}) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12, color: css("--text") },
-    margin: { l: 8, r: 8, t: 30, b: 60 + below },
-    height: height + below,
+    margin: { l: 8, r: 8, t: 30, b: 60 + taller + below },
+    height: height + taller + below,
     showlegend: named.length > 1,
     // On a touch screen a finger scrolls the page.
     dragmode: TOUCH ? false : "zoom",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--accent") },
-    legend: { tracegroupgap: 0, ...(isNarrow(root) ? { orientation: "v", x: 0, y: -60 / (height - 90), yanchor: "top", maxheight: below + 30 } : { y: 1 }) },
+    legend: { tracegroupgap: 0, ...(isNarrow(root) ? { orientation: "v", x: 0, y: -(60 + taller) / (height - 90), yanchor: "top", maxheight: below + 30 } : { y: 1 }) },
     hoverlabel: { align: "left" },
     xaxis: { ...axis, ...title(x) },
     yaxis: { ...axis, ...title(y) },
@@ -80,28 +87,35 @@ function layout(root, x, y, traces, more = {}) {
 // ── line charts ─────────────────────────────────────────────────────────────────────────────────
 
 function lineChart(root) {
-  const { controls, plot, caption } = parts(root);
+  const { controls, caption, draw } = parts(root, () => {
+    const chart = charts[chosen];
+    const log = scale === "auto" ? chart.y.log : scale === "log" && isPositive(chart);
+    const note = scale === "log" && !log ? " A logarithmic scale needs positive values." : "";
+    caption.textContent = chart.caption + note;
+    return { ...linesFigure(root, { ...chart, y: { ...chart.y, log } }), title: chart.title };
+  });
   const charts = data.panels[Number(root.dataset.panel)];
-  let chosen = 0;
-  const draw = () => {
-    drawLines(root, plot, charts[chosen]);
-    caption.textContent = charts[chosen].caption;
-  };
+  let [chosen, scale] = [0, "auto"];
   if (charts.length > 1)
     choose(controls, "Show", charts.map((c, i) => [i, c.title]), 0, (value) => ((chosen = Number(value)), draw()));
+  const scales = [["auto", "automatic"], ["linear", "linear"], ["log", "logarithmic"]];
+  choose(controls, "Scale", scales, scale, (value) => ((scale = value), draw()));
+  draw();
   return draw;
 }
 
-function drawLines(root, plot, { x, y, lines, errorBars }) {
+const isPositive = ({ lines }) => lines.every((line) => [...line.y, ...(line.low ?? [])].every((value) => value > 0));
+
+function linesFigure(root, { x, y, lines, errorBars, taller }) {
   const traces = lines.flatMap((line, index) => lineTraces(root, line, index, errorBars));
   const scale = (axis, values) => ({
     title: { text: escaped(axis.title).replace(", ", "<br>") },
     ...(axis.log && logarithmic(values)),
-    ...(axis.ticks && { tickmode: "array", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, text]) => text), tickangle: 0 }),
+    ...(axis.ticks && { tickmode: "array", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, text]) => text), tickangle: axis.upright ? -90 : 0 }),
     ...(axis.range && { range: axis.range }),
   });
   const [xs, ys] = [lines.flatMap((line) => line.x), lines.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])])];
-  Plotly.react(plot, traces, layout(root, scale(x, xs), scale(y, ys), traces), OPTIONS);
+  return { data: traces, layout: layout(root, scale(x, xs), scale(y, ys), traces, {}, taller) };
 }
 
 function lineTraces(root, line, index, errorBars) {
@@ -112,7 +126,7 @@ function lineTraces(root, line, index, errorBars) {
   return [...band, {
     x: line.x,
     y: line.y,
-    name: folded(root, line.name),
+    name: folded(line.name, 30, 44),
     legendgroup: index,
     mode: line.filled ? "lines" : line.mode ?? (line.x.length === 1 ? "markers" : line.x.length <= MAX_MARKED_POINTS ? "lines+markers" : "lines"),
     marker: { size: errorBars ? 8 : 5 },
@@ -131,18 +145,47 @@ function faint(colour) {
 
 // ── all charts of the page ──────────────────────────────────────────────────────────────────────
 
-function parts(root) {
+// Add the parts of a chart. `figure` returns what to draw, or null; `draw` draws it.
+function parts(root, figure) {
   const [controls, plot, caption] = ["controls", "plot", "caption"].map((name) => element(name === "caption" ? "p" : "div", "", { class: name }));
   caption.setAttribute("aria-live", "polite");
-  root.append(controls, plot, caption);
-  return { controls, plot, caption };
+  const save = element("button", "Save as SVG", { type: "button", class: "save" });
+  save.addEventListener("click", () => saveSvg(root, plot, figure));
+  root.append(controls, plot, caption, save);
+  const draw = () => {
+    const shown = figure();
+    save.disabled = !shown;
+    if (shown) Plotly.react(plot, shown.data, shown.layout, OPTIONS);
+    else Plotly.purge(plot);
+  };
+  return { controls, caption, draw };
 }
 
-const redraw = [...document.querySelectorAll(".chart")].map((root) => {
-  if (root.dataset.view) return explore(root);
-  const draw = lineChart(root);
-  draw();
-  return draw;
-});
+// Save a chart as it is shown, with a title, on white. The file needs no other.
+async function saveSvg(root, plot, figure) {
+  document.documentElement.classList.add("paper");
+  const { data: traces, layout: { margin, height, ...rest }, title } = figure();
+  document.documentElement.classList.remove("paper");
+  const letters = Math.floor(root.clientWidth / 9);
+  const text = folded(title, letters - 15, letters);
+  const rise = 10 + 19 * text.split("<br>").length;
+  const zoomed = ({ range, autorange }) => ({ range, autorange });
+  const shown = {
+    ...rest,
+    margin: { ...margin, t: margin.t + rise },
+    title: { text, font: { size: 15 }, x: 0, xref: "container", y: 1, yanchor: "top", pad: { t: 10, l: 10 } },
+    paper_bgcolor: "#ffffff",
+    xaxis: { ...rest.xaxis, ...zoomed(plot.layout.xaxis) },
+    yaxis: { ...rest.yaxis, ...zoomed(plot.layout.yaxis) },
+  };
+  const drawn = traces.map((trace, i) => ({ ...trace, visible: plot.data[i].visible ?? true }));
+  const url = await Plotly.toImage({ data: drawn, layout: shown }, { format: "svg", width: root.clientWidth, height: height + rise });
+  const svg = decodeURIComponent(url.slice(url.indexOf(",") + 1));
+  const href = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+  element("a", "", { href, download: `${title.replace(/[^\p{L}\p{N}.=-]+/gu, "_").slice(0, 120)}.svg` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60000);
+}
+
+const redraw = [...document.querySelectorAll(".chart")].map((root) => (root.dataset.view ? explore(root) : lineChart(root)));
 document.documentElement.classList.add("drawn");
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw.forEach((draw) => draw()));

@@ -30,19 +30,33 @@ function hover(cell, measure) {
   return [value, ...cell.where.map(escaped), cell.few, measure.real === null ? "" : measure.realText].filter(Boolean).join("<br>");
 }
 
-const wrapped = (text) => escaped(text).replace("(", "<br>(").replace(/(.{14,}?[,_ ])/g, "$1<br>");
+const wrapped = (text) => text.replace("(", "\n(").split("\n").map((part) => folded(part, 14, 24)).join("<br>");
+const [LETTER, LINE] = [6.5, 15]; // pixels
 
-// Labels of the values of an axis, as many as there is room for.
-function labels(axis, room) {
-  const every = Math.ceil(axis.values.length / Math.max(2, room));
-  return axis.values.map((text, i) => [i, wrapped(text)]).filter(([i]) => i % every === 0);
+// Labels of the values of an axis, as many as there is room for: `wide` and `high` in pixels.
+function labels(axis) {
+  const texts = axis.values.map(wrapped);
+  const lines = texts.map((text) => text.split("<br>"));
+  const size = { wide: LETTER * Math.max(...lines.flat().map((line) => line.length)), high: LINE * Math.max(...lines.map((all) => all.length)) };
+  const fit = (room) => {
+    const every = Math.ceil(texts.length / Math.max(2, Math.floor(room)));
+    return texts.map((text, i) => [i, text]).filter(([i]) => i % every === 0);
+  };
+  return { ...size, fit };
+}
+
+// Labels below a chart of this width: upright if they are words and would cover each other.
+function labelsBelow(axis, width) {
+  const { wide, high, fit } = labels(axis);
+  const upright = !axis.numbers && (wide + 10) * axis.values.length > width;
+  return { upright, ticks: fit(width / (upright ? high + 4 : wide + 10)), taller: upright ? wide : Math.max(0, high - 2 * LINE) };
 }
 
 const isLog = (measure, cells, state) => (state.scale === "auto" ? measure.log : state.scale === "log") && cells.every((cell) => cell.mean > 0);
 
 const bestOf = (cells, { lower }) => cells.reduce((a, b) => ((lower ? b.mean < a.mean : b.mean > a.mean) ? b : a));
 
-function drawMap(root, plot, state, cells) {
+function mapFigure(root, state, cells) {
   const { axes, measures } = data.explorer;
   const [across, down, measure] = [axes[state.x], axes[state.y], measures[state.measure]];
   const log = isLog(measure, cells, state);
@@ -51,8 +65,9 @@ function drawMap(root, plot, state, cells) {
   const [least, most] = ends.map(scaled);
   const empty = () => down.values.map(() => across.values.map(() => null));
   const [z, hovers, annotations] = [empty(), empty(), []];
-  const labelWidth = Math.max(...down.values.flatMap((value) => wrapped(value).split("<br>")).map((line) => line.length));
-  const width = (root.clientWidth - 110 - 6.5 * labelWidth) / across.values.length;
+  const beside = labels(down);
+  const below = labelsBelow(across, root.clientWidth - 110 - beside.wide);
+  const width = (root.clientWidth - 110 - beside.wide) / across.values.length;
   const annotated = across.values.length * down.values.length <= MAX_ANNOTATED && width > 34;
   for (const cell of cells) {
     z[cell.y][cell.x] = scaled(cell);
@@ -73,17 +88,14 @@ function drawMap(root, plot, state, cells) {
   };
   const best = bestOf(cells, measure);
   const outline = { type: "rect", x0: best.x - 0.5, x1: best.x + 0.5, y0: best.y - 0.5, y1: best.y + 0.5, line: { color: OUTLINE, width: 4 } };
-  const height = Math.max(260, Math.min(700, 130 + 56 * down.values.length));
-  const axis = (one, room) => {
-    const shown = labels(one, room);
-    return { title: { text: escaped(one.name) }, tickmode: "array", tickvals: shown.map(([i]) => i), ticktext: shown.map(([, text]) => text), showgrid: false, tickangle: 0 };
-  };
-  const more = { height, margin: { l: 8, r: 8, t: 30, b: 8 }, annotations, shapes: measure.ranks && least < most ? [outline] : [] };
-  Plotly.react(plot, [trace], layout(root, axis(across, (root.clientWidth - 150) / 44), { ...axis(down, 30), autorange: "reversed" }, [trace], more), OPTIONS);
-  return log ? "Colours are on a logarithmic scale." : "";
+  const rows = Math.max(130, Math.min(700, Math.max(56, beside.high + 8) * down.values.length));
+  const axis = (one, ticks, tickangle) => ({ title: { text: escaped(one.name) }, tickmode: "array", tickvals: ticks.map(([i]) => i), ticktext: ticks.map(([, text]) => text), showgrid: false, tickangle });
+  const more = { height: 130 + rows + below.taller, margin: { l: 8, r: 8, t: 30, b: 8 }, annotations, shapes: measure.ranks && least < most ? [outline] : [] };
+  const [x, y] = [axis(across, below.ticks, below.upright ? -90 : 0), { ...axis(down, beside.fit(rows / (beside.high + 4)), 0), autorange: "reversed" }];
+  return { data: [trace], layout: layout(root, x, y, [trace], more), note: log ? "Colours are on a logarithmic scale." : "" };
 }
 
-function drawSettings(root, plot, state, cells) {
+function settingsFigure(root, state, cells) {
   const { axes, measures } = data.explorer;
   const [across, measure] = [axes[state.x], measures[state.measure]];
   const groups = [...new Set(cells.map((cell) => cell.y))].sort((a, b) => a - b);
@@ -110,10 +122,13 @@ function drawSettings(root, plot, state, cells) {
   if (measure.real !== null && (!log || measure.real > 0))
     lines.push({ name: "real test samples", x: xRange, y: [measure.real, measure.real], labels: [measure.realText, measure.realText], mode: "lines", colour: "#999999", dash: "dot" });
   const room = (root.clientWidth - 100) / 55;
-  const ticks = numbers ? numbers.length <= room && numbers.map((at, i) => [at, across.values[i]]) : labels(across, room);
-  const x = { title: across.name, log: numbers && xRange[0] > 0 && xRange[1] > 8 * xRange[0], ticks, range: numbers ? null : xRange };
-  drawLines(root, plot, { x, y: { title: measure.title, log }, lines, errorBars: true });
-  return shown.length < groups.length ? `${shown.length} of ${groups.length} lines are shown, evenly spaced.` : "";
+  const beside = isNarrow(root) ? 0 : LETTER * Math.max(0, ...lines.flatMap((line) => folded(line.name, 30, 44).split("<br>")).map((text) => text.length));
+  const { taller, ...ticks } = numbers
+    ? { taller: 0, ticks: numbers.length <= room && numbers.map((at, i) => [at, across.values[i]]) }
+    : labelsBelow(across, root.clientWidth - 100 - beside);
+  const x = { title: across.name, log: numbers && xRange[0] > 0 && xRange[1] > 8 * xRange[0], ...ticks, range: numbers ? null : xRange };
+  const note = shown.length < groups.length ? `${shown.length} of ${groups.length} lines are shown, evenly spaced.` : "";
+  return { ...linesFigure(root, { x, y: { title: measure.title, log }, lines, errorBars: true, taller }), note };
 }
 
 function describe(state, cells, note) {
@@ -134,20 +149,72 @@ function describe(state, cells, note) {
   ].filter(Boolean).join(" ");
 }
 
+// The title of a saved chart: the metric, and the values of the axes that are not shown.
+function titleOf(state) {
+  const { axes, measures } = data.explorer;
+  const chosen = axes.flatMap((axis, i) => {
+    const value = state.others[i];
+    if (i === state.x || i === state.y || value === -1) return [];
+    return [value === "best" ? `best ${axis.name}` : `${axis.name} ${axis.values[value]}`];
+  });
+  return [measures[state.measure].title, ...chosen].join(", ");
+}
+
+// What differs from `initial` stands in the address as names and values, such as map-across=levels,
+// so that a link or a bookmark shows the same chart, also of a report with more values.
+function remember(key, state, initial) {
+  const { axes, measures } = data.explorer;
+  const query = new URLSearchParams(location.search);
+  const put = (name, value, isChanged) => (isChanged ? query.set(`${key}-${name}`, value) : query.delete(`${key}-${name}`));
+  put("metric", measures[state.measure].key, state.measure !== initial.measure);
+  put("across", axes[state.x].key, state.x !== initial.x);
+  put("down", axes[state.y]?.key ?? "", state.y !== initial.y);
+  put("scale", state.scale, state.scale !== initial.scale);
+  axes.forEach((axis, i) => put(`at-${axis.key}`, axis.values[state.others[i]] ?? state.others[i], state.others[i] !== initial.others[i]));
+  const text = query.toString();
+  history.replaceState(null, "", `${location.pathname}${text && `?${text}`}${location.hash}`);
+}
+
+// Return the state in the address; what it does not name, or names wrongly, is as in `initial`.
+function restored(key, initial, isMap) {
+  const { axes, measures } = data.explorer;
+  const query = new URLSearchParams(location.search);
+  const get = (name) => query.get(`${key}-${name}`);
+  const found = (items, name, otherwise) => {
+    const index = items.findIndex((item) => item.key === get(name));
+    return index < 0 ? otherwise : index;
+  };
+  const state = {
+    measure: found(measures, "metric", initial.measure),
+    x: found(axes, "across", initial.x),
+    y: !isMap && get("down") === "" ? null : found(axes, "down", initial.y),
+    scale: ["linear", "log"].includes(get("scale")) ? get("scale") : initial.scale,
+    others: axes.map((axis, i) => {
+      const index = axis.values.indexOf(get(`at-${axis.key}`));
+      return index < 0 ? initial.others[i] : index;
+    }),
+  };
+  return state.x === state.y ? { ...state, x: initial.x, y: initial.y } : state;
+}
+
 function explore(root) {
   const { axes, measures } = data.explorer;
-  const { controls, plot, caption } = parts(root);
   const isMap = root.dataset.view === "map";
-  const state = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? -1 : "best")) };
-  const draw = () => {
+  const initial = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? -1 : "best")) };
+  const state = restored(root.dataset.key, initial, isMap);
+  const { controls, caption, draw } = parts(root, () => {
     const cells = select(state);
     if (!cells.length) {
-      Plotly.purge(plot);
       caption.textContent = "No setting of this selection has been measured.";
-      return;
+      return null;
     }
-    const note = (isMap ? drawMap : drawSettings)(root, plot, state, cells);
-    caption.textContent = describe(state, cells, note);
+    const figure = (isMap ? mapFigure : settingsFigure)(root, state, cells);
+    caption.textContent = describe(state, cells, figure.note);
+    return { ...figure, title: titleOf(state) };
+  });
+  const changed = () => {
+    remember(root.dataset.key, state, initial);
+    draw();
   };
   const build = () => {
     const names = axes.map((axis, i) => [i, axis.name]);
@@ -157,6 +224,7 @@ function explore(root) {
       // If both directions would show the same axis, swap them.
       if (state.x === state.y) state[key === "x" ? "y" : "x"] = before[key] ?? axes.findIndex((_, i) => i !== state[key]);
       build();
+      changed();
     };
     const focused = [...controls.querySelectorAll("select")].indexOf(document.activeElement);
     controls.replaceChildren();
@@ -169,13 +237,13 @@ function explore(root) {
       const kinds = axis.apart ? [] : axis.repeat ? [[-1, "mean and interval"]] : [["best", "best of each"]];
       choose(controls, axis.name, [...kinds, ...values], state.others[i], (value) => {
         state.others[i] = value === "best" ? value : Number(value);
-        draw();
+        changed();
       });
     });
-    choose(controls, isMap ? "Colours" : "Scale", [["auto", "by the range"], ["linear", "linear"], ["log", "logarithmic"]], state.scale, (value) => ((state.scale = value), draw()));
+    choose(controls, isMap ? "Colours" : "Scale", [["auto", "by the range"], ["linear", "linear"], ["log", "logarithmic"]], state.scale, (value) => ((state.scale = value), changed()));
     if (focused >= 0) controls.querySelectorAll("select")[focused]?.focus();
-    draw();
   };
   build();
+  draw();
   return draw;
 }

@@ -71,6 +71,7 @@ def _point(key: dict[Any, Any], index: dict[str, dict[Any, int]]) -> tuple[int, 
 def _axis(axis: str, values: list[Any], is_incomparable: bool) -> dict[str, Any]:
     is_number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return {
+        "key": axis,
         "name": humanize(axis),
         "values": [format_value(value) for value in values],
         "numbers": values if is_number else None,
@@ -102,6 +103,7 @@ def _metric_json(
     real = float(means["real"].mean())
     metrics = [other.metric for other in shown_metrics]
     return {
+        "key": metric_data.metric.name,
         "title": metric_data.metric.title,
         "lower": metric_data.metric.better == "lower",
         "ranks": metric_data.ranks,

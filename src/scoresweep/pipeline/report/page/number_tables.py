@@ -9,15 +9,18 @@ import pandas as pd
 
 from scoresweep.pipeline.report.best_configurations import best_configurations, with_count_of
 from scoresweep.pipeline.report.format import (
+    format_axes,
     format_interval,
     format_number,
     format_value,
     humanize,
     missing_repeats,
 )
+from scoresweep.pipeline.report.plots import rounded
 from scoresweep.pipeline.report.sections.captioned_figure import varied_axes
 from scoresweep.pipeline.report.statistics.repeats import NETWORK, SAMPLING, repeat_means
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, most_repeats
+from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT, DROPPED_AT, IN_DOUBT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
@@ -126,10 +129,13 @@ def cost_table(
 def number_table(
     data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
 ) -> dict[str, Any]:
-    """Return the table of all configurations, the best ones if there are many."""
+    """Return the table of all configurations, the best ones if there are many.
+
+    `place` of a row and of its axes, and `value` of a cell, are what `page.js` sorts by.
+    """
     shown, axes = metrics[:TABLE_METRICS], varied_axes(data)
     if not shown:
-        return {"rows": [], "axes": [], "metrics": [], "lead": ""}
+        return {"rows": [], "axes": [], "metrics": [], "lead": "", "is_sorted": False}
     summaries = [data.summary.of(metric.name, wide) for metric in shown]
     main = summaries[0]
     ordered = main.sort_values("mean", ascending=shown[0].better == "lower")
@@ -138,10 +144,14 @@ def number_table(
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
     max_repeats = [most_repeats(summary) for summary in summaries]
-    marks = _halving_marks(wide, axes)
+    marks, places = _halving_marks(wide, axes), _places(main, axes)
     rows = [
         {
-            "axes": [format_value(value) for value in key],
+            "where": format_axes(dict(zip(axes, key, strict=True))),
+            "axes": [
+                _axis_cell(value, places[axis]) for axis, value in zip(axes, key, strict=True)
+            ],
+            "place": places[""][key],
             "mark": marks.get(key, ""),
             "cells": [_cell(by.get(key), n) for by, n in zip(cells, max_repeats, strict=True)],
         }
@@ -153,8 +163,28 @@ def number_table(
         lead += f" The best {TABLE_ROWS} of {len(main):,}; metrics.csv has all."
     if len(metrics) > TABLE_METRICS:
         lead += f" {len(metrics) - TABLE_METRICS} more metrics are in metrics.csv."
-    titles = [metric.title for metric in shown]
-    return {"rows": rows, "axes": [humanize(a) for a in axes], "metrics": titles, "lead": lead}
+    return {
+        "rows": rows,
+        "axes": [humanize(axis) for axis in axes],
+        "metrics": [{"title": metric.title, "better": metric.better} for metric in shown],
+        "lead": f"{lead} The best by each metric that ranks settings is in bold.",
+        "is_sorted": COUNT not in axes,
+    }
+
+
+def _places(summary: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[Any, int]]:
+    """Return the place of each value of each axis, and of each row under the name ""."""
+    values = {axis: unique_values(summary[axis].tolist()).tolist() for axis in axes}
+    values[""] = _keys(summary, axes)
+    return {axis: {value: i for i, value in enumerate(each)} for axis, each in values.items()}
+
+
+def _axis_cell(value: Any, places: Mapping[Any, int]) -> dict[str, Any]:
+    return {
+        "text": format_value(value),
+        "place": places[value],
+        "is_number": not isinstance(value, str),
+    }
 
 
 def _halving_marks(wide: pd.DataFrame, axes: Sequence[str]) -> dict[tuple[Any, ...], str]:
@@ -173,9 +203,14 @@ def _keys(summary: pd.DataFrame, axes: Sequence[str]) -> list[tuple[Any, ...]]:
 
 def _cell(row: Mapping[Hashable, Any] | None, max_repeats: tuple[int, int]) -> dict[str, Any]:
     if row is None:
-        return {"mean": "–", "notes": []}
+        return {"mean": "–", "value": None, "notes": [], "is_best": False}
     notes = format_interval(row), missing_repeats(row, max_repeats)
-    return {"mean": format_number(row["mean"]), "notes": [note for note in notes if note]}
+    return {
+        "mean": format_number(row["mean"]),
+        "value": rounded(row["mean"]),
+        "notes": [note for note in notes if note],
+        "is_best": row["place"] == 1,
+    }
 
 
 def interval_note(data: ReportData, wide: pd.DataFrame) -> str:

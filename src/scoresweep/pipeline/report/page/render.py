@@ -86,6 +86,7 @@ def render_page(
     content = figures._asdict() | _tables(plan, data, wide, metrics, published)
     return _template().render(
         style=_read_text("style.css"),
+        page_script=_read_text("page.js"),
         study=plan.study.study,
         lead=study_size(plan),
         contents=_contents(content),
@@ -222,6 +223,6 @@ def _sample_grids_lead(sample_grids: SampleGrids, wide: pd.DataFrame) -> str:
         return "Real samples. There are no samples of measured settings yet."
     which = f"the best {shown} of {settings:,} settings" if shown < settings else "every setting"
     return (
-        f"The first samples of {which}, not selected, and real samples (framed). Images are "
+        f"The first samples of {which}, not selected, and as many real ones (framed). Images are "
         f"enlarged without smoothing; points are drawn over real ones in grey."
     )

@@ -86,7 +86,8 @@ def draw_heat_map(chart: HeatMap) -> Figure:
     title = textwrap.fill(chart.title, 46)
     width = 1.4 + _inches(rows) + max(0.9, _inches(columns) + 0.1) * len(columns)
     lines = title.count("\n") + max(label.count("\n") for label in columns)
-    height = 1.2 + 0.6 * len(rows) + 0.17 * lines
+    row_height = max(0.6, 0.17 * (1 + max(label.count("\n") for label in rows)) + 0.1)
+    height = 1.2 + row_height * len(rows) + 0.17 * lines
     figure = Figure(figsize=(max(WIDTH, min(10.0, width)), max(2.0, min(9.0, height))))
     panel = figure.add_subplot()
     values = np.full((len(rows), len(columns)), np.nan)

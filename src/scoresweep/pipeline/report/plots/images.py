@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from scoresweep.pipeline.report.plots.style import WIDTH, styled
 
-__all__ = ["pairs", "side_by_side"]
+__all__ = ["enlarged_pixels", "pairs", "side_by_side"]
+
+PIXELS_PER_INCH = 160
 
 
 @styled
@@ -37,4 +41,15 @@ def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
         panel.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         panel.set_title(title, loc="center")
         panel.set_axis_off()
+    return figure
+
+
+def enlarged_pixels(png: bytes) -> Figure:
+    """Return a figure that is filled by the pixels of a PNG file, which a PDF keeps unchanged."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)))
+    height, width = pixels.shape[:2]
+    figure = Figure(figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH))
+    panel = figure.add_axes((0, 0, 1, 1))
+    panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+    panel.set_axis_off()
     return figure

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.report.plots.charts import HeatMap, LineChart
 from scoresweep.pipeline.report.plots.draw import draw_heat_map, draw_lines
+from scoresweep.pipeline.report.plots.images import enlarged_pixels
 from scoresweep.pipeline.report.plots.style import pdf, png
 from scoresweep.pipeline.system.memory_errors import describe_exit
 from scoresweep.pipeline.system.process import exit_with_parent
@@ -25,7 +26,7 @@ MANY_SETTINGS = 12
 """Number of settings from which a second process saves more than its start takes."""
 
 Files = tuple[bytes, bytes]
-"""A figure as PNG and as PDF, which is empty for grids of images."""
+"""A figure as PNG and as PDF."""
 
 _pool: ProcessPoolExecutor | None = None
 """The second process; None: draw in this one."""
@@ -53,8 +54,11 @@ def draw_in_second_process(settings: int) -> Iterator[None]:
         pool.shutdown(cancel_futures=True)
 
 
-def draw(content: LineChart | HeatMap | Figure) -> Future[Files]:
-    """Draw a chart, in the second process if there is one; draw any other figure here."""
+def draw(content: LineChart | HeatMap | Figure | bytes) -> Future[Files]:
+    """Draw a chart, in the second process if there is one; draw any other figure here.
+
+    A PNG file of enlarged pixels stays as it is, and gets a PDF with the same pixels.
+    """
     if _pool is not None and not isinstance(content, Figure):
         return _pool.submit(_draw, content)
     files = Future[Files]()
@@ -62,7 +66,9 @@ def draw(content: LineChart | HeatMap | Figure) -> Future[Files]:
     return files
 
 
-def _draw(content: LineChart | HeatMap | Figure) -> Files:
+def _draw(content: LineChart | HeatMap | Figure | bytes) -> Files:
+    if isinstance(content, bytes):
+        return content, pdf(enlarged_pixels(content))
     if isinstance(content, HeatMap):
         content = draw_heat_map(content)
     elif isinstance(content, LineChart):

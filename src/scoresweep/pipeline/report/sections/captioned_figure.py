@@ -63,7 +63,7 @@ class CaptionedFigure(NamedTuple):
 
     @property
     def pdf(self) -> bytes:
-        """The figure as a PDF file; empty for grids of images."""
+        """The figure as a PDF file."""
         return self._drawn()[1]
 
     def _drawn(self) -> Files:

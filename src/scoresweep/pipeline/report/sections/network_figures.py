@@ -16,6 +16,7 @@ from scoresweep.pipeline.report.plots import (
     LineChart,
     fields,
     is_wide_range,
+    pdf,
     score_and_density,
 )
 from scoresweep.pipeline.report.plots.animation import animation
@@ -107,7 +108,8 @@ def training_curves(data: ReportData) -> Iterator[CaptionedFigure]:
         if variable in dataset and dataset[variable].notnull().any():
             frame = to_frame(dataset[[variable]]).dropna()
             lines = configuration_lines(frame, "step", variable, data.run_axes)
-            chart = LineChart(Axis("step"), _value_axis(title.lower(), lines), lines)
+            axis = _loss_axis if variable == "loss" else _value_axis
+            chart = LineChart(Axis("step"), axis(title.lower(), lines), lines)
             yield captioned(name, title, caption, chart, "Training curves")
     if "loss" in dataset and dataset["loss"].notnull().any():
         yield from _level_losses(data, dataset)
@@ -119,20 +121,25 @@ def _value_axis(title: str, lines: list[Line]) -> Axis:
     return Axis(title, is_wide_range(values, LOG_FACTOR))
 
 
+def _loss_axis(title: str, lines: list[Line]) -> Axis:
+    """Return an axis that is logarithmic if all values of `lines` are positive."""
+    return Axis(title, min(value for line in lines for value in (*line.y, *(line.low or ()))) > 0)
+
+
 def _level_losses(data: ReportData, dataset: xr.Dataset) -> Iterator[CaptionedFigure]:
     frame, panel = final_level_loss(dataset), "Loss of each noise level"
     if frame.empty:
         return
     lines = configuration_lines(frame, "sigma", "level_loss", data.run_axes)
     chart = LineChart(
-        Axis("noise level σ", log=True), _value_axis("loss of the level", lines), lines
+        Axis("noise level σ", log=True), _loss_axis("loss of the level", lines), lines
     )
     caption = "Mean over the last fifth of the training, for each noise level."
     yield captioned("level_loss", "Loss at the end of the training", caption, chart, panel)
     history = to_frame(dataset[["run", "sigma", "level_loss"]])
     for where, part in by_configuration(data, history, "level_loss"):
         lines = level_lines(part, "step", "level_loss", "step")
-        chart = LineChart(Axis("step"), _value_axis("loss of the level", lines), lines)
+        chart = LineChart(Axis("step"), _loss_axis("loss of the level", lines), lines)
         title = f"Loss during training{title_suffix(where)}"
         caption = f"Loss of single levels{title_suffix(where)}, at most eight of them."
         yield captioned(
@@ -265,11 +272,11 @@ def density_animations(data: ReportData) -> Iterator[CaptionedFigure]:
         ]
         caption = (
             f"The network's score at the smallest noise level and its density during training"
-            f"{title_suffix(where)}; the exact ones in grey."
+            f"{title_suffix(where)}; the exact ones in grey. The PDF shows the last step."
         )
         name = file_name("fit", *where.values())
         title = f"Score during training{title_suffix(where)}"
-        yield CaptionedFigure(name, title, caption, (animation(frames), b""))
+        yield CaptionedFigure(name, title, caption, (animation(frames), pdf(frames[-1])))
 
 
 def vector_fields(data: ReportData) -> Iterator[CaptionedFigure]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from scoresweep.pipeline.data.dataset_store import read_split
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.format import format_axes, format_number
-from scoresweep.pipeline.report.plots import Axis, LineChart, pairs, png, points, side_by_side
+from scoresweep.pipeline.report.plots import Axis, LineChart, pairs, points, side_by_side
 from scoresweep.pipeline.report.plots.image_grids import (
     COLUMNS,
     nearest_images,
@@ -24,6 +25,7 @@ from scoresweep.pipeline.report.plots.image_grids import (
     tile_pairs,
     trajectory_strip,
 )
+from scoresweep.pipeline.report.plots.second_process import draw
 from scoresweep.pipeline.report.plots.trajectories import trajectories as draw_trajectories
 from scoresweep.pipeline.report.sections.captioned_figure import (
     CaptionedFigure,
@@ -84,14 +86,11 @@ def sample_grids(
     """Return a grid of real samples for each dataset, and one for each setting.
 
     If there are more than `MAX_GRIDS` settings, the best by `metric` are shown. Settings whose
-    samples are missing or incomplete are left out.
+    samples are missing or incomplete are left out. Grids show as many real samples as drawn ones.
     """
     real = {dataset: _real(plan, dataset) for dataset in datasets}
     rows, settings = list[tuple[CaptionedFigure, ...]](), 0
-    for dataset, split in real.items():
-        if split:
-            name = file_name("samples_real", dataset)
-            rows.append((_picture(name, f"Real: {dataset}", "test set", split),))
+    counts: dict[str, list[int]] = {dataset: [] for dataset in datasets}
     shown = _best_first(wide.drop_duplicates(["run", "setting"]), metric)
     axes = [axis for axis in data.axes if axis not in data.evaluation_axes]
     same = [axis for axis in axes if axis != DENOISE]
@@ -107,11 +106,18 @@ def sample_grids(
                 if DENOISE in axes:
                     title += ", denoised" if _is_denoised(setting) else ", raw"
                 caption = f"{metric.title} {format_number(setting[metric.name])}" if metric else ""
-                reference = real[setting.get("dataset", datasets[0])]
+                dataset = setting.get("dataset", datasets[0])
+                drawn, reference = _alike(drawn, real[dataset])
+                counts[dataset].append(len(drawn.values))
                 row.append(_picture(name, title, caption, drawn, reference))
         rows += [tuple(row)] if row else []
         settings += len(row)
-    return SampleGrids(rows, settings)
+    real_rows = [
+        (_real_picture(dataset, split, max(counts[dataset], default=_limit(split))),)
+        for dataset, split in real.items()
+        if split
+    ]
+    return SampleGrids([*real_rows, *rows], settings)
 
 
 def _best_first(settings: pd.DataFrame, metric: RankedMetric | None) -> pd.DataFrame:
@@ -131,8 +137,30 @@ def _picture(
     name: str, title: str, caption: str, samples: Split, real: Split | None = None
 ) -> CaptionedFigure:
     """Return a grid of samples; points are drawn over `real` ones."""
-    picture = CaptionedFigure(name, title, caption, (_grid(samples, real), b""))
-    return picture._replace(pixels=samples.pixel_range is not None)
+    is_points = samples.pixel_range is None
+    if is_points and real:
+        grid: Figure | bytes = points(samples.values, real.values)
+    else:
+        grid = points(None, samples.values) if is_points else sample_grid(samples)
+    return CaptionedFigure(name, title, caption, draw(grid), pixels=not is_points)
+
+
+def _real_picture(dataset: str, split: Split, count: int) -> CaptionedFigure:
+    """Return a grid of the first `count` real samples."""
+    first = split.first(count)
+    name, caption = file_name("samples_real", dataset), f"{len(first.values):,} of the test set"
+    return _picture(name, f"Real: {dataset}", caption, first)
+
+
+def _limit(samples: Split) -> int:
+    """Return the maximum number of samples in a grid."""
+    return POINTS if samples.pixel_range is None else COLUMNS**2
+
+
+def _alike(drawn: Split, real: Split | None) -> tuple[Split, Split | None]:
+    """Return equally many first samples of both, at most as many as a grid shows."""
+    count = min(_limit(drawn), len(drawn.values), len(real.values) if real else _limit(drawn))
+    return drawn.first(count), real.first(count) if real else None
 
 
 def _is_denoised(setting: pd.Series[Any]) -> bool:
@@ -153,16 +181,18 @@ def overview(
         real, drawn = _real(plan, datasets[0]), _drawn(plan, row)
         if not real or not drawn:
             return
+        count = min(_limit(drawn), len(drawn.values), len(real.values))
+        drawn, real = drawn.first(count), real.first(count)
         name = format_axes(where) or "samples"
         if real.pixel_range is None:
-            figure = points(drawn.values[:POINTS], real.values[:POINTS], width=4.9)
+            figure = points(drawn.values, real.values, width=4.9)
         else:
             title = name if len(name) <= LONG_TITLE else "best setting"
             figure = side_by_side([("real test images", tile(real)), (title, tile(drawn))])
         kind = "points" if real.pixel_range is None else "images"
         caption = (
-            f"Real {kind} and the first ones drawn with the best setting{title_suffix(where)}; not "
-            f"selected."
+            f"{count:,} real {kind} and the first {count:,} drawn with the best setting"
+            f"{title_suffix(where)}; not selected."
         )
         yield captioned("overview", "Real and drawn", caption, figure)
 
@@ -250,7 +280,7 @@ def trajectory_figures(
         if trajectories.states.ndim == 5:
             strip = trajectory_strip(trajectories.states)
             caption += ", the first level on the left."
-            yield CaptionedFigure(name, title, caption, (strip, b""), pixels=True)
+            yield CaptionedFigure(name, title, caption, draw(strip), pixels=True)
         else:
             figure = draw_trajectories(*astuple(trajectories))
             yield captioned(name, title, f"{caption}.", figure)
@@ -277,12 +307,3 @@ def _store(plan: Plan, row: pd.Series[Any]) -> tuple[Path, int]:
     setting = plan.setting(row["setting"])
     count = int(row.get(COUNT, setting.sample.count))
     return plan.paths.samples(row["run"], setting.store), count
-
-
-def _grid(split: Split, real: Split | None = None) -> bytes:
-    """Return a grid of the first images, or a plot of points over `real` ones, as a PNG file."""
-    if split.pixel_range is not None:
-        return sample_grid(split)
-    first = split.values[:POINTS]
-    drawn, reference = (first, real.values[:POINTS]) if real else (None, first)
-    return png(points(drawn, reference))
