@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,11 @@ def test_labels_name_values_everywhere_but_in_coordinates(
     # Among the facts it is beside its label; the page keeps the number on one line.
     assert page.split("<details>")[0].count("annealed_langevin(step_size") == 1
     assert "small MLP: mlp (width 8" in page
+    # Charts show the label; the address of the page holds the value.
+    numbers = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    axis = next(axis for axis in numbers["explorer"]["axes"] if axis["key"] == "sampler")
+    assert axis["values"] == ["ALS & co", "probability_flow"]
+    assert axis["keys"] == [value, "probability_flow"]
     table = pd.read_csv(plan.paths.summary_table)
     assert set(table["sampler"]) == {value, "probability_flow"}
     assert set(table["sampler_label"]) == {"ALS & co", "probability_flow"}

@@ -106,17 +106,16 @@ def test_bright_is_better(lower: bool, best: float) -> None:
 
 def test_lines_have_bands_and_logarithmic_axes() -> None:
     dashed = replace(LINE, name="test points", dash="dash")
-    axes = plots.draw_lines(chart(LINE, dashed)).axes[0]
+    figure = plots.draw_lines(chart(LINE, dashed))
+    axes = figure.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), [4.0, 0.5])
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 4.0])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.25, 6.0)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "levels 4",
-        "test points",
-    ]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["levels 4", "test points"]
 
 
 def test_error_bars_and_ticks_are_those_of_the_chart() -> None:
@@ -132,12 +131,6 @@ def test_a_line_of_one_point_is_a_dot() -> None:
     many = [float(n) for n in range(1, 100)]
     axes = plots.draw_lines(chart(Line("a", [1.0], [1.0]), Line("b", many, many))).axes[0]
     assert [line.get_marker() for line in axes.lines] == ["o", ""]
-
-
-def test_long_names_are_below_the_panel() -> None:
-    figure = plots.draw_lines(chart(LINE, replace(LINE, name="plain_mlp(" + 40 * "x" + ")")))
-    assert figure.axes[0].get_legend() is None
-    assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_the_page_gets_the_lines_that_are_drawn() -> None:

@@ -170,7 +170,7 @@ function remember(key, state, initial) {
   put("across", axes[state.x].key, state.x !== initial.x);
   put("down", axes[state.y]?.key ?? "", state.y !== initial.y);
   put("scale", state.scale, state.scale !== initial.scale);
-  axes.forEach((axis, i) => put(`at-${axis.key}`, axis.values[state.others[i]] ?? state.others[i], state.others[i] !== initial.others[i]));
+  axes.forEach((axis, i) => put(`at-${axis.key}`, axis.keys[state.others[i]] ?? state.others[i], state.others[i] !== initial.others[i]));
   const text = query.toString();
   history.replaceState(null, "", `${location.pathname}${text && `?${text}`}${location.hash}`);
 }
@@ -190,7 +190,7 @@ function restored(key, initial, isMap) {
     y: !isMap && get("down") === "" ? null : found(axes, "down", initial.y),
     scale: ["linear", "log"].includes(get("scale")) ? get("scale") : initial.scale,
     others: axes.map((axis, i) => {
-      const index = axis.values.indexOf(get(`at-${axis.key}`));
+      const index = axis.keys.indexOf(get(`at-${axis.key}`));
       return index < 0 ? initial.others[i] : index;
     }),
   };
@@ -213,8 +213,8 @@ function explore(root) {
     return { ...figure, title: titleOf(state) };
   });
   const changed = () => {
-    remember(root.dataset.key, state, initial);
     draw();
+    remember(root.dataset.key, state, initial);
   };
   const build = () => {
     const names = axes.map((axis, i) => [i, axis.name]);

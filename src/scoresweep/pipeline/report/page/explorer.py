@@ -6,7 +6,7 @@ selects which of them to show.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study.axis_names import is_repeat
+from scoresweep.pipeline.study.labels import Labels
 
 __all__ = ["explorer"]
 
@@ -31,11 +32,13 @@ ALL = -1
 
 
 def explorer(
-    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric], labels: Labels
 ) -> dict[str, Any] | None:
     """Return axes, points and metrics for `explorer.js`; None if no axis varies.
 
-    A point holds an index along each axis. `left_out` counts the metrics beyond `CELLS`.
+    A point holds an index along each axis. `left_out` counts the metrics beyond `CELLS`. `data`
+    has `labels` in place of the values that have some; the keys of values, which stand in the
+    address of the page, have none.
     """
     axes = [axis for axis in data.axes if wide[axis].nunique() > 1] if metrics else []
     varied = [axis for axis in axes if not is_repeat(axis)]
@@ -52,7 +55,10 @@ def explorer(
     shown_metrics = metrics_data[: max(1, CELLS // len(points))]
     x, *y = next(iter(axis_pairs(data, wide, metrics[0].name)), varied)[:2]
     return {
-        "axes": [_axis(axis, values[axis], axis in incomparable_axes(data)) for axis in axes],
+        "axes": [
+            _axis(axis, values[axis], axis in incomparable_axes(data), labels.get(axis, {}))
+            for axis in axes
+        ],
         "points": list(points),
         "measures": [
             _metric_json(m, shown_metrics, varied, repeats, index, points) for m in shown_metrics
@@ -68,12 +74,16 @@ def _point(key: dict[Any, Any], index: dict[str, dict[Any, int]]) -> tuple[int, 
     return tuple(positions[key[axis]] if axis in key else ALL for axis, positions in index.items())
 
 
-def _axis(axis: str, values: list[Any], is_incomparable: bool) -> dict[str, Any]:
+def _axis(
+    axis: str, values: list[Any], is_incomparable: bool, labels: Mapping[Any, str]
+) -> dict[str, Any]:
+    unlabelled = {label: value for value, label in labels.items()}
     is_number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return {
         "key": axis,
         "name": humanize(axis),
         "values": [format_value(value) for value in values],
+        "keys": [format_value(unlabelled.get(value, value)) for value in values],
         "numbers": values if is_number else None,
         "repeat": is_repeat(axis),
         "apart": is_incomparable,

@@ -82,7 +82,7 @@ def render_page(
     finalists = data.finalists(data.ranked(wide))
     final_metrics = data.metrics_of_finalists(finalists, metrics)
     panels = _panels(figures)
-    explored = explorer(data, data.ranked(wide), metrics)
+    explored = explorer(data, data.ranked(wide), metrics, plan.labels)
     content = figures._asdict() | _tables(plan, data, wide, metrics, published)
     return _template().render(
         style=_read_text("style.css"),

@@ -35,7 +35,7 @@ def score_and_density(
     if known.size and np.ptp(known):
         room = 0.2 * np.ptp(known)
         left.set_ylim(known.min() - room, known.max() + room)
-    left.legend()
+    left.legend(loc="upper right")  # scores fall
     right.fill_between(x, exact, color="#cccccc", linewidth=0)
     right.plot(x, density, color=COLOURS[0])
     right.set(xlabel="x", title="density", ylim=(0, 1.4 * exact.max() or 1))

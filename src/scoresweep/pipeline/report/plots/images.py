@@ -46,10 +46,11 @@ def side_by_side(images: Sequence[tuple[str, np.ndarray[Any, Any]]]) -> Figure:
 
 def enlarged_pixels(png: bytes) -> Figure:
     """Return a figure that is filled by the pixels of a PNG file, which a PDF keeps unchanged."""
-    pixels = np.asarray(Image.open(io.BytesIO(png)))
+    # Grey values through a colour map would differ by 1 here and there.
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     height, width = pixels.shape[:2]
     figure = Figure(figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH))
     panel = figure.add_axes((0, 0, 1, 1))
-    panel.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+    panel.imshow(pixels, interpolation="none", aspect="auto")
     panel.set_axis_off()
     return figure

@@ -24,9 +24,6 @@ from scoresweep.pipeline.report.plots.charts import COLOURS
 
 __all__ = ["STYLE", "WIDTH", "legend", "pdf", "png", "styled"]
 
-LONG_LABEL, MANY_LABELS = 45, 8
-"""Characters of a label, and number of labels, above which a legend is put below its panel."""
-
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -86,11 +83,8 @@ def pdf(figure: Figure) -> bytes:
 
 
 def legend(figure: Figure, panel: Axes) -> None:
-    """Put a legend into the panel, or below it if its labels are long or many."""
+    """Put a legend below the panel, where it covers no line."""
     handles, labels = panel.get_legend_handles_labels()
-    if max(map(len, labels)) <= LONG_LABEL and len(labels) <= MANY_LABELS:
-        panel.legend()
-        return
     width, height = figure.get_size_inches()
     lines = [textwrap.fill(label, 72) for label in labels]
     figure.set_size_inches(width, height + 0.17 * sum(line.count("\n") + 1 for line in lines))
