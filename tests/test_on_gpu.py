@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 
+import psutil
 import pytest
 import torch
 from checkout import ROOT
@@ -63,6 +64,19 @@ def write(rows):
 """
 
 
+def has_ended(pid):
+    """Return whether a killed process ends; its parent may have ended without waiting for it."""
+    try:
+        process = psutil.Process(pid)
+        for _ in range(50):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+            time.sleep(0.1)
+    except psutil.NoSuchProcess:
+        return True
+    return False
+
+
 def test_a_part_that_fails_or_hangs_costs_only_itself(load, monkeypatch, tmp_path):
     on_gpu = load("on_gpu")
     (tmp_path / "gpu_parts").mkdir()
@@ -83,8 +97,7 @@ def test_a_part_that_fails_or_hangs_costs_only_itself(load, monkeypatch, tmp_pat
     reports = json.loads((tmp_path / "out" / "on_gpu.json").read_text())["parts"]
     slow, bad, *_ = reports
     assert slow["state"] == "stopped at its time"
-    with pytest.raises(ProcessLookupError):
-        os.kill(slow["rows"][0]["figure"], 0)
+    assert has_ended(slow["rows"][0]["figure"])
     assert bad["rows"] == [{"what": "parts so far", "figure": 1}]
     assert [report["failed"] for report in reports] == [False, True, True, False]
     table = (tmp_path / "out" / "on_gpu.md").read_text().splitlines()

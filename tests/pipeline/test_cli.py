@@ -180,12 +180,12 @@ def test_every_command_validates_the_study(study, tmp_path, monkeypatch, capsys,
     ],
 )
 def test_exit_code_and_message_of_errors(study, monkeypatch, capsys, error, code, message):
-    from scoresweep.pipeline.commands import status_command
+    from scoresweep.pipeline.commands import status
 
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(status_command, "run_status", fail)
+    monkeypatch.setattr(status, "run_status", fail)
     assert main(monkeypatch, "status", study) == code
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -194,12 +194,12 @@ def test_exit_code_and_message_of_errors(study, monkeypatch, capsys, error, code
 
 
 def test_bugs_keep_their_traceback(study, monkeypatch):
-    from scoresweep.pipeline.commands import status_command
+    from scoresweep.pipeline.commands import status
 
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(status_command, "run_status", fail)
+    monkeypatch.setattr(status, "run_status", fail)
     with pytest.raises(ZeroDivisionError):
         main(monkeypatch, "status", study)
 

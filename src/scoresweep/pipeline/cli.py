@@ -443,8 +443,8 @@ def plan(
     found = _plan(study, root)
     check_data(found, str(study))
     if as_json:
+        from scoresweep.pipeline.commands.estimate.plan_json import plan_object
         from scoresweep.pipeline.commands.plan import estimate_plan
-        from scoresweep.pipeline.commands.plan_json import plan_object
 
         estimate = estimate_plan(found, probe, settings_per_job, cores, gpus)
         typer.echo(plan_object(found, estimate).model_dump_json(indent=1))
@@ -463,7 +463,7 @@ def status(
     root: Root = Path(),
 ) -> None:
     """Print the state of each run and setting, during a study and after it."""
-    from scoresweep.pipeline.commands.status_command import run_status
+    from scoresweep.pipeline.commands.status import run_status
 
     if watch and as_json:
         raise InputError("status: --watch and --json cannot be combined; leave one of them out")

@@ -26,7 +26,7 @@ from scoresweep.pipeline.cluster.job_record import JobRecord
 from scoresweep.pipeline.cluster.job_table import Job
 from scoresweep.pipeline.cluster.workflow_head import record_workflow_end, record_workflow_start
 from scoresweep.pipeline.commands.cancel import cancel
-from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.commands.progress.status_table import status
 from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json

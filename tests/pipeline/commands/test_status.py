@@ -29,11 +29,11 @@ from faked_study import (
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
-from scoresweep.pipeline.commands import watch
+from scoresweep.pipeline.commands.progress import watch
+from scoresweep.pipeline.commands.progress.status_table import status
+from scoresweep.pipeline.commands.progress.watch import watch_status
 from scoresweep.pipeline.commands.schema import output_schema
-from scoresweep.pipeline.commands.status import status
-from scoresweep.pipeline.commands.status_command import run_status
-from scoresweep.pipeline.commands.watch import watch_status
+from scoresweep.pipeline.commands.status import run_status
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.atomic_files import write_json
@@ -353,7 +353,7 @@ def test_a_study_in_another_folder_is_not_here(plan: Plan) -> None:
 
 def test_imports_nothing_heavy() -> None:
     code = (
-        "import sys, scoresweep.pipeline.commands.status_command\n"
+        "import sys, scoresweep.pipeline.commands.status\n"
         "heavy = {'torch', 'xarray', 'numpy', 'pandas', 'matplotlib', 'zarr'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -9,7 +9,7 @@ import xarray as xr
 from faked_study import CONTENT, fake_plan, fake_study
 from rich.console import Console
 
-from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.commands.progress.status_table import status
 from scoresweep.pipeline.results import code_version as code_version_module
 from scoresweep.pipeline.results import examine_results
 from scoresweep.pipeline.results.code_summary import count_codes, mixed_code_lines, other_code_lines

@@ -112,8 +112,9 @@ CHOSEN = {
 @pytest.fixture(scope="module")
 def imports():
     graph = grimp.build_graph("scoresweep")
-    # `scoresweep.load_network` is for users.
-    graph.remove_import(importer="scoresweep", imported="scoresweep.pipeline.training.weights")
+    # `scoresweep.load_network` and `scoresweep.open_run` are for users.
+    for imported in ("training.weights", "sampling.open_run"):
+        graph.remove_import(importer="scoresweep", imported=f"scoresweep.pipeline.{imported}")
     return graph
 
 
@@ -176,7 +177,7 @@ def test_an_edit_changes_the_code_of_what_the_file_computes(edited):
     assert edited("seeds.py") == set(FILES) - {"data"}
     for name in (
         *("pipeline/report/page/render.py", "pipeline/cli.py"),
-        *("pipeline/commands/status.py", "pipeline/system/locks.py"),
+        *("pipeline/commands/progress/study_status.py", "pipeline/system/locks.py"),
     ):
         assert edited(name) == set()
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from scoresweep.networks.ncsn_checkpoints import convert_ncsn_state_dict
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.commands.status import status
+from scoresweep.pipeline.commands.progress.status_table import status
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.sections.provenance_table import _imports
 from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint

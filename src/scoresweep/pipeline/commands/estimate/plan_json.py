@@ -12,7 +12,7 @@ from scoresweep.pipeline.commands.estimate.disk_space import (
     files_of_study,
 )
 from scoresweep.pipeline.commands.plan import PlanEstimate
-from scoresweep.pipeline.commands.status_json import JsonObject
+from scoresweep.pipeline.commands.progress.status_json import JsonObject
 from scoresweep.pipeline.results import SWEEP_STEPS, Rule
 from scoresweep.pipeline.study import Plan
 

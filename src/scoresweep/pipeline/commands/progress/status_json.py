@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from scoresweep.pipeline.cluster.job_table import Job, State
-from scoresweep.pipeline.commands.study_status import StudyStatus
+from scoresweep.pipeline.commands.progress.study_status import StudyStatus
 from scoresweep.pipeline.results import Rule
 from scoresweep.pipeline.results.code_summary import count_codes, other_code_lines
 

@@ -11,13 +11,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from scoresweep.pipeline.commands.status import (
+from scoresweep.pipeline.commands.progress.status_table import (
     count_lines,
     print_status,
     status_lines,
     status_table,
 )
-from scoresweep.pipeline.commands.study_status import StudyStatus, read_status
+from scoresweep.pipeline.commands.progress.study_status import StudyStatus, read_status
 from scoresweep.pipeline.study import Plan
 
 __all__ = ["watch_status"]
