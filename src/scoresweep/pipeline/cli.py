@@ -443,7 +443,7 @@ def plan(
     found = _plan(study, root)
     check_data(found, str(study))
     if as_json:
-        from scoresweep.pipeline.commands.estimate.plan_json import plan_object
+        from scoresweep.pipeline.commands.json_output.plan_json import plan_object
         from scoresweep.pipeline.commands.plan import estimate_plan
 
         estimate = estimate_plan(found, probe, settings_per_job, cores, gpus)

@@ -33,9 +33,9 @@ from scoresweep.pipeline.commands.estimate.job_seconds import (
     STARTS,
     STARTS_PER_SET,
 )
-from scoresweep.pipeline.commands.estimate.plan_json import plan_object
 from scoresweep.pipeline.commands.estimate.probe import time_unknown
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
+from scoresweep.pipeline.commands.json_output.plan_json import plan_object
 from scoresweep.pipeline.commands.plan import STEP_NAMES, estimate_plan, print_plan
 from scoresweep.pipeline.commands.schema import output_schema
 from scoresweep.pipeline.results import SWEEP_STEPS, examine_results

@@ -13,8 +13,8 @@ __all__ = ["output_schema", "study_schema"]
 
 def output_schema(command: Literal["status", "plan"]) -> dict[str, Any]:
     """Return the JSON schema of what a command prints with `--json` (`docs/schemas/`)."""
-    from scoresweep.pipeline.commands.estimate.plan_json import PlanObject
-    from scoresweep.pipeline.commands.progress.status_json import JsonObject, StatusObject
+    from scoresweep.pipeline.commands.json_output.plan_json import PlanObject
+    from scoresweep.pipeline.commands.json_output.status_json import JsonObject, StatusObject
 
     kinds: dict[str, type[JsonObject]] = {"status": StatusObject, "plan": PlanObject}
     return kinds[command].model_json_schema(mode="serialization")

@@ -21,7 +21,7 @@ def run_status(
     """
     check_is_here(plan, study)
     if as_json:
-        from scoresweep.pipeline.commands.progress.status_json import status_object
+        from scoresweep.pipeline.commands.json_output.status_json import status_object
 
         sys.stdout.write(status_object(read_status(plan)).model_dump_json(indent=1) + "\n")
     elif watch is None:

@@ -1,1 +1,1 @@
-"""How far a study is: its states at one moment, as a table, as JSON, and watched."""
+"""How far a study is: its states at one moment, as a table, and watched."""

@@ -11,8 +11,8 @@ from scoresweep.pipeline.commands.estimate.disk_space import (
     bytes_of_study,
     files_of_study,
 )
+from scoresweep.pipeline.commands.json_output.status_json import JsonObject
 from scoresweep.pipeline.commands.plan import PlanEstimate
-from scoresweep.pipeline.commands.progress.status_json import JsonObject
 from scoresweep.pipeline.results import SWEEP_STEPS, Rule
 from scoresweep.pipeline.study import Plan
 

@@ -1,0 +1,1 @@
+"""JSON that scripts read: the state and the plan of a study."""
