@@ -117,7 +117,7 @@ def test_cancel_stops_the_jobs_of_one_of_two_studies(cluster, plans, start, tmp_
         *("--scoresweep-slurm-status-command", "squeue", "--"),
         one.paths.reference("digits", "pixels").relative_to(root),
     )
-    wait_until(lambda: "reference jobs: 1 queued" in scoresweep(one, "status"), "the held job")
+    wait_until(lambda: "reference jobs: 1 queued" in scoresweep(one, "status"), "the held job", 180)
     for plan in plans:
         wait_until(lambda plan=plan: "of 10,000,000" in str(shown(plan)), "a training", 120)
 
