@@ -1,7 +1,7 @@
-"""Commands in processes of their own that start fast: forked from one that has imported everything.
+"""Run commands in processes that are forked from one that has imported everything.
 
-A process that Python starts anew imports PyTorch, xarray and Snakemake for seconds. Tests of the
-start itself (imports, the interpreter's options, files beside the program) start one anew.
+A new Python process takes seconds to import PyTorch, xarray and Snakemake. Tests of the
+start itself (imports, the interpreter's options, files beside the program) start a new process.
 """
 
 from __future__ import annotations

@@ -449,7 +449,7 @@ def plan(
         estimate = estimate_plan(found, probe, settings_per_job, cores, gpus)
         typer.echo(plan_object(found, estimate).model_dump_json(indent=1))
         return
-    print_plan(found, probe, None, settings_per_job, cores, gpus)
+    print_plan(found, probe, settings_per_job=settings_per_job, cores=cores, gpus=gpus)
 
 
 @app.command(rich_help_panel=INSPECT)

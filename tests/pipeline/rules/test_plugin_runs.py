@@ -78,7 +78,7 @@ def plan(finished):
 @pytest.mark.slow
 def test_results_of_plugins_are_complete(plan, scoresweep):
     done = scoresweep("plan", "study.yaml", "--no-probe", cwd=plan.paths.root)
-    assert "nothing left to train or to sample" in done.stdout, done.stdout + done.stderr
+    assert "nothing left to do" in done.stdout, done.stdout + done.stderr
     report = read_report(plan.paths.report)
     assert sorted(report.rows["sampler"]) == [
         "annealed_langevin(step_size=0.002)",

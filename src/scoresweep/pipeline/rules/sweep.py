@@ -179,9 +179,9 @@ def _choose_best_step(
         step, reason = next(iter(failed.items()))
         raise RunError(
             f"{where}: no training step is chosen, because {len(failed)} of {len(steps.settings)} "
-            f"cannot be measured: {join_names(failed)} (step {step}: {reason}). The others are. "
-            f"Mend the cause and run the same command again; or keep fewer steps (a larger "
-            f"train.keep.every, which trains nothing again), or name steps instead of best "
+            f"cannot be measured: {join_names(failed)} (step {step}: {reason}). The others have "
+            f"values. Remove the cause and run the same command again; or keep fewer steps (a "
+            f"larger train.keep.every, which trains nothing again), or name steps instead of best "
             f"(sample.training_step)"
         )
     choice = find_best_step(plan, run, setting)

@@ -22,13 +22,13 @@ NAME = re.compile(r"\d+|(GPU|MIG)-.+")
 def visible_gpus() -> list[str] | None:
     """Return the names of the GPUs that this process may use; None: all of the machine.
 
-    As in CUDA, the list ends at the first word that is no name ("-1", SLURM's "NoDevFiles"), and
-    hides all GPUs if a name is repeated.
+    As in CUDA, the list ends at the first entry that is neither an index nor a UUID ("-1", SLURM's
+    "NoDevFiles"), and no GPU is visible if an entry is repeated.
     """
     if VARIABLE not in os.environ:
         return None
-    words = [word.strip() for word in os.environ[VARIABLE].split(",")]
-    names = list(itertools.takewhile(NAME.fullmatch, words))
+    entries = [entry.strip() for entry in os.environ[VARIABLE].split(",")]
+    names = list(itertools.takewhile(NAME.fullmatch, entries))
     return names if len(set(names)) == len(names) else []
 
 

@@ -136,7 +136,7 @@ def _time_networks(
         share = 1.0 if is_trained else data.share
         found.step_seconds.setdefault(train, times.step_seconds)
         found.sample_seconds.setdefault(sample, times.sample_seconds * share)
-        found.image_seconds.setdefault(image_key(run), times.picture_seconds)
+        found.image_seconds.setdefault(image_key(run), times.image_seconds)
         found.parameters[network_key(run)] = times.parameters
         found.probes += 1
     if len(unknown) > MAX_NETWORKS:

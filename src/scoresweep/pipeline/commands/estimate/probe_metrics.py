@@ -131,8 +131,7 @@ def metric_seconds(
 
 def _pairs(evaluate: Evaluate) -> Iterator[_Pair]:
     of_samples = {metric.key: metric for metric in evaluate.sample_metrics}
-    entries = [metric for metric in evaluate.metrics if metric not in ("score_error",)]
-    for entry in entries:
+    for entry in (metric for metric in evaluate.metrics if metric != "score_error"):
         one = evaluate.model_copy(update={"metrics": [entry]})
         if not one.sample_metrics or one.sample_metrics[0].key not in of_samples:
             continue
@@ -175,13 +174,10 @@ class _Metric:
         make = self._sets(size)
         first = self._measure(make(), 0)
         sets = make()
-        plain = self._mean(lambda: self._measure(sets, 0))
-        with_few = self._mean(lambda: self._measure(sets, few)) if few else plain
+        plain = mean_seconds(lambda: self._measure(sets, 0))
+        with_few = mean_seconds(lambda: self._measure(sets, few)) if few else plain
         each = max(with_few - plain, 0.0) / max(few, 1)
         return plain + halves * each, max(first - plain, 1e-9)
-
-    def _mean(self, measure: Callable[[], float]) -> float:
-        return mean_seconds(measure)
 
     def _measure(self, sets: FeatureSets, halves: int) -> float:
         evaluate = self.pair.evaluate.model_copy(update={"resamplings": halves})

@@ -41,7 +41,7 @@ class NetworkTimes(NamedTuple):
     """Seconds of a training step; 0 for an oracle."""
     sample_seconds: float
     """Seconds of one score evaluation of one sample, and of the sampler's step that uses it."""
-    picture_seconds: float
+    image_seconds: float
     """Seconds of one score evaluation of the samples that training shows; 0 for an oracle."""
     parameters: int
     """Number of parameters."""
@@ -59,9 +59,9 @@ def time_network(
         oracle = make_oracle(run, paths).to(device)
         return NetworkTimes(0.0, _seconds_per_sample(oracle, setting.sample), 0.0, _size(oracle))
     step_seconds, network = _time_training(run, paths, device)
-    pictures = _seconds_per_picture(network, run)
+    images = _seconds_of_images(network, run)
     each = _seconds_per_sample(network, setting.sample)
-    return NetworkTimes(step_seconds, each, pictures, _size(network))
+    return NetworkTimes(step_seconds, each, images, _size(network))
 
 
 def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, ScoreNetwork]:
@@ -93,7 +93,7 @@ def _make_trainer(run: Run, paths: StudyPaths, size: int, device: str) -> Traine
     return trainer
 
 
-def _seconds_per_picture(network: ScoreNetwork, run: Run) -> float:
+def _seconds_of_images(network: ScoreNetwork, run: Run) -> float:
     count = run.train.log.image_count
     if len(network.shape) != 3 or not count:
         return 0.0

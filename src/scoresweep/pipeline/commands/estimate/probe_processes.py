@@ -32,6 +32,7 @@ def time_in_processes(plan: Plan, known: Costs, processes: int, device: str = "c
     context = multiprocessing.get_context("spawn")
     pools = [ProcessPoolExecutor(1, context) for _ in range(processes)]
     try:
+        # Pickled here, so that the processes import what jobs import before they unpickle it.
         given = pickle.dumps((plan, known, device))
         futures = [pool.submit(_time_here, given, time.time()) for pool in pools]
         return mean_costs([future.result() for future in futures])

@@ -20,7 +20,7 @@ from scoresweep.pipeline.study import Evaluate, Plan, Run, Setting
 
 __all__ = ["TaskSeconds", "measuring_at", "new_samples", "sum_known", "times_known"]
 
-PICTURE_STEPS, PICTURE_STEPS_OF_ONE_LEVEL = 3, 100
+IMAGE_STEPS, IMAGE_STEPS_OF_ONE_LEVEL = 3, 100
 """Langevin steps per level of the samples that training shows."""
 
 JACOBIAN_EVALUATIONS = 2
@@ -45,12 +45,12 @@ class TaskSeconds:
         if each is None or not run.train.network.is_trained:
             return each
         steps = run.train.steps - _steps_done(self._job_of_run[run.id])
-        shown = math.ceil(steps / run.train.log.images) * self._picture_evaluations(run)
+        shown = math.ceil(steps / run.train.log.images) * self._image_evaluations(run)
         return steps * each + shown * self.costs.image_seconds.get(image_key(run), 0.0)
 
-    def _picture_evaluations(self, run: Run) -> int:
+    def _image_evaluations(self, run: Run) -> int:
         levels = self._levels(run) or 1
-        return 1 + (PICTURE_STEPS * levels if levels > 1 else PICTURE_STEPS_OF_ONE_LEVEL)
+        return 1 + (IMAGE_STEPS * levels if levels > 1 else IMAGE_STEPS_OF_ONE_LEVEL)
 
     def _levels(self, run: Run) -> int | None:
         self.costs.evaluations_per_sample(self.plan, run, self.plan.settings[0])

@@ -55,7 +55,7 @@ def _mlp(facts: DataFacts, device: Device) -> TrainingChoice:
         {"learning_rate": 1e-3, "schedule": "cosine"},
         "those of config/config.yaml",
         3000 if device == "cpu" else 20_000,
-        "as config/config.yaml" if device == "cpu" else "minutes on a GPU",
+        "as config/config.yaml" if device == "cpu" else "a guess: more than on a CPU",
         batch,
         reason,
         5,
@@ -85,7 +85,7 @@ def _unet(facts: DataFacts, side: int) -> TrainingChoice:
         {"learning_rate": 1e-3, "schedule": "cosine", "warmup": 100},
         "those of config/studies/fashion_mnist.yaml",
         3000,
-        "tens of minutes a network on two cores; more steps give better samples",
+        "about those of config/studies/fashion_mnist.yaml; more give better samples",
         batch,
         reason,
         1,
@@ -101,7 +101,7 @@ def _ncsnv2(facts: DataFacts, side: int) -> TrainingChoice:
         name, batch = "ncsnv2", 128
     elif side <= 128:
         name, batch = "ncsnv2_deeper", 32
-    like = "as NCSNv2" if side <= 64 else "to fit on one GPU; NCSNv2 has 128, on several"
+    like = "as NCSNv2" if side <= 64 else "a guess, for one GPU; NCSNv2 has 128, on several"
     size, reason = _batch(batch, facts, like)
     return TrainingChoice(
         {"name": name, "channels": 128},

@@ -3,13 +3,13 @@
 "use strict";
 
 (() => {
-  // A click on the heading of a column sorts the rows by `data-value`, a second one turns them around.
+  // A click on the heading of a column sorts the rows by `data-value`; a second click reverses them.
   // Rows without a value come last.
   const sort = (table, column) => {
     const headings = [...table.tHead.rows[0].cells];
     const [heading, body] = [headings[column], table.tBodies[0]];
-    const turned = { ascending: "descending", descending: "ascending" };
-    const order = turned[heading.getAttribute("aria-sort")] ?? heading.dataset.first;
+    const reversed = { ascending: "descending", descending: "ascending" };
+    const order = reversed[heading.getAttribute("aria-sort")] ?? heading.dataset.first;
     headings.forEach((each) => each.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", order);
     const value = (row) => Number(row.cells[column].dataset.value);

@@ -53,7 +53,7 @@ def loss_fall(losses: Array) -> Fall | None:
 
 
 def falling_loss(training: xr.Dataset, runs: Collection[str]) -> Finding | None:
-    """Warn if the mean loss of `runs` fell by 1 % or more at the end, by the end of its interval.
+    """Warn if the mean loss of `runs` fell by 1 % or more, also at the lower end of the interval.
 
     `training` is that group of a report. None if the learning rate falls there, too.
     """

@@ -69,5 +69,7 @@ def few_seeds(ranking: pd.DataFrame, *, is_exact: bool) -> Finding | None:
         numbers["needed"] = needed
         text += f"If both stay as they are, {needed} seeds show it in 80 % of cases."
     else:
-        text += f"Even {MOST} seeds would rarely show it: take the cheaper of the two."
+        text += (
+            f"Even {MOST} seeds would show it in fewer than 80 % of cases: take the cheaper one."
+        )
     return Finding("few_seeds", text, numbers)
