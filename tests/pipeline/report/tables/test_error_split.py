@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,9 @@ def test_the_report_separates_sampler_and_network(finished: Plan, blank_figures:
     assert "Sampler or network" in page
     # The exact score is better everywhere, and is not ranked.
     assert "The exact score is left out" in page
-    assert page.index("<h3>Parts of the error") < page.index('data-view="lines" data-measure="2"')
+    assert re.search(
+        r'<h3>Parts of the error</h3><div [^>]*data-view="lines"[^>]* data-measure="2"', page
+    )
     content = json.loads(page.split('id="data">')[1].split("</script>")[0])["explorer"]
     assert [axis["name"] for axis in content["axes"]] == ["seed", "step size"]
     cost = content["measures"][2]
