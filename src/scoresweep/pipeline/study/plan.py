@@ -114,7 +114,12 @@ class Plan:
 
     def run(self, run_id: str) -> Run:
         """Return the run with this id or hash; raise `InputError` if there is none."""
-        return _find(self.runs, run_id, "run", self._plugin_hint)
+        found = self._run_by_hash.get(run_id[-8:])
+        return found or _find(self.runs, run_id, "run", self._plugin_hint)
+
+    @functools.cached_property
+    def _run_by_hash(self) -> dict[str, Run]:
+        return {run.id[-8:]: run for run in self.runs}
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""

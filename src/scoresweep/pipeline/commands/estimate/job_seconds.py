@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,6 +58,7 @@ class JobSeconds:
     results: Results
     batches: Sequence[Batch]
     _parts: dict[Key, dict[str, float | None]] = field(default_factory=dict)
+    _later: dict[tuple[str, int], tuple[float | None, float | None]] = field(default_factory=dict)
 
     @property
     def start(self) -> float:
@@ -104,13 +106,24 @@ class JobSeconds:
 
     def _earlier(self, key: Key) -> list[Key]:
         """Return the batches from whose metrics successive halving chooses the tasks of a batch."""
-        plan, counts, count = self.tasks.plan, self.tasks.plan.counts, self._batch[key].count
+        counts, count = self.tasks.plan.counts, self._batch[key].count
         if count is None or count == counts[0]:
             return []
-        before = counts[counts.index(count) - 1]
-        group = next(g for g in plan.halving_groups().values() if key[1] in {run.id for run in g})
-        runs = {run.id for run in group}
-        return [each for each, b in self._batch.items() if b.count == before and b.run in runs]
+        return self._competing[self._group_of_run[key[1]], counts[counts.index(count) - 1]]
+
+    @cached_property
+    def _competing(self) -> dict[tuple[str, int], list[Key]]:
+        """The batches of a group of successive halving at a count."""
+        found = defaultdict[tuple[str, int], list[Key]](list)
+        for key, batch in self._batch.items():
+            if batch.count is not None:
+                found[self._group_of_run[batch.run], batch.count].append(key)
+        return found
+
+    @cached_property
+    def _group_of_run(self) -> dict[str, str]:
+        groups = self.tasks.plan.halving_groups().items()
+        return {run.id: name for name, runs in groups for run in runs}
 
     @cached_property
     def _batch(self) -> dict[Key, Batch]:
@@ -172,18 +185,26 @@ class JobSeconds:
         """Return the mean cost of a setting, for each that a later count is expected to have."""
         plan, count = self.tasks.plan, batch.count
         assert count is not None
+        number = self._expected[count] / batch.total
+        if (run.id, count) not in self._later:
+            self._later[run.id, count] = self._steps_of_all(run, count)
+        share = number / len(plan.settings)
+        drawing, measuring = (times_known(share, each) for each in self._later[run.id, count])
+        files = STARTS_PER_SET * self.start * number + self.tasks.first_measuring(run)
+        return self._named([drawing], [measuring, files], [])
+
+    def _steps_of_all(self, run: Run, count: int) -> tuple[float | None, float | None]:
+        """Return the seconds of drawing and of measuring all settings at a later count."""
+        plan, tasks = self.tasks.plan, self.tasks
         before = plan.counts[plan.counts.index(count) - 1]
         later = [setting.at(count) for setting in plan.settings]
-        number = dict(expected_stages(plan))[count] / batch.total
-        share = number / len(later)
-        drawing = [
-            self.tasks.drawing_from(run, setting, before // setting.sample.chunk)
-            for setting in later
-        ]
-        measuring = [sum_known(self.tasks.measuring(run, setting)) for setting in later]
-        files = STARTS_PER_SET * self.start * number + self.tasks.first_measuring(run)
-        scaled = [[times_known(share, each) for each in part] for part in (drawing, measuring)]
-        return self._named(scaled[0], [*scaled[1], files], [])
+        held = ((setting, before // setting.sample.chunk) for setting in later)
+        drawing = sum_known(tasks.drawing_from(run, setting, chunks) for setting, chunks in held)
+        return drawing, sum_known(each for s in later for each in tasks.measuring(run, s))
+
+    @cached_property
+    def _expected(self) -> dict[int, int]:
+        return dict(expected_stages(self.tasks.plan))
 
     def _named(self, *steps: Sequence[float | None]) -> dict[str, float | None]:
         names = ("sample", "evaluate", "score_error")
