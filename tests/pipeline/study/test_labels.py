@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from faked_study import CONTENT, fake_measurements, fake_plan, fake_report, fake_study
+from halved_study import HALVING, measure_due
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.report.paper_figure import paper_charts
@@ -174,3 +175,33 @@ def test_labels_name_values_everywhere_but_in_coordinates(
         "sampler ALS & co",
         "sampler probability_flow",
     ]
+
+
+def test_labels_in_zip_name_the_values_of_successive_halving(
+    tmp_path: Path, blank_figures: None
+) -> None:
+    network, noise = CONTENT["train"]["network"], CONTENT["train"]["noise"]
+    networks = [labelled(network, "small"), network | {"width": 9}]
+    noises = [labelled(noise, "four"), labelled(noise | {"levels": 6}, "six")]
+    train = CONTENT["train"] | {"grid": {}, "zip": [{"network": networks, "noise": noises}]}
+    samplers, seeds = [labelled(LANGEVIN, "ALS"), labelled(LONGER, "long"), FLOW], [5, 6, 7]
+    zipped = {"zip": [{"sampler": samplers, "seed": seeds}], "halving": HALVING}
+    sample = {"sampler": LANGEVIN, "count": CONTENT["sample"]["count"]} | zipped
+    plan = fake_plan(tmp_path, train=train, sample=sample)
+    fake_study(plan, metrics=False)
+    measure_due(plan)
+    report(plan)
+    assert [*plan.labels] == ["network", "train_noise", "sampler"]
+    table = pd.read_csv(plan.paths.summary_table).query("metric == 'frechet_classifier'")
+    counts = table.groupby(["network_label", "sampler_label"])["count"].max().unstack()
+    assert counts.loc["small"].to_dict() == {"ALS": 20, "long": 15, "probability_flow": 10}
+    saved = read_summary(plan.paths.report)
+    assert [*saved.at(["train_noise=six"]).rows["network"].unique()] == ["mlp(width=9, blocks=1)"]
+    # Each setting is at the largest count that it reached; those of unequal count are not compared.
+    with pytest.raises(InputError, match=r"unequal count.* count \(20, 15, 10\).*--at count="):
+        paper_table(saved, ["sampler"], ["network"])
+    written = paper_table(saved, ["sampler"], ["network"], at=["count=15"])
+    assert [names for names, _ in written.rows] == [["long"]]
+    assert "At count 15." in written.caption
+    assert "n = " not in written.caption[0]
+    assert "n = 20 samples" in paper_table(saved, ["network"], at=["count=20"]).caption[0]

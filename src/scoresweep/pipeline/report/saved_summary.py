@@ -89,7 +89,8 @@ class SavedSummary:
         """Return the rows of `metrics`: one at each point of the axes that are keys of `shown`.
 
         The values of `shown` are the command line options that name the axes. Raises `InputError`
-        if a point has several configurations, or there is no row.
+        if a point has several configurations, points differ in an axis of `within` that is not
+        shown, or there is no row.
         """
         for axis, option in shown.items():
             if axis in self.fixed:
@@ -98,15 +99,21 @@ class SavedSummary:
         if rows.empty:
             raise InputError(f"{self.path}: no measured setting there; choose other values of --at")
         points = rows.groupby(["metric", *shown], sort=False)
-        several = [a for a in self.axes if a not in shown and (points[a].nunique() > 1).any()]
+        numbers = {
+            a: rows[a].nunique() if a in self.within else points[a].nunique().max()
+            for a in self.axes
+        }
+        several = [axis for axis in self.axes if axis not in shown and numbers[axis] > 1]
         if several:
+            apart = [axis for axis in several if axis in self.within]
+            reason = f", and values of unequal {join_names(apart)} not compared" if apart else ""
             known = [
                 f"{axis} ({join_names(map(format_value, rows[axis].unique().tolist()))})"
                 for axis in several
             ]
             raise InputError(
-                f"{self.path}: only seeds are averaged, so {' and '.join(known)} need a place. Fix "
-                f"each by --at {several[0]}=VALUE, or name it in "
+                f"{self.path}: only seeds are averaged{reason}, so {' and '.join(known)} need a "
+                f"place. Fix each by --at {several[0]}=VALUE, or name it in "
                 f"{' or '.join(dict.fromkeys(shown.values())) or '--rows'}"
             )
         return rows.reset_index(drop=True)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from scoresweep.pipeline.report.format import format_axes
 from scoresweep.pipeline.report.saved_summary import SavedSummary
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 
 __all__ = ["caption"]
 
@@ -25,7 +26,7 @@ def caption(
 
     `cells` have the columns of the summary and `mark`; `is_paired` says how ties were found.
     """
-    sentences = [_metric(summary.metrics[name]) for name in metrics]
+    sentences = [_metric(summary.metrics[name], cells) for name in metrics]
     if summary.fixed:
         sentences.append(f"At {format_axes(summary.fixed)}.")
     sentences += _repeats(cells)
@@ -36,19 +37,27 @@ def caption(
     return sentences
 
 
-def _metric(facts: dict[str, str]) -> str:
+def _metric(facts: dict[str, str], cells: pd.DataFrame) -> str:
     """Name a metric, its extractor and its numbers of samples."""
     details = [f"{facts['better']} is better"]
     if facts["extractor"]:
         resize = f", resize {facts['resize']}" if facts["resize"] else ""
         details.append(f"extractor {facts['extractor']}{resize}")
-    if facts["n_generated"]:
+    if facts["n_generated"] and _have_all(facts["n_generated"], cells):
         details.append(f"n = {facts['n_generated']} samples")
     if facts["n_real"]:
         details.append(f"{facts['n_real']} real samples")
     unit = f" [{facts['units']}]" if facts["units"] not in ("", "1") else ""
     unit = "" if unit and unit in facts["title"] else unit
     return f"{facts['title']}{unit} ({'; '.join(details)})."
+
+
+def _have_all(numbers: str, cells: pd.DataFrame) -> bool:
+    """Return whether all cells are of these numbers of samples, which are those of the largest.
+
+    If they are not, the table names the count of each cell.
+    """
+    return COUNT not in cells or max(map(int, numbers.split(", "))) <= cells[COUNT].min()
 
 
 def _repeats(cells: pd.DataFrame) -> Iterator[str]:
