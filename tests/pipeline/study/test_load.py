@@ -15,6 +15,11 @@ ERRORS = {
     "unknown key": ("steps: 120", "stepps: 120", ["train.stepps", "Did you mean 'steps'?"]),
     "unknown block": ("evaluate:", "evalute:", ["evalute", "Did you mean 'evaluate'?"]),
     "missing key": ("  steps: 120\n", "", ["train.steps: is missing"]),
+    "missing key that is swept": (
+        "  steps: 120\n  batch_size: 64\n",
+        "  batch_size: 64\n  zip: [{steps: [60, 120]}]\n",
+        ["train.steps: is missing", "write one of its values"],
+    ),
     "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected an integer"]),
     "boolean for a number": (
         "steps: 120",

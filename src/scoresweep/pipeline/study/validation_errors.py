@@ -50,7 +50,7 @@ def describe_errors(
         key = f"{where}: {path}" if path else where
         if found:
             key += f": {shorten(value)}"
-        lines.setdefault(key, []).append(_describe(detail, model))
+        lines.setdefault(key, []).append(_describe(detail, content, model))
     return "\n".join(f"{key}: {_join(expected)}" for key, expected in lines.items())
 
 
@@ -80,7 +80,7 @@ def _locate(detail: ErrorDetails, content: Any) -> tuple[str, Any, bool]:
     return path, value, not isinstance(value, dict)
 
 
-def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _describe(detail: ErrorDetails, content: Any, model: type[BaseModel]) -> str:
     """Return what is wrong with one value and what was expected."""
     *parents, last = detail["loc"] or ("",)
     match detail["type"]:
@@ -92,7 +92,12 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
             field = _fields(model, parents).get(str(last))
             text = " ".join(((field.description if field else "") or "").split())
             meaning = re.split("[;.]", text)[0]
-            return "is missing; this key is required" + (f" ({meaning})" if meaning else "")
+            swept = ", also if it is swept: write one of its values here"
+            return (
+                "is missing; this key is required"
+                + (f" ({meaning})" if meaning else "")
+                + (swept if _is_swept(content, parents, last) else "")
+            )
         case "union_tag_invalid":
             tags = [tag.strip().strip("'") for tag in detail["ctx"]["expected_tags"].split(",")]
             hint = did_you_mean(str(detail["ctx"]["tag"]), tags)
@@ -111,6 +116,17 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"expected {EXPECTED[detail['type']]}" + (hint and f".{hint}")
     message = detail["msg"].replace("Input should be a valid ", "expected a valid ")
     return message.replace("Input should be ", "expected a value ")
+
+
+def _is_swept(content: Any, block: Sequence[int | str], key: int | str) -> bool:
+    """Return whether the block at `block` sweeps one of its keys."""
+    for part in block:
+        content = content.get(part) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return False
+    groups = content.get("zip")
+    lists = [content.get("grid"), *(groups if isinstance(groups, list) else [])]
+    return any(isinstance(each, dict) and key in each for each in lists)
 
 
 def field_names(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
