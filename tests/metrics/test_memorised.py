@@ -86,7 +86,8 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(f"scoresweep.metrics.{module}.BLOCK", 20_000)
     again, same = find_copies(x, real)
     assert torch.equal(again, found)
-    torch.testing.assert_close(same, distance, rtol=1e-12, atol=0)
+    # Blocks of another size add in another order: the rounding of |x|² ≈ 8 in d² ≥ 1e-4.
+    torch.testing.assert_close(same, distance, rtol=1e-10, atol=0)
 
 
 def test_distances_far_from_the_origin_are_exact() -> None:
