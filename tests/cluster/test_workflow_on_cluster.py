@@ -330,11 +330,11 @@ def test_a_partition_and_an_account_in_the_profile_are_used(cluster, tmp_path):
     assert run("sacct", names, *form).stdout.splitlines() == ["short|root"] * 2
 
 
-def test_a_minute_without_an_answer_is_waited_for(cluster, tmp_path):
+def test_a_minute_without_an_answer_is_waited_for(cluster, data, tmp_path):
     """Neither the controller nor the accounting answers while the training ends."""
-    folder = work_folder(tmp_path / "work", default_study(metrics=["frechet"]))
+    folder = work_folder(tmp_path / "work", default_study(), data)
     said = folder / "output"
-    with started(folder, "--profile", "slurm", *FREQUENT_CHECKS) as head:
+    with started(folder, "--profile", "slurm", *FREQUENT_CHECKS, "--until", "sweep") as head:
         wait_until(lambda: "RUNNING" in said.read_text(), "the training", PATIENCE)
         for daemon in DAEMONS_THAT_ANSWER:
             cluster.pause(daemon)
@@ -345,4 +345,4 @@ def test_a_minute_without_an_answer_is_waited_for(cluster, tmp_path):
                 cluster.resume(daemon)
         assert head.wait(PATIENCE) == 0, said.read_text()
     assert "SLURM does not answer; waiting" in said.read_text()
-    assert len(list(folder.glob("results/*/report.html"))) == 1
+    assert len(list(folder.glob("results/*/metrics/*/step_size=*.nc"))) == 2
