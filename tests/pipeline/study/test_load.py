@@ -14,7 +14,11 @@ from scoresweep.pipeline.study.load import parse_yaml
 ERRORS = {
     "unknown key": ("steps: 120", "stepps: 120", ["train.stepps", "Did you mean 'steps'?"]),
     "unknown block": ("evaluate:", "evalute:", ["evalute", "Did you mean 'evaluate'?"]),
-    "missing key": ("  steps: 120\n", "", ["train.steps: is missing"]),
+    "missing key": (
+        "  steps: 120\n",
+        "",
+        ["train.steps: is missing; this key is required (Training"],
+    ),
     "missing key that is swept": (
         "  steps: 120\n  batch_size: 64\n",
         "  batch_size: 64\n  zip: [{steps: [60, 120]}]\n",

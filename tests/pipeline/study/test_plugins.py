@@ -313,6 +313,14 @@ def test_a_field_and_a_docstring_describe_options(tmp_path):
     assert texts["momentum"] == "share of the last step that is added."
 
 
+def test_options_of_random_directions_have_the_text_of_the_built_in_objectives(tmp_path):
+    code = "@objective\ndef f(score, x, sigma, z, *, v): return x\n"
+    plan = plan_in(tmp_path, HEAD + code, train={"objective": {"name": "f"}})
+    kind = type(plan.runs[0].train.objective)
+    text = "Random projections per sample; one backward pass each."
+    assert kind.model_json_schema()["properties"]["projections"]["description"] == text
+
+
 def test_names_that_one_kind_reserves_are_options_of_another(tmp_path):
     code = "@sampler\ndef f(score, x, sigmas, *, source: str, projections: int = 2): return x\n"
     sampler = {"name": "f", "source": "a"}

@@ -8,9 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic.config import JsonDict
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from scoresweep.pipeline.study.field_docstrings import field_docstrings
 from scoresweep.pipeline.study.origin import Origin
 
 __all__ = [
@@ -19,6 +29,7 @@ __all__ = [
     "Labelled",
     "MethodConfig",
     "content_hash",
+    "description_of",
     "hashed_fields",
     "is_runtime_only",
     "label_of",
@@ -36,9 +47,20 @@ class Config(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON schema, in which the text below a field is its description."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name in properties.keys() & cls.model_fields.keys():
+            if text := description_of(cls, name):
+                properties[name]["description"] = text
+        return schema
 
 
 def _one_line(text: str) -> str:
@@ -101,6 +123,11 @@ class MethodConfig(Config):
         kind = type(self)
         options = (key for key in kind.model_fields if not is_runtime_only(kind, key))
         return {key: getattr(self, key) for key in options if key != "name"}
+
+
+def description_of(kind: type[BaseModel], key: str) -> str | None:
+    """Return the description of a field of `kind`, or else the text below it; None without."""
+    return kind.model_fields[key].description or field_docstrings(kind).get(key)
 
 
 def is_runtime_only(kind: type[Config], key: str) -> bool:

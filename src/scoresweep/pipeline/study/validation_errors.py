@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from scoresweep.pipeline.errors import did_you_mean
+from scoresweep.pipeline.study.config import description_of
 
 __all__ = ["describe_errors", "field_names", "shorten"]
 
@@ -89,9 +89,9 @@ def _describe(detail: ErrorDetails, content: Any, model: type[BaseModel]) -> str
             hint = did_you_mean(str(last), names)
             return f"is not a known key.{hint} Expected one of {', '.join(names)}."
         case "missing":
-            field = _fields(model, parents).get(str(last))
-            text = " ".join(((field.description if field else "") or "").split())
-            meaning = re.split("[;.]", text)[0]
+            kinds = [kind for kind in _models(model, parents) if last in kind.model_fields]
+            text = (description_of(kinds[-1], str(last)) if kinds else None) or ""
+            meaning = re.split("[;.]", " ".join(text.split()))[0]
             swept = ", also if it is swept: write one of its values here"
             return (
                 "is missing; this key is required"
@@ -131,11 +131,11 @@ def _is_swept(content: Any, block: Sequence[int | str], key: int | str) -> bool:
 
 def field_names(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Return the keys allowed at `location`, following union branches by their tag."""
-    return list(_fields(model, location))
+    return list(dict.fromkeys(n for each in _models(model, location) for n in each.model_fields))
 
 
-def _fields(model: type[BaseModel], location: Sequence[int | str]) -> dict[str, FieldInfo]:
-    """Return the fields allowed at `location`, by name."""
+def _models(model: type[BaseModel], location: Sequence[int | str]) -> list[type[BaseModel]]:
+    """Return the classes whose fields are allowed at `location`."""
     annotation: Any = model
     for part in location:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -147,8 +147,7 @@ def _fields(model: type[BaseModel], location: Sequence[int | str]) -> dict[str, 
                 typing.get_args(member.model_fields["name"].annotation)
             ):
                 annotation = member
-    members = [m for m in _members(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
-    return {name: field for member in members for name, field in member.model_fields.items()}
+    return [m for m in _members(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
 
 
 def _members(annotation: Any) -> list[Any]:

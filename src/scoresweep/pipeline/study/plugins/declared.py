@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, create_model
+from pydantic.fields import FieldInfo
 
 from scoresweep.metric_names import COMPANIONS
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.axis_names import RESERVED
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import MethodConfig, description_of
 from scoresweep.pipeline.study.methods.objectives import Sliced
 from scoresweep.pipeline.study.origin import Origin, Plugin
 from scoresweep.pipeline.study.plugins.declared_kinds import (
@@ -147,10 +149,17 @@ def _fields(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:
     if declaration.kind == "sampler" and declaration.hooks["denoise"] and "denoise" not in accepted:
         fields["denoise"] = (bool, Field(True, description=DENOISE))
     if declaration.kind == "objective" and "v" in accepted:
-        fields |= {key: (f.annotation, f) for key, f in Sliced.model_fields.items() if key in OF_V}
+        fields |= {key: _field_of(Sliced, key) for key in Sliced.model_fields if key in OF_V}
     fields_of_base = rules.base.model_fields.keys() - {"label"}  # an option may have this name
     taken = frozenset(dir(rules.base)) | fields_of_base | rules.reserved
     return fields | option_fields(origin, rules.given, len(positional), taken)
+
+
+def _field_of(kind: type[MethodConfig], key: str) -> tuple[Any, FieldInfo]:
+    """Return type and field of an option of `kind`, for a class that is not derived from it."""
+    field = copy.copy(kind.model_fields[key])
+    field.description = description_of(kind, key)
+    return field.annotation, field
 
 
 def _facts(origin: Origin, accepted: frozenset[str]) -> dict[str, Any]:

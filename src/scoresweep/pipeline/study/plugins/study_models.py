@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, create_model
 
-from scoresweep.pipeline.study.config import Config, MethodConfig
+from scoresweep.pipeline.study.config import Config, MethodConfig, description_of
 from scoresweep.pipeline.study.methods.datasets import AnyDataset
 from scoresweep.pipeline.study.methods.method_names import name_of
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, NETWORK_METRICS
@@ -150,7 +150,7 @@ def _derive(base: type[C], annotations: dict[str, Any]) -> type[C]:
         default = ... if info.is_required() else info.default
         if isinstance(default, EvaluateBlock):
             default = annotation()
-        fields[name] = (annotation, Field(default, description=info.description))
+        fields[name] = (annotation, Field(default, description=description_of(base, name)))
     return create_model(base.__name__, __base__=base, __doc__=base.__doc__, **fields)
 
 
