@@ -14,6 +14,7 @@ import xarray as xr
 
 from scoresweep.pipeline.errors import InputError, did_you_mean, join_names
 from scoresweep.pipeline.report.format import format_value
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.labels import read_labels
 from scoresweep.pipeline.report.tables.summary_group import METRIC_FACTS, free_name
 from scoresweep.pipeline.study.methods.method_names import explain_name
@@ -89,8 +90,8 @@ class SavedSummary:
         """Return the rows of `metrics`: one at each point of the axes that are keys of `shown`.
 
         The values of `shown` are the command line options that name the axes. Raises `InputError`
-        if a point has several configurations, points differ in an axis of `within` that is not
-        shown, or there is no row.
+        if a point has several configurations, points differ in their number of samples without
+        showing it, or there is no row.
         """
         for axis, option in shown.items():
             if axis in self.fixed:
@@ -99,14 +100,12 @@ class SavedSummary:
         if rows.empty:
             raise InputError(f"{self.path}: no measured setting there; choose other values of --at")
         points = rows.groupby(["metric", *shown], sort=False)
-        numbers = {
-            a: rows[a].nunique() if a in self.within else points[a].nunique().max()
-            for a in self.axes
-        }
-        several = [axis for axis in self.axes if axis not in shown and numbers[axis] > 1]
+        several = [a for a in self.axes if a not in shown and (points[a].nunique() > 1).any()]
+        reason = ""
+        if COUNT in self.axes and COUNT not in shown and rows[COUNT].nunique() > 1:
+            several = list(dict.fromkeys([*several, COUNT]))
+            reason = f", and values of unequal {COUNT} are not compared"
         if several:
-            apart = [axis for axis in several if axis in self.within]
-            reason = f", and values of unequal {join_names(apart)} not compared" if apart else ""
             known = [
                 f"{axis} ({join_names(map(format_value, rows[axis].unique().tolist()))})"
                 for axis in several
