@@ -57,10 +57,10 @@ SOURCES: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("data", "device", "network", "sigma_min", "extractors", "batch_size", "initial"),
     [
-        ("folder", "cpu", "mlp", 0.1, ["classifier", "pixels"], 16, "uniform"),
-        ("folder", "gpu", "ncsnv2", 0.01, ["classifier", "pixels"], 16, "uniform"),
-        ("photographs", "cpu", "unet", 0.01, ["inception"], 16, "uniform"),
-        ("cells.h5", "gpu", "ncsnv2_deepest", 0.01, ["inception"], 16, "uniform"),
+        ("folder", "cpu", "mlp", 0.1, ["classifier", "pixels"], 16, "normal"),
+        ("folder", "gpu", "ncsnv2", 0.01, ["classifier", "pixels"], 16, "normal"),
+        ("photographs", "cpu", "unet", 0.01, ["inception"], 16, "normal"),
+        ("cells.h5", "gpu", "ncsnv2_deepest", 0.01, ["inception"], 16, "normal"),
         ("odd name: é.npz", "cpu", "mlp", 0.02, ["pixels"], 16, "normal"),
         ("far.zarr", "gpu", "mlp", 0.02, ["pixels"], 16, "data_plus_noise"),
         (
@@ -116,8 +116,12 @@ def test_the_numbers_are_those_of_the_techniques(here: Path) -> None:
     assert len(noise) == levels_by_bisection(64, 8 / 0.1)
     sizes = [setting.sample.sampler.arguments()["step_size"] for setting in plan.settings]
     best = step_size_on_a_grid(8 / 0.1, len(noise), steps=5) * 0.1**2
-    assert sizes == pytest.approx([best / 3, best, 3 * best], rel=0.06)  # of two digits
+    *grid, consistent = sizes
+    factors = np.array([1, 2, 4, 6])  # up to the best ones of small networks (docs/gallery)
+    assert grid == pytest.approx(factors * best, rel=0.06)  # of two digits
     assert max(sizes) < 2 * 0.1**2
+    ratio = (0.1 / 8) ** (1 / (5 * (len(noise) - 1)))  # five steps from each level to the next
+    assert consistent == pytest.approx(2 * 0.1**2 * (1 - ratio), rel=0.06)
 
 
 def levels_by_bisection(dimension: int, ratio: float) -> int:
@@ -139,6 +143,16 @@ def step_size_on_a_grid(ratio: float, levels: int, steps: int) -> float:
     a = np.linspace(1e-4, 0.9999, 100_000)
     b, gamma2 = 2 * a / (1 - (1 - a) ** 2), ratio ** (2 / (levels - 1))
     return float(a[np.abs((1 - a) ** (2 * steps) * (gamma2 - b) + b - 1).argmin()])
+
+
+def test_a_u_net_on_a_cpu_has_few_levels(here: Path) -> None:
+    write_images(Path("photographs"), (32, 32, 3))
+    init(Path("my.yaml"), "photographs", "cpu", Path())
+    plan = planned(Path("my.yaml"))
+    assert len(plan.runs[0].train.noise.known_sigmas()) == 60
+    samplers = [setting.sample.sampler.name for setting in plan.settings]
+    assert samplers == ["annealed_langevin"] * 4 + ["consistent"]
+    assert "to be quick on a CPU; Technique 2 of NCSNv2 gives 2" in Path("my.yaml").read_text()
 
 
 def test_every_number_has_a_comment(here: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_new_study_has_the_suggested_numbers(tmp_path: Path, staged: Path) -> 
     found, text = suggested(plan)
     rows = {row.sigma_min: row for row in found["digits"]}
     assert list(rows) == [0.1, 0.05, 0.02, 0.01, 0.005]
-    noise, sampler = plan.runs[0].train.noise, plan.settings[1].sample.sampler
+    noise, sampler = plan.runs[0].train.noise, plan.settings[0].sample.sampler
     assert len(noise.known_sigmas()) == rows[0.1].levels
     assert sampler.arguments()["step_size"] == float(f"{rows[0.1].step_size:.2g}")
     marked = [line for line in text.splitlines() if "in the study" in line]

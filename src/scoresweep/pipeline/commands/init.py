@@ -112,7 +112,8 @@ def _hint(problem: str, data: str) -> str:
     if "path" not in options or "dataset." not in problem:
         return ""
     block = f"{{name: {options['name']}, path: {data}, OPTION: VALUE}}"
-    return f" With init, give options as --data '{block}'."
+    end = "" if problem.endswith(".") else "."
+    return f"{end} With init, give options as --data '{block}'."
 
 
 def _numbers(name: str, data: str, device: Device, facts: DataFacts) -> StudyNumbers:
@@ -124,7 +125,10 @@ def _numbers(name: str, data: str, device: Device, facts: DataFacts) -> StudyNum
             f"{facts.sigma_max:.3g}; expected more than the smallest noise level, {sigma_min:g}. "
             f"Are the samples all alike?"
         )
-    ladder = ladder_numbers(facts.sigma_max, sigma_min, facts.dimension, training.steps_per_level)
+    ladder = ladder_numbers(
+        *(facts.sigma_max, sigma_min, facts.dimension, training.steps_per_level),
+        training.max_levels,
+    )
     measures = choose_measures(facts, device)
     return StudyNumbers(name, data, device, facts, ladder, training, measures)
 

@@ -39,21 +39,37 @@ class LadderNumbers:
     """Technique 1: the largest distance of two training samples, in units of the data."""
     sigma_min: float
     levels: int
-    """Technique 2; `FEW_LEVELS` below `SMALLEST_DIMENSION`."""
+    """Technique 2; `FEW_LEVELS` below `SMALLEST_DIMENSION`; not more than asked for."""
     steps_per_level: int
     step_size: float
     """Technique 4."""
     step_size_limit: float
     """Samples diverge from this step size."""
 
+    @property
+    def consistent_step_size(self) -> float | None:
+        """A step size of consistent sampling of the same cost; None if there are too few levels.
+
+        It is twice the smallest that is possible, as in config/studies/fashion_mnist.yaml.
+        """
+        steps = (self.levels - 1) * self.steps_per_level
+        gamma = (self.sigma_min / self.sigma_max) ** (1 / steps)
+        size = 2 * self.sigma_min**2 * (1 - gamma)
+        return size if size < self.sigma_min**2 * (1 + gamma) else None
+
 
 def ladder_numbers(
-    sigma_max: float, sigma_min: float, dimension: int, steps_per_level: int
+    sigma_max: float,
+    sigma_min: float,
+    dimension: int,
+    steps_per_level: int,
+    max_levels: int | None = None,
 ) -> LadderNumbers:
     """Return the numbers for data of `dimension` dimensions between two noise levels."""
     levels = FEW_LEVELS
     if dimension >= SMALLEST_DIMENSION:
         levels = levels_by_technique_2(sigma_max, sigma_min, dimension)
+    levels = min(levels, max_levels or levels)
     sigmas = geometric(sigma_max, sigma_min, levels)
     step_size = step_size_by_technique_4(sigmas, steps_per_level)
     limit = step_size_limit(sigmas.tolist(), "variance")

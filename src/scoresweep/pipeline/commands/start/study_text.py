@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scoresweep import __version__
+from scoresweep.noise import levels_by_technique_2
 from scoresweep.pipeline.commands.start.data_facts import DataFacts
 from scoresweep.pipeline.commands.start.ladder_numbers import SMALLEST_DIMENSION, LadderNumbers
 from scoresweep.pipeline.commands.start.measures import Measures
@@ -17,13 +19,6 @@ from scoresweep.pipeline.commands.start.training_choice import Device, TrainingC
 from scoresweep.pipeline.study.load import parse_yaml
 
 __all__ = ["StudyNumbers", "step_sizes", "study_text"]
-
-FACTORS = {
-    1 / 3: "a third of Technique 4's",
-    1: "Technique 4 of NCSNv2",
-    3: "three times Technique 4's",
-}
-"""Step sizes of the grid, in units of Technique 4's."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +47,20 @@ def study_text(output: str, numbers: StudyNumbers) -> str:
     return "\n".join(parts)
 
 
-def step_sizes(ladder: LadderNumbers) -> dict[float, str]:
+def step_sizes(ladder: LadderNumbers, factors: Sequence[float]) -> dict[float, str]:
     """Return the step sizes of the grid, rounded, each with its reason.
 
-    All are stable: those at the limit or above are left out.
+    `factors` are in units of Technique 4's. All are stable: those at the limit or above are left
+    out.
     """
-    found = {_round(ladder.step_size * factor, 2): why for factor, why in FACTORS.items()}
+    found = {_round(ladder.step_size * factor, 2): _times(factor) for factor in factors}
     return {size: why for size, why in found.items() if size < ladder.step_size_limit}
+
+
+def _times(factor: float) -> str:
+    if factor == 1:
+        return "Technique 4 of NCSNv2"
+    return f"{factor:g} times Technique 4's" if factor > 1 else "a third of Technique 4's"
 
 
 def _head(output: str, numbers: StudyNumbers) -> str:
@@ -108,7 +110,7 @@ train:
     sigma_max: {_yaml(_round(ladder.sigma_max, 3))}
     # {_reason_of_sigma_min(facts, ladder.sigma_min)}
     sigma_min: {_yaml(ladder.sigma_min)}
-    # {_reason_of_levels(facts)}
+    # {_reason_of_levels(numbers)}
     levels: {ladder.levels}
   # {training.optimizer_reason}
   optimizer: {_yaml(training.optimizer)}
@@ -130,15 +132,20 @@ def _reason_of_sigma_min(facts: DataFacts, sigma_min: float) -> str:
     return f"a hundredth of the standard deviation of the data, {facts.std:.3g}, rounded"
 
 
-def _reason_of_levels(facts: DataFacts) -> str:
+def _reason_of_levels(numbers: StudyNumbers) -> str:
+    facts, ladder = numbers.facts, numbers.ladder
     if facts.dimension < SMALLEST_DIMENSION:
         return f"that of NCSN; Technique 2 needs {SMALLEST_DIMENSION} dimensions or more"
+    wanted = levels_by_technique_2(ladder.sigma_max, ladder.sigma_min, facts.dimension)
+    if wanted > ladder.levels:
+        return f"to be quick on a CPU; Technique 2 of NCSNv2 gives {wanted}"
     return f"Technique 2 of NCSNv2, for {facts.dimension:,} dimensions"
 
 
 def _sample(numbers: StudyNumbers) -> str:
     training, ladder = numbers.training, numbers.ladder
-    sizes = [f"      - {_yaml(size)}    # {why}\n" for size, why in step_sizes(ladder).items()]
+    found = step_sizes(ladder, training.factors)
+    sizes = [f"      - {_yaml(size)}    # {why}\n" for size, why in found.items()]
     technique_4 = f"Technique 4 of NCSNv2: {ladder.step_size:.4g}"
     return f"""\
 sample:
@@ -152,13 +159,27 @@ sample:
   grid:
     # Largest stable step: below {ladder.step_size_limit:.4g}, 2 sigma_min^2, where samples diverge
     sampler.step_size:
-{"".join(sizes)}"""
+{"".join(sizes)}{_consistent(ladder)}"""
+
+
+def _consistent(ladder: LadderNumbers) -> str:
+    """Return a setting of consistent sampling beside those of the grid, if the ladder has one."""
+    if ladder.consistent_step_size is None:
+        return ""
+    steps = f", steps_per_level: {ladder.steps_per_level}" * (ladder.steps_per_level > 1)
+    size = _yaml(_round(ladder.consistent_step_size, 2))
+    return f"""\
+  include:
+    # Consistent annealed sampling, https://arxiv.org/abs/2009.05475, of the same cost; its step
+    # size is twice the smallest that is possible on this ladder
+    - sampler: {{name: consistent, step_size: {size}{steps}, denoise: true}}
+"""
 
 
 def _initial(facts: DataFacts) -> str:
-    """Return the option `initial`, if the points may be far from the unit cube."""
+    """Return the option `initial`; points may be far from the unit cube."""
     if facts.is_image:
-        return ""
+        return "  initial: normal    # N(0, sigma_max^2), which consistent sampling expects\n"
     if facts.distance_of_mean < facts.sigma_max:
         return "  initial: normal    # N(0, sigma_max^2): points need not lie in [0, 1]\n"
     return (

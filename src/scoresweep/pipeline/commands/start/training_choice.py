@@ -15,6 +15,14 @@ Device = Literal["cpu", "gpu"]
 LARGEST_FOR_MLP = 16
 """Side in pixels up to which a multilayer perceptron replaces a convolutional network on a CPU."""
 
+LEVELS_ON_CPU = 60
+"""Levels for a U-Net on a CPU, as in config/studies/fashion_mnist.yaml."""
+
+FACTORS = (1 / 3, 1, 3, 6)
+FACTORS_OF_SMALL = (1, 2, 4, 6)
+"""Step sizes of the grid, in units of Technique 4's: small networks, trained for minutes, do best
+above it (docs/gallery)."""
+
 SIDE_OF_LAST_STAGE = 8
 """Approximate side in pixels of the smallest feature maps of a U-Net."""
 
@@ -35,6 +43,10 @@ class TrainingChoice:
     steps_per_level_reason: str
     count: int
     count_reason: str
+    factors: tuple[float, ...] = FACTORS
+    """Step sizes of the grid, in units of Technique 4's."""
+    max_levels: int | None = None
+    """Maximum number of levels, to be quick; None: as many as Technique 2 gives."""
 
 
 def choose_training(facts: DataFacts, device: Device) -> TrainingChoice:
@@ -62,36 +74,39 @@ def _mlp(facts: DataFacts, device: Device) -> TrainingChoice:
         "as NCSNv2",
         1000 if device == "cpu" else 10_000,
         "more samples narrow the intervals; values of different counts cannot be compared",
+        FACTORS_OF_SMALL if device == "cpu" else FACTORS,
     )
 
 
 def _unet(facts: DataFacts, side: int) -> TrainingChoice:
     halvings = max(1, round(math.log2(side / SIDE_OF_LAST_STAGE)))
     halvings = min(halvings, int(math.log2(min(facts.shape[1:]))))
-    channels = 32 if side <= 64 else 16
-    like = "as config/studies/fashion_mnist.yaml" if side <= 64 else "to fit large images in memory"
-    batch, reason = _batch(64 if side <= 64 else 16, facts, like)
+    like = "as config/studies/fashion_mnist.yaml" if side <= 32 else "small, for large images"
+    batch, reason = _batch(64 if side <= 32 else 16, facts, like)
     return TrainingChoice(
         {
             "name": "unet",
-            "channels": channels,
+            "channels": 16,
             "multipliers": [1] + [2] * halvings,
             "blocks": 1,
             "attention": [side >> halvings],
             "data_std": float(f"{math.hypot(facts.std, facts.mean - 0.5):.2g}"),
         },
-        f"a U-Net as small as that of config/studies/fashion_mnist.yaml: stages down to "
-        f"{side >> halvings} pixels; data_std is the size of the pixels less 1/2",
+        f"a U-Net with half the channels of config/studies/fashion_mnist.yaml, to be quick on a "
+        f"CPU: stages down to {side >> halvings} pixels; data_std is the size of the pixels less "
+        f"1/2",
         {"learning_rate": 1e-3, "schedule": "cosine", "warmup": 100},
         "those of config/studies/fashion_mnist.yaml",
-        3000,
-        "about those of config/studies/fashion_mnist.yaml; more give better samples",
+        2500,
+        "some fewer than in config/studies/fashion_mnist.yaml; more give better samples",
         batch,
         reason,
         1,
         "1, to be quick on a CPU; NCSNv2 has 5",
         500,
         "few, to be quick on a CPU; values of different counts cannot be compared",
+        FACTORS_OF_SMALL,
+        LEVELS_ON_CPU,
     )
 
 

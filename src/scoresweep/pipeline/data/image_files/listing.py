@@ -117,8 +117,8 @@ def _check_count(root: str, images: list[File], others: list[File]) -> None:
     if len(images) < 2:
         found = f" Other files: {_count_suffixes(others)}." if others else ""
         raise InputError(
-            f"{root}: found {len(images)} images, expected at least two.{found} Supported are "
-            f".png, .jpg, .tif, .webp and {len(SUFFIXES) - 4} other suffixes."
+            f"{root}: found {'one image' if images else 'no images'}, expected at least two."
+            f"{found} Supported are .png, .jpg, .tif, .webp and {len(SUFFIXES) - 4} other suffixes."
         )
 
 

@@ -101,7 +101,8 @@ class _Part:
         self.names = _class_names(schema, self.label)
         self.count = sum(len(table) for table in self.tables)
         if self.count < 2:
-            raise InputError(f"{shards[0]}: has {self.count} images; expected at least two.")
+            found = "one image" if self.count else "no images"
+            raise InputError(f"{shards[0]}: has {found}; expected at least two.")
 
     def _read(self, file: Path, wanted: list[str]) -> pa.Table:
         from pyarrow import parquet
