@@ -115,7 +115,7 @@ def test_classes_below_a_single_folder_are_refused(tmp_path, part):
 def test_an_empty_test_folder_is_not_ignored(tmp_path):
     write(tmp_path, *pairs("train"))
     (tmp_path / "test").mkdir()
-    with pytest.raises(InputError, match=r"test: found [01] images"):
+    with pytest.raises(InputError, match=r"test: found (no images|one image)"):
         read_folder(tmp_path)
 
 
