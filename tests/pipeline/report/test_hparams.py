@@ -55,31 +55,28 @@ def test_the_best_setting_and_the_main_metric_come_first(tmp_path: Path) -> None
     assert [values[tag] for tag in first] == pytest.approx([0.0625, 20, 40])
 
 
-def test_the_best_is_chosen_by_means_over_samplings(tmp_path: Path) -> None:
+def test_the_best_of_each_run_is_chosen_by_means_over_samplings(tmp_path: Path) -> None:
     grid = {"sampler.step_size": [2e-5, 8e-5], "seed": [0, 1]}
     plan = fake_plan(
         tmp_path,
-        train={**CONTENT["train"], "grid": {}},
+        train={**CONTENT["train"], "grid": {"noise.levels": [4, 6]}},
         sample={**CONTENT["sample"], "grid": grid},
     )
-    (run,) = plan.runs
-    fake_run(plan, run)
-    for setting in plan.settings:
-        fake_metrics(plan, run, setting)
+    for run in plan.runs:
+        fake_run(plan, run)
+        plan.paths.tensorboard(run.id).mkdir()
+        for setting in plan.settings:
+            fake_metrics(plan, run, setting)
     tables = collect(plan, collect_jobs(plan))
-    wide = wide_table(tables).sort_values(["step_size", "seed"])
-    wide["frechet_classifier"] = [
-        3.0,
-        4.0,
-        1.0,
-        9.0,
-    ]  # 2e-5 twice, then 8e-5, including the luckiest
-    plan.paths.tensorboard(run.id).mkdir()
+    wide = wide_table(tables).sort_values(["levels", "step_size", "seed"])
+    # 2e-5 twice, then 8e-5, including the luckiest; then the other run
+    wide["frechet_classifier"] = [3.0, 4.0, 1.0, 9.0, 6.0, 6.0, 5.0, 5.5]
     metric = RankedMetric("frechet_classifier", "", "lower", {})
     write_final_metrics(plan, tables, wide, [metric])
-    events = EventAccumulator(str(plan.paths.tensorboard(run.id)))
-    events.Reload()
-    values = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
-    assert values["result/frechet_classifier"] == 3.5
-    assert values["result/best_step_size"] == pytest.approx(2e-5)
-    assert "result/best_seed" not in values
+    for run, (frechet, step_size) in zip(plan.runs, [(3.5, 2e-5), (5.25, 8e-5)], strict=True):
+        events = EventAccumulator(str(plan.paths.tensorboard(run.id)))
+        events.Reload()
+        values = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
+        assert values["result/frechet_classifier"] == frechet
+        assert values["result/best_step_size"] == pytest.approx(step_size)
+        assert "result/best_seed" not in values

@@ -30,14 +30,13 @@ def write_final_metrics(
     """
     axes = weights_axes(plan.study)
     losses, errors = _losses(data), _score_errors(data, axes)
+    is_measured = bool(metrics) and wide[metrics[0].name].notna().any()
+    all_best = _best(data, wide, metrics) if is_measured else {}
     for run in plan.runs:
-        rows, options = wide[wide["run"] == run.id], run_hparams(run)
-        if metrics:
-            rows = rows[rows[metrics[0].name].notna()]
-        rows = data.finalists(rows)
+        options = run_hparams(run)
         quality, final, key = {}, dict[str, float](), (run.id,)
-        if metrics and len(rows):
-            best = _best(rows, metrics, [*data.setting_axes, *data.evaluation_axes])
+        if run.id in all_best:
+            best = all_best[run.id]
             key += tuple(best[axis] for axis in axes)
             values = {metric.name: float(best[metric.name]) for metric in metrics}
             quality = {f"result/{name}": x for name, x in values.items() if not math.isnan(x)}
@@ -57,12 +56,16 @@ def write_final_metrics(
 
 
 def _best(
-    rows: pd.DataFrame, metrics: Sequence[RankedMetric], axes: Sequence[str]
-) -> pd.Series[Any]:
-    """Return the axes and metrics of a run's best setting, the mean over its samplings."""
+    data: ReportData, wide: pd.DataFrame, metrics: Sequence[RankedMetric]
+) -> dict[str, pd.Series[Any]]:
+    """Return the axes and metrics of each run's best setting, the mean over its samplings."""
     names = [metric.name for metric in metrics]
-    means = repeat_means(rows, names, [axis for axis in axes if not is_repeat(axis)])
-    return means.sort_values(names[0], ascending=metrics[0].better == "lower").iloc[0]
+    axes = [axis for axis in (*data.setting_axes, *data.evaluation_axes) if not is_repeat(axis)]
+    measured = wide[wide[names[0]].notna()]
+    rows = pd.concat([data.finalists(rows) for _, rows in measured.groupby("run")])
+    means = repeat_means(rows, names, ["run", *axes]).groupby("run")
+    is_lower = metrics[0].better == "lower"
+    return {str(run): rows.sort_values(names[0], ascending=is_lower).iloc[0] for run, rows in means}
 
 
 def _losses(data: ReportData) -> dict[str, float]:

@@ -75,12 +75,12 @@ class MetricData:
         cells = ranking = self._summary(measured, self.metric, axes)
         if self.metric is not self.ranked_by:
             ranking = self._summary(measured, self.ranked_by, axes)
-        max_repeats = most_repeats(cells)
+        max_repeats, records = most_repeats(cells), cells.to_dict("records")
         return cells.assign(
             _order=sign * ranking["mean"],
             text=[format_number(mean) for mean in cells["mean"]],
-            interval=[format_interval(row) for row in cells.to_dict("records")],
-            missing_repeats=[missing_repeats(row, max_repeats) for row in cells.to_dict("records")],
+            interval=[format_interval(row) for row in records],
+            missing_repeats=[missing_repeats(row, max_repeats) for row in records],
         )
 
     def _summary(
