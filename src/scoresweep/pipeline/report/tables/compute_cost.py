@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from h5py import h5a, h5f
+from h5py import h5a, h5f, h5t
 
 __all__ = [
     "COST_FIELDS",
@@ -83,7 +84,18 @@ def root_attribute(file: h5f.FileID, name: str) -> Any:
     if not h5a.exists(file, name.encode()):
         return None
     attribute = h5a.open(file, name.encode())
-    array = np.empty(attribute.shape, attribute.dtype)  # NetCDF's numbers are arrays of size 1
-    attribute.read(array)
+    kind, in_memory = _types(attribute.get_type().encode())
+    array = np.empty(attribute.shape, kind)  # NetCDF's numbers are arrays of size 1
+    attribute.read(array, in_memory)
     value = array.flat[0]
     return value.decode() if isinstance(value, bytes) else value
+
+
+@functools.cache
+def _types(encoded: bytes) -> tuple[np.dtype[Any], h5t.TypeID]:
+    """Return the NumPy type of an encoded HDF5 type, and the HDF5 type of an array of it.
+
+    To find them takes as long as everything else when an attribute is read.
+    """
+    kind = h5t.decode(encoded).dtype
+    return kind, h5t.py_create(kind)
