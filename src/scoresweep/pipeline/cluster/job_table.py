@@ -154,10 +154,11 @@ def _settings(plan: Plan, run: str, results: Results, begun: BegunTasks) -> Iter
     for setting in results.settings[run]:
         samples = results["sample", run, setting.id]
         metrics = results["evaluate", run, setting.id]
-        progress = paths.samples_progress(run, setting.store)
         if not metrics.is_due:
             yield Job(run, setting.id, "done")
-        elif metrics.is_damaged:
+            continue
+        progress = paths.samples_progress(run, setting.store)
+        if metrics.is_damaged:
             message = f"{metrics.reason}; run the workflow again"
             yield Job(run, setting.id, "failed", message)
         elif not samples.is_due:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -219,4 +220,4 @@ def is_imported(paths: StudyPaths, run: str) -> bool:
 
 def list_names(folder: Path) -> set[str]:
     """Return the names in a folder; none if it does not exist."""
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()

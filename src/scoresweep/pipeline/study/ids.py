@@ -8,6 +8,7 @@ reruns nothing.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -95,9 +96,9 @@ def names_by_hash(folders: Iterable[Path]) -> dict[str, str]:
     """Return the ids of the results in `folders` by their hash."""
     names = {}
     for folder in folders:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            stem, _, suffix = path.name.rpartition(".")
-            name = stem if suffix in SUFFIXES else path.name  # "learning_rate=0.001_3f2a9c1b"
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            stem, _, suffix = entry.name.rpartition(".")
+            name = stem if suffix in SUFFIXES else entry.name  # "learning_rate=0.001_3f2a9c1b"
             if ID.fullmatch(name):
                 names[name[-8:]] = name
     return names
