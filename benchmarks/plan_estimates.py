@@ -135,14 +135,15 @@ def study_of(name: str, quick: bool) -> dict[str, Any]:
 
 
 def seconds_of_rules(folder: Path) -> dict[str, float]:
-    """Return the seconds of the jobs of each rule, as Snakemake recorded them."""
-    found: dict[str, dict[tuple[float, float], float]] = {}
+    """Return the seconds of the jobs of each rule, as Snakemake recorded them for each output."""
+    found: dict[str, dict[str, float]] = {}
     for file in (folder / ".snakemake" / "metadata").rglob("*"):
         if file.is_file():
             record = json.loads(file.read_text(encoding="utf-8"))
             start, end = record.get("starttime"), record.get("endtime")
             if start and end and record.get("rule"):
-                found.setdefault(record["rule"], {})[start, end] = end - start
+                # A job with several outputs has several records, but one log file.
+                found.setdefault(record["rule"], {})[str(record["log"])] = end - start
     return {rule: sum(jobs.values()) for rule, jobs in found.items()}
 
 

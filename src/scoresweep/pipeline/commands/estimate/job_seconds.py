@@ -30,7 +30,7 @@ DEFAULT_START = 3.0
 SNAKEMAKE_STARTS = 1.0
 """What Snakemake takes to plan the jobs, in start-ups of a process (see `STARTS`)."""
 
-STARTS = {"stage": 0.3, "reference": 1.0, "train": 2.0, "sweep": 1.0, "report": 6.0}
+STARTS = {"stage": 0.3, "reference": 1.0, "train": 2.0, "sweep": 1.0, "report": 2.0}
 """What a job takes besides the work that is timed, in start-ups of a process that imports what
 `scoresweep sweep` does (docs/performance.md)."""
 
