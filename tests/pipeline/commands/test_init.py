@@ -155,6 +155,27 @@ def test_a_u_net_on_a_cpu_has_few_levels(here: Path) -> None:
     assert "to be quick on a CPU; Technique 2 of NCSNv2 gives 2" in Path("my.yaml").read_text()
 
 
+def test_the_ladder_can_be_swept_as_the_comment_proposes(here: Path) -> None:
+    """The step size of consistent sampling has limits that depend on the number of levels."""
+    write_images(Path("folder"), (8, 8))
+    init(Path("my.yaml"), "folder", "cpu", Path())
+    text = Path("my.yaml").read_text()
+    Path("my.yaml").write_text(text.replace("# noise.levels: ", "noise.levels: "))
+    few, many = sorted(
+        {len(run.train.noise.known_sigmas()) for run in planned(Path("my.yaml")).runs}
+    )
+    assert many == 2 * few
+
+
+def test_no_step_size_is_at_the_limit_of_stability(here: Path) -> None:
+    """With few levels, six times Technique 4's is 2 sigma_min², where the noise is unbounded."""
+    init(Path("my.yaml"), "moons", "cpu", Path())
+    plan = planned(Path("my.yaml"))
+    sizes = [setting.sample.sampler.arguments()["step_size"] for setting in plan.settings]
+    assert len(sizes) == 4
+    assert max(sizes) < 0.9 * 2 * plan.runs[0].train.noise.known_sigmas()[-1] ** 2
+
+
 def test_every_number_has_a_comment(here: Path) -> None:
     """Beside it, above it or above its block; study names and comments are no numbers."""
     write_images(Path("photographs"), (40, 36, 3))

@@ -126,8 +126,11 @@ def _numbers(name: str, data: str, device: Device, facts: DataFacts) -> StudyNum
             f"Are the samples all alike?"
         )
     ladder = ladder_numbers(
-        *(facts.sigma_max, sigma_min, facts.dimension, training.steps_per_level),
-        training.max_levels,
+        sigma_max=facts.sigma_max,
+        sigma_min=sigma_min,
+        dimension=facts.dimension,
+        steps_per_level=training.steps_per_level,
+        max_levels=training.max_levels,
     )
     measures = choose_measures(facts, device)
     return StudyNumbers(name, data, device, facts, ladder, training, measures)

@@ -39,7 +39,7 @@ class LadderNumbers:
     """Technique 1: the largest distance of two training samples, in units of the data."""
     sigma_min: float
     levels: int
-    """Technique 2; `FEW_LEVELS` below `SMALLEST_DIMENSION`; not more than asked for."""
+    """Technique 2, or fewer if a maximum was given; `FEW_LEVELS` below `SMALLEST_DIMENSION`."""
     steps_per_level: int
     step_size: float
     """Technique 4."""
@@ -48,9 +48,9 @@ class LadderNumbers:
 
     @property
     def consistent_step_size(self) -> float | None:
-        """A step size of consistent sampling of the same cost; None if there are too few levels.
+        """A step size of consistent sampling at the same cost; None if there are too few levels.
 
-        It is twice the smallest that is possible, as in config/studies/fashion_mnist.yaml.
+        It is twice the smallest possible one, as in config/studies/fashion_mnist.yaml.
         """
         steps = (self.levels - 1) * self.steps_per_level
         gamma = (self.sigma_min / self.sigma_max) ** (1 / steps)
@@ -65,7 +65,10 @@ def ladder_numbers(
     steps_per_level: int,
     max_levels: int | None = None,
 ) -> LadderNumbers:
-    """Return the numbers for data of `dimension` dimensions between two noise levels."""
+    """Return the numbers for data of `dimension` dimensions between two noise levels.
+
+    `max_levels` limits the levels that Technique 2 gives.
+    """
     levels = FEW_LEVELS
     if dimension >= SMALLEST_DIMENSION:
         levels = levels_by_technique_2(sigma_max, sigma_min, dimension)

@@ -20,6 +20,10 @@ from scoresweep.pipeline.study.load import parse_yaml
 
 __all__ = ["StudyNumbers", "step_sizes", "study_text"]
 
+CLOSEST_TO_LIMIT = 0.9
+"""Largest step size of the grid, in units of the limit of stability. There, the noise that stays
+in samples is 3.2 sigma_min; at the limit it is infinite."""
+
 
 @dataclass(frozen=True)
 class StudyNumbers:
@@ -50,11 +54,12 @@ def study_text(output: str, numbers: StudyNumbers) -> str:
 def step_sizes(ladder: LadderNumbers, factors: Sequence[float]) -> dict[float, str]:
     """Return the step sizes of the grid, rounded, each with its reason.
 
-    `factors` are in units of Technique 4's. All are stable: those at the limit or above are left
-    out.
+    `factors` are in units of Technique 4's. Those near the limit of stability or above it are
+    left out.
     """
     found = {_round(ladder.step_size * factor, 2): _times(factor) for factor in factors}
-    return {size: why for size, why in found.items() if size < ladder.step_size_limit}
+    largest = CLOSEST_TO_LIMIT * ladder.step_size_limit
+    return {size: why for size, why in found.items() if size <= largest}
 
 
 def _times(factor: float) -> str:
@@ -101,7 +106,7 @@ def _train(numbers: StudyNumbers) -> str:
     training, ladder, facts = numbers.training, numbers.ladder, numbers.facts
     return f"""\
 train:
-  # {training.network_reason}
+  # {_comment(training.network_reason)}
   network: {_yaml(training.network)}
   objective: {{name: dsm, weighting: sigma2}}
   noise:
@@ -120,8 +125,13 @@ train:
   grid:
     # Student's factor of a 95 % interval: 12.7 for two seeds, 4.3 for three, 2.8 for five
     seed: [0, 1, 2]
-    # noise.levels: [{max(2, ladder.levels // 2)}, {ladder.levels}]    # to sweep the ladder too
+    # noise.levels: [{ladder.levels}, {2 * ladder.levels}]    # to sweep the ladder too
 """
+
+
+def _comment(text: str) -> str:
+    """Return a text of several lines as a comment in a block, without the first "# "."""
+    return text.replace("\n", "\n  # ")
 
 
 def _reason_of_sigma_min(facts: DataFacts, sigma_min: float) -> str:
@@ -157,7 +167,7 @@ sample:
 {_initial(numbers.facts)}\
   count: {training.count}    # {training.count_reason}
   grid:
-    # Largest stable step: below {ladder.step_size_limit:.4g}, 2 sigma_min^2, where samples diverge
+    # Samples diverge with step sizes of 2 sigma_min^2 = {ladder.step_size_limit:.4g} or more
     sampler.step_size:
 {"".join(sizes)}{_consistent(ladder)}"""
 
@@ -170,8 +180,8 @@ def _consistent(ladder: LadderNumbers) -> str:
     size = _yaml(_round(ladder.consistent_step_size, 2))
     return f"""\
   include:
-    # Consistent annealed sampling, https://arxiv.org/abs/2009.05475, of the same cost; its step
-    # size is twice the smallest that is possible on this ladder
+    # Consistent annealed sampling, https://arxiv.org/abs/2009.05475, at the same cost; its step
+    # size is twice the smallest possible one on this ladder
     - sampler: {{name: consistent, step_size: {size}{steps}, denoise: true}}
 """
 

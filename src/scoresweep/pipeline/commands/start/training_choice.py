@@ -93,12 +93,12 @@ def _unet(facts: DataFacts, side: int) -> TrainingChoice:
             "data_std": float(f"{math.hypot(facts.std, facts.mean - 0.5):.2g}"),
         },
         f"a U-Net with half the channels of config/studies/fashion_mnist.yaml, to be quick on a "
-        f"CPU: stages down to {side >> halvings} pixels; data_std is the size of the pixels less "
-        f"1/2",
+        f"CPU;\nstages down to {side >> halvings} pixels; data_std is the root mean square of "
+        f"pixel - 1/2",
         {"learning_rate": 1e-3, "schedule": "cosine", "warmup": 100},
         "those of config/studies/fashion_mnist.yaml",
         2500,
-        "some fewer than in config/studies/fashion_mnist.yaml; more give better samples",
+        "slightly fewer than in config/studies/fashion_mnist.yaml; more give better samples",
         batch,
         reason,
         1,
