@@ -24,6 +24,11 @@ ERRORS = {
         "  batch_size: 64\n  zip: [{steps: [60, 120]}]\n",
         ["train.steps: is missing", "write one of its values"],
     ),
+    "missing option that is swept": (
+        "step_size: 2e-3, steps",
+        "steps",
+        ["sample.sampler.step_size: is missing", "write one of its values"],
+    ),
     "wrong type": ("steps: 120", "steps: many", ["train.steps: 'many': expected an integer"]),
     "boolean for a number": (
         "steps: 120",

@@ -50,7 +50,7 @@ def describe_errors(
         key = f"{where}: {path}" if path else where
         if found:
             key += f": {shorten(value)}"
-        lines.setdefault(key, []).append(_describe(detail, content, model))
+        lines.setdefault(key, []).append(_describe(detail, model, _is_swept(content, path)))
     return "\n".join(f"{key}: {_join(expected)}" for key, expected in lines.items())
 
 
@@ -80,8 +80,8 @@ def _locate(detail: ErrorDetails, content: Any) -> tuple[str, Any, bool]:
     return path, value, not isinstance(value, dict)
 
 
-def _describe(detail: ErrorDetails, content: Any, model: type[BaseModel]) -> str:
-    """Return what is wrong with one value and what was expected."""
+def _describe(detail: ErrorDetails, model: type[BaseModel], is_swept: bool) -> str:
+    """Return what is wrong with one value, which may be swept too, and what was expected."""
     *parents, last = detail["loc"] or ("",)
     match detail["type"]:
         case "extra_forbidden":
@@ -92,11 +92,11 @@ def _describe(detail: ErrorDetails, content: Any, model: type[BaseModel]) -> str
             kinds = [kind for kind in _models(model, parents) if last in kind.model_fields]
             text = (description_of(kinds[-1], str(last)) if kinds else None) or ""
             meaning = re.split("[;.]", " ".join(text.split()))[0]
-            swept = ", also if it is swept: write one of its values here"
+            swept = ", even if it is swept: write one of its values here"
             return (
                 "is missing; this key is required"
                 + (f" ({meaning})" if meaning else "")
-                + (swept if _is_swept(content, parents, last) else "")
+                + (swept if is_swept else "")
             )
         case "union_tag_invalid":
             tags = [tag.strip().strip("'") for tag in detail["ctx"]["expected_tags"].split(",")]
@@ -118,14 +118,14 @@ def _describe(detail: ErrorDetails, content: Any, model: type[BaseModel]) -> str
     return message.replace("Input should be ", "expected a value ")
 
 
-def _is_swept(content: Any, block: Sequence[int | str], key: int | str) -> bool:
-    """Return whether the block at `block` sweeps one of its keys."""
-    for part in block:
-        content = content.get(part) if isinstance(content, dict) else None
-    if not isinstance(content, dict):
+def _is_swept(content: Any, path: str) -> bool:
+    """Return whether a block of the study `content` sweeps the dotted `path`."""
+    block, _, key = path.partition(".")
+    swept = content.get(block) if isinstance(content, dict) else None
+    if not isinstance(swept, dict):
         return False
-    groups = content.get("zip")
-    lists = [content.get("grid"), *(groups if isinstance(groups, list) else [])]
+    groups = swept.get("zip")
+    lists = [swept.get("grid"), *(groups if isinstance(groups, list) else [])]
     return any(isinstance(each, dict) and key in each for each in lists)
 
 
