@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from scoresweep.pipeline.errors import InputError, did_you_mean
 from scoresweep.pipeline.study.config import content_hash, hashed_fields, is_runtime_only
@@ -85,8 +85,6 @@ class Setting:
         return replace(self, id=self.ids[count], sample=sample)
 
 
-R = TypeVar("R", Run, Setting)
-
 LATER_OPTIONS = {"inception_score_splits"}
 """Options of `evaluate` that earlier versions did not have: part of the hash of finished results
 only if they differ from their defaults."""
@@ -114,8 +112,9 @@ class Plan:
 
     def run(self, run_id: str) -> Run:
         """Return the run with this id or hash; raise `InputError` if there is none."""
-        found = self._run_by_hash.get(run_id[-8:])
-        return found or _find(self.runs, run_id, "run", self._plugin_hint)
+        if found := self._run_by_hash.get(run_id[-8:]):
+            return found
+        raise self._unknown("run", run_id, [run.id for run in self.runs])
 
     @functools.cached_property
     def _run_by_hash(self) -> dict[str, Run]:
@@ -127,7 +126,14 @@ class Plan:
             for count, id_ in setting.ids.items():
                 if id_[-8:] == setting_id[-8:]:
                     return setting.at(count)
-        return _find(self.settings, setting_id, "setting", self._plugin_hint)
+        raise self._unknown("setting", setting_id, [setting.id for setting in self.settings])
+
+    def _unknown(self, kind: str, wanted: str, ids: list[str]) -> InputError:
+        listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
+        return InputError(
+            f"{kind} {wanted!r} is not part of the study.{did_you_mean(wanted, ids)} "
+            f"Expected one of {listed}.{self._plugin_hint(wanted)}"
+        )
 
     @functools.cached_property
     def plugins(self) -> list[Plugin]:
@@ -322,16 +328,3 @@ _NETWORK_METRIC_OPTIONS: dict[str, Callable[[Evaluation], list[Any]]] = {
     "score_error": _score_error_options,
     "bits_per_dimension": _likelihood_options,
 }
-
-
-def _find(items: list[R], wanted: str, kind: str, hint: Callable[[str], str]) -> R:
-    """Return the item whose id or hash is `wanted`; `hint` returns a further cause of an error."""
-    for item in items:
-        if item.id == wanted or item.id[-8:] == wanted[-8:]:
-            return item
-    ids = [item.id for item in items]
-    listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
-    raise InputError(
-        f"{kind} {wanted!r} is not part of the study.{did_you_mean(wanted, ids)} "
-        f"Expected one of {listed}.{hint(wanted)}"
-    )
