@@ -193,7 +193,7 @@ def test_every_number_has_a_comment(here: Path) -> None:
     [
         ("nowhere", "nowhere: no such file or folder"),
         ("digit", "Did you mean 'digits'?"),
-        ("empty", "empty: this folder contains no images"),
+        ("empty", "empty: this folder contains no images.*Correct the path"),
         ("notes.txt", "notes.txt: the format text is not supported"),
         ("void.npy", "void.npy: is an empty file"),
         ("sizes", r"Set dataset.size .*--data '\{name: folder, path: sizes, OPTION: VALUE\}'"),

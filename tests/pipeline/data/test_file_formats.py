@@ -181,7 +181,7 @@ def test_a_folder_of_arrays(tmp_path):
     for read in (read_array, read_zarr):
         with pytest.raises(InputError, match=r"no images.*dataset\.name: array"):
             read(tmp_path)
-    with pytest.raises(InputError, match=r"found [01] images"):
+    with pytest.raises(InputError, match=r"found no images"):
         read_folder(tmp_path)
 
 

@@ -59,5 +59,5 @@ def test_staged_data_need_no_files_unless_these_have_changed(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "images")
     check(plan)
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match="images: found 0 images"):
+    with pytest.raises(InputError, match="images: found no images"):
         check(plan)

@@ -153,8 +153,8 @@ def require_format(path: Path, name: str) -> str:
         )
     if found == NO_IMAGES:
         raise InputError(
-            f"dataset.path: {path}: this folder contains no images, Zarr or Parquet data. For "
-            f"dataset.name: array, set dataset.path to a file."
+            f"dataset.path: {path}: this folder contains no images, Zarr or Parquet data. "
+            f"Correct the path; for an array (dataset.name: array), give the path of its file."
         )
     if found in CONVERT:
         raise InputError(
