@@ -122,11 +122,13 @@ class Plan:
 
     def setting(self, setting_id: str) -> Setting:
         """Return the setting with this id or hash; raise `InputError` if there is none."""
-        for setting in self.settings:
-            for count, id_ in setting.ids.items():
-                if id_[-8:] == setting_id[-8:]:
-                    return setting.at(count)
+        if found := self._setting_by_hash.get(setting_id[-8:]):
+            return found
         raise self._unknown("setting", setting_id, [setting.id for setting in self.settings])
+
+    @functools.cached_property
+    def _setting_by_hash(self) -> dict[str, Setting]:
+        return {id_[-8:]: setting for id_, setting in self.settings_by_id().items()}
 
     def _unknown(self, kind: str, wanted: str, ids: list[str]) -> InputError:
         listed = ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")
