@@ -1,8 +1,8 @@
 """Start-up time of `scoresweep --help`, `scoresweep status` and the Snakefile.
 
-Each is compared with starting Python. The Snakefile is timed by `snakemake --list-rules`, much of
-which is the import of Snakemake: an empty Snakefile is timed as well. Modules are compiled in the
-turn that is not counted, even if the environment says that Python keeps no bytecode.
+The commands are compared with starting Python, and the Snakefile with an empty one, both timed by
+`snakemake --list-rules`. Modules are compiled in the turn that is not counted, even if the
+environment says that Python keeps no bytecode.
 
     python benchmarks/start_up.py --output start_up.json
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,14 @@ from harness import Benchmark, begin, command_line, python
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "config" / "config.yaml"
 MAX_SECONDS = 0.5
-"""Beyond starting Python."""
+"""Beyond what a command is compared with."""
+
+EMPTY = "an empty Snakefile"
+COMPARED_WITH = {
+    "scoresweep --help": "python",
+    "scoresweep status": "python",
+    "parsing the Snakefile": EMPTY,
+}
 
 
 def measure(benchmark: Benchmark, folder: Path) -> None:
@@ -36,7 +42,7 @@ def measure(benchmark: Benchmark, folder: Path) -> None:
         "python": ("-c", "pass"),
         "scoresweep --help": ("-m", "scoresweep", "--help"),
         "scoresweep status": ("-m", "scoresweep", "status", STUDY),
-        "an empty Snakefile": ("-m", "snakemake", "--list-rules"),
+        EMPTY: ("-m", "snakemake", "--list-rules"),
         "parsing the Snakefile": (
             *("-m", "snakemake", "--list-rules"),
             *("--snakefile", ROOT / "Snakefile", "--configfile", STUDY),
@@ -44,16 +50,13 @@ def measure(benchmark: Benchmark, folder: Path) -> None:
     }
     runs = {name: lambda words=words: python(*words, at=folder) for name, words in commands.items()}
     seconds = benchmark.times(runs)
-    bare = seconds.pop("python")
-    benchmark.add(command=Path(sys.executable).name, seconds=statistics.median(bare), each=bare)
     for name, times in seconds.items():
-        extra = statistics.median(a - b for a, b in zip(times, bare, strict=True))
-        median = statistics.median(times)
-        benchmark.add(command=name, seconds=median, beyond_python=extra, each=times)
-        if "empty" not in name:
-            benchmark.find(
-                f"start-up of {name}, beyond Python", extra, MAX_SECONDS, "s", at_least=False
-            )
+        benchmark.add(command=name, seconds=statistics.median(times), each=times)
+    for name, base in COMPARED_WITH.items():
+        pairs = zip(seconds[name], seconds[base], strict=True)
+        extra = statistics.median(a - b for a, b in pairs)
+        what = f"start-up of {name}, beyond {base}"
+        benchmark.find(what, extra, MAX_SECONDS, "s", at_least=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
