@@ -194,7 +194,7 @@ def test_every_number_has_a_comment(here: Path) -> None:
         ("nowhere", "nowhere: no such file or folder"),
         ("digit", "Did you mean 'digits'?"),
         ("empty", "empty: this folder contains no images.*Correct the path"),
-        ("notes.txt", "notes.txt: the format text is not supported"),
+        ("notes.txt", "notes.txt: text is not a supported format"),
         ("void.npy", "void.npy: is an empty file"),
         ("sizes", r"Set dataset.size .*--data '\{name: folder, path: sizes, OPTION: VALUE\}'"),
         ("{name: folder, path: sizes, size: 2}", r"--data: dataset\S*\.size: 2"),

@@ -50,7 +50,7 @@ def test_a_new_study_has_the_suggested_numbers(tmp_path: Path, staged: Path) -> 
     noise, sampler = plan.runs[0].train.noise, plan.settings[0].sample.sampler
     assert len(noise.known_sigmas()) == rows[0.1].levels
     assert sampler.arguments()["step_size"] == float(f"{rows[0.1].step_size:.2g}")
-    marked = [line for line in text.splitlines() if "in the study" in line]
+    marked = [line for line in text.splitlines() if "sigma_min of the study" in line]
     assert [line.split("│")[1].strip() for line in marked] == ["0.1"]
 
 

@@ -79,7 +79,7 @@ FORMATS = {
     "safetensors": ("a.safetensors", lambda path: save_file({"x": IMAGES}, path)),
     "gzip": ("a.npy.gz", lambda path: path.write_bytes(gzip.compress(b"x"))),
     "SQLite": ("a.db", write_sqlite),
-    "single image": ("a.png", lambda path: Image.fromarray(IMAGES[0]).save(path)),
+    "one PNG, JPEG or GIF file": ("a.png", lambda path: Image.fromarray(IMAGES[0]).save(path)),
     "IDX": ("a-idx3-ubyte", lambda path: path.write_bytes(b"\x00\x00\x08\x03" + bytes(12))),
 }
 

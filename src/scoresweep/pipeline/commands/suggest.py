@@ -123,7 +123,7 @@ def _table(facts: DataFacts, rows: Iterable[LadderNumbers], own: Iterable[OwnLad
     table.add_column("")
     for row in rows:
         sizes = _text(row.step_size), _text(row.step_size_limit)
-        note = "in the study" if row.sigma_min in _last_levels(own) else ""
+        note = "sigma_min of the study" if row.sigma_min in _last_levels(own) else ""
         counts = str(row.levels), str(row.steps_per_level)
         table.add_row(_text(row.sigma_min), *counts, *sizes, note)
     return table

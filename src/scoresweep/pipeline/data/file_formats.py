@@ -67,7 +67,7 @@ CONVERT = {
     "DICOM": "save the images as 8-bit PNG files (pydicom), one folder per class",
     "NIfTI": f"read the slices with nibabel and {SAVE}",
     "video": "save its frames as image files: ffmpeg -i FILE frames/%06d.png",
-    "single image": "put the images in a folder or .zip, and use dataset.name: folder",
+    "one PNG, JPEG or GIF file": "put the images in a folder or .zip, and use dataset.name: folder",
     IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads the four files of MNIST; "
     f"otherwise load it and {SAVE}",
 }
@@ -89,9 +89,9 @@ MAGIC_BYTES = [
     (0, b"7z\xbc\xaf", "7z"),
     (0, b"Rar!", "RAR"),
     (4, b"ftyp", "video"),
-    (0, b"\x89PNG", "single image"),
-    (0, b"\xff\xd8\xff", "single image"),
-    (0, b"GIF8", "single image"),
+    (0, b"\x89PNG", "one PNG, JPEG or GIF file"),
+    (0, b"\xff\xd8\xff", "one PNG, JPEG or GIF file"),
+    (0, b"GIF8", "one PNG, JPEG or GIF file"),
     (0, b"\x00\x00\x08\x01", IDX),
     (0, b"\x00\x00\x08\x03", IDX),
     *[(offset, b"\x89HDF\r\n\x1a\n", HDF5) for offset in (0, 512, 1024, 2048)],
@@ -158,7 +158,7 @@ def require_format(path: Path, name: str) -> str:
         )
     if found in CONVERT:
         raise InputError(
-            f"dataset.path: {path}: the format {found} is not supported. To convert it: "
+            f"dataset.path: {path}: {found} is not a supported format. To convert it: "
             f"{CONVERT[found]}"
         )
     if found is None:
