@@ -29,6 +29,7 @@ __all__ = [
     "check_metropolis",
     "check_predictor_corrector",
     "check_probability_flow",
+    "consistent_step_size_limits",
     "step_size_limit",
 ]
 
@@ -115,21 +116,32 @@ def check_consistent(
         denoise_from: "after_last_step" or "before_last_step".
 
     Raises:
-        ValueError: if an option is outside its range. That of ε is σ_L²(1 − γ) < ε < σ_L²(1 + γ),
-            where γ is the smallest ratio σ_{i+1}/σ_i of the refined ladder.
+        ValueError: if an option is outside its range. That of ε lies between its
+            `consistent_step_size_limits`.
     """
     require("steps_per_level", steps_per_level, steps_per_level >= 1, "1 or more")
     require_choice("denoise_from", denoise_from, DenoiseFrom)
-    ratios = [low / high for high, low in pairwise(sigmas) if math.isfinite(high)]
-    gamma = min(ratios, default=1.0) ** (1 / steps_per_level)
-    low, high = sigmas[-1] ** 2 * (1 - gamma), sigmas[-1] ** 2 * (1 + gamma)
+    low, high = consistent_step_size_limits(sigmas, steps_per_level)
     if not low < step_size < high:
+        gamma = 1 - low / sigmas[-1] ** 2
         raise ValueError(
             f"step_size: {step_size:g}: is not valid for consistent sampling on this ladder; "
             f"expected more than sigma_min^2 (1 - gamma) = {low:.4g} and less than "
             f"sigma_min^2 (1 + gamma) = {high:.4g}, where gamma = {gamma:.4g} is the smallest "
             f"ratio of neighbouring levels"
         )
+
+
+def consistent_step_size_limits(
+    sigmas: Sequence[float], steps_per_level: int = 1
+) -> tuple[float, float]:
+    """Return the limits σ_L²(1 − γ) and σ_L²(1 + γ) of ε in consistent sampling on `sigmas` (L,).
+
+    γ is the smallest ratio σ_{i+1}/σ_i of the refined ladder (see `check_consistent`).
+    """
+    ratios = [low / high for high, low in pairwise(sigmas) if math.isfinite(high)]
+    gamma = min(ratios, default=1.0) ** (1 / steps_per_level)
+    return sigmas[-1] ** 2 * (1 - gamma), sigmas[-1] ** 2 * (1 + gamma)
 
 
 def check_langevin(

@@ -30,6 +30,7 @@ __all__ = [
 NPY, NPZ, HDF5, NETCDF3 = "NumPy .npy", "NumPy .npz", "HDF5", "netCDF 3"
 ZARR, PARQUET, FOLDER, IMAGES_ZIP, IDX = "Zarr", "Parquet", "folder", "zip of images", "IDX"
 NO_IMAGES = "folder without images"
+IMAGE = "one PNG, JPEG or GIF file"
 DATASET_NAME = {
     NPY: "array",
     NPZ: "array",
@@ -67,7 +68,7 @@ CONVERT = {
     "DICOM": "save the images as 8-bit PNG files (pydicom), one folder per class",
     "NIfTI": f"read the slices with nibabel and {SAVE}",
     "video": "save its frames as image files: ffmpeg -i FILE frames/%06d.png",
-    "one PNG, JPEG or GIF file": "put the images in a folder or .zip, and use dataset.name: folder",
+    IMAGE: "put the images in a folder or .zip, and use dataset.name: folder",
     IDX: "dataset: {name: mnist, source: {path: FOLDER}} reads the four files of MNIST; "
     f"otherwise load it and {SAVE}",
 }
@@ -89,9 +90,9 @@ MAGIC_BYTES = [
     (0, b"7z\xbc\xaf", "7z"),
     (0, b"Rar!", "RAR"),
     (4, b"ftyp", "video"),
-    (0, b"\x89PNG", "one PNG, JPEG or GIF file"),
-    (0, b"\xff\xd8\xff", "one PNG, JPEG or GIF file"),
-    (0, b"GIF8", "one PNG, JPEG or GIF file"),
+    (0, b"\x89PNG", IMAGE),
+    (0, b"\xff\xd8\xff", IMAGE),
+    (0, b"GIF8", IMAGE),
     (0, b"\x00\x00\x08\x01", IDX),
     (0, b"\x00\x00\x08\x03", IDX),
     *[(offset, b"\x89HDF\r\n\x1a\n", HDF5) for offset in (0, 512, 1024, 2048)],

@@ -14,7 +14,7 @@ from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.methods.datasets import Dataset
 from scoresweep.pipeline.study.methods.noise import Geometric
-from scoresweep.sampler_limits import step_size_limit
+from scoresweep.sampler_limits import consistent_step_size_limits, step_size_limit
 
 __all__ = [
     "FEW_LEVELS",
@@ -45,17 +45,9 @@ class LadderNumbers:
     """Technique 4."""
     step_size_limit: float
     """Samples diverge from this step size."""
-
-    @property
-    def consistent_step_size(self) -> float | None:
-        """A step size of consistent sampling at the same cost; None if there are too few levels.
-
-        It is twice the smallest possible one, as in config/studies/fashion_mnist.yaml.
-        """
-        steps = (self.levels - 1) * self.steps_per_level
-        gamma = (self.sigma_min / self.sigma_max) ** (1 / steps)
-        size = 2 * self.sigma_min**2 * (1 - gamma)
-        return size if size < self.sigma_min**2 * (1 + gamma) else None
+    consistent_step_size: float | None
+    """A step size of consistent sampling at the same cost: twice the smallest possible one, as in
+    config/studies/fashion_mnist.yaml. None if there are too few levels for it."""
 
 
 def ladder_numbers(
@@ -76,7 +68,16 @@ def ladder_numbers(
     sigmas = geometric(sigma_max, sigma_min, levels)
     step_size = step_size_by_technique_4(sigmas, steps_per_level)
     limit = step_size_limit(sigmas.tolist(), "variance")
-    return LadderNumbers(sigma_max, sigma_min, levels, steps_per_level, step_size, limit)
+    smallest, largest = consistent_step_size_limits(sigmas.tolist(), steps_per_level)
+    return LadderNumbers(
+        sigma_max=sigma_max,
+        sigma_min=sigma_min,
+        levels=levels,
+        steps_per_level=steps_per_level,
+        step_size=step_size,
+        step_size_limit=limit,
+        consistent_step_size=2 * smallest if 2 * smallest < largest else None,
+    )
 
 
 def measured_sigma_max(plan: Plan, dataset: Dataset) -> float:

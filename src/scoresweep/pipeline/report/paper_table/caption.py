@@ -53,9 +53,9 @@ def _metric(facts: dict[str, str], cells: pd.DataFrame) -> str:
 
 
 def _have_all(numbers: str, cells: pd.DataFrame) -> bool:
-    """Return whether all cells are of these numbers of samples, which are those of the largest.
+    """Return whether every cell has as many samples as `numbers`, those of the largest count.
 
-    If they are not, the table names the count of each cell.
+    Otherwise the table names the count of each cell.
     """
     return COUNT not in cells or max(map(int, numbers.split(", "))) <= cells[COUNT].min()
 
