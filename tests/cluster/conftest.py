@@ -22,7 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def started_cluster(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether the cluster was started for these tests; then they stop it again.
 
-    Two test runs on one machine take turns, since some tests kill nodes.
+    Two test runs on one machine take turns, since some tests kill nodes. Jobs of a killed test run
+    are cancelled.
     """
     if hasattr(request.config, "workerinput") and not any(
         item.nodeid.endswith("@cluster") for item in request.session.items
@@ -37,6 +38,8 @@ def started_cluster(request: pytest.FixtureRequest) -> Iterator[bool]:
             if os.environ.get("SCORESWEEP_CLUSTER_TESTS") == "require":
                 pytest.fail(f"SCORESWEEP_CLUSTER_TESTS=require: {error}")
             pytest.skip(f"CLUSTER TESTS SKIPPED: {error}")
+        if not was_down:
+            cluster.cancel_jobs()
         yield was_down
         if was_down:
             cluster.down()

@@ -139,13 +139,16 @@ class Cluster:
     # -- the cluster as a whole
 
     def up(self) -> bool:
-        """Start the cluster; return False if it was up already."""
+        """Start a cluster without jobs; return False if one was up already.
+
+        What a killed cluster has left is deleted: its jobs would run again.
+        """
         self.refuse_foreign()
         install_packages()
         if self.is_up():
             self._resume_drained()
             return False
-        self._stop_daemons()
+        self._delete()
         self._write_files()
         for name in self._commands():
             self._start(name)
@@ -162,11 +165,10 @@ class Cluster:
             return False
         if self.is_answering():
             self.cancel_jobs()
-        self._stop_daemons()
+        self._delete()
         for name in CONFIGURATION:
             (self.etc / name).unlink(missing_ok=True)
         self._write_hosts(add=False)
-        shutil.rmtree(self.state)
         return True
 
     def refuse_foreign(self) -> None:
@@ -227,6 +229,12 @@ class Cluster:
         wait_until(idle, "four idle nodes", seconds, self._log("slurmctld"))
 
     # -- faults
+
+    def kill(self) -> None:
+        """Kill all daemons and jobs, as in a power cut of the machine."""
+        for name in self._commands():
+            self._signal(name, signal.SIGKILL)
+        self._kill_processes_of(*NODES)
 
     def kill_node(self, node: str) -> None:
         """Kill a node as in a power cut: its slurmd and every process of its jobs."""
@@ -367,10 +375,13 @@ class Cluster:
         if self._pid(name) is None:
             raise ClusterError(f"{name} has ended; {end_of(self._log(name))}")
 
-    def _stop_daemons(self) -> None:
+    def _delete(self) -> None:
+        """End all daemons and jobs, and delete the state folder."""
         for name in reversed(self._commands()):
             self.stop(name)
         self._kill_processes_of(*NODES)
+        if self.state.exists():
+            shutil.rmtree(self.state)
 
     def _kill_processes_of(self, *nodes: str) -> int:
         """Kill all processes of these nodes; return their number."""

@@ -129,6 +129,16 @@ def test_it_goes_down_and_up_again(started_cluster, cluster):
     assert run("srun", "--nodes=4", "true").returncode == 0
 
 
+def test_jobs_of_a_killed_cluster_do_not_start_again(started_cluster, cluster):
+    if not started_cluster:
+        pytest.skip("the cluster was up before these tests: it is left as it is")
+    wait_for(sbatch("--output=/dev/null", wrap="sleep 300"), "RUNNING")
+    cluster.kill()
+    assert cluster.up() is True
+    assert run("squeue", "--noheader").stdout == ""
+    assert cluster.node_states() == dict.fromkeys(NODES, "idle")
+
+
 def written(path):
     return MARKER in path.read_text()
 
