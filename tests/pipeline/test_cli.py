@@ -147,6 +147,7 @@ print(sorted(set({HEAVY}) & set(sys.modules)))
         (["train", "study.yaml"], "is not staged; run `scoresweep stage`"),
         (["status", "study.yaml"], "there is no study tiny here"),
         (["status", "study.yaml", "--watch", "--json"], "--watch and --json"),
+        (["plan", "study.yaml", "--tflops", "20"], "add --gpus 1"),
     ],
 )
 def test_wrong_input_exits_with_2_and_one_message(

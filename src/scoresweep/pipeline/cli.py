@@ -433,6 +433,14 @@ def plan(
     gpus: Annotated[
         int, typer.Option(min=0, help="GPUs of this machine, one for each job; 0: CPU.")
     ] = 0,
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Count the operations of networks and assume that a GPU does so many TFLOP/s, "
+            "instead of timing one; with --gpus.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     root: Root = Path(),
 ) -> None:
@@ -440,16 +448,20 @@ def plan(
     from scoresweep.pipeline.commands.plan import print_plan
     from scoresweep.pipeline.study.data_checks import check_data
 
+    if tflops is not None and (not gpus or not probe):
+        raise InputError("plan: --tflops is the speed of GPUs: add --gpus 1, leave out --no-probe")
     found = _plan(study, root)
     check_data(found, str(study))
     if as_json:
         from scoresweep.pipeline.commands.json_output.plan_json import plan_object
         from scoresweep.pipeline.commands.plan import estimate_plan
 
-        estimate = estimate_plan(found, probe, settings_per_job, cores, gpus)
+        estimate = estimate_plan(found, probe, settings_per_job, cores, gpus, tflops)
         typer.echo(plan_object(found, estimate).model_dump_json(indent=1))
         return
-    print_plan(found, probe, settings_per_job=settings_per_job, cores=cores, gpus=gpus)
+    print_plan(
+        found, probe, settings_per_job=settings_per_job, cores=cores, gpus=gpus, tflops=tflops
+    )
 
 
 @app.command(rich_help_panel=INSPECT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -34,10 +35,13 @@ from scoresweep.pipeline.commands.estimate.job_seconds import (
     STARTS_PER_SET,
 )
 from scoresweep.pipeline.commands.estimate.probe import time_unknown
+from scoresweep.pipeline.commands.estimate.probe_metrics import metric_seconds
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
 from scoresweep.pipeline.commands.json_output.plan_json import plan_object
 from scoresweep.pipeline.commands.plan import STEP_NAMES, estimate_plan, print_plan
 from scoresweep.pipeline.commands.schema import output_schema
+from scoresweep.pipeline.evaluation import sample_metrics
+from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import SWEEP_STEPS, examine_results
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.system.job_state import JobState
@@ -56,7 +60,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Fake the probe (0.5 s per step, 1 ms per evaluation) and record the numbers of processes."""
     found: list[int] = []
 
-    def fake(plan: Plan, known: Costs, processes: int, device: str) -> Costs:
+    def fake(plan: Plan, known: Costs, processes: int, *_: object) -> Costs:
         found.append(processes)
         return known_costs(plan)
 
@@ -255,3 +259,43 @@ def test_the_probe_times_what_the_jobs_will_do(
     known = known_costs(plan)
     again = time_unknown(plan, known)
     assert (again.step_seconds, again.sample_seconds, again.measuring) == ({}, {}, {})
+
+
+def test_counted_operations_take_as_long_as_the_rate_says(tmp_path: Path) -> None:
+    network = {"name": "plain_mlp", "hidden": [32, 16]}
+    train = CONTENT["train"] | {"network": network, "batch_size": 50}
+    plan = fake_plan(tmp_path, train=train)
+    costs = time_unknown(plan, Costs(), tflops=1e-12)  # one operation per second
+    forward = 2 * (65 * 32 + 32 * 16 + 16 * 64)
+    backward = 2 * forward - 2 * 65 * 32  # the first layer's input needs no gradient
+    assert set(costs.sample_seconds.values()) == {forward}
+    assert set(costs.step_seconds.values()) == {50 * (forward + backward)}
+    shown = plan.study.train.log.image_count
+    assert set(costs.image_seconds.values()) == {shown * forward}
+
+
+def test_counting_ignores_what_earlier_jobs_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(plan: Plan, known: Costs, _: int, device: str, tflops: float) -> Costs:
+        return time_unknown(plan, known, device, tflops)
+
+    monkeypatch.setattr(plan_module, "time_in_processes", here)
+    plan = fake_plan(tmp_path)
+    fake_run(plan, plan.runs[0])
+    left = [estimate_plan(plan, gpus=1, tflops=each) for each in (1e-3, 2e-3)]
+    slow, fast = ({rule.name: rule.seconds or 0 for rule in each.rules} for each in left)
+    assert slow["sample"] == pytest.approx(2 * fast["sample"])
+    assert left[0].sources[0] == "the networks' operations on GPUs of 0.001 TFLOP/s"
+
+
+def test_the_probe_needs_no_published_weights(
+    make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_metrics, "load_inception_logits", pytest.fail)
+    plan = make_plan()
+    evaluate = plan.study.evaluate.model_copy(
+        update={"metrics": ["inception_score"], "extractors": ["inception"]}
+    )
+    real = RealData(plan, "digits")
+    assert metric_seconds(evaluate, real, {"inception": 2048}, (100, 100, 50)) == (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from rich.console import Console
@@ -86,12 +87,14 @@ def estimate_plan(
     settings_per_job: int | None = None,
     cores: int | None = None,
     gpus: int = 0,
+    tflops: float | None = None,
 ) -> PlanEstimate:
     """Return the jobs of a study and their times.
 
     Times come from earlier jobs of the study. If `probe` is true, what these do not show is timed
     on this machine. By default, `cores` are those of this machine, and `settings_per_job` keeps
-    them busy. If jobs use a GPU each, `gpus` is the number of these.
+    them busy. If jobs use a GPU each, `gpus` is the number of these. With `tflops`, the operations
+    of networks are counted, and a GPU is assumed to do that many times 10¹² of them in a second.
     """
     cores = cores or usable_cores()
     results = examine_results(plan)
@@ -100,7 +103,9 @@ def estimate_plan(
     batches = split_into_batches(plan, cores, settings_per_job)
     results.by_key |= batch_results(plan, results, batches)
     beside = min(cores, gpus) if gpus else cores
-    jobs, sources = _estimate(plan, results, batches, beside, probe=probe, on_gpu=gpus > 0)
+    jobs, sources = _estimate(
+        plan, results, batches, beside, probe=probe, on_gpu=gpus > 0, tflops=tflops
+    )
     left = time_left(jobs, beside)
     return PlanEstimate(results, batches, jobs, progress_of_rules(jobs), left, sources)
 
@@ -112,13 +117,14 @@ def print_plan(
     settings_per_job: int | None = None,
     cores: int | None = None,
     gpus: int = 0,
+    tflops: float | None = None,
 ) -> list[RuleProgress]:
     """Print the runs, settings, jobs, files and time of a study; return the jobs of each rule.
 
     The options are those of `estimate_plan`.
     """
     console = console or Console(highlight=False)
-    found = estimate_plan(plan, probe, settings_per_job, cores, gpus)
+    found = estimate_plan(plan, probe, settings_per_job, cores, gpus, tflops)
     costs = found.jobs.tasks.costs
     _print_points(plan, console)
     for line in resolved_values(plan, found.results):
@@ -140,21 +146,28 @@ def _estimate(
     *,
     probe: bool,
     on_gpu: bool,
+    tflops: float | None,
 ) -> tuple[JobSeconds, list[str]]:
     """Return the time of the jobs, `beside` each other, and what it is estimated from."""
     states = collect_jobs(plan, results)
     costs = costs_of_jobs(plan, states)
+    if tflops is not None:  # earlier jobs may have run on another device
+        costs = replace(costs, step_seconds={}, sample_seconds={})
     is_known = any(costs.step_seconds.values()) or costs.sample_seconds
     sources = ["earlier jobs of this study"] if is_known else []
     due = [result for result in results.due_jobs if result.rule in TIMED]
     if probe and due and any(sample_shape(plan, dataset) for dataset in plan.study.dataset):
         processes = 1 if on_gpu else min(beside, len(due), MAX_PROCESSES)
-        costs.add(time_in_processes(plan, costs, processes, "cuda" if on_gpu else "cpu"))
+        device = "cuda" if on_gpu and tflops is None else "cpu"
+        costs.add(time_in_processes(plan, costs, processes, device, tflops))
+        if tflops is not None:
+            sources.append(f"the networks' operations on GPUs of {tflops:g} TFLOP/s")
+        part = "of the work" if tflops is None else "of the other work"
         which = "a process" if processes == 1 else f"{processes} processes beside each other"
         data = "random data" if costs.probes else "this machine"
         slowed = f", {costs.slowdown:.1f} times slowed by other load," * (costs.slowdown > LOADED)
         sources.append(
-            f"timing a little of the work on {data}, in {which}{slowed} each of one thread and "
+            f"timing a little {part} on {data}, in {which}{slowed} each of one thread and "
             f"started like those of the jobs ({costs.start_seconds:.1f} s)"
         )
     return JobSeconds(TaskSeconds(plan, states, costs), results, batches), sources
@@ -295,7 +308,12 @@ def _print_time(
         number = f"{left.cores} jobs beside each other" if left.cores > 1 else "one job at a time"
         text = (
             f"Time: about {duration(left.seconds)} from staging to the report, with {number} "
-            f"({left.core_seconds / 3600:.2g} hours in all), estimated from "
+            f"({_hours(left.core_seconds)} in all), estimated from "
             f"{' and from '.join(sources)}. Downloads are not included"
         )
     console.print(text, markup=False, soft_wrap=True)
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.2g} hours" if hours < 10 else f"{hours:,.0f} hours"

@@ -18,6 +18,7 @@ from scoresweep.pipeline.commands.estimate.costs import (
     sample_key,
     train_key,
 )
+from scoresweep.pipeline.commands.estimate.count_operations import count_network
 from scoresweep.pipeline.commands.estimate.levels import num_levels
 from scoresweep.pipeline.commands.estimate.probe_data import (
     ProbeData,
@@ -47,10 +48,13 @@ MAX_COUNTS = 2
 interpolated."""
 
 
-def time_unknown(plan: Plan, known: Costs, device: str = "cpu") -> Costs:
+def time_unknown(
+    plan: Plan, known: Costs, device: str = "cpu", tflops: float | None = None
+) -> Costs:
     """Return the costs that `known` lacks and the study needs, from timing a little of each.
 
-    Networks are timed on `device`, everything else on the CPU. Raises `InputError` if the code of a
+    Networks are timed on `device`, or their operations are counted for a GPU of `tflops` · 10¹²
+    operations per second; everything else is timed on the CPU. Raises `InputError` if the code of a
     plugin fails.
     """
     found = Costs()
@@ -62,7 +66,7 @@ def time_unknown(plan: Plan, known: Costs, device: str = "cpu") -> Costs:
                 continue
             try:
                 _time_data(there, dataset, data, plan, known, found)
-                _time_networks(there, dataset, data, known, found, device)
+                _time_networks(there, dataset, data, known, found, device, tflops)
             except RunError as error:  # of a plugin
                 raise InputError(str(error)) from None
     return found
@@ -118,9 +122,15 @@ def _time_measuring(
 
 
 def _time_networks(
-    there: Plan, dataset: Dataset, data: ProbeData, known: Costs, found: Costs, device: str
+    there: Plan,
+    dataset: Dataset,
+    data: ProbeData,
+    known: Costs,
+    found: Costs,
+    device: str,
+    tflops: float | None,
 ) -> None:
-    """Time the networks of the runs on a dataset."""
+    """Time the networks of the runs on a dataset, or count their operations."""
     unknown: dict[tuple[Key, Key], tuple[Run, Setting]] = {}
     for run, setting in _pairs(there, dataset):
         keys = train_key(run), sample_key(run, setting)
@@ -132,7 +142,10 @@ def _time_networks(
             found.levels[level_key] = num_levels(there, noise, dataset)
     for (train, sample), (run, setting) in list(unknown.items())[:MAX_NETWORKS]:
         is_trained = run.train.network.is_trained
-        times = time_network(run, setting, there.paths, device)
+        if tflops is None:
+            times = time_network(run, setting, there.paths, device)
+        else:
+            times = count_network(run, there.paths, tflops)
         share = 1.0 if is_trained else data.share
         found.step_seconds.setdefault(train, times.step_seconds)
         found.sample_seconds.setdefault(sample, times.sample_seconds * share)

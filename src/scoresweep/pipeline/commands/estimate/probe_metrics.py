@@ -135,6 +135,8 @@ def _pairs(evaluate: Evaluate) -> Iterator[_Pair]:
         one = evaluate.model_copy(update={"metrics": [entry]})
         if not one.sample_metrics or one.sample_metrics[0].key not in of_samples:
             continue
+        if one.sample_metrics[0].needs_logits:
+            continue  # quick beside its features, and its layer of classes may not be here yet
         if one.sample_metrics[0].on_samples:
             yield _Pair(one, None)
             continue

@@ -28,14 +28,20 @@ from scoresweep.pipeline.training.setup import make_trainer
 from scoresweep.pipeline.training.trainer import Trainer
 from scoresweep.seeds import generator_for
 
-__all__ = ["NetworkTimes", "time_network"]
+__all__ = [
+    "NetworkTimes",
+    "num_parameters",
+    "random_inputs",
+    "time_network",
+    "trainer_of_batch",
+]
 
 FIRST_BATCH = 8
 """Samples of the first batch that is timed."""
 
 
 class NetworkTimes(NamedTuple):
-    """Cost of the network of a run on this machine."""
+    """Cost of the network of a run."""
 
     step_seconds: float
     """Seconds of a training step; 0 for an oracle."""
@@ -57,11 +63,13 @@ def time_network(
     """
     if not run.train.network.is_trained:
         oracle = make_oracle(run, paths).to(device)
-        return NetworkTimes(0.0, _seconds_per_sample(oracle, setting.sample), 0.0, _size(oracle))
+        return NetworkTimes(
+            0.0, _seconds_per_sample(oracle, setting.sample), 0.0, num_parameters(oracle)
+        )
     step_seconds, network = _time_training(run, paths, device)
     images = _seconds_of_images(network, run)
     each = _seconds_per_sample(network, setting.sample)
-    return NetworkTimes(step_seconds, each, images, _size(network))
+    return NetworkTimes(step_seconds, each, images, num_parameters(network))
 
 
 def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, ScoreNetwork]:
@@ -69,7 +77,7 @@ def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, Sco
     full, times = run.train.batch_size, dict[int, float]()
     size = min(full, FIRST_BATCH)
     while True:
-        trainer = _make_trainer(run, paths, size, device)
+        trainer = trainer_of_batch(run, paths, size, device)
         steps = itertools.count()
 
         def update(trainer: Trainer = trainer, steps: Iterator[int] = steps) -> None:
@@ -82,7 +90,8 @@ def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, Sco
         size = min(full, max(4 * size, int(size * LONG_ENOUGH / times[size])))
 
 
-def _make_trainer(run: Run, paths: StudyPaths, size: int, device: str) -> Trainer:
+def trainer_of_batch(run: Run, paths: StudyPaths, size: int, device: str) -> Trainer:
+    """Return a trainer that is ready for its first step, with batches of `size` samples."""
     is_full = size == run.train.batch_size
     accumulation = run.train.gradient_accumulation if is_full else 1
     options = {"batch_size": size, "gradient_accumulation": accumulation, "compile": False}
@@ -97,7 +106,7 @@ def _seconds_of_images(network: ScoreNetwork, run: Run) -> float:
     count = run.train.log.image_count
     if len(network.shape) != 3 or not count:
         return 0.0
-    x, sigma = _inputs(network, count)
+    x, sigma = random_inputs(network, count)
     with torch.no_grad():
         network(x, sigma)
         return mean_seconds(lambda: network(x, sigma), _waiting(network))
@@ -111,7 +120,7 @@ def _seconds_per_sample(network: ScoreNetwork, options: Sample) -> float:
     score = score_in_precision(network, options)
 
     def evaluate(size: int) -> Tensor:
-        return score(*_inputs(network, size))
+        return score(*random_inputs(network, size))
 
     with torch.no_grad():
         seconds = seconds_at(evaluate, options.chunk, FIRST_BATCH, _waiting(network))
@@ -124,7 +133,7 @@ def _with_sampler(network: ScoreNetwork, options: Sample, seconds: float) -> flo
 
     `seconds` are those of the score alone.
     """
-    sampler, x = options.sampler, _inputs(network, options.chunk)[0]
+    sampler, x = options.sampler, random_inputs(network, options.chunk)[0]
     sigmas = network.sigmas.double()[[0, -1]][: len(network.sigmas)]
     evaluations = sampler.num_score_evaluations(len(sigmas))
     if isinstance(sampler, DeclaredSampler) or evaluations is None or options.task is not None:
@@ -144,7 +153,7 @@ def _with_sampler(network: ScoreNetwork, options: Sample, seconds: float) -> flo
         return seconds
 
 
-def _inputs(network: ScoreNetwork, size: int) -> tuple[Tensor, Tensor]:
+def random_inputs(network: ScoreNetwork, size: int) -> tuple[Tensor, Tensor]:
     """Return random samples, and the middle level for each."""
     device = network.sigmas.device
     x = torch.rand(size, *network.shape, device=device)
@@ -153,7 +162,8 @@ def _inputs(network: ScoreNetwork, size: int) -> tuple[Tensor, Tensor]:
     return x, network.sigmas[len(network.sigmas) // 2].float().expand(size)
 
 
-def _size(network: ScoreNetwork) -> int:
+def num_parameters(network: ScoreNetwork) -> int:
+    """Return the number of parameters of a network."""
     return sum(p.numel() for p in network.parameters())
 
 

@@ -22,18 +22,20 @@ MAX_PROCESSES = 8
 """Processes that are timed beside each other at most."""
 
 
-def time_in_processes(plan: Plan, known: Costs, processes: int, device: str = "cpu") -> Costs:
+def time_in_processes(
+    plan: Plan, known: Costs, processes: int, device: str = "cpu", tflops: float | None = None
+) -> Costs:
     """Return the costs that `known` lacks, as the mean of `processes` processes of one thread.
 
     They start at the same time and do the same work, so that they share cores, caches and memory as
-    the jobs of the study will. Networks are timed on `device`. Raises `InputError` if the code of a
-    plugin fails.
+    the jobs of the study will. `device` and `tflops` are those of `time_unknown`, which raises
+    `InputError` if the code of a plugin fails.
     """
     context = multiprocessing.get_context("spawn")
     pools = [ProcessPoolExecutor(1, context) for _ in range(processes)]
     try:
         # Pickled here, so that the processes import what jobs import before they unpickle it.
-        given = pickle.dumps((plan, known, device))
+        given = pickle.dumps((plan, known, device, tflops))
         futures = [pool.submit(_time_here, given, time.time()) for pool in pools]
         return mean_costs([future.result() for future in futures])
     finally:
@@ -48,12 +50,12 @@ def _time_here(pickled: bytes, submitted: float) -> Costs:
 
     importlib.import_module("scoresweep.pipeline.rules.sweep")  # what a job imports
     set_up_process(1)
-    plan, known, device = pickle.loads(pickled)
+    plan, known, device, tflops = pickle.loads(pickled)
     start = time.process_time()
     with contextlib.redirect_stderr(io.StringIO()):  # what it stages is not of the study
-        found = time_unknown(plan, known, device)
+        found = time_unknown(plan, known, device, tflops)
     slowdown = max(1.0, (time.time() - submitted) / time.process_time())
-    if device == "cpu":
+    if device == "cpu" and tflops is None:
         found = scaled(found, slowdown)
     found.start_seconds, found.slowdown = slowdown * start, slowdown
     return found
