@@ -180,6 +180,7 @@ class SimulatedGPU(TorchDispatchMode):
         if kwargs.get("device") is not None:
             to_gpu = torch.device(kwargs["device"]).type in SIMULATED
             plain_kwargs["device"] = torch.device("cpu")
+        plain_kwargs.pop("pin_memory", None)  # needs CUDA
         packet = func.overloadpacket
         if packet is aten.copy_:
             from_gpu, to_gpu = (isinstance(args[i], SimulatedTensor) for i in (1, 0))
@@ -203,7 +204,10 @@ class SimulatedGPU(TorchDispatchMode):
             raise DeviceError("a copy from the GPU that does not wait is read too early")
 
     def _check(self, packet: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
-        name, on_cpu = packet.__name__, [x for x in tensors if not isinstance(x, SimulatedTensor)]
+        name = packet.__name__
+        if any(x.is_meta for x in tensors):
+            raise DeviceError(f"{name}: waits for the GPU, to copy indices of a list: use a tensor")
+        on_cpu = [x for x in tensors if not isinstance(x, SimulatedTensor)]
         generator = kwargs.get("generator")
         if generator is not None:
             device = _GENERATORS.get(generator._cdata, generator).device

@@ -13,7 +13,10 @@ from faults.run_comparison import assert_same_run
 
 from scoresweep.noise import geometric
 from scoresweep.pipeline.cluster import Resources
+from scoresweep.pipeline.data import dataset_store
+from scoresweep.pipeline.data.dataset_store import write_store
 from scoresweep.pipeline.data.memory_loader import InMemoryLoader
+from scoresweep.pipeline.data.shard_loader import open_loader
 from scoresweep.pipeline.data.split import Split
 from scoresweep.pipeline.study.models import Train
 from scoresweep.pipeline.training.checkpoint import (
@@ -59,16 +62,23 @@ OPTIONS = {
 }
 
 
-def make_step(gpus, network, side, **options):
-    values = np.random.default_rng(0).integers(0, 256, (12, side, side, 1), dtype=np.uint8)
+def images(count, side):
+    values = np.random.default_rng(0).integers(0, 256, (count, side, side, 1), dtype=np.uint8)
+    return Split(values, pixel_range=(0.0, 255.0))
+
+
+def make_step(gpus, network, side, store=None, **options):
+    """Make the first step on images in memory, or read block by block from `store`."""
     train = Train.model_validate(
         {"network": network, "batch_size": 4, "steps": STEPS, "log": {"scalars": STEPS}}
         | {"noise": {"name": "geometric", "sigma_max": 2.0, "sigma_min": 0.1, "levels": 5}}
         | options
     )
     accelerator = make_accelerator(train.precision, gpus)
-    split = Split(values, pixel_range=(0.0, 255.0))
-    loader = InMemoryLoader(split, train.batch_size, 0, accelerator.device, train.flip)
+    given = train.batch_size, 0, accelerator.device, train.flip
+    loader = InMemoryLoader(images(12, side), *given)
+    if store is not None:
+        loader = open_loader(store, "train", *given, memory_limit=1)
     step = TrainingStep(train, loader, geometric(2.0, 0.1, 5), accelerator)
     step.prepare(0)
     return step
@@ -95,6 +105,14 @@ def check_steps(gpu, network, side, **options):
     return after
 
 
+def assert_as_on_the_cpu(found, network, **options):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    step = make_step(0, *NETWORKS[network], **options)
+    for i in range(STEPS):
+        step.update(i)
+    assert all(torch.equal(a, b) for a, b in zip(found, weights(step), strict=True))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_trains_on_a_gpu(gpu, name):
     check_steps(gpu, *NETWORKS[name])
@@ -104,11 +122,17 @@ def test_every_network_trains_on_a_gpu(gpu, name):
 def test_every_option_of_training_works_on_a_gpu(gpu, name):
     found = check_steps(gpu, *NETWORKS["plain_mlp"], **OPTIONS[name])
     if not gpu.is_real and "precision" not in OPTIONS[name]:
-        AcceleratorState._reset_state(reset_partial_state=True)
-        step = make_step(0, *NETWORKS["plain_mlp"], **OPTIONS[name])
-        for i in range(STEPS):
-            step.update(i)
-        assert all(torch.equal(a, b) for a, b in zip(found, weights(step), strict=True))
+        assert_as_on_the_cpu(found, "plain_mlp", **OPTIONS[name])
+
+
+def test_batches_read_block_by_block_go_to_the_gpu_without_waiting(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_store, "SHARD", 3)  # a batch takes samples of two shards
+    store = tmp_path / "images.zarr"
+    write_store(store, {"train": images(12, 8)}, {})
+    options = {"store": store, "flip": True}
+    found = check_steps(gpu, *NETWORKS["plain_mlp"], **options)
+    if not gpu.is_real:
+        assert_as_on_the_cpu(found, "plain_mlp", **options)
 
 
 RUN = {"steps": 8, "checkpoint": {"steps": 4}, "ema": [0.9, 0.99], "batch_size": 32}

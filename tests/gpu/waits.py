@@ -23,6 +23,8 @@ INTENDED = {
     # At the start of a job
     "pipeline/sampling/chunks.py _load": "moves the network to the device",
     "pipeline/sampling/resolve.py resolve_sampling": "reads the noise ladder of the network",
+    "networks/oracle.py Oracle._apply": "moves the data of the exact score to the device",
+    "pipeline/commands/estimate/probe_network.py _with_sampler": "reads the noise ladder",
     "pipeline/data/memory_loader.py InMemoryLoader.__init__": "moves the data to the device",
     "pipeline/training/training_step.py TrainingStep.__init__": "moves the network to the device",
     "pipeline/rules/train.py _check_settings": "reads the noise ladder",

@@ -134,7 +134,8 @@ def _with_sampler(network: ScoreNetwork, options: Sample, seconds: float) -> flo
     `seconds` are those of the score alone.
     """
     sampler, x = options.sampler, random_inputs(network, options.chunk)[0]
-    sigmas = network.sigmas.double()[[0, -1]][: len(network.sigmas)]
+    # On the CPU, as in the jobs: samplers read each level.
+    sigmas = network.sigmas.double().cpu()[[0, -1]][: len(network.sigmas)]
     evaluations = sampler.num_score_evaluations(len(sigmas))
     if isinstance(sampler, DeclaredSampler) or evaluations is None or options.task is not None:
         return seconds
