@@ -65,5 +65,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iter
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     monkeypatch.setattr(torch, "Generator", SimulatedGenerator)
     simulated = GPU(is_real=False)
-    with SimulatedGPU(simulated.note):
+    mode = SimulatedGPU(simulated.note)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", mode.seed)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _="cuda": mode.random_state.clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", mode.set_random_state)
+    with mode:
         yield simulated

@@ -7,12 +7,14 @@ PyTorch's own fake tensors need CUDA for generators and gradients.
 
 To autograd a simulated tensor is one on the device `meta`, which exists everywhere, so that the
 simulation also covers gradients. The numbers are computed on the CPU: a program that passes also
-gives the CPU's results, bit by bit. Autocast has no effect.
+gives the CPU's results, bit by bit. Random numbers that are drawn without a generator come from a
+source of the GPU's own. Autocast has no effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -148,6 +150,26 @@ class SimulatedGPU(TorchDispatchMode):
         # As for fake tensors, PyTorch then does not start CUDA for `device="cuda"`.
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
         self.on_wait = on_wait
+        self.random_state = torch.get_rng_state()
+        """State of the GPU's global random numbers."""
+
+    def seed(self, seed: int) -> None:
+        """Seed the GPU's global random numbers."""
+        self.random_state = SimulatedGenerator().manual_seed(seed).get_state()
+
+    def set_random_state(self, state: Tensor, _: object = None) -> None:
+        """Set the state of the GPU's global random numbers."""
+        self.random_state = state.clone()
+
+    @contextlib.contextmanager
+    def _own_random_numbers(self) -> Iterator[None]:
+        of_cpu = torch.get_rng_state()
+        torch.set_rng_state(self.random_state)
+        try:
+            yield
+        finally:
+            self.random_state = torch.get_rng_state()
+            torch.set_rng_state(of_cpu)
 
     def __enter__(self) -> SimulatedGPU:
         self.before = torch._C._only_lift_cpu_tensors()
@@ -184,6 +206,8 @@ class SimulatedGPU(TorchDispatchMode):
         packet = func.overloadpacket
         if packet is aten.copy_:
             from_gpu, to_gpu = (isinstance(args[i], SimulatedTensor) for i in (1, 0))
+        if kwargs.get("generator") is not None:
+            _check_generator(packet.__name__, kwargs["generator"], to_gpu)
         if packet in COPIES:
             blocking = not (
                 kwargs.get("non_blocking") or (packet is aten.copy_ and True in args[2:])
@@ -191,7 +215,9 @@ class SimulatedGPU(TorchDispatchMode):
             self._check_copy(packet, from_gpu, to_gpu, blocking)
         elif from_gpu or to_gpu:
             self._check(packet, args, kwargs, tensors)
-        result = func(*plain, **plain_kwargs)
+        draws = torch.Tag.nondeterministic_seeded in func.tags and not kwargs.get("generator")
+        with self._own_random_numbers() if to_gpu and draws else contextlib.nullcontext():
+            result = func(*plain, **plain_kwargs)
         known = {id(x.value): x for x in tensors if isinstance(x, SimulatedTensor)}
         return _wrap(result, known) if to_gpu else result
 
@@ -208,11 +234,6 @@ class SimulatedGPU(TorchDispatchMode):
         if any(x.is_meta for x in tensors):
             raise DeviceError(f"{name}: waits for the GPU, to copy indices of a list: use a tensor")
         on_cpu = [x for x in tensors if not isinstance(x, SimulatedTensor)]
-        generator = kwargs.get("generator")
-        if generator is not None:
-            device = _GENERATORS.get(generator._cdata, generator).device
-            if device.type not in SIMULATED:
-                raise DeviceError(f"{name}: expected a generator on the GPU, found {device}")
         if packet in INDEXING:
             indices = [x for x in args[1] if x is not None]
             on_cpu = [x for x in on_cpu if not any(x is index for index in indices)]
@@ -225,6 +246,13 @@ class SimulatedGPU(TorchDispatchMode):
             raise DeviceError(f"{name}: expected all tensors on one device, found GPU and CPU")
         if name in ALWAYS_WAIT or (name == "repeat_interleave" and "output_size" not in kwargs):
             self.on_wait(name)
+
+
+def _check_generator(name: str, generator: torch.Generator, is_on_gpu: bool) -> None:
+    found = _GENERATORS.get(generator._cdata, generator).device
+    if (found.type in SIMULATED) != is_on_gpu:
+        expected = "the GPU" if is_on_gpu else "the CPU"
+        raise DeviceError(f"{name}: expected a generator on {expected}, found one on {found}")
 
 
 def _unwrap(value: Any, found: list[Tensor]) -> Any:

@@ -24,6 +24,10 @@ def wrong_generator_in_place():
     return torch.ones(2, device=GPU).normal_(generator=torch.Generator())
 
 
+def generator_of_the_gpu():
+    return torch.randn(2, generator=torch.Generator(device=GPU))
+
+
 def mixed_layer():
     return nn.Linear(2, 2)(torch.ones(1, 2, device=GPU))
 
@@ -38,13 +42,13 @@ def number_of_the_cpu_changed():
 
 FAULTS = [
     *(left_on_the_cpu, wrong_generator, wrong_generator_in_place, mixed_layer, mixed_rows),
-    number_of_the_cpu_changed,
+    *(number_of_the_cpu_changed, generator_of_the_gpu),
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_tensors_and_generators_of_two_devices_are_refused(gpu, fault):
-    with pytest.raises((RuntimeError, DeviceError), match=r"device|GPU"):
+    with pytest.raises((RuntimeError, DeviceError), match=r"device|GPU|generator"):
         fault()
 
 
@@ -102,6 +106,18 @@ def test_gradients_stay_on_the_gpu(gpu):
     slope.square().sum().backward()
     gradients = [x.grad, *(p.grad for p in layer.parameters())]
     assert {g.device.type for g in gradients} == {"cuda"}
+
+
+def test_global_random_numbers_are_of_a_device(gpu):
+    torch.manual_seed(3)
+    of_cpu, of_gpu = torch.get_rng_state(), torch.cuda.get_rng_state()
+    first = torch.randn(2, device=GPU)
+    assert torch.equal(torch.get_rng_state(), of_cpu)
+    assert not torch.equal(torch.cuda.get_rng_state(), of_gpu)
+    torch.cuda.set_rng_state(of_gpu)
+    assert torch.equal(torch.randn(2, device=GPU).cpu(), first.cpu())
+    torch.manual_seed(3)
+    assert torch.equal(torch.randn(2, device=GPU).cpu(), first.cpu())
 
 
 def test_a_generator_says_where_it_is():

@@ -43,9 +43,11 @@ INTENDED = {
     "pipeline/sampling/recorder.py SamplingRecorder.tensors": "each chunk",
     "pipeline/sampling/chunks.py _run_sampler": "each chunk: samples, and whether they are finite",
     "samplers/initial.py initial_samples": "each chunk, if it starts from the data",
+    "pipeline/sampling/plugin_sampler.py run_plugin_sampler": "each chunk, and as the plugin does",
     "pipeline/sampling/chunks.py _draw_chunk": "each chunk, for in-painting",
     # Metrics
     "pipeline/evaluation/real_features.py extract_features": "each batch: samples and features",
+    "pipeline/evaluation/plugin_extractor.py PluginExtractor.forward": "each batch: was it changed",
     "pipeline/system/device.py move_network": "each score: metrics keep their points on the CPU",
     "pipeline/system/device.py move_exact_score": "at the start",
     "pipeline/system/device.py _ScoreOnDevice.__call__": "as move_network",
