@@ -147,6 +147,9 @@ def test_wrong_files_are_refused_before_anything_runs(tmp_path: Path, problem: s
 def test_other_files_and_studies_without_a_use_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "moments.npz", mu=MU, sigma=SIGMA)
     plan_of(tmp_path, extractors=["classifier"], real_statistics=path)
+    few = saved(tmp_path / "few.npz", mu=MU[:8], sigma=SIGMA[:8, :8])
+    with pytest.raises(InputError, match=r"has 8 features, but a sample of digits has 64"):
+        plan_of(tmp_path, real_statistics=few)
     with pytest.raises(InputError, match=r"evaluate\.real_statistics: .*no metric uses it"):
         plan_of(tmp_path, metrics=["kid"], real_statistics=path)
     for content in (b"", b"text", Path(path).read_bytes()[:500]):

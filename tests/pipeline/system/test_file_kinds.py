@@ -112,6 +112,11 @@ def test_torchscript_is_not_mistaken_for_weights(tmp_path):
     assert describe(tmp_path / "a.pt").name == "torchscript"
 
 
+def test_a_file_of_torch_save_may_be_called_code(tmp_path):
+    torch.save({"a": torch.ones(1)}, tmp_path / "code.pth")  # its members are in a folder "code"
+    assert describe(tmp_path / "code.pth").name == "torch_zip"
+
+
 def test_what_the_description_names(tmp_path):
     (tmp_path / "a.pth").write_bytes(FILES["git_lfs"])
     assert "119,154,129 bytes" in describe(tmp_path / "a.pth").description

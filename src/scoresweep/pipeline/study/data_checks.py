@@ -14,6 +14,7 @@ from scoresweep.pipeline.study.dataset_size import dataset_size, training_count
 from scoresweep.pipeline.study.methods.datasets import Size
 from scoresweep.pipeline.study.methods.networks import NCSNpp, UNet
 from scoresweep.pipeline.study.methods.sigma_laws import LogNormal
+from scoresweep.pipeline.study.real_statistics import read_statistics
 from scoresweep.pipeline.system.console import say
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def shape_problems(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
                 yield from _point_problems(run)
         yield from _small_images(run, size)
     yield from _unfit_measurements(plan, sizes)
+    yield from _statistics_of_others(plan, sizes)
 
 
 def _unfit_measurements(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
@@ -73,6 +75,25 @@ def _unfit_measurements(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[s
                 yield (
                     f"evaluate.metrics: {metric.name}: needs images, but {dataset} has points; "
                     f"expected another metric"
+                )
+
+
+def _statistics_of_others(plan: Plan, sizes: dict[str, Size | None]) -> Iterable[str]:
+    """Yield real statistics with another number of features than the samples have values."""
+    for evaluate in plan.evaluate_blocks:
+        path = evaluate.real_statistics
+        if path is None or "pixels" not in evaluate.extractors:
+            continue
+        try:
+            found = len(read_statistics(path).mu)
+        except ValueError:
+            continue  # `check_plan` says what is wrong with the file
+        for dataset, size in sizes.items():
+            if size is not None and math.prod(size[0]) != found:
+                yield (
+                    f"evaluate.real_statistics: {path}: has {found:,} features, but a sample of "
+                    f"{dataset} has {math.prod(size[0]):,} values, the features of the extractor "
+                    f"pixels; expected statistics of them, or another extractor"
                 )
 
 

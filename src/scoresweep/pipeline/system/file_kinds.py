@@ -100,7 +100,7 @@ KINDS: tuple[tuple[Recogniser, FileKind | Callable[[FileParts], FileKind]], ...]
         ),
     ),
     (
-        lambda f: f.is_zip and f.has_member(r"(^|/)(constants\.pkl$|code/)"),
+        lambda f: f.is_zip and f.has_member(r"^[^/]+/(constants\.pkl$|code/)"),
         FileKind("torchscript", "a TorchScript program, which is never run"),
     ),
     (

@@ -155,7 +155,10 @@ def name_averages(averaged: Mapping[Any, Any], raw: Mapping[Any, Any] | None) ->
     if not isinstance(shadows, list):
         return averaged
     if raw is None:
-        raise ValueError("holds averages without names (ema.shadow_params) and no `model`")
+        raise ValueError(
+            "holds averages without names (ema.shadow_params) and no `model`, which names them; "
+            "expected the file as the program saved it"
+        )
     names = [name for name in raw if not re.search(UNTRAINED, str(name))]
     if len(shadows) != len(names):
         raise ValueError(

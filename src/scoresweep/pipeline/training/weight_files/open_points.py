@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from scoresweep.networks.ncsn import NCSN
 from scoresweep.networks.ncsnpp import NCSNpp
+from scoresweep.networks.ncsnpp_blocks import ResidualBlock
 from scoresweep.networks.score_network import ScoreNetwork
 from scoresweep.pipeline.training.weight_files.diffusers_folder import PROGRAM as DIFFUSERS
 from scoresweep.pipeline.training.weight_files.published import Published
 
 __all__ = ["open_points"]
+
+DDPM_GROUPS = 32
+"""Groups of each norm in score_sde's network `ddpm`, whatever its width."""
 
 
 def open_points(published: Published, network: ScoreNetwork | None = None) -> dict[str, str]:
@@ -41,8 +45,20 @@ def _about_network(published: Published, network: ScoreNetwork | None) -> dict[s
             "noise": noise,
             "options": "fir, skip_rescale, scale_by_sigma and sizes of attention of the run",
         }
+        if _may_have_other_groups(network):
+            points["groups of norms"] = "as in ncsnpp (model.name: ddpm has 32 at every width)"
     elif published.sigmas is None and not isinstance(network, NCSN):
         # The program of consistent sampling saves no ladder, and divides by sigma outside.
         points["output"] = "divided by sigma, the score (target: gaussian; not std)"
         points["dilation"] = "that of NCSNv2 (not no_dilation)"
     return points
+
+
+def _may_have_other_groups(network: NCSNpp) -> bool:
+    """Return whether the network fits the program's `ddpm` too, which then has other norms."""
+    return network.fourier is None and any(
+        isinstance(layer, ResidualBlock)
+        and layer.block_type == "ddpm"
+        and layer.norm1.num_groups != DDPM_GROUPS
+        for layer in network.modules()
+    )
