@@ -172,6 +172,7 @@ def test_successive_halving_estimates_counts_that_are_not_chosen_yet(
 
 def test_successive_halving_says_which_settings_compete(tmp_path: Path) -> None:
     _, text = printed(halving_plan(tmp_path))
+    assert "2 runs × 6 settings = 12 sets of samples" in text
     assert "each run: 6 at 10 samples, about 3 at 15" in text
     _, text = printed(halving_plan(tmp_path, {"over": "study"}))
     assert "all runs together, mean per run: 6 at 10" in text

@@ -64,6 +64,15 @@ def test_values_of_data_are_known_when_it_is_staged(tmp_path: Path) -> None:
     ]
 
 
+def test_ladders_that_differ_in_other_options_share_a_line(tmp_path: Path) -> None:
+    noise = LADDER | {"levels": 10}
+    train = AUTO["train"] | {"noise": noise, "grid": {"noise.levels": [10, 30]}}
+    plan = fake_plan(tmp_path, dataset=corners(tmp_path), train=train)
+    stage(plan, plan.study.dataset[0].id)
+    (line,) = resolved_values(plan, examine_results(plan))
+    assert line.startswith("train.noise.sigma_max: max_distance is 8 on c_")
+
+
 def test_measured_ladders_are_kept_until_the_data_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

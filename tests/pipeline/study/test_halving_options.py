@@ -15,6 +15,8 @@ from scoresweep.metric_names import metric_name
 from scoresweep.metrics import Features, Options
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study import Plan, parse_study, plan_study
+from scoresweep.pipeline.study.batches import split_into_batches
+from scoresweep.pipeline.study.expected_stages import expected_stages
 from scoresweep.pipeline.study.load import parse_yaml
 from scoresweep.pipeline.study.methods.metrics import EXTRACTORS, METRICS, ranking_measures
 
@@ -52,6 +54,14 @@ def test_a_setting_at_a_count_keeps_the_name_of_earlier_metrics(tmp_path):
     earlier.parent.mkdir(parents=True)
     earlier.touch()
     assert plan(HALVING, tmp_path).settings[0].at(20).id == f"old=name_{digest}"
+
+
+def test_settings_that_differ_in_a_seed_are_expected_to_go_on_together():
+    study = plan(
+        HALVING, sample={"grid": {"sampler.step_size": [1e-5, 2e-5, 4e-5], "seed": [0, 1]}}
+    )
+    assert expected_stages(study) == [(10, 6), (20, 4), (50, 2)]
+    assert {batch.total for batch in split_into_batches(study, 2, 1) if batch.count == 20} == {4}
 
 
 def test_settings_are_found_at_every_count():

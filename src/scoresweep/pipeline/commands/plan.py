@@ -173,11 +173,15 @@ def _estimate(
     return JobSeconds(TaskSeconds(plan, states, costs), results, batches), sources
 
 
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def _print_points(plan: Plan, console: Console) -> None:
     runs, settings = len(plan.runs), len(plan.settings)
     console.print(
-        f"Study {plan.study.study}: {runs:,} runs × {settings:,} settings = "
-        f"{runs * settings:,} sets of samples"
+        f"Study {plan.study.study}: {_plural(runs, 'run')} × {_plural(settings, 'setting')} = "
+        f"{_plural(runs * settings, 'set')} of samples"
     )
     if plan.halving:
         stages = [f"about {n:,} at {count:,} samples" for count, n in expected_stages(plan)]

@@ -135,12 +135,12 @@ def count_batches(tasks: int, runs: int, cores: int, settings_per_job: int | Non
 
 def split_into_batches(plan: Plan, cores: int, settings_per_job: int | None = None) -> list[Batch]:
     """Return all batches of a study; see `count_batches`."""
-    batches = []
+    batches, later = [], expected_stages(plan)[1:]
     for run in plan.runs:
         tasks = tasks_of(plan, run)
         stages: list[tuple[int | None, int, list[str] | None]]
         stages = [(plan.counts[0] if plan.halving else None, len(tasks), tasks)]
-        stages += [(count, number, None) for count, number in expected_stages(plan)[1:]]
+        stages += [(count, number, None) for count, number in later]
         for count, size, known in stages:
             total = count_batches(size, len(plan.runs), cores, settings_per_job)
             batches += [_batch(run, n, total, known, size, count) for n in range(1, total + 1)]

@@ -24,12 +24,13 @@ def resolved_values(plan: Plan, results: Results) -> list[str]:
 
     If the value is not known yet, the line says when it will be.
     """
-    return [
+    lines = [
         *_of_ladders(plan),
         *_step_sizes(plan),
-        *dict.fromkeys(_exact_scores(plan)),
+        *_exact_scores(plan),
         *_best_steps(plan, results),
     ]
+    return list(dict.fromkeys(lines))  # ladders that differ in other options have some in common
 
 
 def _of_ladders(plan: Plan) -> Iterator[str]:
