@@ -20,7 +20,9 @@ from scoresweep.pipeline.report.best_configurations import best_configurations
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
+from scoresweep.pipeline.report.paper_table.layout import paper_table
 from scoresweep.pipeline.report.saved_report import read_report
+from scoresweep.pipeline.report.saved_summary import read_summary
 from scoresweep.pipeline.report.sections import metric_maps, sample_grids
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.summarise import with_summary
@@ -186,6 +188,9 @@ def test_the_whole_report(plan, blank_figures):
     assert set(pd.read_csv(plan.paths.metrics_table)["count"].dropna()) == {10, 15, 20}
     saved = read_report(plan.paths.report)
     assert set(saved.rows["count"]) == {20}
+    # A table of one count names that count only.
+    table = paper_table(read_summary(plan.paths.report), ["levels", "step_size"], at=["count=20"])
+    assert "; n = 20 samples;" in table.caption[0]
 
 
 def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path, blank_figures):

@@ -45,7 +45,7 @@ def paper_charts(
         raise InputError(f"--x, --line: {twice} is named twice; name each axis once")
     names = [summary.metric(name) for name in metrics] or list(summary.metrics)[:1]
     chosen = summary.at(at)
-    cells = chosen.cells(names, {along: "--x"} | dict.fromkeys(each, "--line"))
+    cells = chosen.cells(names, {along: "--x"} | dict.fromkeys(each, "--line"), "--line")
     count = len(cells[each].drop_duplicates()) if each else 1
     if count > len(COLOURS):
         raise InputError(

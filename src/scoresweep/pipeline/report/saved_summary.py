@@ -86,12 +86,12 @@ class SavedSummary:
             rows, fixed[axis] = rows[rows[axis] == found[0]], found[0]
         return replace(self, rows=rows, fixed=fixed)
 
-    def cells(self, metrics: Sequence[str], shown: Mapping[str, str]) -> pd.DataFrame:
+    def cells(self, metrics: Sequence[str], shown: Mapping[str, str], places: str) -> pd.DataFrame:
         """Return the rows of `metrics`: one at each point of the axes that are keys of `shown`.
 
-        The values of `shown` are the command line options that name the axes. Raises `InputError`
-        if a point has several configurations, points differ in their number of samples without
-        showing it, or there is no row.
+        The values of `shown` are the command line options that name the axes; `places` are those
+        that can name further ones. Raises `InputError` if a point has several configurations,
+        points differ in their number of samples without showing it, or there is no row.
         """
         for axis, option in shown.items():
             if axis in self.fixed:
@@ -111,9 +111,9 @@ class SavedSummary:
                 for axis in several
             ]
             raise InputError(
-                f"{self.path}: only seeds are averaged{reason}, so {' and '.join(known)} need a "
-                f"place. Fix each by --at {several[0]}=VALUE, or name it in "
-                f"{' or '.join(dict.fromkeys(shown.values())) or '--rows'}"
+                f"{self.path}: only seeds are averaged{reason}, so {' and '.join(known)} "
+                f"need{'s' * (len(known) == 1)} a place. Fix each by --at {several[0]}=VALUE, or "
+                f"name it in {places}"
             )
         return rows.reset_index(drop=True)
 

@@ -86,6 +86,10 @@ def test_a_cell_without_result_is_a_dash_and_metrics_stand_side_by_side(report: 
         (["--rows", "level"], "'levels'"),
         (["--rows", "levels", "--columns", "levels"], "levels is named twice"),
         (["--rows", "levels", "--columns", "step_size"], "network (mlp_a, ncsn%)"),
+        (
+            ["--rows", "levels,network"],
+            "needs a place. Fix each by --at step_size=VALUE, or name it in --rows or --columns",
+        ),
         (["--rows", "levels", "--at", "step_size=1"], "2e-5, 8e-5"),
         (["--rows", "levels", "--at", "stepsize=1"], "'step_size'"),
         (["--rows", "levels", "--at", "levels=4"], "--at fixes this axis"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from scoresweep.pipeline.report.format import format_axes
+from scoresweep.pipeline.report.format import format_axes, format_value
 from scoresweep.pipeline.report.saved_summary import SavedSummary
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 
@@ -43,8 +43,8 @@ def _metric(facts: dict[str, str], cells: pd.DataFrame) -> str:
     if facts["extractor"]:
         resize = f", resize {facts['resize']}" if facts["resize"] else ""
         details.append(f"extractor {facts['extractor']}{resize}")
-    if facts["n_generated"] and _have_all(facts["n_generated"], cells):
-        details.append(f"n = {facts['n_generated']} samples")
+    if samples := _samples(facts, cells):
+        details.append(f"n = {samples} samples")
     if facts["n_real"]:
         details.append(f"{facts['n_real']} real samples")
     unit = f" [{facts['units']}]" if facts["units"] not in ("", "1") else ""
@@ -52,12 +52,12 @@ def _metric(facts: dict[str, str], cells: pd.DataFrame) -> str:
     return f"{facts['title']}{unit} ({'; '.join(details)})."
 
 
-def _have_all(numbers: str, cells: pd.DataFrame) -> bool:
-    """Return whether every cell has as many samples as `numbers`, those of the largest count.
-
-    Otherwise the table names the count of each cell.
-    """
-    return COUNT not in cells or max(map(int, numbers.split(", "))) <= cells[COUNT].min()
+def _samples(facts: dict[str, str], cells: pd.DataFrame) -> str:
+    """Return the number of samples; "" if it is unknown or differs, when each cell names it."""
+    if COUNT not in cells or not facts["n_generated"]:
+        return facts["n_generated"]
+    counts = cells[COUNT].unique().tolist()
+    return format_value(counts[0]) if len(counts) == 1 else ""
 
 
 def _repeats(cells: pd.DataFrame) -> Iterator[str]:
@@ -85,7 +85,8 @@ def _marks(cells: pd.DataFrame, is_paired: bool) -> Iterator[str]:
     if "tied" in set(cells["mark"]):
         how = "in pairs of seeds" if is_paired else "by the intervals of both means"
         yield (
-            f"†: not worse than the best at 95 %, compared {how} and corrected for all comparisons."
+            f"†: not significantly worse than the best (5 % level, compared {how}, corrected for "
+            f"all comparisons)."
         )
     untested = cells["rank"].notna() & cells["error"].isna() & (cells["mark"] == "")
     if untested.any():

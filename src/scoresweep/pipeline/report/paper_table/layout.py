@@ -73,7 +73,8 @@ def paper_table(
         raise InputError(f"--rows, --columns: {twice} is named twice; name each axis once")
     names = [summary.metric(name) for name in metrics] or list(summary.metrics)[:1]
     chosen = summary.at(at)
-    cells = chosen.cells(names, dict.fromkeys(down, "--rows") | dict.fromkeys(across, "--columns"))
+    shown = dict.fromkeys(down, "--rows") | dict.fromkeys(across, "--columns")
+    cells = chosen.cells(names, shown, "--rows or --columns")
     cells, is_paired = _marked(cells, chosen)
     by_key = {
         (row["metric"], *(row[axis] for axis in named)): _cell(row)
