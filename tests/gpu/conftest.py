@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from simulated_autocast import register_autocast
 from simulated_gpu import SimulatedGenerator, SimulatedGPU
 from waits import Waits
 
@@ -64,6 +65,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iter
     for name, answer in FUNCTIONS.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     monkeypatch.setattr(torch, "Generator", SimulatedGenerator)
+    register_autocast()
     simulated = GPU(is_real=False)
     mode = SimulatedGPU(simulated.note)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", mode.seed)

@@ -8,7 +8,7 @@ PyTorch's own fake tensors need CUDA for generators and gradients.
 To autograd a simulated tensor is one on the device `meta`, which exists everywhere, so that the
 simulation also covers gradients. The numbers are computed on the CPU: a program that passes also
 gives the CPU's results, bit by bit. Random numbers that are drawn without a generator come from a
-source of the GPU's own. Autocast has no effect.
+source of the GPU's own. Autocast is in `simulated_autocast.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = ["DEVICE", "DeviceError", "SimulatedGPU", "SimulatedGenerator", "SimulatedTensor"]
@@ -218,6 +219,9 @@ class SimulatedGPU(TorchDispatchMode):
         draws = torch.Tag.nondeterministic_seeded in func.tags and not kwargs.get("generator")
         with self._own_random_numbers() if to_gpu and draws else contextlib.nullcontext():
             result = func(*plain, **plain_kwargs)
+        if torch.Tag.inplace_view in func.tags and isinstance(args[0], SimulatedTensor):
+            with no_dispatch():
+                func(*args, **kwargs)  # gives the tensor the shape that its numbers now have
         known = {id(x.value): x for x in tensors if isinstance(x, SimulatedTensor)}
         return _wrap(result, known) if to_gpu else result
 

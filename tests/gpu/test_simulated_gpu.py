@@ -99,6 +99,42 @@ def test_other_work_does_not_wait(gpu, name):
     assert waits == {}
 
 
+IN_AUTOCAST = {
+    "bfloat16": {
+        "linear": lambda x, low: nn.functional.linear(x, x),
+        "matmul": lambda x, low: x @ low,
+        "einsum": lambda x, low: torch.einsum("ij,kj->ik", x, low),
+        "elementwise": lambda x, low: low.relu() + low,
+    },
+    "float32": {
+        "norm": lambda x, low: nn.functional.layer_norm(low, (2,)),
+        "group norm": lambda x, low: nn.functional.group_norm(low, 1),
+        "softmax": lambda x, low: low.softmax(1),
+        "exp": lambda x, low: low.exp(),
+        "square": lambda x, low: low.square(),
+        "sum": lambda x, low: low.sum(),
+        "widest": lambda x, low: torch.addcmul(low, low, x),
+        "numbers kept": lambda x, low: low.float() * x,
+    },
+    "float64": {"double": lambda x, low: x.double() @ x.double()},
+}
+"""Operations on a float32 matrix and a bfloat16 one, by the type of the result."""
+
+
+@pytest.mark.parametrize("name", IN_AUTOCAST)
+def test_autocast_follows_the_rules_of_gpus(gpu, name):
+    x = torch.ones(2, 2, device=GPU, requires_grad=True)
+    low = x.detach().bfloat16()
+    with torch.autocast("cuda", torch.bfloat16):
+        found = {key: work(x, low) for key, work in IN_AUTOCAST[name].items()}
+        (slope,) = torch.autograd.grad((x @ low).sum(), x)
+    assert {key: value.dtype for key, value in found.items()} == dict.fromkeys(
+        found, getattr(torch, name)
+    )
+    assert slope.dtype == torch.float32
+    assert (x @ x).dtype == torch.float32
+
+
 def test_gradients_stay_on_the_gpu(gpu):
     layer = nn.Sequential(nn.Linear(3, 2), nn.SiLU()).to(GPU)
     x = torch.ones(4, 3, device=GPU, requires_grad=True)
@@ -106,6 +142,13 @@ def test_gradients_stay_on_the_gpu(gpu):
     slope.square().sum().backward()
     gradients = [x.grad, *(p.grad for p in layer.parameters())]
     assert {g.device.type for g in gradients} == {"cuda"}
+
+
+def test_a_tensor_that_is_reshaped_in_place_has_the_new_shape(gpu):
+    x = torch.arange(6.0, device=GPU).reshape(2, 3)
+    assert x.t_().unsqueeze_(0).shape == (1, 3, 2)
+    assert x.stride() == (3, 1, 3)
+    torch.testing.assert_close((2 * x).cpu(), 2 * torch.arange(6.0).reshape(2, 3).T[None])
 
 
 def test_global_random_numbers_are_of_a_device(gpu):

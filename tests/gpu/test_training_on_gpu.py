@@ -58,6 +58,8 @@ OPTIONS = {
     "parts of a batch": {"gradient_accumulation": 2, "gradient_clip": 0.1},
     "two averages": {"ema": [0.9, 0.99], "flip": True},
     "bf16": {"precision": "bf16"},
+    "ism in bf16": {"objective": {"name": "ism"}, "precision": "bf16"},
+    "ssm in bf16": {"objective": {"name": "ssm"}, "precision": "bf16"},
     "fp16": {"precision": "fp16"},
 }
 
@@ -105,24 +107,25 @@ def check_steps(gpu, network, side, **options):
     return after
 
 
-def assert_as_on_the_cpu(found, network, **options):
+def are_of_float32(found, **options):
+    """Return whether the weights `found` are those of the CPU in float32."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    step = make_step(0, *NETWORKS[network], **options)
+    step = make_step(0, *NETWORKS["plain_mlp"], **options | {"precision": "no"})
     for i in range(STEPS):
         step.update(i)
-    assert all(torch.equal(a, b) for a, b in zip(found, weights(step), strict=True))
+    return all(torch.equal(a, b) for a, b in zip(found, weights(step), strict=True))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_trains_on_a_gpu(gpu, name):
-    check_steps(gpu, *NETWORKS[name])
+    check_steps(gpu, *NETWORKS[name], precision="bf16")
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_of_training_works_on_a_gpu(gpu, name):
     found = check_steps(gpu, *NETWORKS["plain_mlp"], **OPTIONS[name])
-    if not gpu.is_real and "precision" not in OPTIONS[name]:
-        assert_as_on_the_cpu(found, "plain_mlp", **OPTIONS[name])
+    if not gpu.is_real:
+        assert are_of_float32(found, **OPTIONS[name]) == ("precision" not in OPTIONS[name])
 
 
 def test_batches_read_block_by_block_go_to_the_gpu_without_waiting(gpu, tmp_path, monkeypatch):
@@ -132,7 +135,7 @@ def test_batches_read_block_by_block_go_to_the_gpu_without_waiting(gpu, tmp_path
     options = {"store": store, "flip": True}
     found = check_steps(gpu, *NETWORKS["plain_mlp"], **options)
     if not gpu.is_real:
-        assert_as_on_the_cpu(found, "plain_mlp", **options)
+        assert are_of_float32(found, **options)
 
 
 RUN = {"steps": 8, "checkpoint": {"steps": 4}, "ema": [0.9, 0.99], "batch_size": 32}
