@@ -66,14 +66,14 @@ def time_network(
         return NetworkTimes(
             0.0, _seconds_per_sample(oracle, setting.sample), 0.0, num_parameters(oracle)
         )
-    step_seconds, network = _time_training(run, paths, device)
-    images = _seconds_of_images(network, run)
+    step_seconds, trainer = _time_training(run, paths, device)
+    network, images = trainer.averaged, _seconds_of_images(trainer, run)
     each = _seconds_per_sample(network, setting.sample)
     return NetworkTimes(step_seconds, each, images, num_parameters(network))
 
 
-def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, ScoreNetwork]:
-    """Return the seconds of a training step, and the averaged network."""
+def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, Trainer]:
+    """Return the seconds of a training step, and the trainer that took the last one."""
     full, times = run.train.batch_size, dict[int, float]()
     size = min(full, FIRST_BATCH)
     while True:
@@ -86,7 +86,7 @@ def _time_training(run: Run, paths: StudyPaths, device: str) -> tuple[float, Sco
         update()  # warm-up: allocation and kernel selection
         times[size] = mean_seconds(update, _waiting(trainer.network))
         if size == full or times[size] > LONG_ENOUGH:
-            return extrapolate(times, full), trainer.averaged
+            return extrapolate(times, full), trainer
         size = min(full, max(4 * size, int(size * LONG_ENOUGH / times[size])))
 
 
@@ -102,12 +102,12 @@ def trainer_of_batch(run: Run, paths: StudyPaths, size: int, device: str) -> Tra
     return trainer
 
 
-def _seconds_of_images(network: ScoreNetwork, run: Run) -> float:
-    count = run.train.log.image_count
+def _seconds_of_images(trainer: Trainer, run: Run) -> float:
+    network, count = trainer.averaged, run.train.log.image_count
     if len(network.shape) != 3 or not count:
         return 0.0
     x, sigma = random_inputs(network, count)
-    with torch.no_grad():
+    with torch.no_grad(), trainer.accelerator.autocast():  # in the precision of the run
         network(x, sigma)
         return mean_seconds(lambda: network(x, sigma), _waiting(network))
 
