@@ -18,6 +18,7 @@ from faked_study import CONTENT, fake_plan, fake_study, sigmas
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from scoresweep.pipeline.report.format import format_number
+from scoresweep.pipeline.report.plots import Axis, Line, LineChart
 from scoresweep.pipeline.report.statistics.repeats import label_repeats
 from scoresweep.pipeline.report.statistics.summary import RankedMetric, summarise
 from scoresweep.pipeline.rules.report import report
@@ -374,6 +375,15 @@ def test_a_value_of_one_network_is_marked(browser: Browser, tmp_path: Path) -> N
     )
     assert max(ends) <= 390
     page.context.close()
+
+
+def test_the_only_line_of_a_chart_has_no_name(page: Page) -> None:
+    """As in the training curves of a study with one network and several seeds."""
+    only = LineChart(Axis("step"), Axis("loss"), [Line("", [1.0, 2.0], [4.0, 3.0])])
+    drawn = page.evaluate(
+        "only => linesFigure(document.querySelector('.chart'), only).data", only.to_json()
+    )
+    assert [(trace["name"], trace["y"]) for trace in drawn] == [("", [4.0, 3.0])]
 
 
 def test_clicking_a_name_hides_its_line(page: Page, finished: Plan) -> None:

@@ -126,7 +126,7 @@ function lineTraces(root, line, index, errorBars) {
   return [...band, {
     x: line.x,
     y: line.y,
-    name: folded(line.name, 30, 44),
+    name: folded(line.name ?? "", 30, 44), // the only line of a chart has no name
     legendgroup: index,
     mode: line.filled ? "lines" : line.mode ?? (line.x.length === 1 ? "markers" : line.x.length <= MAX_MARKED_POINTS ? "lines+markers" : "lines"),
     marker: { size: errorBars ? 8 : 5 },
