@@ -79,6 +79,14 @@ def test_damage_is_found(make_plan, other):
     refused(study, changed(file, {"model": json.dumps(model)}), "unheard_of .*does not have")
 
 
+def test_a_run_without_weights_is_named(make_plan, tmp_path):
+    (tmp_path / "provenance.json").touch()
+    for content in (None, b"cut"):
+        if content is not None:
+            (tmp_path / "model.safetensors").write_bytes(content)
+        refused(make_plan(grid={}), tmp_path, "without readable weights .*; finish its training")
+
+
 @pytest.mark.parametrize("model", ["{}", "NCSN++", "3"])
 def test_files_of_other_programs_may_have_an_entry_model(make_plan, other, model):
     foreign = changed(other / "model.safetensors", {"model": model})

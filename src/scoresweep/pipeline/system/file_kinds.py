@@ -179,9 +179,8 @@ FOLDERS: tuple[tuple[str, FileKind], ...] = (
         r"provenance\.json",
         FileKind(
             "scoresweep_run",
-            "the folder of a scoresweep run",
-            "put it into results/STUDY/runs; a study with the same dataset and train block uses it "
-            "as it is",
+            "the folder of a scoresweep run without readable weights (model.safetensors)",
+            "finish its training, or copy it again",
         ),
     ),
     (
