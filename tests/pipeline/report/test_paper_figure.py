@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from scoresweep.pipeline.cli import app
 from scoresweep.pipeline.report.paper_figure import paper_charts
+from scoresweep.pipeline.report.plots import Axis, Line, LineChart
 from scoresweep.pipeline.report.plots.paper_style import draw_charts, save_figure
 from scoresweep.pipeline.report.saved_summary import read_summary
 
@@ -52,6 +54,7 @@ def test_lines_are_the_means_and_intervals_of_the_report(report: Path) -> None:
     assert (first.x.log, first.error_bars, second.y.title) == (True, True, "share")
     (chart,) = paper_charts(summary, "network", ["levels"], at=["step_size=2e-5"])
     assert chart.x.ticks == [(0.0, "mlp"), (1.0, "ncsn")]
+    assert [line.dash for line in chart.lines] == ["none", "none"]
 
 
 def test_a_figure_has_its_fonts_and_its_width(report: Path, tmp_path: Path) -> None:
@@ -71,6 +74,19 @@ def test_a_figure_has_its_fonts_and_its_width(report: Path, tmp_path: Path) -> N
     with Image.open(tmp_path / "a.png") as image:
         assert image.width == 900
     assert {path.name for path in tmp_path.iterdir()} == {"a.pdf", "a.svg", "a.png"}
+
+
+@pytest.mark.parametrize("width", [3.25, 6.75])
+def test_long_names_below_the_axis_do_not_cover_each_other(width: float) -> None:
+    names = ["ALS", "annealed_langevin(denoise=false, step_size=0.01, steps_per_level=2)", "ODE"]
+    ticks = [(float(place), name) for place, name in enumerate([*names, "consistent_sampling"])]
+    line = Line("", [0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0], dash="none")
+    figure = draw_charts([LineChart(Axis("sampler", ticks=ticks), Axis("FID"), [line])], width)
+    (panel,) = figure.axes
+    boxes = [label.get_window_extent() for label in panel.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert min(box.y0 for box in boxes) > 0
+    assert panel.get_window_extent().height > 1.2 * figure.dpi
 
 
 @pytest.mark.parametrize(

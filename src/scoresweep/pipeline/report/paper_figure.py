@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -97,4 +97,7 @@ def _tuple(key: Any) -> tuple[Any, ...]:
 def _line(part: pd.DataFrame, x: str, at: dict[Any, float], name: str, colour: str) -> Line:
     ordered = part.assign(_at=part[x].map(at)).sort_values("_at")
     low, high = (ordered[side].fillna(ordered["mean"]).tolist() for side in ("low", "high"))
-    return Line(name, ordered["_at"].tolist(), ordered["mean"].tolist(), low, high, colour=colour)
+    # A line between two methods would mean nothing.
+    dash: Literal["solid", "none"] = "solid" if part[x].dtype.kind in "fiu" else "none"
+    places, means = ordered["_at"].tolist(), ordered["mean"].tolist()
+    return Line(name, places, means, low, high, colour, dash)

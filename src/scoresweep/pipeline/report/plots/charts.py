@@ -63,7 +63,8 @@ class Line:
     low: list[float] | None = None
     high: list[float] | None = None
     colour: str = COLOURS[0]
-    dash: Literal["solid", "dash", "dot"] = "solid"
+    dash: Literal["solid", "dash", "dot", "none"] = "solid"
+    """"none" draws markers only."""
     filled: bool = False
     """Whether the area below is filled."""
     of: int = 0

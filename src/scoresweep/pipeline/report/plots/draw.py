@@ -57,7 +57,7 @@ def draw_lines(chart: LineChart) -> Figure:
 
 def _draw_line(panel: Axes, line: Line, error_bars: bool) -> None:
     marker = "o" if len(line.x) == 1 else "." if len(line.x) <= MAX_MARKED_POINTS else ""
-    look: dict[str, Any] = {"color": line.colour, "linestyle": DASHES[line.dash]}
+    look: dict[str, Any] = {"color": line.colour, "linestyle": DASHES.get(line.dash, "")}
     if line.filled:
         panel.fill_between(line.x, line.y, color=line.colour, alpha=0.3, linewidth=0)
     if error_bars and line.low and line.high:
