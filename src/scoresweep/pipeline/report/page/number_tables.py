@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -143,7 +143,8 @@ def number_table(
         ordered = ordered.sort_values(COUNT, ascending=False, kind="stable")
     keys = _keys(ordered, axes)[:TABLE_ROWS]
     cells = [dict(zip(_keys(s, axes), s.to_dict("records"), strict=True)) for s in summaries]
-    max_repeats = [most_repeats(summary) for summary in summaries]
+    exact = set(_keys(wide[wide["run"].isin(data.exact_runs)], axes))
+    max_repeats = [_repeats_of_kinds(each, exact) for each in cells]
     marks, places = _halving_marks(wide, axes), _places(main, axes)
     rows = [
         {
@@ -153,7 +154,10 @@ def number_table(
             ],
             "place": places[""][key],
             "mark": marks.get(key, ""),
-            "cells": [_cell(by.get(key), n) for by, n in zip(cells, max_repeats, strict=True)],
+            "cells": [
+                _cell(by.get(key), n[key in exact])
+                for by, n in zip(cells, max_repeats, strict=True)
+            ],
         }
         for key in keys
     ]
@@ -170,6 +174,19 @@ def number_table(
         "lead": f"{lead} The best by each metric that ranks settings is in bold.",
         "is_sorted": COUNT not in axes,
     }
+
+
+def _repeats_of_kinds(
+    cells: Mapping[tuple[Any, ...], Mapping[Hashable, Any]], exact: Collection[tuple[Any, ...]]
+) -> dict[bool, tuple[int, int]]:
+    """Return the maximum repeats of exact scores (True) and of networks (False).
+
+    Training seeds of the exact score are samplings of one network.
+    """
+    kinds: dict[bool, list[Mapping[Hashable, Any]]] = {True: [], False: []}
+    for key, row in cells.items():
+        kinds[key in exact].append(row)
+    return {is_exact: most_repeats(pd.DataFrame(rows)) for is_exact, rows in kinds.items()}
 
 
 def _places(summary: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[Any, int]]:

@@ -10,7 +10,7 @@ from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
-from scoresweep.pipeline.study.config import MethodConfig
+from scoresweep.pipeline.study.config import MethodConfig, label_of
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.labels import block_labels
 from scoresweep.pipeline.study.models import SampleBlock, TrainBlock
@@ -32,7 +32,7 @@ LABELLED = {
 
 def study_size(plan: Plan) -> str:
     """Count networks, settings and datasets."""
-    names = ", ".join(dataset.id for dataset in plan.study.dataset)
+    names = ", ".join(label_of(dataset) or dataset.id for dataset in plan.study.dataset)
     trained = sum(run.train.network.is_trained for run in plan.runs)
     counted = [
         f"{count:,} {what}{'s' * (count != 1)}"
