@@ -9,6 +9,8 @@ import yaml
 from published_weights import published_weights, wave
 from typer.testing import CliRunner
 
+from scoresweep.networks import NCSNpp
+from scoresweep.networks.score_sde_checkpoints import score_sde_shapes
 from scoresweep.pipeline import cli
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.rules.import_checkpoint import import_checkpoint
@@ -76,6 +78,17 @@ def test_networks_of_score_sde_are_described(tmp_path, name):
     assert study["train"]["steps"] == 20
     assert "32×32 pixels if it has attention at 16" in "".join(comments)
     parse_study(study | {"dataset": {"name": "cifar10"}}, tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize(("side", "snr"), [(32, 0.16), (64, 0.17), (128, 0.16), (256, 0.075)])
+def test_the_sampler_is_that_of_the_configurations_of_the_size(tmp_path, side, snr):
+    options = {"channels": 4, "multipliers": [1] * (side // 16).bit_length(), "blocks": 1}
+    with torch.device("meta"):
+        shapes = score_sde_shapes(NCSNpp((3, side, side), GEOMETRIC, **options))
+    state = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    torch.save({"model": state | {"sigmas": GEOMETRIC}}, tmp_path / "c.pth")
+    study, _ = described(tmp_path / "c.pth")
+    assert study["sample"]["sampler"]["snr"] == snr
 
 
 def test_a_ladder_that_is_not_geometric_is_listed(tmp_path):

@@ -56,6 +56,8 @@ SAMPLERS: dict[str, dict[str, Any]] = {
         "denoise": True,
     },
 }
+SNR = {64: 0.17, 256: 0.075, 1024: 0.15}
+"""`snr` by the side of an image, if the configurations of score_sde have another there."""
 OTHER_SAMPLER = {
     "name": "annealed_langevin",
     "step_size": "auto",
@@ -124,9 +126,15 @@ def _recognised(published: Published) -> _Described:
         f"image channels: {network.shape[0]}{size}",
         sum(parameter.numel() for parameter in network.parameters()),
         network.sigmas,
-        SAMPLERS.get(name, OTHER_SAMPLER),
+        _sampler(name, side),
         open_points(published, network),
     )
+
+
+def _sampler(name: str, side: int) -> dict[str, Any]:
+    """Return the program's sampler for images of `side` pixels."""
+    sampler = SAMPLERS.get(name, OTHER_SAMPLER)
+    return {**sampler, "snr": SNR[side]} if "snr" in sampler and side in SNR else sampler
 
 
 def _stated(published: Published) -> _Described:
