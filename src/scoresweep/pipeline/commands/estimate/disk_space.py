@@ -23,6 +23,10 @@ __all__ = ["bytes_of_features", "bytes_of_study", "files_of_study", "format_byte
 FILES_PER_RUN, FILES_PER_SETTING, FILES_PER_KEPT = 25, 18, 3
 """Approximate number of files of a run, of a setting of a run, and of further weights of a run."""
 
+BYTES_PER_RUN, BYTES_PER_SETTING, BYTES_OF_REPORT = 40_000, 90_000, 6_000_000
+"""Approximate bytes of a run and of a setting without weights and samples: metrics, manifests and
+progress files; and of the report."""
+
 BYTES_PER_WEIGHT = 4
 """Bytes of a float32 weight."""
 
@@ -43,8 +47,9 @@ def files_of_study(plan: Plan) -> int:
 
 
 def bytes_of_study(plan: Plan, costs: Costs) -> float | None:
-    """Return the bytes of data, networks, samples and features; None if a shape is unknown."""
-    total = float(bytes_of_features(plan))
+    """Return the approximate bytes that the study writes; None if a shape is unknown."""
+    per_run = BYTES_PER_RUN + BYTES_PER_SETTING * len(plan.settings)
+    total = float(bytes_of_features(plan) + BYTES_OF_REPORT + len(plan.runs) * per_run)
     drawn = _samples_per_run(plan)
     for dataset in plan.study.dataset:
         size = dataset_size(plan.paths, dataset)
