@@ -153,6 +153,11 @@ def test_batch_larger_than_training_set_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"train\.batch_size: 91: .* 90 training samples"):
         check(tmp_path, dataset=dataset, batch_size=91)
     check(tmp_path, "oracle", dataset, batch_size=91)
+    made = plan(tmp_path, dataset=dataset, batch_size=91)
+    weights = made.paths.weights(made.runs[0].id)
+    weights.parent.mkdir(parents=True)
+    weights.touch()  # as imported
+    check(tmp_path, dataset=dataset, batch_size=91)
 
 
 @pytest.mark.parametrize(("attention", "warns"), [((4,), False), ((), False), ((16, 4), True)])

@@ -175,11 +175,15 @@ def _starts_without_noise(plan: Plan) -> Iterable[str]:
 
 
 def _batch_problems(plan: Plan) -> Iterable[str]:
-    """Yield batch sizes larger than the training set."""
+    """Yield batch sizes larger than the training set, of runs without weights.
+
+    Imported weights need no training here.
+    """
     counts = {d.id: training_count(plan.paths, d) for d in plan.study.dataset}
     for run in plan.runs:
         count, size = counts[run.dataset.id], run.train.batch_size
-        if run.train.network.is_trained and count is not None and size > count:
+        is_trained_here = run.train.network.is_trained and not plan.paths.weights(run.id).exists()
+        if is_trained_here and count is not None and size > count:
             yield (
                 f"train.batch_size: {size}: the dataset {run.dataset.id} has only {count:,} "
                 f"training samples; expected {count:,} or less"
