@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 import xarray as xr
 from tiny_study import TINY, untrained_plan
 
@@ -243,4 +244,14 @@ def test_a_batch_that_does_not_exist(make: Callable[..., Plan]) -> None:
     plan = make()
     with pytest.raises(InputError, match="--batch 3-of-2"):
         sweep(plan, plan.runs[0].id, "3-of-2")
+    assert not plan.paths.batches(plan.runs[0].id).exists()
+
+
+def test_more_gpus_than_available_are_refused_before_the_first_task(
+    make: Callable[..., Plan],
+) -> None:
+    plan = make()
+    gpus = torch.cuda.device_count() + 1
+    with pytest.raises(InputError, match=f"gpus: {gpus}: "):
+        sweep(plan, plan.runs[0].id, "1-of-1", Devices(gpus=gpus))
     assert not plan.paths.batches(plan.runs[0].id).exists()

@@ -35,6 +35,7 @@ from scoresweep.pipeline.study.batches import find_batch, weights_of_task
 from scoresweep.pipeline.system.atomic_files import write_json
 from scoresweep.pipeline.system.batch_state import BatchState
 from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.device import check_gpus
 from scoresweep.pipeline.system.file_cache import keep_loaded
 
 __all__ = ["sweep"]
@@ -53,7 +54,7 @@ def sweep(
     Samples are drawn on `devices`. With `this_code`, results of other code are not valid.
 
     Raises:
-        InputError: if there is no such batch.
+        InputError: if there is no such batch, or fewer GPUs.
         RunError: at the end, if tasks failed.
     """
     run = plan.run(run_id)
@@ -93,6 +94,7 @@ class _Batch:
             say(f"run {self.run.id}, batch {self.name}: {done}")
             if record.exists():
                 return
+        check_gpus(self.devices.gpus)  # not once for each task
         for task in self.due:
             state.current = task
             before = time.monotonic()
