@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "slurm/README.md")
 """Pages that are not in docs/."""
 PACKAGE = re.compile(r"^::: (scoresweep\.\w+)$", re.MULTILINE)
+NO_RUN = re.compile(r"^(```\w+) no-run$", re.MULTILINE)
+"""Code that the tests do not run; MkDocs knows no words after the language."""
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
@@ -41,14 +43,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Make links relative to the page, which may be in another folder than its source."""
+    """Make links relative to the page, which may be in another folder than its source.
+
+    Code that the tests do not run becomes ordinary code, and modules get sections.
+    """
     source, folder = _source_of(page.file.src_uri), posixpath.dirname(page.file.src_uri)
 
     def moved(match: re.Match[str]) -> str:
         target = _uri_of(_join(source, match[2]))
         return match[1] + posixpath.relpath(target, folder or ".") + match[3]
 
-    return PACKAGE.sub(_sections, LINK.sub(moved, markdown))
+    return PACKAGE.sub(_sections, LINK.sub(moved, NO_RUN.sub(r"\1", markdown)))
 
 
 def _sections(reference: re.Match[str]) -> str:

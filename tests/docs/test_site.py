@@ -37,5 +37,7 @@ def test_the_site_has_every_public_name_and_needs_no_network(tmp_path):
     pages = [page for page in tmp_path.rglob("*.html") if page.name != "report.html"]
     assert len(pages) > 30
     for page in pages:
-        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*https?://[^>]*>", page.read_text())
+        text = page.read_text("utf-8")
+        assert "```" not in text, f"{page}: a block of code without its end"
+        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*https?://[^>]*>", text)
         assert not [tag for tag in loaded if 'rel="canonical"' not in tag], page
