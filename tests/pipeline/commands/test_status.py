@@ -26,6 +26,7 @@ from faked_study import (
     fake_score_error,
     fake_study,
 )
+from halved_study import halving_plan
 from rich.console import Console
 
 from scoresweep.pipeline.cluster.job_table import Job, collect_jobs
@@ -72,6 +73,13 @@ def test_all_jobs_wait_at_first(plan: Plan) -> None:
     assert len(found) == 4 + 12
     assert {job.state for job in found} == {"waiting"}
     assert "settings: 12: 12 waiting" in printed(plan)
+
+
+def test_settings_of_successive_halving_show_their_number_of_samples(tmp_path: Path) -> None:
+    text = printed(halving_plan(tmp_path))
+    assert "step_size=1e-06_" in text
+    assert text.count(" (10 samples)") == 12
+    assert "settings at each count: 12: 12 waiting" in text
 
 
 def test_running_job_shows_time_left(plan: Plan) -> None:

@@ -77,7 +77,8 @@ def status_lines(found: StudyStatus) -> list[str]:
 
 def count_lines(found: StudyStatus) -> list[str]:
     """Return "runs: 4: 3 done, 1 running", and the same of settings."""
-    return [f"runs: {_counts(found.runs)}", f"settings: {_counts(found.settings)}"]
+    at_counts = " at each count" if found.plan.halving else ""
+    return [f"runs: {_counts(found.runs)}", f"settings{at_counts}: {_counts(found.settings)}"]
 
 
 def status_table(found: StudyStatus, runs: int, settings: int) -> Table:
@@ -86,7 +87,7 @@ def status_table(found: StudyStatus, runs: int, settings: int) -> Table:
     groups = (("runs", found.runs, runs), ("settings", found.settings, settings))
     for kind, group, limit in groups:
         listed = sorted(group, key=lambda job: list(COLOURS).index(job.state))
-        rows += [_row(job) for job in listed[:limit]]
+        rows += [_row(job, _count(found.plan, job)) for job in listed[:limit]]
         if len(listed) > limit:
             rows.append([f"and {len(listed) - limit:,} more {kind}", *[""] * (len(HEADINGS) - 1)])
     used = [index for index in range(len(HEADINGS)) if any(row[index] for row in rows)]
@@ -121,12 +122,19 @@ def _batch_line(batch: RunningBatch, jobs: Iterable[Job]) -> str:
     return text
 
 
-def _row(job: Job) -> list[str]:
+def _count(plan: Plan, job: Job) -> str:
+    """Return " (500 samples)" with successive halving, which draws a setting at several counts."""
+    if not plan.halving or job.setting is None:
+        return ""
+    return f" ({plan.setting(job.setting).sample.count:,} samples)"
+
+
+def _row(job: Job, count: str) -> list[str]:
     p, slurm, colour = job.progress, job.slurm, COLOURS[job.state]
     left = job.seconds_left
     is_drawn = job.state == "running" and job.setting is not None
     return [
-        escape(job.name),
+        escape(job.name + count),
         f"[{colour}]{job.state}[/{colour}]",
         slurm.job_id if slurm else p.job_id if p else "",
         escape(slurm.nodes if slurm else p.nodes if p else ""),
