@@ -18,6 +18,7 @@ from halved_study import STEPS, halving_plan, measure_due
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.best_configurations import best_configurations
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
+from scoresweep.pipeline.report.page.explorer import explorer
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
 from scoresweep.pipeline.report.paper_table.layout import paper_table
@@ -111,6 +112,21 @@ def test_only_settings_of_the_largest_count_are_best(data):
     assert set(finalists["count"]) == {20}
     (top,) = best_configurations(data, finalists, metrics[0])
     assert (top.row["step_size"], top.row["count"], top.of) == (2e-5, 20, 4)
+    # It is named by its step size also if no other one reached that count.
+    only = finalists[finalists["step_size"] == 2e-5]
+    (top,) = best_configurations(data, only, metrics[0])
+    assert top.where == "levels 6, step size 2e-5, count 20"
+
+
+def test_real_samples_are_those_of_the_shown_count(data):
+    wide = wide_table(data)
+    wide["frechet_classifier_real"] = 1 / wide["count"]
+    metrics = ranking_metrics(data.tree["sampling"].to_dataset(), wide)
+    shown = explorer(with_summary(data, wide, metrics), wide, metrics, {})
+    assert shown is not None
+    measure = shown["measures"][0]
+    reals = [each["real"] for each in measure["counts"]]
+    assert reals == pytest.approx([1 / 10, 1 / 15, 1 / 20], rel=1e-4)
 
 
 def test_the_number_of_samples_is_that_of_the_finalists(data):

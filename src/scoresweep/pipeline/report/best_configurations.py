@@ -66,7 +66,9 @@ def best_configurations(
             point = format_axes(dict(zip(incomparable, key, strict=True)))
             where = ", ".join(part for part in (point, "all settings equal") if part)
         else:
-            named = [axis for axis in axes if axis in incomparable or measured[axis].nunique() > 1]
+            # Successive halving may have left one value of an axis, which names the best.
+            is_named = {axis: COUNT in axes or axis in incomparable for axis in axes}
+            named = [axis for axis in axes if is_named[axis] or measured[axis].nunique() > 1]
             where = format_axes({axis: top[axis] for axis in named}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more with the same value)" if alike else ""

@@ -25,6 +25,15 @@ function select(state) {
   });
 }
 
+// The chosen metric, with the value of real samples at the chosen count, if counts differ.
+function chosenMeasure(state) {
+  const { axes, measures } = data.explorer;
+  const measure = measures[state.measure];
+  const at = axes.findIndex((axis) => axis.apart && axis.key === "count");
+  if (at < 0) return measure;
+  return { ...measure, ...(at === state.x || at === state.y ? { real: null } : measure.counts[state.others[at]]) };
+}
+
 function hover(cell, measure) {
   const value = `<b>${cell.text}</b>` + (cell.interval && ` (${cell.interval})`);
   return [value, ...cell.where.map(escaped), cell.few, measure.real === null ? "" : measure.realText].filter(Boolean).join("<br>");
@@ -57,8 +66,8 @@ const isLog = (measure, cells, state) => (state.scale === "auto" ? measure.log :
 const bestOf = (cells, { lower }) => cells.reduce((a, b) => ((lower ? b.mean < a.mean : b.mean > a.mean) ? b : a));
 
 function mapFigure(root, state, cells) {
-  const { axes, measures } = data.explorer;
-  const [across, down, measure] = [axes[state.x], axes[state.y], measures[state.measure]];
+  const { axes } = data.explorer;
+  const [across, down, measure] = [axes[state.x], axes[state.y], chosenMeasure(state)];
   const log = isLog(measure, cells, state);
   const scaled = (cell) => (log ? Math.log10(cell.mean) : cell.mean);
   const ends = [bestOf(cells, { lower: true }), bestOf(cells, { lower: false })];
@@ -96,8 +105,8 @@ function mapFigure(root, state, cells) {
 }
 
 function settingsFigure(root, state, cells) {
-  const { axes, measures } = data.explorer;
-  const [across, measure] = [axes[state.x], measures[state.measure]];
+  const { axes } = data.explorer;
+  const [across, measure] = [axes[state.x], chosenMeasure(state)];
   const groups = [...new Set(cells.map((cell) => cell.y))].sort((a, b) => a - b);
   const shown = spread(groups, MAX_LINES);
   const numbers = across.numbers;
@@ -133,7 +142,7 @@ function settingsFigure(root, state, cells) {
 
 function describe(state, cells, note) {
   const { axes, measures, left_out: leftOut } = data.explorer;
-  const measure = measures[state.measure];
+  const measure = chosenMeasure(state);
   const best = bestOf(cells, measure);
   const alike = cells.length > 1 && cells.every((cell) => cell.mean === best.mean);
   const picked = axes.filter((_, i) => i !== state.x && i !== state.y && state.others[i] === "best").map((axis) => axis.name);
@@ -200,7 +209,10 @@ function restored(key, initial, isMap) {
 function explore(root) {
   const { axes, measures } = data.explorer;
   const isMap = root.dataset.view === "map";
-  const initial = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others: axes.map((axis) => (axis.apart ? 0 : axis.repeat ? -1 : "best")) };
+  // The largest count first: with successive halving, it has the best settings.
+  const first = (axis) => (axis.key === "count" ? axis.values.length - 1 : 0);
+  const others = axes.map((axis) => (axis.apart ? first(axis) : axis.repeat ? -1 : "best"));
+  const initial = { scale: "auto", measure: Number(root.dataset.measure), x: data.explorer.x, y: data.explorer.y, others };
   const state = restored(root.dataset.key, initial, isMap);
   const { controls, caption, draw } = parts(root, () => {
     const cells = select(state);

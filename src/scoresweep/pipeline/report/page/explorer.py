@@ -18,6 +18,7 @@ from scoresweep.pipeline.report.sections.maps import axis_pairs
 from scoresweep.pipeline.report.sections.metric_data import MetricData, metrics_of, subsets
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.axes import unique_values
+from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study.axis_names import is_repeat
 from scoresweep.pipeline.study.labels import Labels
@@ -110,7 +111,7 @@ def _metric_json(
             for key, column in columns.items():
                 value = cell[column]
                 filled[key][at] = rounded(value) if isinstance(value, float) else value
-    real = float(means["real"].mean())
+    counts = index.get(COUNT, {})
     metrics = [other.metric for other in shown_metrics]
     return {
         "key": metric_data.metric.name,
@@ -120,8 +121,19 @@ def _metric_json(
         "judge": metrics.index(metric_data.ranked_by),
         "log": metric_data.is_log(means),
         "lead": metric_data.lead,
-        "details": metric_data.details(means),
+        **_references(metric_data, means),
+        "counts": [_references(metric_data, means[means[COUNT] == n], n) for n in counts],
+        **filled,
+    }
+
+
+def _references(
+    metric_data: MetricData, cells: pd.DataFrame, count: int | None = None
+) -> dict[str, Any]:
+    """Return what is said about values of all settings, or of those with `count` samples."""
+    real = float(cells["real"].mean())
+    return {
+        "details": metric_data.details(cells, count),
         "real": rounded(real),
         "realText": f"real test samples {format_number(real)}",
-        **filled,
     }

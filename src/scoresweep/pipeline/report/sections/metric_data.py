@@ -109,10 +109,14 @@ class MetricData:
         caveat = f", but {self.metric.caveat}" if self.metric.caveat else ""
         return f"{self.metric.better.capitalize()} is better{caveat}."
 
-    def details(self, cells: pd.DataFrame) -> str:
-        """Last sentences of a caption: samples, references, repeats and intervals."""
-        parts = [f"Samples: {self.metric.count()}."] if self.metric.count() else []
-        if references := self.metric.references(cells[["real", "noise"]].mean()):
+    def details(self, cells: pd.DataFrame, count: int | None = None) -> str:
+        """Last sentences of a caption: samples, references, repeats and intervals.
+
+        `count` is the number of samples of all `cells`, if it differs between settings.
+        """
+        metric = self.metric if count is None else self.metric.of_counts([count])
+        parts = [f"Samples: {metric.count()}."] if metric.count() else []
+        if references := metric.references(cells[["real", "noise"]].mean()):
             parts.append(f"For comparison: {', '.join(references)}.")
         parts += self._repeats(cells)
         if cells["interval"].any() and self.ranks:
