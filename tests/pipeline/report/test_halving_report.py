@@ -21,6 +21,7 @@ from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.explorer import explorer
 from scoresweep.pipeline.report.page.halving_table import doubt_note, halving_rows
 from scoresweep.pipeline.report.page.number_tables import best_rows, number_table
+from scoresweep.pipeline.report.paper_figure import paper_charts
 from scoresweep.pipeline.report.paper_table.layout import paper_table
 from scoresweep.pipeline.report.saved_report import read_report
 from scoresweep.pipeline.report.saved_summary import read_summary
@@ -207,6 +208,12 @@ def test_the_whole_report(plan, blank_figures):
     # A table of one count names that count only.
     table = paper_table(read_summary(plan.paths.report), ["levels", "step_size"], at=["count=20"])
     assert "; n = 20 samples;" in table.caption[0]
+    # The value of real samples depends on the count.
+    summary = read_summary(plan.paths.report)
+    (along,) = paper_charts(summary, "count", ["step_size"], at=["levels=6"])
+    assert {line.name: line.x for line in along.lines}["real samples"] == [10, 15, 20]
+    (beside,) = paper_charts(summary, "step_size", ["count"], at=["levels=6"])
+    assert "real samples" not in {line.name for line in beside.lines}
 
 
 def test_other_options_of_the_choice_write_the_report_again(tmp_path: Path, blank_figures):

@@ -35,8 +35,9 @@ def paper_charts(
     """Return a chart for each of `metrics`, with a line for each point of the axes `lines`.
 
     The default is the main metric; `at` fixes other axes. A dotted line is the value of real
-    samples. Raises `InputError` for an unknown axis, value or metric, an axis named twice, axes
-    that vary at a point, and more lines than there are colours.
+    samples, unless it differs between the lines. Raises `InputError` for an unknown axis, value
+    or metric, an axis named twice, axes that vary at a point, and more lines than there are
+    colours.
     """
     along = summary.axis(x, "--x")
     each = [summary.axis(name, "--line") for name in lines]
@@ -53,11 +54,14 @@ def paper_charts(
             f"by --at"
         )
     return [
-        _chart(cells[cells["metric"] == name], along, each, summary.metrics[name]) for name in names
+        _chart(cells[cells["metric"] == name], along, each, summary.metrics[name], summary.within)
+        for name in names
     ]
 
 
-def _chart(cells: pd.DataFrame, x: str, each: list[str], facts: dict[str, str]) -> LineChart:
+def _chart(
+    cells: pd.DataFrame, x: str, each: list[str], facts: dict[str, str], within: Sequence[str]
+) -> LineChart:
     """Return the chart of one metric."""
     values = list(dict.fromkeys(cells[x].tolist()))
     is_number = cells[x].dtype.kind in "fiu"
@@ -68,10 +72,8 @@ def _chart(cells: pd.DataFrame, x: str, each: list[str], facts: dict[str, str]) 
         _line(part, x, at, format_axes(dict(zip(each, _tuple(key), strict=True))), colour)
         for (key, part), colour in zip(group_by_axes(cells, each), COLOURS, strict=False)
     ]
-    if cells["real"].notna().any():
-        real = [float(cells["real"].mean())] * 2
-        ends = [min(at.values()), max(at.values())]
-        lines.append(Line("real samples", ends, real, colour="#666666", dash="dot"))
+    if cells["real"].notna().any() and not set(each) & set(within):
+        lines.append(_real(cells, x, at, varies=x in within))
     numbers = [y for line in lines for y in line.y]
     is_log = min(numbers) > 0 and is_wide_range(cells["mean"], LOG_FACTOR)
     unit = facts["units"]
@@ -88,6 +90,17 @@ def _chart(cells: pd.DataFrame, x: str, each: list[str], facts: dict[str, str]) 
         lines,
         error_bars=len(values) <= MANY_POINTS,
     )
+
+
+def _real(cells: pd.DataFrame, x: str, at: dict[Any, float], *, varies: bool) -> Line:
+    """Return the line of real samples, whose value may vary along x, such as with the count."""
+    real = cells.groupby(x)["real"].mean().dropna()
+    points = sorted((at[value], float(y)) for value, y in real.items())
+    if not varies:
+        mean = float(cells["real"].mean())
+        points = [(min(at.values()), mean), (max(at.values()), mean)]
+    places, values = (list(each) for each in zip(*points, strict=True))
+    return Line("real samples", places, values, colour="#666666", dash="dot")
 
 
 def _tuple(key: Any) -> tuple[Any, ...]:
