@@ -126,8 +126,9 @@ def test_real_samples_are_those_of_the_shown_count(data):
     shown = explorer(with_summary(data, wide, metrics), wide, metrics, {})
     assert shown is not None
     measure = shown["measures"][0]
-    reals = [each["real"] for each in measure["counts"]]
-    assert reals == pytest.approx([1 / 10, 1 / 15, 1 / 20], rel=1e-4)
+    reals = {at: each["real"] for at, each in measure["references"].items()}
+    assert reals[""] is None, "of several counts"
+    assert [reals[at] for at in "012"] == pytest.approx([1 / 10, 1 / 15, 1 / 20], rel=1e-4)
 
 
 def test_the_number_of_samples_is_that_of_the_finalists(data):

@@ -25,13 +25,14 @@ function select(state) {
   });
 }
 
-// The chosen metric, with the value of real samples at the chosen count, if counts differ.
+// The chosen metric, with the value of real samples at the chosen dataset, count and evaluation.
 function chosenMeasure(state) {
   const { axes, measures } = data.explorer;
   const measure = measures[state.measure];
-  const at = axes.findIndex((axis) => axis.apart && axis.key === "count");
-  if (at < 0) return measure;
-  return { ...measure, ...(at === state.x || at === state.y ? { real: null } : measure.counts[state.others[at]]) };
+  const apart = axes.map((_, i) => i).filter((i) => axes[i].apart);
+  const isShown = apart.some((i) => i === state.x || i === state.y);
+  const key = isShown ? "" : apart.map((i) => state.others[i]).join();
+  return { ...measure, ...(measure.references[key] ?? measure.references[""]) };
 }
 
 function hover(cell, measure) {

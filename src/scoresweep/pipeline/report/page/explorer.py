@@ -16,7 +16,7 @@ from scoresweep.pipeline.report.plots import rounded
 from scoresweep.pipeline.report.sections.captioned_figure import incomparable_axes
 from scoresweep.pipeline.report.sections.maps import axis_pairs
 from scoresweep.pipeline.report.sections.metric_data import MetricData, metrics_of, subsets
-from scoresweep.pipeline.report.statistics.summary import RankedMetric
+from scoresweep.pipeline.report.statistics.summary import RankedMetric, group_by_axes
 from scoresweep.pipeline.report.tables.axes import unique_values
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
@@ -48,6 +48,7 @@ def explorer(
     values = {axis: unique_values(wide[axis].tolist()).tolist() for axis in axes}
     index = {axis: {value: i for i, value in enumerate(v)} for axis, v in values.items()}
     repeats = [axis for axis in axes if is_repeat(axis)]
+    apart = [axis for axis in incomparable_axes(data) if axis in axes]
     points: dict[tuple[int, ...], int] = {}
     for shown in subsets(repeats):
         for key in wide[[*varied, *shown]].drop_duplicates().to_dict("records"):
@@ -56,13 +57,12 @@ def explorer(
     shown_metrics = metrics_data[: max(1, CELLS // len(points))]
     x, *y = next(iter(axis_pairs(data, wide, metrics[0].name)), varied)[:2]
     return {
-        "axes": [
-            _axis(axis, values[axis], axis in incomparable_axes(data), labels.get(axis, {}))
-            for axis in axes
-        ],
+        "axes": [_axis(axis, values[axis], axis in apart, labels.get(axis, {})) for axis in axes],
         "points": list(points),
         "measures": [
-            _metric_json(m, shown_metrics, varied, repeats, index, points) for m in shown_metrics
+            _metric_json(m, shown_metrics, varied, repeats, index, points)
+            | {"references": _references(m, m.cells(varied), apart, index)}
+            for m in shown_metrics
         ],
         "left_out": len(metrics_data) - len(shown_metrics),
         "x": axes.index(x),
@@ -111,7 +111,6 @@ def _metric_json(
             for key, column in columns.items():
                 value = cell[column]
                 filled[key][at] = rounded(value) if isinstance(value, float) else value
-    counts = index.get(COUNT, {})
     metrics = [other.metric for other in shown_metrics]
     return {
         "key": metric_data.metric.name,
@@ -121,19 +120,30 @@ def _metric_json(
         "judge": metrics.index(metric_data.ranked_by),
         "log": metric_data.is_log(means),
         "lead": metric_data.lead,
-        **_references(metric_data, means),
-        "counts": [_references(metric_data, means[means[COUNT] == n], n) for n in counts],
         **filled,
     }
 
 
 def _references(
-    metric_data: MetricData, cells: pd.DataFrame, count: int | None = None
-) -> dict[str, Any]:
-    """Return what is said about values of all settings, or of those with `count` samples."""
-    real = float(cells["real"].mean())
-    return {
-        "details": metric_data.details(cells, count),
-        "real": rounded(real),
-        "realText": f"real test samples {format_number(real)}",
+    metric_data: MetricData,
+    means: pd.DataFrame,
+    apart: list[str],
+    index: dict[str, dict[Any, int]],
+) -> dict[str, dict[str, Any]]:
+    """Return what is said about the values at each point of the axes that are not compared.
+
+    The keys are the indices along these axes, such as "0,2". The key "" is for values of several
+    points, which have no common value of real samples.
+    """
+    found: dict[str, dict[str, Any]] = {
+        "": {"details": metric_data.details(means), "real": None, "realText": ""}
     }
+    for key, cells in group_by_axes(means, apart):
+        point = dict(zip(apart, key, strict=True))
+        real = float(cells["real"].mean())
+        found[",".join(str(index[axis][value]) for axis, value in point.items())] = {
+            "details": metric_data.details(cells, point.get(COUNT)),
+            "real": rounded(real),
+            "realText": f"real test samples {format_number(real)}",
+        }
+    return found
