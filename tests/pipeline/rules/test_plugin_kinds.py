@@ -94,7 +94,8 @@ def test_an_objective_is_called_like_a_built_in_one(tmp_path):
     sigma = torch.full((6,), 0.5)
     own = plan_of(tmp_path).runs[0].train.objective
     assert own.projections == 0
-    losses = load_objective(own)(lambda x, s: -x, x, sigma, z)
+    with torch.no_grad():
+        losses = load_objective(own)(lambda x, s: -x, x, sigma, z)
     torch.testing.assert_close(losses, dsm(lambda x, s: -x, x, sigma, z))
     other = plan_of(tmp_path, objective={"name": "directed", "projections": 2}).runs[0]
     assert (other.train.objective.projections, other.train.objective.arguments()) == (2, {})
@@ -115,6 +116,14 @@ def test_losses_of_another_shape_are_named(tmp_path, losses):
     x = torch.zeros(6, 3)
     with pytest.raises(RunError, match=r"my_methods.py:\d+: the objective 'plain'"):
         function(lambda x, s: x, x, torch.ones(6), x)
+
+
+def test_losses_without_a_gradient_are_refused_in_training(tmp_path):
+    function = load_objective(plan_of(tmp_path, METHODS).runs[0].train.objective)
+    x, weight = torch.zeros(6, 3), torch.ones(3, requires_grad=True)
+    assert function(lambda x, s: x * weight, x, torch.ones(6), x).requires_grad
+    with pytest.raises(RunError, match=r"my_methods.py:\d+: the objective 'plain': .* no gradient"):
+        function(lambda x, s: (x * weight).detach(), x, torch.ones(6), x)
 
 
 @pytest.mark.parametrize("draw", ["torch.randn(6)", "np.random.normal(size=6)"])

@@ -311,6 +311,8 @@ RELU = "torch.relu(self.first(x))"
         (RELU, f"({RELU} - x.mean(0))", "other samples"),
         (FIRST, f"{FIRST}; self.scale = torch.randn(1)", ""),
         ("sigma):", "sigma):\n        if self.training: 1 / 0", "my_methods.py:"),
+        (RELU, f"{RELU}.detach() - self.last.requires_grad_(False).bias[0]", "no gradient"),
+        (FIRST, f"{FIRST}; self.again = self.first", "first.weight and again.weight"),
     ],
 )
 def test_a_network_that_cannot_be_trained_reproducibly_is_refused(folder, old, new, named):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scoresweep.pipeline.errors import RunError
@@ -23,7 +24,7 @@ def load_objective(component: Objective) -> Callable[..., Tensor]:
     """Import the function of an objective and return it with its options.
 
     That of a plugin raises `RunError` if it fails, draws random numbers of its own, or does not
-    return a loss for each sample.
+    return a loss for each sample, with a gradient if gradients are enabled.
     """
     function: Callable[..., Tensor] = functools.partial(component.load(), **component.arguments())
     if isinstance(component, DeclaredObjective):
@@ -57,5 +58,10 @@ class _Checked:
             raise RunError(
                 f"{origin}: returned {found}; expected a tensor with one loss for each of the "
                 f"{len(x)} samples, ({len(x)},)"
+            )
+        if torch.is_grad_enabled() and not losses.requires_grad:
+            raise RunError(
+                f"{origin}: its losses have no gradient for any parameter of the network; expected "
+                f"losses that depend on score(x, sigma), without detach() or torch.no_grad()"
             )
         return losses

@@ -42,18 +42,39 @@ def build_trainable(
 
 
 def _check_trainable(network: PluginNetwork, rebuild: Callable[[], ScoreNetwork]) -> None:
-    """Raise `InputError` if the module of `network` is not a function of its `state_dict`.
+    """Raise `InputError` if `network` cannot be trained, or its `state_dict` does not define it.
 
     `rebuild` builds the network again, with other random numbers.
     """
     try:
         with torch.no_grad(), seeded_globally(1):
+            _check_weights(network)
             _check_training_mode(network)
             _check_rebuilt(network, rebuild())
     except ScoresweepError as error:
         raise InputError(str(error)) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user
         raise InputError(describe_failure(error, network.origin)) from None
+
+
+def _check_weights(network: PluginNetwork) -> None:
+    """Raise `InputError` if there is nothing to train, or the weights cannot be saved."""
+    names: dict[int, str] = {}
+    for name, tensor in network.module.state_dict().items():
+        other = names.setdefault(tensor.untyped_storage().data_ptr(), name)
+        if other != name and tensor.numel():
+            raise InputError(
+                f"{network.origin}: {other} and {name} share memory, which a file of weights "
+                f"cannot express; expected every module and tensor to be an attribute once, and "
+                f"to be used as often as needed"
+            )
+    with torch.enable_grad():
+        if not network(*trial_inputs(network)).requires_grad:
+            raise InputError(
+                f"{network.origin}: its score has no gradient for any parameter; expected at least "
+                f"one torch.nn.Parameter with requires_grad=True that the score depends on, and no "
+                f"detach() or torch.no_grad() in forward"
+            )
 
 
 def _check_training_mode(network: PluginNetwork) -> None:
