@@ -158,6 +158,14 @@ def test_a_dataset_that_returns_something_else_is_named(tmp_path, returned):
         stage(plan, plan.study.dataset[0].id)
 
 
+def test_images_of_a_dataset_with_channels_first_are_refused(tmp_path):
+    methods = METHODS.replace("shape=(3,), count=60, ", "")
+    methods = methods.replace("points = ", "points = np.zeros((60, 3, 8, 8)) #")
+    plan = plan_of(tmp_path, methods)
+    with pytest.raises(InputError, match=r"my_methods.py:\d+: .*\(40, 3, 8, 8\).*transpose"):
+        stage(plan, plan.study.dataset[0].id)
+
+
 def test_a_file_that_a_dataset_lacks_is_named_alone(tmp_path):
     methods = METHODS.replace("    points =", "    open('nonsuch')\n    points =")
     plan = plan_of(tmp_path, methods)

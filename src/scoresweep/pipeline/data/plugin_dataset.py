@@ -46,6 +46,12 @@ def load_plugin_dataset(dataset: DeclaredDataset, options: dict[str, Any]) -> Lo
             f"{origin}: returned training samples of shape {train.shape}, {train.values.dtype}, "
             f"and test samples of shape {test.shape}, {test.values.dtype}; expected the same"
         )
+    if hooks["shape"] is None and _may_be_channels_first(train.values.shape[1:]):
+        raise InputError(
+            f"{origin}: returned images of {train.values.shape}: the second axis may be the "
+            f"channels; expected (N, H, W, C): use transpose(0, 2, 3, 1) in NumPy, or, if the "
+            f"order is right, declare @dataset(shape=(C, H, W), count=ALL_SAMPLES)"
+        )
     size = train.shape, len(train.values) + len(test.values)
     if dataset.known_size not in (None, size):
         raise InputError(
@@ -76,6 +82,11 @@ def _split(part: Any) -> Split:
     else:
         values = values.astype(np.float32)
     return Split(values, _labels(labels, len(values)), pixel_range)
+
+
+def _may_be_channels_first(shape: tuple[int, ...]) -> bool:
+    """Return whether images (H, W, C) of this shape rather look like grey or colour (C, H, W)."""
+    return len(shape) == 3 and shape[0] in (1, 3) and shape[1] > 3 and shape[2] > 4
 
 
 def _labels(labels: Any, count: int) -> Array | None:
