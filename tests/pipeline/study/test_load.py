@@ -155,6 +155,9 @@ def test_scalars_follow_yaml_1_2():
     values = parse_yaml("[2e-5, 1E3, 1e+2, no, off, true, null, 1.5, .5, 7, [1, [2]]]", "x")
     assert values == [2e-5, 1e3, 1e2, "no", "off", True, None, 1.5, 0.5, 7, [1, [2]]]
     assert [type(v) for v in values[:3]] == [float] * 3
+    assert parse_yaml("[0, -3, 1_000, 0x10]", "x") == [0, -3, 1000, 16]
+    strings = ["010", "1:30", "2024-01-01", "08", "1:30.5"]
+    assert parse_yaml(f"[{', '.join(strings)}]", "x") == strings
 
 
 def test_merge_keys_work_and_repeated_keys_are_errors():

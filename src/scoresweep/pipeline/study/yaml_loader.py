@@ -1,4 +1,4 @@
-"""PyYAML's safe loader with the booleans and floats of YAML 1.2, and without repeated keys."""
+"""PyYAML's safe loader with the scalars of YAML 1.2, and without repeated keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["Loader"]
 
 
 class Loader(yaml.SafeLoader):
-    """Load plain values only: `no` is a string, `2e-5` a number, a repeated key an error."""
+    """Load plain values only: `no` is a string, `2e-5` a number, a repeated key an error.
+
+    Dates are strings, as are `010` and `1:30`: YAML 1.1 reads these as 8 and 90.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Build a dictionary; raise `ConstructorError` if a key is repeated."""
@@ -28,12 +31,19 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+REPLACED = (":bool", ":float", ":int", ":timestamp")
+
 Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(REPLACED)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$"),
+    list("-+0123456789"),
 )
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
