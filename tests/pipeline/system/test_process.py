@@ -1,6 +1,7 @@
-"""How a computing process is set up."""
+"""How a computing process is set up, and when it has ended."""
 
 import ctypes
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -66,3 +67,13 @@ def test_another_c_library_is_left_alone(monkeypatch):
     """As on macOS."""
     monkeypatch.setattr(process.ctypes, "CDLL", lambda _: SimpleNamespace())
     process.retain_freed_memory()
+
+
+def test_a_process_that_its_parent_has_not_collected_does_not_exist():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert process.process_exists(child.pid)
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # leaves a zombie
+    assert not process.process_exists(child.pid)
+    child.wait()
+    assert not process.process_exists(child.pid)

@@ -16,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from scoresweep.pipeline.errors import RunError
+from scoresweep.pipeline.system.process import process_exists
 
 __all__ = [
     "DISK_FULL_ERRORS",
@@ -107,7 +106,7 @@ def _remove_stale(path: Path) -> None:
         host, _, pid = temporary.name.removeprefix(prefix).removesuffix(".part").rpartition(".")
         with contextlib.suppress(FileNotFoundError):  # another process may remove it first
             if host == socket.gethostname():
-                is_stale = pid.isdigit() and not psutil.pid_exists(int(pid))
+                is_stale = pid.isdigit() and not process_exists(int(pid))
             else:
                 is_stale = time.time() - temporary.stat().st_mtime > SECONDS_PER_DAY
             if is_stale:

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from scoresweep.pipeline.system.atomic_files import write_json
+from scoresweep.pipeline.system.process import process_exists
 
 __all__ = ["JobState"]
 
@@ -61,7 +60,7 @@ class JobState:
     @property
     def has_ended(self) -> bool:
         """Whether its process ran on this host and has ended; unknown processes count as alive."""
-        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
+        return self.host == socket.gethostname() and not process_exists(self.pid)
 
     def write(self, path: Path) -> None:
         """Write the state and the current time to `path`."""

@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
-
 from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.process import process_exists
 
 __all__ = ["file_lock", "lock_if_free"]
 
@@ -143,7 +142,7 @@ def _has_ended(holder: dict[str, Any]) -> bool:
     """Return whether the holder was a process of this host that has ended."""
     if holder.get("host") != socket.gethostname():
         return False
-    return holder["boot"] != _boot_id() or not psutil.pid_exists(holder["pid"])
+    return holder["boot"] != _boot_id() or not process_exists(holder["pid"])
 
 
 def _boot_id() -> str:

@@ -1,4 +1,4 @@
-"""Set up a computing process: threads, float32 precision and memory allocation."""
+"""Computing processes: threads, float32 precision, memory allocation, and their end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import os
 import threading
 from multiprocessing import parent_process
 
+import psutil
+
 __all__ = [
     "disable_tf32",
     "exit_with_parent",
+    "process_exists",
     "retain_freed_memory",
     "set_up_process",
 ]
@@ -63,3 +66,16 @@ def exit_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait_and_exit, daemon=True).start()
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether a process of this host is alive.
+
+    A zombie is not: in a container whose first process collects no children, it stays for ever.
+    """
+    try:
+        return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False

@@ -8,9 +8,8 @@ import socket
 import time
 from pathlib import Path
 
-import psutil
-
 from scoresweep.pipeline.system.atomic_files import SECONDS_PER_DAY, remove
+from scoresweep.pipeline.system.process import process_exists
 
 __all__ = ["bytes_of", "is_left_behind", "remove_at_once"]
 
@@ -36,7 +35,7 @@ def is_left_behind(path: Path) -> bool:
         return False
     start, _, pid = path.name.removesuffix(".part").rpartition(".")
     if start.endswith(f".{socket.gethostname()}") and pid.isdigit():
-        return not psutil.pid_exists(int(pid))
+        return not process_exists(int(pid))
     try:
         return time.time() - path.lstat().st_mtime > SECONDS_PER_DAY
     except FileNotFoundError:
