@@ -53,7 +53,17 @@ ERRORS = {
         "sigma_max: 0.01",
         ["train.noise", "0.1 and 0"],
     ),
-    "one level": ("levels: 5", "levels: 1", ["train.noise", "levels of 2 or more, found 1"]),
+    "one level": (
+        "levels: 5",
+        "levels: 1",
+        ["train.noise", "levels of 2 or more, at most 1,000,000, found 1"],
+    ),
+    "too many levels": ("levels: 5", "levels: 1_000_000_000", ["train.noise", "1,000,000, found"]),
+    "sigma beyond float32": (
+        "sigma_max: 8.0",
+        "sigma_max: 1e39",
+        ["sigma_max: 1e+39", "less than"],
+    ),
     "negative sigma": ("sigma_min: 0.1", "sigma_min: -0.1", ["sigma_min: -0.1", "greater than 0"]),
     "zero step size": ("step_size: 2e-3", "step_size: 0", ["sampler.step_size: 0", "greater than"]),
     "negative step size": ("[2e-3, 4e-3]", "[2e-3, -1]", ["step_size: -1", "greater than 0"]),

@@ -12,7 +12,7 @@ from scoresweep.pipeline.study.config import Labelled, MethodConfig
 
 __all__ = ["AnyNoise", "Explicit", "Geometric", "Karras", "Ladder", "NoiseLadder"]
 
-Sigma = Annotated[float, Field(gt=0)]
+Sigma = Annotated[float, Field(gt=0, lt=1e18)]  # its square is finite in float32
 
 SigmaMax = Sigma | Literal["max_distance", "max_rms"]
 
@@ -31,6 +31,10 @@ class NoiseLadder(Labelled, MethodConfig):
         return [math.inf]
 
 
+MAX_LEVELS = 1_000_000
+"""Planning a study lists all levels."""
+
+
 class Ladder(NoiseLadder):
     """Base class of ladders between two ends."""
 
@@ -39,7 +43,7 @@ class Ladder(NoiseLadder):
     distance between two training samples (NCSNv2, Technique 1); "max_rms": that divided by √D."""
     sigma_min: Sigma
     """Smallest noise level σ_L, in units of the data."""
-    levels: int = Field(ge=2)
+    levels: int = Field(ge=2, le=MAX_LEVELS)
     """Number of levels L."""
 
     @model_validator(mode="after")
@@ -72,8 +76,8 @@ class Geometric(Ladder):
 
     @model_validator(mode="after")
     def _has_two_levels(self) -> Geometric:
-        if isinstance(self.levels, int) and self.levels < 2:
-            raise ValueError(f"levels of 2 or more, found {self.levels}")
+        if isinstance(self.levels, int) and not 2 <= self.levels <= MAX_LEVELS:
+            raise ValueError(f"levels of 2 or more, at most {MAX_LEVELS:,}, found {self.levels}")
         return self
 
     def known_sigmas(self) -> list[float]:
