@@ -295,6 +295,14 @@ def test_two_options_of_the_same_name_are_distinguished(a: Path, tmp_path: Path)
     assert both(a, other).axes == ["train.noise.levels", "step_size", "sample.noise.levels"]
 
 
+def test_methods_swept_by_name_are_read_back_with_their_own_defaults(tmp_path: Path) -> None:
+    """`mlp` has options that `plain_mlp` lacks, and conditions on σ otherwise."""
+    training = train({"network.name": ["mlp", "plain_mlp"]}, network={"name": "mlp"})
+    plan = fake_plan(tmp_path, train=training)
+    found = read(write(tmp_path, "names", train=training)).plan
+    assert [run.id for run in found.runs] == [run.id for run in plan.runs]
+
+
 def test_the_exact_score_is_not_ranked(a: Path, tmp_path: Path) -> None:
     def perfect(tree: xr.DataTree) -> None:
         exact = tree["sampling/network"] == "oracle"

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from scoresweep.pipeline.errors import InputError
 from scoresweep.pipeline.study.config import Config, content_hash, is_runtime_only, label_of
-from scoresweep.pipeline.study.models import Sweep
+from scoresweep.pipeline.study.models import Study, Sweep
 from scoresweep.pipeline.study.point import Point, set_point, value_at
 from scoresweep.pipeline.study.validation_errors import describe_errors
 
-__all__ = ["Expanded", "Point", "expand", "swept_paths"]
+__all__ = ["Expanded", "Point", "content_with_defaults", "expand", "swept_paths"]
 
 C = TypeVar("C", bound=Config)
 
@@ -37,6 +37,23 @@ def swept_paths(sweep: Sweep) -> list[str]:
     """Return the dotted paths that `sweep` varies, in file order."""
     groups = [sweep.grid, *sweep.zip, *sweep.include]
     return list(dict.fromkeys(path for group in groups for path in group))
+
+
+def content_with_defaults(study: Study) -> dict[str, Any]:
+    """Return the content of a study file with all defaults, which is read as the same study.
+
+    Blocks whose `name` is swept have no defaults: the other methods would take them as given.
+    """
+    content = study.model_dump(mode="json")
+    for key in ("train", "sample", "evaluate"):
+        block = getattr(study, key)
+        written = block.model_dump(mode="json", exclude_unset=True)
+        for path in swept_paths(block):
+            name, _, last = path.partition(".")
+            if last == "name" and isinstance(content[key][name], dict):
+                method = {"name": content[key][name]["name"]}
+                content[key][name] = method | written.get(name, {})
+    return content
 
 
 def expand(block: Config, model: type[C], where: str) -> list[Expanded[C]]:

@@ -45,6 +45,7 @@ from scoresweep.pipeline.report.sections.provenance_table import mixed_code_warn
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.report_data import ReportData
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.study.grid import content_with_defaults
 
 __all__ = ["Figures", "render_page", "to_script"]
 
@@ -99,7 +100,7 @@ def render_page(
         sample_grids_lead=_sample_grids_lead(figures.sample_grids, wide),
         code_warning=mixed_code_warning(data),
         provenance_rows=provenance_rows(plan, data),
-        config=yaml.safe_dump(plan.study.model_dump(mode="json"), sort_keys=False),
+        config=yaml.safe_dump(content_with_defaults(plan.study), sort_keys=False),
         panels=list(panels),
         explorer=explored,
         **content,

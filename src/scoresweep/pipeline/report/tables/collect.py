@@ -51,7 +51,7 @@ from scoresweep.pipeline.results import Choice, Outcome, Results, examine_result
 from scoresweep.pipeline.results.code_summary import code_records, count_codes
 from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.axis_names import is_repeat
-from scoresweep.pipeline.study.grid import Point
+from scoresweep.pipeline.study.grid import Point, content_with_defaults
 from scoresweep.pipeline.study.labels import Labels
 from scoresweep.pipeline.study.plugins.stand_ins import describe_methods
 from scoresweep.pipeline.system.provenance import provenance
@@ -346,7 +346,7 @@ def _labelled(group: xr.Dataset, options: Mapping[str, str], labels: Labels) -> 
 
 def _attributes(plan: Plan) -> dict[str, Any]:
     """Return study and provenance as attributes that NetCDF can store."""
-    study = json.dumps(plan.study.model_dump(mode="json"), default=str)
+    study = json.dumps(content_with_defaults(plan.study), default=str)
     made = {
         key: json.dumps(value) if isinstance(value, dict | bool) else value
         for key, value in provenance().items()
