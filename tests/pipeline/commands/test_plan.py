@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from known_costs import FIRST, MEASURE, SAMPLE, START, STEP, known_costs
 from rich.console import Console
 
 from scoresweep.pipeline.commands import plan as plan_module
-from scoresweep.pipeline.commands.estimate import stopwatch
+from scoresweep.pipeline.commands.estimate import probe, stopwatch
 from scoresweep.pipeline.commands.estimate.costs import Costs, measuring_key, network_key
 from scoresweep.pipeline.commands.estimate.disk_space import (
     BYTES_OF_REPORT,
@@ -42,14 +44,17 @@ from scoresweep.pipeline.commands.estimate.job_seconds import (
 )
 from scoresweep.pipeline.commands.estimate.probe import time_unknown
 from scoresweep.pipeline.commands.estimate.probe_metrics import metric_seconds
+from scoresweep.pipeline.commands.estimate.probe_processes import _time_here
 from scoresweep.pipeline.commands.estimate.remaining import RuleProgress
 from scoresweep.pipeline.commands.json_output.plan_json import plan_object
 from scoresweep.pipeline.commands.plan import STEP_NAMES, estimate_plan, print_plan
 from scoresweep.pipeline.commands.schema import output_schema
+from scoresweep.pipeline.errors import RunError
 from scoresweep.pipeline.evaluation import sample_metrics
 from scoresweep.pipeline.evaluation.real_data import RealData
 from scoresweep.pipeline.results import SWEEP_STEPS, examine_results
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system import process
 from scoresweep.pipeline.system.job_state import JobState
 from scoresweep.pipeline.system.provenance import usable_cores
 
@@ -282,6 +287,19 @@ def test_counted_operations_take_as_long_as_the_rate_says(tmp_path: Path) -> Non
     assert set(costs.step_seconds.values()) == {50 * (forward + backward)}
     shown = plan.study.train.log.image_count
     assert set(costs.image_seconds.values()) == {shown * forward}
+
+
+def test_a_probe_that_exhausts_the_memory_says_how_to_plan_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(probe, "time_unknown", exhaust)
+    monkeypatch.setattr(process, "set_up_process", lambda _: None)
+    given = pickle.dumps((fake_plan(tmp_path), Costs(), "cpu", None))
+    with pytest.raises(RunError, match="--no-probe"):
+        _time_here(given, time.time())
 
 
 def test_counting_ignores_what_earlier_jobs_took(

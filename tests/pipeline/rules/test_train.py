@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from scoresweep.pipeline.cluster import Resources
-from scoresweep.pipeline.errors import InputError
+from scoresweep.pipeline.errors import InputError, RunError
 from scoresweep.pipeline.rules.train import train_here
 from scoresweep.pipeline.study.methods.samplers import AnnealedLangevin, Consistent
 from scoresweep.pipeline.system.job_state import JobState
+from scoresweep.pipeline.training import setup
 
 LADDER = {"name": "geometric", "sigma_max": "max_distance", "sigma_min": 0.1, "levels": 5}
 
@@ -53,3 +54,14 @@ def test_the_failure_of_a_process_other_than_the_main_one_is_recorded(make_plan,
         train_here(plan.runs[0], plan.paths, Resources())
     state = JobState.read(plan.paths.progress(plan.runs[0].id))
     assert (state.state, state.message) == ("failed", str(raised.value))
+
+
+def test_a_network_that_does_not_fit_into_memory_is_a_recorded_failure(make_plan, monkeypatch):
+    def build(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(setup, "make_trainer", build)
+    plan = make_plan(grid={})
+    with pytest.raises(RunError, match=r"do not fit into memory: make train\.network smaller"):
+        train_here(plan.runs[0], plan.paths, Resources())
+    assert JobState.read(plan.paths.progress(plan.runs[0].id)).state == "failed"

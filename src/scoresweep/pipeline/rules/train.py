@@ -32,6 +32,12 @@ __all__ = ["train"]
 LOCK_SECONDS = 60.0
 """How long a SLURM job waits for another process that trains its run."""
 
+TOO_LARGE = (
+    "The network, its optimizer and its averages do not fit into memory: make train.network "
+    "smaller, or give the job more memory: --set-resources train:mem_mb=MB (by hand: --memory)."
+)
+"""Why a training cannot begin."""
+
 
 def train(plan: Plan, run_id: str, resources: Resources, *, this_code: bool = False) -> None:
     """Train the run `run_id`, resuming from its newest checkpoint; do nothing if it is finished.
@@ -167,7 +173,8 @@ def train_here(
         try:
             with _name_deleted_file(paths.run(run.id)):
                 check_precision("train", run.train.precision, resources.gpus)
-                trainer = make_trainer(run, paths, resources.gpus, owner.check)
+                with explain_out_of_memory(lambda: TOO_LARGE):
+                    trainer = make_trainer(run, paths, resources.gpus, owner.check)
                 _check_settings(run, settings, trainer)
                 trainer.kept.needed = _needed_weights(run, settings)
                 advice = functools.partial(step_memory_advice, trainer.training_step)

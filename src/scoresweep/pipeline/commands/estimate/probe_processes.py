@@ -21,6 +21,11 @@ __all__ = ["MAX_PROCESSES", "mean_costs", "scaled", "time_in_processes"]
 MAX_PROCESSES = 8
 """Processes that are timed beside each other at most."""
 
+OUT_OF_MEMORY = (
+    "Timing a little of the work took more memory than this machine has: `scoresweep plan "
+    "--no-probe` leaves it out."
+)
+
 
 def time_in_processes(
     plan: Plan, known: Costs, processes: int, device: str = "cpu", tflops: float | None = None
@@ -29,7 +34,7 @@ def time_in_processes(
 
     They start at the same time and do the same work, so that they share cores, caches and memory as
     the jobs of the study will. `device` and `tflops` are those of `time_unknown`, which raises
-    `InputError` if the code of a plugin fails.
+    `InputError` if the code of a plugin fails. Raises `RunError` if memory is exhausted.
     """
     context = multiprocessing.get_context("spawn")
     pools = [ProcessPoolExecutor(1, context) for _ in range(processes)]
@@ -46,13 +51,15 @@ def time_in_processes(
 def _time_here(pickled: bytes, submitted: float) -> Costs:
     """Do the work of `time_unknown` in a new process that was asked for at `submitted`."""
     from scoresweep.pipeline.commands.estimate.probe import time_unknown
+    from scoresweep.pipeline.system.memory_errors import explain_out_of_memory
     from scoresweep.pipeline.system.process import set_up_process
 
     importlib.import_module("scoresweep.pipeline.rules.sweep")  # what a job imports
     set_up_process(1)
     plan, known, device, tflops = pickle.loads(pickled)
     start = time.process_time()
-    with contextlib.redirect_stderr(io.StringIO()):  # what it stages is not of the study
+    quiet = contextlib.redirect_stderr(io.StringIO())  # what it stages is not of the study
+    with quiet, explain_out_of_memory(lambda: OUT_OF_MEMORY):
         found = time_unknown(plan, known, device, tflops)
     slowdown = max(1.0, (time.time() - submitted) / time.process_time())
     if device == "cpu" and tflops is None:
