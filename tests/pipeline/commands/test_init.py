@@ -167,10 +167,13 @@ def test_the_ladder_can_be_swept_as_the_comment_proposes(here: Path) -> None:
     assert many == 2 * few
 
 
-def test_no_step_size_is_at_the_limit_of_stability(here: Path) -> None:
+def test_no_step_size_is_at_the_limit_of_stability(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With few levels, six times Technique 4's is 2 sigma_min², where the noise is unbounded."""
-    init(Path("my.yaml"), "moons", "cpu", Path())
-    plan = planned(Path("my.yaml"))
+    init(Path("my study.yaml"), "moons", "cpu", Path())
+    assert "scoresweep plan 'my study.yaml'" in capsys.readouterr().err.replace("\n", " ")
+    plan = planned(Path("my study.yaml"))
     sizes = [setting.sample.sampler.arguments()["step_size"] for setting in plan.settings]
     assert len(sizes) == 4
     assert max(sizes) < 0.9 * 2 * plan.runs[0].train.noise.known_sigmas()[-1] ** 2

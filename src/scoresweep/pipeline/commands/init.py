@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,7 +54,7 @@ def init(output: Path, data: str, device: Device | None, root: Path) -> None:
     _check_study(text, output, root)
     with atomic_write(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    say(f"{output}: written. Next: scoresweep plan {output}")
+    say(f"{output}: written. Next: scoresweep plan {shlex.quote(str(output))}")
 
 
 def _check_output(output: Path) -> None:

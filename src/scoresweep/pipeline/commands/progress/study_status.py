@@ -7,6 +7,7 @@ queue adds which jobs are queued, and which were killed.
 
 from __future__ import annotations
 
+import shlex
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -86,7 +87,7 @@ def check_is_here(plan: Plan, study: Path) -> None:
             f"{paths.root.resolve()}: there is no study {plan.study.study} here: {paths.results} "
             f"does not exist. Run this command in the folder where `snakemake` ran, or name that "
             f"folder: --root FOLDER. If the study was never started: `snakemake --cores 2 "
-            f"--configfile {study}`"
+            f"--configfile {shlex.quote(str(study))}`"
         )
 
 
