@@ -14,6 +14,7 @@ from scoresweep.pipeline.report.statistics.summary import (
     group_by_axes,
     most_repeats,
 )
+from scoresweep.pipeline.report.tables.frames import planned_table
 from scoresweep.pipeline.report.tables.halving_coordinates import COUNT
 from scoresweep.pipeline.report.tables.report_data import ReportData
 
@@ -52,11 +53,11 @@ def best_configurations(
     data: ReportData, wide: pd.DataFrame, metric: RankedMetric
 ) -> Iterator[BestConfiguration]:
     """Yield the best configuration of each dataset and point of the evaluation grid."""
-    measured, axes, incomparable = (
-        wide[wide[metric.name].notna()],
-        varied_axes(data),
-        incomparable_axes(data),
-    )
+    measured, incomparable = wide[wide[metric.name].notna()], incomparable_axes(data)
+    # Successive halving or failures may have left one value of an axis, which names the best.
+    planned = data.ranked(planned_table(data))
+    varies = [axis for axis in varied_axes(data) if planned[axis].nunique() > 1]
+    named = [axis for axis in varied_axes(data) if axis in (*incomparable, *varies)]
     for key, part in group_by_axes(measured, incomparable):
         summary = data.summary.ranking(metric.name, part)
         if summary.empty:
@@ -66,9 +67,6 @@ def best_configurations(
             point = format_axes(dict(zip(incomparable, key, strict=True)))
             where = ", ".join(part for part in (point, "all settings equal") if part)
         else:
-            # Successive halving may have left one value of an axis, which names the best.
-            is_named = {axis: COUNT in axes or axis in incomparable for axis in axes}
-            named = [axis for axis in axes if is_named[axis] or measured[axis].nunique() > 1]
             where = format_axes({axis: top[axis] for axis in named}) or "the only setting"
             alike = int((summary["mean"] == top["mean"]).sum()) - 1
             where += f" (and {alike:,} more with the same value)" if alike else ""

@@ -93,6 +93,18 @@ def test_the_text_states_the_uncertainty(tmp_path: Path) -> None:
     assert "0.2 % at σ = 8 and 31 % at σ = 0.0500" in str(answer["attribution"])
 
 
+def test_the_only_measured_setting_is_named_by_the_axes_of_the_study(tmp_path: Path) -> None:
+    """The others failed, say. An axis that only the exact score varies does not name it."""
+    train = {key: value for key, value in CONTENT["train"].items() if key != "grid"}
+    train |= {"include": [{"network": {"name": "oracle"}}]}
+    plan = fake_plan(tmp_path, train=train)
+    fake_measurements(plan)
+    for run in plan.runs:
+        for setting in plan.settings[1:]:
+            plan.paths.metrics(run.id, setting.id).unlink()
+    assert said(plan)["where"] == "Step size 8e-5"
+
+
 def test_one_run_with_wide_intervals_is_too_close_to_call(tmp_path: Path) -> None:
     sample = CONTENT["sample"] | {"grid": {"sampler.step_size": [2e-5, 2.001e-5, 2e-3]}}
     plan = fake_plan(tmp_path, train=CONTENT["train"] | {"grid": {}}, sample=sample)

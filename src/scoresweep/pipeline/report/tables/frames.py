@@ -63,8 +63,8 @@ def wide_table(data: ReportData) -> pd.DataFrame:
 
 
 def planned_table(data: ReportData) -> pd.DataFrame:
-    """Return one row for each setting of the study, with its axes and `state`."""
-    frame = _flat(data.tree["sampling"].to_dataset()[["state"]])
+    """Return one row for each setting of the study, with its axes, `run` and `state`."""
+    frame = _flat(data.tree["sampling"].to_dataset()[["state", "run"]])
     return frame[frame["state"] != ""].reset_index(drop=True)
 
 
