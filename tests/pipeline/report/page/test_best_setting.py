@@ -56,6 +56,14 @@ def test_networks_are_compared_in_pairs() -> None:
     assert table.loc[2, "gap_low"] < 0
 
 
+def test_equal_means_are_equal_despite_rounding_errors() -> None:
+    """The sums 0.1 + 0.2 and 0.15 + 0.15 differ in their last digit."""
+    frame = pd.DataFrame({"step_size": [1, 1, 2, 2], "seed": [0, 1, 0, 1]})
+    frame["distance"] = [0.1, 0.2, 0.15, 0.15]
+    table = ranking_with_gaps(labelled(frame, "seed"), DISTANCE, ["step_size"])
+    assert (table["mean"].tolist(), table["gap"].tolist()) == ([0.15, 0.15], [0, 0])
+
+
 def test_errors_of_single_measurements_add_in_quadrature() -> None:
     frame = labelled(pd.DataFrame({"step_size": [1, 2], "distance": [0.9, 0.4]}))
     frame = frame.assign(distance_low=[0.87, 0.36], distance_high=[0.93, 0.44])

@@ -17,6 +17,7 @@ from scoresweep.pipeline.report.statistics.repeats import (
     over_repeats,
     repeat_means,
     student_half_width,
+    without_rounding_errors,
 )
 from scoresweep.pipeline.report.statistics.summary import RankedMetric
 from scoresweep.pipeline.report.tables.best_steps import BEST_STEP
@@ -53,7 +54,7 @@ def attribution(
     measured = rows.dropna(subset=[name, *columns])
     measured = measured.assign(_difference=measured[columns[2]] - measured[columns[1]])
     means = repeat_means(measured, [name, *columns], []).iloc[0]
-    value, real, sampler, network = means.tolist()
+    value, real, sampler, network = without_rounding_errors(means, abs(means[name])).tolist()
     text = (
         f"Of {format_number(value)}, real samples account for {format_number(real)}, the sampler "
         f"for {format_number(sampler)} and the network for {format_number(network)}: "

@@ -34,9 +34,14 @@ def runner_up(
     first, second, others = ranking.iloc[0], ranking.iloc[1], ranking.iloc[1:]
     text = _distance(ranking, metric, axes)
     if not np.isfinite(second["gap_low"]):
+        more = (
+            "draw both settings with the same two or more sampling seeds"
+            if is_exact
+            else "train both settings with the same two or more training seeds"
+        )
         return ("open", "lead not tested"), text + (
-            " Whether the difference is noise is not known. To test it, train both settings with "
-            "the same two or more training seeds, or compute intervals by resampling."
+            f" Whether the difference is noise is not known. To test it, {more}, or compute "
+            f"intervals by resampling."
         )
     is_tie = second["mean"] == first["mean"]
     if not is_tie:

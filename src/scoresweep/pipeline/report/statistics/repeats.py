@@ -38,6 +38,7 @@ __all__ = [
     "over_repeats",
     "repeat_means",
     "student_half_width",
+    "without_rounding_errors",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -154,7 +155,8 @@ def differences(
     matched = np.isfinite(paired_values).any(axis=-1)
     paired_values[..., 0] = np.where(matched, paired_values[..., 0], means - other_means)
     a, b = over_repeats(values), over_repeats(other)
-    paired = over_repeats(paired_values, np.fmax(np.abs(a.mean), np.abs(b.mean)))
+    scale = np.fmax(np.abs(a.mean), np.abs(b.mean))
+    paired = over_repeats(paired_values, scale)
     fewest = np.minimum(a.networks, b.networks)
     single_network = (a.networks == 1) & (b.networks == 1)
     in_pairs = (paired.networks > 1) | ((paired.samplings > 1) & (fewest == 1))
@@ -166,13 +168,26 @@ def differences(
     error = np.where(in_pairs, paired.error, np.where(unpaired, np.sqrt(sum(squares)), np.nan))
     freedom = np.where(in_pairs, paired.freedom, welch)
     undetermined = ~np.isfinite(error) & ((paired.networks > 0) | single_network)
+    is_paired = in_pairs | (~unpaired & (paired.networks > 0))
     return Estimate(
-        np.where(in_pairs | (~unpaired & (paired.networks > 0)), paired.mean, a.mean - b.mean),
+        without_rounding_errors(np.where(is_paired, paired.mean, a.mean - b.mean), scale),
         np.where(undetermined, np.hypot(resampling_error, other_resampling_error), error),
         np.where(undetermined, np.inf, freedom),
         np.where(in_pairs, paired.networks, fewest),
         np.where(in_pairs, paired.samplings, fewest_samplings),
     )
+
+
+def without_rounding_errors(values: npt.ArrayLike, scale: npt.ArrayLike = 0.0) -> Array:
+    """Return `values` with 12 digits, so that equal means are equal: (0.1 + 0.2)/2 and 0.15.
+
+    `scale` is the size of the numbers that `values` are differences of, if they are: differences
+    that are too small beside it are 0.
+    """
+    digits = [float(f"{value:.12g}") for value in np.ravel(values)]
+    rounded = np.reshape(digits, np.shape(values))
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(rounded) <= ALIKE * np.asarray(scale), 0.0, rounded)
 
 
 def student_half_width(

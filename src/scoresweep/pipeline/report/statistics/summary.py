@@ -16,6 +16,7 @@ from scoresweep.pipeline.report.statistics.repeats import (
     over_repeats,
     repeat_means,
     student_half_width,
+    without_rounding_errors,
 )
 
 __all__ = [
@@ -125,7 +126,7 @@ def summarise(frame: pd.DataFrame, metric: RankedMetric, axes: Sequence[str]) ->
         freedom=np.where(undetermined, np.inf, estimate.freedom),
     )
     return points.assign(
-        mean=estimate.mean,
+        mean=without_rounding_errors(estimate.mean),
         low=ends[0],
         high=ends[1],
         networks=estimate.networks,
