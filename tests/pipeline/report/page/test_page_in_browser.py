@@ -386,6 +386,25 @@ def test_the_only_line_of_a_chart_has_no_name(page: Page) -> None:
     assert [(trace["name"], trace["y"]) for trace in drawn] == [("", [4.0, 3.0])]
 
 
+def test_dollar_signs_in_a_label_are_text(page: Page) -> None:
+    """Plotly would take them as formulas, which need a library that the page lacks."""
+    lines = [Line("$x$ and $y$", [1.0, 2.0], [4.0, 3.0]), Line("z", [1.0], [2.0])]
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    shown = page.evaluate(
+        """async (chart) => {
+            const figure = linesFigure(document.querySelector(".chart"), chart);
+            const plot = document.body.appendChild(document.createElement("div"));
+            await Plotly.newPlot(plot, figure.data, figure.layout, OPTIONS);
+            const text = plot.querySelector(".legendtext").textContent;
+            plot.remove();
+            return text;
+        }""",
+        LineChart(Axis("step"), Axis("loss"), lines).to_json(),
+    )
+    assert (shown, said) == ("$x$ and $y$", [])
+
+
 def test_clicking_a_name_hides_its_line(page: Page, finished: Plan) -> None:
     title = "Score error by noise level"
     choose(page, title, "Show", "Score error")

@@ -9,7 +9,7 @@ const TOUCH = matchMedia("(pointer: coarse)").matches;
 // A touch screen has no hovering, so the buttons would always cover the chart.
 // Plotly's default buttons include one that uploads the numbers to its makers.
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
-const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtons: BUTTONS, plotlyServerURL: "" };
+const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtons: BUTTONS, plotlyServerURL: "", typesetMath: false };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const ink = (colour) => (colour === "#000000" ? css("--text") : colour);
@@ -179,7 +179,7 @@ async function saveSvg(root, plot, figure) {
     yaxis: { ...rest.yaxis, ...zoomed(plot.layout.yaxis) },
   };
   const drawn = traces.map((trace, i) => ({ ...trace, visible: plot.data[i].visible ?? true }));
-  const url = await Plotly.toImage({ data: drawn, layout: shown }, { format: "svg", width: root.clientWidth, height: height + rise });
+  const url = await Plotly.toImage({ data: drawn, layout: shown, config: OPTIONS }, { format: "svg", width: root.clientWidth, height: height + rise });
   const svg = decodeURIComponent(url.slice(url.indexOf(",") + 1));
   const href = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
   element("a", "", { href, download: `${title.replace(/[^\p{L}\p{N}.=-]+/gu, "_").slice(0, 120)}.svg` }).click();
