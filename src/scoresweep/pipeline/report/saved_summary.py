@@ -45,9 +45,14 @@ class SavedSummary:
         for known in (name, free_name(name)):
             if known in self.axes:
                 return known
+        expected = (
+            f"Expected one of {join_names(self.axes)}; seeds are averaged"
+            if self.axes
+            else "Only seeds are swept, and they are averaged; summary.csv has the numbers"
+        )
         raise InputError(
             f"{option} {name}: {self.path} has no such axis.{did_you_mean(name, self.axes)} "
-            f"Expected one of {join_names(self.axes) or '(none)'}; seeds are averaged"
+            f"{expected}"
         )
 
     def metric(self, name: str) -> str:

@@ -17,7 +17,7 @@ from scipy import stats
 from scoresweep.pipeline.cluster.job_table import collect_jobs
 from scoresweep.pipeline.report.page.best_setting import best_setting_cards
 from scoresweep.pipeline.report.page.number_tables import interval_note
-from scoresweep.pipeline.report.page.render import _sample_grids_lead, to_script
+from scoresweep.pipeline.report.page.render import _no_best, _sample_grids_lead, to_script
 from scoresweep.pipeline.report.page.study_facts import _listed
 from scoresweep.pipeline.report.sections import SampleGrids
 from scoresweep.pipeline.report.sections.maps import metric_maps
@@ -145,6 +145,14 @@ def test_samplings_of_the_exact_score_count_no_network(tmp_path: Path) -> None:
     texts = [str(answer["next"]), interval_note(data, wide), figure.caption]
     assert ["network" in text for text in texts] == [False] * 3
     assert ["3 samplings of the exact score" in text for text in texts] == [True] * 3
+
+
+def test_a_finished_study_without_a_best_setting_has_no_metric_that_ranks() -> None:
+    """As with `metrics: [score_error]`: nothing is missing."""
+    missing = [MissingResult("sampling", "run", "setting", "missing", "not drawn")]
+    finished, begun = (ReportData(xr.DataTree(), m, [], [], []) for m in ([], missing))
+    assert _no_best(finished).startswith("No metric of this study ranks settings")
+    assert _no_best(begun) == "No setting has been measured yet."
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def _score_error(data: ReportData, rows: pd.DataFrame) -> str:
     if levels is None or levels.empty:
         return "The score error was not measured."
     texts = [
-        f"{100 * row[name]:.2g} % at σ = {format_number(row['sigma'])}"
+        f"{float(f'{100 * row[name]:.2g}'):,g} % at σ = {format_number(row['sigma'])}"
         for row in levels.to_dict("records")
     ]
     ends = texts[0] if len(texts) == 1 else f"{texts[0]} and {texts[-1]}"

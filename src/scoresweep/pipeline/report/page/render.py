@@ -92,6 +92,7 @@ def render_page(
         lead=study_size(plan),
         contents=_contents(content),
         best_setting_cards=best_setting_cards(plan, data, finalists, final_metrics),
+        no_best=_no_best(data),
         best_rows=best_rows(data, finalists, final_metrics),
         other_rows=other_rows(data, finalists, final_metrics),
         interval_note=interval_note(data, wide),
@@ -106,6 +107,13 @@ def render_page(
         **content,
         **_scripts({"explorer": explored, "panels": list(panels.values())}),
     )
+
+
+def _no_best(data: ReportData) -> str:
+    """Say why there is no best setting: none is measured yet, or no metric ranks them."""
+    if any(result.part == "sampling" for result in data.missing):
+        return "No setting has been measured yet."
+    return "No metric of this study ranks settings, so none is the best."
 
 
 def _tables(

@@ -89,7 +89,7 @@ def _with_label(text: str, label: str | None) -> str:
 def _counts(plan: Plan, count: Any) -> str:
     """Return how many samples of each setting are drawn."""
     if plan.halving is None:
-        return f"{count} for each setting"
+        return "swept" if count == "swept" else f"{count} for each setting"
     first, *rest = (f"{count:,}" for count in plan.counts)
     return (
         f"{first} for each setting; {' and '.join(rest)} for those that go on, the best "
