@@ -386,6 +386,17 @@ def test_the_only_line_of_a_chart_has_no_name(page: Page) -> None:
     assert [(trace["name"], trace["y"]) for trace in drawn] == [("", [4.0, 3.0])]
 
 
+def test_a_long_title_of_an_axis_is_folded(page: Page) -> None:
+    """A phone has room for some 35 letters beside the lines; the rest was cut off."""
+    title = "error of the mode weights (total variation), a < b"
+    chart = LineChart(Axis("step"), Axis(title), [Line("", [1.0], [4.0])])
+    text = page.evaluate(
+        "chart => linesFigure(document.querySelector('.chart'), chart).layout.yaxis.title.text",
+        chart.to_json(),
+    )
+    assert text == "error of the mode weights <br>(total variation)<br>a &lt; b"
+
+
 def test_dollar_signs_in_a_label_are_text(page: Page) -> None:
     """Plotly would take them as formulas, which need a library that the page lacks."""
     lines = [Line("$x$ and $y$", [1.0, 2.0], [4.0, 3.0]), Line("z", [1.0], [2.0])]

@@ -109,7 +109,7 @@ const isPositive = ({ lines }) => lines.every((line) => [...line.y, ...(line.low
 function linesFigure(root, { x, y, lines, errorBars, taller }) {
   const traces = lines.flatMap((line, index) => lineTraces(root, line, index, errorBars));
   const scale = (axis, values) => ({
-    title: { text: escaped(axis.title).replace(", ", "<br>") },
+    title: { text: axis.title.replace(", ", "\n").split("\n").map((part) => folded(part, 24, 40)).join("<br>") },
     ...(axis.log && logarithmic(values)),
     ...(axis.ticks && { tickmode: "array", tickvals: axis.ticks.map(([at]) => at), ticktext: axis.ticks.map(([, text]) => text), tickangle: axis.upright ? -90 : 0 }),
     ...(axis.range && { range: axis.range }),
