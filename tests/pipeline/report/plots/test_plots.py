@@ -127,6 +127,19 @@ def test_error_bars_and_ticks_are_those_of_the_chart() -> None:
     assert [segment[:, 1].tolist() for segment in bars] == [[0.25, 0.75], [2.0, 6.0]]
 
 
+def test_dollar_signs_are_shown_and_are_no_formulas() -> None:
+    ticks = [(0.5, r"$\frac$"), (4.0, "$b$")]
+    line = replace(LINE, name=r"$\frac$")
+    drawn = LineChart(Axis("$c$", ticks=ticks), Axis("d", log=True), [line, LINE])
+    figure = plots.draw_lines(drawn)
+    plots.png(figure)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [r"\$\frac\$", r"\$b\$"]
+    assert axes.get_xlabel() == r"\$c\$"
+    assert figure.legends[0].get_texts()[0].get_text() == r"\$\frac\$"
+    assert axes.get_yticklabels()[0].get_text().startswith(r"$\mathdefault")
+
+
 def test_a_line_of_one_point_is_a_dot() -> None:
     many = [float(n) for n in range(1, 100)]
     axes = plots.draw_lines(chart(Line("a", [1.0], [1.0]), Line("b", many, many))).axes[0]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
 from scoresweep.pipeline.report.plots.charts import DASHES, Axis, Line, LineChart
-from scoresweep.pipeline.report.plots.style import STYLE
+from scoresweep.pipeline.report.plots.style import STYLE, show_dollars
 from scoresweep.pipeline.system.atomic_files import atomic_write
 
 __all__ = ["FORMATS", "draw_charts", "save_figure"]
@@ -85,6 +85,7 @@ def draw_charts(charts: Sequence[LineChart], width: float) -> Figure:
                 loc="outside lower center",
                 ncols=_legend_columns(lines, width),
             )
+        show_dollars(figure)
         figure.draw_without_rendering()  # lays it out, once for all formats
         figure.set_layout_engine("none")
     return figure

@@ -6,23 +6,27 @@ A figure is narrow, so that its text stays readable on a phone.
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
 from scoresweep.pipeline.report.plots.charts import COLOURS
 
-__all__ = ["STYLE", "WIDTH", "legend", "pdf", "png", "styled"]
+__all__ = ["STYLE", "WIDTH", "legend", "pdf", "png", "show_dollars", "styled"]
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -59,9 +63,30 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapped
 
 
+def show_dollars(figure: Figure) -> None:
+    """Show dollar signs of names and labels as such; matplotlib would read formulas."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(_escaped(text.get_text()))
+    for axis in figure.findobj(Axis):
+        assert isinstance(axis, Axis)
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FuncFormatter):  # of ticks with names
+            axis.set_major_formatter(partial(_escaped_tick, formatter))
+
+
+def _escaped_tick(names: FuncFormatter, at: float, place: int | None) -> str:
+    return _escaped(names(at, place))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
+
+
 def png(figure: Figure, dpi: int = 160) -> bytes:
     """Return a figure as a PNG file of 256 colours; equal figures give equal bytes."""
     figure.set_dpi(dpi)
+    show_dollars(figure)
     canvas: Any = FigureCanvasAgg(figure)
     small = io.BytesIO()
     with matplotlib.rc_context(STYLE):
