@@ -203,5 +203,5 @@ def test_labels_in_zip_name_the_values_of_successive_halving(
     written = paper_table(saved, ["sampler"], ["network"], at=["count=15"])
     assert [names for names, _ in written.rows] == [["long"]]
     assert "At count 15." in written.caption
-    assert "n = " not in written.caption[0]
+    assert "; n = 15 samples" in written.caption[0]
     assert "n = 20 samples" in paper_table(saved, ["network"], at=["count=20"]).caption[0]

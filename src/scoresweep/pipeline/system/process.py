@@ -7,8 +7,6 @@ import os
 import threading
 from multiprocessing import parent_process
 
-import psutil
-
 __all__ = [
     "disable_tf32",
     "exit_with_parent",
@@ -73,6 +71,8 @@ def process_exists(pid: int) -> bool:
 
     A zombie is not: in a container whose first process collects no children, it stays for ever.
     """
+    import psutil  # here, so that the rest needs no package but PyTorch
+
     try:
         return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.AccessDenied:
