@@ -116,9 +116,16 @@ def test_up_does_nothing_if_the_cluster_runs(cluster):
     assert Cluster().up() is False
 
 
-def test_it_goes_down_and_up_again(started_cluster, cluster):
+@pytest.fixture
+def own_cluster(started_cluster, cluster):
+    """The cluster, if these tests started it."""
     if not started_cluster:
         pytest.skip("the cluster was up before these tests: it is left as it is")
+    return cluster
+
+
+def test_it_goes_down_and_up_again(own_cluster):
+    cluster = own_cluster
     assert cluster.down()
     assert not cluster.state.exists()
     assert not [path for path in cluster.etc.iterdir() if path.suffix == ".conf" and written(path)]
@@ -129,14 +136,12 @@ def test_it_goes_down_and_up_again(started_cluster, cluster):
     assert run("srun", "--nodes=4", "true").returncode == 0
 
 
-def test_jobs_of_a_killed_cluster_do_not_start_again(started_cluster, cluster):
-    if not started_cluster:
-        pytest.skip("the cluster was up before these tests: it is left as it is")
+def test_jobs_of_a_killed_cluster_do_not_start_again(own_cluster):
     wait_for(sbatch("--output=/dev/null", wrap="sleep 300"), "RUNNING")
-    cluster.kill()
-    assert cluster.up() is True
+    own_cluster.kill()
+    assert own_cluster.up() is True
     assert run("squeue", "--noheader").stdout == ""
-    assert cluster.node_states() == dict.fromkeys(NODES, "idle")
+    assert own_cluster.node_states() == dict.fromkeys(NODES, "idle")
 
 
 def written(path):

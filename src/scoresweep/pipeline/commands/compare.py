@@ -25,7 +25,7 @@ from scoresweep.pipeline.report.format import (
 from scoresweep.pipeline.report.saved_report import Report, read_report
 from scoresweep.pipeline.study.methods.method_names import explain_name
 from scoresweep.pipeline.system.atomic_files import atomic_write
-from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.console import counted, say
 
 __all__ = ["compare"]
 
@@ -193,7 +193,7 @@ def _no_overlap_reason(rows: pd.DataFrame, axes: Sequence[str]) -> str:
 
 
 def _count(settings: int) -> str:
-    return f"{settings:,} setting{'s' * (settings != 1)}"
+    return counted(settings, "setting")
 
 
 def _verdict(row: pd.Series[Any]) -> str:

@@ -44,7 +44,7 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.batches import Batch, split_into_batches
 from scoresweep.pipeline.study.dataset_size import dataset_size
 from scoresweep.pipeline.study.expected_stages import expected_stages
-from scoresweep.pipeline.system.console import duration
+from scoresweep.pipeline.system.console import counted, duration
 from scoresweep.pipeline.system.provenance import usable_cores
 
 __all__ = ["PlanEstimate", "estimate_plan", "print_plan"]
@@ -173,15 +173,11 @@ def _estimate(
     return JobSeconds(TaskSeconds(plan, states, costs), results, batches), sources
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 def _print_points(plan: Plan, console: Console) -> None:
     runs, settings = len(plan.runs), len(plan.settings)
     console.print(
-        f"Study {plan.study.study}: {_plural(runs, 'run')} × {_plural(settings, 'setting')} = "
-        f"{_plural(runs * settings, 'set')} of samples"
+        f"Study {plan.study.study}: {counted(runs, 'run')} × {counted(settings, 'setting')} = "
+        f"{counted(runs * settings, 'set')} of samples"
     )
     if plan.halving:
         stages = [f"about {n:,} at {count:,} samples" for count, n in expected_stages(plan)]

@@ -48,7 +48,7 @@ from scoresweep.pipeline.study import Plan
 from scoresweep.pipeline.study.labels import labels_hash
 from scoresweep.pipeline.study.published import published_hash
 from scoresweep.pipeline.system.atomic_files import atomic_write
-from scoresweep.pipeline.system.console import say
+from scoresweep.pipeline.system.console import counted, say
 
 __all__ = ["report"]
 
@@ -139,7 +139,7 @@ def _page(plan: Plan, shown: ReportData, metrics: Sequence[RankedMetric], figure
 
 def _print_summary(plan: Plan, missing: Sequence[MissingResult], settings: int) -> None:
     """Print the path of the page and the first missing results."""
-    counts = f"{settings:,} setting{'s' * (settings != 1)}"
+    counts = counted(settings, "setting")
     if not missing:
         say(f"{plan.paths.report_page}: {counts}; no result is missing")
         return

@@ -54,7 +54,7 @@ def sweep(
     Samples are drawn on `devices`. With `this_code`, results of other code are not valid.
 
     Raises:
-        InputError: if there is no such batch, or fewer GPUs.
+        InputError: if there is no such batch, or if the machine has fewer GPUs.
         RunError: at the end, if tasks failed.
     """
     run = plan.run(run_id)

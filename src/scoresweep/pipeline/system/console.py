@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "duration", "progress", "say"]
+__all__ = ["console", "counted", "duration", "progress", "say"]
 
 Advance = Callable[[int], None]
 """Called with the number of units done since the last call."""
@@ -31,6 +31,11 @@ def console() -> Console:
 def say(message: str) -> None:
     """Print one line to standard error."""
     console().print(message, markup=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 run" or "1,200 runs"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @contextlib.contextmanager

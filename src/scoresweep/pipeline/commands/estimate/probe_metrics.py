@@ -136,7 +136,7 @@ def _pairs(evaluate: Evaluate) -> Iterator[_Pair]:
         if not one.sample_metrics or one.sample_metrics[0].key not in of_samples:
             continue
         if one.sample_metrics[0].needs_logits:
-            continue  # quick beside its features, and its layer of classes may not be here yet
+            continue  # few operations beside its features, and its weights may not be here yet
         if one.sample_metrics[0].on_samples:
             yield _Pair(one, None)
             continue

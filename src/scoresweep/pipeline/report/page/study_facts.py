@@ -14,6 +14,7 @@ from scoresweep.pipeline.study.config import MethodConfig, label_of
 from scoresweep.pipeline.study.grid import swept_paths
 from scoresweep.pipeline.study.labels import block_labels
 from scoresweep.pipeline.study.models import SampleBlock, TrainBlock
+from scoresweep.pipeline.system.console import counted
 
 __all__ = ["study_facts", "study_size"]
 
@@ -34,14 +35,13 @@ def study_size(plan: Plan) -> str:
     """Count networks, settings and datasets."""
     names = ", ".join(label_of(dataset) or dataset.id for dataset in plan.study.dataset)
     trained = sum(run.train.network.is_trained for run in plan.runs)
-    counted = [
-        f"{count:,} {what}{'s' * (count != 1)}"
+    networks = [
+        counted(count, what)
         for count, what in ((trained, "trained network"), (len(plan.runs) - trained, "exact score"))
         if count
     ]
-    settings = len(plan.settings)
-    setting = f"{settings:,} sampler setting{'s' * (settings != 1)}"
-    return f"{' and '.join(counted)} × {setting} on {names}."
+    settings = counted(len(plan.settings), "sampler setting")
+    return f"{' and '.join(networks)} × {settings} on {names}."
 
 
 def study_facts(plan: Plan, data: ReportData) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from scoresweep.pipeline.report.tables.report_data import (
     ReportData,
 )
 from scoresweep.pipeline.study import Plan
+from scoresweep.pipeline.system.console import counted
 
 __all__ = ["MAX_MISSING_ROWS", "blocked_note", "failure_rows", "missing_rows", "missing_summary"]
 
@@ -33,7 +34,7 @@ def missing_summary(plan: Plan, data: ReportData) -> str:
     if failures:
         settings = len({(failure.run, failure.setting) for failure in failures})
         metrics = ", ".join(sorted({failure.metric for failure in failures}))
-        text += f" Not computed for {settings:,} setting{'s' * (settings != 1)}: {metrics}."
+        text += f" Not computed for {counted(settings, 'setting')}: {metrics}."
     return text.strip()
 
 
